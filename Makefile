@@ -1,0 +1,30 @@
+# Everything happens in a virtual environment of the project; python3, pip and make are all that is needed.
+PYTHON ?= python3
+VENV ?= .venv
+PICTURE ?= demo.png
+IN_VENV = $(VENV)/bin/python
+
+.PHONY: demo test lint clean
+
+# make demo [FILE=scan.nxs [DATASET=/entry/data]]: open a file (one is made where none is given), reduce it with dask,
+# save a picture.
+demo: $(VENV)/.plot
+	$(IN_VENV) examples/demo.py $(if $(FILE),"$(FILE)") $(if $(DATASET),--dataset "$(DATASET)") --picture $(PICTURE)
+
+test: $(VENV)/.test
+	$(IN_VENV) -m pytest -n auto -q
+
+lint: $(VENV)/.test $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+# Install the extra of that name.
+$(VENV)/.%: pyproject.toml
+	test -x $(IN_VENV) || $(PYTHON) -m venv $(VENV)
+	$(IN_VENV) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo.nxs demo.png

@@ -1,0 +1,1 @@
+"""Measurements of nexus_xr beside its peers: ``python -m benchmarks``."""

@@ -1,0 +1,24 @@
+"""Lazy, chunk-aware array datasets of NeXus files.
+
+``xarray.open_dataset(path, engine="nexus")`` opens the default plot of any NeXus file; the functions here
+open every signal, list what there is to open, and read the metadata alone.
+"""
+
+from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
+from .hdf5.array import LazyArray
+from .hdf5.objects import Link
+from .signals import list_datasets, open_signals, read_metadata
+
+__all__ = [
+    "LazyArray",
+    "Link",
+    "NexusError",
+    "NexusFileError",
+    "NexusFileNotFoundError",
+    "NexusPathError",
+    "NexusWarning",
+    "list_datasets",
+    "open_signals",
+    "read_metadata",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,127 @@
+"""Arrays of a file as xarray takes them: lazily indexed, scaled, or as dask chunks that follow HDF5's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from .hdf5.array import LazyArray
+from .hdf5.selection import expand
+
+Chunks = int | str | Mapping[Any, Any] | None
+
+
+class FileArray(BackendArray):
+    """A `LazyArray`, or one computed from it, behind xarray's lazy indexing."""
+
+    def __init__(self, array: LazyArray | ScaledArray | DerivedArray) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            return self.array[key.tuple]
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
+        )
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, self.array)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledArray:
+    """(values + offset) * factor, computed on what is read.
+
+    Source: the reserved suffixes ``_scaling_factor`` and ``_offset`` of the NeXus manual.
+    """
+
+    raw: LazyArray
+    factor: float
+    offset: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.raw.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.result_type(self.raw.dtype, np.float64)
+
+    def __getitem__(self, key: Any) -> Any:
+        scaled: NDArray[Any] = (np.asarray(self.raw[key]).astype(self.dtype) + self.offset) * self.factor
+        return scaled
+
+
+@dataclass(frozen=True, eq=False)
+class DerivedArray:
+    """What a function makes of a small array, all of which is read."""
+
+    source: LazyArray | ScaledArray
+    function: Callable[[NDArray[Any]], NDArray[Any]]
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.source.dtype if self.source.dtype.kind == "f" else np.dtype(np.float64)
+
+    def __getitem__(self, key: Any) -> Any:
+        values = self.function(np.asarray(self.source[...]).astype(self.dtype))
+        for dimension, indexer in reversed(list(enumerate(expand(key, values.ndim)))):
+            values = values[(slice(None),) * dimension + (indexer,)]
+        return values
+
+
+def centres(edges: NDArray[Any]) -> NDArray[Any]:
+    """Middles of bins, along the last dimension.
+
+    Examples
+    --------
+    >>> centres(np.array([0.0, 1.0, 3.0]))
+    array([0.5, 2. ])
+    """
+    middles: NDArray[Any] = edges[..., :-1] + (edges[..., 1:] - edges[..., :-1]) / 2
+    return middles
+
+
+def bounds(edges: NDArray[Any]) -> NDArray[Any]:
+    """Lower and upper bound of each bin along the last dimension, as CF has them.
+
+    Examples
+    --------
+    >>> bounds(np.array([0.0, 1.0, 3.0]))
+    array([[0., 1.],
+           [1., 3.]])
+    """
+    return np.stack([edges[..., :-1], edges[..., 1:]], axis=-1)
+
+
+def chunked(variable: xr.Variable, chunks: Chunks) -> xr.Variable:
+    """A variable with dask chunks, as `xarray.open_dataset` makes them of its argument `chunks`.
+
+    None leaves the variable lazily indexed; ``{}`` takes the preferred chunks; a mapping is by dimension.
+    """
+    if chunks is None:
+        cached = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(variable._data))
+        return xr.Variable(variable.dims, cached, variable.attrs, variable.encoding)
+    preferred = variable.encoding.get("preferred_chunks", {})
+    if chunks == "auto":
+        from dask.array.core import normalize_chunks
+
+        blocks = tuple(preferred.get(dim, size) for dim, size in variable.sizes.items())
+        previous = normalize_chunks(blocks, variable.shape)
+        return variable.chunk(
+            normalize_chunks("auto", variable.shape, dtype=variable.dtype, previous_chunks=previous)
+            if variable.dtype.hasobject is False
+            else previous
+        )
+    wanted = dict.fromkeys(variable.dims, chunks) if not isinstance(chunks, Mapping) else chunks
+    return variable.chunk({dim: wanted.get(dim, preferred.get(dim, size)) for dim, size in variable.sizes.items()})

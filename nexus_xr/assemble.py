@@ -1,0 +1,211 @@
+"""From a description of data to an xarray Dataset whose values stay in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+from xarray.indexes import PandasIndex
+
+from .arrays import DerivedArray, FileArray, ScaledArray, bounds, centres
+from .hdf5.array import LazyArray
+from .hdf5.file import File
+from .hdf5.objects import Dataset, Group
+from .hdf5.storage import Filter, align_blocks, block_shape, storage_of
+from .hdf5.text import is_text
+from .nexus.attributes import integers
+from .nexus.content import GroupContent
+from .nexus.data_rules import NXdata, Role, Scaling, Variable, free_name
+
+# An index is held in memory; a longer axis stays in the file, and its dimension has no index.
+INDEX_BYTES = 32 * 2**20
+_COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
+
+
+def dataset_of(
+    described: NXdata,
+    content: GroupContent,
+    group: Group,
+    file: File,
+    mask_and_scale: bool = True,
+    drop_variables: Collection[str] = (),
+) -> xr.Dataset:
+    """Build the Dataset of a described group; only index coordinates are read.
+
+    Parameters
+    ----------
+    described
+        What the data rules found.
+    content
+        What they found it in.
+    group
+        The open group.
+    file
+        The file, which the arrays keep to read from later.
+    mask_and_scale
+        Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+    drop_variables
+        Names of variables to leave out.
+    """
+    wanted = [variable for variable in described.variables if variable.name not in drop_variables]
+    taken = {name for variable in described.variables for name in (variable.name, *variable.dims)}
+    assembler = _Assembler(content, group, file, mask_and_scale, free_name("bnds", taken))
+    sources = {variable.name: assembler.source(variable) for variable in wanted}
+    indexes, without_index = _read_indexes(wanted, sources, assembler)
+    dims = _other_dimensions(described, without_index, group) if without_index else {}
+    data_vars: dict[str, xr.Variable] = {}
+    coordinates: dict[str, xr.Variable] = {}
+    for variable in wanted:
+        renamed = replace(variable, dims=tuple(dims.get(dim, dim) for dim in variable.dims))
+        target = coordinates if variable.role in _COORDINATES else data_vars
+        target |= assembler.build(renamed, sources[variable.name])
+    for name, index in indexes.items():
+        coordinates |= index.create_variables({name: coordinates[name]})
+    dataset = xr.Dataset(data_vars, coords=xr.Coordinates(coordinates, indexes=indexes))
+    if described.signal in data_vars and described.default_slice is not None:
+        shown = zip(dataset[described.signal].dims, described.default_slice, strict=True)
+        dataset[described.signal].encoding["default_slice"] = {dim: at for dim, at in shown if at is not None}
+    return dataset
+
+
+_Source = LazyArray | ScaledArray | DerivedArray
+
+
+class _Assembler:
+    """Makes variables of the fields of one group."""
+
+    def __init__(self, content: GroupContent, group: Group, file: File, mask_and_scale: bool, bounds_dim: str) -> None:
+        self.content = content
+        self.group = group
+        self.file = file
+        self.mask_and_scale = mask_and_scale
+        self.bounds_dim = bounds_dim
+        self._fields: dict[str, Dataset] = {}
+
+    def field(self, name: str) -> Dataset:
+        if name not in self._fields:
+            member = self.group.get(name)
+            assert isinstance(member, Dataset), f"{self.group.member_path(name)} was a field when it was described"
+            self._fields[name] = member
+        return self._fields[name]
+
+    def source(self, variable: Variable) -> _Source:
+        """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
+        dataset = self.field(variable.field)
+        raw = LazyArray(self.file, dataset.path, dataset.shape, dataset.stored_dtype)
+        array: LazyArray | ScaledArray = raw
+        if variable.scaling is not None and self.mask_and_scale:
+            factor, offset = self.scaling(variable.scaling)
+            if (factor, offset) != (1, 0):
+                array = ScaledArray(raw, factor, offset)
+        if variable.bounds is None:
+            return array
+        return DerivedArray(array, centres, (*dataset.shape[:-1], dataset.shape[-1] - 1))
+
+    def scaling(self, scaling: Scaling) -> tuple[float, float]:
+        factor = 1.0 if scaling.factor is None else self._number(scaling.factor, 1.0)
+        offset = 0.0 if scaling.offset is None else self._number(scaling.offset, 0.0)
+        return factor, offset
+
+    def _number(self, name: str, otherwise: float) -> float:
+        try:
+            return self.field(name).read()  # type: ignore[no-any-return]
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            self.group.report(f"{self.group.member_path(name)}: can't be read ({error}); nothing is scaled by it")
+            return otherwise
+
+    def build(self, variable: Variable, source: _Source) -> dict[str, xr.Variable]:
+        """The variable, and its bounds where it is one of bins."""
+        dataset = self.field(variable.field)
+        attributes = self.content.fields[variable.field].attributes
+        storage = storage_of(dataset)
+        encoding = self._encoding(dataset, source, storage.filters)
+        if variable.bounds is None:
+            if dataset.shape:
+                encoding |= _chunking(dataset, attributes, storage.chunks, variable.dims)
+            return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
+        assert isinstance(source, DerivedArray)
+        both = DerivedArray(source.source, bounds, (*source.shape, 2))
+        return {
+            variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
+            variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
+        }
+
+    def _encoding(self, dataset: Dataset, source: _Source, filters: tuple[Filter, ...]) -> dict[str, Any]:
+        """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
+        encoding: dict[str, Any] = {
+            "source": self.file.name,
+            "nexus_path": dataset.path,
+            "original_shape": dataset.shape,
+        }
+        dtype = dataset.stored_dtype
+        if is_text(dtype):
+            encoding["dtype"] = str if dtype.kind == "O" else dtype
+        elif dtype.kind in "iufc":
+            encoding["dtype"] = np.dtype(dtype.str)
+        if isinstance(source, ScaledArray):
+            encoding |= {"scale_factor": source.factor, "add_offset": source.offset * source.factor}
+        if filters:
+            encoding["hdf5_filters"] = tuple(asdict(step) for step in filters)
+        return encoding
+
+
+def _chunking(
+    dataset: Dataset, attributes: Mapping[str, Any], chunks: tuple[int, ...] | None, dims: tuple[str, ...]
+) -> dict[str, Any]:
+    """The chunks of HDF5, and the blocks of whole chunks in which dask best reads them.
+
+    An attribute ``chunks`` of the dataset asks for blocks of that shape.
+    """
+    blocks = block_shape(dataset.shape, max(dataset.stored_dtype.itemsize, 1), chunks)
+    asked = integers(attributes.get("chunks"))
+    if asked is not None and len(asked) == len(blocks) and min(asked) > 0:
+        blocks = align_blocks(asked, dataset.shape, chunks)
+    return {"chunksizes": chunks, "preferred_chunks": dict(zip(dims, blocks, strict=True))}
+
+
+def _lazy_variable(
+    dims: tuple[str, ...], source: _Source, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
+) -> xr.Variable:
+    return xr.Variable(dims, indexing.LazilyIndexedArray(FileArray(source)), attributes, dict(encoding))
+
+
+def _read_indexes(
+    variables: Iterable[Variable], sources: Mapping[str, _Source], assembler: _Assembler
+) -> tuple[dict[str, PandasIndex], list[str]]:
+    """An index for each axis that names its dimension, and the names of those that can't have one."""
+    indexes: dict[str, PandasIndex] = {}
+    without: list[str] = []
+    for variable in variables:
+        if variable.role is not Role.AXIS or variable.dims != (variable.name,):
+            continue
+        source = sources[variable.name]
+        try:
+            if source.shape[0] * source.dtype.itemsize > INDEX_BYTES:
+                raise MemoryError(f"it is too long for an index in memory: {source.shape[0]} values")
+            indexes[variable.name] = _index(variable.name, np.asarray(source[...]))
+        except Exception as error:  # reading may fail in nearly any way, by what is broken
+            without.append(variable.name)
+            reason = f"axis {variable.field!r} gives its dimension no index ({error})"
+            assembler.group.report(f"{assembler.group.path}: {reason}")
+    return indexes, without
+
+
+def _index(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
+    dtype = values.dtype
+    if dtype.kind not in "biufUOM":
+        raise TypeError(f"values of type {dtype} can't be looked up")
+    # pandas looks up in native byte order and not in half precision; the coordinate keeps the file's dtype.
+    native = np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+    return PandasIndex(values.astype(native, copy=False), name, coord_dtype=dtype)
+
+
+def _other_dimensions(described: NXdata, axes: Iterable[str], group: Group) -> dict[str, str]:
+    """Names for the dimensions that can't bear the name of their axis, as for dimensions without one."""
+    members = {name for name, _, _ in group.members()}
+    dims = described.variables[0].dims
+    return {axis: free_name(f"dim_{dims.index(axis)}", members) for axis in axes}

@@ -1,0 +1,163 @@
+"""The engine "nexus" of xarray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from .guess import is_nexus, leave_nexus_to_us
+from .hdf5.file import File, as_file_like
+from .nexus.find import Keys
+from .nodes import open_nodes
+from .opening import Options, opened
+
+
+class NexusBackendEntrypoint(BackendEntrypoint):
+    """Opens NeXus files, and other HDF5 files, with ``engine="nexus"``."""
+
+    description = "Open NeXus files of neutron, x-ray and electron facilities, lazily and chunk by chunk"
+    url = "https://pypi.org/project/nexus-xr"
+    supports_groups = True
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        group: str | None = None,
+        dataset_path: Keys = None,
+        dataset_key: Keys = None,
+        metadata_key: Keys = None,
+        skip_array_metadata: bool = False,
+        hardlinks_only: bool = False,
+        use_default: bool = True,
+        mask_and_scale: bool = True,
+        drop_variables: str | Iterable[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> xr.Dataset:
+        """Open one NXdata group: the default plot, or the one that is selected.
+
+        Parameters
+        ----------
+        filename_or_obj
+            Path, URL or open binary file.
+        group
+            Group to begin at: an NXdata group, or one above it.
+        dataset_path
+            Exact path of an NXdata group or of a dataset.
+        dataset_key
+            Part of the path of an NXdata group or of a dataset.
+        metadata_key
+            Part of the path, or several, of the metadata to keep in ``attrs``.
+        skip_array_metadata
+            Whether to leave metadata of two or more elements out of ``attrs``.
+        hardlinks_only
+            Whether to leave what soft and external links, and the attribute ``target``, lead to.
+        use_default
+            Whether the default plot is opened where nothing is selected; without it there must be just one.
+        mask_and_scale
+            Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+        drop_variables
+            Names of variables to leave out.
+        storage_options
+            Options for the fsspec file system of a URL.
+
+        Raises
+        ------
+        NexusError
+            The file isn't HDF5, or what was asked for isn't there, or is there several times.
+        """
+        options = Options(
+            group=group,
+            dataset_path=dataset_path,
+            dataset_key=dataset_key,
+            metadata_key=metadata_key,
+            skip_array_metadata=skip_array_metadata,
+            hardlinks_only=hardlinks_only,
+            use_default=use_default,
+            mask_and_scale=mask_and_scale,
+            drop_variables=_names(drop_variables),
+        )
+        with opened(File(as_file_like(filename_or_obj), storage_options), options) as opening:
+            described = opening.describe(found := opening.one())
+            if found.is_nxdata:
+                opening.problems += described.data.problems
+            dataset = opening.assemble(described)
+            dataset.attrs = opening.attributes(described)
+        return dataset
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        group: str | None = None,
+        dataset_path: Keys = None,
+        dataset_key: Keys = None,
+        metadata_key: Keys = None,
+        skip_array_metadata: bool = False,
+        hardlinks_only: bool = False,
+        use_default: bool = False,
+        mask_and_scale: bool = True,
+        drop_variables: str | Iterable[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> dict[str, xr.Dataset]:
+        """Open every NXdata group that is selected, by path; the parameters are those of `open_dataset`."""
+        options = Options(
+            group=group,
+            dataset_path=dataset_path,
+            dataset_key=dataset_key,
+            metadata_key=metadata_key,
+            skip_array_metadata=skip_array_metadata,
+            hardlinks_only=hardlinks_only,
+            use_default=use_default,
+            mask_and_scale=mask_and_scale,
+            drop_variables=_names(drop_variables),
+        )
+        with opened(File(as_file_like(filename_or_obj), storage_options), options) as opening:
+            return open_nodes(opening)
+
+    def open_datatree(
+        self,
+        filename_or_obj: Any,
+        *,
+        group: str | None = None,
+        dataset_path: Keys = None,
+        dataset_key: Keys = None,
+        metadata_key: Keys = None,
+        skip_array_metadata: bool = False,
+        hardlinks_only: bool = False,
+        use_default: bool = False,
+        mask_and_scale: bool = True,
+        drop_variables: str | Iterable[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> xr.DataTree:
+        """Open every NXdata group that is selected as a tree; the parameters are those of `open_dataset`."""
+        nodes = self.open_groups_as_dict(
+            filename_or_obj,
+            group=group,
+            dataset_path=dataset_path,
+            dataset_key=dataset_key,
+            metadata_key=metadata_key,
+            skip_array_metadata=skip_array_metadata,
+            hardlinks_only=hardlinks_only,
+            use_default=use_default,
+            mask_and_scale=mask_and_scale,
+            drop_variables=drop_variables,
+            storage_options=storage_options,
+        )
+        tree = xr.DataTree.from_dict(nodes)
+        tree.set_close(nodes["/"]._close)
+        return tree
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether a file is NeXus: by its extension, or as HDF5 whose root or first group has an NX_class."""
+        return is_nexus(filename_or_obj)
+
+
+leave_nexus_to_us()
+
+
+def _names(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())

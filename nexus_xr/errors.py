@@ -1,0 +1,53 @@
+"""What can go wrong, in words that name the file, the path in it, what was found and what to do."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+_LISTED = 10
+
+
+class NexusError(ValueError):
+    """Something that was asked of a NeXus file can't be done."""
+
+
+class NexusFileError(NexusError, OSError):
+    """The file isn't HDF5, is damaged, or changed since it was opened."""
+
+
+class NexusFileNotFoundError(NexusFileError, FileNotFoundError):
+    """There is no such file."""
+
+
+class NexusPathError(NexusError):
+    """A path or selector matches nothing in the file, or more than one thing."""
+
+
+class NexusWarning(UserWarning):
+    """A file opened, but something in it could not be honoured; the message says where and why."""
+
+
+def listed(items: Iterable[str], most: int = _LISTED) -> str:
+    """Bullet list of at most `most` items, for an error's or a warning's message.
+
+    Examples
+    --------
+    >>> print(listed(["/entry/a", "/entry/b", "/entry/c"], most=2))
+      - /entry/a
+      - /entry/b
+      ... and 1 more
+    """
+    items = list(items)
+    lines = [f"  - {item}" for item in items[:most]]
+    if len(items) > most:
+        lines.append(f"  ... and {len(items) - most} more")
+    return "\n".join(lines)
+
+
+def warn_once(file_name: str, problems: Iterable[str]) -> None:
+    """Issue one `NexusWarning` that lists all the problems met while a file was opened."""
+    problems = list(dict.fromkeys(problems))
+    if problems:
+        message = f"{file_name} opened, but not all that it says could be honoured:\n{listed(problems)}"
+        warnings.warn(message, NexusWarning, stacklevel=2)

@@ -1,0 +1,147 @@
+"""Arrays that stay in their file until they are indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..errors import NexusError, NexusFileError
+from .file import File
+from .objects import Dataset, has_references, name_references, presented_dtype, root_of
+from .selection import read_selection
+from .text import decode_array, is_text
+
+
+@dataclass(frozen=True, eq=False)
+class LazyArray:
+    """The values of one dataset, read when they are indexed.
+
+    It is small, can be pickled and copied, and holds no open file. Text is decoded to `str`.
+
+    Parameters
+    ----------
+    file
+        The file that holds the dataset.
+    path
+        The dataset's path in the file.
+    shape
+        Its shape.
+    stored_dtype
+        Its dtype in the file.
+
+    Examples
+    --------
+    >>> LazyArray(File("scan.nxs"), "/entry/data/counts", (100, 512, 512), np.dtype("u2"))
+    <LazyArray (100, 512, 512) uint16 of scan.nxs:/entry/data/counts>
+    """
+
+    file: File
+    path: str
+    shape: tuple[int, ...]
+    stored_dtype: np.dtype[Any]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return presented_dtype(self.stored_dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=object))
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without dimensions")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<LazyArray {self.shape} {self.dtype} of {self.file.name}:{self.path}>"
+
+    def __getitem__(self, key: Any) -> Any:
+        """Values of a selection: integers, slices, index arrays and masks, each for its own dimension."""
+        with self.file.opened() as handle:
+            try:
+                dataset = _find_dataset(handle, self.path)
+                values = _decoded(read_selection(dataset, key, self.shape), dataset)
+            except (IndexError, MemoryError, NexusError):
+                raise
+            except Exception as error:  # h5py raises nearly any type, by what is broken
+                raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        return values if values.ndim else values[()]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError(f"{self!r} has to be read, which is a copy")
+        return np.asarray(self[...], dtype=dtype)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all values are the same, as for the dictionaries that it stands in, and not element by element."""
+        if isinstance(other, LazyArray) and self._token == other._token:
+            return True
+        if not isinstance(other, LazyArray | np.ndarray):
+            return NotImplemented
+        if self.shape != other.shape or self.dtype != other.dtype:
+            return False
+        if not self.ndim or not self.size:
+            return same_values(np.asarray(self), np.asarray(other))
+        # A slab at a time, so that comparing takes no more memory than a slab.
+        rows = max(1, self.shape[0] * (1 << 24) // max(self.nbytes, 1))
+        slabs = (slice(start, start + rows) for start in range(0, self.shape[0], rows))
+        return all(same_values(self[slab], np.asarray(other[slab])) for slab in slabs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LazyArray:
+        return self
+
+    @property
+    def _token(self) -> tuple[Any, ...]:
+        return (*self.file.token, self.path)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, self.file.__dask_tokenize__(), self.path)
+
+
+def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
+    try:
+        return handle[path]
+    except KeyError:
+        # A name that isn't UTF-8 in the file.
+        found = root_of(handle, lambda _: None).find(path)
+        if not isinstance(found, Dataset):
+            raise
+        return h5py.Dataset(found.id)
+
+
+def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays hold the same values in the same shape, NaN being like NaN.
+
+    Examples
+    --------
+    >>> same_values(np.array([1.0, np.nan]), np.array([1.0, np.nan]))
+    True
+    """
+    if a.shape != b.shape:
+        return False
+    same = a == b
+    if a.dtype.kind in "fc" and b.dtype.kind in "fc":
+        same = same | (np.isnan(a) & np.isnan(b))
+    return bool(np.all(same))
+
+
+def _decoded(values: NDArray[Any], dataset: h5py.Dataset) -> NDArray[Any]:
+    dtype = dataset.dtype.base
+    if is_text(dtype):
+        return decode_array(values)
+    return name_references(values, dtype, dataset.id) if has_references(dtype) else values

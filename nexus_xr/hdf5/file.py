@@ -1,0 +1,265 @@
+"""An HDF5 file that is open only while it is needed, and travels between processes by name."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import h5py
+
+from ..errors import NexusFileError, NexusFileNotFoundError
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+FileLike = str | os.PathLike[str] | BinaryIO
+
+# Without locking first: a reader has nothing to protect, must not hinder a writer, and file systems of facilities are
+# often read-only or can't lock. As a reader beside a single writer (SWMR) next. With locking where this process has the
+# file open with locking.
+_WAYS_TO_OPEN: tuple[dict[str, Any], ...] = (
+    {"locking": False},
+    {"locking": False, "swmr": True},
+    {},
+    {"locking": True},
+    {"locking": "best-effort"},
+    {"swmr": True},
+)
+
+
+class Identity(NamedTuple):
+    """What tells that a file is still the one that was described."""
+
+    size: int
+    mtime_ns: int
+
+
+class File:
+    """An HDF5 file on a local path, behind an fsspec URL, or in an open file object.
+
+    A local file is open only while it is read from; others stay open until they are closed, and open again by
+    themselves. Only the name is carried when the file is pickled. A file that changed between two reads is an error.
+
+    Parameters
+    ----------
+    where
+        Path, URL with a protocol that fsspec knows, or a binary file object that can seek.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Examples
+    --------
+    >>> file = File("scan.nxs")
+    >>> file
+    File('scan.nxs')
+    """
+
+    def __init__(self, where: FileLike, storage_options: Mapping[str, Any] | None = None) -> None:
+        self._where = os.path.expanduser(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
+        self._storage_options = dict(storage_options or {})
+        self._identity: Identity | None = None
+        self._grows = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._handle: h5py.File | None = None
+        self._readers = 0
+        self._pid = os.getpid()
+
+    @property
+    def name(self) -> str:
+        """The path or URL; for a file object, the name that it gives itself."""
+        if isinstance(self._where, str):
+            return self._where
+        return str(getattr(self._where, "name", None) or getattr(self._where, "path", None) or repr(self._where))
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self._where, str) and not is_url(self._where)
+
+    def __repr__(self) -> str:
+        return f"File({self.name!r})"
+
+    @property
+    def token(self) -> tuple[Any, ...]:
+        """What two files share if and only if they are the same, unchanged file."""
+        anonymous = None if isinstance(self._where, str) else id(self._where)
+        return (self.name, anonymous, self._identity, repr(self._storage_options))
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, *self.token)
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("_where", "_storage_options", "_identity", "_grows")
+        return {name: getattr(self, name) for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> File:
+        return self
+
+    @contextmanager
+    def opened(self) -> Iterator[h5py.File]:
+        """The open `h5py.File`, for the length of a ``with`` block, shared by all threads that read."""
+        if self._pid != os.getpid():
+            self._reset()  # handle and lock were inherited through fork and are the parent's
+        with self._lock:
+            self._check_identity()
+            if self._handle is None:
+                self._handle = self._open_handle()
+                # Growth is what a single writer and its readers agreed on.
+                self._grows = bool(self._handle.swmr_mode)
+            handle = self._handle
+            self._readers += 1
+        try:
+            yield handle
+        finally:
+            with self._lock:
+                self._readers -= 1
+                if self.is_local:
+                    self._close_unused()
+
+    def close(self) -> None:
+        """Close the file. Reading from it later opens it again."""
+        with self._lock:
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._readers and self._handle is not None and self._pid == os.getpid():
+            self._handle.close()
+            self._handle = None
+
+    def _check_identity(self) -> None:
+        """Remember which file was opened, and refuse to read from another under the same name."""
+        if not self.is_local:
+            return
+        try:
+            stat = os.stat(cast(str, self._where))
+        except FileNotFoundError:
+            raise NexusFileNotFoundError(f"{self.name}: no such file; check the path") from None
+        except OSError as error:
+            raise NexusFileError(f"{self.name}: can't be opened ({error})") from error
+        identity = Identity(stat.st_size, stat.st_mtime_ns)
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity and not self._grows:
+            raise NexusFileError(
+                f"{self.name}: the file changed since it was opened "
+                f"(it had {self._identity.size} bytes, now {identity.size}); open it again"
+            )
+
+    def _open_handle(self) -> h5py.File:
+        import hdf5plugin  # noqa: F401  registers the filters that detectors write with
+
+        if self.is_local:
+            return _open_local(cast(str, self._where))
+        stream = _open_url(self._where, self._storage_options) if isinstance(self._where, str) else self._where
+        try:
+            return h5py.File(stream, "r")
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            raise NexusFileError(explain_unreadable(self.name, _first_bytes(stream), error)) from error
+
+
+def is_url(where: str) -> bool:
+    r"""Whether a name is a URL with a protocol (``s3://``, ``simplecache::``), and not a local path.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/scan.nxs"), is_url("/data/scan.nxs"), is_url("C:\\data\\scan.nxs")
+    (True, False, False)
+    """
+    return "://" in where or "::" in where
+
+
+def _open_url(url: str, storage_options: Mapping[str, Any]) -> BinaryIO:
+    import fsspec
+
+    try:
+        return cast(BinaryIO, fsspec.open(url, "rb", **storage_options).open())
+    except FileNotFoundError as error:
+        raise NexusFileNotFoundError(f"{url}: no such file; check the URL") from error
+    except (ValueError, ImportError) as error:
+        raise NexusFileError(f"{url}: no file system opens this URL ({error})") from error
+    except OSError as error:
+        raise NexusFileError(f"{url}: can't be opened ({error})") from error
+
+
+def _open_local(path: str) -> h5py.File:
+    errors = []
+    for options in _WAYS_TO_OPEN:
+        try:
+            return h5py.File(path, "r", **options)
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            errors.append(error)
+    raise NexusFileError(_explain_local(path, errors[0])) from errors[0]
+
+
+def _explain_local(path: str, error: Exception) -> str:
+    try:
+        with open(path, "rb") as stream:
+            return explain_unreadable(path, _first_bytes(stream), error)
+    except OSError as unreadable:
+        return f"{path}: can't be opened ({unreadable})"
+
+
+def _first_bytes(stream: BinaryIO) -> bytes:
+    """The first bytes, or the ones behind a user block, where the HDF5 signature may stand."""
+    stream.seek(0)
+    start = stream.read(64)
+    for offset in (512, 1024, 2048, 4096):
+        stream.seek(offset)
+        behind_user_block = stream.read(8)
+        if behind_user_block == HDF5_SIGNATURE:
+            return behind_user_block
+    return start
+
+
+def explain_unreadable(name: str, start: bytes, error: Exception) -> str:
+    """Say what a file is that HDF5 can't open, and what to do about it.
+
+    Examples
+    --------
+    >>> print(explain_unreadable("old.nxs", b"<?xml version='1.0'?>", OSError()))
+    old.nxs: this is an XML file (NeXus XML?), not HDF5; convert it with `nxconvert -h5` of the NeXus API (NAPI)
+    """
+    if not start:
+        found = "the file is empty; it was perhaps never written"
+    elif start.startswith(HDF5_SIGNATURE):
+        found = _explain_damaged(str(error))
+    elif start.startswith(b"\x0e\x03\x13\x01"):
+        found = (
+            "this is an HDF4 file, not HDF5; convert it with `nxconvert -h5` of the NeXus API (NAPI) or with `h4toh5`"
+        )
+    elif start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<NXroot")):
+        found = "this is an XML file (NeXus XML?), not HDF5; convert it with `nxconvert -h5` of the NeXus API (NAPI)"
+    elif start.startswith(b"CDF"):
+        found = 'this is a netCDF-3 file, not HDF5; open it with engine="scipy" or "netcdf4"'
+    else:
+        found = f"this is not an HDF5 file (it starts with {start[:8]!r}); check that it is the file you mean"
+    return f"{name}: {found}"
+
+
+def _explain_damaged(error: str) -> str:
+    if "truncated" in error or "eof" in error:
+        return f"the HDF5 file is truncated ({error}); copy it again, or recover it with `h5clear --increment`"
+    if "already open for write" in error:
+        return (
+            f"the HDF5 file is marked as being written ({error}); wait for its writer, "
+            "or run `h5clear --status` if the writer crashed"
+        )
+    return f"HDF5 can't open the file ({error}); it is damaged or of an unknown version"
+
+
+def as_file_like(source: Any) -> FileLike:
+    """Accept what xarray passes on: a path, a URL, a file object, or the bytes themselves."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(bytes(source))
+    if isinstance(source, str | os.PathLike) or hasattr(source, "seek"):
+        return cast(FileLike, source)
+    raise NexusFileError(f"{source!r}: expected a path, a URL or an open binary file, found {type(source).__name__}")

@@ -1,0 +1,337 @@
+"""The objects of an open HDF5 file, read through h5py's low-level interface.
+
+A tree of thousands of fields is described in a fraction of the time that the high-level interface takes:
+each object is opened once, datatypes are looked up by their encoding, and nothing is read that isn't asked for.
+The objects live as long as the file is open; what is to outlive it is a plain value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from h5py import h5, h5a, h5d, h5g, h5i, h5l, h5o, h5p, h5s, h5t
+from numpy.typing import NDArray
+
+from ..errors import NexusFileError
+from .text import decode, decode_array, is_text, text_dtype
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a link leads that is not followed: nowhere, into another file that is missing, or back up the tree.
+
+    Also what an object reference refers to.
+
+    Parameters
+    ----------
+    path
+        Path that the link names.
+    file
+        File that an external link names.
+    """
+
+    path: str
+    file: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.path}" if self.file else self.path
+
+
+class _Type(NamedTuple):
+    """A datatype as it is read into memory."""
+
+    dtype: np.dtype[Any]
+    memory: h5t.TypeID
+    is_text: bool
+    has_references: bool
+    stored_size: int
+
+
+# What stands for an element of variable length: a count, and an address and index in the file's heap.
+_HEAP_REFERENCE_BYTES = 16
+# Few datatypes make up a file, and building a NumPy dtype takes longer than reading a number.
+_MOST_TYPES = 512
+_types: dict[bytes, _Type] = {}
+
+
+def _known_type(type_id: h5t.TypeID) -> _Type:
+    encoded = type_id.encode()
+    known = _types.get(encoded)
+    if known is None:
+        dtype = type_id.dtype
+        known = _Type(
+            dtype,
+            h5t.py_create(dtype),
+            is_text(dtype.base),
+            has_references(dtype.base),
+            _HEAP_REFERENCE_BYTES if dtype.kind == "O" else type_id.get_size(),
+        )
+        if len(_types) >= _MOST_TYPES:
+            _types.clear()
+        _types[encoded] = known
+    return known
+
+
+def _to_python(values: NDArray[Any], known: _Type, location: h5i.ObjectID) -> Any:
+    """A Python scalar or `str` where there is one element, and else an array, with text decoded."""
+    if known.has_references:
+        values = name_references(values, known.dtype.base, location)
+    elif known.is_text and values.size != 1:
+        return decode_array(values)
+    if values.size != 1:
+        return values
+    element: Any = values.item() if values.dtype.names is None else values.reshape(())[()]
+    return decode(element) if known.is_text else element
+
+
+def has_references(dtype: np.dtype[Any]) -> bool:
+    """Whether there are object or region references among the elements of a dtype, or among their parts."""
+    if h5py.check_ref_dtype(dtype) is not None:
+        return True
+    inner = h5py.check_vlen_dtype(dtype)
+    if isinstance(inner, np.dtype):
+        return has_references(inner)
+    if dtype.names is not None:
+        return any(has_references(dtype[name]) for name in dtype.names)
+    return dtype.subdtype is not None and has_references(dtype.base)
+
+
+def name_references(values: NDArray[Any], dtype: np.dtype[Any], location: h5i.ObjectID) -> NDArray[Any]:
+    """References as a `Link` to what they refer to, for which the open file is needed; None for null references."""
+
+    def named(value: Any, dtype: np.dtype[Any]) -> Any:
+        if h5py.check_ref_dtype(dtype) is not None:
+            name = h5py.h5r.get_name(value, location) if value else None
+            return Link(decode(name)) if name else None
+        if dtype.names is not None:
+            return tuple(named(value[name], dtype[name]) for name in dtype.names)
+        if not has_references(dtype):
+            return value
+        inner = h5py.check_vlen_dtype(dtype) or dtype.base
+        return _objects([named(each, inner) for each in np.ravel(value)])
+
+    linked = [named(value, dtype) for value in values.flat]
+    if dtype.names is None:
+        return _objects(linked).reshape(values.shape)
+    parts = [(name, object if has_references(dtype[name]) else dtype[name]) for name in dtype.names]
+    return np.array(linked, dtype=parts).reshape(values.shape)
+
+
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        array[index] = value
+    return array
+
+
+class _Node:
+    """What groups and datasets have in common."""
+
+    __slots__ = ("id", "path", "report")
+
+    def __init__(self, object_id: Any, path: str, report: Report) -> None:
+        self.id = object_id
+        self.path = path
+        self.report = report
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r})"
+
+    def read_attributes(self) -> dict[str, Any]:
+        """All attributes; one that can't be read is reported and left out."""
+        names: list[bytes] = []
+        try:
+            h5a.iterate(self.id, names.append)
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            self.report(f"{self.path}: its attributes can't be listed ({_reason(error)})")
+        attributes = {}
+        for raw_name in names:
+            name = decode(raw_name)
+            try:
+                attributes[name] = _read_attribute(h5a.open(self.id, raw_name))
+            except Exception as error:  # h5py raises nearly any type, by what is broken
+                self.report(f"{self.path}: attribute {name!r} can't be read ({_reason(error)})")
+        return attributes
+
+
+def _read_attribute(attribute: h5a.AttrID) -> Any:
+    type_id = attribute.get_type()
+    known = _known_type(type_id)
+    dtype = known.dtype
+    if dtype.subdtype is None and _has_one_element(attribute, known):
+        values = np.empty((), dtype)
+    else:
+        if attribute.get_space().get_simple_extent_type() == h5s.NULL:
+            return h5py.Empty(dtype)
+        values = np.empty(attribute.shape, dtype)
+    attribute.read(values, mtype=known.memory)
+    return _to_python(values, known, attribute)
+
+
+def _has_one_element(attribute: h5a.AttrID, known: _Type) -> bool:
+    """Whether an attribute is as large as one item of its type; asking for its dataspace takes twenty times as long."""
+    try:
+        return bool(attribute.get_storage_size() == known.stored_size)
+    except RuntimeError:  # no elements
+        return False
+
+
+class Dataset(_Node):
+    """A dataset of an open file: its shape and type at once, its values when they are asked for."""
+
+    __slots__ = ("_type", "is_null", "shape", "size")
+
+    def __init__(self, object_id: h5d.DatasetID, path: str, report: Report) -> None:
+        super().__init__(object_id, path, report)
+        space = object_id.get_space()
+        self._type = _known_type(object_id.get_type())
+        subdtype = self._type.dtype.subdtype
+        # The dimensions of an array datatype come behind the dataset's own, as NumPy has them.
+        extent = space.shape
+        self.is_null = extent is None
+        self.shape: tuple[int, ...] = (*(extent or ()), *(subdtype[1] if subdtype else ()))
+        self.size = 0 if self.is_null else math.prod(self.shape)
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """The dtype of an element in the file."""
+        return self._type.dtype.base
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.stored_dtype.itemsize
+
+    def read(self) -> Any:
+        """All values: a Python scalar or `str`, an array, or an `h5py.Empty` for a null dataspace."""
+        if self.is_null:
+            return h5py.Empty(self.stored_dtype)
+        values = np.empty(() if self.size == 1 else self.shape, self.stored_dtype)
+        if values.size:
+            self.id.read(h5s.ALL, h5s.ALL, values, mtype=self._type.memory)
+        return _to_python(values, self._type, self.id)
+
+
+class Group(_Node):
+    """A group of an open file."""
+
+    __slots__ = ("address",)
+
+    def __init__(self, object_id: h5g.GroupID, path: str, report: Report) -> None:
+        super().__init__(object_id, path, report)
+        self.address = _address(object_id)
+
+    def members(self) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
+        """Each member's name, the object, and whether a soft or external link leads to it, in h5py's order.
+
+        A link that leads nowhere is a `Link`; an object that can't be opened, and named datatypes, are left out,
+        the former with a report.
+        """
+        links: list[tuple[bytes, int]] = []
+        try:
+            in_order = self.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
+            index = h5.INDEX_CRT_ORDER if in_order else h5.INDEX_NAME
+            self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=index)
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            self.report(f"{self.path}: its members can't be listed ({_reason(error)})")
+        for raw_name, kind in links:
+            member = self._open(raw_name, kind)
+            if member is not None:
+                yield decode(raw_name), member, kind != h5l.TYPE_HARD
+
+    def member_path(self, name: str) -> str:
+        """Path of a member of that name."""
+        return f"{self.path.rstrip('/')}/{name}"
+
+    def get(self, name: str) -> Group | Dataset | Link | None:
+        """The member of that name, None where there is none."""
+        raw_name = self._raw_name(name)
+        return None if raw_name is None else self._open(raw_name, self.id.links.get_info(raw_name).type)
+
+    def find(self, path: str) -> Group | Dataset | Link | None:
+        """What lies at a path below this group, None where there is nothing; the root finds absolute paths."""
+        found: Group | Dataset | Link | None = self
+        for name in path.split("/"):
+            if not isinstance(found, Group):
+                return None
+            found = found.get(name) if name not in ("", ".") else found
+        return found
+
+    def _raw_name(self, name: str) -> bytes | None:
+        # Text that isn't UTF-8 in the file was decoded as Latin-1.
+        for encoding in ("utf-8", "latin-1"):
+            raw_name = name.encode(encoding, "ignore")
+            if raw_name and b"\0" not in raw_name and decode(raw_name) == name and self.id.links.exists(raw_name):
+                return raw_name
+        return None
+
+    def _open(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
+        path = self.member_path(decode(raw_name))
+        try:
+            return self._wrap(h5o.open(self.id, raw_name), path)
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            if kind == h5l.TYPE_HARD:
+                self.report(f"{path}: can't be opened ({_reason(error)})")
+                return None
+            return self._dangling(raw_name, kind)
+
+    def _wrap(self, opened: h5i.ObjectID, path: str) -> Group | Dataset | None:
+        if isinstance(opened, h5d.DatasetID):
+            try:
+                return Dataset(opened, path, self.report)
+            except TypeError as error:
+                self.report(f"{path}: its datatype can't be read ({_reason(error)})")
+        return Group(opened, path, self.report) if isinstance(opened, h5g.GroupID) else None
+
+    def _dangling(self, raw_name: bytes, kind: int) -> Link:
+        target = self.id.links.get_val(raw_name)
+        if kind == h5l.TYPE_EXTERNAL:
+            return Link(decode(target[1]), decode(target[0]))
+        return Link(decode(target) if isinstance(target, bytes) else repr(target))
+
+    def link_to(self, name: str) -> Link:
+        """The soft or external link of that name, not followed."""
+        raw_name = self._raw_name(name)
+        if raw_name is None:
+            raise KeyError(name)
+        return self._dangling(raw_name, self.id.links.get_info(raw_name).type)
+
+
+def _address(object_id: h5i.ObjectID) -> tuple[int, int]:
+    """What tells one object from another under whatever names it is reached."""
+    info = h5o.get_info(object_id)
+    return info.fileno, info.addr
+
+
+def same_object(a: Group | Dataset, b: Group | Dataset) -> bool:
+    """Whether two paths lead to one object."""
+    return _address(a.id) == _address(b.id)
+
+
+def root_of(file: h5py.File, report: Report) -> Group:
+    """The root group; `report` is called with each thing that can't be read."""
+    try:
+        return Group(h5g.open(file.id, b"/"), "/", report)
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        raise NexusFileError(f"{file.filename}: the root group can't be read ({error}); the file is damaged") from error
+
+
+def presented_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that values of a stored dtype have once they are read: text decoded, references named."""
+    if is_text(dtype):
+        return text_dtype(dtype)
+    if not has_references(dtype):
+        return dtype
+    if dtype.names is None:
+        return np.dtype(object)
+    return np.dtype([(name, object if has_references(dtype[name]) else dtype[name]) for name in dtype.names])
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip("'\"") or type(error).__name__

@@ -1,0 +1,136 @@
+"""How a dataset is stored, and the blocks in which it is best read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from h5py import h5d
+
+from .objects import Dataset
+from .text import decode
+
+# A block that keeps a core busy for some hundredths of a second, and of which every thread can hold a few.
+TARGET_BLOCK_BYTES = 32 * 2**20
+# A frame is what people look at and what instruments write at once: it is split only where it is very large.
+WHOLE_FRAME_BYTES = 256 * 2**20
+
+_LAYOUTS = {
+    h5d.COMPACT: "compact",
+    h5d.CONTIGUOUS: "contiguous",
+    h5d.CHUNKED: "chunked",
+    h5d.VIRTUAL: "virtual",
+}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One step of the pipeline that chunks go through.
+
+    Parameters
+    ----------
+    id
+        Number of the filter as registered with The HDF Group.
+    name
+        Name that the file gives it.
+    options
+        Client data values of the filter.
+    """
+
+    id: int
+    name: str
+    options: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Layout of a dataset in its file.
+
+    Parameters
+    ----------
+    layout
+        ``compact``, ``contiguous``, ``chunked`` or ``virtual``.
+    chunks
+        Shape of a chunk; None where the dataset isn't chunked.
+    filters
+        The filter pipeline, in the order of writing.
+    """
+
+    layout: str
+    chunks: tuple[int, ...] | None
+    filters: tuple[Filter, ...]
+
+
+def storage_of(dataset: Dataset) -> Storage:
+    """Read how a dataset is stored."""
+    properties = dataset.id.get_create_plist()
+    layout = _LAYOUTS.get(properties.get_layout(), "unknown")
+    chunks = None
+    if layout == "chunked":
+        own = tuple(properties.get_chunk())
+        chunks = (*own, *dataset.shape[len(own) :])
+    filters = []
+    for index in range(properties.get_nfilters()):
+        number, _, options, name = properties.get_filter(index)
+        filters.append(Filter(number, decode(name), tuple(int(option) for option in options)))
+    return Storage(layout, chunks, tuple(filters))
+
+
+def block_shape(
+    shape: tuple[int, ...],
+    itemsize: int,
+    chunks: tuple[int, ...] | None,
+    target: int = TARGET_BLOCK_BYTES,
+) -> tuple[int, ...]:
+    """Shape of the blocks in which an array is best read: whole chunks, grouped until they are worth a task.
+
+    Blocks grow from the fastest dimension to the slowest, so that a frame is whole before frames are grouped;
+    no block splits a chunk, and the blocks of a dimension are about equally long.
+
+    Parameters
+    ----------
+    shape
+        Shape of the array.
+    itemsize
+        Bytes of an element.
+    chunks
+        Shape of a chunk, None for an array that isn't chunked.
+    target
+        Bytes that a block should not exceed, unless a single chunk does.
+
+    Examples
+    --------
+    >>> block_shape((1000, 1024, 1024), 2, (1, 1024, 1024))
+    (16, 1024, 1024)
+    >>> block_shape((40, 2000, 2000), 4, None)
+    (2, 2000, 2000)
+    """
+    unit = [min(chunk, size) or 1 for chunk, size in zip(chunks or (1,) * len(shape), shape, strict=True)]
+    frames = (*unit[:-2], *(max(1, size) for size in shape[-2:]))
+    if len(shape) > 2 and itemsize * math.prod(frames) <= WHOLE_FRAME_BYTES:
+        target = max(target, itemsize * math.prod(frames))
+    block = list(unit)
+    for dimension in reversed(range(len(shape))):
+        in_units = -(-shape[dimension] // unit[dimension]) or 1
+        fitting = target // max(1, itemsize * math.prod(block))
+        if fitting < in_units:
+            if fitting > 1:
+                pieces = -(-in_units // fitting)
+                block[dimension] *= -(-in_units // pieces)
+            break
+        block[dimension] = max(1, min(in_units * unit[dimension], shape[dimension]))
+    return tuple(block)
+
+
+def align_blocks(wanted: tuple[int, ...], shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The smallest blocks that are at least as large as wanted and split no chunk.
+
+    Examples
+    --------
+    >>> align_blocks((1, 100, 600), (10, 512, 512), (1, 128, 128))
+    (1, 128, 512)
+    """
+    unit = chunks or (1,) * len(shape)
+    return tuple(
+        max(1, min(-(-want // each) * each, size)) for want, each, size in zip(wanted, unit, shape, strict=True)
+    )

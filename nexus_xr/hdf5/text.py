@@ -1,0 +1,50 @@
+"""Text of HDF5 as Python text: UTF-8, or Latin-1 where the bytes aren't UTF-8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+
+def decode(raw: bytes | str) -> str:
+    r"""Text of a name, an attribute or a field.
+
+    Examples
+    --------
+    >>> decode(b"\xc2\xb5m"), decode(b"\xb5m"), decode("\udcb5m")
+    ('µm', 'µm', 'µm')
+    """
+    if isinstance(raw, str):
+        # h5py hands on bytes that are not UTF-8 as surrogates.
+        if raw.isascii():
+            return raw
+        raw = raw.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def is_text(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype that h5py gives is one of strings, of fixed or variable length."""
+    return h5py.check_string_dtype(dtype) is not None
+
+
+def text_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Dtype of the decoded text: as wide as a fixed-length string, or objects where the length varies."""
+    return np.dtype(f"U{max(dtype.itemsize, 1)}") if dtype.kind == "S" else np.dtype(object)
+
+
+def decode_array(values: NDArray[Any]) -> NDArray[Any]:
+    r"""Decode every string of an array that h5py read.
+
+    Examples
+    --------
+    >>> decode_array(np.array([b"mm", b"\xb5m"]))
+    array(['mm', 'µm'], dtype='<U2')
+    """
+    decoded = [decode(raw) if isinstance(raw, bytes | str) else raw for raw in values.flat]
+    return np.array(decoded, dtype=text_dtype(values.dtype)).reshape(values.shape)

@@ -1,0 +1,365 @@
+"""The data rules of NeXus: which field of a group is the signal, and which fields are its axes and uncertainties.
+
+Sources are the NeXus manual's chapters "Rules for Storing Data Items" (versions 3, 2 and 1 of finding the plottable
+data, and the three ways of associating axes), the base class NXdata, and the application definition NXcanSAS.
+All is decided from names, shapes and attributes; no value is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import h5py
+
+from ..hdf5.objects import Group
+from .attributes import integers, names, text
+from .axes import Axis, find_axes
+from .content import Field, GroupContent, read_content, why_no_field
+
+
+class Role(Enum):
+    """What a field is to the signal."""
+
+    SIGNAL = "signal"
+    AUXILIARY = "auxiliary signal"
+    ERRORS = "errors"
+    OTHER = "other field of the signal's shape"
+    AXIS = "axis"
+    AXIS_ERRORS = "errors of an axis"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Names of the fields by which a field is scaled: (FIELD + FIELD_offset) * FIELD_scaling_factor."""
+
+    factor: str | None
+    offset: str | None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One field of a group and its part in the data.
+
+    Parameters
+    ----------
+    name
+        Name of the variable.
+    field
+        Name of the field in the group.
+    dims
+        Names of the dimensions that it spans.
+    role
+        What it is to the signal.
+    bounds
+        For an axis of bin edges, with one value more than its dimension: the name of its bounds; else None.
+    scaling
+        How its values are scaled, None where they are not.
+    """
+
+    name: str
+    field: str
+    dims: tuple[str, ...]
+    role: Role
+    bounds: str | None = None
+    scaling: Scaling | None = None
+
+
+@dataclass(frozen=True)
+class NXdata:
+    """The plottable data of a group.
+
+    Parameters
+    ----------
+    path
+        Path of the group.
+    signal
+        Name of the signal, None where none could be determined.
+    variables
+        The fields that take part, the signal first.
+    default_slice
+        For each dimension of the signal, the position that ``@default_slice`` shows, None for all of it.
+    problems
+        What of the group could not be honoured, and why.
+    """
+
+    path: str
+    signal: str | None
+    variables: tuple[Variable, ...]
+    default_slice: tuple[int | None, ...] | None = None
+    problems: tuple[str, ...] = ()
+
+
+def describe_nxdata(group: h5py.Group, signal: str | None = None) -> NXdata:
+    """Apply the data rules to a group of an open file.
+
+    Parameters
+    ----------
+    group
+        An NXdata group, or any other group with a field to show.
+    signal
+        Name of the field to take for the signal, whatever the group's attributes say.
+
+    Returns
+    -------
+    NXdata
+        The description; it holds no reference to the file. Nothing raises: what could not be honoured is
+        listed in ``problems``.
+    """
+    unreadable: list[str] = []
+    content = read_content(Group(group.id, group.name or "/", unreadable.append))
+    described = apply_rules(content, signal)
+    return replace(described, problems=(*unreadable, *described.problems))
+
+
+def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
+    """Describe the plottable data of a group.
+
+    Parameters
+    ----------
+    content
+        The group.
+    signal
+        Name of the field to take for the signal, whatever the group's attributes say. Other fields of its
+        shape then take no part, and axes only where it has the shape that they are meant for.
+    """
+    problems: list[str] = []
+    declared = find_signal(content, problems)
+    chosen = declared if signal is None else signal
+    if chosen is None:
+        return NXdata(content.path, None, tuple(_without_signal(content)), problems=tuple(problems))
+    rank = content.fields[chosen].ndim
+    has_axes = declared is None or content.fields[declared].shape == content.fields[chosen].shape
+    axes = find_axes(content, chosen, problems) if has_axes else ()
+    dims = _name_dimensions(content, rank, axes)
+    found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
+    found += _coordinates(content, axes, dims, problems)
+    found += _find_errors(content, chosen, dims, Role.ERRORS, problems, older_name="errors")
+    if signal is None:
+        found += _companions(content, chosen, dims, problems)
+    variables = sorted(_each_field_once(found), key=lambda variable: _ORDER.index(variable.role))
+    scaled = [replace(variable, scaling=_find_scaling(content, variable.field, problems)) for variable in variables]
+    return NXdata(content.path, chosen, tuple(scaled), _default_slice(content, chosen), tuple(problems))
+
+
+_ORDER = (Role.SIGNAL, Role.AUXILIARY, Role.ERRORS, Role.OTHER, Role.AXIS, Role.AXIS_ERRORS)
+
+
+def _coordinates(
+    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], problems: list[str]
+) -> Iterator[Variable]:
+    for axis in axes:
+        spanned = tuple(dims[dim] for dim in axis.dims)
+        bounds = _free_name(content, f"{axis.field}_bounds") if axis.is_edges else None
+        yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
+        if not axis.is_edges:
+            yield from _find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, problems)
+
+
+def _companions(content: GroupContent, signal: str, dims: tuple[str, ...], problems: list[str]) -> Iterator[Variable]:
+    """Auxiliary signals with their uncertainties, then all else that has the signal's shape."""
+    shape = content.fields[signal].shape
+    for name in find_auxiliary_signals(content, signal, problems):
+        rank = content.fields[name].ndim
+        spanned = dims if content.fields[name].shape == shape else _own_dimensions(content, name, rank)
+        yield Variable(name, name, spanned, Role.AUXILIARY)
+        yield from _find_errors(content, name, spanned, Role.ERRORS, problems)
+    if shape:
+        for name, other in content.fields.items():
+            if other.shape == shape:
+                yield Variable(name, name, dims, Role.OTHER)
+
+
+# --- the signal -------------------------------------------------------------------------------------------------
+
+
+def find_signal(content: GroupContent, problems: list[str]) -> str | None:
+    """Name of the signal.
+
+    Version 3: the field that the group's ``@signal`` names. Versions 2 and 1: the field with ``@signal=1``.
+    Where a group declares none: its field ``data``, or the only field that is no axis.
+    """
+    declared = names(content.attributes.get("signal"), content.fields)
+    for name in declared:
+        if name in content.fields:
+            return name
+    if integers(content.attributes.get("signal")) is not None:
+        declared = ()  # a number, meant for a field, not the name of one
+    if declared:
+        problems.append(f"{content.path}: @signal names {declared[0]!r}, which {why_no_field(content, declared[0])}")
+    marked = [name for name, field in content.fields.items() if _signal_number(field) == 1]
+    if marked:
+        if len(marked) > 1:
+            problems.append(f"{content.path}: several fields have @signal=1 ({', '.join(marked)}); took the first")
+        return marked[0]
+    if declared:
+        return None
+    return _undeclared_signal(content, problems)
+
+
+def _undeclared_signal(content: GroupContent, problems: list[str]) -> str | None:
+    if "data" in content.fields:
+        problems.append(f"{content.path}: no signal is declared; took the field 'data'")
+        return "data"
+    supporting = set(_supporting_fields(content))
+    candidates = [name for name in content.fields if name not in supporting] or list(content.fields)
+    if len(candidates) == 1:
+        problems.append(f"{content.path}: no signal is declared; took the only candidate {candidates[0]!r}")
+        return candidates[0]
+    if candidates:
+        problems.append(
+            f"{content.path}: no signal is declared, and it could be any of {', '.join(candidates[:10])}; "
+            "choose one with dataset_path"
+        )
+    else:
+        problems.append(f"{content.path}: no signal is declared, and there is no field that could be it")
+    return None
+
+
+def _supporting_fields(content: GroupContent) -> Iterator[str]:
+    """Fields that are said or named to belong to another field."""
+    yield from names(content.attributes.get("axes"), content.fields)
+    for name, member in content.fields.items():
+        if f"{name}_indices" in content.attributes or "axis" in member.attributes or name in ("errors", "title"):
+            yield name
+        yield from (name + suffix for suffix in ("_errors", "_scaling_factor", "_offset"))
+
+
+def _signal_number(field: Field) -> int | None:
+    numbers = integers(field.attributes.get("signal"))
+    return numbers[0] if numbers else None
+
+
+def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[str]) -> list[str]:
+    """Version 3: the fields that ``@auxiliary_signals`` names. Before: other fields with a number in ``@signal``."""
+    listed = names(content.attributes.get("auxiliary_signals"), content.fields)
+    problems += [
+        f"{content.path}: @auxiliary_signals names {name!r}, which {why_no_field(content, name)}"
+        for name in listed
+        if name not in content.fields and name != "."
+    ]
+    behind_signal = names(content.attributes.get("signal"), content.fields)
+    numbered = sorted((_signal_number(field) or 0, name) for name, field in content.fields.items())
+    named = (*listed, *behind_signal, *(name for number, name in numbered if number > 0))
+    return [name for name in dict.fromkeys(named) if name in content.fields and name != signal]
+
+
+def _without_signal(content: GroupContent) -> Iterator[Variable]:
+    """Every field of two or more elements, or where there is none every field, each with dimensions of its own."""
+    several = [name for name, member in content.fields.items() if math.prod(member.shape) >= 2]
+    for name in several or content.fields:
+        yield Variable(name, name, _own_dimensions(content, name, content.fields[name].ndim), Role.OTHER)
+
+
+# --- uncertainties, scaling, default slice ------------------------------------------------------------------------
+
+
+def _find_errors(
+    content: GroupContent,
+    owner: str,
+    dims: tuple[str, ...],
+    role: Role,
+    problems: list[str],
+    older_name: str | None = None,
+) -> list[Variable]:
+    """The uncertainties of a field.
+
+    The field ``FIELD_errors``; the one that ``@uncertainties`` of the field names; NXcanSAS's
+    ``@FIELD_uncertainties`` of the group; for the signal, the field ``errors`` of the older NXdata.
+    """
+    attributes = content.fields[owner].attributes
+    values = (
+        attributes.get("uncertainties"),
+        content.attributes.get(f"{owner}_uncertainties"),
+        content.attributes.get(f"{owner}_uncertainty"),
+        attributes.get("uncertainty"),
+    )
+    named = [name for value in values if (name := text(value))]
+    candidates = (f"{owner}_errors", *named, older_name)
+    found = next((name for name in candidates if name in content.fields and name != owner), None)
+    if found is None:
+        problems += [
+            f"{content.path}: the uncertainties of {owner!r} are said to be {name!r}, which "
+            f"{why_no_field(content, name)}"
+            for name in dict.fromkeys(named)
+        ]
+        return []
+    if content.fields[found].shape != content.fields[owner].shape:
+        problems.append(
+            f"{content.path}: uncertainties {found!r} of shape {content.fields[found].shape} don't fit "
+            f"{owner!r} of shape {content.fields[owner].shape}; left them out"
+        )
+        return []
+    name = f"{owner}_errors"
+    return [Variable(name if found == name else _free_name(content, name), found, dims, role)]
+
+
+def _find_scaling(content: GroupContent, name: str, problems: list[str]) -> Scaling | None:
+    """``FIELD_scaling_factor`` and ``FIELD_offset``, where they are single numbers and the field is one of numbers."""
+    if not content.fields[name].is_numeric:
+        return None
+    parts: list[str | None] = []
+    for suffix in ("_scaling_factor", "_offset"):
+        part = content.fields.get(name + suffix)
+        is_number = part is not None and part.is_numeric and math.prod(part.shape) == 1
+        if part is not None and not is_number:
+            problems.append(f"{content.path}: {name + suffix!r} is not a single number; {name!r} is not scaled by it")
+        parts.append(name + suffix if is_number else None)
+    return Scaling(*parts) if any(parts) else None
+
+
+def _default_slice(content: GroupContent, signal: str) -> tuple[int | None, ...] | None:
+    """``@default_slice``: a position for each dimension, or "." for all of it; None where it doesn't fit the signal."""
+    shape = content.fields[signal].shape
+    value = content.attributes.get("default_slice")
+    parts = names(value) or tuple(map(str, integers(value) or ()))
+    if not parts or len(parts) != len(shape):
+        return None
+    positions = [None if part == "." else integers(part) for part in parts]
+    chosen = [position[0] if position else None for position in positions]
+    in_range = all(at is None or -size <= at < size for at, size in zip(chosen, shape, strict=True))
+    is_understood = all(part == "." or at is not None for part, at in zip(parts, chosen, strict=True))
+    return tuple(chosen) if in_range and is_understood else None
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+
+def _name_dimensions(content: GroupContent, rank: int, axes: Iterable[Axis]) -> tuple[str, ...]:
+    """A dimension has the name of its default axis, if that spans it alone, and else ``dim_<i>``."""
+    dims: list[str] = [""] * rank
+    for axis in axes:
+        if axis.is_default and len(axis.dims) == 1 and not dims[axis.dims[0]]:
+            dims[axis.dims[0]] = axis.field
+    return tuple(name or _free_name(content, f"dim_{dim}") for dim, name in enumerate(dims))
+
+
+def _own_dimensions(content: GroupContent, name: str, rank: int) -> tuple[str, ...]:
+    return tuple(_free_name(content, f"{name}_dim_{dim}") for dim in range(rank))
+
+
+def _free_name(content: GroupContent, name: str) -> str:
+    return free_name(name, (*content.fields, *content.others))
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with underscores behind it while it is taken.
+
+    Examples
+    --------
+    >>> free_name("dim_0", {"dim_0"})
+    'dim_0_'
+    """
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
+    """Each field in the first part that it was given."""
+    first: dict[str, Variable] = {}
+    for variable in variables:
+        first.setdefault(variable.field, variable)
+    return list(first.values())

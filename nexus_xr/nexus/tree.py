@@ -1,0 +1,172 @@
+"""The metadata of a file as nested dictionaries that print short, compare, copy and pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..hdf5.array import LazyArray, same_values
+
+_WIDTH = 72
+_SHOWN = 6
+
+
+class Metadata(dict[str, Any]):
+    """A dictionary that compares as a whole, arrays within it included."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return same_tree(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not same_tree(self, other)
+
+    __hash__ = None
+
+
+class MetadataAttributes(Metadata):
+    """The attributes of a group or a field, by name."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{_short(name)}: {_short_value(self[name])}" for name in list(self)[:_SHOWN])
+        return f"{{{shown}{_more(len(self))}}}"
+
+
+class MetadataGroup(Metadata):
+    """A group: its members by name, and its attributes under ``"attrs"``.
+
+    Examples
+    --------
+    >>> MetadataGroup(distance=MetadataField(value=1.5, attrs={"units": "m"}), attrs={"NX_class": "NXdetector"})
+    <NXdetector: distance>
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        attributes = self.get("attrs")
+        kind = attributes.get("NX_class", "group") if isinstance(attributes, Mapping) else "group"
+        names = [name for name in self if name != "attrs"]
+        if not names:
+            return f"<{_short(kind)}>"
+        shown = ", ".join(_short(name) for name in names[:_SHOWN])
+        return f"<{_short(kind)}: {shown}{_more(len(names))}>"
+
+
+class MetadataField(Metadata):
+    """A field: its value under ``"value"``, and its attributes under ``"attrs"`` where it has some.
+
+    Examples
+    --------
+    >>> MetadataField(value=-4.0, attrs={"units": "mm"})
+    <-4.0 mm>
+    >>> MetadataField(value=np.zeros((29, 15)))
+    <float64 (29, 15)>
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        attributes = self.get("attrs")
+        units = attributes.get("units") if isinstance(attributes, Mapping) else None
+        shown = _short_value(self.get("value"))
+        return f"<{shown} {_short(units)}>" if isinstance(units, str) and units.strip() else f"<{shown}>"
+
+
+def same_tree(a: Any, b: Any) -> bool:
+    """Whether two trees hold the same, arrays being compared as a whole and NaN being like NaN.
+
+    Examples
+    --------
+    >>> same_tree({"x": {"value": np.arange(3)}}, {"x": {"value": np.arange(3)}})
+    True
+    """
+    if a is b:
+        return True
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same_tree(a[key], b[key]) for key in a)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and same_values(a, b)
+    if isinstance(a, np.ndarray | LazyArray) or isinstance(b, np.ndarray | LazyArray):
+        lazy, other = (a, b) if isinstance(a, LazyArray) else (b, a)
+        return isinstance(lazy, LazyArray) and isinstance(other, np.ndarray | LazyArray) and lazy == other
+    try:
+        return bool(a == b) or (a != a and b != b)
+    except (TypeError, ValueError):
+        return False
+
+
+def select_metadata(tree: Mapping[str, Any], keys: Sequence[str], path: str = "") -> MetadataGroup:
+    """The parts of a tree whose path contains one of the keys, each at its place.
+
+    Parameters
+    ----------
+    tree
+        A group's dictionary.
+    keys
+        What a path may contain.
+    path
+        Path of that group in the file.
+
+    Examples
+    --------
+    >>> tree = MetadataGroup(m1=MetadataGroup(x=MetadataField(value=1)), m2=MetadataField(value=2))
+    >>> select_metadata(tree, ["m1/x"], "/entry")
+    <group: m1>
+    """
+    selected = MetadataGroup()
+    for name, member in tree.items():
+        if name == "attrs":
+            continue
+        member_path = f"{path.rstrip('/')}/{name}"
+        if any(key in member_path for key in keys):
+            selected[name] = member
+        elif isinstance(member, MetadataGroup) and (inner := select_metadata(member, keys, member_path)):
+            selected[name] = inner
+    return selected
+
+
+def without_arrays(tree: Mapping[str, Any]) -> MetadataGroup:
+    """A tree without the fields of two or more elements."""
+    kept = MetadataGroup()
+    for name, member in tree.items():
+        if isinstance(member, MetadataGroup):
+            kept[name] = without_arrays(member)
+        elif not (isinstance(member, MetadataField) and isinstance(member.get("value"), np.ndarray | LazyArray)):
+            kept[name] = member
+    return kept
+
+
+def arrays_of(tree: Mapping[str, Any]) -> Iterator[Any]:
+    """Every array of a tree, in memory or not."""
+    for member in tree.values():
+        if isinstance(member, Mapping):
+            yield from arrays_of(member)
+        elif isinstance(member, np.ndarray | LazyArray):
+            yield member
+
+
+def _more(count: int) -> str:
+    return f", ... {count - _SHOWN} more" if count > _SHOWN else ""
+
+
+def _short_value(value: Any) -> str:
+    if isinstance(value, np.ndarray | LazyArray):
+        return f"{value.dtype} {value.shape}"
+    if isinstance(value, h5py.Empty):
+        return "empty"
+    return _short(value, repr)
+
+
+def _short(value: Any, to_text: Callable[[Any], str] = str) -> str:
+    if isinstance(value, str) and len(value) > _WIDTH:
+        value = value[:_WIDTH]
+        return to_text(value) + "..."
+    shown = " ".join(to_text(value).split()) if to_text is str else to_text(value)
+    return shown if len(shown) <= _WIDTH else shown[:_WIDTH] + "..."

@@ -1,0 +1,105 @@
+"""Every NXdata group of a file at its own path, as the nodes of a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import groupby
+
+import xarray as xr
+
+from .nexus.content import read_content
+from .nexus.data_rules import NXdata, Role, Variable, free_name
+from .nexus.scan import Found, is_nxdata, scan
+from .nexus.tree import MetadataGroup
+from .opening import Described, Opening
+
+
+def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
+    """A Dataset for the start, for each group directly below it, and for each group of data.
+
+    The tree of a file lies in the attrs of the start and of the groups directly below it; a node of class NXdata
+    has what is left of its own group. In a file without NXdata, each group with datasets is a node of data.
+    """
+    start = opening.start
+    scanned = scan(opening.root, start, opening.file, opening.options.hardlinks_only)
+    nodes = _trees(scanned.tree)
+    described = _described(opening, scanned.found)
+    datasets = {}
+    for path, node in _apart(described).items():
+        relative = _relative(path, start.path)
+        if ".." in relative.split("/"):
+            opening.problems.append(f"{path}: can't be a node of a tree; open it with dataset_path")
+            continue
+        opening.problems += node.data.problems
+        datasets[relative] = opening.assemble(node)
+        if is_nxdata(node.content.attributes):
+            nodes[relative] = opening.left_over(node)
+    for relative, tree in nodes.items():
+        dataset = datasets.setdefault(relative, opening.empty())
+        dataset.attrs = opening.narrowed(tree, f"{start.path.rstrip('/')}{relative}")
+    return dict(sorted(datasets.items(), key=lambda item: item[0].split("/") if item[0] != "/" else []))
+
+
+def _trees(tree: MetadataGroup) -> dict[str, MetadataGroup]:
+    """The tree by node: each group of the first level is a node, the rest stays with the start."""
+    groups = {f"/{name}": member for name, member in tree.items() if isinstance(member, MetadataGroup)}
+    rest = MetadataGroup((name, member) for name, member in tree.items() if f"/{name}" not in groups)
+    return {"/": rest, **groups}
+
+
+def _described(opening: Opening, found: Iterable[Found]) -> dict[str, Described]:
+    """The data of each node: of groups of data, or where there are none or others are asked for, of datasets."""
+    found = list(found)
+    options = opening.options
+    if options.selects or options.use_default:
+        found = opening.several()
+    elif any(item.is_nxdata for item in found):
+        found = [item for item in found if item.is_nxdata]
+    described = {item.path: opening.describe(item) for item in found if item.is_nxdata}
+    datasets = [item for item in found if not item.is_nxdata]
+    for parent, members in groupby(datasets, key=lambda item: item.path.rsplit("/", 1)[0] or "/"):
+        names = [item.path.rsplit("/", 1)[1] for item in members]
+        described.setdefault(parent, _separate(opening, parent, names))
+    return described
+
+
+def _separate(opening: Opening, parent: str, names: Iterable[str]) -> Described:
+    """Datasets of one group, each with dimensions of its own."""
+    group = opening.group_at(parent)
+    content = read_content(group)
+    taken = (*content.fields, *content.others)
+    variables = tuple(
+        Variable(
+            name,
+            name,
+            tuple(free_name(f"{name}_dim_{dim}", taken) for dim in range(content.fields[name].ndim)),
+            Role.OTHER,
+        )
+        for name in names
+    )
+    return Described(NXdata(parent, None, variables), content, group)
+
+
+def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
+    """Data above other data gets dimensions of its own, so that nothing below inherits its coordinates."""
+    apart = {}
+    for path, node in described.items():
+        prefix = path.rstrip("/") + "/"
+        below = [other.data for at, other in described.items() if at != path and at.startswith(prefix)]
+        apart[path] = replace(node, data=_renamed(node.data, path, below)) if below else node
+    return apart
+
+
+def _renamed(data: NXdata, path: str, below: Iterable[NXdata]) -> NXdata:
+    taken = {dim for other in below for variable in other.variables for dim in variable.dims}
+    taken |= {variable.name for variable in data.variables}
+    own = dict.fromkeys(dim for variable in data.variables for dim in variable.dims)
+    group = path.rsplit("/", 1)[1] or "root"
+    names = {dim: free_name(f"{group}_dim_{index}", taken) for index, dim in enumerate(own)}
+    variables = (replace(variable, dims=tuple(names[dim] for dim in variable.dims)) for variable in data.variables)
+    return replace(data, variables=tuple(variables))
+
+
+def _relative(path: str, start: str) -> str:
+    return "/" + path.removeprefix(start.rstrip("/")).strip("/")

@@ -1,0 +1,289 @@
+"""Opening a file: what is asked for is found, described, and given its tree.
+
+What xarray's engine and the functions of this package have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import xarray as xr
+
+from .assemble import dataset_of
+from .errors import NexusPathError, listed, warn_once
+from .hdf5.file import File
+from .hdf5.objects import Dataset, Group, root_of
+from .nexus.attributes import text
+from .nexus.content import GroupContent, read_content
+from .nexus.data_rules import NXdata, apply_rules
+from .nexus.find import (
+    Keys,
+    absolute,
+    as_keys,
+    declared_default,
+    default_data,
+    entry_of,
+    explain_path,
+    matching,
+)
+from .nexus.hyperspy import is_written_by_hyperspy, restored_metadata
+from .nexus.scan import Found, holds_data, is_nxdata, remainder, scan
+from .nexus.tree import MetadataGroup, select_metadata, without_arrays
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keyword arguments that the ways of opening share; `xarray.open_dataset` documents them in the README."""
+
+    group: str | None = None
+    dataset_path: Keys = None
+    dataset_key: Keys = None
+    metadata_key: Keys = None
+    skip_array_metadata: bool = False
+    hardlinks_only: bool = False
+    use_default: bool = False
+    mask_and_scale: bool = True
+    drop_variables: Collection[str] = field(default=())
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return as_keys(self.dataset_path)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return as_keys(self.dataset_key)
+
+    @property
+    def selects(self) -> bool:
+        return bool(self.paths or self.keys)
+
+
+@dataclass(frozen=True)
+class Described:
+    """The data of a group with what it was found in."""
+
+    data: NXdata
+    content: GroupContent
+    group: Group
+
+
+@contextmanager
+def opened(file: File, options: Options) -> Iterator[Opening]:
+    """The open file for as long as it is described; at the end one warning lists what could not be honoured."""
+    problems: list[str] = []
+    try:
+        with file.opened() as handle:
+            yield Opening(file, root_of(handle, problems.append), options, problems)
+    finally:
+        file.close()
+    warn_once(file.name, problems)
+
+
+@dataclass
+class Opening:
+    """A file while it is open to be described."""
+
+    file: File
+    root: Group
+    options: Options
+    problems: list[str]
+    _entry_trees: dict[str, MetadataGroup] = field(default_factory=dict)
+
+    # --- finding -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def start(self) -> Group:
+        """The group that `group` names, by default the root."""
+        return self.root if self.options.group is None else self.group_at(self.options.group)
+
+    def group_at(self, path: str) -> Group:
+        member = self.root.find(absolute(path))
+        if not isinstance(member, Group):
+            raise self._nothing_at(path, "name a group that is there")
+        return member
+
+    def _nothing_at(self, path: str, advice: str) -> NexusPathError:
+        return NexusPathError(f"{self.file.name}: no {path!r}: {explain_path(self.root, path)}; {advice}")
+
+    @cached_property
+    def found(self) -> list[Found]:
+        """Everything below `start` that could be opened."""
+        return list(scan(self.root, self.start, None, self.options.hardlinks_only).found)
+
+    def one(self) -> Found:
+        """The one thing that the options select, or an error that lists what there is."""
+        options = self.options
+        if not options.selects and options.group is not None:
+            return self.at(options.group)
+        if not options.selects and options.use_default:
+            default = default_data(self.root, self.root)
+            if default is not None:
+                return Found(default.path, True)
+        candidates = self.selected()
+        groups = [item for item in candidates if item.is_nxdata] or candidates
+        if len(groups) == 1:
+            return groups[0]
+        raise self._not_one(groups)
+
+    def selected(self) -> list[Found]:
+        """All that the options select, each once; a path that is not there is an error."""
+        options = self.options
+        if not options.selects:
+            return self.found
+        exact = [self.at(path) for path in options.paths]
+        by_key = matching(self.found, options.keys) if options.keys else []
+        return list(dict.fromkeys([*exact, *by_key]))
+
+    def _not_one(self, candidates: list[Found]) -> NexusPathError:
+        options = self.options
+        selector = ", ".join(
+            f"{name}={value!r}"
+            for name, value in (
+                ("group", options.group),
+                ("dataset_path", options.dataset_path),
+                ("dataset_key", options.dataset_key),
+                ("hardlinks_only", options.hardlinks_only or None),
+            )
+            if value is not None
+        )
+        name = self.file.name
+        if candidates:
+            what = "NXdata groups" if candidates[0].is_nxdata else "datasets, in no NXdata group"
+            chosen = f"{selector} matches" if options.selects else "the file has"
+            paths = listed(item.path for item in candidates)
+            return NexusPathError(
+                f"{name}: {chosen} {len(candidates)} {what}:\n{paths}\n"
+                "choose one with dataset_path, or open them all with xarray.open_datatree or nexus_xr.open_signals"
+            )
+        if not self.found:
+            return NexusPathError(
+                f"{name}: {self.start.path} holds no NXdata group and no dataset of two or more elements; "
+                "nexus_xr.read_metadata reads what it holds"
+            )
+        paths = listed(item.path for item in self.found)
+        return NexusPathError(f"{name}: nothing matches {selector}; there are:\n{paths}")
+
+    def at(self, path: str) -> Found:
+        """The data at exactly this path: a group of data, or a dataset."""
+        path = absolute(path)
+        member = self.root.find(path)
+        if isinstance(member, Dataset) and not member.is_null:
+            return Found(path, False)
+        if not isinstance(member, Group):
+            if isinstance(member, Dataset):
+                raise NexusPathError(f"{self.file.name}: {path} has no data (a null dataspace); choose another")
+            raise self._nothing_at(path, "name an NXdata group or a dataset that is there")
+        attributes = member.read_attributes()
+        if holds_data(attributes) or isinstance(member.get(text(attributes.get("signal")) or ""), Dataset):
+            return Found(path, True)
+        default = default_data(self.root, member)
+        if default is not None:
+            return Found(default.path, True)
+        if self.describe(Found(path, True)).data.signal is not None:
+            return Found(path, True)
+        raise NexusPathError(f"{self.file.name}: the group {path} holds no data; choose another with dataset_path")
+
+    def several(self) -> list[Found]:
+        """Everything that the options select; nothing is an error where something was asked for."""
+        if self.options.use_default and (default := self._declared_default()) is not None:
+            return [default]
+        selected = self.selected()
+        if self.options.selects and not selected:
+            raise self._not_one([])
+        return selected
+
+    def _declared_default(self) -> Found | None:
+        """The default plot of a file that declares one."""
+        declared = declared_default(self.root, self.start)
+        default = None if declared is None else default_data(self.root, declared)
+        return None if default is None else Found(default.path, True)
+
+    # --- describing -----------------------------------------------------------------------------------------
+
+    def group_of(self, found: Found) -> Group:
+        return self.group_at(found.path if found.is_nxdata else found.path.rsplit("/", 1)[0] or "/")
+
+    def describe(self, found: Found) -> Described:
+        """The data of a group, or of a dataset with the axes that its group gives it."""
+        group = self.group_of(found)
+        content = read_content(group)
+        data = apply_rules(content, None if found.is_nxdata else found.path.rsplit("/", 1)[1])
+        return Described(data, content, group)
+
+    def assemble(self, described: Described) -> xr.Dataset:
+        """The Dataset of a description, without its tree."""
+        options = self.options
+        dataset = dataset_of(
+            described.data,
+            described.content,
+            described.group,
+            self.file,
+            options.mask_and_scale,
+            options.drop_variables,
+        )
+        dataset.set_close(self.file.close)
+        dataset.encoding["source"] = self.file.name
+        return dataset
+
+    def empty(self) -> xr.Dataset:
+        """A Dataset for a group that holds no data of its own."""
+        dataset = xr.Dataset()
+        dataset.set_close(self.file.close)
+        return dataset
+
+    # --- the tree -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def is_hyperspy(self) -> bool:
+        return is_written_by_hyperspy(self.root.read_attributes())
+
+    def entry_tree(self, entry: Group) -> MetadataGroup:
+        """The tree of an entry; of a HyperSpy file, the metadata that it restores."""
+        tree = self._entry_trees.get(entry.path)
+        if tree is None:
+            tree = scan(self.root, entry, self.file, self.options.hardlinks_only).tree
+            restored = restored_metadata(tree) if self.is_hyperspy else None
+            tree = self._entry_trees[entry.path] = tree if restored is None else restored
+        return tree
+
+    def left_over(self, described: Described) -> MetadataGroup:
+        """What a described group holds beyond its variables."""
+        used = (variable.field for variable in described.data.variables)
+        return remainder(described.group, self.file, used)
+
+    def with_left_over(self, entry: Group, tree: MetadataGroup, described: Described) -> MetadataGroup:
+        """The entry's tree with what the opened group holds beyond its variables, at its own place."""
+        below = described.group.path.removeprefix(entry.path).strip("/")
+        if not below or not is_nxdata(described.content.attributes):
+            return tree
+        return _placed(tree, below.split("/"), self.left_over(described))
+
+    def narrowed(self, tree: MetadataGroup, path: str) -> dict[str, Any]:
+        """The part of a tree that the options want."""
+        keys = as_keys(self.options.metadata_key)
+        tree = select_metadata(tree, keys, path) if keys else tree
+        return dict(without_arrays(tree) if self.options.skip_array_metadata else tree)
+
+    def attributes(self, described: Described) -> dict[str, Any]:
+        """The attrs of one Dataset: the tree of its entry."""
+        entry = entry_of(self.root, described.group)
+        tree = self.entry_tree(entry)
+        if not self.is_hyperspy:
+            tree = self.with_left_over(entry, tree, described)
+        return self.narrowed(tree, entry.path)
+
+
+def _placed(tree: Mapping[str, Any], below: list[str], member: MetadataGroup) -> MetadataGroup:
+    """A copy of a tree with a member at a path."""
+    name, *deeper = below
+    placed = MetadataGroup(tree)
+    if deeper:
+        inner = tree.get(name)
+        member = _placed(inner if isinstance(inner, MetadataGroup) else MetadataGroup(), deeper, member)
+    if len(member):
+        placed[name] = member
+    return placed

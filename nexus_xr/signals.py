@@ -1,0 +1,198 @@
+"""Functions beside xarray's own: every signal of a file, what there is to open, and the metadata alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from .arrays import Chunks, chunked
+from .hdf5.file import File, as_file_like
+from .nexus.find import Keys
+from .nexus.scan import scan
+from .opening import Options, opened
+
+
+def open_signals(
+    path: Any,
+    *,
+    dataset_path: Keys = None,
+    dataset_key: Keys = None,
+    nxdata_only: bool = False,
+    hardlinks_only: bool = False,
+    use_default: bool = False,
+    metadata_key: Keys = None,
+    skip_array_metadata: bool = False,
+    mask_and_scale: bool = True,
+    chunks: Chunks = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> list[xr.DataArray]:
+    """Open every signal of a file: of each NXdata group, and each other dataset of two or more elements.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file.
+    dataset_path
+        Exact path, or several, of what to open.
+    dataset_key
+        Part of the path, or several, of what to open.
+    nxdata_only
+        Whether to open signals of NXdata groups alone.
+    hardlinks_only
+        Whether to leave what soft and external links, and the attribute ``target``, lead to.
+    use_default
+        Whether to open the default plot alone, where the file declares one.
+    metadata_key
+        Part of the path, or several, of the metadata to keep.
+    skip_array_metadata
+        Whether to leave metadata of two or more elements out.
+    mask_and_scale
+        Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+    chunks
+        As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Returns
+    -------
+    list of xarray.DataArray
+        NXdata groups first, each under the name of its signal. ``attrs`` holds the tree of the entry, whose
+        values are dictionaries, and the attributes of the field, whose values are not.
+
+    Raises
+    ------
+    NexusError
+        The file isn't HDF5, or what was asked for isn't in it.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = [1, 2, 3]
+    ...     file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+    >>> [signal] = open_signals("scan.nxs", nxdata_only=True)
+    >>> signal.name, signal.dims, signal.values
+    ('counts', ('dim_0',), array([1, 2, 3]))
+    """
+    options = Options(
+        dataset_path=dataset_path,
+        dataset_key=dataset_key,
+        metadata_key=metadata_key,
+        skip_array_metadata=skip_array_metadata,
+        hardlinks_only=hardlinks_only,
+        use_default=use_default,
+        mask_and_scale=mask_and_scale,
+    )
+    signals = []
+    plotted = set()
+    with opened(File(as_file_like(path), storage_options), options) as opening:
+        selected = opening.several()
+        for found in sorted(selected, key=lambda found: not found.is_nxdata):
+            if not found.is_nxdata and (nxdata_only or found.path in plotted):
+                continue
+            described = opening.describe(found)
+            name = described.data.signal
+            if found.is_nxdata:
+                opening.problems += described.data.problems
+            if name is None:
+                continue
+            dataset = opening.assemble(described)
+            signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
+            if found.is_nxdata:
+                plotted.add(signal.encoding["nexus_path"])
+            signal.attrs = {**opening.attributes(described), **signal.attrs}
+            signal.set_close(opening.file.close)
+            signals.append(signal)
+    return signals
+
+
+def list_datasets(
+    path: Any,
+    *,
+    dataset_key: Keys = None,
+    hardlinks_only: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> tuple[list[str], list[str]]:
+    """List what there is to open: the paths of NXdata groups, and those of datasets of two or more elements.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file.
+    dataset_key
+        Part of the path, or several, of what to list.
+    hardlinks_only
+        Whether to leave what soft and external links, and the attribute ``target``, lead to.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Returns
+    -------
+    tuple of two lists of str
+        Paths of NXdata groups, paths of datasets.
+
+    Raises
+    ------
+    NexusError
+        The file isn't HDF5.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = [1, 2, 3]
+    ...     file["entry/data"].attrs["NX_class"] = "NXdata"
+    >>> list_datasets("scan.nxs")
+    (['/entry/data'], ['/entry/data/counts'])
+    """
+    options = Options(dataset_key=dataset_key, hardlinks_only=hardlinks_only)
+    with opened(File(as_file_like(path), storage_options), options) as opening:
+        selected = opening.selected()
+    groups = [found.path for found in selected if found.is_nxdata]
+    return groups, [found.path for found in selected if not found.is_nxdata]
+
+
+def read_metadata(
+    path: Any,
+    *,
+    metadata_key: Keys = None,
+    skip_array_metadata: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Read the tree of a whole file, without its NXdata groups.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file.
+    metadata_key
+        Part of the path, or several, of what to keep.
+    skip_array_metadata
+        Whether to leave what has two or more elements out.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Returns
+    -------
+    dict
+        Members by name: a group is a dictionary of its members, with its attributes under ``"attrs"``; a field
+        is ``{"value": value, "attrs": {...}}``.
+
+    Raises
+    ------
+    NexusError
+        The file isn't HDF5.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/title"] = "a scan"
+    >>> read_metadata("scan.nxs")["entry"]["title"]["value"]
+    'a scan'
+    """
+    options = Options(metadata_key=metadata_key, skip_array_metadata=skip_array_metadata)
+    with opened(File(as_file_like(path), storage_options), options) as opening:
+        return opening.narrowed(scan(opening.root, opening.root, opening.file).tree, "/")

@@ -1,0 +1,47 @@
+"""Files for tests: small ones written from nested dictionaries, and the corpus of real ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from .files import write_tree
+
+# Opening the first file of a process takes longer than any deadline; what CI finds it finds again.
+settings.register_profile("nexus_xr", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("nexus_xr")
+
+CORPUS = Path(os.environ.get("NEXUS_XR_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
+
+
+def corpus_files() -> list[Path]:
+    """Every file of the corpus; none where it isn't there."""
+    return sorted(path for path in CORPUS.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The corpus; tests of it are skipped where it isn't there, unless it is required."""
+    if not CORPUS.is_dir():
+        message = f"the corpus of real files is not at {CORPUS}; NEXUS_XR_CORPUS names another place"
+        if os.environ.get("NEXUS_XR_REQUIRE_CORPUS"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return CORPUS
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a tree of dictionaries as an HDF5 file and return its path."""
+
+    def write_file(tree: dict[str, Any], name: str = "scan.nxs", **options: Any) -> Path:
+        path = tmp_path / name
+        write_tree(path, tree, **options)
+        return path
+
+    return write_file

@@ -1,0 +1,75 @@
+"""HDF5 files from nested dictionaries: groups are dictionaries, attributes have an "@" before their name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+
+class Field:
+    """A dataset with attributes and storage options."""
+
+    def __init__(self, value: Any, attributes: Mapping[str, Any] | None = None, **options: Any) -> None:
+        self.value = value
+        self.attributes = dict(attributes or {})
+        self.options = options
+
+
+def write_tree(path: Path, tree: Mapping[str, Any], **options: Any) -> None:
+    """Write a whole file."""
+    with h5py.File(path, "w", **options) as file:
+        fill(file, tree)
+
+
+def fill(group: h5py.Group, tree: Mapping[str, Any]) -> None:
+    """Write the members and attributes of a group."""
+    for name, value in tree.items():
+        if name.startswith("@"):
+            group.attrs[name[1:]] = value
+        elif isinstance(value, Mapping):
+            fill(group.create_group(name), value)
+        elif isinstance(value, Field):
+            dataset = group.create_dataset(name, data=value.value, **value.options)
+            dataset.attrs.update(value.attributes)
+        else:
+            group[name] = value
+
+
+def nxdata(fields: Mapping[str, Any], **attributes: Any) -> dict[str, Any]:
+    """An NXdata group."""
+    return {"@NX_class": "NXdata", **{f"@{name}": value for name, value in attributes.items()}, **fields}
+
+
+def nxentry(members: Mapping[str, Any], **attributes: Any) -> dict[str, Any]:
+    """An NXentry group."""
+    return {"@NX_class": "NXentry", **{f"@{name}": value for name, value in attributes.items()}, **members}
+
+
+def scan_file() -> dict[str, Any]:
+    """A small file with a bit of everything: a map with axes, uncertainties and an auxiliary signal, and a tree."""
+    counts = np.arange(12, dtype="u2").reshape(3, 4)
+    data = nxdata(
+        {
+            "counts": Field(counts, {"units": "counts", "long_name": "Counts"}),
+            "counts_errors": np.sqrt(counts),
+            "i0": counts * 2.0,
+            "y": Field(np.array([0.0, 0.1, 0.3]), {"units": "mm"}),
+            "x": Field(np.array([1, 2, 3, 4]), {"units": "um"}),
+            "title": "a map",
+        },
+        signal="counts",
+        axes=["y", "x"],
+        auxiliary_signals=["i0"],
+        y_indices=0,
+        x_indices=1,
+    )
+    detector = {"@NX_class": "NXdetector", "distance": Field(1.5, {"units": "m"}), "mask": np.zeros((3, 4), "u1")}
+    entry = nxentry(
+        {"data": data, "instrument": {"@NX_class": "NXinstrument", "detector": detector}, "title": "a scan"},
+        default="data",
+    )
+    return {"@default": "entry", "@creator": "test", "entry": entry}

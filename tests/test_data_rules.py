@@ -1,0 +1,492 @@
+"""Each data rule of the NeXus manual, on a group that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from nexus_xr.nexus.data_rules import NXdata, Role, Scaling, describe_nxdata
+
+from .files import Field, nxdata
+
+Write = Callable[..., Path]
+
+
+def described(write: Write, group: Mapping[str, Any], signal: str | None = None) -> NXdata:
+    with h5py.File(write({"entry": {"data": group}})) as file:
+        return describe_nxdata(file["entry/data"], signal)
+
+
+def dims_of(data: NXdata) -> dict[str, tuple[str, ...]]:
+    return {variable.name: variable.dims for variable in data.variables}
+
+
+def roles_of(data: NXdata) -> dict[str, Role]:
+    return {variable.name: variable.role for variable in data.variables}
+
+
+@dataclass
+class Rule:
+    """A rule of the manual, a group that uses it, and what becomes of the group's fields."""
+
+    source: str
+    group: Mapping[str, Any]
+    signal: str | None
+    dims: Mapping[str, tuple[str, ...]]
+    problems: tuple[str, ...] = field(default=())
+
+
+D2 = np.zeros((3, 4))
+X4, Y3 = np.arange(4.0), np.arange(3.0)
+XY = {"data": D2, "x": X4, "y": Y3}
+
+RULES = {
+    "signal, axes and indices": Rule(
+        "Find plottable data, version 3; NXdata@signal, @axes, @AXISNAME_indices",
+        nxdata(XY, signal="data", axes=["y", "x"], y_indices=0, x_indices=1),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "axes without indices": Rule(
+        "Associating plottable data: 'file readers are encouraged to make their best efforts'",
+        nxdata(XY, signal="data", axes=["y", "x"]),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "attributes as fixed-length bytes": Rule(
+        "Attributes of the NeXus API are fixed-length strings",
+        nxdata(XY, signal=np.bytes_("data"), axes=np.array([b"y", b"x"])),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "attributes as arrays of one string": Rule(
+        "@signal written as an array",
+        nxdata(XY, signal=np.array([b"data"]), axes=np.array(["y", "x"], dtype=h5py.string_dtype())),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "axes in one string": Rule(
+        "Note on array attributes: parsing of strings is avoided by writing arrays; older files have one string",
+        nxdata(XY, signal="data", axes="y,x"),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "no axis for a dimension": Rule(
+        "NXdata@axes: '.' where no default axis is available",
+        nxdata(XY, signal="data", axes=[".", "x"], x_indices=1),
+        "data",
+        {"data": ("dim_0", "x"), "x": ("x",)},
+    ),
+    "alternative axis of a dimension": Rule(
+        "NXdata@AXISNAME_indices: temperature as a substitute for pressure",
+        nxdata(
+            {"data": D2, "time": Y3, "pressure": X4, "temperature": X4},
+            signal="data",
+            axes=["time", "pressure"],
+            time_indices=0,
+            pressure_indices=1,
+            temperature_indices=1,
+        ),
+        "data",
+        {
+            "data": ("time", "pressure"),
+            "time": ("time",),
+            "pressure": ("pressure",),
+            "temperature": ("pressure",),
+        },
+    ),
+    "axes of several dimensions": Rule(
+        "NXdata@AXISNAME_indices as an array: the axis depends on several dimensions",
+        nxdata({"data": D2, "qx": D2, "y": Y3}, signal="data", axes=["y", "."], y_indices=0, qx_indices=[0, 1]),
+        "data",
+        {"data": ("y", "dim_1"), "y": ("y",), "qx": ("y", "dim_1")},
+    ),
+    "a listed axis of all dimensions": Rule(
+        "NXdata@axes with an axis of the signal's rank",
+        nxdata({"data": D2, "q": D2}, signal="data", axes=["q", "."]),
+        "data",
+        {"data": ("dim_0", "dim_1"), "q": ("dim_0", "dim_1")},
+    ),
+    "indices in the other order": Rule(
+        "NXdata@AXISNAME_indices: dimensions of the axis in the order of the indices",
+        nxdata({"data": D2, "q": D2.T}, signal="data", q_indices=[1, 0]),
+        "data",
+        {"data": ("dim_0", "dim_1"), "q": ("dim_1", "dim_0")},
+    ),
+    "fewer axes than dimensions": Rule(
+        "NXdata@axes shorter than the rank",
+        nxdata(XY, signal="data", axes=["y"], y_indices=0),
+        "data",
+        {"data": ("y", "dim_1"), "y": ("y",)},
+    ),
+    "bin edges": Rule(
+        "NXdata: a dimension scale of size n+1 contains the bin boundaries",
+        nxdata({"data": D2, "y": np.arange(4.0), "x": X4}, signal="data", axes=["y", "x"]),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "text axis": Rule(
+        "NXdata@axes with labels",
+        nxdata({"data": X4, "label": np.array([b"a", b"b", b"c", b"d"])}, signal="data", axes=["label"]),
+        "data",
+        {"data": ("label",), "label": ("label",)},
+    ),
+    "auxiliary signals": Rule(
+        "NXdata@auxiliary_signals",
+        nxdata({"data": X4, "a": X4, "b": X4}, signal="data", auxiliary_signals=["b", "a"]),
+        "data",
+        {"data": ("dim_0",), "b": ("dim_0",), "a": ("dim_0",)},
+    ),
+    "other fields of the signal's shape": Rule(
+        "NXdata may hold other fields",
+        nxdata({"data": D2, "weights": D2, "n": Y3}, signal="data"),
+        "data",
+        {"data": ("dim_0", "dim_1"), "weights": ("dim_0", "dim_1")},
+    ),
+    "signal and axes on the field, colons": Rule(
+        "Find plottable data, version 2; associating axes by name",
+        nxdata({"data": Field(D2, {"signal": 1, "axes": "y:x"}), "x": X4, "y": Y3}),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "signal and axes on the field, commas and brackets": Rule(
+        "Find plottable data, version 2; associating axes by name",
+        nxdata({"counts": Field(D2, {"signal": "1", "axes": np.bytes_("[y, x]")}), "x": X4, "y": Y3}),
+        "counts",
+        {"counts": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "numbered axes, from the fastest dimension": Rule(
+        "Find plottable data, version 1; axis: the number of the dimension in order of the fastest varying",
+        nxdata({"data": Field(D2, {"signal": 1}), "x": Field(X4, {"axis": 1}), "y": Field(Y3, {"axis": 2})}),
+        "data",
+        {"data": ("y", "x"), "x": ("x",), "y": ("y",)},
+    ),
+    "numbered axes, from the slowest dimension": Rule(
+        "Version 1 as many writers had it",
+        nxdata({"data": Field(D2, {"signal": 1}), "x": Field(X4, {"axis": "2"}), "y": Field(Y3, {"axis": "1"})}),
+        "data",
+        {"data": ("y", "x"), "x": ("x",), "y": ("y",)},
+    ),
+    "primary axis": Rule(
+        "Version 1: primary=1 is the first choice among axes of the same number",
+        nxdata(
+            {
+                "data": Field(X4, {"signal": 1}),
+                "a": Field(X4, {"axis": 1}),
+                "h": Field(X4, {"axis": 1, "primary": 2}),
+                "k": Field(X4, {"axis": 1, "primary": 1}),
+            }
+        ),
+        "data",
+        {"data": ("k",), "k": ("k",), "h": ("k",), "a": ("k",)},
+    ),
+    "axis of two dimensions by number": Rule(
+        "Version 1 with a list of numbers",
+        nxdata({"data": Field(D2, {"signal": 1}), "q": Field(D2, {"axis": "1,2"})}),
+        "data",
+        {"data": ("dim_0", "dim_1"), "q": ("dim_0", "dim_1")},
+    ),
+    "NXcanSAS": Rule(
+        "NXcanSAS: I_axes, Q_indices, uncertainties",
+        nxdata({"I": Field(X4, {"uncertainties": "Idev"}), "Idev": X4, "Q": X4}, signal="I", I_axes="Q", Q_indices="0"),
+        "I",
+        {"I": ("Q",), "I_errors": ("Q",), "Q": ("Q",)},
+    ),
+    "NXcanSAS in two dimensions": Rule(
+        "NXcanSAS: several I_axes in one string",
+        nxdata({"I": D2, "Qx": D2, "Qy": D2}, signal="I", I_axes="Qx,Qy", Q_indices=[0, 1]),
+        "I",
+        {"I": ("dim_0", "dim_1"), "Qx": ("dim_0", "dim_1"), "Qy": ("dim_0", "dim_1")},
+    ),
+    "scalar signal": Rule(
+        "A signal of rank 0",
+        nxdata({"data": 1.0, "angle": Field(2.0, {"axis": 1})}, signal="data"),
+        "data",
+        {"data": (), "angle": ()},
+    ),
+    "dimensions of length zero": Rule(
+        "A scan that was aborted before its first point",
+        nxdata({"data": np.zeros((0, 4)), "y": np.zeros(0), "x": X4}, signal="data", axes=["y", "x"]),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "undeclared signal called data": Rule(
+        "No @signal anywhere",
+        nxdata({"data": X4, "other": X4, "x": X4}),
+        "data",
+        {"data": ("dim_0",), "other": ("dim_0",), "x": ("dim_0",)},
+        ("no signal is declared; took the field 'data'",),
+    ),
+    "undeclared signal, one candidate": Rule(
+        "No @signal anywhere",
+        nxdata({"counts": X4, "x": X4, "counts_errors": X4}, axes=["x"]),
+        "counts",
+        {"counts": ("x",), "counts_errors": ("x",), "x": ("x",)},
+        ("no signal is declared; took the only candidate 'counts'",),
+    ),
+    "undeclared signal, several candidates": Rule(
+        "No @signal anywhere",
+        nxdata({"a": X4, "b": Y3, "n": 1}),
+        None,
+        {"a": ("a_dim_0",), "b": ("b_dim_0",)},
+        ("could be any of a, b, n",),
+    ),
+    "signal that is missing": Rule(
+        "NXdata@signal: the field must exist",
+        nxdata({"a": X4}, signal="data"),
+        None,
+        {"a": ("a_dim_0",)},
+        ("@signal names 'data', which is not there",),
+    ),
+    "signal that is a group": Rule(
+        "NXdata@signal: the field must exist",
+        nxdata({"data": {"x": X4}}, signal="data"),
+        None,
+        {},
+        ("@signal names 'data', which is a group",),
+    ),
+    "signal that links nowhere": Rule(
+        "NXdata@signal: the field must exist",
+        nxdata({"data": h5py.ExternalLink("gone.h5", "/data"), "a": X4}, signal="data"),
+        None,
+        {"a": ("a_dim_0",)},
+        ("link to gone.h5:/data, which is not there",),
+    ),
+    "a number for a signal": Rule(
+        "@signal=1 on the group instead of the field",
+        nxdata({"data": X4}, signal=1),
+        "data",
+        {"data": ("dim_0",)},
+        ("took the field 'data'",),
+    ),
+    "axis that is missing": Rule(
+        "NXdata@axes: the fields must exist",
+        nxdata({"data": X4}, signal="data", axes=["x"]),
+        "data",
+        {"data": ("dim_0",)},
+        ("@axes names 'x', which is not there",),
+    ),
+    "axis of the wrong length": Rule(
+        "NXdata: an axis has the size n or n+1",
+        nxdata({"data": D2, "y": np.zeros(7), "x": X4}, signal="data", axes=["y", "x"]),
+        "data",
+        {"data": ("dim_0", "x"), "x": ("x",)},
+        ("axis 'y' of shape (7,) doesn't fit",),
+    ),
+    "axis said to be of another dimension": Rule(
+        "@AXISNAME_indices that contradict the lengths, and one dimension of that length is left",
+        nxdata({"data": np.zeros((2, 4)), "q": X4}, signal="data", axes=["q"], q_indices=0),
+        "data",
+        {"data": ("dim_0", "q"), "q": ("q",)},
+        ("took it for dimension 1",),
+    ),
+    "signal named as its own axis": Rule(
+        "NXdata@axes names the signal",
+        nxdata({"data": X4}, signal="data", axes=["data"]),
+        "data",
+        {"data": ("dim_0",)},
+        ("names the signal 'data' itself",),
+    ),
+    "a member called dim_0": Rule(
+        "Dimension names are unique",
+        nxdata({"data": X4, "dim_0": np.zeros((2, 2))}, signal="data"),
+        "data",
+        {"data": ("dim_0_",)},
+    ),
+    "scatter: several axes of one dimension": Rule(
+        "NXdata@axes of a signal of rank one with more names than dimensions",
+        nxdata({"v": X4, "x": X4, "y": X4}, signal="v", axes=["x", "y"]),
+        "v",
+        {"v": ("x",), "x": ("x",), "y": ("x",)},
+    ),
+    "axes of the last dimensions by interpretation": Rule(
+        "@interpretation: the last dimensions are an image; axes are given for these alone",
+        nxdata({"data": np.zeros((4, 3, 4)), "y": Y3, "x": X4}, signal="data", axes=["y", "x"], interpretation="image"),
+        "data",
+        {"data": ("dim_0", "y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "axes of a square stack by interpretation": Rule(
+        "@interpretation: the last dimensions are an image; axes are given for these alone",
+        nxdata({"data": np.zeros((4, 4, 4)), "y": X4, "x": X4}, signal="data", axes=["y", "x"], interpretation="image"),
+        "data",
+        {"data": ("dim_0", "y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "axes of the first dimensions in spite of the interpretation": Rule(
+        "@interpretation of a scan of images; the lengths say that the axes are the scan's",
+        nxdata(
+            {"data": np.zeros((3, 4, 5, 6)), "y": Y3, "x": X4}, signal="data", axes=["y", "x"], interpretation="image"
+        ),
+        "data",
+        {"data": ("y", "x", "dim_2", "dim_3"), "y": ("y",), "x": ("x",)},
+    ),
+    "edges along the last of several dimensions": Rule(
+        "NXdata: size n+1, for each spectrum its own",
+        nxdata({"data": D2, "t": np.zeros((3, 5)), "y": Y3}, signal="data", axes=["y", "."], t_indices=[0, 1]),
+        "data",
+        {"data": ("y", "dim_1"), "y": ("y",), "t": ("y", "dim_1")},
+    ),
+    "text is never bin edges": Rule(
+        "NXdata: bin boundaries are numbers",
+        nxdata({"data": Y3, "label": np.array([b"a", b"b", b"c", b"d"])}, signal="data", axes=["label"]),
+        "data",
+        {"data": ("dim_0",)},
+        ("doesn't fit",),
+    ),
+    "numbered axes counted from zero": Rule(
+        "Version 1 as some writers had it",
+        nxdata({"data": Field(D2, {"signal": 1}), "x": Field(X4, {"axis": 1}), "y": Field(Y3, {"axis": 0})}),
+        "data",
+        {"data": ("y", "x"), "x": ("x",), "y": ("y",)},
+    ),
+    "numbered alternative to a named axis": Rule(
+        "Versions 2 and 1 together: alternative dimension scales",
+        nxdata({"data": Field(X4, {"signal": 1, "axes": "x"}), "x": X4, "h": Field(X4, {"axis": 1, "primary": 2})}),
+        "data",
+        {"data": ("x",), "x": ("x",), "h": ("x",)},
+    ),
+    "axes with brackets in their names": Rule(
+        "Brackets belong to a name unless they are around the list",
+        nxdata({"data": D2, "y(mm)": Y3, "x(mm)": X4}, signal="data", axes="y(mm):x(mm)"),
+        "data",
+        {"data": ("y(mm)", "x(mm)"), "y(mm)": ("y(mm)",), "x(mm)": ("x(mm)",)},
+    ),
+    "axes with spaces between": Rule(
+        "Separators that some writers had",
+        nxdata(XY, signal="data", axes="y x"),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "an empty name for no axis": Rule(
+        "Separators that some writers had",
+        nxdata(XY, signal="data", axes=["", "x"]),
+        "data",
+        {"data": ("dim_0", "x"), "x": ("x",)},
+    ),
+    "scalar signal with an axis of one element": Rule(
+        "A signal of rank 0 has no dimension that an axis could span",
+        nxdata({"data": 1.0, "x": [1.0]}, signal="data", axes=["x"]),
+        "data",
+        {"data": ()},
+        ("doesn't fit",),
+    ),
+    "indices that are nonsense": Rule(
+        "@AXISNAME_indices that are no integers",
+        nxdata(XY, signal="data", axes=["y", "x"], y_indices="T", x_indices=np.array([7])),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_rule(rule: Rule, write: Write) -> None:
+    data = described(write, rule.group)
+    assert data.signal == rule.signal
+    assert dims_of(data) == dict(rule.dims)
+    for expected in rule.problems:
+        assert any(expected in problem for problem in data.problems), data.problems
+    if not rule.problems:
+        assert data.problems == ()
+
+
+def test_signal_comes_first_and_each_field_has_its_role(write: Write) -> None:
+    group = nxdata(
+        {"data": D2, "data_errors": D2, "aux": D2, "other": D2, "y": Y3, "y_errors": Y3, "x": X4},
+        signal="data",
+        axes=["y", "x"],
+        auxiliary_signals="aux",
+    )
+    assert list(roles_of(described(write, group)).items()) == [
+        ("data", Role.SIGNAL),
+        ("aux", Role.AUXILIARY),
+        ("data_errors", Role.ERRORS),
+        ("other", Role.OTHER),
+        ("y", Role.AXIS),
+        ("x", Role.AXIS),
+        ("y_errors", Role.AXIS_ERRORS),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [
+        ({"data": X4, "data_errors": X4}, {}),
+        ({"data": X4, "errors": X4}, {}),
+        ({"data": Field(X4, {"uncertainties": "sigma"}), "sigma": X4}, {}),
+        ({"data": X4, "sigma": X4}, {"data_uncertainties": "sigma"}),
+        ({"data": X4, "sigma": X4}, {"data_uncertainty": "sigma"}),
+        ({"data": Field(X4, {"uncertainty": np.bytes_("sigma")}), "sigma": X4}, {}),
+    ],
+    ids=["FIELD_errors", "errors", "@uncertainties", "canSAS group", "canSAS draft", "canSAS draft on the field"],
+)
+def test_uncertainties_in_all_forms(fields: dict[str, Any], attributes: dict[str, Any], write: Write) -> None:
+    data = described(write, nxdata(fields, signal="data", **attributes))
+    assert roles_of(data) == {"data": Role.SIGNAL, "data_errors": Role.ERRORS}
+
+
+def test_uncertainties_of_an_auxiliary_signal_and_of_an_axis(write: Write) -> None:
+    fields = {"data": X4, "aux": Field(X4, {"uncertainties": "s"}), "s": X4, "x": X4, "x_errors": X4}
+    data = described(write, nxdata(fields, signal="data", auxiliary_signals="aux", axes="x"))
+    assert roles_of(data)["aux_errors"] is Role.ERRORS
+    assert roles_of(data)["x_errors"] is Role.AXIS_ERRORS
+
+
+def test_uncertainties_of_another_shape_are_left_out_with_a_reason(write: Write) -> None:
+    data = described(write, nxdata({"data": X4, "data_errors": Y3}, signal="data"))
+    assert list(roles_of(data)) == ["data"]
+    assert "don't fit" in data.problems[0]
+
+
+def test_bin_edges_name_their_bounds(write: Write) -> None:
+    fields = {"data": X4, "x": np.arange(5.0), "x_bounds": {"something": 1}}
+    data = described(write, nxdata(fields, signal="data", axes="x"))
+    assert [variable.bounds for variable in data.variables] == [None, "x_bounds_"]
+
+
+def test_scaling_is_found_for_numbers_only(write: Write) -> None:
+    fields = {"data": X4, "data_scaling_factor": 2.0, "data_offset": np.array([1]), "x": X4, "x_offset": Y3}
+    data = described(write, nxdata(fields, signal="data", axes="x"))
+    assert data.variables[0].scaling == Scaling("data_scaling_factor", "data_offset")
+    assert data.variables[1].scaling is None
+    assert any("'x_offset' is not a single number" in problem for problem in data.problems)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([".", "2"], (None, 2)),
+        (np.array([b"-1", b"."]), (-1, None)),
+        ("0,.", (0, None)),
+        ([1, 2], (1, 2)),
+        ([".", "9"], None),
+        (["."], None),
+        (["x", "."], None),
+    ],
+)
+def test_default_slice(value: Any, expected: tuple[int | None, ...] | None, write: Write) -> None:
+    data = described(write, nxdata({"data": D2}, signal="data", default_slice=value))
+    assert data.default_slice == expected
+
+
+def test_auxiliary_signals_of_the_older_versions(write: Write) -> None:
+    fields = {"c": Field(X4, {"signal": 3}), "b": Field(X4, {"signal": 2}), "a": Field(X4, {"signal": 1})}
+    data = described(write, nxdata(fields))
+    assert list(roles_of(data).items()) == [("a", Role.SIGNAL), ("b", Role.AUXILIARY), ("c", Role.AUXILIARY)]
+
+
+def test_a_field_can_be_chosen_as_the_signal(write: Write) -> None:
+    group = nxdata({"data": D2, "weights": D2, "x": X4, "y": Y3}, signal="data", axes=["y", "x"])
+    assert dims_of(described(write, group, "weights")) == {"weights": ("y", "x"), "y": ("y",), "x": ("x",)}
+    assert dims_of(described(write, group, "x")) == {"x": ("dim_0",)}
+
+
+def test_description_is_plain_and_equal_when_made_twice(write: Write) -> None:
+    group = nxdata(XY, signal="data", axes=["y", "x"])
+    assert described(write, group) == described(write, group)
+    assert hash(described(write, group)) == hash(described(write, group))

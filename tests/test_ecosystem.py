@@ -1,0 +1,202 @@
+"""Datasets with a tree in their attrs work with what people use beside xarray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cf_xarray as cfxr
+import matplotlib as mpl
+import numpy as np
+import pint_xarray
+import pytest
+import xarray as xr
+from dask.base import tokenize
+from dask.distributed import Client, LocalCluster
+
+import nexus_xr
+from nexus_xr.guess import is_nexus
+
+from .files import Field, nxdata, nxentry, scan_file
+
+mpl.use("Agg")
+Write = Callable[..., Path]
+
+
+def open_nexus(path: Any, **options: Any) -> xr.Dataset:
+    return xr.open_dataset(path, engine="nexus", **options)
+
+
+def histogram(write: Write) -> Path:
+    edges = Field(np.array([0.0, 1.0, 3.0, 7.0]), {"units": "us"})
+    return write({"entry": nxentry({"data": nxdata({"n": np.arange(3), "t": edges}, signal="n", axes="t")})})
+
+
+def many_fields(write: Write, nested: bool) -> Path:
+    fields = {f"motor_{number:04}": Field(float(number), {"units": "mm"}) for number in range(5000)}
+    tree = {"instrument": {"@NX_class": "NXinstrument", **fields}} if nested else fields
+    return write({"entry": nxentry({"data": nxdata({"n": np.arange(3)}, signal="n"), **tree})})
+
+
+@pytest.mark.parametrize("nested", [True, False], ids=["in a group", "in the entry itself"])
+def test_text_repr_of_very_many_fields_is_short(nested: bool, write: Write) -> None:
+    dataset = open_nexus(many_fields(write, nested))
+    assert len(repr(dataset)) < 3000
+    assert len(repr(dataset).splitlines()) < 40
+
+
+def test_html_repr_of_very_many_fields_is_short(write: Write) -> None:
+    dataset = open_nexus(many_fields(write, nested=True))
+    assert "motor_0000" in dataset._repr_html_()
+    assert len(dataset._repr_html_()) < 30_000
+
+
+def test_reprs_of_the_tree(write: Write) -> None:
+    long_text = "word " * 1000
+    entry = nxentry(
+        {"a": Field(1.5, {"units": "mm"}), "b": np.zeros((5, 6)), "c": long_text, "d": {"@NX_class": "NXnote"}}
+    )
+    tree = nexus_xr.read_metadata(write({"entry": entry}))
+    assert repr(tree["entry"]) == "<NXentry: a, b, c, d>"
+    assert [repr(tree["entry"][name]) for name in "abd"] == ["<1.5 mm>", "<float64 (5, 6)>", "<NXnote>"]
+    assert len(repr(tree["entry"]["c"])) < 100
+
+
+def test_plotting_labels_axes_with_units(write: Write) -> None:
+    dataset = open_nexus(write(scan_file()))
+    mesh = dataset.counts.plot()
+    assert mesh.axes.get_xlabel() == "x [um]"
+    assert mesh.axes.get_ylabel() == "y [mm]"
+    assert mesh.colorbar.ax.get_ylabel() == "Counts [counts]"
+    dataset.plot.scatter(x="counts", y="i0")
+
+
+def test_to_dataframe(write: Write) -> None:
+    frame = open_nexus(write(scan_file())).to_dataframe()
+    assert frame.index.names == ["y", "x"]
+    assert frame.counts.tolist() == list(range(12))
+
+
+def test_bounds_of_cf_xarray(write: Write) -> None:
+    dataset = open_nexus(histogram(write))
+    assert dataset.cf.bounds == {"t": ["t_bounds"]}
+    edges = cfxr.bounds_to_vertices(dataset.cf.get_bounds("t"), "bnds")
+    np.testing.assert_array_equal(edges, [0.0, 1.0, 3.0, 7.0])
+
+
+def test_quantify_of_pint_xarray(write: Write) -> None:
+    assert pint_xarray.__version__
+    quantified = open_nexus(write(scan_file()), drop_variables=["title"]).pint.quantify()
+    assert str(quantified.counts.pint.units) == "count"
+    assert str(quantified.x.pint.units) == "micrometer"
+
+
+def test_open_mfdataset_along_a_new_dimension(write: Write) -> None:
+    paths = [write(scan_file(), name=f"scan_{number}.nxs") for number in range(3)]
+    combined = xr.open_mfdataset(paths, engine="nexus", combine="nested", concat_dim="scan")
+    assert combined.counts.shape == (3, 3, 4)
+    assert combined.attrs["instrument"]["detector"]["distance"]["value"] == 1.5
+
+
+@pytest.mark.parametrize("combine_attrs", ["override", "identical", "no_conflicts", "drop_conflicts"])
+def test_merge_of_datasets_with_trees(combine_attrs: Any, write: Write) -> None:
+    path = write(scan_file())
+    merged = xr.merge([open_nexus(path)[["counts"]], open_nexus(path)[["i0"]]], combine_attrs=combine_attrs)
+    assert set(merged.data_vars) == {"counts", "i0"}
+    assert merged.attrs["instrument"]["detector"]["distance"]["value"] == 1.5
+
+
+def test_equality_looks_into_the_tree(write: Write) -> None:
+    one = open_nexus(write(scan_file(), name="one.nxs"))
+    again = open_nexus(write(scan_file(), name="again.nxs"))
+    assert one.identical(again)
+    changed = scan_file()
+    changed["entry"]["instrument"]["detector"]["mask"][1, 1] = 1
+    assert not one.identical(open_nexus(write(changed, name="changed.nxs")))
+    assert one.equals(open_nexus(tmp := write(changed, name="changed2.nxs")))
+    assert tmp.exists()
+
+
+def test_equality_of_large_arrays_is_of_their_values(write: Write) -> None:
+    large = np.arange(50_000.0)
+    large[7] = np.nan
+    trees = [nexus_xr.read_metadata(write({"entry": {"a": large}}, name=f"{number}.nxs")) for number in range(2)]
+    assert trees[0] == trees[1]
+    other = nexus_xr.read_metadata(write({"entry": {"a": large[::-1]}}, name="other.nxs"))
+    assert trees[0] != other
+    assert trees[0]["entry"]["a"]["value"] == large
+
+
+def test_tokens_tell_files_apart_and_stay_the_same(write: Write) -> None:
+    path = write(scan_file())
+    assert tokenize(open_nexus(path, chunks={})) == tokenize(open_nexus(path, chunks={}))
+    other = write(scan_file(), name="other.nxs")
+    assert open_nexus(path, chunks={}).counts.data.name != open_nexus(other, chunks={}).counts.data.name
+
+
+def test_a_cluster_of_processes_computes(write: Write) -> None:
+    stored = Field(np.arange(6400).reshape(64, 10, 10), chunks=(1, 10, 10))
+    path = write({"entry": nxentry({"data": nxdata({"n": stored}, signal="n")})})
+    dataset = open_nexus(path, chunks={"dim_0": 16})
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster):
+        assert int(dataset.n.sum().compute()) == np.arange(6400).sum()
+
+
+# --- without an engine -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["scan.nxs", "scan.h5", "scan.hdf5", "scan.NX5", "scan.nx", "scan.nexus", "scan.dat"])
+def test_nexus_files_open_without_naming_the_engine(name: str, write: Write) -> None:
+    path = write(scan_file(), name=name)
+    for source in (path, str(path)):
+        assert "counts" in xr.open_dataset(source)
+    assert "entry" in xr.open_datatree(path).children
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+@pytest.mark.parametrize("name", ["grid.nc", "grid.h5"])
+def test_netcdf_files_are_left_to_others(engine: Any, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    xr.Dataset({"t": ("x", [1.0, 2.0])}, attrs={"NX_class": "NXroot"}).to_netcdf(path, engine=engine)
+    assert not is_nexus(path)
+    assert "t" in xr.open_dataset(path)
+
+
+def test_netcdf_engines_still_open_what_they_are_told_to(write: Write) -> None:
+    path = write(scan_file(), name="scan.h5")
+    assert "counts" not in xr.open_dataset(path, engine="h5netcdf", phony_dims="sort")
+
+
+def test_plain_hdf5_and_other_files_are_left_to_others(write: Write, tmp_path: Path) -> None:
+    assert not is_nexus(write({"a": [1, 2]}, name="plain.h5"))
+    text = tmp_path / "notes.txt"
+    text.write_text("no data")
+    assert not is_nexus(text)
+    assert not is_nexus(tmp_path / "gone.h5")
+    assert not is_nexus("https://example.org/data.h5")
+
+
+def test_guessing_leaves_a_file_object_where_it_was(write: Write) -> None:
+    with write(scan_file()).open("rb") as stream:
+        assert is_nexus(stream)
+        assert stream.tell() == 0
+        assert "counts" in xr.open_dataset(stream)
+
+
+def test_a_reduced_dataset_can_be_saved_as_netcdf_and_zarr_like(write: Write, tmp_path: Path) -> None:
+    dataset = open_nexus(write(scan_file()), chunks={})
+    reduced = dataset.mean("y").assign_attrs({})
+    reduced.attrs = {}
+    reduced.to_netcdf(tmp_path / "mean.nc", engine="h5netcdf")
+    xr.testing.assert_allclose(xr.open_dataset(tmp_path / "mean.nc", engine="h5netcdf"), reduced)
+
+
+def test_reprs_are_quick(write: Write) -> None:
+    # Not a figure but a guard: reading or walking all fields to show them would take far longer.
+    dataset = open_nexus(many_fields(write, nested=True))
+    start = time.perf_counter()
+    repr(dataset)
+    dataset._repr_html_()
+    assert time.perf_counter() - start < 5

@@ -1,0 +1,205 @@
+"""Values stay in the file until they are asked for, and are what NumPy would give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import nexus_xr
+from nexus_xr import LazyArray
+from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.selection import expand, normalize
+from nexus_xr.hdf5.storage import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
+
+from .files import Field, nxdata, nxentry, write_tree
+
+Write = Callable[..., Path]
+STACK = np.arange(5 * 6 * 7, dtype="i4").reshape(5, 6, 7)
+
+
+@pytest.fixture(scope="module")
+def stack_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lazy") / "stack.nxs"
+    stored = Field(STACK, chunks=(2, 4, 3), compression="gzip")
+    data = nxdata({"n": stored, "x": np.arange(7.0)}, signal="n", axes=[".", ".", "x"])
+    write_tree(path, {"entry": nxentry({"data": data})})
+    return path
+
+
+def test_opening_reads_no_signal(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"n": [1, 2, 3], "n_errors": [1, 1, 1], "aux": [4, 5, 6]}
+    path = write({"entry": nxentry({"data": nxdata(small, signal="n", auxiliary_signals="aux")})})
+    read: list[str] = []
+    monkeypatch.setattr(LazyArray, "__getitem__", lambda self, key: read.append(self.path))
+    monkeypatch.setattr("nexus_xr.hdf5.objects.Dataset.read", lambda self: read.append(self.path))
+    xr.open_dataset(path, engine="nexus")
+    xr.open_dataset(path, engine="nexus", chunks={})
+    repr(xr.open_datatree(path, engine="nexus"))
+    nexus_xr.list_datasets(path)
+    assert read == []
+
+
+def indexers(size: int) -> st.SearchStrategy[Any]:
+    arrays = hnp.arrays(np.int64, st.integers(0, 2 * size), elements=st.integers(-size, size - 1))
+    masks = hnp.arrays(bool, size)
+    return st.one_of(st.slices(size), st.integers(-size, size - 1), arrays, masks)
+
+
+@given(st.tuples(*map(indexers, STACK.shape)))
+def test_outer_indexing_is_what_numpy_gives_one_dimension_at_a_time(stack_file: Path, key: tuple[Any, ...]) -> None:
+    array = LazyArray(File(stack_file), "/entry/data/n", STACK.shape, STACK.dtype)
+    expected = STACK
+    for dimension, indexer in reversed(list(enumerate(key))):
+        expected = expected[(slice(None),) * dimension + (indexer,)]
+    got = array[key]
+    assert np.shape(got) == expected.shape
+    np.testing.assert_array_equal(got, expected)
+
+
+@given(st.tuples(*map(indexers, STACK.shape)))
+@settings(max_examples=50)
+@pytest.mark.parametrize("chunks", [None, {}], ids=["lazy indexing", "dask"])
+def test_xarray_indexing_is_what_it_gives_in_memory(stack_file: Path, chunks: Any, key: tuple[Any, ...]) -> None:
+    dataset = xr.open_dataset(stack_file, engine="nexus", chunks=chunks)
+    in_memory = xr.DataArray(STACK, dims=dataset.n.dims)
+    np.testing.assert_array_equal(dataset.n[key], in_memory[key])
+
+
+def test_vectorised_and_boolean_indexing(stack_file: Path) -> None:
+    dataset = xr.open_dataset(stack_file, engine="nexus")
+    points = {dim: xr.DataArray([4, 0, 0, -1], dims="point") for dim in dataset.n.dims}
+    np.testing.assert_array_equal(dataset.n.isel(points), STACK[[4, 0, 0, -1], [4, 0, 0, -1], [4, 0, 0, -1]])
+    np.testing.assert_array_equal(dataset.n.isel(x=dataset.x > 3), STACK[:, :, 4:])
+    np.testing.assert_array_equal(dataset.n.sel(x=slice(1.5, 3)), STACK[:, :, 2:4])
+    np.testing.assert_array_equal(dataset.n[::-1, 5:1:-2, -1], STACK[::-1, 5:1:-2, -1])
+
+
+def test_a_single_value_decodes_to_a_scalar(stack_file: Path) -> None:
+    array = LazyArray(File(stack_file), "/entry/data/n", STACK.shape, STACK.dtype)
+    assert array[1, 2, 3] == STACK[1, 2, 3]
+    assert array[..., 3].shape == (5, 6)
+
+
+@pytest.mark.parametrize(
+    "key", [(5,), (0, 0, 0, 0), ("a",), (1.5,), (np.zeros(3, bool),), (np.zeros((2, 2), int),), (..., ...)]
+)
+def test_bad_indices_are_index_errors(stack_file: Path, key: Any) -> None:
+    array = LazyArray(File(stack_file), "/entry/data/n", STACK.shape, STACK.dtype)
+    with pytest.raises(IndexError):
+        array[key]
+
+
+DTYPES = st.one_of(
+    hnp.scalar_dtypes().filter(lambda dtype: dtype.kind in "biufc" and dtype.itemsize <= 16 and dtype.kind != "g"),
+    st.sampled_from([np.dtype("i4,f8"), np.dtype("V5"), np.dtype(("f4", (2,)))]),
+)
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_values_are_h5pys_whatever_dtype_layout_and_shape(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
+    dtype = data.draw(DTYPES)
+    try:
+        h5py.h5t.py_create(dtype)
+    except TypeError:
+        return  # a dtype that HDF5 has no type for
+    full = (*shape, *(dtype.subdtype[1] if dtype.subdtype else ()))
+    raw = data.draw(
+        st.binary(min_size=math.prod(full) * dtype.base.itemsize, max_size=math.prod(full) * dtype.base.itemsize)
+    )
+    values = np.frombuffer(raw, dtype.base).reshape(full) if dtype.kind != "b" else np.zeros(full, bool)
+    path = tmp_path_factory.mktemp("dtypes") / "file.h5"
+    options: dict[str, Any] = {}
+    if shape and min(shape) > 0 and data.draw(st.booleans()):
+        options = {"chunks": tuple(data.draw(st.integers(1, side)) for side in shape)}
+        options |= data.draw(st.sampled_from([{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}]))
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("data", shape=shape, dtype=dtype, **options)
+        if math.prod(shape):
+            dataset[...] = values
+        stored = np.asarray(dataset[()], dtype=dtype.base)  # h5py's scalars are in native byte order
+    opened = xr.open_dataset(path, engine="nexus", dataset_path="/data")["data"]
+    assert opened.shape == np.shape(stored)
+    assert opened.dtype == stored.dtype
+    assert opened.values.astype(stored.dtype).tobytes() == stored.tobytes()
+
+
+# --- blocks ----------------------------------------------------------------------------------------------------
+
+
+@given(data=st.data())
+def test_blocks_are_whole_chunks_and_not_much_larger_than_wanted(data: Any) -> None:
+    shape = data.draw(st.lists(st.integers(1, 3000), min_size=1, max_size=4).map(tuple))
+    chunks = data.draw(st.none() | st.tuples(*(st.integers(1, side) for side in shape)))
+    itemsize = data.draw(st.sampled_from([1, 2, 4, 8]))
+    block = block_shape(shape, itemsize, chunks)
+    for length, side, chunk in zip(block, shape, chunks or (1,) * len(shape), strict=True):
+        assert 1 <= length <= side
+        assert length == side or length % chunk == 0
+    frame = itemsize * math.prod((*(chunks or (1,) * len(shape))[:-2], *shape[-2:]))
+    one_chunk = itemsize * math.prod(chunks or (1,))
+    largest = max(TARGET_BLOCK_BYTES, one_chunk, frame if frame <= WHOLE_FRAME_BYTES and len(shape) > 2 else 0)
+    assert itemsize * math.prod(block) <= largest
+
+
+@given(data=st.data())
+def test_wanted_blocks_grow_to_whole_chunks(data: Any) -> None:
+    shape = data.draw(st.lists(st.integers(1, 50), min_size=1, max_size=3).map(tuple))
+    chunks = data.draw(st.none() | st.tuples(*(st.integers(1, side) for side in shape)))
+    wanted = tuple(data.draw(st.integers(1, 60)) for _ in shape)
+    for length, want, side, chunk in zip(
+        align_blocks(wanted, shape, chunks), wanted, shape, chunks or (1,) * len(shape), strict=True
+    ):
+        assert min(want, side) <= length <= side
+        assert length == side or length % chunk == 0
+
+
+def test_small_chunks_are_grouped_and_frames_are_whole(write: Write) -> None:
+    stored = Field(np.zeros((100, 64, 64), "u2"), chunks=(1, 64, 64))
+    path = write({"entry": nxentry({"data": nxdata({"n": stored, "m": np.zeros((100, 64, 64))}, signal="n")})})
+    dataset = xr.open_dataset(path, engine="nexus", chunks={})
+    assert dataset.n.chunks == ((100,), (64,), (64,))
+    assert isinstance(dataset.n.data, dask.array.Array)
+    assert xr.open_dataset(path, engine="nexus", chunks="auto").n.chunks == ((100,), (64,), (64,))
+    assert xr.open_dataset(path, engine="nexus", chunks={"dim_0": 10}).n.chunks[0] == (10,) * 10
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"), [({}, (5,)), ({"x": 3}, (3, 3, 1)), (4, (4, 3)), ("auto", (7,)), (-1, (7,))]
+)
+def test_signals_take_chunks_as_open_dataset_does(stack_file: Path, chunks: Any, expected: tuple[int, ...]) -> None:
+    [signal] = nexus_xr.open_signals(stack_file, nxdata_only=True, chunks=chunks)
+    dimension = 0 if chunks == {} else 2
+    assert signal.chunks is not None
+    assert signal.chunks[dimension] == expected
+    np.testing.assert_array_equal(signal, STACK)
+
+
+def test_signals_without_chunks_are_lazily_indexed(stack_file: Path) -> None:
+    [signal] = nexus_xr.open_signals(stack_file, nxdata_only=True)
+    assert signal.chunks is None
+    assert "..." not in repr(signal[0, 0].load())
+    np.testing.assert_array_equal(signal[1:3], STACK[1:3])
+
+
+@pytest.mark.parametrize(("key", "ndim"), [((0, ...), 3), ((), 2), (..., 1), ((slice(1),), 2)])
+def test_expanded_keys_have_one_indexer_a_dimension(key: Any, ndim: int) -> None:
+    assert len(expand(key, ndim)) == ndim
+
+
+def test_normalized_indexers_are_in_range() -> None:
+    assert normalize(-1, 5) == 4
+    assert normalize(slice(None, None, -2), 5) == slice(4, -1, -2)
+    assert normalize(np.array([-1, 0]), 5).tolist() == [4, 0]  # type: ignore[union-attr]

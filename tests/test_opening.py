@@ -1,0 +1,552 @@
+"""What opens, as what: the data model, the options, and the errors."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+from nexus_xr import Link, NexusError, NexusFileError, NexusPathError, NexusWarning
+
+from .files import Field, nxdata, nxentry, scan_file
+
+Write = Callable[..., Path]
+
+
+def open_nexus(path: Any, **options: Any) -> xr.Dataset:
+    return xr.open_dataset(path, engine="nexus", **options)
+
+
+# --- the data model --------------------------------------------------------------------------------------------
+
+
+def test_a_group_becomes_a_dataset(write: Write) -> None:
+    dataset = open_nexus(write(scan_file()))
+    counts = np.arange(12, dtype="u2").reshape(3, 4)
+    assert dataset.sizes == {"y": 3, "x": 4}
+    assert list(dataset.data_vars) == ["counts", "i0", "counts_errors"]
+    np.testing.assert_array_equal(dataset.counts, counts)
+    assert dataset.counts.dtype == np.dtype("u2")
+    np.testing.assert_array_equal(dataset.y, [0.0, 0.1, 0.3])
+    assert dataset.counts.attrs == {"units": "counts", "long_name": "Counts"}
+    assert dataset.x.attrs == {"units": "um"}
+
+
+def test_the_rest_of_the_entry_is_in_attrs(write: Write) -> None:
+    attrs = open_nexus(write(scan_file())).attrs
+    assert attrs["attrs"] == {"NX_class": "NXentry", "default": "data"}
+    assert attrs["title"] == {"value": "a scan"}
+    assert attrs["instrument"]["detector"]["distance"] == {"value": 1.5, "attrs": {"units": "m"}}
+    np.testing.assert_array_equal(attrs["instrument"]["detector"]["mask"]["value"], np.zeros((3, 4)))
+
+
+def test_what_the_group_holds_beyond_its_variables_stays_at_its_own_name(write: Write) -> None:
+    data = open_nexus(write(scan_file())).attrs["data"]
+    assert data["title"] == {"value": "a map"}
+    assert data["attrs"]["signal"] == "counts"
+    assert set(data) == {"title", "attrs"}
+
+
+def test_encoding_says_where_a_variable_comes_from_and_how_it_is_stored(write: Write) -> None:
+    stored = Field(np.zeros((4, 6), ">i4"), chunks=(2, 3), compression="gzip", compression_opts=4, shuffle=True)
+    path = write({"entry": nxentry({"data": nxdata({"a": stored}, signal="a")})})
+    encoding = open_nexus(path).a.encoding
+    assert encoding["source"] == str(path)
+    assert encoding["nexus_path"] == "/entry/data/a"
+    assert encoding["original_shape"] == (4, 6)
+    assert encoding["dtype"] == np.dtype(">i4")
+    assert encoding["chunksizes"] == (2, 3)
+    assert [(step["name"], step["options"]) for step in encoding["hdf5_filters"]] == [
+        ("shuffle", (4,)),
+        ("deflate", (4,)),
+    ]
+
+
+def test_bin_edges_become_centres_with_bounds(write: Write) -> None:
+    edges = np.array([0.0, 1.0, 3.0, 7.0], "f4")
+    path = write({"entry": nxentry({"data": nxdata({"n": np.zeros(3), "t": edges}, signal="n", axes="t")})})
+    dataset = open_nexus(path)
+    np.testing.assert_array_equal(dataset.t, np.array([0.5, 2.0, 5.0], "f4"))
+    assert dataset.t.dtype == np.float32
+    assert dataset.t.attrs["bounds"] == "t_bounds"
+    np.testing.assert_array_equal(dataset.t_bounds, np.stack([edges[:-1], edges[1:]], -1))
+
+
+def test_integer_bin_edges_have_exact_centres(write: Write) -> None:
+    fields = {"n": np.zeros(2), "t": np.array([0, 1, 4], "u1")}
+    dataset = open_nexus(write({"data": nxdata(fields, signal="n", axes="t")}))
+    np.testing.assert_array_equal(dataset.t, [0.5, 2.5])
+    np.testing.assert_array_equal(dataset.t_bounds, [[0, 1], [1, 4]])
+
+
+def test_edges_of_each_spectrum_become_bounds_of_each(write: Write) -> None:
+    edges = np.array([[0.0, 1.0, 3.0], [10.0, 20.0, 40.0]])
+    fields = {"n": np.zeros((2, 2)), "t": edges}
+    dataset = open_nexus(write({"data": nxdata(fields, signal="n", axes=[".", "."], t_indices=[0, 1])}))
+    np.testing.assert_array_equal(dataset.t, [[0.5, 2.0], [15.0, 30.0]])
+    np.testing.assert_array_equal(dataset.t_bounds[1], [[10, 20], [20, 40]])
+
+
+def test_an_axis_called_as_the_dimension_of_bounds(write: Write) -> None:
+    fields = {"n": np.zeros((3, 2)), "bnds": np.arange(3.0), "t": np.arange(3.0)}
+    dataset = open_nexus(write({"data": nxdata(fields, signal="n", axes=["bnds", "t"])}))
+    assert dataset.t_bounds.dims == ("t", "bnds_")
+
+
+def test_references_become_links(write: Write) -> None:
+    path = write({"entry": nxentry({"data": nxdata({"n": np.zeros(3), "x": np.arange(3.0)}, signal="n", axes="x")})})
+    with h5py.File(path, "a") as file:
+        file["entry/data/x"].make_scale("x")
+        file["entry/data/n"].dims[0].attach_scale(file["entry/data/x"])
+        file["entry"].attrs["reference"] = file["entry/data"].ref
+        file["entry"].attrs["nothing"] = h5py.Reference()
+    dataset = open_nexus(path)
+    assert dataset.n.attrs["DIMENSION_LIST"][0] == Link("/entry/data/x")
+    assert dataset.x.attrs["REFERENCE_LIST"]["dataset"] == Link("/entry/data/n")
+    assert dataset.attrs["attrs"]["reference"] == Link("/entry/data")
+    assert dataset.attrs["attrs"]["nothing"] is None
+    assert dataset.identical(pickle.loads(pickle.dumps(dataset)))
+
+
+def test_members_are_in_the_order_of_the_file_where_it_keeps_one(write: Write) -> None:
+    path = write({"entry": nxentry({"b": one(1), "a": one(2)})}, track_order=True)
+    assert open_nexus(path).n.values[0] == 2
+    with h5py.File(path, "w", track_order=True) as file:
+        for name, value in (("b", 1.0), ("a", 2.0)):
+            file.create_group("entry", track_order=True) if "entry" not in file else None
+            group = file["entry"].create_group(name)
+            group.attrs.update(NX_class="NXdata", signal="n")
+            group["n"] = [value, 0.0]
+    assert open_nexus(path).n.values[0] == 1
+
+
+def test_scaling_is_applied_lazily_and_only_when_wanted(write: Write) -> None:
+    raw = np.array([1, 2, 3], "i2")
+    fields = {"n": raw, "n_scaling_factor": 0.5, "n_offset": 10}
+    path = write({"entry": nxentry({"data": nxdata(fields, signal="n")})})
+    np.testing.assert_array_equal(open_nexus(path).n, [5.5, 6.0, 6.5])
+    assert open_nexus(path).n.dtype == np.float64
+    unscaled = open_nexus(path, mask_and_scale=False).n
+    assert unscaled.dtype == np.dtype("i2")
+    np.testing.assert_array_equal(unscaled, raw)
+    assert open_nexus(path).attrs["data"]["n_scaling_factor"]["value"] == 0.5
+
+
+def test_a_scaling_of_one_changes_nothing(write: Write) -> None:
+    path = write({"data": nxdata({"n": np.array([1], "i2"), "n_scaling_factor": 1.0}, signal="n")})
+    assert open_nexus(path).n.dtype == np.dtype("i2")
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (np.array([b"a", "µm".encode()]), ["a", "µm"]),
+        (np.array([b"a", b"\xb5m"]), ["a", "µm"]),
+        (np.array(["a", "µm"], dtype=h5py.string_dtype()), ["a", "µm"]),
+    ],
+    ids=["fixed UTF-8", "fixed Latin-1", "variable"],
+)
+def test_text_axes_are_str(stored: Any, expected: list[str], write: Write) -> None:
+    path = write({"data": nxdata({"n": [1, 2], "label": stored}, signal="n", axes="label")})
+    dataset = open_nexus(path)
+    assert dataset.label.values.tolist() == expected
+    assert dataset.n.sel(label="µm") == 2
+
+
+def test_fields_of_the_tree_are_python_scalars_text_or_arrays(write: Write) -> None:
+    tree = {
+        "one": np.array([[3]], "u1"),
+        "real": np.float32(0.5),
+        "flag": True,
+        "complex": 1 + 2j,
+        "text": np.bytes_(b"caf\xe9"),
+        "several": np.arange(3, dtype="i2"),
+        "texts": np.array([b"a", b"bc"]),
+        "nothing": h5py.Empty("f8"),
+        "none": np.zeros((0, 2)),
+    }
+    values = {name: field["value"] for name, field in nexus_xr.read_metadata(write({"entry": tree}))["entry"].items()}
+    assert (values["one"], values["real"], values["flag"], values["complex"], values["text"]) == (
+        3,
+        0.5,
+        True,
+        1 + 2j,
+        "café",
+    )
+    assert [type(values[name]) for name in ("one", "real", "flag", "complex")] == [int, float, bool, complex]
+    assert values["several"].dtype == np.dtype("i2")
+    assert values["texts"].tolist() == ["a", "bc"]
+    assert values["nothing"] == h5py.Empty("f8")
+    assert values["none"].shape == (0, 2)
+
+
+def test_large_fields_of_the_tree_stay_in_the_file(write: Write) -> None:
+    large = np.arange(64 * 1024, dtype="u2")
+    value = nexus_xr.read_metadata(write({"entry": {"mask": large}}))["entry"]["mask"]["value"]
+    assert isinstance(value, nexus_xr.LazyArray)
+    assert (value.shape, value.dtype) == (large.shape, large.dtype)
+    np.testing.assert_array_equal(value[5:9], large[5:9])
+    np.testing.assert_array_equal(value, large)
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_are_named(write: Write) -> None:
+    entry = nxentry(
+        {
+            "data": nxdata({"n": h5py.SoftLink("/entry/detector/counts")}, signal="n"),
+            "detector": {"counts": [1, 2, 3]},
+            "gone": h5py.SoftLink("/entry/nowhere"),
+            "elsewhere": h5py.ExternalLink("missing.h5", "/x"),
+            "loop": h5py.SoftLink("/entry/loop"),
+            "up": h5py.SoftLink("/entry"),
+        }
+    )
+    with pytest.warns(NexusWarning) as caught:
+        dataset = open_nexus(write({"entry": entry}))
+    assert len(caught) == 1
+    assert dataset.n.values.tolist() == [1, 2, 3]
+    assert dataset.attrs["gone"] == Link("/entry/nowhere")
+    assert dataset.attrs["elsewhere"] == Link("/x", "missing.h5")
+    assert dataset.attrs["loop"] == Link("/entry/loop")
+    assert dataset.attrs["up"] == Link("/entry")
+    assert "missing.h5:/x" in str(caught[0].message)
+
+
+def test_names_that_python_or_the_tree_use_themselves(write: Write) -> None:
+    odd = {"value": 1.0, "keys": 2.0, "a b": 3.0, "c.d": 4.0, "e:f": 5.0, "items": {"get": 6.0}}
+    tree = nexus_xr.read_metadata(write({"entry": odd}))["entry"]
+    assert {name: field.get("value") for name, field in tree.items() if name != "items"} == {
+        "value": 1.0,
+        "keys": 2.0,
+        "a b": 3.0,
+        "c.d": 4.0,
+        "e:f": 5.0,
+    }
+    assert tree["items"]["get"]["value"] == 6.0
+
+
+def test_a_member_called_attrs_gives_way_to_the_attributes(write: Write) -> None:
+    with pytest.warns(NexusWarning, match="'attrs' stands under 'attrs_'"):
+        tree = nexus_xr.read_metadata(write({"entry": {"@units": "mm", "attrs": 7}}))
+    assert tree["entry"] == {"attrs": {"units": "mm"}, "attrs_": {"value": 7}}
+
+
+def test_an_axis_that_is_too_long_for_an_index_stays_in_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus_xr.assemble.INDEX_BYTES", 16)
+    path = write({"data": nxdata({"n": np.zeros(3), "t": np.arange(3.0)}, signal="n", axes="t")})
+    with pytest.warns(NexusWarning, match="too long for an index"):
+        dataset = open_nexus(path)
+    assert dataset.n.dims == ("dim_0",)
+    assert dataset.t.dims == ("dim_0",)
+    np.testing.assert_array_equal(dataset.t, [0, 1, 2])
+
+
+def test_default_slice_is_in_the_encoding_of_the_signal(write: Write) -> None:
+    path = write({"data": nxdata({"n": np.zeros((3, 4))}, signal="n", default_slice=["1", "."])})
+    assert open_nexus(path).n.encoding["default_slice"] == {"dim_0": 1}
+
+
+# --- which data ------------------------------------------------------------------------------------------------
+
+
+def one(value: float) -> dict[str, Any]:
+    return nxdata({"n": np.array([value, 0.0])}, signal="n")
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"@default": "b", "a": nxentry({"d": one(1)}), "b": nxentry({"d": one(2), "e": one(3)}, default="e")}, 3),
+        ({"@default": "b", "a": nxentry({"d": one(1)}), "b": nxentry({"d": one(2)})}, 2),
+        ({"@default": "b/d", "a": nxentry({"d": one(1)}), "b": nxentry({"d": one(2)})}, 2),
+        ({"a": nxentry({"d": one(1), "e": one(2)}, default="e")}, 2),
+        ({"a": nxentry({"d": one(1), "s": {"e": one(2)}}, default="s/e/n")}, 2),
+        ({"a": nxentry({"s": {"@NX_class": "NXsubentry", "@default": "e", "e": one(1)}}, default="s")}, 1),
+        ({"@default": "gone", "a": nxentry({"d": one(1)})}, 1),
+        ({"a": {"d": one(1)}, "b": nxentry({"d": one(2)})}, 2),
+        ({"a": nxentry({"d": nxdata({}), "e": one(2)})}, 2),
+        ({"a": nxentry({"d": nxdata({"n": Field([5.0, 0], {"signal": 1})}), "e": nxdata({})})}, 5),
+        ({"a": nxentry({"i": {"@NX_class": "NXinstrument", "d": one(1)}, "z": one(2)})}, 2),
+        ({"d": one(7)}, 7),
+    ],
+    ids=[
+        "default down the tree",
+        "default at the root alone",
+        "default with a path",
+        "default at the entry alone",
+        "default that names the signal",
+        "default through a subentry",
+        "default that leads nowhere",
+        "first NXentry",
+        "first NXdata with a signal",
+        "version 2",
+        "nearest to the entry",
+        "without an entry",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_default_plot(tree: dict[str, Any], expected: float, write: Write) -> None:
+    assert open_nexus(write(tree)).n.values[0] == expected
+
+
+def two_groups(write: Write) -> Path:
+    return write({"entry": nxentry({"a": one(1), "b": one(2), "plain": np.array([9.0, 9.0])})})
+
+
+def test_selecting_by_group_path_and_key(write: Write) -> None:
+    path = two_groups(write)
+    assert open_nexus(path, group="/entry/b").n.values[0] == 2
+    assert open_nexus(path, group="entry").n.values[0] == 1
+    assert open_nexus(path, dataset_path="/entry/b").n.values[0] == 2
+    assert open_nexus(path, dataset_path=["/entry/b"]).n.values[0] == 2
+    assert open_nexus(path, dataset_key="y/b").n.values[0] == 2
+    assert open_nexus(path, dataset_path="/entry/plain").plain.values[0] == 9
+    assert open_nexus(path, dataset_path="/entry/b/n").n.values[0] == 2
+
+
+def test_a_dataset_has_the_axes_that_its_group_gives_it(write: Write) -> None:
+    path = write(scan_file())
+    dataset = open_nexus(path, dataset_path="/entry/data/i0")
+    assert dataset.i0.dims == ("y", "x")
+    assert list(dataset.data_vars) == ["i0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dataset_key": "/entry/"}, ["matches 2 NXdata groups", "/entry/a", "/entry/b", "dataset_path"]),
+        ({"use_default": False}, ["has 2 NXdata groups", "/entry/a", "/entry/b"]),
+        ({"dataset_key": "zzz"}, ["nothing matches dataset_key='zzz'", "/entry/a"]),
+        ({"dataset_path": "/entry/zzz"}, ["/entry/zzz is not there", "a, b, plain"]),
+        ({"dataset_path": "/entry/plain/deeper"}, ["/entry/plain is a dataset"]),
+        ({"group": "/nowhere"}, ["/nowhere is not there", "entry"]),
+    ],
+)
+def test_a_selection_that_is_not_one_says_what_there_is(options: dict[str, Any], said: list[str], write: Write) -> None:
+    path = two_groups(write)
+    with pytest.raises(NexusPathError) as caught:
+        open_nexus(path, **options)
+    for words in [str(path), *said]:
+        assert words in str(caught.value)
+
+
+def test_an_entry_without_data_says_so(write: Write) -> None:
+    path = write({"entry": nxentry({"title": "nothing here"})})
+    with pytest.raises(NexusPathError, match="no NXdata group and no dataset of two or more elements"):
+        open_nexus(path)
+    assert xr.open_datatree(path, engine="nexus")["entry"].attrs["title"]["value"] == "nothing here"
+    assert nexus_xr.open_signals(path) == []
+
+
+def test_a_plain_hdf5_file_opens(write: Write) -> None:
+    path = write({"a": np.arange(3), "g": {"b": np.zeros((3, 3)), "c": np.arange(3), "n": 1}})
+    with pytest.raises(NexusPathError, match="3 datasets, in no NXdata group"):
+        open_nexus(path)
+    tree = xr.open_datatree(path, engine="nexus")
+    assert tree["g/b"].dims == ("b_dim_0", "b_dim_1")
+    assert tree["g"].attrs["n"]["value"] == 1
+    assert [signal.name for signal in nexus_xr.open_signals(path)] == ["a", "b", "c"]
+    assert nexus_xr.open_signals(path, nxdata_only=True) == []
+
+
+def test_metadata_can_be_chosen_and_arrays_left_out(write: Write) -> None:
+    path = write(scan_file())
+    assert list(open_nexus(path, metadata_key="detector").attrs) == ["instrument"]
+    assert set(open_nexus(path, metadata_key=["title", "nothing"]).attrs) == {"data", "title"}
+    detector = open_nexus(path, skip_array_metadata=True).attrs["instrument"]["detector"]
+    assert set(detector) == {"attrs", "distance"}
+
+
+def test_hardlinks_only_leaves_links_alone(write: Write) -> None:
+    entry = nxentry({"a": one(1), "b": h5py.SoftLink("/entry/a"), "soft": h5py.SoftLink("/entry/a/n")})
+    path = write({"entry": entry})
+    assert nexus_xr.list_datasets(path)[0] == ["/entry/a", "/entry/b"]
+    assert nexus_xr.list_datasets(path, hardlinks_only=True) == (["/entry/a"], ["/entry/a/n"])
+    assert open_nexus(path, hardlinks_only=True).attrs["soft"] == Link("/entry/a/n")
+
+
+def test_a_hard_link_with_target_counts_as_a_link(write: Write) -> None:
+    path = write({"entry": nxentry({"a": {"n": Field([1, 2], {"target": "/entry/a/n"})}, "b": {}})})
+    with h5py.File(path, "a") as file:
+        file["entry/b/n"] = file["entry/a/n"]
+    assert nexus_xr.list_datasets(path, hardlinks_only=True)[1] == ["/entry/a/n"]
+
+
+def test_variables_can_be_dropped(write: Write) -> None:
+    dataset = open_nexus(write(scan_file()), drop_variables=["i0", "x"])
+    assert list(dataset.data_vars) == ["counts", "counts_errors"]
+    assert "x" not in dataset.coords
+
+
+def test_signals_hold_tree_and_attributes_of_the_field(write: Write) -> None:
+    [signal] = nexus_xr.open_signals(write(scan_file()), nxdata_only=True)
+    assert signal.name == "counts"
+    assert list(signal.coords) == ["y", "x"]
+    assert signal.attrs["units"] == "counts"
+    assert signal.attrs["instrument"]["detector"]["distance"]["value"] == 1.5
+
+
+def test_signals_of_the_default_alone(write: Write) -> None:
+    path = write(
+        {"@default": "entry", "entry": nxentry({"a": one(1), "b": one(2)}, default="b")},
+    )
+    assert [signal.values[0] for signal in nexus_xr.open_signals(path, use_default=True)] == [2]
+    assert len(nexus_xr.open_signals(path)) == 2
+
+
+def test_a_chunks_attribute_asks_for_blocks(write: Write) -> None:
+    stored = Field(np.zeros((4, 6, 8)), {"chunks": [1, 4, 8]}, chunks=(2, 3, 4))
+    path = write({"entry": nxentry({"data": nxdata({"a": stored}, signal="a")})})
+    assert open_nexus(path, chunks={}).a.chunks == ((2, 2), (6,), (8,))
+
+
+def test_hyperspy_metadata_is_restored(write: Write) -> None:
+    auxiliary = {
+        "@NX_class": "NXentry",
+        "original_metadata": {"@NX_class": "NXcollection", "instrument": {"energy": Field(12.0, {"units": "keV"})}},
+        "hyperspy_metadata": {"General": {"title": "rocks"}},
+        "learning_results": {"factors": np.eye(2)},
+    }
+    path = write({"@file_writer": "hyperspy_nexus_v3", "entry1": nxentry({"rocks": one(1), "auxiliary": auxiliary})})
+    attrs = open_nexus(path).attrs
+    assert list(attrs) == ["instrument", "hyperspy_metadata", "learning_results"]
+    assert attrs["instrument"]["energy"] == {"value": 12.0, "attrs": {"units": "keV"}}
+    assert attrs["hyperspy_metadata"]["General"]["title"]["value"] == "rocks"
+    tree = xr.open_datatree(path, engine="nexus")
+    assert "auxiliary" in tree["entry1"].attrs
+    assert list(open_nexus(path, metadata_key="energy").attrs) == ["instrument"]
+
+
+# --- trees -----------------------------------------------------------------------------------------------------
+
+
+def test_every_group_of_data_is_a_node_at_its_own_path(write: Write) -> None:
+    tree = xr.open_datatree(write(scan_file()), engine="nexus")
+    assert set(tree.groups) == {"/", "/entry", "/entry/data"}
+    assert tree.attrs == {"attrs": {"default": "entry", "creator": "test"}}
+    assert tree["entry"].attrs["title"]["value"] == "a scan"
+    assert "data" not in tree["entry"].attrs
+    assert tree["entry/data"].attrs["title"]["value"] == "a map"
+    assert tree["entry/data"].dataset.counts.dims == ("y", "x")
+
+
+def test_groups_open_by_path(write: Write) -> None:
+    groups = xr.open_groups(write(scan_file()), engine="nexus")
+    assert list(groups) == ["/", "/entry", "/entry/data"]
+
+
+def test_coordinates_are_not_inherited_by_data_below(write: Write) -> None:
+    inner = nxdata({"n": np.arange(5), "x": np.arange(5.0)}, signal="n", axes="x")
+    outer = nxdata({"n": np.arange(4), "x": np.arange(4.0), "inner": inner}, signal="n", axes="x")
+    tree = xr.open_datatree(write({"entry": nxentry({"outer": outer})}), engine="nexus")
+    assert tree["entry/outer"].dataset.sizes != tree["entry/outer/inner"].dataset.sizes
+    assert list(tree["entry/outer/inner"].dataset.coords) == ["x"]
+    np.testing.assert_array_equal(tree["entry/outer/inner/x"], np.arange(5))
+    np.testing.assert_array_equal(tree["entry/outer/x"], np.arange(4))
+
+
+def test_a_tree_can_begin_at_a_group_and_be_selected(write: Write) -> None:
+    path = two_groups(write)
+    assert set(xr.open_datatree(path, engine="nexus", group="/entry").groups) == {"/", "/a", "/b"}
+    assert set(xr.open_datatree(path, engine="nexus", dataset_key="/b").groups) == {"/", "/entry", "/entry/b"}
+    assert set(xr.open_datatree(path, engine="nexus", dataset_path="/entry/plain").groups) == {"/", "/entry"}
+
+
+# --- bad input -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"\x0e\x03\x13\x01" + b"\0" * 100, "HDF4 file.*nxconvert"),
+        (b'<?xml version="1.0"?>\n<NXroot/>', "XML file.*nxconvert"),
+        (b"CDF\x01" + b"\0" * 100, "netCDF-3"),
+        (b"PK\x03\x04 something else", "not an HDF5 file"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 50, "HDF5"),
+    ],
+    ids=["empty", "HDF4", "XML", "netCDF-3", "other", "damaged"],
+)
+def test_a_file_that_is_not_hdf5_is_named_as_what_it_is(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "scan.nxs"
+    path.write_bytes(content)
+    with pytest.raises(NexusFileError, match=said) as caught:
+        open_nexus(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_truncated_file_says_so(write: Write) -> None:
+    path = write({"entry": nxentry({"data": nxdata({"n": np.zeros(1000)}, signal="n")})})
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(NexusFileError, match="truncated"):
+        open_nexus(path)
+
+
+def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.nxs: no such file") as caught:
+        open_nexus(tmp_path / "gone.nxs")
+    assert isinstance(caught.value, NexusError)
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(NexusFileError, match=str(tmp_path)):
+        open_nexus(tmp_path)
+
+
+def test_a_file_that_changed_is_an_error_and_not_wrong_values(write: Write) -> None:
+    path = write(scan_file())
+    dataset = open_nexus(path)
+    write({"entry": nxentry({"data": one(1)})})
+    with pytest.raises(NexusFileError, match="changed since it was opened"):
+        dataset.counts.load()
+
+
+def test_a_damaged_chunk_is_an_error_with_file_and_path(write: Write) -> None:
+    stored = Field(np.arange(1000), compression="gzip")
+    path = write({"entry": nxentry({"data": nxdata({"n": stored}, signal="n")})})
+    with h5py.File(path) as file:
+        info = file["entry/data/n"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[info.byte_offset : info.byte_offset + info.size] = b"\xff" * info.size
+    path.write_bytes(content)
+    dataset = open_nexus(path)
+    with pytest.raises(NexusFileError, match=r"scan\.nxs:/entry/data/n: the values can't be read"):
+        dataset.n.load()
+
+
+def test_an_axis_that_can_not_be_read_gives_way_to_one_warning(write: Write) -> None:
+    stored = Field(np.arange(1000.0), compression="gzip")
+    path = write({"data": nxdata({"n": np.zeros(1000), "x": stored}, signal="n", axes="x")})
+    with h5py.File(path) as file:
+        info = file["data/x"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[info.byte_offset : info.byte_offset + info.size] = b"\xff" * info.size
+    path.write_bytes(content)
+    with pytest.warns(NexusWarning, match="gives its dimension no index") as caught:
+        dataset = open_nexus(path)
+    assert len(caught) == 1
+    assert dataset.n.dims == ("dim_0",)
+    assert dataset.x.dims == ("dim_0",)
+
+
+def test_nothing_is_said_of_a_file_in_order(write: Write) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = write(scan_file())
+        open_nexus(path)
+        xr.open_datatree(path, engine="nexus")
+        nexus_xr.open_signals(path)
+        nexus_xr.read_metadata(path)
+        nexus_xr.list_datasets(path)
+
+
+def test_selectors_that_are_no_text_are_refused(write: Write) -> None:
+    with pytest.raises(TypeError, match="expected a string or a list of strings"):
+        nexus_xr.list_datasets(write(scan_file()), dataset_key=[1])  # type: ignore[list-item]

@@ -1,0 +1,247 @@
+"""Files are closed, arrays travel between processes, and other users of a file are no obstacle and not hindered."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import copy
+import gc
+import io
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+from nexus_xr import NexusFileError
+
+from .files import Field, nxdata, nxentry, scan_file
+
+Write = Callable[..., Path]
+COUNTS = np.arange(12, dtype="u2").reshape(3, 4)
+
+
+def open_nexus(path: Any, **options: Any) -> xr.Dataset:
+    return xr.open_dataset(path, engine="nexus", **options)
+
+
+def descriptors(path: Path) -> int:
+    """How many descriptors of this process lead to a file."""
+    links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+    return sum(os.path.realpath(link) == str(path) for link in links)
+
+
+needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
+
+
+@needs_proc
+def test_no_descriptor_is_held_between_reads(write: Write) -> None:
+    path = write(scan_file())
+    dataset = open_nexus(path)
+    assert descriptors(path) == 0
+    dataset.counts.load()
+    assert descriptors(path) == 0
+
+
+@needs_proc
+def test_files_opened_one_after_the_other_leak_nothing(write: Write) -> None:
+    path = write({"data": nxdata({"counts": COUNTS}, signal="counts")})
+    before = len(os.listdir("/proc/self/fd"))
+    kept = [open_nexus(path) for _ in range(2000)]
+    kept[-1].counts.load()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@needs_proc
+@pytest.mark.parametrize("way", ["close", "with", "garbage collection"])
+def test_a_url_is_open_until_it_is_released(way: str, write: Write) -> None:
+    path = write(scan_file())
+    dataset = open_nexus(f"file://{path}")
+    dataset.counts.load()
+    if way == "close":
+        dataset.close()
+    elif way == "with":
+        with dataset:
+            pass
+    del dataset
+    gc.collect()
+    assert descriptors(path) == 0
+
+
+def test_reading_after_close_opens_again(write: Write) -> None:
+    dataset = open_nexus(write(scan_file()))
+    dataset.close()
+    np.testing.assert_array_equal(dataset.counts, COUNTS)
+
+
+def test_a_file_can_be_rewritten_while_it_is_described(write: Write) -> None:
+    path = write(scan_file())
+    dataset = open_nexus(path)
+    with h5py.File(path, "a") as file:
+        file["entry/title2"] = "more"
+    with pytest.raises(NexusFileError, match="changed"):
+        dataset.counts.load()
+    np.testing.assert_array_equal(open_nexus(path).counts, COUNTS)
+
+
+def test_the_file_may_be_open_in_this_process_already(write: Write) -> None:
+    path = write(scan_file())
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(open_nexus(path).counts, file["entry/data/counts"])
+    dataset = open_nexus(path)
+    with h5py.File(path, locking=True):
+        np.testing.assert_array_equal(dataset.counts, COUNTS)
+
+
+def test_lazy_arrays_are_copied_without_being_read(write: Write) -> None:
+    path = write({"entry": nxentry({"data": nxdata({"n": COUNTS}, signal="n"), "mask": np.zeros(100_000)})})
+    dataset = open_nexus(path)
+    for copied in (copy.copy(dataset), copy.deepcopy(dataset), dataset.copy(deep=True)):
+        assert isinstance(copied.attrs["mask"]["value"], nexus_xr.LazyArray)
+        assert copied.identical(dataset)
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=["lazily indexed", "dask"])
+def test_pickled_arrays_are_small_and_load_in_another_process(chunks: Any, write: Write) -> None:
+    stored = Field(np.arange(100_000).reshape(100, 1000), chunks=(1, 1000))
+    path = write({"entry": nxentry({"data": nxdata({"n": stored}, signal="n"), "mask": np.arange(50_000.0)})})
+    dataset = open_nexus(path, chunks=chunks)
+    pickled = pickle.dumps(dataset)
+    assert len(pickled) < 20_000
+    code = "import pickle, sys; d = pickle.load(sys.stdin.buffer); print(int(d.n.sum()), d.attrs['mask']['value'][9])"
+    ran = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True, check=True)
+    assert ran.stdout.decode().split() == [str(np.arange(100_000).sum()), "9.0"]
+
+
+def _sum(dataset: xr.Dataset) -> int:
+    return int(dataset.counts.sum())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_of_either_kind_read(method: str, write: Write) -> None:
+    dataset = open_nexus(write(scan_file()))
+    dataset.counts[0].load()
+    with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context(method)) as pool:
+        assert set(pool.map(_sum, [dataset] * 4)) == {COUNTS.sum()}
+
+
+def test_many_threads_read_one_file(write: Write) -> None:
+    values = np.arange(64 * 100).reshape(64, 100)
+    path = write({"data": nxdata({"n": Field(values, chunks=(1, 100), compression="gzip")}, signal="n")})
+    dataset = open_nexus(path)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        rows = list(pool.map(lambda row: dataset.n[row % 64].values, range(512)))
+    for row, got in enumerate(rows):
+        np.testing.assert_array_equal(got, values[row % 64])
+
+
+SWMR_WRITER = """
+import h5py, sys
+file = h5py.File(sys.argv[1], "w", libver="latest")
+entry = file.create_group("entry"); entry.attrs["NX_class"] = "NXentry"
+data = entry.create_group("data"); data.attrs["NX_class"] = "NXdata"; data.attrs["signal"] = "n"
+n = data.create_dataset("n", (2, 4), "i4", maxshape=(None, 4), chunks=(1, 4))
+n[...] = 7
+file.swmr_mode = True
+print("ready", flush=True)
+sys.stdin.readline()
+n.resize((3, 4)); n[2] = 8; n.flush()
+print("grown", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_file_that_another_process_is_writing_opens(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    command = [sys.executable, "-c", SWMR_WRITER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        dataset = open_nexus(path)
+        assert dataset.n.shape == (2, 4)
+        print(file=writer.stdin, flush=True)
+        assert writer.stdout.readline() == "grown\n"
+        np.testing.assert_array_equal(dataset.n, np.full((2, 4), 7))
+        assert open_nexus(path).n.values[2].tolist() == [8] * 4
+        writer.communicate("\n")
+    assert writer.returncode == 0
+
+
+LOCKER = """
+import fcntl, sys
+stream = open(sys.argv[1])
+fcntl.flock(stream, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_locked_file_opens(write: Write) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    path = write(scan_file())
+    command = [sys.executable, "-c", LOCKER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with open(path) as stream, pytest.raises(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        np.testing.assert_array_equal(open_nexus(path).counts, COUNTS)
+        other.communicate("")
+
+
+def test_a_read_only_directory_is_no_obstacle(write: Write) -> None:
+    path = write(scan_file())
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    try:
+        np.testing.assert_array_equal(open_nexus(path).counts, COUNTS)
+    finally:
+        path.parent.chmod(0o755)
+
+
+# --- other sources ---------------------------------------------------------------------------------------------
+
+
+def test_bytes_and_file_objects_open(write: Write) -> None:
+    content = write(scan_file()).read_bytes()
+    for source in (content, io.BytesIO(content)):
+        np.testing.assert_array_equal(open_nexus(source).counts, COUNTS)
+    with open("scan.nxs", "wb") as stream:
+        stream.write(content)
+    with open("scan.nxs", "rb") as stream:
+        np.testing.assert_array_equal(open_nexus(stream).counts, COUNTS)
+
+
+@pytest.mark.parametrize("url", ["memory://scans/scan.nxs", "simplecache::memory://scans/scan.nxs"])
+def test_urls_open_and_travel(url: str, write: Write) -> None:
+    fsspec.filesystem("memory").pipe("/scans/scan.nxs", write(scan_file()).read_bytes())
+    dataset = open_nexus(url, chunks={})
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts, COUNTS)
+    assert dataset.counts.encoding["source"] == url
+
+
+def test_storage_options_reach_the_file_system(write: Write) -> None:
+    path = write(scan_file())
+    options = {"target_protocol": "file"}
+    assert open_nexus(f"blockcache://{path}", storage_options=options).counts.shape == (3, 4)
+
+
+@pytest.mark.parametrize("url", ["memory://nothing.nxs", "nosuch://bucket/scan.nxs"])
+def test_a_url_that_leads_nowhere_says_so(url: str) -> None:
+    with pytest.raises(NexusFileError, match=url):
+        open_nexus(url)
+
+
+def test_something_that_is_no_file_is_refused() -> None:
+    with pytest.raises(NexusFileError, match="expected a path, a URL or an open binary file"):
+        nexus_xr.open_signals(42)
