@@ -57,8 +57,12 @@ class ScaledArray:
         return np.result_type(self.raw.dtype, np.float64)
 
     def __getitem__(self, key: Any) -> Any:
-        scaled: NDArray[Any] = (np.asarray(self.raw[key]).astype(self.dtype) + self.offset) * self.factor
-        return scaled
+        raw = np.asarray(self.raw[key])
+        # Integers of 64 bits don't fit into a float before the offset is taken off.
+        wide = np.longdouble if raw.dtype.kind in "iu" and raw.dtype.itemsize == 8 else self.dtype
+        with np.errstate(invalid="ignore", over="ignore"):
+            scaled: NDArray[Any] = (raw.astype(wide) + self.offset) * self.factor
+            return scaled.astype(self.dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +72,10 @@ class DerivedArray:
     source: LazyArray | ScaledArray
     function: Callable[[NDArray[Any]], NDArray[Any]]
     shape: tuple[int, ...]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.source.dtype if self.source.dtype.kind == "f" else np.dtype(np.float64)
+    dtype: np.dtype[Any]
 
     def __getitem__(self, key: Any) -> Any:
-        values = self.function(np.asarray(self.source[...]).astype(self.dtype))
+        values = self.function(np.asarray(self.source[...])).astype(self.dtype, copy=False)
         for dimension, indexer in reversed(list(enumerate(expand(key, values.ndim)))):
             values = values[(slice(None),) * dimension + (indexer,)]
         return values
@@ -85,9 +86,11 @@ def centres(edges: NDArray[Any]) -> NDArray[Any]:
 
     Examples
     --------
-    >>> centres(np.array([0.0, 1.0, 3.0]))
+    >>> centres(np.array([0, 1, 3], dtype="u1"))
     array([0.5, 2. ])
     """
+    if edges.dtype.kind not in "fc":
+        edges = edges.astype(np.float64)
     middles: NDArray[Any] = edges[..., :-1] + (edges[..., 1:] - edges[..., :-1]) / 2
     return middles
 

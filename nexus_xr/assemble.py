@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -23,6 +24,8 @@ from .nexus.data_rules import NXdata, Role, Scaling, Variable, free_name
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
 INDEX_BYTES = 32 * 2**20
+# An attribute of the file may ask for dask chunks, but not for more of them than a graph can hold.
+_MOST_BLOCKS = 100_000
 _COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
 
 
@@ -52,8 +55,7 @@ def dataset_of(
         Names of variables to leave out.
     """
     wanted = [variable for variable in described.variables if variable.name not in drop_variables]
-    taken = {name for variable in described.variables for name in (variable.name, *variable.dims)}
-    assembler = _Assembler(content, group, file, mask_and_scale, free_name("bnds", taken))
+    assembler = _Assembler(content, group, file, mask_and_scale, described.bounds_dim)
     sources = {variable.name: assembler.source(variable) for variable in wanted}
     indexes, without_index = _read_indexes(wanted, sources, assembler)
     dims = _other_dimensions(described, without_index, group) if without_index else {}
@@ -104,7 +106,8 @@ class _Assembler:
                 array = ScaledArray(raw, factor, offset)
         if variable.bounds is None:
             return array
-        return DerivedArray(array, centres, (*dataset.shape[:-1], dataset.shape[-1] - 1))
+        dtype = array.dtype if array.dtype.kind in "fc" else np.dtype(np.float64)
+        return DerivedArray(array, centres, (*dataset.shape[:-1], dataset.shape[-1] - 1), dtype)
 
     def scaling(self, scaling: Scaling) -> tuple[float, float]:
         factor = 1.0 if scaling.factor is None else self._number(scaling.factor, 1.0)
@@ -113,7 +116,10 @@ class _Assembler:
 
     def _number(self, name: str, otherwise: float) -> float:
         try:
-            return self.field(name).read()  # type: ignore[no-any-return]
+            number: int | float = self.field(name).read()
+            if not isinstance(number, int | float):
+                raise TypeError(f"it is {number!r} and no real number")
+            return number
         except Exception as error:  # h5py raises nearly any type, by what is broken
             self.group.report(f"{self.group.member_path(name)}: can't be read ({error}); nothing is scaled by it")
             return otherwise
@@ -129,7 +135,7 @@ class _Assembler:
                 encoding |= _chunking(dataset, attributes, storage.chunks, variable.dims)
             return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
         assert isinstance(source, DerivedArray)
-        both = DerivedArray(source.source, bounds, (*source.shape, 2))
+        both = DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
         return {
             variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
             variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
@@ -148,7 +154,7 @@ class _Assembler:
         elif dtype.kind in "iufc":
             encoding["dtype"] = np.dtype(dtype.str)
         if isinstance(source, ScaledArray):
-            encoding |= {"scale_factor": source.factor, "add_offset": source.offset * source.factor}
+            encoding |= {"scale_factor": source.factor, "add_offset": float(source.offset) * float(source.factor)}
         if filters:
             encoding["hdf5_filters"] = tuple(asdict(step) for step in filters)
         return encoding
@@ -164,7 +170,9 @@ def _chunking(
     blocks = block_shape(dataset.shape, max(dataset.stored_dtype.itemsize, 1), chunks)
     asked = integers(attributes.get("chunks"))
     if asked is not None and len(asked) == len(blocks) and min(asked) > 0:
-        blocks = align_blocks(asked, dataset.shape, chunks)
+        aligned = align_blocks(asked, dataset.shape, chunks)
+        count = math.prod(-(-size // length) for size, length in zip(dataset.shape, aligned, strict=True))
+        blocks = aligned if count <= _MOST_BLOCKS else blocks
     return {"chunksizes": chunks, "preferred_chunks": dict(zip(dims, blocks, strict=True))}
 
 
@@ -197,10 +205,11 @@ def _read_indexes(
 
 def _index(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
     dtype = values.dtype
-    if dtype.kind not in "biufUOM":
+    has_unit_of_pandas = dtype.kind == "M" and np.datetime_data(dtype)[0] in ("s", "ms", "us", "ns")
+    if dtype.kind not in "biufUO" and not has_unit_of_pandas:
         raise TypeError(f"values of type {dtype} can't be looked up")
     # pandas looks up in native byte order and not in half precision; the coordinate keeps the file's dtype.
-    native = np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+    native = np.dtype(np.float32) if (dtype.kind, dtype.itemsize) == ("f", 2) else dtype.newbyteorder("=")
     return PandasIndex(values.astype(native, copy=False), name, coord_dtype=dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
@@ -42,8 +42,12 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
 
 
 def _trees(tree: MetadataGroup) -> dict[str, MetadataGroup]:
-    """The tree by node: each group of the first level is a node, the rest stays with the start."""
-    groups = {f"/{name}": member for name, member in tree.items() if isinstance(member, MetadataGroup)}
+    """The tree by node: each group of the first level is a node, the rest stays with the start.
+
+    A group called ".." can't be a node: xarray takes that for the node above.
+    """
+    members = ((name, member) for name, member in tree.items() if isinstance(member, MetadataGroup))
+    groups = {f"/{name}": member for name, member in members if name != ".."}
     rest = MetadataGroup((name, member) for name, member in tree.items() if f"/{name}" not in groups)
     return {"/": rest, **groups}
 
@@ -78,27 +82,34 @@ def _separate(opening: Opening, parent: str, names: Iterable[str]) -> Described:
         )
         for name in names
     )
-    return Described(NXdata(parent, None, variables), content, group)
+    return Described(Found(parent, True), NXdata(parent, None, variables), content, group)
 
 
 def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
     """Data above other data gets dimensions of its own, so that nothing below inherits its coordinates."""
-    apart = {}
-    for path, node in described.items():
+    above = {parent for path in described for parent in _parents(path)}
+    apart = dict(described)
+    for path in described.keys() & above:
         prefix = path.rstrip("/") + "/"
         below = [other.data for at, other in described.items() if at != path and at.startswith(prefix)]
-        apart[path] = replace(node, data=_renamed(node.data, path, below)) if below else node
+        apart[path] = replace(described[path], data=_renamed(described[path].data, path, below))
     return apart
 
 
+def _parents(path: str) -> Iterator[str]:
+    while path != "/":
+        path = path.rpartition("/")[0] or "/"
+        yield path
+
+
 def _renamed(data: NXdata, path: str, below: Iterable[NXdata]) -> NXdata:
-    taken = {dim for other in below for variable in other.variables for dim in variable.dims}
+    taken = {dim for other in below for variable in other.variables for dim in (*variable.dims, other.bounds_dim)}
     taken |= {variable.name for variable in data.variables}
     own = dict.fromkeys(dim for variable in data.variables for dim in variable.dims)
     group = path.rsplit("/", 1)[1] or "root"
     names = {dim: free_name(f"{group}_dim_{index}", taken) for index, dim in enumerate(own)}
     variables = (replace(variable, dims=tuple(names[dim] for dim in variable.dims)) for variable in data.variables)
-    return replace(data, variables=tuple(variables))
+    return replace(data, variables=tuple(variables), bounds_dim=free_name(f"{group}_bnds", taken))
 
 
 def _relative(path: str, start: str) -> str:

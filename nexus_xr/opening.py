@@ -64,8 +64,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Described:
-    """The data of a group with what it was found in."""
+    """The data of a group, or of one of its datasets, with what it was found in."""
 
+    found: Found
     data: NXdata
     content: GroupContent
     group: Group
@@ -92,6 +93,7 @@ class Opening:
     options: Options
     problems: list[str]
     _entry_trees: dict[str, MetadataGroup] = field(default_factory=dict)
+    _contents: dict[str, tuple[Group, GroupContent]] = field(default_factory=dict)
 
     # --- finding -------------------------------------------------------------------------------------------
 
@@ -171,11 +173,11 @@ class Opening:
         """The data at exactly this path: a group of data, or a dataset."""
         path = absolute(path)
         member = self.root.find(path)
-        if isinstance(member, Dataset) and not member.is_null:
-            return Found(path, False)
+        if isinstance(member, Dataset):
+            if member.why_no_array is None:
+                return Found(path, False)
+            raise NexusPathError(f"{self.file.name}: {path} {member.why_no_array}; read_metadata gives what there is")
         if not isinstance(member, Group):
-            if isinstance(member, Dataset):
-                raise NexusPathError(f"{self.file.name}: {path} has no data (a null dataspace); choose another")
             raise self._nothing_at(path, "name an NXdata group or a dataset that is there")
         attributes = member.read_attributes()
         if holds_data(attributes) or isinstance(member.get(text(attributes.get("signal")) or ""), Dataset):
@@ -204,15 +206,18 @@ class Opening:
 
     # --- describing -----------------------------------------------------------------------------------------
 
-    def group_of(self, found: Found) -> Group:
-        return self.group_at(found.path if found.is_nxdata else found.path.rsplit("/", 1)[0] or "/")
-
     def describe(self, found: Found) -> Described:
         """The data of a group, or of a dataset with the axes that its group gives it."""
-        group = self.group_of(found)
-        content = read_content(group)
+        group, content = self._content_of(found)
         data = apply_rules(content, None if found.is_nxdata else found.path.rsplit("/", 1)[1])
-        return Described(data, content, group)
+        return Described(found, data, content, group)
+
+    def _content_of(self, found: Found) -> tuple[Group, GroupContent]:
+        path = found.path if found.is_nxdata else found.path.rsplit("/", 1)[0] or "/"
+        if path not in self._contents:
+            group = self.group_at(path)
+            self._contents[path] = (group, read_content(group))
+        return self._contents[path]
 
     def assemble(self, described: Described) -> xr.Dataset:
         """The Dataset of a description, without its tree."""
@@ -258,7 +263,7 @@ class Opening:
     def with_left_over(self, entry: Group, tree: MetadataGroup, described: Described) -> MetadataGroup:
         """The entry's tree with what the opened group holds beyond its variables, at its own place."""
         below = described.group.path.removeprefix(entry.path).strip("/")
-        if not below or not is_nxdata(described.content.attributes):
+        if not below or not described.found.is_nxdata or not is_nxdata(described.content.attributes):
             return tree
         return _placed(tree, below.split("/"), self.left_over(described))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -550,3 +553,109 @@ def test_nothing_is_said_of_a_file_in_order(write: Write) -> None:
 def test_selectors_that_are_no_text_are_refused(write: Write) -> None:
     with pytest.raises(TypeError, match="expected a string or a list of strings"):
         nexus_xr.list_datasets(write(scan_file()), dataset_key=[1])  # type: ignore[list-item]
+
+
+# --- files that broke it once ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [18, 27, 45])
+def test_a_stump_of_the_latest_format_is_an_error_at_once(length: int, write: Write) -> None:
+    path = write({"x": 1}, libver="latest")
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(NexusFileError):
+        open_nexus(path)
+
+
+def test_an_external_link_to_a_pipe_is_not_followed(write: Write, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    entry = nxentry({"data": one(1), "live": h5py.ExternalLink("pipe", "/x")})
+    with pytest.warns(NexusWarning, match="pipe:/x"):
+        dataset = open_nexus(write({"entry": entry}))
+    assert dataset.attrs["live"] == Link("/x", "pipe")
+
+
+def test_array_datatypes_within_array_datatypes(tmp_path: Path) -> None:
+    path = tmp_path / "nested.h5"
+    inner = h5py.h5t.array_create(h5py.h5t.NATIVE_INT32, (2,))
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple((4,))
+        outer = h5py.h5t.array_create(inner, (3,))
+        dataset = h5py.h5d.create(file.id, b"data", outer, space)
+        values = np.arange(24, dtype="i4").reshape(4, 3, 2)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.frombuffer(values.tobytes(), "V24"), mtype=outer)
+    data = open_nexus(path, chunks={})["data"]
+    np.testing.assert_array_equal(data, np.arange(24).reshape(4, 3, 2))
+    np.testing.assert_array_equal(open_nexus(path)["data"][1:3, 2, ::-1], np.arange(24).reshape(4, 3, 2)[1:3, 2, ::-1])
+
+
+def test_complex_and_very_large_integer_edges_keep_their_values(write: Write) -> None:
+    edges = np.array([2**62 + 1, 2**62 + 3])
+    dataset = open_nexus(write({"data": nxdata({"n": [1.0], "t": edges}, signal="n", axes="t")}))
+    assert dataset.t_bounds.values.tolist() == [[2**62 + 1, 2**62 + 3]]
+    with pytest.warns(NexusWarning, match="no index"):
+        dataset = open_nexus(write({"data": nxdata({"n": [1.0], "t": [1 + 2j, 3]}, signal="n", axes="t")}))
+    assert dataset.t.values.tolist() == [2 + 1j]
+
+
+def test_the_offset_of_very_large_integers_is_exact(write: Write) -> None:
+    path = write({"data": nxdata({"n": np.array([2**53 + 1]), "n_offset": -(2**53)}, signal="n")})
+    assert open_nexus(path).n.values.tolist() == [1.0]
+
+
+def test_an_axis_that_is_listed_twice_fits_where_it_fits_exactly(write: Write) -> None:
+    fields = {"n": np.zeros((3, 4)), "x": np.arange(4.0)}
+    dataset = open_nexus(write({"data": nxdata(fields, signal="n", axes=["x", "x"])}))
+    assert dataset.n.dims == ("dim_0", "x")
+
+
+def test_names_that_decode_alike_are_told_apart_in_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "alike.h5"
+    with h5py.File(path, "w") as file:
+        for number, name in enumerate((b"\xb5", b"\xc2\xb5")):
+            h5py.h5d.create(file.id, name, h5py.h5t.NATIVE_INT32, h5py.h5s.create_simple((2,)))
+            h5py.Dataset(h5py.h5d.open(file.id, name))[...] = number
+    with pytest.warns(NexusWarning, match="two names read 'µ'"):
+        assert nexus_xr.read_metadata(path)["µ"]["value"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["signal", "axes", "default_slice", "n_indices", "auxiliary_signals"])
+def test_numbers_of_thousands_of_digits(name: str, write: Write) -> None:
+    attributes = {"signal": "n", name: "9" * 5000}
+    with pytest.warns(NexusWarning) if name not in ("default_slice", "n_indices") else nullcontext():
+        assert open_nexus(write({"data": nxdata({"n": [1, 2]}, **attributes)})).n.values.tolist() == [1, 2]
+
+
+@pytest.mark.filterwarnings("error")
+def test_half_precision_axes_of_either_byte_order(write: Write) -> None:
+    for order in "<>":
+        axis = np.array([1, 2], f"{order}f2")
+        dataset = open_nexus(write({"data": nxdata({"n": [1, 2], "x": axis}, signal="n", axes="x")}))
+        assert dataset.x.dtype == axis.dtype
+        assert dataset.n.sel(x=2.0) == 2
+
+
+@pytest.mark.parametrize("source", ["files/x\0y", io.StringIO("x"), b"", io.BytesIO(b"x"), None])
+def test_odd_sources_are_nexus_errors(source: Any) -> None:
+    with pytest.raises(NexusError):
+        open_nexus(source)
+
+
+def test_a_virtual_dataset_that_is_made_of_itself_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "circle.nxs"
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[...] = h5py.VirtualSource(path, "/data/x", (4,))
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data")
+        group.attrs.update(NX_class="NXdata", signal="n", axes="x")
+        group["n"] = np.zeros(4)
+        group.create_virtual_dataset("x", layout)
+    with pytest.warns(NexusWarning, match="made of itself"):
+        dataset = open_nexus(path)
+    with pytest.raises(NexusFileError, match="made of itself"):
+        dataset.x.load()
+
+
+def test_an_attribute_can_not_ask_for_more_blocks_than_a_graph_holds(write: Write) -> None:
+    stored = Field(np.zeros(10**6, "u1"), {"chunks": [1]}, chunks=(4,))
+    dataset = open_nexus(write({"data": nxdata({"n": stored}, signal="n")}), chunks={})
+    assert dataset.n.chunks == ((10**6,),)

@@ -248,3 +248,26 @@ def test_a_hard_link_to_a_group_above_ends(tmp_path: Path) -> None:
         inner = file.create_group("entry/inner")
         inner["up"] = file["entry"]
     assert nexus_xr.read_metadata(path)["entry"]["inner"]["up"] == nexus_xr.Link("/entry")
+
+
+def test_a_group_named_as_the_one_above(tmp_path: Path) -> None:
+    path = tmp_path / "dots.nxs"
+    write_tree(path, {"..": {"n": 1.0}, "entry": {"..": {"@NX_class": "NXdata", "@signal": "n", "n": [1.0, 2.0]}}})
+    with pytest.warns(NexusWarning, match="can't be a node of a tree"):
+        tree = xr.open_datatree(path, engine="nexus")
+    assert tree.attrs[".."]["n"]["value"] == 1.0
+    assert xr.open_dataset(path, engine="nexus").n.values.tolist() == [1.0, 2.0]
+
+
+def test_elements_of_varying_length_stay_in_the_tree(tmp_path: Path) -> None:
+    path = tmp_path / "ragged.nxs"
+    write_tree(path, {"entry": {"@NX_class": "NXentry"}})
+    with h5py.File(path, "a") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="events")
+        data.create_dataset("events", (2,), h5py.vlen_dtype("i4"))[0] = [1, 2, 3]
+    with pytest.warns(NexusWarning, match="elements of varying length"):
+        dataset = xr.open_dataset(path, engine="nexus", chunks={})
+    assert dataset.attrs["data"]["events"]["value"][0].tolist() == [1, 2, 3]
+    with pytest.raises(NexusError, match="elements of varying length"):
+        xr.open_dataset(path, engine="nexus", dataset_path="/entry/data/events")

@@ -11,7 +11,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import NexusError, NexusFileError
 from .file import File
-from .objects import Dataset, has_references, name_references, presented_dtype, root_of
+from .objects import (
+    Dataset,
+    has_references,
+    is_its_own_source,
+    name_references,
+    presented_dtype,
+    root_of,
+    split_array_type,
+)
 from .selection import read_selection
 from .text import decode_array, is_text
 
@@ -73,6 +81,8 @@ class LazyArray:
         with self.file.opened() as handle:
             try:
                 dataset = _find_dataset(handle, self.path)
+                if is_its_own_source(dataset.id):
+                    raise ValueError("it is a virtual dataset that is made of itself")
                 values = _decoded(read_selection(dataset, key, self.shape), dataset)
             except (IndexError, MemoryError, NexusError):
                 raise
@@ -141,7 +151,7 @@ def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 
 def _decoded(values: NDArray[Any], dataset: h5py.Dataset) -> NDArray[Any]:
-    dtype = dataset.dtype.base
+    dtype, _ = split_array_type(dataset.dtype)
     if is_text(dtype):
         return decode_array(values)
     return name_references(values, dtype, dataset.id) if has_references(dtype) else values

@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import h5py
@@ -17,16 +17,12 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 FileLike = str | os.PathLike[str] | BinaryIO
 
-# Without locking first: a reader has nothing to protect, must not hinder a writer, and file systems of facilities are
-# often read-only or can't lock. As a reader beside a single writer (SWMR) next. With locking where this process has the
-# file open with locking.
-_WAYS_TO_OPEN: tuple[dict[str, Any], ...] = (
-    {"locking": False},
-    {"locking": False, "swmr": True},
-    {},
-    {"locking": True},
-    {"locking": "best-effort"},
-    {"swmr": True},
+# What the first attempt's error speaks of, and the ways to open that can then help: where this process has the file
+# open with locking, that same way; where another process is writing, as one of its readers (SWMR). Tried on a damaged
+# file, the latter may never return.
+_OTHER_WAYS: tuple[tuple[str, tuple[dict[str, Any], ...]], ...] = (
+    ("lock", ({}, {"locking": True}, {"locking": "best-effort"})),
+    ("open for write", ({"locking": False, "swmr": True}, {"swmr": True})),
 )
 
 
@@ -143,8 +139,8 @@ class File:
             stat = os.stat(cast(str, self._where))
         except FileNotFoundError:
             raise NexusFileNotFoundError(f"{self.name}: no such file; check the path") from None
-        except OSError as error:
-            raise NexusFileError(f"{self.name}: can't be opened ({error})") from error
+        except (OSError, ValueError) as error:
+            raise NexusFileError(f"{self.name!r}: can't be opened ({error})") from error
         identity = Identity(stat.st_size, stat.st_mtime_ns)
         if self._identity is None:
             self._identity = identity
@@ -191,13 +187,17 @@ def _open_url(url: str, storage_options: Mapping[str, Any]) -> BinaryIO:
 
 
 def _open_local(path: str) -> h5py.File:
-    errors = []
-    for options in _WAYS_TO_OPEN:
-        try:
-            return h5py.File(path, "r", **options)
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            errors.append(error)
-    raise NexusFileError(_explain_local(path, errors[0])) from errors[0]
+    # Without locking: a reader has nothing to protect, must not hinder a writer, and file systems of facilities are
+    # often read-only or can't lock.
+    try:
+        return h5py.File(path, "r", locking=False)
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        first_error = error
+    for mentioned, ways in _OTHER_WAYS:
+        for options in ways if mentioned in str(first_error) else ():
+            with suppress(Exception):
+                return h5py.File(path, "r", **options)
+    raise NexusFileError(_explain_local(path, first_error)) from first_error
 
 
 def _explain_local(path: str, error: Exception) -> str:
@@ -260,6 +260,8 @@ def as_file_like(source: Any) -> FileLike:
     """Accept what xarray passes on: a path, a URL, a file object, or the bytes themselves."""
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(bytes(source))
-    if isinstance(source, str | os.PathLike) or hasattr(source, "seek"):
+    if isinstance(source, str | os.PathLike):
+        return source
+    if hasattr(source, "seek") and not isinstance(source, io.TextIOBase) and not getattr(source, "closed", False):
         return cast(FileLike, source)
     raise NexusFileError(f"{source!r}: expected a path, a URL or an open binary file, found {type(source).__name__}")

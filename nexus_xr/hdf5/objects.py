@@ -8,13 +8,15 @@ The objects live as long as the file is open; what is to outlive it is a plain v
 from __future__ import annotations
 
 import math
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5, h5a, h5d, h5g, h5i, h5l, h5o, h5p, h5s, h5t
+from h5py import h5, h5a, h5d, h5f, h5g, h5i, h5l, h5o, h5p, h5s, h5t
 from numpy.typing import NDArray
 
 from ..errors import NexusFileError
@@ -48,6 +50,8 @@ class _Type(NamedTuple):
     """A datatype as it is read into memory."""
 
     dtype: np.dtype[Any]
+    element: np.dtype[Any]
+    inner_shape: tuple[int, ...]
     memory: h5t.TypeID
     is_text: bool
     has_references: bool
@@ -66,11 +70,14 @@ def _known_type(type_id: h5t.TypeID) -> _Type:
     known = _types.get(encoded)
     if known is None:
         dtype = type_id.dtype
+        element, inner_shape = split_array_type(dtype)
         known = _Type(
             dtype,
+            element,
+            inner_shape,
             h5t.py_create(dtype),
-            is_text(dtype.base),
-            has_references(dtype.base),
+            is_text(element),
+            has_references(element),
             _HEAP_REFERENCE_BYTES if dtype.kind == "O" else type_id.get_size(),
         )
         if len(_types) >= _MOST_TYPES:
@@ -79,10 +86,25 @@ def _known_type(type_id: h5t.TypeID) -> _Type:
     return known
 
 
+def split_array_type(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The element of an array datatype and the dimensions that it adds behind a dataset's own, as NumPy has them.
+
+    Examples
+    --------
+    >>> split_array_type(np.dtype(("i4", (3,))))
+    (dtype('int32'), (3,))
+    """
+    shape: tuple[int, ...] = ()
+    while dtype.subdtype is not None:
+        dtype, inner = dtype.subdtype
+        shape += inner
+    return dtype, shape
+
+
 def _to_python(values: NDArray[Any], known: _Type, location: h5i.ObjectID) -> Any:
     """A Python scalar or `str` where there is one element, and else an array, with text decoded."""
     if known.has_references:
-        values = name_references(values, known.dtype.base, location)
+        values = name_references(values, known.element, location)
     elif known.is_text and values.size != 1:
         return decode_array(values)
     if values.size != 1:
@@ -152,7 +174,7 @@ class _Node:
         except Exception as error:  # h5py raises nearly any type, by what is broken
             self.report(f"{self.path}: its attributes can't be listed ({_reason(error)})")
         attributes = {}
-        for raw_name in names:
+        for raw_name in self._distinct(names):
             name = decode(raw_name)
             try:
                 attributes[name] = _read_attribute(h5a.open(self.id, raw_name))
@@ -160,17 +182,26 @@ class _Node:
                 self.report(f"{self.path}: attribute {name!r} can't be read ({_reason(error)})")
         return attributes
 
+    def _distinct(self, raw_names: Sequence[bytes]) -> Iterator[bytes]:
+        """Names that differ as text; of two that don't, only the one in UTF-8 can be asked for."""
+        known = set(raw_names)
+        for raw_name in raw_names:
+            name = decode(raw_name)
+            if raw_name != name.encode() and name.encode() in known:
+                self.report(f"{self.path}: two names read {name!r}; the one that is {raw_name!r} is left out")
+            else:
+                yield raw_name
+
 
 def _read_attribute(attribute: h5a.AttrID) -> Any:
     type_id = attribute.get_type()
     known = _known_type(type_id)
-    dtype = known.dtype
-    if dtype.subdtype is None and _has_one_element(attribute, known):
-        values = np.empty((), dtype)
+    if not known.inner_shape and _has_one_element(attribute, known):
+        values = np.empty((), known.element)
     else:
         if attribute.get_space().get_simple_extent_type() == h5s.NULL:
-            return h5py.Empty(dtype)
-        values = np.empty(attribute.shape, dtype)
+            return h5py.Empty(known.dtype)
+        values = np.empty(attribute.shape, known.dtype)
     attribute.read(values, mtype=known.memory)
     return _to_python(values, known, attribute)
 
@@ -192,26 +223,35 @@ class Dataset(_Node):
         super().__init__(object_id, path, report)
         space = object_id.get_space()
         self._type = _known_type(object_id.get_type())
-        subdtype = self._type.dtype.subdtype
-        # The dimensions of an array datatype come behind the dataset's own, as NumPy has them.
         extent = space.shape
         self.is_null = extent is None
-        self.shape: tuple[int, ...] = (*(extent or ()), *(subdtype[1] if subdtype else ()))
+        self.shape: tuple[int, ...] = (*(extent or ()), *self._type.inner_shape)
         self.size = 0 if self.is_null else math.prod(self.shape)
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
         """The dtype of an element in the file."""
-        return self._type.dtype.base
+        return self._type.element
 
     @property
     def nbytes(self) -> int:
         return self.size * self.stored_dtype.itemsize
 
+    @property
+    def why_no_array(self) -> str | None:
+        """Why there are no values that an array could hold, None where there are."""
+        if self.is_null:
+            return "has no data (a null dataspace)"
+        if self.stored_dtype.kind == "O" and not self._type.is_text and not self._type.has_references:
+            return "has elements of varying length, which make no array"
+        return None
+
     def read(self) -> Any:
         """All values: a Python scalar or `str`, an array, or an `h5py.Empty` for a null dataspace."""
         if self.is_null:
             return h5py.Empty(self.stored_dtype)
+        if is_its_own_source(self.id):
+            raise ValueError("it is a virtual dataset that is made of itself")
         values = np.empty(() if self.size == 1 else self.shape, self.stored_dtype)
         if values.size:
             self.id.read(h5s.ALL, h5s.ALL, values, mtype=self._type.memory)
@@ -230,8 +270,7 @@ class Group(_Node):
     def members(self) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
         """Each member's name, the object, and whether a soft or external link leads to it, in h5py's order.
 
-        A link that leads nowhere is a `Link`; an object that can't be opened, and named datatypes, are left out,
-        the former with a report.
+        A link that leads nowhere is a `Link`; what can't be opened, and named datatypes, are left out with a report.
         """
         links: list[tuple[bytes, int]] = []
         try:
@@ -240,7 +279,9 @@ class Group(_Node):
             self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=index)
         except Exception as error:  # h5py raises nearly any type, by what is broken
             self.report(f"{self.path}: its members can't be listed ({_reason(error)})")
-        for raw_name, kind in links:
+        kinds = dict(links)
+        for raw_name in self._distinct(list(kinds)):
+            kind = kinds[raw_name]
             member = self._open(raw_name, kind)
             if member is not None:
                 yield decode(raw_name), member, kind != h5l.TYPE_HARD
@@ -267,12 +308,18 @@ class Group(_Node):
         # Text that isn't UTF-8 in the file was decoded as Latin-1.
         for encoding in ("utf-8", "latin-1"):
             raw_name = name.encode(encoding, "ignore")
-            if raw_name and b"\0" not in raw_name and decode(raw_name) == name and self.id.links.exists(raw_name):
-                return raw_name
+            if raw_name and b"\0" not in raw_name and decode(raw_name) == name:
+                try:
+                    if self.id.links.exists(raw_name):
+                        return raw_name
+                except Exception as error:  # h5py raises nearly any type, by what is broken
+                    self.report(f"{self.path}: its member {name!r} can't be looked up ({_reason(error)})")
         return None
 
     def _open(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
         path = self.member_path(decode(raw_name))
+        if kind == h5l.TYPE_EXTERNAL and _is_special_file(self.id, self._dangling(raw_name, kind).file):
+            return self._dangling(raw_name, kind)
         try:
             return self._wrap(h5o.open(self.id, raw_name), path)
         except Exception as error:  # h5py raises nearly any type, by what is broken
@@ -287,7 +334,11 @@ class Group(_Node):
                 return Dataset(opened, path, self.report)
             except TypeError as error:
                 self.report(f"{path}: its datatype can't be read ({_reason(error)})")
-        return Group(opened, path, self.report) if isinstance(opened, h5g.GroupID) else None
+            return None
+        if isinstance(opened, h5g.GroupID):
+            return Group(opened, path, self.report)
+        self.report(f"{path}: is a named datatype, and is left out")
+        return None
 
     def _dangling(self, raw_name: bytes, kind: int) -> Link:
         target = self.id.links.get_val(raw_name)
@@ -301,6 +352,39 @@ class Group(_Node):
         if raw_name is None:
             raise KeyError(name)
         return self._dangling(raw_name, self.id.links.get_info(raw_name).type)
+
+
+def _is_special_file(location: h5i.ObjectID, file: str | None) -> bool:
+    """Whether an external link leads to a pipe or device, which could block for ever when it is opened."""
+    here = os.path.dirname(decode(h5f.get_name(location)))
+    for path in (file or "", os.path.join(here, file or "")):
+        try:
+            mode = os.stat(path).st_mode
+        except (OSError, ValueError):
+            continue
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            return True
+    return False
+
+
+def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] = frozenset()) -> bool:
+    """Whether a virtual dataset maps, by whatever detour in its file, onto itself; to read it would crash."""
+    if dataset.get_storage_size():  # virtual datasets store nothing
+        return False
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5d.VIRTUAL:
+        return False
+    above |= {_address(dataset)}
+    names = {decode(h5f.get_name(dataset)), "."}
+    for index in range(properties.get_virtual_count()):
+        if properties.get_virtual_filename(index) in names:
+            try:
+                source = h5d.open(h5i.get_file_id(dataset), properties.get_virtual_dsetname(index).encode())
+            except Exception:  # a source that isn't there reads as fill values
+                continue
+            if _address(source) in above or is_its_own_source(source, above):
+                return True
+    return False
 
 
 def _address(object_id: h5i.ObjectID) -> tuple[int, int]:

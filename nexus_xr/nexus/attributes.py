@@ -66,9 +66,11 @@ def integers(value: Any) -> tuple[int, ...] | None:
     >>> integers(1), integers(np.array([0, 2])), integers("0,1"), integers("T")
     ((1,), (0, 2), (0, 1), None)
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         parts = re.split("[:, ]+", value.strip().strip("[]()"))
-        return tuple(map(int, parts)) if all(re.fullmatch("[+-]?[0-9]+", part) for part in parts) else None
+        return tuple(map(int, parts)) if all(re.fullmatch("[+-]?[0-9]{1,18}", part) for part in parts) else None
     array = np.asarray(value)
     if array.dtype.kind == "O":
         return integers(",".join(map(str, array.flat))) if array.size else None

@@ -7,7 +7,7 @@ signal, and by the number of the dimension on each axis; NXcanSAS adds a fourth 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .attributes import integers, names, text
 from .content import Field, GroupContent, why_no_field
@@ -49,6 +49,10 @@ class _Candidate:
     is_default: bool
     source: str
 
+    def or_at(self, other: _Candidate) -> _Candidate:
+        """The same field, named a second time."""
+        return replace(self, places=(*self.places, *other.places), is_default=self.is_default or other.is_default)
+
 
 def find_axes(content: GroupContent, signal: str, problems: list[str]) -> tuple[Axis, ...]:
     """The axes of a signal, those that are the first choice for their dimension before others.
@@ -63,29 +67,26 @@ def find_axes(content: GroupContent, signal: str, problems: list[str]) -> tuple[
         Is given what can't be honoured: an axis that isn't there, or of a shape that fits nowhere.
     """
     shape = content.fields[signal].shape
-    axes: dict[str, Axis] = {}
-    misfits: dict[str, _Candidate] = {}
+    merged: dict[str, _Candidate] = {}
     for candidate in _candidates(content, signal, problems):
-        axis = _fit(candidate, content.fields[candidate.field], shape)
-        if axis is not None:
-            axes.setdefault(axis.field, axis)
-        else:
-            misfits.setdefault(candidate.field, candidate)
-    for name, candidate in misfits.items():
-        if name not in axes:
-            placed = _place_misfit(candidate, content, shape, axes.values(), problems)
-            axes |= {axis.field: axis for axis in placed}
-    return tuple(axes.values())
+        before = merged.get(candidate.field)
+        merged[candidate.field] = candidate if before is None else before.or_at(candidate)
+    fits = {name: _fit(candidate, content.fields[name], shape) for name, candidate in merged.items()}
+    axes = [axis for axis in fits.values() if axis is not None]
+    for name, candidate in merged.items():
+        if fits[name] is None:
+            axes += _place_misfit(candidate, content, shape, axes, problems)
+    return tuple(axes)
 
 
 def _candidates(content: GroupContent, signal: str, problems: list[str]) -> Iterator[_Candidate]:
     listed, source = _listed_axes(content, signal)
     yield from _axes_by_name(content, signal, listed, source, problems)
     rank = content.fields[signal].ndim
-    for name, field in content.fields.items():
+    for name in content.indices:
         declared = _declared(content, name, rank)
         if declared is not None and name not in (*listed, signal):
-            yield _Candidate(name, _valid(declared, field, None), False, f"@{name}_indices")
+            yield _Candidate(name, _valid(declared, content.fields[name], None), False, f"@{name}_indices")
     is_unlisted = all(name == "." for name in listed)
     for numbered in _axes_by_number(content, signal, is_unlisted):
         if numbered.field not in listed:
@@ -154,7 +155,7 @@ def _first_dimension(content: GroupContent, signal: str, listed: Sequence[str]) 
 
 def _declared(content: GroupContent, name: str, rank: int) -> Dims | None:
     """The dimensions of ``@AXISNAME_indices``, None where there are none or they are no dimensions of the signal."""
-    indices = integers(content.attributes.get(f"{name}_indices"))
+    indices = content.indices.get(name)
     if indices is None or len(set(indices)) < len(indices) or not all(0 <= index < rank for index in indices):
         return None
     return indices
@@ -186,11 +187,7 @@ def _axes_by_number(content: GroupContent, signal: str, may_be_default: bool) ->
     """
     shape = content.fields[signal].shape
     rank = len(shape)
-    numbered = {
-        name: numbers
-        for name, field in content.fields.items()
-        if name != signal and (numbers := integers(field.attributes.get("axis")))
-    }
+    numbered = {name: numbers for name, numbers in content.axis_numbers.items() if name != signal}
     by_preference = sorted(numbered, key=lambda name: _primary(content.fields[name]))
     from_zero = any(0 in numbers for numbers in numbered.values())
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..hdf5.objects import Dataset, Group, Link
+from .attributes import integers
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,37 @@ class GroupContent:
     fields: Mapping[str, Field]
     others: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def signal_numbers(self) -> Mapping[str, int]:
+        """``@signal`` of the fields that have one."""
+        found = ((name, integers(field.attributes.get("signal"))) for name, field in self.fields.items())
+        return {name: numbers[0] for name, numbers in found if numbers}
+
+    @cached_property
+    def axis_numbers(self) -> Mapping[str, tuple[int, ...]]:
+        """``@axis`` of the fields that have one."""
+        found = ((name, integers(field.attributes.get("axis"))) for name, field in self.fields.items())
+        return {name: numbers for name, numbers in found if numbers}
+
+    @cached_property
+    def indices(self) -> Mapping[str, tuple[int, ...]]:
+        """``@AXISNAME_indices`` of the group, by the name of the field."""
+        suffix = "_indices"
+        named = (name.removesuffix(suffix) for name in self.attributes if name.endswith(suffix))
+        found = ((name, integers(self.attributes[name + suffix])) for name in named if name in self.fields)
+        return {name: numbers for name, numbers in found if numbers is not None}
+
 
 def read_content(group: Group) -> GroupContent:
     """Read what the rules need of a group: its attributes, and the shapes, types and attributes of its fields."""
     fields: dict[str, Field] = {}
     others: dict[str, str] = {}
     for name, member, _ in group.members():
-        if isinstance(member, Dataset) and not member.is_null:
-            fields[name] = Field(member.shape, member.stored_dtype, member.read_attributes())
-        elif isinstance(member, Dataset):
-            others[name] = "has no data (a null dataspace)"
+        if isinstance(member, Dataset):
+            if member.why_no_array is None:
+                fields[name] = Field(member.shape, member.stored_dtype, member.read_attributes())
+            else:
+                others[name] = member.why_no_array
         elif isinstance(member, Link):
             others[name] = f"is a link to {member}, which is not there"
         else:

@@ -17,7 +17,7 @@ import h5py
 from ..hdf5.objects import Group
 from .attributes import integers, names, text
 from .axes import Axis, find_axes
-from .content import Field, GroupContent, read_content, why_no_field
+from .content import GroupContent, read_content, why_no_field
 
 
 class Role(Enum):
@@ -83,6 +83,8 @@ class NXdata:
         For each dimension of the signal, the position that ``@default_slice`` shows, None for all of it.
     problems
         What of the group could not be honoured, and why.
+    bounds_dim
+        Name of the dimension that the lower and upper bounds of bins make.
     """
 
     path: str
@@ -90,6 +92,7 @@ class NXdata:
     variables: tuple[Variable, ...]
     default_slice: tuple[int | None, ...] | None = None
     problems: tuple[str, ...] = ()
+    bounds_dim: str = "bnds"
 
 
 def describe_nxdata(group: h5py.Group, signal: str | None = None) -> NXdata:
@@ -141,7 +144,8 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
         found += _companions(content, chosen, dims, problems)
     variables = sorted(_each_field_once(found), key=lambda variable: _ORDER.index(variable.role))
     scaled = [replace(variable, scaling=_find_scaling(content, variable.field, problems)) for variable in variables]
-    return NXdata(content.path, chosen, tuple(scaled), _default_slice(content, chosen), tuple(problems))
+    bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
+    return NXdata(content.path, chosen, tuple(scaled), _default_slice(content, chosen), tuple(problems), bounds_dim)
 
 
 _ORDER = (Role.SIGNAL, Role.AUXILIARY, Role.ERRORS, Role.OTHER, Role.AXIS, Role.AXIS_ERRORS)
@@ -189,7 +193,7 @@ def find_signal(content: GroupContent, problems: list[str]) -> str | None:
         declared = ()  # a number, meant for a field, not the name of one
     if declared:
         problems.append(f"{content.path}: @signal names {declared[0]!r}, which {why_no_field(content, declared[0])}")
-    marked = [name for name, field in content.fields.items() if _signal_number(field) == 1]
+    marked = [name for name, number in content.signal_numbers.items() if number == 1]
     if marked:
         if len(marked) > 1:
             problems.append(f"{content.path}: several fields have @signal=1 ({', '.join(marked)}); took the first")
@@ -227,11 +231,6 @@ def _supporting_fields(content: GroupContent) -> Iterator[str]:
         yield from (name + suffix for suffix in ("_errors", "_scaling_factor", "_offset"))
 
 
-def _signal_number(field: Field) -> int | None:
-    numbers = integers(field.attributes.get("signal"))
-    return numbers[0] if numbers else None
-
-
 def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[str]) -> list[str]:
     """Version 3: the fields that ``@auxiliary_signals`` names. Before: other fields with a number in ``@signal``."""
     listed = names(content.attributes.get("auxiliary_signals"), content.fields)
@@ -241,7 +240,7 @@ def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[st
         if name not in content.fields and name != "."
     ]
     behind_signal = names(content.attributes.get("signal"), content.fields)
-    numbered = sorted((_signal_number(field) or 0, name) for name, field in content.fields.items())
+    numbered = sorted((number, name) for name, number in content.signal_numbers.items())
     named = (*listed, *behind_signal, *(name for number, name in numbered if number > 0))
     return [name for name in dict.fromkeys(named) if name in content.fields and name != signal]
 

@@ -24,8 +24,9 @@ def restored_metadata(entry: MetadataGroup) -> MetadataGroup | None:
     auxiliary = entry.get("auxiliary")
     if not isinstance(auxiliary, MetadataGroup):
         return None
-    original = auxiliary.get("original_metadata", MetadataGroup())
-    restored = MetadataGroup((name, member) for name, member in original.items() if name != "attrs")
+    original = auxiliary.get("original_metadata")
+    members = original.items() if isinstance(original, MetadataGroup) else ()
+    restored = MetadataGroup((name, member) for name, member in members if name != "attrs")
     for name in ("hyperspy_metadata", "learning_results"):
         if name in auxiliary:
             restored[name] = auxiliary[name]

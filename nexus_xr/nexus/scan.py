@@ -12,12 +12,13 @@ from ..hdf5.objects import Dataset, Group, Link, same_object
 from .attributes import nx_class, text
 from .tree import MetadataAttributes, MetadataField, MetadataGroup
 
-# A field of the tree larger than this stays in the file.
+# An array of the tree larger than this stays in the file, and so does a single element that is no value but a document.
 LAZY_BYTES = 64 * 2**10
+_LAZY_ELEMENT_BYTES = 16 * 2**20
 # Deeper than any real file, and shallow enough to copy, compare and pickle recursively.
 _DEEPEST = 64
 # Hard links can make a small file a tree of any number of paths.
-_MOST_PATHS = 200_000
+_MOST_PATHS = 2_000
 
 _CANSAS_DATA = ("SASdata", "SAStransmission_spectrum")
 
@@ -150,7 +151,11 @@ class _Walk:
         attributes = dataset.read_attributes() if tree is not None or self.hardlinks_only else {}
         if tree is not None and self.file is not None:
             self._put(tree, group, name, field_of(dataset, attributes, self.file))
-        if dataset.size >= 2 and not (self.hardlinks_only and is_linked(self.root, dataset, attributes)):
+        if (
+            dataset.size >= 2
+            and dataset.why_no_array is None
+            and not (self.hardlinks_only and is_linked(self.root, dataset, attributes))
+        ):
             yield Found(dataset.path, False)
 
     def _subgroup(
@@ -201,7 +206,7 @@ class _Walk:
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
     value: Any = LazyArray(file, dataset.path, dataset.shape, dataset.stored_dtype)
-    if dataset.size == 1 or dataset.nbytes <= LAZY_BYTES:
+    if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
             value = dataset.read()
         except Exception as error:  # h5py raises nearly any type, by what is broken
