@@ -92,61 +92,23 @@ class NexusBackendEntrypoint(BackendEntrypoint):
         self,
         filename_or_obj: Any,
         *,
-        group: str | None = None,
-        dataset_path: Keys = None,
-        dataset_key: Keys = None,
-        metadata_key: Keys = None,
-        skip_array_metadata: bool = False,
-        hardlinks_only: bool = False,
-        use_default: bool = False,
-        mask_and_scale: bool = True,
         drop_variables: str | Iterable[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> dict[str, xr.Dataset]:
-        """Open every NXdata group that is selected, by path; the parameters are those of `open_dataset`."""
-        options = Options(
-            group=group,
-            dataset_path=dataset_path,
-            dataset_key=dataset_key,
-            metadata_key=metadata_key,
-            skip_array_metadata=skip_array_metadata,
-            hardlinks_only=hardlinks_only,
-            use_default=use_default,
-            mask_and_scale=mask_and_scale,
-            drop_variables=_names(drop_variables),
-        )
-        with opened(File(as_file_like(filename_or_obj), storage_options), options) as opening:
+        """Open every NXdata group that is selected, by path.
+
+        The parameters are those of `open_dataset`; with `use_default`, which is False here, the default plot alone.
+        """
+        chosen = Options(drop_variables=_names(drop_variables), **options)
+        with opened(File(as_file_like(filename_or_obj), storage_options), chosen) as opening:
             return open_nodes(opening)
 
     def open_datatree(
-        self,
-        filename_or_obj: Any,
-        *,
-        group: str | None = None,
-        dataset_path: Keys = None,
-        dataset_key: Keys = None,
-        metadata_key: Keys = None,
-        skip_array_metadata: bool = False,
-        hardlinks_only: bool = False,
-        use_default: bool = False,
-        mask_and_scale: bool = True,
-        drop_variables: str | Iterable[str] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None, **options: Any
     ) -> xr.DataTree:
-        """Open every NXdata group that is selected as a tree; the parameters are those of `open_dataset`."""
-        nodes = self.open_groups_as_dict(
-            filename_or_obj,
-            group=group,
-            dataset_path=dataset_path,
-            dataset_key=dataset_key,
-            metadata_key=metadata_key,
-            skip_array_metadata=skip_array_metadata,
-            hardlinks_only=hardlinks_only,
-            use_default=use_default,
-            mask_and_scale=mask_and_scale,
-            drop_variables=drop_variables,
-            storage_options=storage_options,
-        )
+        """Open every NXdata group that is selected as a tree; the parameters are those of `open_groups_as_dict`."""
+        nodes = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options)
         tree = xr.DataTree.from_dict(nodes)
         tree.set_close(nodes["/"]._close)
         return tree

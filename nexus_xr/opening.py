@@ -121,15 +121,21 @@ class Opening:
         options = self.options
         if not options.selects and options.group is not None:
             return self.at(options.group)
-        if not options.selects and options.use_default:
-            default = default_data(self.root, self.root)
-            if default is not None:
-                return Found(default.path, True)
+        if not options.selects and options.use_default and (default := self._default()) is not None:
+            return default
         candidates = self.selected()
         groups = [item for item in candidates if item.is_nxdata] or candidates
         if len(groups) == 1:
             return groups[0]
         raise self._not_one(groups)
+
+    def _default(self) -> Found | None:
+        """The default plot; where links are left alone, the first NXdata if the default plot lies behind one."""
+        default = default_data(self.root, self.root)
+        found = None if default is None else Found(default.path, True)
+        if self.options.hardlinks_only and found not in self.found:
+            return next((item for item in self.found if item.is_nxdata), None)
+        return found
 
     def selected(self) -> list[Found]:
         """All that the options select, each once; a path that is not there is an error."""
@@ -247,13 +253,11 @@ class Opening:
         return is_written_by_hyperspy(self.root.read_attributes())
 
     def entry_tree(self, entry: Group) -> MetadataGroup:
-        """The tree of an entry; of a HyperSpy file, the metadata that it restores."""
-        tree = self._entry_trees.get(entry.path)
-        if tree is None:
+        """The tree of an entry."""
+        if entry.path not in self._entry_trees:
             tree = scan(self.root, entry, self.file, self.options.hardlinks_only).tree
-            restored = restored_metadata(tree) if self.is_hyperspy else None
-            tree = self._entry_trees[entry.path] = tree if restored is None else restored
-        return tree
+            self._entry_trees[entry.path] = tree
+        return self._entry_trees[entry.path]
 
     def left_over(self, described: Described) -> MetadataGroup:
         """What a described group holds beyond its variables."""
@@ -274,12 +278,13 @@ class Opening:
         return dict(without_arrays(tree) if self.options.skip_array_metadata else tree)
 
     def attributes(self, described: Described) -> dict[str, Any]:
-        """The attrs of one Dataset: the tree of its entry."""
+        """The attrs of one Dataset: the tree of its entry; in a HyperSpy file, the metadata that the entry restores."""
         entry = entry_of(self.root, described.group)
         tree = self.entry_tree(entry)
-        if not self.is_hyperspy:
-            tree = self.with_left_over(entry, tree, described)
-        return self.narrowed(tree, entry.path)
+        restored = restored_metadata(tree) if self.is_hyperspy else None
+        if restored is None:
+            return self.narrowed(self.with_left_over(entry, tree, described), entry.path)
+        return self.narrowed(restored, entry.path)
 
 
 def _placed(tree: Mapping[str, Any], below: list[str], member: MetadataGroup) -> MetadataGroup:

@@ -375,6 +375,13 @@ def test_hardlinks_only_leaves_links_alone(write: Write) -> None:
     assert open_nexus(path, hardlinks_only=True).attrs["soft"] == Link("/entry/a/n")
 
 
+def test_the_default_plot_behind_a_link_gives_way_where_links_are_left_alone(write: Write) -> None:
+    entry = nxentry({"a": h5py.SoftLink("/other/n"), "b": one(1)}, default="a")
+    path = write({"entry": entry, "other": {"n": one(2)}})
+    assert open_nexus(path).n.values[0] == 2
+    assert open_nexus(path, hardlinks_only=True).n.values[0] == 1
+
+
 def test_a_hard_link_with_target_counts_as_a_link(write: Write) -> None:
     path = write({"entry": nxentry({"a": {"n": Field([1, 2], {"target": "/entry/a/n"})}, "b": {}})})
     with h5py.File(path, "a") as file:
