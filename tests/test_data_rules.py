@@ -486,6 +486,12 @@ def test_a_field_can_be_chosen_as_the_signal(write: Write) -> None:
     assert dims_of(described(write, group, "x")) == {"x": ("dim_0",)}
 
 
+def test_errors_without_a_name_are_those_of_the_declared_signal(write: Write) -> None:
+    group = nxdata({"data": X4, "other": X4, "errors": X4}, signal="data")
+    assert roles_of(described(write, group, "data")) == {"data": Role.SIGNAL, "data_errors": Role.ERRORS}
+    assert roles_of(described(write, group, "other")) == {"other": Role.SIGNAL}
+
+
 def test_description_is_plain_and_equal_when_made_twice(write: Write) -> None:
     group = nxdata(XY, signal="data", axes=["y", "x"])
     assert described(write, group) == described(write, group)

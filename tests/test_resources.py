@@ -230,6 +230,10 @@ def test_urls_open_and_travel(url: str, write: Write) -> None:
     assert dataset.counts.encoding["source"] == url
 
 
+def test_a_local_file_may_be_called_like_a_url(write: Write) -> None:
+    assert open_nexus(write(scan_file(), name="a::b.nxs")).counts.shape == (3, 4)
+
+
 def test_storage_options_reach_the_file_system(write: Write) -> None:
     path = write(scan_file())
     options = {"target_protocol": "file"}

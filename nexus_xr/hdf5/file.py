@@ -75,7 +75,7 @@ class File:
 
     @property
     def is_local(self) -> bool:
-        return isinstance(self._where, str) and not is_url(self._where)
+        return isinstance(self._where, str) and (not is_url(self._where) or os.path.exists(self._where))
 
     def __repr__(self) -> str:
         return f"File({self.name!r})"

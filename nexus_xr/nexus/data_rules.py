@@ -139,7 +139,8 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     dims = _name_dimensions(content, rank, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
     found += _coordinates(content, axes, dims, problems)
-    found += _find_errors(content, chosen, dims, Role.ERRORS, problems, older_name="errors")
+    older_name = "errors" if chosen == declared else None
+    found += _find_errors(content, chosen, dims, Role.ERRORS, problems, older_name)
     if signal is None:
         found += _companions(content, chosen, dims, problems)
     variables = sorted(_each_field_once(found), key=lambda variable: _ORDER.index(variable.role))
