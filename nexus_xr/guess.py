@@ -9,7 +9,7 @@ from typing import Any
 from xarray.backends import BackendEntrypoint, H5netcdfBackendEntrypoint, NetCDF4BackendEntrypoint
 
 from .errors import NexusError
-from .hdf5.file import HDF5_SIGNATURE, File, as_file_like, is_url
+from .hdf5.file import File, as_file_like, has_hdf5_signature, is_url
 from .hdf5.objects import Group, root_of
 from .nexus.attributes import nx_class
 
@@ -27,18 +27,18 @@ def is_nexus(source: Any) -> bool:
         extension = os.path.splitext(path)[1].lower()
         if extension in EXTENSIONS:
             return True
-        if extension in _NETCDF_EXTENSIONS or is_url(path) or not _starts_as_hdf5(path):
+        if extension in _NETCDF_EXTENSIONS or is_url(path) or not _is_hdf5(path):
             return False
     elif not isinstance(source, bytes | bytearray | memoryview) and not hasattr(source, "seek"):
         return False
     return _holds_nexus(source)
 
 
-def _starts_as_hdf5(path: str) -> bool:
+def _is_hdf5(path: str) -> bool:
     try:
         with open(path, "rb") as stream:
-            return stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    except OSError:
+            return has_hdf5_signature(stream)
+    except (OSError, ValueError):
         return False
 
 

@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from xarray.backends.plugins import guess_engine
 
 import nexus_xr
 from nexus_xr import NexusPathError, NexusWarning
+from nexus_xr.guess import is_nexus
 
 from .conftest import CORPUS, corpus_files
 
@@ -71,6 +73,17 @@ def check_chunks(variable: xr.Variable) -> None:
     stored = variable.encoding.get("chunksizes")
     for sizes, chunk in zip(variable.chunks or (), stored or (), strict=False):
         assert all(size % chunk == 0 for size in sizes[:-1])
+
+
+@each_file
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_opens_without_naming_the_engine_where_it_has_classes(path: Path) -> None:
+    with h5py.File(path) as file:
+        groups = [file, *(group for group in file.values() if isinstance(group, h5py.Group))]
+        has_class = any("NX_class" in group.attrs for group in groups[:2])
+    assert is_nexus(path) == (has_class or path.suffix in (".nxs", ".nx5"))
+    if is_nexus(path):
+        assert guess_engine(path) == "nexus"
 
 
 @each_file

@@ -136,6 +136,7 @@ def test_tokens_tell_files_apart_and_stay_the_same(write: Write) -> None:
     assert open_nexus(path, chunks={}).counts.data.name != open_nexus(other, chunks={}).counts.data.name
 
 
+@pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
 def test_a_cluster_of_processes_computes(write: Write) -> None:
     stored = Field(np.arange(6400).reshape(64, 10, 10), chunks=(1, 10, 10))
     path = write({"entry": nxentry({"data": nxdata({"n": stored}, signal="n")})})
@@ -153,6 +154,14 @@ def test_nexus_files_open_without_naming_the_engine(name: str, write: Write) -> 
     for source in (path, str(path)):
         assert "counts" in xr.open_dataset(source)
     assert "entry" in xr.open_datatree(path).children
+
+
+def test_nexus_behind_a_user_block_opens_without_naming_the_engine(write: Write) -> None:
+    path = write(scan_file(), name="scan.h5", userblock_size=8192)
+    assert "counts" in xr.open_dataset(path)
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(nexus_xr.NexusFileError, match="truncated"):
+        open_nexus(path)
 
 
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])

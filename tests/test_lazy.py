@@ -166,6 +166,7 @@ def test_wanted_blocks_grow_to_whole_chunks(data: Any) -> None:
         assert length == side or length % chunk == 0
 
 
+@pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
 def test_small_chunks_are_grouped_and_frames_are_whole(write: Write) -> None:
     stored = Field(np.zeros((100, 64, 64), "u2"), chunks=(1, 64, 64))
     path = write({"entry": nxentry({"data": nxdata({"n": stored, "m": np.zeros((100, 64, 64))}, signal="n")})})

@@ -209,15 +209,26 @@ def _explain_local(path: str, error: Exception) -> str:
 
 
 def _first_bytes(stream: BinaryIO) -> bytes:
-    """The first bytes, or the ones behind a user block, where the HDF5 signature may stand."""
+    """The first bytes of a file, or behind a user block of HDF5 the signature."""
+    if has_hdf5_signature(stream):
+        return HDF5_SIGNATURE
     stream.seek(0)
-    start = stream.read(64)
-    for offset in (512, 1024, 2048, 4096):
+    return stream.read(64)
+
+
+def has_hdf5_signature(stream: BinaryIO) -> bool:
+    """Whether the signature of HDF5 stands where it may: at the start, or behind a user block of 512, 1024, ... bytes.
+
+    Source: the HDF5 file format specification, section II.A.
+    """
+    end = stream.seek(0, os.SEEK_END)
+    offset = 0
+    while offset < end:
         stream.seek(offset)
-        behind_user_block = stream.read(8)
-        if behind_user_block == HDF5_SIGNATURE:
-            return behind_user_block
-    return start
+        if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+            return True
+        offset = 2 * offset or 512
+    return False
 
 
 def explain_unreadable(name: str, start: bytes, error: Exception) -> str:
