@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable
+from types import FrameType
 
 _LISTED = 10
+_BETWEEN = ("nexus_xr", "xarray", "contextlib")
 
 
 class NexusError(ValueError):
@@ -50,4 +53,13 @@ def warn_once(file_name: str, problems: Iterable[str]) -> None:
     problems = list(dict.fromkeys(problems))
     if problems:
         message = f"{file_name} opened, but not all that it says could be honoured:\n{listed(problems)}"
-        warnings.warn(message, NexusWarning, stacklevel=2)
+        warnings.warn(message, NexusWarning, stacklevel=_level_of_caller())
+
+
+def _level_of_caller() -> int:
+    """How far up the stack, from `warn_once`, the code is that asked for the file to be opened."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    return level

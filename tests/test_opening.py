@@ -214,6 +214,7 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_named(write: Write) 
     with pytest.warns(NexusWarning) as caught:
         dataset = open_nexus(write({"entry": entry}))
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert dataset.n.values.tolist() == [1, 2, 3]
     assert dataset.attrs["gone"] == Link("/entry/nowhere")
     assert dataset.attrs["elsewhere"] == Link("/x", "missing.h5")
