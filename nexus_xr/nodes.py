@@ -89,9 +89,9 @@ def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
     """Data above other data gets dimensions of its own, so that nothing below inherits its coordinates."""
     above = {parent for path in described for parent in _parents(path)}
     apart = dict(described)
-    for path in described.keys() & above:
+    for path in sorted(described.keys() & above, key=len, reverse=True):
         prefix = path.rstrip("/") + "/"
-        below = [other.data for at, other in described.items() if at != path and at.startswith(prefix)]
+        below = [other.data for at, other in apart.items() if at != path and at.startswith(prefix)]
         apart[path] = replace(described[path], data=_renamed(described[path].data, path, below))
     return apart
 

@@ -463,6 +463,15 @@ def test_coordinates_are_not_inherited_by_data_below(write: Write) -> None:
     np.testing.assert_array_equal(tree["entry/outer/x"], np.arange(4))
 
 
+def test_data_nested_in_groups_of_one_name(write: Write) -> None:
+    def nested(size: int, members: dict[str, Any]) -> dict[str, Any]:
+        return nxdata({"n": np.zeros(size), "x": np.arange(size), **members}, signal="n", axes="x")
+
+    path = write({"g": nested(2, {"g": nested(3, {"g": nested(4, {"g_dim_0": np.zeros(4)})})})})
+    tree = xr.open_datatree(path, engine="nexus")
+    assert [tree[at].dataset.n.size for at in ("g", "g/g", "g/g/g")] == [2, 3, 4]
+
+
 def test_a_tree_can_begin_at_a_group_and_be_selected(write: Write) -> None:
     path = two_groups(write)
     assert set(xr.open_datatree(path, engine="nexus", group="/entry").groups) == {"/", "/a", "/b"}
