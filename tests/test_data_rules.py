@@ -375,6 +375,13 @@ RULES = {
         {"data": ()},
         ("doesn't fit",),
     ),
+    "indices that claim one dimension for two listed axes": Rule(
+        "NXdata@axes: one entry for every dimension; indices that contradict it and each other",
+        nxdata({"data": np.zeros((4, 4)), "y": X4, "x": X4}, signal="data", axes=["y", "x"], y_indices=0, x_indices=0),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+        ("@x_indices claims the dimension of another of @axes",),
+    ),
     "indices that are nonsense": Rule(
         "@AXISNAME_indices that are no integers",
         nxdata(XY, signal="data", axes=["y", "x"], y_indices="T", x_indices=np.array([7])),

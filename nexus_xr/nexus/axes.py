@@ -6,6 +6,7 @@ signal, and by the number of the dimension on each axis; NXcanSAS adds a fourth 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,8 +118,10 @@ def _axes_by_name(
     content: GroupContent, signal: str, listed: Sequence[str], source: str, problems: list[str]
 ) -> Iterator[_Candidate]:
     """Listed axes span what their ``@AXISNAME_indices`` say, and else dimensions from their place in the list on."""
-    rank = content.fields[signal].ndim
+    shape = content.fields[signal].shape
+    rank = len(shape)
     first = _first_dimension(content, signal, listed)
+    claims = Counter(_declared(content, name, rank) for name in listed if name in content.fields)
     for place, name in enumerate(listed, first):
         if name == signal:
             problems.append(f"{content.path}: {source} names the signal {name!r} itself")
@@ -126,6 +129,16 @@ def _axes_by_name(
             field = content.fields[name]
             declared = _declared(content, name, rank)
             by_indices = () if declared is None else _valid(declared, field, place)
+            if (
+                by_indices
+                and claims[declared] > 1
+                and field.shape == shape[place : place + 1]
+                and by_indices != ((place,),)
+            ):
+                problems.append(
+                    f"{content.path}: @{name}_indices claims the dimension of another of {source}; went by that"
+                )
+                by_indices = ()
             places = by_indices or tuple(_from_place(place, field.ndim, rank))
             yield _Candidate(name, places, place < rank, source)
         elif name != ".":
