@@ -444,6 +444,12 @@ def test_uncertainties_of_an_auxiliary_signal_and_of_an_axis(write: Write) -> No
     assert roles_of(data)["x_errors"] is Role.AXIS_ERRORS
 
 
+def test_an_auxiliary_signal_may_be_the_uncertainties_as_well(write: Write) -> None:
+    fields = {"data": Field(X4, {"uncertainties": "sigma"}), "sigma": X4}
+    data = described(write, nxdata(fields, signal="data", auxiliary_signals="sigma"))
+    assert roles_of(data) == {"data": Role.SIGNAL, "sigma": Role.AUXILIARY, "data_errors": Role.ERRORS}
+
+
 def test_uncertainties_of_another_shape_are_left_out_with_a_reason(write: Write) -> None:
     data = described(write, nxdata({"data": X4, "data_errors": Y3}, signal="data"))
     assert list(roles_of(data)) == ["data"]

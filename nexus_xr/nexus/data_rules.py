@@ -358,8 +358,12 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
-    """Each field in the first part that it was given."""
-    first: dict[str, Variable] = {}
+    """Each field in the first part that it was given; an auxiliary signal may be uncertainties as well."""
+    first: dict[tuple[str, bool], Variable] = {}
+    taken: set[str] = set()
     for variable in variables:
-        first.setdefault(variable.field, variable)
+        part = (variable.field, variable.role is Role.AUXILIARY)
+        if part not in first and variable.name not in taken:
+            first[part] = variable
+            taken.add(variable.name)
     return list(first.values())
