@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import groupby
 
 import xarray as xr
 
 from .nexus.content import read_content
-from .nexus.data_rules import NXdata, Role, Variable, free_name
+from .nexus.data_rules import NXdata, describe_apart, free_name
 from .nexus.scan import Found, is_nxdata, scan
 from .nexus.tree import MetadataGroup
 from .opening import Described, Opening
@@ -61,28 +60,17 @@ def _described(opening: Opening, found: Iterable[Found]) -> dict[str, Described]
     elif any(item.is_nxdata for item in found):
         found = [item for item in found if item.is_nxdata]
     described = {item.path: opening.describe(item) for item in found if item.is_nxdata}
-    datasets = [item for item in found if not item.is_nxdata]
-    for parent, members in groupby(datasets, key=lambda item: item.path.rsplit("/", 1)[0] or "/"):
-        names = [item.path.rsplit("/", 1)[1] for item in members]
-        described.setdefault(parent, _separate(opening, parent, names))
+    names: dict[str, list[str]] = {}
+    for item in found:
+        if not item.is_nxdata:
+            parent, _, name = item.path.rpartition("/")
+            names.setdefault(parent or "/", []).append(name)
+    for parent in (parent for parent in names if parent not in described):
+        group = opening.group_at(parent)
+        content = read_content(group)
+        data = describe_apart(content, names[parent])
+        described[parent] = Described(Found(parent, True), data, content, group)
     return described
-
-
-def _separate(opening: Opening, parent: str, names: Iterable[str]) -> Described:
-    """Datasets of one group, each with dimensions of its own."""
-    group = opening.group_at(parent)
-    content = read_content(group)
-    taken = (*content.fields, *content.others)
-    variables = tuple(
-        Variable(
-            name,
-            name,
-            tuple(free_name(f"{name}_dim_{dim}", taken) for dim in range(content.fields[name].ndim)),
-            Role.OTHER,
-        )
-        for name in names
-    )
-    return Described(Found(parent, True), NXdata(parent, None, variables), content, group)
 
 
 def _apart(described: Mapping[str, Described]) -> dict[str, Described]:

@@ -360,6 +360,12 @@ def test_a_plain_hdf5_file_opens(write: Write) -> None:
     assert nexus_xr.open_signals(path, nxdata_only=True) == []
 
 
+def test_datasets_on_either_side_of_a_group_are_one_node(write: Write) -> None:
+    tree = xr.open_datatree(write({"g": {"a": [1, 2], "b": {"x": [3, 4]}, "c": [5, 6]}}), engine="nexus")
+    assert list(tree["g"].dataset.data_vars) == ["a", "c"]
+    assert list(tree["g/b"].dataset.data_vars) == ["x"]
+
+
 def test_metadata_can_be_chosen_and_arrays_left_out(write: Write) -> None:
     path = write(scan_file())
     assert list(open_nexus(path, metadata_key="detector").attrs) == ["instrument"]

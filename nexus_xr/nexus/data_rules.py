@@ -132,7 +132,8 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     declared = find_signal(content, problems)
     chosen = declared if signal is None else signal
     if chosen is None:
-        return NXdata(content.path, None, tuple(_without_signal(content)), problems=tuple(problems))
+        several = [name for name, member in content.fields.items() if math.prod(member.shape) >= 2]
+        return replace(describe_apart(content, several or content.fields), problems=tuple(problems))
     rank = content.fields[chosen].ndim
     has_axes = declared is None or content.fields[declared].shape == content.fields[chosen].shape
     axes = find_axes(content, chosen, problems) if has_axes else ()
@@ -147,6 +148,13 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     scaled = [replace(variable, scaling=_find_scaling(content, variable.field, problems)) for variable in variables]
     bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
     return NXdata(content.path, chosen, tuple(scaled), _default_slice(content, chosen), tuple(problems), bounds_dim)
+
+
+def describe_apart(content: GroupContent, fields: Iterable[str]) -> NXdata:
+    """Describe fields that no rule relates to each other: each has dimensions of its own."""
+    ranks = ((name, content.fields[name].ndim) for name in fields)
+    variables = (Variable(name, name, _own_dimensions(content, name, rank), Role.OTHER) for name, rank in ranks)
+    return NXdata(content.path, None, tuple(variables))
 
 
 _ORDER = (Role.SIGNAL, Role.AUXILIARY, Role.ERRORS, Role.OTHER, Role.AXIS, Role.AXIS_ERRORS)
@@ -244,13 +252,6 @@ def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[st
     numbered = sorted((number, name) for name, number in content.signal_numbers.items())
     named = (*listed, *behind_signal, *(name for number, name in numbered if number > 0))
     return [name for name in dict.fromkeys(named) if name in content.fields and name != signal]
-
-
-def _without_signal(content: GroupContent) -> Iterator[Variable]:
-    """Every field of two or more elements, or where there is none every field, each with dimensions of its own."""
-    several = [name for name, member in content.fields.items() if math.prod(member.shape) >= 2]
-    for name in several or content.fields:
-        yield Variable(name, name, _own_dimensions(content, name, content.fields[name].ndim), Role.OTHER)
 
 
 # --- uncertainties, scaling, default slice ------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
     reached = declared_default(root, start) or start
     if holds_data(reached.read_attributes()):
         return reached
-    entries = [reached] if reached is not root else _entries(root)
+    entries = _entries(root) if reached is root else []
     for entry in entries:
         chained = declared_default(root, entry)
         if chained is not None and holds_data(chained.read_attributes()):
