@@ -137,8 +137,9 @@ def _draw(view: xr.DataArray, axis: Axes, title: str) -> None:
         units = view.attrs.get("units", "")
         axis.text(0.5, 0.5, f"{view.item() if view.size else 'no values'} {units}", ha="center", fontsize=20)
     else:
-        # The direct beam of a frame would leave nothing else to see.
-        options: dict[str, Any] = {"robust": True} if "mean" in title else {}
+        # The direct beam of a frame would leave nothing else to see; a map is shown as it is.
+        is_frame = view.ndim == 2 and not title.startswith("sum")
+        options: dict[str, Any] = {"robust": True} if is_frame else {}
         _with_sorted_axes(view).plot(ax=axis, **options)
     axis.set_title(title)
 
