@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import NexusError, NexusFileError
+from .engine import ChunkError, read
 from .file import File
 from .objects import (
     Dataset,
@@ -18,9 +21,10 @@ from .objects import (
     name_references,
     presented_dtype,
     root_of,
-    split_array_type,
 )
-from .selection import read_selection
+from .placement import Placement, place, placements
+from .selection import Indexer, expand, normalize, read_selection
+from .source import Source
 from .text import decode_array, is_text
 
 
@@ -78,17 +82,56 @@ class LazyArray:
 
     def __getitem__(self, key: Any) -> Any:
         """Values of a selection: integers, slices, index arrays and masks, each for its own dimension."""
-        with self.file.opened() as handle:
-            try:
-                dataset = _find_dataset(handle, self.path)
-                if is_its_own_source(dataset.id):
-                    raise ValueError("it is a virtual dataset that is made of itself")
-                values = _decoded(read_selection(dataset, key, self.shape), dataset)
-            except (IndexError, MemoryError, NexusError):
-                raise
-            except Exception as error:  # h5py raises nearly any type, by what is broken
-                raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        parts = expand(key, self.ndim)
+        indexers = [normalize(part, size) for part, size in zip(parts, self.shape, strict=True)]
+        with self.file.source() as source:
+            placement = placements.get((source.key, self.path), self._place)
+            values = self._read_with_hdf5(indexers) if placement is None else self._read(placement, source, indexers)
         return values if values.ndim else values[()]
+
+    def _place(self) -> Placement | None:
+        with self.file.opened() as handle, self._dataset(handle) as dataset:
+            return place(dataset.id, handle.id)
+
+    def _read(self, placement: Placement, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(placement.shape)
+        try:
+            with placement.source(asked) as source:
+                raw = read(placement, source, indexers or [0], self.file.num_threads)
+        except (ChunkError, OSError) as error:
+            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        values = raw.view(self.stored_dtype)
+        return decode_array(values) if is_text(self.stored_dtype) else values
+
+    def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:
+        with self.file.opened() as handle, self._dataset(handle) as dataset:
+            self._check_shape(dataset.shape)
+            values = read_selection(dataset, indexers)
+            if is_text(self.stored_dtype):
+                return decode_array(values)
+            return (
+                name_references(values, self.stored_dtype, dataset.id) if has_references(self.stored_dtype) else values
+            )
+
+    @contextmanager
+    def _dataset(self, handle: h5py.File) -> Iterator[h5py.Dataset]:
+        """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
+        try:
+            dataset = _find_dataset(handle, self.path)
+            if is_its_own_source(dataset.id):
+                raise ValueError("it is a virtual dataset that is made of itself")
+            yield dataset
+        except (IndexError, MemoryError, NexusError):
+            raise
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+
+    def _check_shape(self, now: tuple[int, ...]) -> None:
+        # A dataset that has grown since is read as if it had not.
+        if any(length < then for length, then in zip(now, self.shape, strict=False)):
+            raise NexusFileError(
+                f"{self.file.name}:{self.path}: its shape was {self.shape} and now is {now}; open the file again"
+            )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -148,10 +191,3 @@ def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
     if a.dtype.kind in "fc" and b.dtype.kind in "fc":
         same = same | (np.isnan(a) & np.isnan(b))
     return bool(np.all(same))
-
-
-def _decoded(values: NDArray[Any], dataset: h5py.Dataset) -> NDArray[Any]:
-    dtype, _ = split_array_type(dataset.dtype)
-    if is_text(dtype):
-        return decode_array(values)
-    return name_references(values, dtype, dataset.id) if has_references(dtype) else values

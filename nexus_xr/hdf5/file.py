@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import h5py
+from h5py._objects import phil
 
 from ..errors import NexusFileError, NexusFileNotFoundError
+from .source import LocalSource, Source, StreamSource
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -45,6 +47,8 @@ class File:
         Path, URL with a protocol that fsspec knows, or a binary file object that can seek.
     storage_options
         Options for the fsspec file system of a URL.
+    num_threads
+        Most threads that a read may use; None for as many as there are CPUs for this process.
 
     Examples
     --------
@@ -53,16 +57,21 @@ class File:
     File('scan.nxs')
     """
 
-    def __init__(self, where: FileLike, storage_options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, where: FileLike, storage_options: Mapping[str, Any] | None = None, num_threads: int | None = None
+    ) -> None:
+        self.num_threads = num_threads
         self._where = os.path.expanduser(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
         self._storage_options = dict(storage_options or {})
         self._identity: Identity | None = None
         self._grows = False
+        self._unique = object()
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._handle: h5py.File | None = None
+        self._stream: BinaryIO | None = None
         self._readers = 0
         self._pid = os.getpid()
 
@@ -90,11 +99,12 @@ class File:
         return (type(self).__name__, *self.token)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_where", "_storage_options", "_identity", "_grows")
+        kept = ("_where", "_storage_options", "_identity", "_grows", "num_threads")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._unique = object()
         self._reset()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> File:
@@ -106,7 +116,8 @@ class File:
         if self._pid != os.getpid():
             self._reset()  # handle and lock were inherited through fork and are the parent's
         with self._lock:
-            self._check_identity()
+            if self.is_local:
+                self._check_identity(self._look_up())
             if self._handle is None:
                 self._handle = self._open_handle()
                 # Growth is what a single writer and its readers agreed on.
@@ -121,6 +132,34 @@ class File:
                 if self.is_local:
                     self._close_unused()
 
+    @contextmanager
+    def source(self) -> Iterator[Source]:
+        """The bytes of the file, for the length of a ``with`` block."""
+        if not self.is_local:
+            with self.opened():
+                assert self._stream is not None, "a file that isn't local is open with its stream"
+                yield StreamSource(self._stream, phil, self._unique)  # libhdf5 reads from the same stream
+            return
+        path = cast(str, self._where)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        except FileNotFoundError:
+            raise NexusFileNotFoundError(f"{self.name}: no such file; check the path") from None
+        except (OSError, ValueError) as error:
+            raise NexusFileError(f"{self.name!r}: can't be opened ({error})") from error
+        try:
+            stat = os.fstat(descriptor)
+            self._check_identity(stat)
+            key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            try:
+                yield LocalSource(descriptor, stat.st_size, key)
+            except NexusFileError:
+                self._check_identity(os.fstat(descriptor))  # which is then the better reason
+                raise
+            self._check_identity(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+
     def close(self) -> None:
         """Close the file. Reading from it later opens it again."""
         with self._lock:
@@ -131,16 +170,16 @@ class File:
             self._handle.close()
             self._handle = None
 
-    def _check_identity(self) -> None:
-        """Remember which file was opened, and refuse to read from another under the same name."""
-        if not self.is_local:
-            return
+    def _look_up(self) -> os.stat_result:
         try:
-            stat = os.stat(cast(str, self._where))
+            return os.stat(cast(str, self._where))
         except FileNotFoundError:
             raise NexusFileNotFoundError(f"{self.name}: no such file; check the path") from None
         except (OSError, ValueError) as error:
             raise NexusFileError(f"{self.name!r}: can't be opened ({error})") from error
+
+    def _check_identity(self, stat: os.stat_result) -> None:
+        """Remember which file was opened, and refuse to read from another under the same name."""
         identity = Identity(stat.st_size, stat.st_mtime_ns)
         if self._identity is None:
             self._identity = identity
@@ -156,6 +195,7 @@ class File:
         if self.is_local:
             return _open_local(cast(str, self._where))
         stream = _open_url(self._where, self._storage_options) if isinstance(self._where, str) else self._where
+        self._stream = stream
         try:
             return h5py.File(stream, "r")
         except Exception as error:  # h5py raises nearly any type, by what is broken

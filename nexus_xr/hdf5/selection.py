@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-Indexer = int | slice | NDArray[np.integer[Any]]
+Indexer = int | slice | NDArray[np.intp]
 
 
 def expand(key: Any, ndim: int) -> tuple[Any, ...]:
@@ -33,7 +33,7 @@ def expand(key: Any, ndim: int) -> tuple[Any, ...]:
     return (*key[:position], *missing, *key[position + 1 :])
 
 
-def normalize(indexer: Any, size: int) -> slice | NDArray[np.intp] | int:
+def normalize(indexer: Any, size: int) -> Indexer:
     """An indexer with its bounds resolved: an int or array in range, or a slice with explicit bounds."""
     if isinstance(indexer, slice):
         return slice(*indexer.indices(size))
@@ -92,26 +92,21 @@ def _blocks(indexers: Sequence[slice | NDArray[np.intp]]) -> Iterator[tuple[tupl
         yield tuple(source for source, _ in pairs), tuple(target for _, target in pairs)
 
 
-def read_selection(dataset: h5py.Dataset, key: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Read the outer product of one indexer a dimension; only what is selected is read.
+def read_selection(dataset: h5py.Dataset, indexers: Sequence[Indexer]) -> NDArray[Any]:
+    """Read the outer product of one indexer a dimension with libhdf5; only what is selected is read.
 
     Parameters
     ----------
     dataset
         Open dataset with a simple dataspace. The dimensions of an array datatype come behind the dataset's own.
-    key
-        Integers, slices with any step, index arrays in any order and with repeats, boolean masks, an ellipsis.
-    shape
-        Shape that the key refers to. A dataset that has grown since is read as if it had not.
+    indexers
+        One a dimension, normalized.
 
     Returns
     -------
     numpy.ndarray
         As ``dataset[()][numpy.ix_(...)]`` would give, with dimensions that were indexed by an integer dropped.
     """
-    if any(now < then for now, then in zip(dataset.shape, shape, strict=False)):
-        raise ValueError(f"its shape was {shape} and now is {dataset.shape}")
-    indexers = [normalize(part, size) for part, size in zip(expand(key, len(shape)), shape, strict=True)]
     ordered = [_ascending(indexer) for indexer in indexers[: dataset.ndim]]
     values = _read_rising(dataset, [positions for positions, _ in ordered])
     restoring = [restore for _, restore in ordered] + [_as_key(indexer) for indexer in indexers[dataset.ndim :]]

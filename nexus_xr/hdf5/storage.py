@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from h5py import h5d
+from h5py import h5d, h5p
 
 from .objects import Dataset
 from .text import decode
@@ -69,11 +69,16 @@ def storage_of(dataset: Dataset) -> Storage:
     if layout == "chunked":
         own = tuple(properties.get_chunk())
         chunks = (*own, *dataset.shape[len(own) :])
+    return Storage(layout, chunks, filters_of(properties))
+
+
+def filters_of(properties: h5p.PropDCID) -> tuple[Filter, ...]:
+    """The filter pipeline that is part of a dataset's properties."""
     filters = []
     for index in range(properties.get_nfilters()):
         number, _, options, name = properties.get_filter(index)
         filters.append(Filter(number, decode(name), tuple(int(option) for option in options)))
-    return Storage(layout, chunks, tuple(filters))
+    return tuple(filters)
 
 
 def block_shape(

@@ -1,0 +1,364 @@
+"""Decoders of HDF5's filters, each a small function in one registry.
+
+A decoder takes one chunk's bytes at an address and puts the decoded bytes at another. What is registered here is safe:
+whatever the bytes, it reads and writes nothing beyond what it was given. Filters that aren't here are libhdf5's to
+decode.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .libraries import Address, Signature, Size, function
+
+# Source, its size, target, its capacity -> where the result is, its size.
+Decode = Callable[[int, int, int, int], tuple[int, int]]
+# Options of the filter in the file, bytes of a decoded chunk -> its decoder; None where a library is missing.
+Make = Callable[[tuple[int, ...], int], Decode | None]
+
+DEFLATE = 1
+SHUFFLE = 2
+FLETCHER32 = 3
+BZIP2 = 307
+LZF = 32000
+BLOSC = 32001
+LZ4 = 32004
+BITSHUFFLE = 32008
+ZSTD = 32015
+BLOSC2 = 32026
+
+_int = ctypes.c_int
+_uint64_be = struct.Struct(">Q").unpack
+_uint32_be = struct.Struct(">I").unpack
+
+
+class DecodeError(ValueError):
+    """The bytes of a chunk are not what its filter makes."""
+
+
+class _Contexts(threading.local):
+    """State of the libraries that no two threads may share, and room for a size that a function gives back."""
+
+    def __init__(self) -> None:
+        self.size = Size()
+        self.size_at = ctypes.addressof(self.size)
+        self.deflate: int | None = None
+        self.zstd: int | None = None
+
+
+_contexts = _Contexts()
+
+
+def _at(address: int, size: int) -> bytes:
+    return ctypes.string_at(address, size)
+
+
+def _deflate(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    call = function(
+        "deflate",
+        "libdeflate_zlib_decompress",
+        Signature(_int, (Address, Address, Size, Address, Size, Address)),
+        chunk_bytes,
+    )
+    allocate = function("deflate", "libdeflate_alloc_decompressor", Signature(Address, ()), 0)
+    if call is None or allocate is None:
+        return _zlib
+    reasons = {1: "it is no valid zlib stream, or its checksum is wrong", 2: "it ends early", 3: "it is too long"}
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        contexts = _contexts
+        if contexts.deflate is None:
+            contexts.deflate = allocate()
+        status = call(contexts.deflate, source, size, target, capacity, contexts.size_at)
+        if status:
+            raise DecodeError(reasons.get(status, f"libdeflate gives status {status}"))
+        return target, contexts.size.value
+
+    return decode
+
+
+def _zlib(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+    import zlib
+
+    stream = zlib.decompressobj()
+    try:
+        decoded = stream.decompress(_at(source, size), capacity + 1)
+    except zlib.error as error:
+        raise DecodeError(str(error)) from None
+    if not stream.eof:
+        raise DecodeError("it ends early" if len(decoded) <= capacity else "it is too long")
+    ctypes.memmove(target, decoded, len(decoded))
+    return target, len(decoded)
+
+
+def _shuffle(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    width = options[0] if options else 1
+    if width <= 1:
+        return lambda source, size, target, capacity: (source, size)
+    call = function("blosc2", "blosc2_unshuffle", Signature(_int, (_int, _int, Address, Address)), chunk_bytes)
+    if call is None or width > 255:
+        return _numpy_unshuffle(width)
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        _check_room(size, capacity)
+        whole = size - size % width
+        call(width, whole, source, target)
+        if whole != size:
+            ctypes.memmove(target + whole, source + whole, size - whole)
+        return target, size
+
+    return decode
+
+
+def _numpy_unshuffle(width: int) -> Decode:
+    import numpy as np
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        _check_room(size, capacity)
+        count = size // width
+        planes = np.frombuffer(_at(source, size), np.uint8)
+        result = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(target))
+        result[: count * width].reshape(count, width)[...] = planes[: count * width].reshape(width, count).T
+        result[count * width :] = planes[count * width :]
+        return target, size
+
+    return decode
+
+
+def _check_room(size: int, capacity: int) -> None:
+    if size > capacity:
+        raise DecodeError(f"it has {size} bytes where {capacity} are expected")
+
+
+def _fletcher32(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    checksum = function("h5py", "H5_checksum_fletcher32", Signature(ctypes.c_uint32, (Address, Size)), chunk_bytes)
+    if checksum is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        if size < 5:
+            raise DecodeError("it is too short to have a checksum")
+        stored = int.from_bytes(_at(source + size - 4, 4), "little")
+        found = checksum(source, size - 4)
+        # As old versions of HDF5 stored it: with the bytes of each half swapped.
+        swapped = (found & 0x00FF00FF) << 8 | (found & 0xFF00FF00) >> 8
+        if stored not in (found, swapped):
+            raise DecodeError(f"its checksum (Fletcher32) is {found:#010x}, and {stored:#010x} is stored")
+        return source, size - 4
+
+    return decode
+
+
+def _bzip2(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    call = function(
+        "bzip2",
+        "BZ2_bzBuffToBuffDecompress",
+        Signature(_int, (Address, Address, Address, ctypes.c_uint, _int, _int)),
+        chunk_bytes,
+    )
+    if call is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        produced = ctypes.c_uint(min(capacity, 0xFFFFFFFF))
+        status = call(target, ctypes.addressof(produced), source, size, 0, 0)
+        if status:
+            raise DecodeError(f"bzip2 gives status {status}")
+        return target, produced.value
+
+    return decode
+
+
+def _lzf(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    call = function(
+        "h5py",
+        "lzf_decompress",
+        Signature(ctypes.c_uint, (Address, ctypes.c_uint, Address, ctypes.c_uint)),
+        chunk_bytes,
+    )
+    if call is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        produced = call(source, size, target, capacity)
+        if not produced:
+            raise DecodeError("it is no valid LZF data, or too long")
+        return target, produced
+
+    return decode
+
+
+def _lz4(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    # Layout: the filter's own, a header of 12 bytes and then blocks with their size before each.
+    call = function("lz4", "LZ4_decompress_safe", Signature(_int, (Address, Address, _int, _int)), chunk_bytes)
+    if call is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        total, block = _header(source, size)
+        _check_room(total, capacity)
+        position, made = 12, 0
+        while made < total:
+            length = min(block, total - made)
+            stored = _block_size(source, size, position)
+            position += 4
+            if stored == length:
+                ctypes.memmove(target + made, source + position, length)
+            elif call(source + position, target + made, stored, length) != length:
+                raise DecodeError("it is no valid LZ4 data")
+            position += stored
+            made += length
+        return target, total
+
+    return decode
+
+
+def _header(source: int, size: int) -> tuple[int, int]:
+    """Bytes of the whole and of a block, with which LZ4's and bitshuffle's chunks begin."""
+    if size < 12:
+        raise DecodeError("it is too short to have a header")
+    (total,) = _uint64_be(_at(source, 8))
+    (block,) = _uint32_be(_at(source + 8, 4))
+    if not block:
+        raise DecodeError("its header says that blocks are empty")
+    return total, block
+
+
+def _block_size(source: int, size: int, position: int) -> int:
+    """Stored bytes of the block that begins at a position, all of them within the chunk."""
+    stored = _uint32_be(_at(source + position, 4))[0] if position + 4 <= size else size
+    if position + 4 + stored > size:
+        raise DecodeError(f"a block at byte {position} goes beyond its end")
+    return stored
+
+
+def _zstd(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    call = function(
+        "zstd", "ZSTD_decompressDCtx", Signature(Size, (Address, Address, Size, Address, Size)), chunk_bytes
+    )
+    allocate = function("zstd", "ZSTD_createDCtx", Signature(Address, ()), 0)
+    failed = function("zstd", "ZSTD_isError", Signature(ctypes.c_uint, (Size,)), 0)
+    reason = function("zstd", "ZSTD_getErrorName", Signature(ctypes.c_char_p, (Size,)), 0)
+    if call is None or allocate is None or failed is None or reason is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        if _contexts.zstd is None:
+            _contexts.zstd = allocate()
+        produced = call(_contexts.zstd, target, capacity, source, size)
+        if failed(produced):
+            raise DecodeError(f"Zstandard: {reason(produced).decode()}")
+        return target, produced
+
+    return decode
+
+
+# Bitshuffle's own numbers for what it compresses with, and the functions that take it apart.
+_BITSHUFFLE_FUNCTIONS = {0: "bshuf_bitunshuffle", 2: "bshuf_decompress_lz4", 3: "bshuf_decompress_zstd"}
+
+
+def _bitshuffle(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    width = options[2] if len(options) > 2 else 0
+    own_block = options[3] if len(options) > 3 else 0
+    name = _BITSHUFFLE_FUNCTIONS.get(options[4] if len(options) > 4 else 0)
+    call = name and function(
+        "bshuf", name, Signature(ctypes.c_int64, (Address, Address, Size, Size, Size)), chunk_bytes
+    )
+    if not call or not width:
+        return None
+
+    def plain(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        _check_room(size, capacity)
+        if size % width:
+            raise DecodeError(f"it has {size} bytes, which are no whole elements of {width}")
+        _check(call(source, target, size // width, width, own_block))
+        return target, size
+
+    def compressed(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        total, block_bytes = _header(source, size)
+        _check_room(total, capacity)
+        block = block_bytes // width
+        if total % width or not block or block % 8:
+            raise DecodeError(f"its header says {total} bytes in blocks of {block_bytes} for elements of {width}")
+        _check_blocks(source, size, total, block * width, width)
+        _check(call(source + 12, target, total // width, width, block))
+        return target, total
+
+    return plain if name == "bshuf_bitunshuffle" else compressed
+
+
+def _check_blocks(source: int, size: int, total: int, block_bytes: int, width: int) -> None:
+    """Follow the blocks through the chunk, since the library trusts their sizes."""
+    raw = (ctypes.c_char * size).from_address(source)
+    stored_at = struct.Struct(">I").unpack_from
+    whole, rest = divmod(total, block_bytes)
+    in_eights = rest // (8 * width)
+    position = 12
+    try:
+        for _ in range(whole + (in_eights > 0)):
+            position += 4 + stored_at(raw, position)[0]
+    except struct.error:
+        position = size + 1
+    if position + rest - in_eights * 8 * width > size:
+        raise DecodeError("one of its blocks goes beyond its end")
+
+
+def _check(status: int) -> None:
+    if status < 0:
+        raise DecodeError(f"bitshuffle gives status {status}")
+
+
+def _blosc(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    validate = function("blosc", "blosc_cbuffer_validate", Signature(_int, (Address, Size, Address)), 0)
+    call = function("blosc", "blosc_decompress_ctx", Signature(_int, (Address, Address, Size, _int)), chunk_bytes)
+    if validate is None or call is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        if size < 16 or validate(source, size, _contexts.size_at) < 0:
+            raise DecodeError("it has no valid Blosc header")
+        _check_room(_contexts.size.value, capacity)
+        produced = call(source, target, capacity, 1)
+        if produced < 0 or (produced == 0 and capacity):
+            raise DecodeError(f"Blosc gives status {produced}")
+        return target, produced
+
+    return decode
+
+
+REGISTRY: dict[int, Make] = {
+    DEFLATE: _deflate,
+    SHUFFLE: _shuffle,
+    FLETCHER32: _fletcher32,
+    BZIP2: _bzip2,
+    LZF: _lzf,
+    BLOSC: _blosc,
+    LZ4: _lz4,
+    BITSHUFFLE: _bitshuffle,
+    ZSTD: _zstd,
+}
+
+
+def decoder(filter_id: int, options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    """The decoder of a filter, None where it is libhdf5's to decode.
+
+    Parameters
+    ----------
+    filter_id
+        Number of the filter as registered with The HDF Group.
+    options
+        Client data values of the filter.
+    chunk_bytes
+        Bytes of a decoded chunk.
+
+    Examples
+    --------
+    >>> decoder(32013, (), 1 << 20) is None  # zfp
+    True
+    """
+    make: Any = REGISTRY.get(filter_id)
+    return make(options, chunk_bytes) if make is not None else None

@@ -1,0 +1,192 @@
+"""Where the chunks of a dataset are in its file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from h5py import h5d
+from numpy.typing import NDArray
+
+Integers = NDArray[np.integer[Any]]
+
+# Chunk records are Python objects for a moment; so many at once take little memory and no time to speak of.
+_BATCH = 1 << 16
+_ALL_FILTERS = 0xFFFFFFFF
+
+
+class Places(NamedTuple):
+    """Where some chunks are: one element a chunk."""
+
+    offset: Integers
+    size: Integers
+    mask: Integers
+    present: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkIndex:
+    """Offset, size and filter mask of each chunk that is stored, at most 24 bytes a chunk.
+
+    Parameters
+    ----------
+    grid
+        How many chunks there are along each dimension.
+    numbers
+        Number of each stored chunk in the order of the grid, rising; None where all are stored.
+    offsets, sizes
+        First byte of each stored chunk in the file, and how many there are.
+    masks
+        Filter mask of each: bit i is set where filter i was left out; None where none was.
+    partial
+        Chunks of the grid's far edges that are stored without filters: one flag a dimension.
+    """
+
+    grid: tuple[int, ...]
+    numbers: Integers | None
+    offsets: Integers
+    sizes: Integers
+    masks: Integers | None
+    partial: tuple[bool, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in (self.numbers, self.offsets, self.sizes, self.masks) if part is not None)
+
+    def locate(self, coordinates: Sequence[Integers]) -> Places:
+        """Places of the outer product of chunk coordinates, in the order of the product."""
+        wanted = _outer_sum([part * step for part, step in zip(coordinates, _steps(self.grid), strict=True)])
+        if self.numbers is None:
+            at, present = wanted, np.ones(len(wanted), bool)
+        elif not len(self.numbers):
+            none = np.zeros(len(wanted), np.int64)
+            return Places(none, none, none, none.astype(bool))
+        else:
+            at = np.minimum(np.searchsorted(self.numbers, wanted), len(self.numbers) - 1)
+            present = self.numbers[at] == wanted
+        mask = np.zeros(len(at), np.uint32) if self.masks is None else self.masks[at]
+        if any(self.partial):
+            edges = zip(coordinates, self.grid, self.partial, strict=True)
+            at_edge = _outer_sum([(part == count - 1) & flag for part, count, flag in edges]) > 0
+            mask = np.where(at_edge, np.uint32(_ALL_FILTERS), mask)
+        return Places(self.offsets[at].astype(np.int64), self.sizes[at].astype(np.int64), mask, present)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The values of a contiguous layout, one behind the other, in pieces that are treated as chunks are.
+
+    Parameters
+    ----------
+    offset
+        First byte.
+    shape
+        Shape of the whole, with the bytes of an element as the last dimension.
+    piece
+        Shape of a piece, likewise: 1 in the leading dimensions and everything in the trailing ones.
+    """
+
+    offset: int
+    shape: tuple[int, ...]
+    piece: tuple[int, ...]
+
+    nbytes = 0
+
+    def locate(self, coordinates: Sequence[Integers]) -> Places:
+        """Places of the outer product of the pieces' coordinates, in the order of the product."""
+        bytes_in = _steps(self.shape)
+        origins = [part * length * step for part, length, step in zip(coordinates, self.piece, bytes_in, strict=False)]
+        lengths = [
+            np.minimum(length, total - part * length)
+            for part, length, total in zip(coordinates, self.piece, self.shape, strict=False)
+        ]
+        size = np.ones((1,) * len(lengths), np.int64) * self.shape[-1]
+        for dimension, part in enumerate(lengths):
+            size = size * part.reshape([-1 if other == dimension else 1 for other in range(len(lengths))])
+        offset = self.offset + _outer_sum(origins)
+        return Places(offset, size.ravel(), np.zeros(len(offset), np.uint32), np.ones(len(offset), bool))
+
+
+def _steps(shape: tuple[int, ...]) -> list[int]:
+    """How far apart neighbours along each dimension are, in elements of the last one."""
+    return [math.prod(shape[dimension + 1 :]) for dimension in range(len(shape))]
+
+
+def _outer_sum(parts: Sequence[Any]) -> Integers:
+    total = np.zeros((1,) * len(parts), np.int64)
+    for dimension, part in enumerate(parts):
+        total = total + np.asarray(part).reshape([-1 if other == dimension else 1 for other in range(len(parts))])
+    return total.ravel()
+
+
+def build_index(dataset: h5d.DatasetID, grid: tuple[int, ...], chunks: tuple[int, ...]) -> ChunkIndex:
+    """Ask libhdf5 where the chunks are, all at once.
+
+    Parameters
+    ----------
+    dataset
+        An open chunked dataset.
+    grid
+        How many chunks there are along each of its dimensions.
+    chunks
+        Shape of a chunk.
+    """
+    records = _Records(np.array(chunks), np.array(_steps(grid)))
+    dataset.chunk_iter(records.add)
+    numbers, offsets, sizes, masks = records.columns()
+    if np.any(numbers[1:] < numbers[:-1]):
+        order = np.argsort(numbers, kind="stable")
+        numbers, offsets, sizes, masks = (column[order] for column in (numbers, offsets, sizes, masks))
+    return compact_index(grid, numbers, offsets, sizes, masks)
+
+
+def compact_index(
+    grid: tuple[int, ...], numbers: Integers, offsets: Integers, sizes: Integers, masks: Integers
+) -> ChunkIndex:
+    """The index of chunks in rising order, without what goes without saying."""
+    inside = numbers < math.prod(grid)
+    if not inside.all():  # of a dataset that grew while it was looked at
+        numbers, offsets, sizes, masks = (column[inside] for column in (numbers, offsets, sizes, masks))
+    complete = len(numbers) == math.prod(grid) and bool(np.all(numbers == np.arange(len(numbers))))
+    small = not len(sizes) or sizes.max() <= 0xFFFFFFFF
+    return ChunkIndex(
+        grid,
+        None if complete else numbers,
+        offsets,
+        sizes.astype(np.uint32) if small else sizes,
+        masks.astype(np.uint32) if masks.any() else None,
+    )
+
+
+class _Records:
+    """Collects chunk records in columns."""
+
+    def __init__(self, chunks: NDArray[Any], steps: NDArray[Any]) -> None:
+        self._chunks = chunks
+        self._steps = steps
+        self._batch: list[Any] = []
+        self._columns: list[tuple[Integers, ...]] = []
+
+    def add(self, record: Any) -> None:
+        self._batch.append(record)
+        if len(self._batch) == _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        origins, masks, offsets, sizes = zip(*self._batch, strict=True)
+        origin = np.array(origins, np.int64)
+        # The dimensions of an array datatype are not the dataset's own; no chunk divides them.
+        rank = origin.shape[1]
+        numbers = (origin // self._chunks[:rank]) @ self._steps[:rank]
+        self._columns.append((numbers, np.array(offsets, np.int64), np.array(sizes, np.int64), np.array(masks)))
+        self._batch.clear()
+
+    def columns(self) -> tuple[Integers, ...]:
+        if self._batch:
+            self._flush()
+        if not self._columns:
+            return tuple(np.zeros(0, np.int64) for _ in range(4))
+        return tuple(np.concatenate(column) for column in zip(*self._columns, strict=True))

@@ -1,0 +1,76 @@
+"""Shared libraries that other packages bring, called without a copy of their input or output.
+
+`hdf5plugin` ships each of HDF5's registered filters with the compression library inside, `h5py` has LZF and HDF5
+itself, and the package `deflate` has libdeflate. A function that isn't there in some build is None, and who asks for
+it finds another way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+# Below this size of the result, a call is shorter than giving up Python's lock and waiting to have it back.
+SHORT_CALL_BYTES = 16 * 1024
+
+Address = ctypes.c_void_p
+Size = ctypes.c_size_t
+
+Function = Callable[..., Any]
+
+
+class Signature(NamedTuple):
+    """How a C function is called."""
+
+    result: Any
+    arguments: Sequence[Any]
+
+
+def function(library: str, name: str, signature: Signature, result_bytes: int = SHORT_CALL_BYTES) -> Function | None:
+    """A function of a library, None where there is no such library or function.
+
+    Parameters
+    ----------
+    library
+        A filter's name in `hdf5plugin`, ``h5py`` or ``deflate``.
+    name
+        Name of the function.
+    signature
+        Types of its result and arguments.
+    result_bytes
+        What one call makes, by which Python's lock is released during it or is not.
+    """
+    path = _path(library)
+    if path is None:
+        return None
+    loaded = _load(path, result_bytes < SHORT_CALL_BYTES)
+    try:
+        found = loaded[name]  # a new object each time, whose types nobody else sets
+    except AttributeError:
+        return None
+    found.restype, found.argtypes = signature.result, list(signature.arguments)
+    return found
+
+
+@functools.cache
+def _load(path: str, keeps_lock: bool) -> ctypes.CDLL:
+    return ctypes.PyDLL(path) if keeps_lock else ctypes.CDLL(path)
+
+
+@functools.cache
+def _path(library: str) -> str | None:
+    if library == "h5py":
+        return importlib.import_module("h5py.h5z").__file__
+    if library == "deflate":
+        try:
+            return importlib.import_module("deflate._deflate").__file__
+        except ImportError:
+            return None
+    import hdf5plugin
+
+    path: str | None = hdf5plugin.get_config().registered_filters.get(library)
+    return path if path is not None and os.path.exists(path) else None

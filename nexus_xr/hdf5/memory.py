@@ -1,0 +1,94 @@
+"""Memory for values, used again once nobody holds it: fresh memory costs a page fault for each of its pages.
+
+A large array lies in a block that goes back to a bounded store when the last view of the array is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Smaller arrays come from the heap at no such cost.
+SMALLEST_BLOCK = 1 << 18
+# As much as two threads hold of dask's blocks; what comes back beyond it is given to the system.
+MOST_KEPT = 32 << 20
+_GRANULE = 1 << 16
+
+
+class _Store:
+    """Blocks that nobody uses, the latest last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: list[NDArray[np.uint8]] = []
+        self._bytes = 0
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """A block of at least `size` bytes, and not much more."""
+        size = -(-size // _GRANULE) * _GRANULE
+        with self._lock:
+            for position in reversed(range(len(self._blocks))):
+                if size <= self._blocks[position].nbytes <= size + size // 8:
+                    block = self._blocks.pop(position)
+                    self._bytes -= block.nbytes
+                    return block
+        return np.empty(size, np.uint8)
+
+    def give(self, block: NDArray[np.uint8]) -> None:
+        # May run in the garbage collector, in the middle of anything, so it never waits.
+        if block.nbytes > MOST_KEPT or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._blocks.append(block)
+            self._bytes += block.nbytes
+            while self._bytes > MOST_KEPT:
+                self._bytes -= self._blocks.pop(0).nbytes
+        finally:
+            self._lock.release()
+
+
+_store = _Store()
+
+
+def _start_anew() -> None:
+    global _store
+    _store = _Store()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+class _Lease:
+    """Owner of a block for as long as an array has it as its base."""
+
+    __slots__ = ("__array_interface__", "_block", "_store")
+
+    def __init__(self, size: int) -> None:
+        self._store = _store
+        self._block = self._store.take(size)
+        self.__array_interface__ = self._block.__array_interface__
+
+    def __del__(self) -> None:
+        self._store.give(self._block)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array with arbitrary content, as `numpy.empty` makes it, for a dtype without objects.
+
+    Examples
+    --------
+    >>> empty((512, 1024), np.dtype("u2")).shape
+    (512, 1024)
+    """
+    count = 1
+    for length in shape:
+        count *= length
+    size = count * dtype.itemsize
+    if size < SMALLEST_BLOCK or size > MOST_KEPT:
+        return np.empty(shape, dtype)
+    return np.asarray(_Lease(size))[:size].view(dtype).reshape(shape)

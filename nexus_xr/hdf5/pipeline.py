@@ -1,0 +1,121 @@
+"""The filters of a dataset as one decoder of its chunks."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .codecs import FLETCHER32, SHUFFLE, Decode, DecodeError, decoder
+from .memory import empty
+from .storage import Filter
+
+# What comes behind the raw bytes of a chunk and reads as zeros, for decoders that look ahead.
+_MARGIN = 64
+
+
+class Room:
+    """Memory of one thread that grows to what it needs, and is used again."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self.array: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self.address = 0
+
+    def of(self, size: int) -> int:
+        """Address of at least so many bytes."""
+        if self.array.nbytes < size + _MARGIN:
+            self.array = empty((size + _MARGIN,), self.array.dtype)
+            self.address = self.array.__array_interface__["data"][0]
+        return self.address
+
+
+class Workspace(threading.local):
+    """What one thread needs to decode: the raw bytes, what is between two filters, and decoded chunks."""
+
+    def __init__(self) -> None:
+        self.raw = Room()
+        self.between = (Room(), Room())
+        self.decoded = Room()
+
+    def shrink(self, most: int) -> None:
+        """Give rooms back that are larger than that."""
+        for room in (self.raw, *self.between, self.decoded):
+            if room.array.nbytes > most:
+                room.clear()
+
+
+def largest_encoded(size: int) -> int:
+    """Bytes that an encoder may make of that many, at most: what doesn't compress grows a little."""
+    return size + size // 2 + (1 << 16)
+
+
+class Pipeline:
+    """Decodes chunks by undoing a dataset's filters, the last first.
+
+    Parameters
+    ----------
+    filters
+        The filters in the order of writing.
+    chunk_bytes
+        Bytes of a decoded chunk.
+
+    Raises
+    ------
+    LookupError
+        There is a filter that only libhdf5 decodes.
+    """
+
+    def __init__(self, filters: Sequence[Filter], chunk_bytes: int) -> None:
+        self.chunk_bytes = chunk_bytes
+        self._steps: list[tuple[int, Decode, int]] = []
+        room = chunk_bytes
+        for position, filter_ in enumerate(filters):
+            decode = decoder(filter_.id, filter_.options, chunk_bytes)
+            if decode is None:
+                raise LookupError(filter_.name or str(filter_.id))
+            self._steps.insert(0, (1 << position, decode, room))
+            if filter_.id == FLETCHER32:
+                room += 4
+            elif filter_.id != SHUFFLE:
+                room = largest_encoded(room)
+        self.largest_stored = room
+
+    def decode(self, space: Workspace, source: int, size: int, mask: int, target: int) -> None:
+        """Decode one chunk.
+
+        Parameters
+        ----------
+        space
+            This thread's memory.
+        source, size
+            Address and number of the stored bytes.
+        mask
+            The chunk's filter mask.
+        target
+            Address of the chunk's decoded bytes.
+
+        Raises
+        ------
+        DecodeError
+            The bytes are not what the filters make of a chunk.
+        """
+        steps = self._steps if not mask else [step for step in self._steps if not mask & step[0]]
+        last = len(steps) - 1
+        for position, (_, decode, room) in enumerate(steps):
+            if position == last:
+                goal, room = target, self.chunk_bytes
+            else:
+                other = space.between[0]
+                goal = (other if source != other.address else space.between[1]).of(room)
+            source, size = decode(source, size, goal, room)
+        if size != self.chunk_bytes:
+            raise DecodeError(f"it decodes to {size} bytes, and a chunk has {self.chunk_bytes}")
+        if source != target:
+            ctypes.memmove(target, source, size)

@@ -1,0 +1,286 @@
+"""Where the values of a dataset are and how they are stored: all that is needed to read them without libhdf5."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5d, h5f, h5o, h5t
+from h5py._objects import phil
+from numpy.typing import NDArray
+
+from .codecs import decoder
+from .file import File
+from .index import ChunkIndex, Run, build_index
+from .libraries import Signature, function
+from .objects import split_array_type
+from .pipeline import Pipeline
+from .source import BytesSource, Segment, SegmentedSource, Source
+from .storage import Filter, filters_of
+from .text import decode
+
+# As HDF5's own buffer for contiguous data: what is read around a few elements.
+PIECE_BYTES = 64 * 1024
+# What the indexes of all datasets that were read last may take together, unless one alone takes more.
+MOST_INDEX_BYTES = 256 << 20
+_MOST_PLACEMENTS = 4096
+_DONT_FILTER_PARTIAL_CHUNKS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where values are.
+
+    Parameters
+    ----------
+    shape
+        Shape of the dataset, the dimensions of an array datatype behind its own.
+    carrier
+        A dtype as large as an element, which carries it whatever it means.
+    chunks
+        Shape of a chunk, or of the pieces in which contiguous values are read.
+    padded
+        Whether chunks at the far edges are stored as large as the others.
+    filters
+        The filter pipeline.
+    index
+        Where the chunks are.
+    fill
+        What elements have that are not stored; one element, or as many as an array datatype has.
+    segments
+        Parts of raw data files that hold the values; none where the file itself does.
+    inline
+        The values themselves, where they are in the dataset's header.
+    file
+        The file that an external link led to; None for the file that was asked.
+    """
+
+    shape: tuple[int, ...]
+    carrier: np.dtype[Any]
+    chunks: tuple[int, ...]
+    padded: bool
+    filters: tuple[Filter, ...]
+    index: ChunkIndex | Run
+    fill: NDArray[Any]
+    segments: tuple[Segment, ...] = ()
+    inline: bytes | None = None
+    file: File | None = None
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.filters, math.prod(self.chunks) * self.carrier.itemsize)
+
+    @contextmanager
+    def source(self, asked: Source) -> Iterator[Source]:
+        """The bytes that the index speaks of, for the length of a ``with`` block.
+
+        Parameters
+        ----------
+        asked
+            Those of the file that was asked.
+        """
+        with ExitStack() as stack:
+            if self.inline is not None:
+                yield BytesSource(self.inline)
+            elif self.segments:
+                yield SegmentedSource(self.segments, stack)
+            else:
+                yield asked if self.file is None else stack.enter_context(self.file.source())
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.index.nbytes + len(self.inline or b"")
+
+
+def place(dataset: h5d.DatasetID, asked: h5f.FileID) -> Placement | None:
+    """Where the values of a dataset are, be it in the open file that was asked or behind an external link.
+
+    None where only libhdf5 can read them.
+    """
+    placement = _place(dataset)
+    if placement is None or h5o.get_info(dataset).fileno == h5o.get_info(asked).fileno:
+        return placement
+    file = File(os.path.abspath(decode(h5f.get_name(dataset))))
+    with file.source():
+        return replace(placement, file=file)
+
+
+def _place(dataset: h5d.DatasetID) -> Placement | None:
+    """Find out where the values of an open dataset are; None where only libhdf5 can read them.
+
+    These are virtual datasets, elements of variable length and references, elements that libhdf5 converts to what
+    NumPy knows, and filters whose decoders aren't safe with damaged data.
+    """
+    own_shape, properties = dataset.shape, dataset.get_create_plist()
+    element, inner = split_array_type(dataset.dtype)
+    if own_shape is None or not _is_as_stored(dataset.get_type(), dataset.dtype):
+        return None
+    fill = _fill_value(properties, dataset.dtype, element)
+    if fill is None:
+        return None
+    shape, carrier = (*own_shape, *inner), _carrier(element)
+    layout = properties.get_layout()
+    if layout == h5d.CHUNKED:
+        chunks = tuple(properties.get_chunk())
+        return _place_chunks(dataset, shape, (*chunks, *inner), carrier, fill)
+    pieces = _pieces(shape or (1,), carrier.itemsize)
+    run = Run(0, (*(shape or (1,)), carrier.itemsize), pieces)
+    placement = Placement(shape or (1,), carrier, pieces, False, (), run, fill)
+    if layout == h5d.COMPACT:
+        values = np.empty(own_shape, dataset.dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, mtype=h5t.py_create(dataset.dtype))
+        return replace(placement, inline=values.tobytes())
+    if layout != h5d.CONTIGUOUS:
+        return None
+    if properties.get_external_count():
+        folder = os.path.dirname(decode(h5f.get_name(dataset)))
+        count = properties.get_external_count()
+        return replace(placement, segments=tuple(_segment(properties.get_external(i), folder) for i in range(count)))
+    offset = dataset.get_offset()
+    if offset is None:
+        nothing = np.zeros(0, np.int64)
+        grid = tuple(-(-size // piece) for size, piece in zip(placement.shape, pieces, strict=True))
+        return replace(placement, index=ChunkIndex(grid, nothing, nothing, nothing, None))
+    return replace(placement, index=replace(run, offset=offset))
+
+
+def _place_chunks(
+    dataset: h5d.DatasetID,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    carrier: np.dtype[Any],
+    fill: NDArray[Any],
+) -> Placement | None:
+    properties = dataset.get_create_plist()
+    filters = filters_of(properties)
+    chunk_bytes = math.prod(chunks) * carrier.itemsize
+    if any(decoder(step.id, step.options, chunk_bytes) is None for step in filters):
+        return None
+    grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+    index = build_index(dataset, grid, chunks)
+    if filters and _leaves_partial_chunks_alone(properties):
+        partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
+        index = replace(index, partial=partial)
+    return Placement(shape, carrier, chunks, True, filters, index, fill)
+
+
+def _pieces(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Shape of the pieces in which contiguous values are read: the last dimensions as far as they go together."""
+    piece = [1] * len(shape)
+    for dimension in reversed(range(len(shape))):
+        fitting = PIECE_BYTES // (itemsize * math.prod(piece))
+        piece[dimension] = max(1, min(shape[dimension], fitting))
+        if piece[dimension] < shape[dimension]:
+            break
+    return tuple(piece)
+
+
+def _segment(external: tuple[bytes, int, int], folder: str) -> Segment:
+    name, offset, size = external
+    prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "").replace("${ORIGIN}", folder)
+    return Segment(os.path.join(prefix, decode(name)), offset, size)
+
+
+def _carrier(element: np.dtype[Any]) -> np.dtype[Any]:
+    """What copies an element as it is, bits that mean nothing among them."""
+    return np.dtype({1: "u1", 2: "u2", 4: "u4", 8: "u8"}.get(element.itemsize, f"V{element.itemsize}"))
+
+
+def _fill_value(properties: Any, dtype: np.dtype[Any], element: np.dtype[Any]) -> NDArray[Any] | None:
+    """One element as the carrier has it; None for that of an array datatype, which h5py can't tell."""
+    fill = np.zeros((), element)
+    may_fill = properties.get_fill_time() != h5d.FILL_TIME_NEVER
+    if may_fill and properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+        if dtype != element:
+            return None
+        properties.get_fill_value(fill)
+    return fill.view(_carrier(element))
+
+
+def _is_as_stored(type_id: h5t.TypeID, dtype: np.dtype[Any]) -> bool:
+    """Whether elements of a dtype are, byte for byte, what the file holds."""
+    if dtype.subdtype is not None:
+        return isinstance(type_id, h5t.TypeArrayID) and _is_as_stored(type_id.get_super(), dtype.subdtype[0])
+    if dtype.hasobject or type_id.get_size() != dtype.itemsize:
+        return False
+    if isinstance(type_id, h5t.TypeEnumID):
+        return dtype.kind == "b" or _is_as_stored(type_id.get_super(), np.dtype(dtype.str))
+    if isinstance(type_id, h5t.TypeOpaqueID):
+        return True
+    if isinstance(type_id, h5t.TypeCompoundID) and dtype.names is not None:
+        return type_id.get_nmembers() == len(dtype.names) and all(
+            type_id.get_member_offset(number) == dtype.fields[name][1]  # type: ignore[index]
+            and _is_as_stored(type_id.get_member_type(number), dtype[name])
+            for number, name in enumerate(dtype.names)
+        )
+    return bool(type_id.equal(h5t.py_create(dtype)))
+
+
+def _leaves_partial_chunks_alone(properties: Any) -> bool:
+    """Whether chunks that reach beyond the dataset are stored without filters, for which h5py has no name."""
+    options = ctypes.c_uint()
+    call = function("h5py", "H5Pget_chunk_opts", Signature(ctypes.c_int, (ctypes.c_int64, ctypes.c_void_p)), 0)
+    if call is None:
+        return False
+    with phil:
+        failed = call(properties.id, ctypes.addressof(options)) < 0
+    return not failed and bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
+
+
+class Placements:
+    """The placements that were used last, so that each is found out once in a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Hashable, Placement | None] = OrderedDict()
+        self._in_work: dict[Hashable, threading.Lock] = {}
+
+    def get(self, key: Hashable, find: Callable[[], Placement | None]) -> Placement | None:
+        """The placement of that key; of several threads that want it, one finds it out."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+            in_work = self._in_work.setdefault(key, threading.Lock())
+        with in_work:
+            with self._lock:
+                if key in self._known:
+                    return self._known[key]
+            try:
+                placement = find()
+                with self._lock:
+                    self._known[key] = placement
+                    self._forget_oldest()
+            finally:
+                with self._lock:
+                    self._in_work.pop(key, None)
+        return placement
+
+    def _forget_oldest(self) -> None:
+        used = sum(placement.nbytes for placement in self._known.values() if placement is not None)
+        while len(self._known) > 1 and (used > MOST_INDEX_BYTES or len(self._known) > _MOST_PLACEMENTS):
+            _, oldest = self._known.popitem(last=False)
+            used -= oldest.nbytes if oldest is not None else 0
+
+
+placements = Placements()
+
+
+def _start_anew() -> None:
+    global placements
+    placements = Placements()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

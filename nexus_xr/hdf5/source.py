@@ -1,0 +1,126 @@
+"""Where bytes come from: a local file, a stream, raw data files beside an HDF5 file, or memory."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol, cast
+
+
+class Source(Protocol):
+    """Bytes that can be read at any offset, by several threads at once."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it from other sources, and from itself once it changed."""
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill the view from an offset on; gives how many bytes there were, fewer only at the end."""
+
+
+@dataclass(frozen=True)
+class LocalSource:
+    """An open local file."""
+
+    descriptor: int
+    size: int
+    key: Hashable = None
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        done = 0
+        while done < len(view):
+            # The system reads at most 2 GiB at once.
+            count = os.preadv(self.descriptor, [view[done : done + (1 << 30)]], offset + done)
+            if not count:
+                break
+            done += count
+        return done
+
+
+class StreamSource:
+    """A file object that can seek, read by one thread at a time."""
+
+    def __init__(self, stream: BinaryIO, lock: AbstractContextManager[object], key: Hashable) -> None:
+        self.key = key
+        self._stream = stream
+        self._lock = lock
+        with lock:
+            self.size = stream.seek(0, os.SEEK_END)
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        done = 0
+        with self._lock:
+            self._stream.seek(offset)
+            while done < len(view):
+                count = self._read_some(view[done:])
+                if not count:
+                    break
+                done += count
+        return done
+
+    def _read_some(self, view: memoryview) -> int:
+        readinto = getattr(self._stream, "readinto", None)
+        if readinto is not None:
+            return cast(int, readinto(view)) or 0
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """Bytes in memory."""
+
+    data: bytes
+    key: Hashable = None
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        found = self.data[offset : offset + len(view)]
+        view[: len(found)] = found
+        return len(found)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a raw data file that holds part of a dataset; what is behind the file's end reads as zeros."""
+
+    path: str
+    offset: int
+    size: int
+
+
+class SegmentedSource:
+    """Raw data files, one behind the other, open while they are read from.
+
+    Source: "External File List" of the HDF5 user guide.
+    """
+
+    key: Hashable = None
+
+    def __init__(self, segments: Sequence[Segment], stack: ExitStack) -> None:
+        self._segments = segments
+        self._files = [stack.enter_context(io.FileIO(segment.path)) for segment in segments]
+        self.size = sum(segment.size for segment in segments)
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        begin, done = 0, 0
+        for segment, file in zip(self._segments, self._files, strict=True):
+            within = offset + done - begin
+            if 0 <= within < segment.size and done < len(view):
+                part = view[done : done + segment.size - within]
+                found = LocalSource(file.fileno(), segment.size).read_into(part, segment.offset + within)
+                part[found:] = bytes(len(part) - found)
+                done += len(part)
+            begin += segment.size
+        return done

@@ -1,0 +1,199 @@
+"""How many threads decode, and the threads themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from ..errors import NexusError
+
+VARIABLE = "NEXUS_XR_NUM_THREADS"
+
+Task = Callable[[], None]
+
+
+def thread_count() -> int:
+    """Threads that one read may use: what ``NEXUS_XR_NUM_THREADS`` says, or the CPUs that this process may use."""
+    asked = os.environ.get(VARIABLE, "").strip()
+    if not asked:
+        return available_cpus()
+    if not asked.isdecimal() or int(asked) < 1:
+        raise NexusError(f"{VARIABLE}={asked!r}: expected a whole number of threads, 1 or more; set it so, or unset it")
+    return int(asked)
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use by its affinity and by the quota of its control group."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, allowed if quota is None else min(allowed, round(quota)))
+
+
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """CPUs that the control group grants, the least of it and of those above; None where there is no limit."""
+    quotas = [quota for folder in _cgroup_folders(root, own) if (quota := _quota_in(folder)) is not None]
+    return min(quotas, default=None)
+
+
+def _cgroup_folders(root: Path, own: Path) -> Iterator[Path]:
+    yield root
+    yield root / "cpu"
+    with contextlib.suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "" or "cpu" in controllers.split(","):
+                folder = root / ("cpu" if controllers else "") / path.lstrip("/")
+                yield from (above for above in (folder, *folder.parents) if above.is_relative_to(root))
+
+
+def _quota_in(folder: Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError):  # version 2 of control groups
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):  # version 1
+        granted = int((folder / "cpu.cfs_quota_us").read_text())
+        return granted / int((folder / "cpu.cfs_period_us").read_text()) if granted > 0 else None
+    return None
+
+
+class _Crew:
+    """The helpers of this process, and how many threads are reading with or without them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reading = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._size = 0
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[int]:
+        """Count a reading thread; gives how many read at that time, this one among them."""
+        with self._lock:
+            self._reading += 1
+            reading = self._reading
+        try:
+            yield reading
+        finally:
+            with self._lock:
+                self._reading -= 1
+
+    @property
+    def reading(self) -> int:
+        return self._reading
+
+    def submit(self, work: Task, helpers: int) -> list[Future[None]]:
+        """Start work in as many helpers; in none where the interpreter is about to end."""
+        with self._lock:
+            if self._pool is None or self._size < helpers:
+                if self._pool is not None:
+                    self._pool.shutdown(wait=False)
+                self._pool, self._size = ThreadPoolExecutor(helpers, "nexus_xr"), helpers
+            with contextlib.suppress(RuntimeError):
+                return [self._pool.submit(work) for _ in range(helpers)]
+        return []
+
+
+_crew = _Crew()
+
+
+def _start_anew() -> None:
+    global _crew
+    _crew = _Crew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+def run(tasks: Sequence[Task], threads: int | None = None) -> None:
+    """Do all tasks, in this thread and in helpers while there are CPUs that no other read uses.
+
+    The first error ends it; no thread is at work any more once this returns or raises.
+
+    Parameters
+    ----------
+    tasks
+        What there is to do, in the order in which it should begin.
+    threads
+        Most threads to use, this one among them; None for `thread_count`.
+    """
+    crew = _crew
+    with crew.reader() as reading:
+        most = 1 if _in_distributed_task() else (threads or thread_count())
+        helpers = min(most - reading, len(tasks) - 1)
+        if helpers < 1:
+            for task in tasks:
+                task()
+            return
+        shared = _Shared(tasks, lambda: crew.reading > most)
+        started = crew.submit(shared.help, helpers)
+        try:
+            shared.go_on()
+        except BaseException:
+            shared.stop()
+            raise
+        finally:
+            for helper in started:
+                helper.cancel()
+            _wait_for(started)
+        shared.raise_failure()
+
+
+def _wait_for(helpers: Iterable[Future[None]]) -> None:
+    """Wait until no helper is at work; an interrupt meanwhile is raised after that, as they write to shared memory."""
+    interrupted: BaseException | None = None
+    for helper in helpers:
+        while not helper.done():
+            try:
+                helper.exception()
+            except BaseException as error:  # cancelled, or interrupted
+                interrupted = error if isinstance(error, KeyboardInterrupt) else interrupted
+    if interrupted is not None:
+        raise interrupted
+
+
+class _Shared:
+    """Tasks that several threads take from."""
+
+    def __init__(self, tasks: Iterable[Task], crowded: Callable[[], bool]) -> None:
+        self._tasks = iter(tasks)
+        self._lock = threading.Lock()
+        self._crowded = crowded
+        self._stopped = False
+        self._failure: BaseException | None = None
+
+    def _next(self) -> Task | None:
+        with self._lock:
+            return None if self._stopped else next(self._tasks, None)
+
+    def go_on(self) -> None:
+        """Work until nothing is left, in the thread that wants the result."""
+        while (task := self._next()) is not None:
+            task()
+
+    def help(self) -> None:
+        """Work until nothing is left, or until other reads need this thread's CPU."""
+        while not self._crowded() and (task := self._next()) is not None:
+            try:
+                task()
+            except BaseException as error:  # raised again where the result is waited for
+                self._failure = self._failure or error
+                self.stop()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _in_distributed_task() -> bool:
+    """Whether a thread of a dask.distributed worker asks, which shares its CPUs with other workers' threads."""
+    worker = sys.modules.get("distributed.worker")
+    return worker is not None and hasattr(getattr(worker, "thread_state", None), "execution_state")
