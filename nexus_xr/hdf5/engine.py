@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from ..errors import NexusFileError
 from . import threads
 from .codecs import DecodeError
-from .index import Integers
-from .memory import empty
-from .pipeline import Pipeline, Workspace
+from .index import Integers, Run
+from .memory import Recent, empty
+from .pipeline import Workspace
 from .placement import Placement
 from .plan import AxisPlan, plan_selection
 from .selection import Indexer
@@ -33,14 +34,18 @@ _GAP_BYTES = 16 * 1024
 # What a thread keeps between reads of each kind of memory.
 _ROOM_BYTES = 8 << 20
 
+# Decoded chunks, for one who reads little pieces of a chunk one after the other.
+_RECENT_BYTES = 8 << 20
+
 _workspace = Workspace()
+_recent = Recent(_RECENT_BYTES)
 
 
 class ChunkError(NexusFileError):
-    """A chunk can't be read: where it is in the grid of chunks, and why."""
+    """A chunk can't be read: where it is in the grid of chunks and in the file, and why."""
 
-    def __init__(self, coordinate: tuple[int, ...], offset: int, reason: str) -> None:
-        super().__init__(f"chunk {coordinate} at byte {offset}: {reason}")
+    def __init__(self, coordinate: Sequence[int], offset: int, reason: str) -> None:
+        super().__init__(f"chunk {tuple(map(int, coordinate))} at byte {offset}: {reason}")
 
 
 def read(
@@ -63,14 +68,176 @@ def read(
     -------
     numpy.ndarray
         Elements of the placement's carrier dtype, without the dimensions that an integer selected.
+
+    Raises
+    ------
+    ChunkError
+        A chunk isn't in the file as the index says, or its bytes are not what its filters make.
     """
+    for shortcut in (_read_run, _read_within_chunk):
+        values = shortcut(placement, source, indexers)
+        if values is not None:
+            return values
     plan = plan_selection(indexers, placement.shape, placement.chunks, placement.padded)
     values = empty(plan.shape, placement.carrier)
     if values.size:
         target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
-        reading = _Reading(placement, source, values, target, plan.axes)
-        threads.run(reading.tasks(), num_threads)
+        threads.run(_Reading(placement, source, values, target, plan.axes).tasks(), num_threads)
     return values.reshape([length for d, length in enumerate(plan.shape) if d not in plan.dropped])
+
+
+def _read_run(placement: Placement, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
+    """A few values of a contiguous layout that lie one behind the other; None for any others."""
+    if not isinstance(placement.index, Run) or not all(map(_is_evenly_spaced, indexers)):
+        return None
+    begin, end = _span(indexers, placement.shape)
+    shape = tuple(part.stop - part.start for part in indexers if isinstance(part, slice))
+    width = placement.carrier.itemsize
+    if end - begin != math.prod(shape) or (end - begin) * width > 2 * BATCH_BYTES:
+        return None
+    values = empty(shape, placement.carrier)
+    offset, size = placement.index.offset + begin * width, (end - begin) * width
+    reader = _ChunkReader(placement, source)
+    try:
+        reader.check_place(offset, size)
+        reader.fill(_bytes_of(values).data, offset)
+    except _BadChunkError as error:
+        first = (part if isinstance(part, int) else part.start for part in indexers)  # type: ignore[union-attr]
+        piece = [at // length for at, length in zip(first, placement.chunks, strict=True)]
+        raise ChunkError(piece, offset, str(error)) from None
+    return values
+
+
+def _is_evenly_spaced(indexer: Indexer) -> bool:
+    return isinstance(indexer, int) or (
+        isinstance(indexer, slice) and indexer.step == 1 and indexer.start < indexer.stop
+    )
+
+
+def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
+    """A selection of evenly spaced elements of one chunk, without the plan that several need; None for any other."""
+    coordinate: list[int] = []
+    parts: list[int | slice] = []
+    shape: list[int] = []
+    whole = True
+    for indexer, size, chunk in zip(indexers, placement.shape, placement.chunks, strict=True):
+        if isinstance(indexer, int):
+            at, part = divmod(indexer, chunk)
+            parts.append(part)
+            whole = whole and chunk == 1
+        elif isinstance(indexer, slice) and indexer.step == 1 and indexer.start < indexer.stop:
+            at, first = divmod(indexer.start, chunk)
+            length = indexer.stop - indexer.start
+            if first + length > chunk:
+                return None
+            parts.append(slice(first, first + length))
+            shape.append(length)
+            whole = whole and length == (chunk if placement.padded else min(chunk, size - at * chunk))
+        else:
+            return None
+        coordinate.append(at)
+    values = empty(tuple(shape), placement.carrier)
+    place = placement.index.find(coordinate)
+    if place is None:
+        values[...] = placement.fill
+        return values
+    reader = _ChunkReader(placement, source)
+    try:
+        reader.check(place.offset, place.size)
+        if whole:
+            reader.read_whole(*place, _bytes_of(values))
+        elif placement.filters:
+            values[...] = _recent.get((placement, *coordinate), partial(reader.read_all, *place))[tuple(parts)]
+        else:
+            values[...] = reader.read_part(*place, tuple(parts))
+    except _BadChunkError as error:
+        raise ChunkError(coordinate, place.offset, str(error)) from None
+    finally:
+        _workspace.shrink(_ROOM_BYTES)
+    return values
+
+
+class _BadChunkError(ValueError):
+    """Why a chunk can't be read."""
+
+
+@dataclass(frozen=True)
+class _ChunkReader:
+    """Reads one chunk at a time into memory."""
+
+    placement: Placement
+    source: Source
+
+    def check(self, offset: int, size: int) -> None:
+        """Whether a chunk can be where it is said to be."""
+        self.check_place(offset, size)
+        most = self.placement.pipeline.largest_stored
+        if size > most or (self.placement.padded and not self.placement.filters and size != most):
+            raise _BadChunkError(f"{size} bytes are stored, and at most {most} make a chunk; the file is damaged")
+
+    def check_place(self, offset: int, size: int) -> None:
+        """Whether there are such bytes in the file."""
+        if offset < 0 or size < 0 or offset + size > self.source.size:
+            raise _BadChunkError(
+                f"its {size} bytes go beyond the end of the file, which has {self.source.size}; the file is truncated"
+            )
+
+    def fill(self, view: memoryview, offset: int) -> None:
+        """Fill the view with bytes of the file."""
+        found = self.source.read_into(view, offset)
+        if found < len(view):
+            raise _BadChunkError(f"only {found} of {len(view)} bytes could be read; the file is truncated")
+
+    def read_whole(self, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
+        """Put the decoded bytes where they go."""
+        if not self.placement.filters:
+            self.fill(goal.data, offset)
+            return
+        address = _workspace.raw.of(size)
+        self.fill(_workspace.raw.array.data[:size], offset)
+        self.decode(address, size, mask, _address(goal))
+
+    def read_all(self, offset: int, size: int, mask: int) -> NDArray[Any]:
+        """All values of a chunk."""
+        values = empty(self.placement.chunks, self.placement.carrier)
+        self.read_whole(offset, size, mask, _bytes_of(values))
+        return values
+
+    def read_part(self, offset: int, size: int, mask: int, part: tuple[Any, ...]) -> NDArray[Any]:
+        """A part of a chunk, in this thread's memory; of one without filters, no more than that is read."""
+        placement = self.placement
+        length = placement.pipeline.chunk_bytes
+        _workspace.decoded.of(length)
+        room = _workspace.decoded.array[:length]
+        if placement.filters:
+            self.read_whole(offset, size, mask, room)
+        else:
+            begin, end = _span(part, placement.chunks)
+            width = placement.carrier.itemsize
+            self.fill(room.data[begin * width : end * width], offset + begin * width)
+        values: NDArray[Any] = room.view(placement.carrier).reshape(placement.chunks)[part]
+        return values
+
+    def decode(self, source: int, size: int, mask: int, target: int) -> None:
+        """Decode stored bytes from one address to another."""
+        try:
+            self.placement.pipeline.decode(_workspace, source, size, mask, target)
+        except DecodeError as error:
+            raise _BadChunkError(f"{error}; the file is damaged") from None
+
+
+def _span(part: Sequence[Indexer], shape: tuple[int, ...]) -> tuple[int, int]:
+    """The first element of a selection and the one behind the last, counted in C order."""
+    begin = end = 0
+    for indexer, length in zip(part, shape, strict=True):
+        if isinstance(indexer, slice):
+            low, high = indexer.start, indexer.stop - 1
+        elif isinstance(indexer, int):
+            low = high = indexer
+        else:
+            low, high = int(indexer.min()), int(indexer.max())
+        begin, end = begin * length + low, end * length + high
+    return begin, end + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +258,18 @@ class _Chunks:
         return len(self.position)
 
     def pick(self, which: Any) -> _Chunks:
-        return _Chunks(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+        return _Chunks(
+            self.position[which],
+            self.offset[which],
+            self.size[which],
+            self.mask[which],
+            self.address[which],
+            self.whole[which],
+        )
 
 
 class _Reading:
-    """One read: what is fixed while its chunks are decoded."""
+    """One read of several chunks: what is fixed meanwhile, and the tasks that it is made of."""
 
     def __init__(
         self,
@@ -106,33 +280,31 @@ class _Reading:
         axes: tuple[AxisPlan, ...],
     ) -> None:
         self._placement = placement
-        self._source = source
-        self._memory = values.reshape(-1).view(np.uint8).data
-        self._base = _address(values)
+        self._reader = _ChunkReader(placement, source)
+        self._bytes = _bytes_of(values)
         self._target = target
         self._axes = axes
         self._counts = tuple(len(axis.coordinates) for axis in axes)
-        self._pipeline: Pipeline = placement.pipeline
+        self._chunk_bytes = placement.pipeline.chunk_bytes
+        # Whether a whole chunk's elements lie in the result as they do in the chunk.
+        self._lies_together = target[tuple(slice(0, length) for length in placement.chunks)].flags.c_contiguous
 
     def tasks(self) -> list[threads.Task]:
         """All that there is to do; what isn't stored is filled at once."""
         chunks = self._touched()
-        if chunks is None:
-            return []
-        straight = self._goes_straight(chunks)
-        tasks: list[threads.Task] = [partial(self._copy, *run) for run in self._straight_runs(chunks.pick(straight))]
-        # The last piece of a contiguous layout may be shorter than the others.
-        whole = chunks.whole if self._placement.padded else chunks.whole & (chunks.size == self._pipeline.chunk_bytes)
-        for kind, work in ((whole, self._decode_whole), (~whole, self._decode_parts)):
-            some = chunks.pick(kind & ~straight)
-            tasks += [partial(work, some.pick(batch)) for batch in self._batches(len(some))]
-        return tasks
+        whole = chunks.whole
+        if self._lies_together and not self._placement.filters:
+            copies = [partial(self._copy, *run) for run in self._runs(chunks.pick(whole))]
+            return [*copies, *self._batches(chunks.pick(~whole), self._take_parts)]
+        if not self._placement.padded:  # the last piece may be shorter than the others
+            whole = whole & (chunks.size == self._chunk_bytes)
+        decode = self._decode_in_place if self._lies_together else self._decode_and_spread
+        return [*self._batches(chunks.pick(whole), decode), *self._batches(chunks.pick(~whole), self._take_parts)]
 
-    def _touched(self) -> _Chunks | None:
+    def _touched(self) -> _Chunks:
         axes = self._axes
         places = self._placement.index.locate([axis.coordinates for axis in axes])
-        steps = self._target.strides
-        starts = [axis.start * step for axis, step in zip(axes, steps, strict=True)]
+        starts = [axis.start * step for axis, step in zip(axes, self._target.strides, strict=True)]
         chunks = _Chunks(
             np.arange(len(places.offset)),
             places.offset,
@@ -144,44 +316,36 @@ class _Reading:
         if not places.present.all():
             self._target[...] = self._placement.fill
             chunks = chunks.pick(places.present)
-        if not len(chunks):
-            return None
         if np.any(chunks.offset[1:] < chunks.offset[:-1]):
             chunks = chunks.pick(np.argsort(chunks.offset, kind="stable"))
-        self._check_places(chunks)
+        if len(chunks):
+            # The extremes tell whether all is well with all of them.
+            self._check(chunks, 0)
+            for ends in (chunks.offset + chunks.size, chunks.size, -chunks.size):
+                self._check(chunks, int(np.argmax(ends)))
         return chunks
 
-    def _check_places(self, chunks: _Chunks) -> None:
-        beyond = (chunks.offset < 0) | (chunks.size < 0) | (chunks.offset + chunks.size > self._source.size)
-        too_large = chunks.size > self._pipeline.largest_stored
-        for wrong in np.flatnonzero(beyond | too_large)[:1]:
-            size = int(chunks.size[wrong])
-            raise self._fault(
-                chunks,
-                int(wrong),
-                f"its {size} bytes go beyond the end of the file, which has {self._source.size}; the file is truncated"
-                if beyond[wrong]
-                else f"it is said to have {size} bytes stored for {self._pipeline.chunk_bytes}; the file is damaged",
-            )
+    def _check(self, chunks: _Chunks, which: int) -> None:
+        try:
+            self._reader.check(int(chunks.offset[which]), int(chunks.size[which]))
+        except _BadChunkError as error:
+            raise self._error(chunks, which, error) from None
 
-    def _fault(self, chunks: _Chunks, which: int, reason: str) -> ChunkError:
+    def _error(self, chunks: _Chunks, which: int, error: _BadChunkError) -> ChunkError:
         at = np.unravel_index(int(chunks.position[which]), self._counts)
-        coordinate = tuple(int(axis.coordinates[i]) for axis, i in zip(self._axes, at, strict=True))
-        return ChunkError(coordinate, int(chunks.offset[which]), reason)
+        coordinate = [axis.coordinates[i] for axis, i in zip(self._axes, at, strict=True)]
+        return ChunkError(coordinate, int(chunks.offset[which]), str(error))
 
-    def _goes_straight(self, chunks: _Chunks) -> NDArray[np.bool_]:
-        """Chunks whose stored bytes are just what a stretch of the result is to hold."""
-        if self._placement.filters or not chunks.whole.any() or not self._lies_together():
-            return np.zeros(len(chunks), bool)
-        return chunks.whole
+    def _batches(self, chunks: _Chunks, work: Any) -> Iterator[threads.Task]:
+        length = max(1, BATCH_BYTES // self._chunk_bytes)
+        for begin in range(0, len(chunks), length):
+            yield partial(work, chunks.pick(slice(begin, begin + length)))
 
-    def _lies_together(self) -> bool:
-        """Whether a whole chunk's elements lie in the result as they do in the chunk."""
-        window = self._target[tuple(slice(0, length) for length in self._placement.chunks)]
-        return bool(window.flags.c_contiguous)
+    def _runs(self, chunks: _Chunks) -> Iterator[tuple[_Chunks, int, int]]:
+        """Chunks that follow each other in the file as in the result, up to a few batches of them.
 
-    def _straight_runs(self, chunks: _Chunks) -> Iterator[tuple[_Chunks, int, int]]:
-        """Chunks that follow each other in the file as in the result, up to a few batches of them."""
+        Gives the first of them, and the part of the result's bytes that they fill.
+        """
         if not len(chunks):
             return
         ends = np.cumsum(chunks.size)
@@ -190,97 +354,94 @@ class _Reading:
             | (chunks.address[1:] != chunks.address[:-1] + chunks.size[:-1])
             | (ends[1:] // (2 * BATCH_BYTES) != ends[:-1] // (2 * BATCH_BYTES))
         )
-        if self._placement.padded:
-            for wrong in np.flatnonzero(chunks.size != self._pipeline.chunk_bytes)[:1]:
-                size = int(chunks.size[wrong])
-                reason = f"{size} bytes are stored, and a chunk has {self._pipeline.chunk_bytes}; the file is damaged"
-                raise self._fault(chunks, int(wrong), reason)
-        borders = [0, *(np.flatnonzero(apart) + 1).tolist(), len(chunks)]
-        for begin, end in itertools.pairwise(borders):
-            first = int(ends[begin] - chunks.size[begin])
-            position = int(chunks.address[begin]) - self._base
-            yield chunks.pick(slice(begin, begin + 1)), position, int(ends[end - 1]) - first
+        base = _address(self._bytes)
+        for begin, end in itertools.pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(chunks)]):
+            position = int(chunks.address[begin]) - base
+            length = int(ends[end - 1] - ends[begin] + chunks.size[begin])
+            yield chunks.pick(slice(begin, begin + 1)), position, position + length
 
-    def _copy(self, first: _Chunks, position: int, size: int) -> None:
-        offset = int(first.offset[0])
-        found = self._source.read_into(self._memory[position : position + size], offset)
-        if found < size:
-            raise self._fault(first, 0, f"only {found} of {size} bytes could be read; the file is truncated")
+    def _copy(self, first: _Chunks, begin: int, end: int) -> None:
+        """Read chunks without filters straight into the result."""
+        try:
+            self._reader.fill(self._bytes.data[begin:end], int(first.offset[0]))
+        except _BadChunkError as error:
+            raise self._error(first, 0, error) from None
 
-    def _batches(self, count: int) -> Iterator[slice]:
-        length = max(1, BATCH_BYTES // self._pipeline.chunk_bytes)
-        for begin in range(0, count, length):
-            yield slice(begin, min(begin + length, count))
+    def _decode_in_place(self, chunks: _Chunks) -> None:
+        """Decode chunks of which everything is asked for straight into the result."""
+        self._decode(chunks, chunks.address.tolist())
 
-    def _decode_whole(self, chunks: _Chunks) -> None:
-        """Decode chunks of which everything is asked for."""
-        if self._lies_together():
-            self._decode(chunks, chunks.address.tolist())
-            return
-        decoded = self._decoded(chunks)
-        starts = np.unravel_index(chunks.position, self._counts)
-        windows = np.lib.stride_tricks.sliding_window_view(self._target, self._placement.chunks, writeable=True)
-        windows[tuple(axis.start[i] for axis, i in zip(self._axes, starts, strict=True))] = decoded
-
-    def _decode_parts(self, chunks: _Chunks) -> None:
-        """Decode chunks of which a part is asked for."""
-        decoded = self._decoded(chunks)
-        for which, at in enumerate(zip(*np.unravel_index(chunks.position, self._counts), strict=True)):
-            parts = [axis.part(i) for axis, i in zip(self._axes, at, strict=True)]
-            taken, goal = _outer_key([part for part, _ in parts]), _outer_key([part for _, part in parts])
-            self._target[goal] = decoded[which][taken]
-
-    def _decoded(self, chunks: _Chunks) -> NDArray[Any]:
-        """The decoded chunks, in this thread's memory."""
-        size = self._pipeline.chunk_bytes
-        room = _workspace.decoded
-        begin = room.of(size * len(chunks))
+    def _decode_and_spread(self, chunks: _Chunks) -> None:
+        """Decode chunks of which everything is asked for, and spread their elements in the result."""
+        size = self._chunk_bytes
+        begin = _workspace.decoded.of(size * len(chunks))
         self._decode(chunks, list(range(begin, begin + size * len(chunks), size)))
-        shape = (len(chunks), *self._placement.chunks)
-        return room.array[: size * len(chunks)].view(self._placement.carrier).reshape(shape)
+        room = _workspace.decoded.array[: size * len(chunks)]
+        decoded = room.view(self._placement.carrier).reshape(len(chunks), *self._placement.chunks)
+        # A window for each place that a chunk could have in the result.
+        shape = self._placement.chunks
+        windows = np.lib.stride_tricks.sliding_window_view(self._target, shape, writeable=True)
+        at = np.unravel_index(chunks.position, self._counts)
+        windows[tuple(axis.start[i] for axis, i in zip(self._axes, at, strict=True))] = decoded
+
+    def _take_parts(self, chunks: _Chunks) -> None:
+        """Read chunks of which a part is asked for."""
+        at = np.unravel_index(chunks.position, self._counts)
+        places = zip(chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
+        try:
+            for which, (place, *numbers) in enumerate(zip(places, *at, strict=True)):
+                parts = [axis.part(number) for axis, number in zip(self._axes, numbers, strict=True)]
+                taken, goal = _outer_key([part for part, _ in parts]), _outer_key([part for _, part in parts])
+                try:
+                    self._target[goal] = self._reader.read_part(*place, taken)
+                except _BadChunkError as error:
+                    raise self._error(chunks, which, error) from None
+        finally:
+            _workspace.shrink(_ROOM_BYTES)
 
     def _decode(self, chunks: _Chunks, targets: list[int]) -> None:
-        space = _workspace
-        decode = self._pipeline.decode if self._placement.padded else _move
+        decode = self._reader.decode if self._placement.padded else _move
         which = 0
         try:
-            sources = self._fetch(chunks, space)
-            rows = zip(sources, chunks.size.tolist(), chunks.mask.tolist(), targets, strict=True)
-            for which, (source, size, mask, target) in enumerate(rows):  # noqa: B007  named in the error
-                decode(space, source, size, mask, target)
-        except DecodeError as error:
-            raise self._fault(chunks, which, f"{error}; the file is damaged") from None
+            rows = zip(self._fetch(chunks), chunks.size.tolist(), chunks.mask.tolist(), targets, strict=True)
+            for which, row in enumerate(rows):  # noqa: B007  named in the error
+                decode(*row)
+        except _BadChunkError as error:
+            raise self._error(chunks, which, error) from None
         finally:
-            space.shrink(_ROOM_BYTES)
+            _workspace.shrink(_ROOM_BYTES)
 
-    def _fetch(self, chunks: _Chunks, space: Workspace) -> list[int]:
+    def _fetch(self, chunks: _Chunks) -> list[int]:
         """Read the stored bytes of chunks, near ones at once; gives the address of each."""
         ends = np.maximum.accumulate(chunks.offset + chunks.size)
         borders = [0, *(np.flatnonzero(chunks.offset[1:] > ends[:-1] + _GAP_BYTES) + 1).tolist(), len(chunks)]
-        spans = [
-            (begin, end, int(chunks.offset[begin]), int(ends[end - 1])) for begin, end in itertools.pairwise(borders)
-        ]
-        address = space.raw.of(sum(end - begin for _, _, begin, end in spans))
-        view = space.raw.array.data
+        spans = list(itertools.pairwise(borders))
+        raw = _workspace.raw
+        address = raw.of(sum(int(ends[end - 1] - chunks.offset[begin]) for begin, end in spans))
         sources: list[int] = []
         position = 0
-        for begin, end, offset, stop in spans:
-            found = self._source.read_into(view[position : position + stop - offset], offset)
-            if found < stop - offset:
-                short = int(np.argmax(chunks.offset[begin:end] + chunks.size[begin:end] > offset + found)) + begin
-                reason = f"only {found} of {stop - offset} bytes could be read; the file is truncated"
-                raise self._fault(chunks, short, reason)
+        for begin, end in spans:
+            offset = int(chunks.offset[begin])
+            length = int(ends[end - 1]) - offset
+            try:
+                self._reader.fill(raw.array.data[position : position + length], offset)
+            except _BadChunkError as error:
+                raise self._error(chunks, begin, error) from None
             sources += (chunks.offset[begin:end] + (address + position - offset)).tolist()
-            position += stop - offset
+            position += length
         return sources
 
 
-def _move(space: Workspace, source: int, size: int, mask: int, target: int) -> None:
+def _move(source: int, size: int, mask: int, target: int) -> None:
     ctypes.memmove(target, source, size)
 
 
 def _address(values: NDArray[Any]) -> int:
     return int(values.__array_interface__["data"][0])
+
+
+def _bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return values.reshape(-1).view(np.uint8)
 
 
 def _outer(operation: Any, parts: list[Any]) -> Any:

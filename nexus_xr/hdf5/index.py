@@ -18,6 +18,14 @@ _BATCH = 1 << 16
 _ALL_FILTERS = 0xFFFFFFFF
 
 
+class Place(NamedTuple):
+    """Where a chunk is."""
+
+    offset: int
+    size: int
+    mask: int
+
+
 class Places(NamedTuple):
     """Where some chunks are: one element a chunk."""
 
@@ -56,6 +64,24 @@ class ChunkIndex:
     def nbytes(self) -> int:
         return sum(part.nbytes for part in (self.numbers, self.offsets, self.sizes, self.masks) if part is not None)
 
+    def find(self, coordinate: Sequence[int]) -> Place | None:
+        """The place of one chunk, None where it isn't stored."""
+        number = 0
+        for part, count in zip(coordinate, self.grid, strict=True):
+            number = number * count + part
+        if self.numbers is not None:
+            wanted, number = number, int(np.searchsorted(self.numbers, number))
+            if number == len(self.numbers) or self.numbers[number] != wanted:
+                return None
+        mask = 0 if self.masks is None else int(self.masks[number])
+        if self.partial and any(map(self._is_edge, coordinate, self.grid, self.partial)):
+            mask = _ALL_FILTERS
+        return Place(int(self.offsets[number]), int(self.sizes[number]), mask)
+
+    @staticmethod
+    def _is_edge(part: Any, count: int, flag: bool) -> Any:
+        return (part == count - 1) & flag
+
     def locate(self, coordinates: Sequence[Integers]) -> Places:
         """Places of the outer product of chunk coordinates, in the order of the product."""
         wanted = _outer_sum([part * step for part, step in zip(coordinates, _steps(self.grid), strict=True)])
@@ -69,8 +95,7 @@ class ChunkIndex:
             present = self.numbers[at] == wanted
         mask = np.zeros(len(at), np.uint32) if self.masks is None else self.masks[at]
         if any(self.partial):
-            edges = zip(coordinates, self.grid, self.partial, strict=True)
-            at_edge = _outer_sum([(part == count - 1) & flag for part, count, flag in edges]) > 0
+            at_edge = _outer_sum(list(map(self._is_edge, coordinates, self.grid, self.partial))) > 0
             mask = np.where(at_edge, np.uint32(_ALL_FILTERS), mask)
         return Places(self.offsets[at].astype(np.int64), self.sizes[at].astype(np.int64), mask, present)
 
@@ -94,6 +119,14 @@ class Run:
     piece: tuple[int, ...]
 
     nbytes = 0
+
+    def find(self, coordinate: Sequence[int]) -> Place:
+        """The place of one piece."""
+        offset, size = 0, self.shape[-1]
+        for part, length, total in zip(coordinate, self.piece, self.shape, strict=False):
+            offset = offset * total + part * length
+            size *= min(length, total - part * length)
+        return Place(self.offset + offset * self.shape[-1], size, 0)
 
     def locate(self, coordinates: Sequence[Integers]) -> Places:
         """Places of the outer product of the pieces' coordinates, in the order of the product."""

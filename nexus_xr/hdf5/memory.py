@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -61,6 +63,35 @@ def _start_anew() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
+
+
+class Recent:
+    """The arrays that were wanted last, up to so many bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_anew)
+
+    def _start_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._arrays = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """The array of that key, made where it isn't among the last; not to be written to."""
+        with self._lock:
+            if key in self._arrays:
+                self._arrays.move_to_end(key)
+                return self._arrays[key]
+        array = make()
+        with self._lock:
+            self._arrays[key] = array
+            used = sum(each.nbytes for each in self._arrays.values())
+            while used > self._most:
+                used -= self._arrays.popitem(last=False)[1].nbytes
+        return array
 
 
 class _Lease:

@@ -11,7 +11,7 @@ from .objects import Dataset
 from .text import decode
 
 # A block that keeps a core busy for some hundredths of a second, and of which every thread can hold a few.
-TARGET_BLOCK_BYTES = 32 * 2**20
+TARGET_BLOCK_BYTES = 16 * 2**20
 # A frame is what people look at and what instruments write at once: it is split only where it is very large.
 WHOLE_FRAME_BYTES = 256 * 2**20
 
@@ -106,9 +106,9 @@ def block_shape(
     Examples
     --------
     >>> block_shape((1000, 1024, 1024), 2, (1, 1024, 1024))
-    (16, 1024, 1024)
+    (8, 1024, 1024)
     >>> block_shape((40, 2000, 2000), 4, None)
-    (2, 2000, 2000)
+    (1, 2000, 2000)
     """
     unit = [min(chunk, size) or 1 for chunk, size in zip(chunks or (1,) * len(shape), shape, strict=True)]
     frames = (*unit[:-2], *(max(1, size) for size in shape[-2:]))

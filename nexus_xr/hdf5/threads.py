@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -30,8 +31,13 @@ def thread_count() -> int:
 def available_cpus() -> int:
     """CPUs that this process may use by its affinity and by the quota of its control group."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_quota()
+    quota = _own_cgroup_quota()
     return max(1, allowed if quota is None else min(allowed, round(quota)))
+
+
+@functools.cache
+def _own_cgroup_quota() -> float | None:
+    return _cgroup_quota()
 
 
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
