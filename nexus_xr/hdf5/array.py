@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +24,14 @@ from .objects import (
     presented_dtype,
     root_of,
 )
-from .placement import Placement, place, placements
-from .selection import Indexer, expand, normalize, read_selection
+from .outside import read_outside
+from .placement import Outside, Placement, place, placements
+from .selection import Indexer, expand, length, normalize, read_selection
 from .source import Source
 from .text import decode_array, is_text
+
+# Read by libhdf5 in less time than it takes to start a process.
+_SMALL_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +92,15 @@ class LazyArray:
         indexers = [normalize(part, size) for part, size in zip(parts, self.shape, strict=True)]
         with self.file.source() as source:
             placement = placements.get((source.key, self.path), self._place)
-            values = self._read_with_hdf5(indexers) if placement is None else self._read(placement, source, indexers)
+            if isinstance(placement, Placement):
+                values = self._read(placement, source, indexers)
+            elif placement is not None and self._needs_processes(placement, indexers):
+                values = self._read_outside(placement, indexers)
+            else:
+                values = self._read_with_hdf5(indexers)
         return values if values.ndim else values[()]
 
-    def _place(self) -> Placement | None:
+    def _place(self) -> Placement | Outside | None:
         with self.file.opened() as handle, self._dataset(handle) as dataset:
             return place(dataset.id, handle.id)
 
@@ -101,6 +112,20 @@ class LazyArray:
         except (ChunkError, OSError) as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
         values = raw.view(self.stored_dtype)
+        return decode_array(values) if is_text(self.stored_dtype) else values
+
+    def _needs_processes(self, outside: Outside, indexers: list[Indexer]) -> bool:
+        """Whether reading in this process would be dangerous, or keep other cores waiting."""
+        size = math.prod(map(length, indexers)) * self.dtype.itemsize
+        return self.file.is_local and (not outside.is_safe or size > _SMALL_BYTES)
+
+    def _read_outside(self, outside: Outside, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(outside.shape)
+        path = os.path.abspath(self.file.name)
+        try:
+            values = read_outside(outside, path, self.path, indexers, self.file.num_threads)
+        except ChunkError as error:
+            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
         return decode_array(values) if is_text(self.stored_dtype) else values
 
     def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:

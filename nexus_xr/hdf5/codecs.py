@@ -330,6 +330,40 @@ def _blosc(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
     return decode
 
 
+def _blosc2(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    # A chunk is a frame of its own, whose values are an array of several dimensions in blocks, or plain.
+    def of(name: str, result: Any, *arguments: Any) -> Any:
+        return function("blosc2", name, Signature(result, arguments), chunk_bytes)
+
+    open_frame = of("blosc2_schunk_from_buffer", Address, Address, ctypes.c_int64, ctypes.c_bool)
+    as_array = of("b2nd_from_schunk", _int, Address, Address)
+    copy_array = of("b2nd_to_cbuffer", _int, Address, Address, ctypes.c_int64)
+    free_array = of("b2nd_free", _int, Address)
+    copy_plain = of("blosc2_schunk_decompress_chunk", _int, Address, ctypes.c_int64, Address, ctypes.c_int32)
+    free_frame = of("blosc2_schunk_free", _int, Address)
+    begin = function("blosc2", "blosc2_init", Signature(None, ()), 0)
+    if None in (open_frame, as_array, copy_array, free_array, copy_plain, free_frame, begin):
+        return None
+    begin()  # type: ignore[misc]
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        frame = open_frame(source, size, False)
+        if not frame:
+            raise DecodeError("it is no valid Blosc2 frame")
+        array = ctypes.c_void_p()
+        if as_array(frame, ctypes.addressof(array)) < 0:
+            produced = copy_plain(frame, 0, target, min(capacity, 0x7FFFFFFF))
+            free_frame(frame)
+        else:
+            produced = copy_array(array, target, capacity) or capacity
+            free_array(array)
+        if produced < 0:
+            raise DecodeError(f"Blosc2 gives status {produced}")
+        return target, produced
+
+    return decode
+
+
 REGISTRY: dict[int, Make] = {
     DEFLATE: _deflate,
     SHUFFLE: _shuffle,
@@ -340,6 +374,7 @@ REGISTRY: dict[int, Make] = {
     LZ4: _lz4,
     BITSHUFFLE: _bitshuffle,
     ZSTD: _zstd,
+    BLOSC2: _blosc2,
 }
 
 

@@ -44,8 +44,9 @@ _recent = Recent(_RECENT_BYTES)
 class ChunkError(NexusFileError):
     """A chunk can't be read: where it is in the grid of chunks and in the file, and why."""
 
-    def __init__(self, coordinate: Sequence[int], offset: int, reason: str) -> None:
-        super().__init__(f"chunk {tuple(map(int, coordinate))} at byte {offset}: {reason}")
+    def __init__(self, coordinate: Sequence[int], offset: int | None, reason: str) -> None:
+        where = "" if offset is None else f" at byte {offset}"
+        super().__init__(f"chunk {tuple(map(int, coordinate))}{where}: {reason}")
 
 
 def read(
@@ -389,9 +390,9 @@ class _Reading:
         at = np.unravel_index(chunks.position, self._counts)
         places = zip(chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
         try:
-            for which, (place, *numbers) in enumerate(zip(places, *at, strict=True)):
+            for which, (place, numbers) in enumerate(zip(places, zip(*at, strict=True), strict=True)):
                 parts = [axis.part(number) for axis, number in zip(self._axes, numbers, strict=True)]
-                taken, goal = _outer_key([part for part, _ in parts]), _outer_key([part for _, part in parts])
+                taken, goal = outer_key([part for part, _ in parts]), outer_key([part for _, part in parts])
                 try:
                     self._target[goal] = self._reader.read_part(*place, taken)
                 except _BadChunkError as error:
@@ -452,7 +453,7 @@ def _outer(operation: Any, parts: list[Any]) -> Any:
     return total
 
 
-def _outer_key(parts: list[Any]) -> tuple[Any, ...]:
+def outer_key(parts: list[Any]) -> tuple[Any, ...]:
     """Slices and positions as NumPy takes the outer product of them."""
     if all(isinstance(part, slice) for part in parts):
         return tuple(parts)

@@ -19,7 +19,7 @@ from h5py import h5d, h5f, h5o, h5t
 from h5py._objects import phil
 from numpy.typing import NDArray
 
-from .codecs import decoder
+from .codecs import REGISTRY, decoder
 from .file import File
 from .index import ChunkIndex, Run, build_index
 from .libraries import Signature, function
@@ -35,6 +35,8 @@ PIECE_BYTES = 64 * 1024
 MOST_INDEX_BYTES = 256 << 20
 _MOST_PLACEMENTS = 4096
 _DONT_FILTER_PARTIAL_CHUNKS = 2
+# szip, nbit, scale-offset, zfp, FCIDECOMP and HTJ2K stand damaged data.
+_SAFE_IN_LIBHDF5 = frozenset({4, 5, 6, 32013, 32018, 32033})
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,28 +105,56 @@ class Placement:
         return self.index.nbytes + len(self.inline or b"")
 
 
-def place(dataset: h5d.DatasetID, asked: h5f.FileID) -> Placement | None:
+@dataclass(frozen=True)
+class Outside:
+    """A chunked dataset that only libhdf5 decodes.
+
+    Parameters
+    ----------
+    shape
+        Shape of the dataset, without the dimensions of an array datatype.
+    chunks
+        Shape of a chunk.
+    dtype
+        What h5py reads an element as.
+    is_safe
+        Whether the decoders are known to stand damaged data.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_safe: bool
+
+    nbytes = 0
+
+
+def place(dataset: h5d.DatasetID, asked: h5f.FileID) -> Placement | Outside | None:
     """Where the values of a dataset are, be it in the open file that was asked or behind an external link.
 
-    None where only libhdf5 can read them.
+    `Outside` where only libhdf5 decodes its chunks, and None where only libhdf5 can read its values at all.
     """
     placement = _place(dataset)
-    if placement is None or h5o.get_info(dataset).fileno == h5o.get_info(asked).fileno:
+    if not isinstance(placement, Placement) or h5o.get_info(dataset).fileno == h5o.get_info(asked).fileno:
         return placement
     file = File(os.path.abspath(decode(h5f.get_name(dataset))))
     with file.source():
         return replace(placement, file=file)
 
 
-def _place(dataset: h5d.DatasetID) -> Placement | None:
-    """Find out where the values of an open dataset are; None where only libhdf5 can read them.
-
-    These are virtual datasets, elements of variable length and references, elements that libhdf5 converts to what
-    NumPy knows, and filters whose decoders aren't safe with damaged data.
-    """
+def _place(dataset: h5d.DatasetID) -> Placement | Outside | None:
+    # Libhdf5's to read are virtual datasets, elements of variable length, references, and what it converts to
+    # something that NumPy knows.
     own_shape, properties = dataset.shape, dataset.get_create_plist()
     element, inner = split_array_type(dataset.dtype)
-    if own_shape is None or not _is_as_stored(dataset.get_type(), dataset.dtype):
+    if own_shape is None or dataset.dtype.hasobject:
+        return None
+    if properties.get_layout() == h5d.CHUNKED and _only_outside(dataset, properties):
+        if inner:
+            return None
+        is_safe = all(step.id in _SAFE_IN_LIBHDF5 or step.id in REGISTRY for step in filters_of(properties))
+        return Outside(own_shape, tuple(properties.get_chunk()), element, is_safe)
+    if not _is_as_stored(dataset.get_type(), dataset.dtype):
         return None
     fill = _fill_value(properties, dataset.dtype, element)
     if fill is None:
@@ -161,18 +191,21 @@ def _place_chunks(
     chunks: tuple[int, ...],
     carrier: np.dtype[Any],
     fill: NDArray[Any],
-) -> Placement | None:
+) -> Placement:
     properties = dataset.get_create_plist()
     filters = filters_of(properties)
-    chunk_bytes = math.prod(chunks) * carrier.itemsize
-    if any(decoder(step.id, step.options, chunk_bytes) is None for step in filters):
-        return None
     grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
     index = build_index(dataset, grid, chunks)
     if filters and _leaves_partial_chunks_alone(properties):
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
     return Placement(shape, carrier, chunks, True, filters, index, fill)
+
+
+def _only_outside(dataset: h5d.DatasetID, properties: Any) -> bool:
+    """Whether there is a filter without a decoder here."""
+    size = math.prod(properties.get_chunk()) * dataset.dtype.itemsize
+    return any(decoder(step.id, step.options, size) is None for step in filters_of(properties))
 
 
 def _pieces(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -243,10 +276,10 @@ class Placements:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, Placement | None] = OrderedDict()
+        self._known: OrderedDict[Hashable, Placement | Outside | None] = OrderedDict()
         self._in_work: dict[Hashable, threading.Lock] = {}
 
-    def get(self, key: Hashable, find: Callable[[], Placement | None]) -> Placement | None:
+    def get(self, key: Hashable, find: Callable[[], Placement | Outside | None]) -> Placement | Outside | None:
         """The placement of that key; of several threads that want it, one finds it out."""
         with self._lock:
             if key in self._known:

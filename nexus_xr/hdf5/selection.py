@@ -83,7 +83,10 @@ def _runs(indexer: slice | NDArray[np.intp]) -> list[tuple[slice, slice]]:
     ]
 
 
-def _length(indexer: slice | NDArray[np.intp]) -> int:
+def length(indexer: Indexer) -> int:
+    """How many positions a normalized indexer selects."""
+    if isinstance(indexer, int):
+        return 1
     return len(range(indexer.start, indexer.stop, indexer.step)) if isinstance(indexer, slice) else len(indexer)
 
 
@@ -122,7 +125,7 @@ def _read_rising(dataset: h5py.Dataset, positions: list[slice | NDArray[np.intp]
     blocks = list(_blocks(positions))
     if len(blocks) == 1:
         return np.asarray(dataset[blocks[0][0]])
-    values: NDArray[Any] = np.empty([_length(rising) for rising in positions], dtype=dataset.dtype)
+    values: NDArray[Any] = np.empty([length(rising) for rising in positions], dtype=dataset.dtype)
     for source, target in blocks:
         values[target] = dataset[source]
     return values

@@ -1,0 +1,425 @@
+"""Values are h5py's, bit for bit, however they are stored and whatever part of them is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from h5py import h5d, h5p, h5s, h5t
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5 import array as array_module
+from nexus_xr.hdf5 import codecs, engine, index, placement
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.objects import split_array_type
+from nexus_xr.hdf5.storage import filters_of
+
+from .stacks import DTYPES, INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed, write_raw
+from .test_lazy import indexers
+
+SHAPE, CHUNKS = (7, 20, 33), (2, 8, 33)
+
+
+def lazy(path: Path, name: str = "data") -> LazyArray:
+    with h5py.File(path) as file:
+        dataset = file[name]
+        element, inner = split_array_type(dataset.dtype)
+        return LazyArray(File(path), f"/{name}", (*dataset.shape, *inner), element)
+
+
+def h5py_values(path: Path, name: str = "data") -> NDArray[Any]:
+    with h5py.File(path) as file:
+        values: NDArray[Any] = np.asarray(file[name][()], split_array_type(file[name].dtype)[0])
+        return values
+
+
+def assert_same_bits(got: Any, expected: NDArray[Any]) -> None:
+    assert np.shape(got) == expected.shape
+    assert np.asarray(got).tobytes() == expected.tobytes()
+
+
+def take(values: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:
+    for dimension, indexer in reversed(list(enumerate(key))):
+        values = values[(slice(None),) * dimension + (indexer,)]
+    return np.asarray(values)
+
+
+@pytest.fixture
+def only_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where values are not read by the engine itself."""
+
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("libhdf5 was asked for values")
+
+    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
+    monkeypatch.setattr(LazyArray, "_read_outside", refuse)
+
+
+# --- filters ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize("options", LOSSLESS.values(), ids=LOSSLESS)
+def test_filters_are_undone(tmp_path: Path, options: Mapping[str, Any]) -> None:
+    values = counts(SHAPE)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=values, chunks=CHUNKS, **options)
+    array = lazy(tmp_path / "f.h5")
+    assert_same_bits(array[...], values)
+    assert_same_bits(array[3, 5], values[3, 5])
+    assert_same_bits(array[::-2, 3:19:5, [32, 0, 0]], values[::-2, 3:19:5][..., [32, 0, 0]])
+
+
+@pytest.mark.parametrize("in_processes", [False, True])
+@pytest.mark.parametrize("options", ONLY_LIBHDF5.values(), ids=ONLY_LIBHDF5)
+def test_filters_of_libhdf5_are_undone_here_and_in_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Mapping[str, Any], in_processes: bool
+) -> None:
+    monkeypatch.setattr(array_module, "_SMALL_BYTES", 0 if in_processes else 1 << 30)
+    values = counts((3, 32, 32))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=values, chunks=(1, 32, 32), **options)
+    array = lazy(tmp_path / "f.h5")
+    assert_same_bits(array[...], values)
+    assert_same_bits(array[::-1, 3, [5, 1]], values[::-1, 3, [5, 1]])
+
+
+@pytest.mark.parametrize("options", LOSSY.values(), ids=LOSSY)
+def test_lossy_filters_give_what_h5py_gives(tmp_path: Path, options: Mapping[str, Any]) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=smooth((3, 48, 50)), chunks=(1, 48, 50), **options)
+    expected = h5py_values(tmp_path / "f.h5")
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], expected)
+    assert_same_bits(lazy(tmp_path / "f.h5")[1, 7, 3], expected[1, 7, 3])
+
+
+def test_nbit_and_other_precisions_are_converted(tmp_path: Path) -> None:
+    kind = h5t.STD_U16LE.copy()
+    kind.set_precision(12)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((2, 5))
+        properties.set_filter(5, 0, ())
+        dataset = h5d.create(file.id, b"data", kind, h5s.create_simple((4, 9)), properties)
+        h5py.Dataset(dataset)[...] = counts((4, 9))
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], counts((4, 9)))
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        [(codecs.SHUFFLE, ()), (codecs.DEFLATE, (4,)), (codecs.FLETCHER32, ())],
+        [(codecs.FLETCHER32, ()), (codecs.SHUFFLE, ()), (codecs.DEFLATE, (1,))],
+        [(codecs.DEFLATE, (1,)), (codecs.ZSTD, (3,))],
+        [(codecs.SHUFFLE, ()), (codecs.LZF, ()), (codecs.BZIP2, (9,)), (codecs.FLETCHER32, ())],
+        [(codecs.BITSHUFFLE, (0, 0)), (codecs.LZ4, (0,))],
+        [(codecs.DEFLATE, (9,)), (codecs.DEFLATE, (9,))],
+    ],
+    ids=str,
+)
+def test_pipelines_of_several_filters_are_undone(tmp_path: Path, pipeline: Any) -> None:
+    write_raw(tmp_path / "f.h5", counts(SHAPE), CHUNKS, pipeline)
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], counts(SHAPE))
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_chunks_may_leave_filters_out(tmp_path: Path) -> None:
+    values = counts((4, 16))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        options = {"compression": "gzip", "shuffle": True, "fletcher32": True}
+        dataset = file.create_dataset("data", data=values, chunks=(1, 16), **options)
+        _, stored = dataset.id.read_direct_chunk((3, 0))
+        dataset.id.write_direct_chunk((0, 0), values[0].tobytes(), 0b111)
+        dataset.id.write_direct_chunk((1, 0), values[1].view("u1").reshape(16, 2).T.tobytes(), 0b110)
+        dataset.id.write_direct_chunk((2, 0), stored[:-4], 0b100)
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], h5py_values(tmp_path / "f.h5"))
+    assert_same_bits(lazy(tmp_path / "f.h5")[0, 3:5], values[0, 3:5])
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_partial_chunks_may_be_stored_without_filters(tmp_path: Path) -> None:
+    from h5py._objects import phil
+
+    from nexus_xr.hdf5.libraries import Signature, function
+
+    set_options = function("h5py", "H5Pset_chunk_opts", Signature(codecs._int, (codecs.ctypes.c_int64, codecs._int)), 0)
+    assert set_options is not None
+    values = counts((5, 7))
+    with h5py.File(tmp_path / "f.h5", "w", libver="latest") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((2, 3))
+        properties.set_deflate(4)
+        with phil:
+            assert set_options(properties.id, 2) >= 0
+        dataset = h5d.create(file.id, b"data", h5t.NATIVE_UINT16, h5s.create_simple((5, 7)), properties)
+        h5py.Dataset(dataset)[...] = values
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], values)
+    assert values[4, 6] == lazy(tmp_path / "f.h5")[4, 6]
+
+
+# --- layouts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize("options", INDEXES.values(), ids=INDEXES)
+@pytest.mark.parametrize("written", [slice(None), slice(2, 4), slice(0)], ids=["all", "a part", "nothing"])
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_every_kind_of_chunk_index_is_understood(
+    tmp_path: Path, options: Any, written: slice, compression: str | None
+) -> None:
+    write_indexed(
+        tmp_path / "f.h5", counts(SHAPE), CHUNKS, written=written, fillvalue=9, compression=compression, **options
+    )
+    expected = h5py_values(tmp_path / "f.h5")
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], expected)
+    assert_same_bits(lazy(tmp_path / "f.h5")[6, 19, 2:9], expected[6, 19, 2:9])
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_a_single_chunk_has_an_index_of_its_own(tmp_path: Path) -> None:
+    for compression in (None, "gzip"):
+        write_indexed(tmp_path / "f.h5", counts((4, 5)), (4, 5), "latest", compression=compression)
+        assert_same_bits(lazy(tmp_path / "f.h5")[1:, ::2], counts((4, 5))[1:, ::2])
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize("user_block", [0, 512, 4096])
+@pytest.mark.parametrize("options", [{}, {"chunks": (2, 3)}, {"chunks": (2, 3), "compression": "gzip"}], ids=str)
+def test_user_blocks_are_in_front_of_everything(tmp_path: Path, user_block: int, options: Any) -> None:
+    with h5py.File(tmp_path / "f.h5", "w", userblock_size=user_block) as file:
+        file.create_dataset("data", data=counts((5, 7)), **options)
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], counts((5, 7)))
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_compact_values_are_in_the_header(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_layout(h5d.COMPACT)
+        dataset = h5d.create(file.id, b"data", h5t.NATIVE_UINT16, h5s.create_simple((5, 7)), properties)
+        h5py.Dataset(dataset)[...] = counts((5, 7))
+    assert_same_bits(lazy(tmp_path / "f.h5")[::2, [6, 1]], counts((5, 7))[::2, [6, 1]])
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_raw_data_files_beside_the_file_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = counts((5, 8))
+    raw = values.tobytes()
+    Path("a.raw").write_bytes(b"head" + raw[:40])
+    Path("b.raw").write_bytes(raw[40:70])  # ends early: the rest is zeros
+    with h5py.File("f.h5", "w") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[("a.raw", 4, 36), ("b.raw", 0, 44)])
+    expected = h5py_values(Path("f.h5"))
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], expected)
+    assert_same_bits(lazy(tmp_path / "f.h5")[1:4, 2], expected[1:4, 2])
+
+
+@pytest.mark.parametrize("fill_time", [h5d.FILL_TIME_ALLOC, h5d.FILL_TIME_NEVER, h5d.FILL_TIME_IFSET])
+@pytest.mark.parametrize("fill", [None, 7])
+@pytest.mark.parametrize("chunks", [None, (2, 3)])
+def test_what_is_not_stored_has_the_fill_value(
+    tmp_path: Path, fill_time: int, fill: int | None, chunks: tuple[int, ...] | None
+) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        if chunks is not None:
+            properties.set_chunk(chunks)
+        if fill is not None:
+            properties.set_fill_value(np.array(fill, "i4"))
+        properties.set_fill_time(fill_time)
+        h5d.create(file.id, b"data", h5t.NATIVE_INT32, h5s.create_simple((5, 7)), properties)
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], h5py_values(tmp_path / "f.h5"))
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_external_links_lead_to_the_file_that_has_the_chunks(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    with h5py.File(tmp_path / "below" / "data.h5", "w") as file:
+        file.create_dataset("n", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        file["data"] = h5py.ExternalLink("below/data.h5", "/n")
+    array = lazy(tmp_path / "master.h5")
+    assert_same_bits(array[...], counts(SHAPE))
+    with h5py.File(tmp_path / "below" / "data.h5", "a") as file:
+        file["n"][0] = 0
+        file["more"] = np.zeros(1000)
+    with pytest.raises(OSError, match=r"below/data.h5: the file changed"):
+        array[...]
+
+
+# --- dtypes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip", "shuffle": True}], ids=["contiguous", "chunked"])
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_elements_of_any_dtype_keep_their_bytes(tmp_path: Path, dtype: np.dtype[Any], options: Any) -> None:
+    element, inner = split_array_type(dtype)
+    size = 12 * int(np.prod(inner)) * element.itemsize
+    raw = np.random.default_rng(0).integers(0, 2 if element.kind == "b" else 100, size, np.uint8).tobytes()
+    values = np.frombuffer(raw, element).reshape(3, 4, *inner)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (3, 4), dtype, **options)[...] = values
+    got, expected = lazy(tmp_path / "f.h5")[...], h5py_values(tmp_path / "f.h5")
+    if element.kind == "S":
+        assert got.tolist() == np.char.decode(expected, "latin-1").tolist()
+    elif element.names is not None:
+        np.testing.assert_array_equal(got, expected)
+    else:
+        assert_same_bits(got, expected)
+
+
+# --- everything at once ----------------------------------------------------------------------------------------
+
+
+@given(data=st.data())
+@settings(max_examples=300)
+def test_any_selection_of_anything_is_what_h5py_gives(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    rank = data.draw(st.integers(1, 4))
+    shape = tuple(data.draw(st.integers(1, 9)) for _ in range(rank))
+    chunks = tuple(data.draw(st.integers(1, size)) for size in shape)
+    dtype = data.draw(st.sampled_from(["<u2", ">u4", "<f8", "i1", "V3", ">c16"]).map(np.dtype))
+    options = dict(data.draw(st.sampled_from([options for name, options in LOSSLESS.items() if "blosc" not in name])))
+    indexed = data.draw(st.sampled_from([None, *INDEXES.values()]))
+    raw = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 50, (*shape, dtype.itemsize), np.uint8)
+    values = np.frombuffer(raw.tobytes(), dtype).reshape(shape)
+    path = tmp_path_factory.mktemp("any") / "f.h5"
+    if indexed is None:
+        with h5py.File(path, "w") as file:
+            file["data"] = values
+    else:
+        written = data.draw(st.slices(shape[0]).filter(lambda part: part.step in (None, 1)))
+        fill = values.flat[0]
+        write_indexed(path, values, chunks, written=written, fillvalue=fill, **{**options, **indexed})
+    key = data.draw(st.tuples(*map(indexers, shape)))
+    threads = data.draw(st.integers(1, 3))
+    array = lazy(path)
+    array.file.num_threads = threads
+    expected = h5py_values(path)
+    assert_same_bits(array[key], take(expected, key))
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_batches_of_small_chunks_are_as_good_as_large_ones(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    """Enough chunks for several batches, in an order of their own, some of them missing."""
+    shape, chunks = (64, 96), data.draw(st.sampled_from([(1, 96), (3, 5), (16, 1), (1, 1), (64, 7)]))
+    options = data.draw(st.sampled_from([{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}]))
+    values = counts(shape)
+    path = tmp_path_factory.mktemp("small") / "f.h5"
+    rows = data.draw(st.permutations(range(0, 64, chunks[0])))
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("data", shape, "u2", chunks=chunks, fillvalue=3, **options)
+        for row in rows[: data.draw(st.integers(1, len(rows)))]:
+            dataset[row : row + chunks[0]] = values[row : row + chunks[0]]
+    key = data.draw(st.tuples(*map(indexers, shape)))
+    before = engine.BATCH_BYTES
+    engine.BATCH_BYTES = data.draw(st.sampled_from([64, 1000, before]))
+    try:
+        got = lazy(path)[key]
+    finally:
+        engine.BATCH_BYTES = before
+    assert_same_bits(got, take(h5py_values(path), key))
+
+
+# --- what is touched -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Addresses of the chunks that are decoded meanwhile."""
+    sizes: list[int] = []
+    decode = engine._ChunkReader.decode
+    monkeypatch.setattr(
+        engine._ChunkReader, "decode", lambda self, *place: (sizes.append(place[1]), decode(self, *place))[1]
+    )
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("key", "chunks"),
+    [
+        ((0, 0, 0), 1),
+        ((slice(0, 2), slice(0, 8)), 1),
+        ((slice(1, 3), slice(None)), 2 * 3),
+        ((slice(None), 0, slice(None, None, -1)), 4),
+        (([0, 6, 0, 1], [7, 0], slice(3, 4)), 2),
+        ((slice(None, None, 4), slice(None, None, 9)), 2 * 3),
+        ((slice(3, 3),), 0),
+    ],
+    ids=str,
+)
+def test_only_touched_chunks_are_decoded_each_once(tmp_path: Path, decoded: list[int], key: Any, chunks: int) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
+    lazy(tmp_path / "f.h5")[key]
+    assert len(decoded) == chunks
+
+
+def test_little_pieces_of_a_chunk_decode_it_once(tmp_path: Path, decoded: list[int]) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
+    array = lazy(tmp_path / "f.h5")
+    assert [array[0, 0, column] for column in range(33)] == counts(SHAPE)[0, 0].tolist()
+    assert len(decoded) == 1
+
+
+def test_of_chunks_without_filters_only_what_is_asked_for_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=np.zeros((8, 100, 100)), chunks=(1, 100, 100))
+    read: list[int] = []
+    fill = engine._ChunkReader.fill
+    monkeypatch.setattr(
+        engine._ChunkReader, "fill", lambda self, view, offset: (read.append(len(view)), fill(self, view, offset))[1]
+    )
+    lazy(tmp_path / "f.h5")[3, 50, 20:30]
+    lazy(tmp_path / "f.h5")[:, 50, 20:30]
+    assert read == [80] * 9
+
+
+# --- the index -------------------------------------------------------------------------------------------------
+
+
+def test_an_index_takes_at_most_24_bytes_a_chunk(tmp_path: Path) -> None:
+    for rows in (slice(None), slice(0, 3000)):
+        write_indexed(tmp_path / "f.h5", counts((4000, 4)), (1, 4), written=rows, compression="gzip")
+        with h5py.File(tmp_path / "f.h5") as file:
+            found = placement.place(file["data"].id, file.id)
+        assert isinstance(found, placement.Placement)
+        assert found.nbytes <= 24 * len(range(4000)[rows])
+
+
+def test_an_index_is_built_on_the_first_read_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
+    built: list[Any] = []
+    build: Callable[..., Any] = index.build_index
+    monkeypatch.setattr(placement, "build_index", lambda *where: (built.append(where), build(*where))[1])
+    array = lazy(tmp_path / "f.h5")
+    assert not built
+    for _ in range(3):
+        array[2]
+    lazy(tmp_path / "f.h5")[...]
+    assert len(built) == 1
+
+
+def test_every_filter_of_hdf5plugin_is_known() -> None:
+    """A filter that a new version brings is to be looked at: is it safe with damaged data?"""
+    outside = {number for name, number in hdf5plugin.FILTERS.items() if number not in codecs.REGISTRY}
+    assert outside == {hdf5plugin.FILTERS[name] for name in ("zfp", "sz", "sz3", "sperr", "fcidecomp", "htj2k")}
+    for name, options in LOSSLESS.items():
+        with h5py.File(f"{name}.h5", "w", driver="core", backing_store=False) as file:
+            stored = file.create_dataset("x", (8, 8), "u2", chunks=(8, 8), **options)
+            for step in filters_of(stored.id.get_create_plist()):
+                assert codecs.decoder(step.id, step.options, 128) is not None, name
