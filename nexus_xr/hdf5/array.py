@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import h5py
@@ -91,7 +92,7 @@ class LazyArray:
         parts = expand(key, self.ndim)
         indexers = [normalize(part, size) for part, size in zip(parts, self.shape, strict=True)]
         with self.file.source() as source:
-            placement = placements.get((source.key, self.path), self._place)
+            placement = placements.get((source.key, self.path), partial(self._place, source))
             if isinstance(placement, Placement):
                 values = self._read(placement, source, indexers)
             elif placement is not None and self._needs_processes(placement, indexers):
@@ -100,9 +101,9 @@ class LazyArray:
                 values = self._read_with_hdf5(indexers)
         return values if values.ndim else values[()]
 
-    def _place(self) -> Placement | Outside | None:
+    def _place(self, source: Source) -> Placement | Outside | None:
         with self.file.opened() as handle, self._dataset(handle) as dataset:
-            return place(dataset.id, handle.id)
+            return place(dataset.id, handle.id, source)
 
     def _read(self, placement: Placement, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(placement.shape)
@@ -143,7 +144,7 @@ class LazyArray:
         """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
         try:
             dataset = _find_dataset(handle, self.path)
-            if is_its_own_source(dataset.id):
+            if dataset.is_virtual and is_its_own_source(dataset.id):
                 raise ValueError("it is a virtual dataset that is made of itself")
             yield dataset
         except (IndexError, MemoryError, NexusError):

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from h5py import h5d
+from h5py import h5d, h5f, h5i
 from numpy.typing import NDArray
+
+from .btree import ChunkRecords, DamagedIndexError, read_btree
+from .objects import address_of
+from .source import Source
 
 Integers = NDArray[np.integer[Any]]
 
@@ -155,53 +159,78 @@ def _outer_sum(parts: Sequence[Any]) -> Integers:
     return total.ravel()
 
 
-def build_index(dataset: h5d.DatasetID, grid: tuple[int, ...], chunks: tuple[int, ...]) -> ChunkIndex:
-    """Ask libhdf5 where the chunks are, all at once.
+def build_index(dataset: h5d.DatasetID, source: Source, grid: tuple[int, ...], chunks: tuple[int, ...]) -> ChunkIndex:
+    """Find out where the chunks are, all at once.
 
     Parameters
     ----------
     dataset
         An open chunked dataset.
+    source
+        The bytes of the file that it is in.
     grid
         How many chunks there are along each of its dimensions.
     chunks
         Shape of a chunk.
+
+    Raises
+    ------
+    DamagedIndexError
+        The index contradicts itself.
     """
-    records = _Records(np.array(chunks), np.array(_steps(grid)))
-    dataset.chunk_iter(records.add)
-    numbers, offsets, sizes, masks = records.columns()
-    if np.any(numbers[1:] < numbers[:-1]):
-        order = np.argsort(numbers, kind="stable")
-        numbers, offsets, sizes, masks = (column[order] for column in (numbers, offsets, sizes, masks))
-    return compact_index(grid, numbers, offsets, sizes, masks)
+    records = _from_bytes(dataset, source) or _from_libhdf5(dataset)
+    rank = records.origins.shape[1]  # the dimensions of an array datatype are not the dataset's own
+    if np.any(records.origins % chunks[:rank]):
+        raise DamagedIndexError("the chunk index has chunks that are not on its grid")
+    coordinates = records.origins // chunks[:rank]
+    inside = np.all(coordinates < grid[:rank], axis=1)  # others are of a dataset that was larger, or is by now
+    columns = (coordinates @ _steps(grid)[:rank], records.offsets, records.sizes, records.masks)
+    if not inside.all():
+        columns = tuple(column[inside] for column in columns)  # type: ignore[assignment]
+    if np.any(columns[0][1:] <= columns[0][:-1]):
+        order = np.argsort(columns[0], kind="stable")
+        columns = tuple(column[order] for column in columns)  # type: ignore[assignment]
+        if np.any(columns[0][1:] == columns[0][:-1]):
+            raise DamagedIndexError("the chunk index has a chunk twice")
+    return _compact(grid, *columns)
 
 
-def compact_index(
+def _compact(
     grid: tuple[int, ...], numbers: Integers, offsets: Integers, sizes: Integers, masks: Integers
 ) -> ChunkIndex:
     """The index of chunks in rising order, without what goes without saying."""
-    inside = numbers < math.prod(grid)
-    if not inside.all():  # of a dataset that grew while it was looked at
-        numbers, offsets, sizes, masks = (column[inside] for column in (numbers, offsets, sizes, masks))
-    complete = len(numbers) == math.prod(grid) and bool(np.all(numbers == np.arange(len(numbers))))
     small = not len(sizes) or sizes.max() <= 0xFFFFFFFF
     return ChunkIndex(
         grid,
-        None if complete else numbers,
+        None if len(numbers) == math.prod(grid) else numbers,
         offsets,
         sizes.astype(np.uint32) if small else sizes,
         masks.astype(np.uint32) if masks.any() else None,
     )
 
 
+def _from_bytes(dataset: h5d.DatasetID, source: Source) -> ChunkRecords | None:
+    file = h5i.get_file_id(dataset)
+    if file.get_intent() & h5f.ACC_RDWR:
+        return None  # this process has it open for writing, and may not have written all of it
+    user_block = file.get_create_plist().get_userblock()
+    _, header = address_of(dataset)
+    return read_btree(source, header, user_block, len(dataset.shape))
+
+
+def _from_libhdf5(dataset: h5d.DatasetID) -> ChunkRecords:
+    records = _Records(len(dataset.shape))
+    dataset.chunk_iter(records.add)
+    return records.columns()
+
+
 class _Records:
     """Collects chunk records in columns."""
 
-    def __init__(self, chunks: NDArray[Any], steps: NDArray[Any]) -> None:
-        self._chunks = chunks
-        self._steps = steps
+    def __init__(self, rank: int) -> None:
         self._batch: list[Any] = []
-        self._columns: list[tuple[Integers, ...]] = []
+        none = np.zeros(0, np.int64)
+        self._columns = [ChunkRecords(np.zeros((0, rank), np.int64), none, none, none.astype(np.uint32))]
 
     def add(self, record: Any) -> None:
         self._batch.append(record)
@@ -210,16 +239,17 @@ class _Records:
 
     def _flush(self) -> None:
         origins, masks, offsets, sizes = zip(*self._batch, strict=True)
-        origin = np.array(origins, np.int64)
-        # The dimensions of an array datatype are not the dataset's own; no chunk divides them.
-        rank = origin.shape[1]
-        numbers = (origin // self._chunks[:rank]) @ self._steps[:rank]
-        self._columns.append((numbers, np.array(offsets, np.int64), np.array(sizes, np.int64), np.array(masks)))
+        self._columns.append(
+            ChunkRecords(
+                np.array(origins, np.int64),
+                np.array(offsets, np.int64),
+                np.array(sizes, np.int64),
+                np.array(masks, np.uint32),
+            )
+        )
         self._batch.clear()
 
-    def columns(self) -> tuple[Integers, ...]:
+    def columns(self) -> ChunkRecords:
         if self._batch:
             self._flush()
-        if not self._columns:
-            return tuple(np.zeros(0, np.int64) for _ in range(4))
-        return tuple(np.concatenate(column) for column in zip(*self._columns, strict=True))
+        return ChunkRecords(*map(np.concatenate, zip(*self._columns, strict=True)))

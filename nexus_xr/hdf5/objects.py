@@ -265,7 +265,7 @@ class Group(_Node):
 
     def __init__(self, object_id: h5g.GroupID, path: str, report: Report) -> None:
         super().__init__(object_id, path, report)
-        self.address = _address(object_id)
+        self.address = address_of(object_id)
 
     def members(self) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
         """Each member's name, the object, and whether a soft or external link leads to it, in h5py's order.
@@ -374,7 +374,7 @@ def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] 
     properties = dataset.get_create_plist()
     if properties.get_layout() != h5d.VIRTUAL:
         return False
-    above |= {_address(dataset)}
+    above |= {address_of(dataset)}
     names = {decode(h5f.get_name(dataset)), "."}
     for index in range(properties.get_virtual_count()):
         if properties.get_virtual_filename(index) in names:
@@ -382,20 +382,20 @@ def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] 
                 source = h5d.open(h5i.get_file_id(dataset), properties.get_virtual_dsetname(index).encode())
             except Exception:  # a source that isn't there reads as fill values
                 continue
-            if _address(source) in above or is_its_own_source(source, above):
+            if address_of(source) in above or is_its_own_source(source, above):
                 return True
     return False
 
 
-def _address(object_id: h5i.ObjectID) -> tuple[int, int]:
-    """What tells one object from another under whatever names it is reached."""
-    info = h5o.get_info(object_id)
-    return info.fileno, info.addr
+def address_of(object_id: h5i.ObjectID) -> tuple[int, int]:
+    """Number of the file and address in it: what tells one object from another under whatever names it is reached."""
+    info = h5g.get_objinfo(object_id)  # h5o.get_info walks through the whole chunk index
+    return info.fileno[0], info.objno[0] | info.objno[1] << 32
 
 
 def same_object(a: Group | Dataset, b: Group | Dataset) -> bool:
     """Whether two paths lead to one object."""
-    return _address(a.id) == _address(b.id)
+    return address_of(a.id) == address_of(b.id)
 
 
 def root_of(file: h5py.File, report: Report) -> Group:

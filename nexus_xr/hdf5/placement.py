@@ -15,7 +15,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5o, h5t
+from h5py import h5d, h5f, h5t
 from h5py._objects import phil
 from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ from .codecs import REGISTRY, decoder
 from .file import File
 from .index import ChunkIndex, Run, build_index
 from .libraries import Signature, function
-from .objects import split_array_type
+from .objects import address_of, split_array_type
 from .pipeline import Pipeline
 from .source import BytesSource, Segment, SegmentedSource, Source
 from .storage import Filter, filters_of
@@ -129,20 +129,27 @@ class Outside:
     nbytes = 0
 
 
-def place(dataset: h5d.DatasetID, asked: h5f.FileID) -> Placement | Outside | None:
+def place(dataset: h5d.DatasetID, asked: h5f.FileID, source: Source) -> Placement | Outside | None:
     """Where the values of a dataset are, be it in the open file that was asked or behind an external link.
 
     `Outside` where only libhdf5 decodes its chunks, and None where only libhdf5 can read its values at all.
+
+    Parameters
+    ----------
+    dataset
+        The open dataset.
+    asked, source
+        The file that was asked, and its bytes.
     """
-    placement = _place(dataset)
-    if not isinstance(placement, Placement) or h5o.get_info(dataset).fileno == h5o.get_info(asked).fileno:
-        return placement
+    if address_of(dataset)[0] == address_of(asked)[0]:
+        return _place(dataset, source)
     file = File(os.path.abspath(decode(h5f.get_name(dataset))))
-    with file.source():
-        return replace(placement, file=file)
+    with file.source() as elsewhere:
+        placement = _place(dataset, elsewhere)
+    return replace(placement, file=file) if isinstance(placement, Placement) else placement
 
 
-def _place(dataset: h5d.DatasetID) -> Placement | Outside | None:
+def _place(dataset: h5d.DatasetID, source: Source) -> Placement | Outside | None:
     # Libhdf5's to read are virtual datasets, elements of variable length, references, and what it converts to
     # something that NumPy knows.
     own_shape, properties = dataset.shape, dataset.get_create_plist()
@@ -163,7 +170,7 @@ def _place(dataset: h5d.DatasetID) -> Placement | Outside | None:
     layout = properties.get_layout()
     if layout == h5d.CHUNKED:
         chunks = tuple(properties.get_chunk())
-        return _place_chunks(dataset, shape, (*chunks, *inner), carrier, fill)
+        return _place_chunks(dataset, source, shape, (*chunks, *inner), carrier, fill)
     pieces = _pieces(shape or (1,), carrier.itemsize)
     run = Run(0, (*(shape or (1,)), carrier.itemsize), pieces)
     placement = Placement(shape or (1,), carrier, pieces, False, (), run, fill)
@@ -187,6 +194,7 @@ def _place(dataset: h5d.DatasetID) -> Placement | Outside | None:
 
 def _place_chunks(
     dataset: h5d.DatasetID,
+    source: Source,
     shape: tuple[int, ...],
     chunks: tuple[int, ...],
     carrier: np.dtype[Any],
@@ -195,7 +203,7 @@ def _place_chunks(
     properties = dataset.get_create_plist()
     filters = filters_of(properties)
     grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
-    index = build_index(dataset, grid, chunks)
+    index = build_index(dataset, source, grid, chunks)
     if filters and _leaves_partial_chunks_alone(properties):
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
