@@ -36,6 +36,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
         mask_and_scale: bool = True,
         drop_variables: str | Iterable[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        num_threads: int | None = None,
     ) -> xr.Dataset:
         """Open one NXdata group: the default plot, or the one that is selected.
 
@@ -63,6 +64,9 @@ class NexusBackendEntrypoint(BackendEntrypoint):
             Names of variables to leave out.
         storage_options
             Options for the fsspec file system of a URL.
+        num_threads
+            Most threads that a read may decode with; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs
+            that this process may use.
 
         Raises
         ------
@@ -80,7 +84,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
             mask_and_scale=mask_and_scale,
             drop_variables=_names(drop_variables),
         )
-        with opened(File(as_file_like(filename_or_obj), storage_options), options) as opening:
+        with opened(File(as_file_like(filename_or_obj), storage_options, num_threads), options) as opening:
             described = opening.describe(found := opening.one())
             if found.is_nxdata:
                 opening.problems += described.data.problems
@@ -94,6 +98,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        num_threads: int | None = None,
         **options: Any,
     ) -> dict[str, xr.Dataset]:
         """Open every NXdata group that is selected, by path.
@@ -101,7 +106,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
         The parameters are those of `open_dataset`; with `use_default`, which is False here, the default plot alone.
         """
         chosen = Options(drop_variables=_names(drop_variables), **options)
-        with opened(File(as_file_like(filename_or_obj), storage_options), chosen) as opening:
+        with opened(File(as_file_like(filename_or_obj), storage_options, num_threads), chosen) as opening:
             return open_nodes(opening)
 
     def open_datatree(

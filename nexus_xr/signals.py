@@ -27,6 +27,7 @@ def open_signals(
     mask_and_scale: bool = True,
     chunks: Chunks = None,
     storage_options: Mapping[str, Any] | None = None,
+    num_threads: int | None = None,
 ) -> list[xr.DataArray]:
     """Open every signal of a file: of each NXdata group, and each other dataset of two or more elements.
 
@@ -54,6 +55,9 @@ def open_signals(
         As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5.
     storage_options
         Options for the fsspec file system of a URL.
+    num_threads
+        Most threads that a read may decode with; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that
+        this process may use.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def open_signals(
     )
     signals = []
     plotted = set()
-    with opened(File(as_file_like(path), storage_options), options) as opening:
+    with opened(File(as_file_like(path), storage_options, num_threads), options) as opening:
         selected = opening.several()
         for found in sorted(selected, key=lambda found: not found.is_nxdata):
             if not found.is_nxdata and (nxdata_only or found.path in plotted):

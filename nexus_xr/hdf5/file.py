@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import h5py
 from h5py._objects import phil
 
-from ..errors import NexusFileError, NexusFileNotFoundError
+from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
 from .source import LocalSource, Source, StreamSource
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -60,6 +60,8 @@ class File:
     def __init__(
         self, where: FileLike, storage_options: Mapping[str, Any] | None = None, num_threads: int | None = None
     ) -> None:
+        if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
+            raise NexusError(f"num_threads={num_threads!r}: expected a whole number of threads, 1 or more, or None")
         self.num_threads = num_threads
         self._where = os.path.expanduser(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
         self._storage_options = dict(storage_options or {})
