@@ -370,13 +370,13 @@ class _Reading:
 
     def _decode_in_place(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for straight into the result."""
-        self._decode(chunks, chunks.address.tolist())
+        self._decode(chunks, chunks.address)
 
     def _decode_and_spread(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for, and spread their elements in the result."""
         size = self._chunk_bytes
         begin = _workspace.decoded.of(size * len(chunks))
-        self._decode(chunks, list(range(begin, begin + size * len(chunks), size)))
+        self._decode(chunks, begin + size * np.arange(len(chunks)))
         room = _workspace.decoded.array[: size * len(chunks)]
         decoded = room.view(self._placement.carrier).reshape(len(chunks), *self._placement.chunks)
         # A window for each place that a chunk could have in the result.
@@ -400,26 +400,32 @@ class _Reading:
         finally:
             _workspace.shrink(_ROOM_BYTES)
 
-    def _decode(self, chunks: _Chunks, targets: list[int]) -> None:
+    def _decode(self, chunks: _Chunks, targets: Integers) -> None:
         decode = self._reader.decode if self._placement.padded else _move
-        which = 0
+        done = 0
         try:
-            rows = zip(self._fetch(chunks), chunks.size.tolist(), chunks.mask.tolist(), targets, strict=True)
-            for which, row in enumerate(rows):  # noqa: B007  named in the error
+            sources = self._fetch(chunks)
+            decode_batch = self._placement.pipeline.decode_batch
+            if decode_batch is not None and len(chunks) > 1 and not chunks.mask.any():
+                done = decode_batch(np.stack([sources, chunks.size, targets], axis=1))
+            # Without such a decoder all chunks, and with one the first that it couldn't decode, to learn why.
+            rest = (column[done:].tolist() for column in (sources, chunks.size, chunks.mask, targets))
+            for row in zip(*rest, strict=True):
                 decode(*row)
+                done += 1
         except _BadChunkError as error:
-            raise self._error(chunks, which, error) from None
+            raise self._error(chunks, done, error) from None
         finally:
             _workspace.shrink(_ROOM_BYTES)
 
-    def _fetch(self, chunks: _Chunks) -> list[int]:
+    def _fetch(self, chunks: _Chunks) -> Integers:
         """Read the stored bytes of chunks, near ones at once; gives the address of each."""
         ends = np.maximum.accumulate(chunks.offset + chunks.size)
         borders = [0, *(np.flatnonzero(chunks.offset[1:] > ends[:-1] + _GAP_BYTES) + 1).tolist(), len(chunks)]
         spans = list(itertools.pairwise(borders))
         raw = _workspace.raw
         address = raw.of(sum(int(ends[end - 1] - chunks.offset[begin]) for begin, end in spans))
-        sources: list[int] = []
+        sources = np.empty(len(chunks), np.int64)
         position = 0
         for begin, end in spans:
             offset = int(chunks.offset[begin])
@@ -428,7 +434,7 @@ class _Reading:
                 self._reader.fill(raw.array.data[position : position + length], offset)
             except _BadChunkError as error:
                 raise self._error(chunks, begin, error) from None
-            sources += (chunks.offset[begin:end] + (address + position - offset)).tolist()
+            sources[begin:end] = chunks.offset[begin:end] + (address + position - offset)
             position += length
         return sources
 

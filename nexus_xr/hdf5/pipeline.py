@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .batch import batch_decoder
 from .codecs import FLETCHER32, SHUFFLE, Decode, DecodeError, decoder
 from .memory import empty
 from .storage import Filter
@@ -86,6 +87,9 @@ class Pipeline:
             elif filter_.id != SHUFFLE:
                 room = largest_encoded(room)
         self.largest_stored = room
+        in_turn = zip(reversed(filters), self._steps, strict=True)
+        steps = [(filter_.id, filter_.options, most) for filter_, (_, _, most) in in_turn]
+        self.decode_batch = batch_decoder(steps, chunk_bytes)
 
     def decode(self, space: Workspace, source: int, size: int, mask: int, target: int) -> None:
         """Decode one chunk.
