@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5 import array as array_module
-from nexus_xr.hdf5 import codecs, engine, index, placement
+from nexus_xr.hdf5 import chunk, codecs, engine, index, placement
 from nexus_xr.hdf5.array import LazyArray
 from nexus_xr.hdf5.file import File
 from nexus_xr.hdf5.objects import split_array_type
@@ -338,9 +338,9 @@ def test_batches_of_small_chunks_are_as_good_as_large_ones(tmp_path_factory: pyt
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Addresses of the chunks that are decoded meanwhile."""
     sizes: list[int] = []
-    decode = engine._ChunkReader.decode
+    decode = chunk.ChunkReader.decode
     monkeypatch.setattr(
-        engine._ChunkReader, "decode", lambda self, *place: (sizes.append(place[1]), decode(self, *place))[1]
+        chunk.ChunkReader, "decode", lambda self, *place: (sizes.append(place[1]), decode(self, *place))[1]
     )
     return sizes
 
@@ -379,9 +379,9 @@ def test_of_chunks_without_filters_only_what_is_asked_for_is_read(
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=np.zeros((8, 100, 100)), chunks=(1, 100, 100))
     read: list[int] = []
-    fill = engine._ChunkReader.fill
+    fill = chunk.ChunkReader.fill
     monkeypatch.setattr(
-        engine._ChunkReader, "fill", lambda self, view, offset: (read.append(len(view)), fill(self, view, offset))[1]
+        chunk.ChunkReader, "fill", lambda self, view, offset: (read.append(len(view)), fill(self, view, offset))[1]
     )
     lazy(tmp_path / "f.h5")[3, 50, 20:30]
     lazy(tmp_path / "f.h5")[:, 50, 20:30]

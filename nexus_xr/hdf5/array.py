@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import NexusError, NexusFileError
-from .engine import ChunkError, read
+from .chunk import ChunkError
+from .engine import read
 from .file import File
 from .objects import (
     Dataset,

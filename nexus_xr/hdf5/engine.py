@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NexusFileError
 from . import threads
-from .codecs import DecodeError
+from .chunk import ROOM_BYTES, BadChunkError, ChunkError, ChunkReader, address_of_values, bytes_of, span, workspace
 from .index import Integers, Run
 from .memory import Recent, empty
-from .pipeline import Workspace
 from .placement import Placement
 from .plan import AxisPlan, plan_selection
 from .selection import Indexer
@@ -31,22 +29,10 @@ from .source import Source
 BATCH_BYTES = 1 << 20
 # Bytes between two chunks that are read and thrown away rather than read around.
 _GAP_BYTES = 16 * 1024
-# What a thread keeps between reads of each kind of memory.
-_ROOM_BYTES = 8 << 20
-
 # Decoded chunks, for one who reads little pieces of a chunk one after the other.
 _RECENT_BYTES = 8 << 20
 
-_workspace = Workspace()
 _recent = Recent(_RECENT_BYTES)
-
-
-class ChunkError(NexusFileError):
-    """A chunk can't be read: where it is in the grid of chunks and in the file, and why."""
-
-    def __init__(self, coordinate: Sequence[int], offset: int | None, reason: str) -> None:
-        where = "" if offset is None else f" at byte {offset}"
-        super().__init__(f"chunk {tuple(map(int, coordinate))}{where}: {reason}")
 
 
 def read(
@@ -91,18 +77,18 @@ def _read_run(placement: Placement, source: Source, indexers: Sequence[Indexer])
     """A few values of a contiguous layout that lie one behind the other; None for any others."""
     if not isinstance(placement.index, Run) or not all(map(_is_evenly_spaced, indexers)):
         return None
-    begin, end = _span(indexers, placement.shape)
+    begin, end = span(indexers, placement.shape)
     shape = tuple(part.stop - part.start for part in indexers if isinstance(part, slice))
     width = placement.carrier.itemsize
     if end - begin != math.prod(shape) or (end - begin) * width > 2 * BATCH_BYTES:
         return None
     values = empty(shape, placement.carrier)
     offset, size = placement.index.offset + begin * width, (end - begin) * width
-    reader = _ChunkReader(placement, source)
+    reader = ChunkReader(placement, source)
     try:
         reader.check_place(offset, size)
-        reader.fill(_bytes_of(values).data, offset)
-    except _BadChunkError as error:
+        reader.fill(bytes_of(values).data, offset)
+    except BadChunkError as error:
         first = (part if isinstance(part, int) else part.start for part in indexers)  # type: ignore[union-attr]
         piece = [at // length for at, length in zip(first, placement.chunks, strict=True)]
         raise ChunkError(piece, offset, str(error)) from None
@@ -142,103 +128,20 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
     if place is None:
         values[...] = placement.fill
         return values
-    reader = _ChunkReader(placement, source)
+    reader = ChunkReader(placement, source)
     try:
         reader.check(place.offset, place.size)
         if whole:
-            reader.read_whole(*place, _bytes_of(values))
+            reader.read_whole(*place, bytes_of(values))
         elif placement.filters:
             values[...] = _recent.get((placement, *coordinate), partial(reader.read_all, *place))[tuple(parts)]
         else:
             values[...] = reader.read_part(*place, tuple(parts))
-    except _BadChunkError as error:
+    except BadChunkError as error:
         raise ChunkError(coordinate, place.offset, str(error)) from None
     finally:
-        _workspace.shrink(_ROOM_BYTES)
+        workspace.shrink(ROOM_BYTES)
     return values
-
-
-class _BadChunkError(ValueError):
-    """Why a chunk can't be read."""
-
-
-@dataclass(frozen=True)
-class _ChunkReader:
-    """Reads one chunk at a time into memory."""
-
-    placement: Placement
-    source: Source
-
-    def check(self, offset: int, size: int) -> None:
-        """Whether a chunk can be where it is said to be."""
-        self.check_place(offset, size)
-        most = self.placement.pipeline.largest_stored
-        if size > most or (self.placement.padded and not self.placement.filters and size != most):
-            raise _BadChunkError(f"{size} bytes are stored, and at most {most} make a chunk; the file is damaged")
-
-    def check_place(self, offset: int, size: int) -> None:
-        """Whether there are such bytes in the file."""
-        if offset < 0 or size < 0 or offset + size > self.source.size:
-            raise _BadChunkError(
-                f"its {size} bytes go beyond the end of the file, which has {self.source.size}; the file is truncated"
-            )
-
-    def fill(self, view: memoryview, offset: int) -> None:
-        """Fill the view with bytes of the file."""
-        found = self.source.read_into(view, offset)
-        if found < len(view):
-            raise _BadChunkError(f"only {found} of {len(view)} bytes could be read; the file is truncated")
-
-    def read_whole(self, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
-        """Put the decoded bytes where they go."""
-        if not self.placement.filters:
-            self.fill(goal.data, offset)
-            return
-        address = _workspace.raw.of(size)
-        self.fill(_workspace.raw.array.data[:size], offset)
-        self.decode(address, size, mask, _address(goal))
-
-    def read_all(self, offset: int, size: int, mask: int) -> NDArray[Any]:
-        """All values of a chunk."""
-        values = empty(self.placement.chunks, self.placement.carrier)
-        self.read_whole(offset, size, mask, _bytes_of(values))
-        return values
-
-    def read_part(self, offset: int, size: int, mask: int, part: tuple[Any, ...]) -> NDArray[Any]:
-        """A part of a chunk, in this thread's memory; of one without filters, no more than that is read."""
-        placement = self.placement
-        length = placement.pipeline.chunk_bytes
-        _workspace.decoded.of(length)
-        room = _workspace.decoded.array[:length]
-        if placement.filters:
-            self.read_whole(offset, size, mask, room)
-        else:
-            begin, end = _span(part, placement.chunks)
-            width = placement.carrier.itemsize
-            self.fill(room.data[begin * width : end * width], offset + begin * width)
-        values: NDArray[Any] = room.view(placement.carrier).reshape(placement.chunks)[part]
-        return values
-
-    def decode(self, source: int, size: int, mask: int, target: int) -> None:
-        """Decode stored bytes from one address to another."""
-        try:
-            self.placement.pipeline.decode(_workspace, source, size, mask, target)
-        except DecodeError as error:
-            raise _BadChunkError(f"{error}; the file is damaged") from None
-
-
-def _span(part: Sequence[Indexer], shape: tuple[int, ...]) -> tuple[int, int]:
-    """The first element of a selection and the one behind the last, counted in C order."""
-    begin = end = 0
-    for indexer, length in zip(part, shape, strict=True):
-        if isinstance(indexer, slice):
-            low, high = indexer.start, indexer.stop - 1
-        elif isinstance(indexer, int):
-            low = high = indexer
-        else:
-            low, high = int(indexer.min()), int(indexer.max())
-        begin, end = begin * length + low, end * length + high
-    return begin, end + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,8 +184,8 @@ class _Reading:
         axes: tuple[AxisPlan, ...],
     ) -> None:
         self._placement = placement
-        self._reader = _ChunkReader(placement, source)
-        self._bytes = _bytes_of(values)
+        self._reader = ChunkReader(placement, source)
+        self._bytes = bytes_of(values)
         self._target = target
         self._axes = axes
         self._counts = tuple(len(axis.coordinates) for axis in axes)
@@ -311,7 +214,7 @@ class _Reading:
             places.offset,
             places.size,
             places.mask,
-            _address(self._target) + _outer(np.add, starts),
+            address_of_values(self._target) + _outer(np.add, starts),
             _outer(np.logical_and, [axis.whole for axis in axes]),
         )
         if not places.present.all():
@@ -329,10 +232,10 @@ class _Reading:
     def _check(self, chunks: _Chunks, which: int) -> None:
         try:
             self._reader.check(int(chunks.offset[which]), int(chunks.size[which]))
-        except _BadChunkError as error:
+        except BadChunkError as error:
             raise self._error(chunks, which, error) from None
 
-    def _error(self, chunks: _Chunks, which: int, error: _BadChunkError) -> ChunkError:
+    def _error(self, chunks: _Chunks, which: int, error: BadChunkError) -> ChunkError:
         at = np.unravel_index(int(chunks.position[which]), self._counts)
         coordinate = [axis.coordinates[i] for axis, i in zip(self._axes, at, strict=True)]
         return ChunkError(coordinate, int(chunks.offset[which]), str(error))
@@ -355,7 +258,7 @@ class _Reading:
             | (chunks.address[1:] != chunks.address[:-1] + chunks.size[:-1])
             | (ends[1:] // (2 * BATCH_BYTES) != ends[:-1] // (2 * BATCH_BYTES))
         )
-        base = _address(self._bytes)
+        base = address_of_values(self._bytes)
         for begin, end in itertools.pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(chunks)]):
             position = int(chunks.address[begin]) - base
             length = int(ends[end - 1] - ends[begin] + chunks.size[begin])
@@ -365,7 +268,7 @@ class _Reading:
         """Read chunks without filters straight into the result."""
         try:
             self._reader.fill(self._bytes.data[begin:end], int(first.offset[0]))
-        except _BadChunkError as error:
+        except BadChunkError as error:
             raise self._error(first, 0, error) from None
 
     def _decode_in_place(self, chunks: _Chunks) -> None:
@@ -375,9 +278,9 @@ class _Reading:
     def _decode_and_spread(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for, and spread their elements in the result."""
         size = self._chunk_bytes
-        begin = _workspace.decoded.of(size * len(chunks))
+        begin = workspace.decoded.of(size * len(chunks))
         self._decode(chunks, begin + size * np.arange(len(chunks)))
-        room = _workspace.decoded.array[: size * len(chunks)]
+        room = workspace.decoded.array[: size * len(chunks)]
         decoded = room.view(self._placement.carrier).reshape(len(chunks), *self._placement.chunks)
         # A window for each place that a chunk could have in the result.
         shape = self._placement.chunks
@@ -395,10 +298,10 @@ class _Reading:
                 taken, goal = outer_key([part for part, _ in parts]), outer_key([part for _, part in parts])
                 try:
                     self._target[goal] = self._reader.read_part(*place, taken)
-                except _BadChunkError as error:
+                except BadChunkError as error:
                     raise self._error(chunks, which, error) from None
         finally:
-            _workspace.shrink(_ROOM_BYTES)
+            workspace.shrink(ROOM_BYTES)
 
     def _decode(self, chunks: _Chunks, targets: Integers) -> None:
         decode = self._reader.decode if self._placement.padded else _move
@@ -413,17 +316,17 @@ class _Reading:
             for row in zip(*rest, strict=True):
                 decode(*row)
                 done += 1
-        except _BadChunkError as error:
+        except BadChunkError as error:
             raise self._error(chunks, done, error) from None
         finally:
-            _workspace.shrink(_ROOM_BYTES)
+            workspace.shrink(ROOM_BYTES)
 
     def _fetch(self, chunks: _Chunks) -> Integers:
         """Read the stored bytes of chunks, near ones at once; gives the address of each."""
         ends = np.maximum.accumulate(chunks.offset + chunks.size)
         borders = [0, *(np.flatnonzero(chunks.offset[1:] > ends[:-1] + _GAP_BYTES) + 1).tolist(), len(chunks)]
         spans = list(itertools.pairwise(borders))
-        raw = _workspace.raw
+        raw = workspace.raw
         address = raw.of(sum(int(ends[end - 1] - chunks.offset[begin]) for begin, end in spans))
         sources = np.empty(len(chunks), np.int64)
         position = 0
@@ -432,7 +335,7 @@ class _Reading:
             length = int(ends[end - 1]) - offset
             try:
                 self._reader.fill(raw.array.data[position : position + length], offset)
-            except _BadChunkError as error:
+            except BadChunkError as error:
                 raise self._error(chunks, begin, error) from None
             sources[begin:end] = chunks.offset[begin:end] + (address + position - offset)
             position += length
@@ -441,14 +344,6 @@ class _Reading:
 
 def _move(source: int, size: int, mask: int, target: int) -> None:
     ctypes.memmove(target, source, size)
-
-
-def _address(values: NDArray[Any]) -> int:
-    return int(values.__array_interface__["data"][0])
-
-
-def _bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:
-    return values.reshape(-1).view(np.uint8)
 
 
 def _outer(operation: Any, parts: list[Any]) -> Any:

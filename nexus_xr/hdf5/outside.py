@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _reader_process, threads
-from .engine import ChunkError, outer_key
+from .chunk import ChunkError
+from .engine import outer_key
 from .memory import empty
 from .placement import Outside
 from .plan import AxisPlan, plan_selection

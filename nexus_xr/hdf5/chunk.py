@@ -1,0 +1,122 @@
+"""Reading one chunk: its bytes from the file, decoded into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NexusFileError
+from .codecs import DecodeError
+from .memory import empty
+from .pipeline import Workspace
+from .placement import Placement
+from .selection import Indexer
+from .source import Source
+
+# What a thread keeps between reads of each kind of memory.
+ROOM_BYTES = 8 << 20
+
+workspace = Workspace()
+
+
+class ChunkError(NexusFileError):
+    """A chunk can't be read: where it is in the grid of chunks and in the file, and why."""
+
+    def __init__(self, coordinate: Sequence[int], offset: int | None, reason: str) -> None:
+        where = "" if offset is None else f" at byte {offset}"
+        super().__init__(f"chunk {tuple(map(int, coordinate))}{where}: {reason}")
+
+
+class BadChunkError(ValueError):
+    """Why a chunk can't be read."""
+
+
+@dataclass(frozen=True)
+class ChunkReader:
+    """Reads one chunk at a time into memory."""
+
+    placement: Placement
+    source: Source
+
+    def check(self, offset: int, size: int) -> None:
+        """Whether a chunk can be where it is said to be."""
+        self.check_place(offset, size)
+        most = self.placement.pipeline.largest_stored
+        if size > most or (self.placement.padded and not self.placement.filters and size != most):
+            raise BadChunkError(f"{size} bytes are stored, and at most {most} make a chunk; the file is damaged")
+
+    def check_place(self, offset: int, size: int) -> None:
+        """Whether there are such bytes in the file."""
+        if offset < 0 or size < 0 or offset + size > self.source.size:
+            raise BadChunkError(
+                f"its {size} bytes go beyond the end of the file, which has {self.source.size}; the file is truncated"
+            )
+
+    def fill(self, view: memoryview, offset: int) -> None:
+        """Fill the view with bytes of the file."""
+        found = self.source.read_into(view, offset)
+        if found < len(view):
+            raise BadChunkError(f"only {found} of {len(view)} bytes could be read; the file is truncated")
+
+    def read_whole(self, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
+        """Put the decoded bytes where they go."""
+        if not self.placement.filters:
+            self.fill(goal.data, offset)
+            return
+        address = workspace.raw.of(size)
+        self.fill(workspace.raw.array.data[:size], offset)
+        self.decode(address, size, mask, address_of_values(goal))
+
+    def read_all(self, offset: int, size: int, mask: int) -> NDArray[Any]:
+        """All values of a chunk."""
+        values = empty(self.placement.chunks, self.placement.carrier)
+        self.read_whole(offset, size, mask, bytes_of(values))
+        return values
+
+    def read_part(self, offset: int, size: int, mask: int, part: tuple[Any, ...]) -> NDArray[Any]:
+        """A part of a chunk, in this thread's memory; of one without filters, no more than that is read."""
+        placement = self.placement
+        length = placement.pipeline.chunk_bytes
+        workspace.decoded.of(length)
+        room = workspace.decoded.array[:length]
+        if placement.filters:
+            self.read_whole(offset, size, mask, room)
+        else:
+            begin, end = span(part, placement.chunks)
+            width = placement.carrier.itemsize
+            self.fill(room.data[begin * width : end * width], offset + begin * width)
+        values: NDArray[Any] = room.view(placement.carrier).reshape(placement.chunks)[part]
+        return values
+
+    def decode(self, source: int, size: int, mask: int, target: int) -> None:
+        """Decode stored bytes from one address to another."""
+        try:
+            self.placement.pipeline.decode(workspace, source, size, mask, target)
+        except DecodeError as error:
+            raise BadChunkError(f"{error}; the file is damaged") from None
+
+
+def span(part: Sequence[Indexer], shape: tuple[int, ...]) -> tuple[int, int]:
+    """The first element of a selection and the one behind the last, counted in C order."""
+    begin = end = 0
+    for indexer, length in zip(part, shape, strict=True):
+        if isinstance(indexer, slice):
+            low, high = indexer.start, indexer.stop - 1
+        elif isinstance(indexer, int):
+            low = high = indexer
+        else:
+            low, high = int(indexer.min()), int(indexer.max())
+        begin, end = begin * length + low, end * length + high
+    return begin, end + 1
+
+
+def address_of_values(values: NDArray[Any]) -> int:
+    return int(values.__array_interface__["data"][0])
+
+
+def bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return values.reshape(-1).view(np.uint8)
