@@ -1,32 +1,194 @@
-"""Command line of the benchmarks: ``python -m benchmarks open [--size N] [--repeat N] [--json FILE]``."""
+"""Command line of the benchmarks: ``python -m benchmarks read | open | memory``."""
 
 from __future__ import annotations
 
 import argparse
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from . import opening
-from .harness import compete, machine, table, write_json
+from . import contestants, memory, opening, reading
+from .cases import BY_NAME as CASES
+from .cases import SLAB
+from .harness import compete, cpu_count, machine_line, seconds_columns, table, write_json
+from .plotting import Panel, draw
 
 
-def main() -> None:
-    """Run the benchmark that is named, print its table, and save it where asked for."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark that is named, print its tables, and save them where asked for."""
+    warnings.simplefilter("ignore")  # of peers, about their own futures
+    options = _parser().parse_args(arguments)
+    print(f"{options.benchmark}: {options.about}\n{machine_line()}")
+    options.run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure nexus_xr beside its peers.")
     commands = parser.add_subparsers(dest="benchmark", required=True)
-    command = commands.add_parser("open", help=opening.__doc__)
-    command.add_argument("--size", type=int, default=500, help="number of groups (default: %(default)s)")
+    _add_read(_command(commands, "read", reading.__doc__, _read, repeat=5))
+    command = _command(commands, "open", opening.__doc__, _open, repeat=5)
+    command.add_argument("--size", type=_positive, default=500, help="number of groups (default: %(default)s)")
+    _add_memory(_command(commands, "memory", memory.__doc__, _memory, repeat=1))
+    return parser
+
+
+def _command(
+    commands: Any, name: str, about: str | None, run: Callable[[argparse.Namespace], None], repeat: int
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    command.set_defaults(run=run, about=about)
     command.add_argument(
-        "--repeat", type=int, default=5, help="counted turns of each contestant (default: %(default)s)"
+        "--repeat", type=_positive, default=repeat, help="counted turns of each contestant (default: %(default)s)"
     )
     command.add_argument("--json", type=Path, help="file to save all figures in")
-    arguments = parser.parse_args()
+    command.add_argument("--plot", type=Path, help="file to save a picture in")
+    return command
 
-    path = opening.make_file(arguments.size)
-    results = compete(opening.CONTESTANTS, path, arguments.repeat)
-    print(f"open: {opening.__doc__}\n{machine()}\n")
-    print(table(results, opening.REFERENCE))
-    if arguments.json is not None:
-        write_json(arguments.json, f"open, {arguments.size} groups", results)
+
+def _add_read(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--size", type=_positive, default=reading.FULL_MEBIBYTES, help="MiB of a stack (default: %(default)s)"
+    )
+    command.add_argument(
+        "--what", choices=list(reading.WHATS), default="sum", help="how to read (default: %(default)s)"
+    )
+    command.add_argument(
+        "--case", action="append", choices=list(CASES), help="a filter; may be repeated (default: all)"
+    )
+    command.add_argument(
+        "--contestant",
+        action="append",
+        choices=list(contestants.BY_NAME),
+        help="a reader; may be repeated (default: all)",
+    )
+    command.add_argument(
+        "--budget",
+        type=float,
+        default=20,
+        metavar="SECONDS",
+        help="a turn that takes longer is measured on a smaller file (default: %(default)s)",
+    )
+
+
+_MEMORY_READERS = [reader.name for reader in memory.READERS]
+
+
+def _add_memory(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--size", type=_positive, nargs="+", default=[1, 8, 64], help="GiB of the stacks (default: 1 8 64)"
+    )
+    command.add_argument(
+        "--contestant", action="append", choices=_MEMORY_READERS, help="a reader; may be repeated (default: all)"
+    )
+    command.add_argument(
+        "--limit",
+        type=_positive,
+        metavar="MIB",
+        help="memory that the system grants a load above the idle process; adds a load that reads everything at once",
+    )
+    command.add_argument(
+        "--budget",
+        type=float,
+        default=120,
+        metavar="SECONDS",
+        help="a load that takes longer is stopped (default: %(default)s)",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, 1 or more")
+    return number
+
+
+def _read(options: argparse.Namespace) -> None:
+    chosen = reading.Options(
+        options.size,
+        options.repeat,
+        options.budget,
+        tuple(contestants.BY_NAME[name] for name in options.contestant or contestants.BY_NAME),
+        tuple(CASES[name] for name in options.case or CASES),
+    )
+    tables: list[reading.Table] = []
+    for kind in reading.WHATS[options.what]:
+        for measured in reading.run(kind, chosen):
+            print(f"\n{measured.title}\n{table(measured.results, reading.columns(measured))}", flush=True)
+            tables.append(measured)
+    rows = [row for measured in tables for row in measured.rows()]
+    explanation = f"{_UNITS.get(options.what, 'MiB/s of decoded values')}; * measured on fewer chunks"
+    _save(
+        options,
+        f"read {options.what}, {options.size} MiB",
+        rows,
+        _HEADLINES[options.what],
+        explanation,
+        [reading.panel(measured) for measured in tables],
+    )
+
+
+_UNITS = {
+    "single": "Milliseconds a read; the longer the bar, the faster",
+    "all": "MiB/s of decoded values, or milliseconds a read; the longer the bar, the faster",
+}
+_HEADLINES = {
+    "sum": f"Summing a stack of detector frames on {cpu_count()} cores",
+    "slab": f"Reading {SLAB} detector frames into one array on {cpu_count()} cores",
+    "single": "Reading a frame, a window, an element of an open stack",
+    "small": f"Reading chunks of 1 KiB on {cpu_count()} cores",
+    "all": f"Reading stacks of detector frames on {cpu_count()} cores",
+}
+
+
+def _open(options: argparse.Namespace) -> None:
+    path = opening.make_file(options.size)
+    results = compete(opening.contestants(path), options.repeat)
+    print("\n" + table(results, seconds_columns(results, opening.REFERENCE)))
+    explanation = f"Median of {options.repeat} turns; {options.size} groups of 10 fields with 2 attributes each"
+    headline = "Opening a file with a large metadata tree"
+    _save(options, f"open, {options.size} groups", results, headline, explanation, [opening.panel(results)])
+
+
+def _memory(options: argparse.Namespace) -> None:
+    readers = tuple(contestants.BY_NAME[name] for name in options.contestant or _MEMORY_READERS)
+    chosen = memory.Options(tuple(options.size), options.repeat, options.limit, options.budget, readers)
+    limit = f", under a limit of {options.limit} MiB" if options.limit else ""
+    print(f"Peaks in MiB above the idle process{limit}")
+    loads: list[list[memory.Usage]] = []
+    for title, group in groupby(memory.run(chosen), memory.title):
+        measured = list(group)
+        print(f"\n{title}\n{table(measured, memory.COLUMNS)}", flush=True)
+        loads.append(measured)
+    usages = [usage for measured in loads for usage in measured]
+    explanation = f"Peak of anonymous memory above the idle process, MiB{limit}; * stopped before its end"
+    headline = "Memory that reading a detector stack takes"
+    columns = len(loads) // len(options.size)
+    _save(
+        options,
+        f"memory, {' '.join(map(str, options.size))} GiB",
+        usages,
+        headline,
+        explanation,
+        memory.panels(loads),
+        columns,
+    )
+
+
+def _save(
+    options: argparse.Namespace,
+    case: str,
+    results: Sequence[Any],
+    headline: str,
+    explanation: str,
+    panels: Sequence[Panel],
+    columns: int | None = None,
+) -> None:
+    if options.json is not None:
+        write_json(options.json, case, results)
+    if options.plot is not None and panels:
+        draw(options.plot, headline, explanation, panels, columns)
 
 
 if __name__ == "__main__":

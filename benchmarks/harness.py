@@ -6,12 +6,21 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+Work = Callable[[], Any]
+
+
+class UnsupportedError(Exception):
+    """A contestant can't do this at all; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +31,30 @@ class Contestant:
     ----------
     name
         How the table calls it.
-    run
-        Does the work on a file; imports what it needs when it is first called.
+    prepare
+        Opens what is needed, gives the work, and closes again; imports what it needs when it is first called.
     package
         Distribution whose version is reported; None for what is always there.
+    check
+        Tells what is wrong with the answer of the work, None if nothing is.
+    amount
+        How much is done, in the unit of the table.
+    note
+        What the table should say about it.
+    substitute
+        Takes the place of one whose turn takes longer than the budget.
+    failure
+        Why it takes no part, where that is known beforehand.
     """
 
     name: str
-    run: Callable[[Path], Any]
+    prepare: Callable[[], AbstractContextManager[Work]]
     package: str | None = None
+    check: Callable[[Any], str | None] = lambda answer: None
+    amount: float = 1.0
+    note: str = ""
+    substitute: Contestant | None = None
+    failure: str | None = None
 
 
 @dataclass
@@ -39,83 +63,195 @@ class Result:
 
     name: str
     version: str | None
+    amount: float = 1.0
+    note: str = ""
     seconds: list[float] = field(default_factory=list)
+    opening_seconds: list[float] = field(default_factory=list)
     failure: str | None = None
 
     @property
     def median(self) -> float | None:
         return statistics.median(self.seconds) if self.seconds else None
 
+    @property
+    def short_failure(self) -> str:
+        """Why there are no figures, in as few words as a picture has room for."""
+        failure = self.failure or "not measured"
+        if failure.startswith("failed: crashed"):
+            return "crashes"
+        return "can't read it" if failure.startswith("failed:") else failure.partition(" (")[0].partition(":")[0]
 
-def compete(contestants: Sequence[Contestant], path: Path, repeat: int) -> list[Result]:
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version}" if self.version else self.name
+
+
+def compete(contestants: Sequence[Contestant], repeat: int, budget: float = float("inf")) -> list[Result]:
     """Run each contestant once to warm up, and then all in turn, `repeat` times.
 
-    One that isn't installed, or fails, is reported as such and takes no further part.
+    One that isn't installed, fails or answers wrongly is reported as such and takes no further part. One that takes
+    longer than the budget to warm up gives way to its substitute.
     """
-    results = [Result(contestant.name, _version(contestant.package)) for contestant in contestants]
-    for turn in range(repeat + 1):
-        for contestant, result in zip(contestants, results, strict=True):
+    taking_part = list(contestants)
+    for place, contestant in enumerate(taking_part):
+        taking_part[place] = _warmed_up(contestant, budget)
+    results = [_empty_result(contestant) for contestant in taking_part]
+    for _ in range(repeat):
+        for contestant, result in zip(taking_part, results, strict=True):
             if result.failure is None:
-                _run(contestant, result, path, counts=turn > 0)
+                _count_turn(contestant, result)
     return results
 
 
-def _run(contestant: Contestant, result: Result, path: Path, counts: bool) -> None:
+def _warmed_up(contestant: Contestant, budget: float) -> Contestant:
+    """The contestant that takes part in its place: itself, its substitute, or itself with the reason why not."""
+    if contestant.failure is not None:
+        return contestant
+    result = _empty_result(contestant)
+    _count_turn(contestant, result)
+    if result.failure is not None:
+        return Contestant(
+            contestant.name, contestant.prepare, contestant.package, note=contestant.note, failure=result.failure
+        )
+    if contestant.substitute is not None and sum(result.seconds) > budget:
+        return _warmed_up(contestant.substitute, budget)
+    return contestant
+
+
+def _empty_result(contestant: Contestant) -> Result:
+    return Result(
+        contestant.name,
+        version(contestant.package),
+        contestant.amount,
+        contestant.note,
+        failure=contestant.failure,
+    )
+
+
+def _count_turn(contestant: Contestant, result: Result) -> None:
     start = time.perf_counter()
     try:
-        contestant.run(path)
-    except ModuleNotFoundError as error:
-        result.failure = f"not installed ({error.name})"
+        with contestant.prepare() as work:
+            opened = time.perf_counter()
+            answer = work()
+            done = time.perf_counter()
+            wrong = contestant.check(answer)
     except Exception as error:  # a peer may fail in any way; that is a result
-        result.failure = f"failed: {type(error).__name__}: {error}"[:100]
+        result.failure = reason(error)
     else:
-        if counts:
-            result.seconds.append(time.perf_counter() - start)
+        if wrong is not None:
+            result.failure = wrong
+            result.seconds.clear()
+            return
+        result.opening_seconds.append(opened - start)
+        result.seconds.append(done - opened)
 
 
-def _version(package: str | None) -> str | None:
+def reason(error: BaseException) -> str:
+    """Why something failed, in one short line."""
+    first_line = str(error).strip().partition("\n")[0]
+    if isinstance(error, UnsupportedError):
+        return first_line[:140]
+    if isinstance(error, ModuleNotFoundError):
+        return f"not installed ({error.name or first_line})"
+    return f"failed: {type(error).__name__}: {first_line}"[:140]
+
+
+def version(package: str | None) -> str | None:
+    """The installed version of a distribution."""
     try:
         return importlib.metadata.version(package) if package else None
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def table(results: Sequence[Result], reference: str) -> str:
-    """The results as text, each with its ratio to the reference's median."""
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Parameters
+    ----------
+    title
+        Its heading.
+    cell
+        What it says about a result that has been measured.
+    """
+
+    title: str
+    cell: Callable[[Result], str]
+
+
+def seconds_columns(results: Sequence[Result], reference: str) -> list[Column]:
+    """Seconds, and the ratio of each median to that of the reference."""
     base = next((result.median for result in results if result.name == reference), None)
-    width = max(len(_label(result)) for result in results)
-    lines = [f"{'':{width}}  median s     min s     max s  of {reference}"]
-    for result in results:
-        median = result.median
-        if median is None:
-            lines.append(f"{_label(result):{width}}  {result.failure}")
-            continue
-        ratio = f"{median / base:.3f}" if base else "-"
-        lines.append(
-            f"{_label(result):{width}}  {median:8.3f}  {min(result.seconds):8.3f}  {max(result.seconds):8.3f}  {ratio}"
-        )
+    return [
+        Column("median s", lambda result: f"{result.median:.3f}"),
+        Column("min s", lambda result: f"{min(result.seconds):.3f}"),
+        Column("max s", lambda result: f"{max(result.seconds):.3f}"),
+        Column(f"of {reference}", lambda result: f"{result.median / base:.3f}" if base and result.median else "-"),
+    ]
+
+
+def table(results: Sequence[Result], columns: Sequence[Column]) -> str:
+    """The results as text, one a line; those without figures with their reason."""
+    labels = max((len(result.label) for result in results), default=0)
+    widths = [max(len(column.title), 8) for column in columns]
+    headings = (f"{column.title:>{width}}" for column, width in zip(columns, widths, strict=True))
+    lines = ["  ".join([" " * labels, *headings])]
+    lines += ["  ".join([f"{result.label:{labels}}", *_cells(result, columns, widths)]).rstrip() for result in results]
     return "\n".join(lines)
 
 
-def _label(result: Result) -> str:
-    return f"{result.name} {result.version}" if result.version else result.name
+def _cells(result: Result, columns: Sequence[Column], widths: Sequence[int]) -> Iterable[str]:
+    if not result.seconds:
+        return [result.failure or "not measured"]
+    cells = (f"{column.cell(result):>{width}}" for column, width in zip(columns, widths, strict=True))
+    return [*cells, "; ".join(text for text in (result.note, result.failure) if text)]
 
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cpu_count(),
+        "processor": _processor(),
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
-        "h5py": _version("h5py"),
-        "xarray": _version("xarray"),
+        **{package: version(package) for package in ("h5py", "numpy", "xarray", "dask")},
     }
 
 
-def write_json(path: Path, case: str, results: Sequence[Result]) -> None:
-    """Save all that was measured."""
-    content = {"case": case, "machine": machine(), "results": [asdict(result) for result in results]}
+def cpu_count() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def machine_line() -> str:
+    """The same in one line, for a footer."""
+    found = machine()
+    parts = [f"{found['cores']} cores", found["processor"], found["system"], f"Python {found['python']}"]
+    parts += [f"{package} {found[package]}" for package in ("h5py", "numpy", "xarray", "dask") if found[package]]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def command_line() -> str:
+    """What was typed, without the directories of files that it names."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", "benchmarks", *words])
+
+
+def write_json(path: Path, case: str, results: Sequence[Any]) -> None:
+    """Save all that was measured: dataclasses, or dictionaries."""
+    rows = [result if isinstance(result, dict) else asdict(result) for result in results]
+    content = {"case": case, "command": command_line(), "machine": machine(), "results": rows}
     path.write_text(json.dumps(content, indent=2))
 
 

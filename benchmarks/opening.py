@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from .harness import Contestant, data_directory
+from .harness import Contestant, Result, Work, data_directory
+from .plotting import Bar, Panel
 
 REFERENCE = "RosettaSciIO lazy"
 
@@ -89,11 +94,41 @@ def _link_visit(path: Path) -> Any:
     return names
 
 
-CONTESTANTS = (
-    Contestant("nexus_xr open_dataset", _open_dataset, "nexus-xr"),
-    Contestant("nexus_xr open_datatree", _open_datatree, "nexus-xr"),
-    Contestant(REFERENCE, _rosettasciio, "rosettasciio"),
-    Contestant("scippnexus load", _scippnexus, "scippnexus"),
-    Contestant("h5py walk", _h5py_walk, "h5py"),
-    Contestant("links.visit (names alone)", _link_visit, "h5py"),
+@dataclass(frozen=True)
+class _Way:
+    """A way to open the file."""
+
+    name: str
+    run: Callable[[Path], Any]
+    package: str
+
+
+WAYS = (
+    _Way("nexus_xr open_dataset", _open_dataset, "nexus-xr"),
+    _Way("nexus_xr open_datatree", _open_datatree, "nexus-xr"),
+    _Way(REFERENCE, _rosettasciio, "rosettasciio"),
+    _Way("scippnexus load", _scippnexus, "scippnexus"),
+    _Way("h5py walk", _h5py_walk, "h5py"),
+    _Way("links.visit (names alone)", _link_visit, "h5py"),
 )
+
+
+def contestants(path: Path) -> list[Contestant]:
+    """Everyone who opens the file."""
+    return [Contestant(way.name, partial(_ready, way, path), way.package) for way in WAYS]
+
+
+def _ready(way: _Way, path: Path) -> AbstractContextManager[Work]:
+    return nullcontext(partial(way.run, path))
+
+
+def panel(results: Sequence[Result]) -> Panel:
+    """The results as a picture: the shorter the bar, the faster."""
+    return Panel("seconds", [_bar(result) for result in results])
+
+
+def _bar(result: Result) -> Bar:
+    ours = result.name.startswith("nexus_xr")
+    if result.median is None:
+        return Bar(result.name, None, result.short_failure, ours)
+    return Bar(result.name, result.median, f"{result.median:.3g}", ours)

@@ -5,41 +5,216 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.harness import Contestant, compete, table
+from benchmarks import memory
+from benchmarks.__main__ import main
+from benchmarks.cases import BY_NAME, CASES, Case, Stack, frame_stack, zarr_copy
+from benchmarks.contestants import H5PY_DASK, NEXUS_XR, READERS, Opened, Reader
+from benchmarks.harness import Contestant, Work, compete, seconds_columns, table
+from benchmarks.limit import open_limit
+from benchmarks.probing import Probe, probe
+from benchmarks.reading import KINDS, Options, contestant
 
 ROOT = Path(__file__).parents[1]
+PNG = b"\x89PNG"
 
 
-def test_open_measures_every_contestant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEXUS_XR_BENCHMARK_DATA", str(tmp_path))
-    figures = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks", "open", "--size", "3", "--repeat", "2", "--json", str(figures)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+@pytest.fixture(autouse=True)
+def data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tests share the files that they make."""
+    monkeypatch.setenv("NEXUS_XR_BENCHMARK_DATA", str(tmp_path_factory.getbasetemp() / "benchmark-data"))
+
+
+def _options(*readers: Reader, cases: tuple[Case, ...] = CASES) -> Options:
+    return Options(size=4, repeat=1, budget=60, readers=readers, cases=cases)
+
+
+def _by_name(figures: Path) -> dict[str, Any]:
+    return {result["name"]: result for result in json.loads(figures.read_text())["results"]}
+
+
+def test_open_measures_every_contestant(tmp_path: Path) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "open.png"
+    command = [sys.executable, "-m", "benchmarks", "open", "--size", "3", "--repeat", "2"]
+    saved = ["--json", str(figures), "--plot", str(picture)]
+    ran = subprocess.run([*command, *saved], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "nexus_xr open_dataset" in ran.stdout
-    content = json.loads(figures.read_text())
-    by_name = {result["name"]: result for result in content["results"]}
+    by_name = _by_name(figures)
     assert len(by_name["nexus_xr open_dataset"]["seconds"]) == 2
     assert by_name["h5py walk"]["failure"] is None
+    content = json.loads(figures.read_text())
     assert content["machine"]["cores"] >= 1
+    assert content["command"].startswith("python -m benchmarks open --size 3")
+    assert str(tmp_path) not in content["command"]
+    assert picture.read_bytes().startswith(PNG)
 
 
-def test_contestants_take_turns_and_failures_are_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("what", "case"), [("sum", "bitshuffle+LZ4"), ("slab", "gzip"), ("small", "gzip")])
+def test_read_measures_and_saves(what: str, case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "read.png"
+    names = ["nexus_xr", "h5py"] if what == "small" else ["nexus_xr", "h5py", "limit"]
+    chosen = [word for name in names for word in ("--contestant", name)]
+    saved = ["--json", str(figures), "--plot", str(picture)]
+    main(["read", "--size", "4", "--repeat", "2", "--what", what, "--case", case, *chosen, *saved])
+    printed = capsys.readouterr().out
+    assert f"{what}, {case}" in printed
+    assert "MiB/s" in printed
+    by_name = _by_name(figures)
+    assert set(by_name) == set(names)
+    for result in by_name.values():
+        assert result["failure"] is None
+        assert len(result["seconds"]) == len(result["opening_seconds"]) == 2
+        assert (result["what"], result["case"]) == (what, case)
+    assert picture.read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+@pytest.mark.parametrize("what", ["sum", "frame", "window", "element"])
+def test_readers_give_the_values(reader: Reader, what: str) -> None:
+    if what != "sum" and not KINDS[what].has(reader):
+        pytest.skip("takes no part")
+    result = _result(reader, what, BY_NAME["none"])
+    if result.failure is not None and result.failure.startswith("not installed"):
+        pytest.skip(result.failure)
+    assert result.failure is None
+    assert result.seconds
+
+
+def _result(reader: Reader, what: str, case: Case, probed: Probe | None = None) -> Any:
+    probed = probed or Probe(0.0)
+    (result,) = compete([contestant(KINDS[what], case, reader, _options(reader), probed)], repeat=1, budget=60)
+    return result
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_limit_decodes_every_case(case: Case) -> None:
+    stack = frame_stack(case, 3)
+    try:
+        with open_limit(stack, stack.count) as decoding:
+            assert decoding.total() == stack.total()
+            assert (decoding.read(slice(1, 3)) == stack.distinct[1:3]).all()
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def test_stacks_repeat_distinct_frames() -> None:
+    import h5py
+
+    stack = frame_stack(BY_NAME["LZF+shuffle"], 18)
+    with h5py.File(stack.path) as file:
+        counts = file["entry/data/counts"]
+        assert (counts[17] == counts[1]).all()
+        assert not (counts[1] == counts[2]).all()
+        assert int(counts[()].sum(dtype="u8")) == stack.total()
+
+
+def test_zarr_copy_has_the_values() -> None:
+    zarr = pytest.importorskip("zarr")
+    stack = frame_stack(BY_NAME["Zstandard"], 18)
+    assert int(zarr.open_array(zarr_copy(stack), mode="r")[:].sum(dtype="u8")) == stack.total()
+
+
+def test_a_wrong_sum_is_shown_and_not_timed() -> None:
+    @contextmanager
+    def open_wrongly(stack: Stack, reduces: bool) -> Iterator[Opened]:
+        yield Opened(lambda: stack.total() + 1, lambda selection: None)
+
+    result = _result(Reader("wrong", open_wrongly), "sum", BY_NAME["none"])
+    assert result.failure.startswith("wrong sum: ")
+    assert not result.seconds
+    assert "wrong sum" in table([result], seconds_columns([result], "h5py"))
+
+
+def test_a_missing_peer_is_shown() -> None:
+    @contextmanager
+    def open_missing(stack: Stack, reduces: bool) -> Iterator[Opened]:
+        import no_such_reader  # type: ignore[import-not-found]
+
+        yield no_such_reader
+
+    result = _result(Reader("missing", open_missing, "no-such-reader"), "sum", BY_NAME["none"])
+    assert (result.failure, result.version) == ("not installed (no_such_reader)", None)
+
+
+def test_a_failed_probe_takes_no_part() -> None:
+    result = _result(NEXUS_XR, "sum", BY_NAME["none"], Probe(0.0, "failed: crashed by signal 11"))
+    assert result.failure == "failed: crashed by signal 11"
+    assert result.short_failure == "crashes"
+    assert not result.seconds
+
+
+def test_a_slow_one_is_measured_on_fewer_chunks() -> None:
+    options = Options(size=36, repeat=1, budget=1, readers=(H5PY_DASK,), cases=CASES)
+    slow = contestant(KINDS["sum"], BY_NAME["none"], H5PY_DASK, options, Probe(50.0))
+    assert slow.note == "measured on 16 chunks"
+    assert slow.amount == 32
+
+
+def test_a_probe_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    dies = [
+        sys.executable,
+        "-c",
+        'import os; print(\'{"case": "none", "seconds": 1, "failure": null}\', flush=True); os.abort()',
+    ]
+    monkeypatch.setattr("benchmarks.probing.child_command", lambda *arguments: dies)
+    found = probe([NEXUS_XR], "sum", [BY_NAME["none"], BY_NAME["gzip"]], size=2, budget=5)
+    assert found["nexus_xr", "none"] == Probe(1)
+    assert found["nexus_xr", "gzip"].failure == "failed: crashed by signal 6"
+
+
+def test_memory_is_measured_and_a_load_beyond_the_limit_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "FRAMES_PER_GIBIBYTE", 128)
+    figures, picture = tmp_path / "figures.json", tmp_path / "memory.png"
+    chosen = ["--size", "1", "--contestant", "nexus_xr", "--limit", "160"]
+    main(["memory", *chosen, "--json", str(figures), "--plot", str(picture)])
+    assert "MemoryError" in capsys.readouterr().out
+    by_load = {result["load"]: result for result in json.loads(figures.read_text())["results"]}
+    assert set(by_load) == set(memory.LOADS)
+    assert "MemoryError" in by_load["values"]["failure"]
+    assert by_load["sum"]["failure"] is None
+    assert by_load["sum"]["anonymous"][0] > 0
+    assert by_load["sum"]["high_water"][0] > 0
+    assert picture.read_bytes().startswith(PNG)
+
+
+def test_memory_stops_a_load_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "FRAMES_PER_GIBIBYTE", 128)
+    monkeypatch.setattr(memory, "LOADS", {"sum": memory.LOADS["sum"]})
+    (usage,) = memory.run(memory.Options((1,), repeat=1, limit=None, budget=0, readers=(NEXUS_XR,)))
+    assert usage.note.startswith("stopped after 0 s")
+
+
+def test_contestants_take_turns_and_failures_are_shown() -> None:
     turns: list[str] = []
 
-    def fail(path: Path) -> None:
+    def fail() -> None:
         turns.append("broken")
         raise RuntimeError("can't")
 
+    def ready(work: Work) -> AbstractContextManager[Work]:
+        return nullcontext(work)
+
     contestants = [
-        Contestant("a", lambda path: turns.append("a")),
-        Contestant("broken", fail),
-        Contestant("b", lambda path: turns.append("b")),
+        Contestant("a", lambda: ready(lambda: turns.append("a"))),
+        Contestant("broken", lambda: ready(fail)),
+        Contestant("b", lambda: ready(lambda: turns.append("b"))),
     ]
-    results = compete(contestants, tmp_path, repeat=2)
+    results = compete(contestants, repeat=2)
     assert turns == ["a", "broken", "b", "a", "b", "a", "b"]
     assert results[1].failure == "failed: RuntimeError: can't"
-    assert "RuntimeError" in table(results, "a")
+    assert "RuntimeError" in table(results, seconds_columns(results, "a"))
+
+
+def test_a_substitute_takes_the_place_of_a_slow_one() -> None:
+    quick = Contestant("quick", lambda: nullcontext(lambda: None), note="on less")
+    slow = Contestant("slow", lambda: nullcontext(lambda: None), substitute=quick)
+    assert [result.name for result in compete([slow], repeat=1, budget=-1)] == ["quick"]
+    assert [result.name for result in compete([slow], repeat=1, budget=60)] == ["slow"]
