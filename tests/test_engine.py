@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -437,6 +439,15 @@ def test_an_index_is_built_on_the_first_read_and_once(tmp_path: Path, monkeypatc
         array[2]
     lazy(tmp_path / "f.h5")[...]
     assert len(built) == 1
+
+
+def test_decoders_are_found_whoever_registered_the_filters() -> None:
+    """NetCDF4 brings filters for libhdf5 too, and hdf5plugin leaves these as they are."""
+    code = """
+import netCDF4, nexus_xr.hdf5.codecs as codecs
+assert all(codecs.decoder(number, (0, 0, 2, 0, 2), 1 << 20) for number in codecs.REGISTRY)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_filter_of_hdf5plugin_is_known() -> None:

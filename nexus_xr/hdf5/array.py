@@ -98,6 +98,8 @@ class LazyArray:
                 values = self._read(placement, source, indexers)
             elif placement is not None and self._needs_processes(placement, indexers):
                 values = self._read_outside(placement, indexers)
+            elif placement is not None and self.file.is_local:
+                values = self._read_here_or_outside(placement, indexers)
             else:
                 values = self._read_with_hdf5(indexers)
         return values if values.ndim else values[()]
@@ -129,6 +131,12 @@ class LazyArray:
         except ChunkError as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
         return decode_array(values) if is_text(self.stored_dtype) else values
+
+    def _read_here_or_outside(self, outside: Outside, indexers: list[Indexer]) -> NDArray[Any]:
+        try:
+            return self._read_with_hdf5(indexers)
+        except NexusFileError:
+            return self._read_outside(outside, indexers)  # chunk by chunk, so that the error names the one
 
     def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:
         with self.file.opened() as handle, self._dataset(handle) as dataset:

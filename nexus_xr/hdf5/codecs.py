@@ -8,6 +8,7 @@ decode.
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 import threading
 from collections.abc import Callable
@@ -342,18 +343,23 @@ def _blosc2(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
     copy_plain = of("blosc2_schunk_decompress_chunk", _int, Address, ctypes.c_int64, Address, ctypes.c_int32)
     free_frame = of("blosc2_schunk_free", _int, Address)
     begin = function("blosc2", "blosc2_init", Signature(None, ()), 0)
-    if None in (open_frame, as_array, copy_array, free_array, copy_plain, free_frame, begin):
+    is_wide = len(options) > 2 and options[2] > 255  # of such elements frames know no size
+    if is_wide or None in (open_frame, as_array, copy_array, free_array, copy_plain, free_frame, begin):
         return None
     begin()  # type: ignore[misc]
 
     def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        is_array = _is_blosc2_array(_at(source, min(size, _MOST_BLOSC2_HEADER)), capacity)
         frame = open_frame(source, size, False)
         if not frame:
             raise DecodeError("it is no valid Blosc2 frame")
         array = ctypes.c_void_p()
-        if as_array(frame, ctypes.addressof(array)) < 0:
+        if not is_array:
             produced = copy_plain(frame, 0, target, min(capacity, 0x7FFFFFFF))
             free_frame(frame)
+        elif as_array(frame, ctypes.addressof(array)) < 0:
+            free_frame(frame)
+            raise DecodeError("it is no valid array of Blosc2")
         else:
             produced = copy_array(array, target, capacity) or capacity
             free_array(array)
@@ -362,6 +368,39 @@ def _blosc2(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
         return target, produced
 
     return decode
+
+
+_MOST_BLOSC2_HEADER = 1024
+
+
+def _is_blosc2_array(header: bytes, chunk_bytes: int) -> bool:
+    """Whether a frame holds an array, whose description must be that of a chunk: the library may never end with others.
+
+    Source: the description of frames and of the metalayer ``b2nd`` in Blosc2's documentation; numbers are big-endian,
+    each behind a byte that tells its type.
+    """
+    if len(header) < 52 or header[:10] != b"\x9e\xa8b2frame\0":
+        raise DecodeError("it is no Blosc2 frame")
+    header = header[: int.from_bytes(header[11:15], "big")]
+    name = header.find(b"\xa4b2nd\xd2")
+    if name < 0:
+        if int.from_bytes(header[30:38], "big") != chunk_bytes or b"b2nd" in header:
+            raise DecodeError("its Blosc2 frame isn't that of a chunk")
+        return False
+    start = int.from_bytes(header[name + 6 : name + 10], "big") + 5
+    rank = header[start + 2] if start + 2 < len(header) else 0
+    widths = [8] * rank + [4] * 2 * rank
+    numbers, position = [], start + 3
+    for place, width in enumerate(widths):
+        position += place % rank == 0  # each of the three shapes has its length in front
+        numbers.append(int.from_bytes(header[position + 1 : position + 1 + width], "big"))
+        position += 1 + width
+    shape, chunk, block = numbers[:rank], numbers[rank : 2 * rank], numbers[2 * rank :]
+    width = int.from_bytes(header[48:52], "big")
+    fits = all(0 < part <= whole for part, whole in zip(block, shape, strict=True))
+    if not rank or position > len(header) or shape != chunk or not fits or math.prod(shape) * width != chunk_bytes:
+        raise DecodeError("the array in its Blosc2 frame isn't a chunk")
+    return True
 
 
 REGISTRY: dict[int, Make] = {

@@ -72,5 +72,6 @@ def _path(library: str) -> str | None:
             return None
     import hdf5plugin
 
-    path: str | None = hdf5plugin.get_config().registered_filters.get(library)
-    return path if path is not None and os.path.exists(path) else None
+    # Whoever registered the filter: netCDF4 brings some of the same for libhdf5.
+    names = sorted(name for name in os.listdir(hdf5plugin.PLUGIN_PATH) if name.startswith(f"libh5{library}."))
+    return os.path.join(hdf5plugin.PLUGIN_PATH, names[0]) if names else None

@@ -77,13 +77,29 @@ def _read_chunk(
     region = [(at * chunk, min((at + 1) * chunk, size)) for at, chunk, size in places]
     shape = [stop - start for start, stop in region]
     try:
-        with _processes.one() as process:
-            content = process.read(file, path, region)
+        content = _read_bytes(file, path, region)
         decoded = np.frombuffer(content, outside.dtype).reshape(shape)
     except ValueError as error:
         raise ChunkError(coordinate, None, str(error)) from None
     parts = [axis.part(number) for axis, number in zip(axes, numbers, strict=True)]
     target[outer_key([part for _, part in parts])] = decoded[outer_key([part for part, _ in parts])]
+
+
+def _read_bytes(file: str, path: str, region: list[tuple[int, int]]) -> bytearray:
+    """The bytes of a region's values; a process that was lost while nobody used it is no fault of the file."""
+    with _processes.one() as process:
+        was_used = process.was_used
+        try:
+            return process.read(file, path, region)
+        except _LostError:
+            if not was_used:
+                raise
+    with _processes.one(new=True) as process:
+        return process.read(file, path, region)
+
+
+class _LostError(ValueError):
+    """A process came to its end before it answered."""
 
 
 class _Process:
@@ -100,6 +116,7 @@ class _Process:
             start_new_session=True,  # an interrupt from the keyboard is this process's to handle
         )
         self._is_idle = True
+        self.was_used = False
 
     @property
     def is_alive(self) -> bool:
@@ -107,7 +124,7 @@ class _Process:
 
     def read(self, file: str, path: str, region: list[tuple[int, int]]) -> bytearray:
         """The bytes of a region's values."""
-        self._is_idle = False
+        self._is_idle, self.was_used = False, True
         try:
             self._send((file, path, region))
             status, length = _reader_process.ANSWER.unpack(self._receive(_reader_process.ANSWER.size))
@@ -161,7 +178,7 @@ class _Process:
         except BrokenPipeError:
             status = self._popen.wait()
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
-            raise ValueError(f"its decoder crashed ({how}); the file is damaged") from None
+            raise _LostError(f"its decoder crashed ({how}); the file is damaged") from None
 
 
 class _Processes:
@@ -172,10 +189,10 @@ class _Processes:
         self._idle: list[_Process] = []
 
     @contextmanager
-    def one(self) -> Iterator[_Process]:
-        """A process for the length of a ``with`` block."""
+    def one(self, new: bool = False) -> Iterator[_Process]:
+        """A process for the length of a ``with`` block, a new one where that is wanted."""
         with self._lock:
-            process = self._idle.pop() if self._idle else None
+            process = self._idle.pop() if self._idle and not new else None
         if process is None or not process.is_alive:
             process = _Process()
         try:

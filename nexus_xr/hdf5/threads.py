@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, thread
 from pathlib import Path
 
 from ..errors import NexusError
@@ -68,40 +68,38 @@ def _quota_in(folder: Path) -> float | None:
 
 
 class _Crew:
-    """The helpers of this process, and how many threads are reading with or without them."""
+    """The helpers of this process, and how many threads are at work with them among these."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reading = 0
+        self._busy: set[int] = set()  # not a number, which an interrupt between two steps would leave wrong for ever
         self._pool: ThreadPoolExecutor | None = None
         self._size = 0
 
+    @property
+    def busy(self) -> int:
+        return len(self._busy)
+
     @contextlib.contextmanager
-    def reader(self) -> Iterator[int]:
-        """Count a reading thread; gives how many read at that time, this one among them."""
-        with self._lock:
-            self._reading += 1
-            reading = self._reading
+    def at_work(self) -> Iterator[None]:
+        """Count this thread for the length of a ``with`` block."""
         try:
-            yield reading
+            with self._lock:
+                self._busy.add(threading.get_ident())
+            yield
         finally:
             with self._lock:
-                self._reading -= 1
+                self._busy.discard(threading.get_ident())
 
-    @property
-    def reading(self) -> int:
-        return self._reading
-
-    def submit(self, work: Task, helpers: int) -> list[Future[None]]:
-        """Start work in as many helpers; in none where the interpreter is about to end."""
-        with self._lock:
+    def start(self, work: Task, helpers: int) -> None:
+        """Start work in as many helpers; in fewer where the interpreter is about to end."""
+        with self._lock, contextlib.suppress(RuntimeError):
             if self._pool is None or self._size < helpers:
                 if self._pool is not None:
-                    self._pool.shutdown(wait=False)
+                    self._pool.shutdown(wait=False)  # once what it was given is done
                 self._pool, self._size = ThreadPoolExecutor(helpers, "nexus_xr"), helpers
-            with contextlib.suppress(RuntimeError):
-                return [self._pool.submit(work) for _ in range(helpers)]
-        return []
+            for _ in range(helpers):
+                self._pool.submit(work)
 
 
 _crew = _Crew()
@@ -129,48 +127,34 @@ def run(tasks: Sequence[Task], threads: int | None = None) -> None:
         Most threads to use, this one among them; None for `thread_count`.
     """
     crew = _crew
-    with crew.reader() as reading:
-        most = 1 if _in_distributed_task() else (threads or thread_count())
-        helpers = min(most - reading, len(tasks) - 1)
+    with crew.at_work():
+        most = 1 if _in_pool() else (threads or thread_count())
+        helpers = min(most - crew.busy, len(tasks) - 1)
         if helpers < 1:
             for task in tasks:
                 task()
             return
-        shared = _Shared(tasks, lambda: crew.reading > most)
-        started = crew.submit(shared.help, helpers)
+        shared = _Shared(tasks, crew, most)
         try:
+            crew.start(shared.help, helpers)
             shared.go_on()
-        except BaseException:
-            shared.stop()
-            raise
         finally:
-            for helper in started:
-                helper.cancel()
-            _wait_for(started)
+            shared.stop()
+            shared.wait_for_helpers()
         shared.raise_failure()
-
-
-def _wait_for(helpers: Iterable[Future[None]]) -> None:
-    """Wait until no helper is at work; an interrupt meanwhile is raised after that, as they write to shared memory."""
-    interrupted: BaseException | None = None
-    for helper in helpers:
-        while not helper.done():
-            try:
-                helper.exception()
-            except BaseException as error:  # cancelled, or interrupted
-                interrupted = error if isinstance(error, KeyboardInterrupt) else interrupted
-    if interrupted is not None:
-        raise interrupted
 
 
 class _Shared:
     """Tasks that several threads take from."""
 
-    def __init__(self, tasks: Iterable[Task], crowded: Callable[[], bool]) -> None:
+    def __init__(self, tasks: Iterable[Task], crew: _Crew, most: int) -> None:
         self._tasks = iter(tasks)
         self._lock = threading.Lock()
-        self._crowded = crowded
+        self._crew = crew
+        self._most = most
         self._stopped = False
+        self._helpers = 0
+        self._all_left = threading.Condition(self._lock)
         self._failure: BaseException | None = None
 
     def _next(self) -> Task | None:
@@ -184,22 +168,47 @@ class _Shared:
 
     def help(self) -> None:
         """Work until nothing is left, or until other reads need this thread's CPU."""
-        while not self._crowded() and (task := self._next()) is not None:
-            try:
-                task()
-            except BaseException as error:  # raised again where the result is waited for
-                self._failure = self._failure or error
-                self.stop()
+        with self._lock:
+            if self._stopped:
+                return
+            self._helpers += 1
+        try:
+            with self._crew.at_work():
+                while self._crew.busy <= self._most and (task := self._next()) is not None:
+                    task()
+        except BaseException as error:  # raised again where the result is waited for
+            self._failure = self._failure or error
+            self.stop()
+        finally:
+            with self._all_left:
+                self._helpers -= 1
+                self._all_left.notify_all()
 
     def stop(self) -> None:
+        """Have no task begin any more, and no helper."""
         self._stopped = True
+
+    def wait_for_helpers(self) -> None:
+        """Wait until no helper is at work; an interrupt meanwhile is raised after that, as they write to the result."""
+        interrupted: KeyboardInterrupt | None = None
+        waiting = True
+        while waiting:
+            try:
+                with self._all_left:
+                    self._all_left.wait_for(lambda: not self._helpers)
+                waiting = False
+            except KeyboardInterrupt as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
     def raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
 
-def _in_distributed_task() -> bool:
-    """Whether a thread of a dask.distributed worker asks, which shares its CPUs with other workers' threads."""
+def _in_pool() -> bool:
+    """Whether a thread of a pool asks, as dask's schedulers have them: the others of the pool use the other CPUs."""
     worker = sys.modules.get("distributed.worker")
-    return worker is not None and hasattr(getattr(worker, "thread_state", None), "execution_state")
+    in_distributed = worker is not None and hasattr(getattr(worker, "thread_state", None), "execution_state")
+    return in_distributed or threading.current_thread() in thread._threads_queues
