@@ -64,12 +64,16 @@ class ChunkReader:
 
     def read_whole(self, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
         """Put the decoded bytes where they go."""
-        if not self.placement.filters:
+        if self.placement.filters:
+            self.read_to(offset, size, mask, address_of_values(goal))
+        else:
             self.fill(goal.data, offset)
-            return
+
+    def read_to(self, offset: int, size: int, mask: int, target: int) -> None:
+        """Put the decoded bytes at an address."""
         address = workspace.raw.of(size)
         self.fill(workspace.raw.array.data[:size], offset)
-        self.decode(address, size, mask, address_of_values(goal))
+        self.decode(address, size, mask, target)
 
     def read_all(self, offset: int, size: int, mask: int) -> NDArray[Any]:
         """All values of a chunk."""

@@ -27,6 +27,8 @@ from .source import Source
 
 # What a thread takes at once: enough to make up for taking it, little enough to stay in a core's cache.
 BATCH_BYTES = 1 << 20
+# Stretches without filters are read at once up to so many bytes.
+_RUN_BYTES = 4 << 20
 # Bytes between two chunks that are read and thrown away rather than read around.
 _GAP_BYTES = 16 * 1024
 # Decoded chunks, for one who reads little pieces of a chunk one after the other.
@@ -80,7 +82,7 @@ def _read_run(placement: Placement, source: Source, indexers: Sequence[Indexer])
     begin, end = span(indexers, placement.shape)
     shape = tuple(part.stop - part.start for part in indexers if isinstance(part, slice))
     width = placement.carrier.itemsize
-    if end - begin != math.prod(shape) or (end - begin) * width > 2 * BATCH_BYTES:
+    if end - begin != math.prod(shape) or (end - begin) * width > _RUN_BYTES:
         return None
     values = empty(shape, placement.carrier)
     offset, size = placement.index.offset + begin * width, (end - begin) * width
@@ -200,6 +202,8 @@ class _Reading:
         if self._lies_together and not self._placement.filters:
             copies = [partial(self._copy, *run) for run in self._runs(chunks.pick(whole))]
             return [*copies, *self._batches(chunks.pick(~whole), self._take_parts)]
+        if self._lies_together and self._chunk_bytes > BATCH_BYTES // 2:
+            return [*self._singly(chunks.pick(whole)), *self._batches(chunks.pick(~whole), self._take_parts)]
         if not self._placement.padded:  # the last piece may be shorter than the others
             whole = whole & (chunks.size == self._chunk_bytes)
         decode = self._decode_in_place if self._lies_together else self._decode_and_spread
@@ -233,22 +237,36 @@ class _Reading:
         try:
             self._reader.check(int(chunks.offset[which]), int(chunks.size[which]))
         except BadChunkError as error:
-            raise self._error(chunks, which, error) from None
+            raise self._error(chunks.position[which], chunks.offset[which], error) from None
 
-    def _error(self, chunks: _Chunks, which: int, error: BadChunkError) -> ChunkError:
-        at = np.unravel_index(int(chunks.position[which]), self._counts)
+    def _error(self, position: int, offset: int, error: BadChunkError) -> ChunkError:
+        at = np.unravel_index(position, self._counts)
         coordinate = [axis.coordinates[i] for axis, i in zip(self._axes, at, strict=True)]
-        return ChunkError(coordinate, int(chunks.offset[which]), str(error))
+        return ChunkError(coordinate, int(offset), str(error))
 
     def _batches(self, chunks: _Chunks, work: Any) -> Iterator[threads.Task]:
         length = max(1, BATCH_BYTES // self._chunk_bytes)
         for begin in range(0, len(chunks), length):
             yield partial(work, chunks.pick(slice(begin, begin + length)))
 
-    def _runs(self, chunks: _Chunks) -> Iterator[tuple[_Chunks, int, int]]:
+    def _singly(self, chunks: _Chunks) -> Iterator[threads.Task]:
+        """Large chunks one by one, as plain numbers: a thread holds Python's lock for a moment between two of them."""
+        columns = (chunks.position, chunks.offset, chunks.size, chunks.mask, chunks.address)
+        for row in zip(*(column.tolist() for column in columns), strict=True):
+            yield partial(self._decode_one, *row)
+
+    def _decode_one(self, position: int, offset: int, size: int, mask: int, target: int) -> None:
+        try:
+            self._reader.read_to(offset, size, mask, target)
+        except BadChunkError as error:
+            raise self._error(position, offset, error) from None
+        finally:
+            workspace.shrink(ROOM_BYTES)
+
+    def _runs(self, chunks: _Chunks) -> Iterator[tuple[int, int, int, int]]:
         """Chunks that follow each other in the file as in the result, up to a few batches of them.
 
-        Gives the first of them, and the part of the result's bytes that they fill.
+        Gives position and offset of the first of them, and the part of the result's bytes that they fill.
         """
         if not len(chunks):
             return
@@ -256,20 +274,21 @@ class _Reading:
         apart = (
             (chunks.offset[1:] != chunks.offset[:-1] + chunks.size[:-1])
             | (chunks.address[1:] != chunks.address[:-1] + chunks.size[:-1])
-            | (ends[1:] // (2 * BATCH_BYTES) != ends[:-1] // (2 * BATCH_BYTES))
+            | (ends[1:] // _RUN_BYTES != ends[:-1] // _RUN_BYTES)
         )
-        base = address_of_values(self._bytes)
-        for begin, end in itertools.pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(chunks)]):
-            position = int(chunks.address[begin]) - base
-            length = int(ends[end - 1] - ends[begin] + chunks.size[begin])
-            yield chunks.pick(slice(begin, begin + 1)), position, position + length
+        first = np.concatenate(([0], np.flatnonzero(apart) + 1))
+        last = np.concatenate((first[1:], [len(chunks)])) - 1
+        begin = chunks.address[first] - address_of_values(self._bytes)
+        end = begin + ends[last] - ends[first] + chunks.size[first]
+        columns = (chunks.position[first], chunks.offset[first], begin, end)
+        yield from zip(*(column.tolist() for column in columns), strict=True)
 
-    def _copy(self, first: _Chunks, begin: int, end: int) -> None:
+    def _copy(self, position: int, offset: int, begin: int, end: int) -> None:
         """Read chunks without filters straight into the result."""
         try:
-            self._reader.fill(self._bytes.data[begin:end], int(first.offset[0]))
+            self._reader.fill(self._bytes.data[begin:end], offset)
         except BadChunkError as error:
-            raise self._error(first, 0, error) from None
+            raise self._error(position, offset, error) from None
 
     def _decode_in_place(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for straight into the result."""
@@ -299,7 +318,7 @@ class _Reading:
                 try:
                     self._target[goal] = self._reader.read_part(*place, taken)
                 except BadChunkError as error:
-                    raise self._error(chunks, which, error) from None
+                    raise self._error(chunks.position[which], place[0], error) from None
         finally:
             workspace.shrink(ROOM_BYTES)
 
@@ -317,7 +336,7 @@ class _Reading:
                 decode(*row)
                 done += 1
         except BadChunkError as error:
-            raise self._error(chunks, done, error) from None
+            raise self._error(chunks.position[done], chunks.offset[done], error) from None
         finally:
             workspace.shrink(ROOM_BYTES)
 
@@ -336,7 +355,7 @@ class _Reading:
             try:
                 self._reader.fill(raw.array.data[position : position + length], offset)
             except BadChunkError as error:
-                raise self._error(chunks, begin, error) from None
+                raise self._error(chunks.position[begin], offset, error) from None
             sources[begin:end] = chunks.offset[begin:end] + (address + position - offset)
             position += length
         return sources

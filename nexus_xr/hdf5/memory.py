@@ -9,6 +9,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,16 @@ class _Store:
     def take(self, size: int) -> NDArray[np.uint8]:
         """A block of at least `size` bytes, and not much more."""
         size = -(-size // _GRANULE) * _GRANULE
-        with self._lock:
-            for position in reversed(range(len(self._blocks))):
-                if size <= self._blocks[position].nbytes <= size + size // 8:
-                    block = self._blocks.pop(position)
-                    self._bytes -= block.nbytes
-                    return block
+        # An interrupt may have kept `give` from unlocking; then there is nothing to be had here, but nothing waits.
+        if self._lock.acquire(blocking=False):
+            try:
+                for position in reversed(range(len(self._blocks))):
+                    if size <= self._blocks[position].nbytes <= size + size // 8:
+                        block = self._blocks.pop(position)
+                        self._bytes -= block.nbytes
+                        return block
+            finally:
+                self._lock.release()
         return np.empty(size, np.uint8)
 
     def give(self, block: NDArray[np.uint8]) -> None:
@@ -105,7 +110,8 @@ class _Lease:
         self.__array_interface__ = self._block.__array_interface__
 
     def __del__(self) -> None:
-        self._store.give(self._block)
+        with suppress(AttributeError):  # an interrupt came before there was a block
+            self._store.give(self._block)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,8 @@ def plan_selection(
             if indexer.step < 0:
                 positions = positions[::-1]
                 backwards.append(dimension)
-            axes.append(_plan_steps(positions, size, chunk, padded))
+            plan = _plan_few_steps if len(positions) <= _FEW * chunk else _plan_steps
+            axes.append(plan(positions, size, chunk, padded))
             lengths.append(len(positions))
         else:
             axes.append(_plan_picks(indexer, size, chunk, padded))
@@ -138,6 +140,11 @@ def _plan_steps(positions: range, size: int, chunk: int, padded: bool) -> AxisPl
     held = chunk if padded else np.minimum(chunk, size - edges)
     whole = (first == 0) & (count == held) if step == 1 or chunk == 1 else np.zeros(len(coordinates), bool)
     return AxisPlan(coordinates, first, step, count, start, whole)
+
+
+# Reads block by block ask for the same again and again.
+_FEW = 64
+_plan_few_steps = functools.lru_cache(256)(_plan_steps)
 
 
 def _plan_picks(positions: NDArray[np.intp], size: int, chunk: int, padded: bool) -> AxisPlan:
