@@ -53,7 +53,6 @@ LOSSY: dict[str, Mapping[str, Any]] = {
     "sz": hdf5plugin.SZ(absolute=0.01),
     "sz3": hdf5plugin.SZ3(absolute=0.01),
     "sperr": hdf5plugin.Sperr(rate=8),
-    "blosc2 truncated": hdf5plugin.Blosc2(filters=hdf5plugin.Blosc2.TRUNC_PREC),
 }
 
 # Each type of chunk index: by version of the file format, by whether it can grow and when space is allocated.

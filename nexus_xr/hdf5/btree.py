@@ -103,6 +103,8 @@ def _read_nodes(source: Source, places: NDArray[np.int64], rank: int) -> _Nodes:
     rows, heads = _read_rows(source, places, most * entry.itemsize)
     if heads["entries"].max() > most:  # a file may have been made with larger nodes
         most = int(heads["entries"].max())
+        if len(places) * most * entry.itemsize > source.size:
+            raise DamagedIndexError("the nodes of the chunk index are larger than the file")
         rows, heads = _read_rows(source, places, most * entry.itemsize)
     if np.any(heads["signature"] != b"TREE") or np.any(heads["type"] != 1):
         raise DamagedIndexError("a node of the chunk index isn't one")

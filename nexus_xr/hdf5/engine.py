@@ -22,7 +22,7 @@ from .index import Integers, Run
 from .memory import Recent, empty
 from .placement import Placement
 from .plan import AxisPlan, plan_selection
-from .selection import Indexer
+from .selection import Indexer, length
 from .source import Source
 
 # What a thread takes at once: enough to make up for taking it, little enough to stay in a core's cache.
@@ -67,8 +67,8 @@ def read(
         values = shortcut(placement, source, indexers)
         if values is not None:
             return values
+    values = empty(tuple(map(length, indexers)), placement.carrier)  # first, as it may be more than there is
     plan = plan_selection(indexers, placement.shape, placement.chunks, placement.padded)
-    values = empty(plan.shape, placement.carrier)
     if values.size:
         target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
         threads.run(_Reading(placement, source, values, target, plan.axes).tasks(), num_threads)
@@ -116,12 +116,12 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
             whole = whole and chunk == 1
         elif isinstance(indexer, slice) and indexer.step == 1 and indexer.start < indexer.stop:
             at, first = divmod(indexer.start, chunk)
-            length = indexer.stop - indexer.start
-            if first + length > chunk:
+            count = indexer.stop - indexer.start
+            if first + count > chunk:
                 return None
-            parts.append(slice(first, first + length))
-            shape.append(length)
-            whole = whole and length == (chunk if placement.padded else min(chunk, size - at * chunk))
+            parts.append(slice(first, first + count))
+            shape.append(count)
+            whole = whole and count == (chunk if placement.padded else min(chunk, size - at * chunk))
         else:
             return None
         coordinate.append(at)

@@ -99,7 +99,7 @@ def _read_bytes(file: str, path: str, region: list[tuple[int, int]]) -> bytearra
 
 
 class _LostError(ValueError):
-    """A process came to its end before it answered."""
+    """A process came to its end before it answered, and not by a decoder."""
 
 
 class _Process:
@@ -178,7 +178,9 @@ class _Process:
         except BrokenPipeError:
             status = self._popen.wait()
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
-            raise _LostError(f"its decoder crashed ({how}); the file is damaged") from None
+            # Not tried again where a decoder crashed: it might as well give what happens to be in memory.
+            is_lost = status in (-signal.SIGKILL, _reader_process.IDLE_STATUS)
+            raise (_LostError if is_lost else ValueError)(f"its decoder crashed ({how}); the file is damaged") from None
 
 
 class _Processes:

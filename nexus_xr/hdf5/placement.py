@@ -286,6 +286,14 @@ class Placements:
         self._lock = threading.Lock()
         self._known: OrderedDict[Hashable, Placement | Outside | None] = OrderedDict()
         self._in_work: dict[Hashable, threading.Lock] = {}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_anew)
+
+    def _start_anew(self) -> None:
+        # The locks may have been held, and what was in work will never be done.
+        self._lock = threading.Lock()
+        self._known = OrderedDict()
+        self._in_work = {}
 
     def get(self, key: Hashable, find: Callable[[], Placement | Outside | None]) -> Placement | Outside | None:
         """The placement of that key; of several threads that want it, one finds it out."""
@@ -316,12 +324,3 @@ class Placements:
 
 
 placements = Placements()
-
-
-def _start_anew() -> None:
-    global placements
-    placements = Placements()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)

@@ -211,4 +211,5 @@ def _in_pool() -> bool:
     """Whether a thread of a pool asks, as dask's schedulers have them: the others of the pool use the other CPUs."""
     worker = sys.modules.get("distributed.worker")
     in_distributed = worker is not None and hasattr(getattr(worker, "thread_state", None), "execution_state")
-    return in_distributed or threading.current_thread() in thread._threads_queues
+    # Not by the module's own register of threads, in which they are entered only after they began.
+    return in_distributed or getattr(threading.current_thread(), "_target", None) is thread._worker

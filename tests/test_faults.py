@@ -1,0 +1,563 @@
+"""Whatever is wrong with a file or happens to it, an error names the place; no value is wrong and nothing crashes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.typing import NDArray
+
+from nexus_xr import NexusFileError
+from nexus_xr.hdf5 import _reader_process, outside
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+
+from .stacks import INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed
+from .test_engine import assert_same_bits, h5py_values, lazy
+
+FILTERS: dict[str, Mapping[str, Any]] = {**LOSSLESS, **ONLY_LIBHDF5, **LOSSY}
+IN_PROCESSES = ("sz", "sz3", "sperr")
+SHAPE, CHUNKS = (3, 32, 32), (1, 32, 32)
+
+
+def values_for(name: str) -> NDArray[Any]:
+    return smooth(SHAPE) if name in LOSSY else counts(SHAPE)
+
+
+def write(path: Path, name: str = "gzip") -> NDArray[Any]:
+    values = values_for(name)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=values, chunks=CHUNKS, **FILTERS[name])
+    return values
+
+
+def stored(path: Path, row: int) -> bytes:
+    with h5py.File(path) as file:
+        content: bytes = file["data"].id.read_direct_chunk((row, 0, 0))[1]
+        return content
+
+
+def store(path: Path, row: int, content: bytes) -> None:
+    with h5py.File(path, "a") as file:
+        file["data"].id.write_direct_chunk((row, 0, 0), content)
+
+
+@contextmanager
+def refused(path: Path, *reasons: str) -> Iterator[None]:
+    """Expect an error that names the file, the dataset, and what else is given."""
+    with pytest.raises(NexusFileError) as caught:
+        yield
+    assert re.match(rf"{re.escape(str(path))}:/data: ", str(caught.value)), caught.value
+    for reason in reasons:
+        assert reason in str(caught.value)
+
+
+def assert_only_the_second_chunk_is_bad(path: Path, *reasons: str) -> None:
+    array = lazy(path)
+    with h5py.File(path) as file:
+        good = file["data"][0], file["data"][2]
+    for key in ((slice(None),), (1,), (slice(0, 3, 2),), (slice(None), 5, slice(3, 9)), (1, 5, 7), ([2, 1],)):
+        if key == (slice(0, 3, 2),):
+            assert_same_bits(array[key], np.stack(good))
+        else:
+            with refused(path, "chunk (1, 0, 0)", *reasons):
+                array[key]
+    assert_same_bits(array[0], good[0])
+    assert_same_bits(array[2], good[1])
+
+
+# --- damaged chunks --------------------------------------------------------------------------------------------
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "the header is overwritten": lambda content: b"\xff" * 16 + content[16:],
+    "it is cut short": lambda content: content[: len(content) // 2],
+    "it is something else": lambda content: np.random.default_rng(1).bytes(len(content)),
+}
+# What is any bytes to the filter, or to its decoder. Chunks without filters have no size of their own in a file.
+UNNOTICED = {
+    *((name, damage) for name in ("none", "szip", "zfp", "zfp reversible", "blosc2 truncated") for damage in DAMAGES),
+    *((name, damage) for name in ("shuffle", "bitshuffle") for damage in DAMAGES if damage != "it is cut short"),
+    *((name, "it is cut short") for name in ("scale-offset", "htj2k", "sz", "sperr")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_damaged_chunk_is_named_and_the_others_are_read(tmp_path: Path, name: str, damage: str) -> None:
+    if (name, damage) in UNNOTICED:
+        pytest.skip("nothing could notice it")
+    path = tmp_path / "f.h5"
+    write(path, name)
+    store(path, 1, DAMAGES[damage](stored(path, 1)))
+    if name not in IN_PROCESSES:
+        assert_only_the_second_chunk_is_bad(path)
+        return
+    array, expected = lazy(path), h5py.File(path)
+    with refused(path, "chunk (1, 0, 0)"):
+        array[...]
+    assert_same_bits(array[::2], expected["data"][::2])
+
+
+@pytest.mark.parametrize("rows", [16, 64], ids=["too little", "too much"])
+@pytest.mark.parametrize("name", [name for name in LOSSLESS if name not in ("none", "fletcher32")])
+def test_a_valid_stream_of_another_size_is_no_chunk(tmp_path: Path, name: str, rows: int) -> None:
+    write(tmp_path / "f.h5", name)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.create_dataset("data", data=counts((2, rows, 32)), chunks=(1, rows, 32), **FILTERS[name])
+    store(tmp_path / "f.h5", 1, stored(tmp_path / "other.h5", 1))
+    assert_only_the_second_chunk_is_bad(tmp_path / "f.h5")
+
+
+@pytest.mark.parametrize("name", ["gzip+shuffle+fletcher32", "fletcher32"])
+@pytest.mark.parametrize("at", [0, 100, -1])
+def test_a_wrong_checksum_is_noticed(tmp_path: Path, name: str, at: int) -> None:
+    write(tmp_path / "f.h5", name)
+    content = bytearray(stored(tmp_path / "f.h5", 1))
+    content[at] ^= 1
+    store(tmp_path / "f.h5", 1, bytes(content))
+    assert_only_the_second_chunk_is_bad(tmp_path / "f.h5", "its checksum (Fletcher32) is", "the file is damaged")
+
+
+def test_of_several_bad_chunks_one_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5")
+    for row in range(3):
+        store(tmp_path / "f.h5", row, b"nothing")
+    with pytest.raises(NexusFileError, match=r"chunk \([012], 0, 0\)"):
+        lazy(tmp_path / "f.h5")[...]
+
+
+def test_bad_chunks_in_the_middle_of_many_are_named(tmp_path: Path) -> None:
+    path, values = tmp_path / "f.h5", counts((2000, 64))
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("data", data=values, chunks=(1, 64), compression="gzip", shuffle=True)
+        dataset.id.write_direct_chunk((1234, 0), b"nothing")
+    with refused(path, "chunk (1234, 0)"):
+        lazy(path)[...]
+    with refused(path, "chunk (1234, 0)"):
+        lazy(path)[:, 5:7]
+    rows = [row for row in range(2000) if row != 1234]
+    assert_same_bits(lazy(path)[rows], values[rows])
+
+
+# --- damaged indexes -------------------------------------------------------------------------------------------
+
+
+def patch(path: Path, old: bytes, new: bytes, before: int = 0) -> None:
+    """Overwrite bytes so many before the only place where others are found."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    at = content.index(old) - before
+    path.write_bytes(content[:at] + new + content[at + len(new) :])
+
+
+def offset_of(path: Path, row: int) -> int:
+    with h5py.File(path) as file:
+        offset: int = file["data"].id.get_chunk_info_by_coord((row, 0, 0)).byte_offset
+        return offset
+
+
+@pytest.mark.parametrize("name", ["none", "gzip", "blosc2 zstd 0"])
+@pytest.mark.parametrize("offset", [1 << 30, (1 << 62) + 5, (1 << 64) - 2, "the last byte"], ids=str)
+def test_a_chunk_beyond_the_end_of_the_file_is_named(tmp_path: Path, name: str, offset: Any) -> None:
+    path = tmp_path / "f.h5"
+    values = write(path, name)
+    at = struct.pack("<Q", offset_of(path, 1))
+    patch(path, at, struct.pack("<Q", path.stat().st_size - 1 if offset == "the last byte" else offset))
+    array = LazyArray(File(path), "/data", values.shape, values.dtype)
+    for key in (..., 1, (slice(None), 3, 4), (1, 3, 4)):
+        with refused(path, "chunk (1, 0, 0)"):
+            array[key]
+    assert_same_bits(array[::2], values[::2])
+
+
+@pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 32) - 1])
+def test_a_chunk_with_a_wrong_size_is_named(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "f.h5"
+    values = write(path)
+    # The size is the first of the key, in front of the filter mask and one offset a dimension and one more.
+    patch(path, struct.pack("<Q", offset_of(path, 1)), struct.pack("<I", size), before=8 + 8 * 4)
+    array = LazyArray(File(path), "/data", values.shape, values.dtype)
+    for key in (..., 1, (1, 3, 4)):
+        with refused(path, "chunk (1, 0, 0)"):
+            array[key]
+    assert_same_bits(array[::2], values[::2])
+
+
+@pytest.mark.parametrize("origin", [(0, 0, 0), (2, 0, 0), (1, 5, 0), (1, 0, 31), (-1, 0, 0)], ids=str)
+def test_a_chunk_in_an_impossible_place_is_no_value(tmp_path: Path, origin: tuple[int, ...]) -> None:
+    path = tmp_path / "f.h5"
+    values = write(path)
+    patch(path, struct.pack("<Q", offset_of(path, 1)), struct.pack("<3q", *origin), before=8 * 4)
+    with refused(path, "index"):
+        LazyArray(File(path), "/data", values.shape, values.dtype)[...]
+
+
+@pytest.mark.parametrize(
+    ("index", "block"),
+    [
+        ("B-tree 1", b"TREE\x01"),
+        ("fixed array", b"FAHD"),
+        ("fixed array", b"FADB"),
+        ("extensible array", b"EAHD"),
+        ("extensible array", b"EAIB"),
+        ("B-tree 2", b"BTHD"),
+        ("B-tree 2", b"BTLF"),
+    ],
+)
+def test_an_index_that_is_overwritten_is_an_error(tmp_path: Path, index: str, block: bytes) -> None:
+    path, values = tmp_path / "f.h5", counts((7, 20, 33))
+    write_indexed(path, values, (2, 8, 33), compression="gzip", **INDEXES[index])
+    content = path.read_bytes()
+    at = content.index(block) + 4
+    path.write_bytes(content[:at] + b"\x55" * 24 + content[at + 24 :])
+    for key in (..., (1, 2, 3)):
+        with refused(path):
+            LazyArray(File(path), "/data", values.shape, values.dtype)[key]
+
+
+# --- files that change -----------------------------------------------------------------------------------------
+
+WAYS = ("truncated", "truncated in secret", "grown", "replaced", "written to", "gone")
+
+
+def change(path: Path, way: str) -> None:
+    before = path.stat()
+    if way.startswith("truncated"):
+        os.truncate(path, before.st_size - 100)
+    elif way == "grown":
+        with h5py.File(path, "a") as file:
+            file["more"] = np.zeros(1000)
+    elif way == "replaced":
+        write(path.parent / "new.h5", "lzf")
+        os.replace(path.parent / "new.h5", path)
+    elif way == "written to":
+        with h5py.File(path, "a") as file:
+            file["data"][0, 0, 0] = 9
+    else:
+        path.unlink()
+        return
+    # Clocks of file systems are coarse; and who copies a file may restore its time.
+    later = 0 if way.endswith("in secret") else 1_000_000_000
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["none", "gzip", "scale-offset", "sz"])
+def test_a_file_that_changed_between_two_reads_is_refused(tmp_path: Path, name: str, way: str) -> None:
+    path = tmp_path / "f.h5"
+    write(path, name)
+    array, expected = lazy(path), h5py_values(path)
+    assert_same_bits(array[1], expected[1])
+    change(path, way)
+    for key in (1, ..., (1, 2, 3)):
+        with pytest.raises(NexusFileError, match="no such file" if way == "gone" else "changed since it was opened"):
+            array[key]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_that_changed_after_it_was_opened_is_refused(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "f.h5"
+    write(path)
+    dataset = xr.open_dataset(path, engine="nexus", dataset_path="/data")
+    change(path, way)
+    with pytest.raises(NexusFileError, match="no such file" if way == "gone" else "changed since it was opened"):
+        dataset.load()
+
+
+def during_a_read(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Have something happen once, before the first bytes are read."""
+    pending = [happens]
+    read = os.preadv
+
+    def preadv(descriptor: int, *arguments: Any) -> int:
+        if pending:
+            pending.pop()()
+        return read(descriptor, *arguments)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+
+
+@pytest.mark.parametrize("way", ["truncated", "truncated in secret", "written to"])
+@pytest.mark.parametrize("key", [..., 1, (1, 2, 3)], ids=str)
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, key: Any
+) -> None:
+    path = tmp_path / "f.h5"
+    write(path, "none")
+    array = lazy(path)
+    array[0]
+    during_a_read(monkeypatch, lambda: change(path, way))
+    with pytest.raises(NexusFileError, match="changed since it was opened"):
+        array[key]
+
+
+@pytest.mark.parametrize("way", ["replaced", "gone"])
+def test_a_file_that_is_replaced_while_it_is_read_is_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    path = tmp_path / "f.h5"
+    values = write(path)
+    array = lazy(path)
+    assert_same_bits(array[0], values[0])
+    during_a_read(monkeypatch, lambda: change(path, way))
+    assert_same_bits(array[...], values)
+
+
+def test_a_file_that_was_truncated_before_it_was_opened_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    values = write(path)
+    os.truncate(path, path.stat().st_size - 100)
+    with pytest.raises(NexusFileError, match=re.escape(str(path)) + ".*truncated"):
+        LazyArray(File(path), "/data", values.shape, values.dtype)[...]
+
+
+@pytest.mark.parametrize("name", ["none", "gzip"])
+def test_a_file_may_come_in_small_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    values = write(tmp_path / "f.h5", name)
+    read = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda where, views, at: read(where, [views[0][: len(views[0]) // 2 + 1]], at))
+    array = lazy(tmp_path / "f.h5")
+    for key in (..., 1, (slice(None), 3, slice(4, 9))):
+        assert_same_bits(array[key], values[key])
+
+
+@pytest.mark.parametrize("name", ["none", "gzip"])
+def test_a_file_that_ends_early_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    path = tmp_path / "f.h5"
+    write(path, name)
+    array = lazy(path)
+    array[0]
+    monkeypatch.setattr(os, "preadv", lambda *_: 0)
+    for key in (..., 1, (1, 2, 3)):
+        with refused(path, "chunk (", "only 0 of"):
+            array[key]
+
+
+def test_an_error_of_the_system_names_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f.h5"
+    write(path)
+    array = lazy(path)
+    array[0]
+
+    def fail(*_: Any) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with refused(path, "Input/output error"):
+        array[...]
+
+
+def test_raw_data_files_that_are_gone_are_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[(str(tmp_path / "a.raw"), 0, 80)])
+    (tmp_path / "a.raw").unlink(missing_ok=True)
+    with refused(tmp_path / "f.h5", "a.raw"):
+        lazy(tmp_path / "f.h5")[...]
+
+
+# --- reader processes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[int], None]]:
+    """Functions to call, one each time that a reader process was asked for something, with its number."""
+    functions: list[Callable[[int], None]] = []
+    send = outside._Process._send
+
+    def send_and_call(self: Any, request: Any) -> None:
+        if request is not None and functions:
+            functions.pop()(self._popen.pid)
+        send(self, request)
+
+    monkeypatch.setattr(outside._Process, "_send", send_and_call)
+    return functions
+
+
+def children() -> set[int]:
+    """Reader processes of this process that haven't ended, and those that have and were not waited for."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and (folder / "cmdline").read_bytes().count(b"_reader_process"):
+                found.add(int(folder.name))
+        except (OSError, ProcessLookupError):
+            continue
+    return found
+
+
+def kill(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+
+
+def stop(process: int) -> None:
+    os.kill(process, signal.SIGSTOP)
+
+
+def test_a_reader_process_that_is_killed_is_replaced_once(tmp_path: Path, sent: list[Callable[[int], None]]) -> None:
+    path = tmp_path / "f.h5"
+    write(path, "sz")
+    array, expected = lazy(path), h5py_values(path)
+    array.file.num_threads = 1
+    assert_same_bits(array[...], expected)
+    sent += [kill]
+    assert_same_bits(array[...], expected)
+    sent += [kill, kill]
+    with refused(path, "chunk (0, 0, 0)", "its decoder crashed (SIGKILL)"):
+        array[...]
+    assert_same_bits(array[...], expected)
+
+
+def test_a_reader_process_that_nobody_asked_for_long_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "f.h5", "sz")
+    array, expected = lazy(tmp_path / "f.h5"), h5py_values(tmp_path / "f.h5")
+    array.file.num_threads = 1
+    script = Path(_reader_process.__file__).read_text().replace("IDLE_SECONDS = 60", "IDLE_SECONDS = 0.3")
+    (tmp_path / "_reader_process.py").write_text(script)
+    outside._processes.end()
+    monkeypatch.setattr(_reader_process, "__file__", str(tmp_path / "_reader_process.py"))
+    assert_same_bits(array[...], expected)
+    monkeypatch.undo()
+    (process,) = outside._processes._idle
+    assert process._popen.wait(30) == _reader_process.IDLE_STATUS
+    # As if it had come to its end only after it was looked at.
+    said = [True]
+    monkeypatch.setattr(outside._Process, "is_alive", property(lambda self: bool(said and said.pop())))
+    assert_same_bits(array[...], expected)
+
+
+def test_a_decoder_that_never_ends_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: list[Callable[[int], None]]
+) -> None:
+    path = tmp_path / "f.h5"
+    write(path, "sz")
+    array, expected = lazy(path), h5py_values(path)
+    assert_same_bits(array[1], expected[1])
+    with monkeypatch.context() as context:
+        context.setattr(outside, "_PATIENCE_SECONDS", 1)
+        sent += [stop]
+        with refused(path, "chunk (1, 0, 0)", "its decoder didn't come to an end in 1 s"):
+            array[1]
+    assert_same_bits(array[...], expected)
+
+
+def test_a_process_that_ended_meanwhile_is_replaced(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5", "sperr")
+    array, expected = lazy(tmp_path / "f.h5"), h5py_values(tmp_path / "f.h5")
+    assert_same_bits(array[...], expected)
+    for process in children():
+        kill(process)
+    assert_same_bits(array[...], expected)
+
+
+def test_no_process_is_left_behind_by_crashes(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    write(path, "sz3")
+    lazy(path)[...]
+    before = len(children())
+    store(path, 1, b"\xff" * 200)
+    for _ in range(3):
+        with refused(path, "chunk (1, 0, 0)"):
+            lazy(path)[1]
+    assert len(children()) <= before
+
+
+# --- too much, and interrupted ---------------------------------------------------------------------------------
+
+TOO_LARGE = """
+import resource, sys
+import numpy as np
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+array = LazyArray(File(sys.argv[1]), "/data", (1 << 50,), np.dtype("u1"))
+assert array[(1 << 50) - 3 :].tolist() == [7, 7, 7]
+for selection in (slice(None), slice(1, -1, 3)):
+    try:
+        array[selection]
+    except MemoryError:
+        print("too large")
+assert array[5] == 7
+"""
+
+
+@pytest.mark.parametrize("options", [{"chunks": (1 << 20,)}, {"chunks": (1 << 30,), "compression": "gzip"}, {}])
+def test_a_selection_larger_than_memory_is_a_memory_error(tmp_path: Path, options: dict[str, Any]) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (1 << 50,), "u1", fillvalue=7, **options)
+    assert run(TOO_LARGE, tmp_path / "f.h5") == "too large\n" * 2
+
+
+INTERRUPTED = """
+import signal, sys, threading
+import numpy as np
+from nexus_xr.hdf5 import threads
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+
+path, shape, dtype, seconds = sys.argv[1], eval(sys.argv[2]), sys.argv[3], eval(sys.argv[4])
+array = LazyArray(File(path, num_threads=4), "/data", shape, np.dtype(dtype))
+expected = array[...]
+
+
+def working(frame):
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(("engine.py", "chunk.py", "outside.py")):
+            return True
+        frame = frame.f_back
+    return False
+
+
+interrupts = 0
+for number in range(int(sys.argv[5])):
+    signal.setitimer(signal.ITIMER_REAL, seconds * (number + 1))
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        got = array[...]
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert np.array_equal(got, expected), "wrong"
+    except KeyboardInterrupt:
+        interrupts += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert not any(map(working, sys._current_frames().values())), "a helper is at work"
+    assert np.array_equal(array[...], expected), "wrong after an interrupt"
+    assert threads._crew.busy == 0, "a reader is counted that is none"
+print("interrupted" if interrupts else "never interrupted")
+"""
+
+
+@pytest.mark.parametrize("name", ["gzip", "blosc zstd 1", "none"])
+def test_an_interrupted_read_leaves_everything_in_order(tmp_path: Path, name: str) -> None:
+    values = counts((16, 256, 256))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=values, chunks=(1, 256, 256), **FILTERS[name])
+    assert run(INTERRUPTED, tmp_path / "f.h5", values.shape, values.dtype, 0.001, 20) == "interrupted\n"
+
+
+def test_an_interrupted_read_of_processes_leaves_everything_in_order(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=smooth((8, 64, 64)), chunks=(1, 64, 64), **FILTERS["sz"])
+    assert run(INTERRUPTED, tmp_path / "f.h5", (8, 64, 64), "f4", 0.005, 6) == "interrupted\n"
+
+
+def run(code: str, *arguments: Any) -> str:
+    """What a script prints that ends without an error."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout

@@ -1,0 +1,501 @@
+"""Reads use the CPUs that there are and leave nothing behind, whoever else reads at the time."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nexus_xr import NexusError
+from nexus_xr.hdf5 import threads
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+
+from .stacks import LOSSY, counts, smooth
+from .test_engine import assert_same_bits, lazy, take
+from .test_faults import children
+
+SHAPE, CHUNKS = (64, 40, 50), (1, 40, 50)
+
+
+def write(path: Path, values: NDArray[Any] | None = None, **options: Any) -> NDArray[Any]:
+    values = counts(SHAPE) if values is None else values
+    options = {"chunks": (1, *values.shape[1:]), "compression": "gzip", **options}
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=values, **options)
+    return values
+
+
+def array_of(path: Path, values: NDArray[Any], num_threads: int | None = None) -> LazyArray:
+    return LazyArray(File(path, num_threads=num_threads), "/data", values.shape, values.dtype)
+
+
+class Gathering:
+    """Tasks that wait until so many threads do them at once, or for a moment, and count these."""
+
+    def __init__(self, awaited: int, seconds: float = 10) -> None:
+        self.awaited = awaited
+        self.most = 0
+        self.names: set[str] = set()
+        self._seconds = seconds
+        self._present = 0
+        self._changed = threading.Condition()
+
+    def task(self) -> None:
+        with self._changed:
+            self._present += 1
+            self.most = max(self.most, self._present)
+            self.names.add(threading.current_thread().name)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.most >= self.awaited, self._seconds)
+            self._present -= 1
+
+    def tasks(self, count: int) -> list[threads.Task]:
+        return [self.task] * count
+
+
+# --- how many --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_values_do_not_depend_on_the_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    values = write(tmp_path / "f.h5")
+    monkeypatch.setattr("nexus_xr.hdf5.engine.BATCH_BYTES", 10_000)
+    for key in ((slice(None),), (slice(None, None, -3), slice(3, 9)), ([5, 5, 60, 0],)):
+        assert_same_bits(array_of(tmp_path / "f.h5", values, count)[key], values[key])
+        monkeypatch.setenv("NEXUS_XR_NUM_THREADS", str(count))
+        assert_same_bits(array_of(tmp_path / "f.h5", values)[key], values[key])
+        monkeypatch.delenv("NEXUS_XR_NUM_THREADS")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_as_many_threads_work_as_are_asked_for(count: int) -> None:
+    gathering = Gathering(count)
+    threads.run(gathering.tasks(20), count)
+    assert gathering.most == count
+
+
+def test_the_variable_tells_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXUS_XR_NUM_THREADS", " 3 ")
+    gathering = Gathering(3)
+    threads.run(gathering.tasks(20))
+    assert gathering.most == 3
+
+
+def test_a_file_may_ask_for_fewer_threads_than_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = write(tmp_path / "f.h5")
+    monkeypatch.setenv("NEXUS_XR_NUM_THREADS", "4")
+    asked: list[int | None] = []
+    run = threads.run
+    monkeypatch.setattr(threads, "run", lambda tasks, most=None: (asked.append(most), run(tasks, most))[1])
+    assert_same_bits(array_of(tmp_path / "f.h5", values, 1)[...], values)
+    assert asked == [1]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "²"])
+def test_a_number_of_threads_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    values = write(tmp_path / "f.h5")
+    monkeypatch.setenv("NEXUS_XR_NUM_THREADS", text)
+    with pytest.raises(NexusError, match=f"NEXUS_XR_NUM_THREADS='{text}': expected a whole number"):
+        array_of(tmp_path / "f.h5", values)[...]
+
+
+def test_no_more_threads_work_than_there_are_tasks() -> None:
+    gathering = Gathering(3)
+    threads.run(gathering.tasks(3), 8)
+    assert gathering.most == 3
+
+
+AFFINITY = """
+import os
+from nexus_xr.hdf5 import threads
+before = threads.available_cpus()
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+print(before >= 1, threads.available_cpus(), threads.thread_count())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can't bind a process to CPUs")
+def test_no_more_cpus_are_used_than_the_process_may_run_on() -> None:
+    assert run(AFFINITY, environment={"NEXUS_XR_NUM_THREADS": ""}) == "True 1 1\n"
+
+
+@pytest.mark.parametrize(
+    ("membership", "limits", "cpus"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/\n", {}, None),
+        ("0::/a/b\n", {"a/b/cpu.max": "400000 100000\n"}, 4),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "200000 100000\n"}, 2),
+        ("0::/a/b\n", {"a/b/cpu.max": "100000 100000\n", "a/cpu.max": "300000 100000\n"}, 1),
+        ("0::/a\n", {"a/cpu.max": "800000 100000\n", "other/cpu.max": "100000 100000\n"}, 8),
+        ("0::/../elsewhere\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("4:cpu,cpuacct:/\n", {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ("4:cpu,cpuacct:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        (
+            "5:memory:/m\n4:cpuacct,cpu:/a/b\n0::/\n",
+            {
+                "cpu/a/b/cpu.cfs_quota_us": "-1\n",
+                "cpu/a/b/cpu.cfs_period_us": "100000\n",
+                "cpu/a/cpu.cfs_quota_us": "300000\n",
+                "cpu/a/cpu.cfs_period_us": "100000\n",
+                "m/cpu.max": "100000 100000\n",
+            },
+            3,
+        ),
+        # In a container the path is one of the host, which isn't there.
+        (
+            "4:cpu:/docker/0123\n",
+            {"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            2,
+        ),
+        ("0::/\n", {"cpu.max": "nonsense\n"}, None),
+        (None, {"cpu.max": "100000 50000\n"}, 2),
+    ],
+)
+def test_quotas_of_control_groups_are_known(
+    tmp_path: Path, membership: str | None, limits: dict[str, str], cpus: float | None
+) -> None:
+    if membership is not None:
+        (tmp_path / "own").write_text(membership)
+    (tmp_path / "root").mkdir()
+    for name, content in limits.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text(content)
+    assert threads._cgroup_quota(tmp_path / "root", tmp_path / "own") == cpus
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [(None, 8), (0.2, 1), (1.0, 1), (2.6, 3), (64.0, 8)])
+def test_a_quota_limits_the_cpus(monkeypatch: pytest.MonkeyPatch, quota: float | None, cpus: int) -> None:
+    monkeypatch.setattr(threads, "_own_cgroup_quota", lambda: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert threads.available_cpus() == cpus
+
+
+# --- together --------------------------------------------------------------------------------------------------
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def in_threads(*work: Callable[[], None]) -> None:
+    """Do several things at once, each in a thread of its own that no pool has."""
+    failures: list[BaseException] = []
+
+    def attempt(one: Callable[[], None]) -> None:
+        try:
+            one()
+        except BaseException as error:
+            failures.append(error)
+
+    started = [threading.Thread(target=attempt, args=(one,)) for one in work]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    for failure in failures:
+        raise failure
+
+
+def test_a_second_reader_takes_the_cpu_of_a_helper() -> None:
+    everyone = Gathering(4)
+    done = threading.Event()
+    names: set[str] = set()
+
+    def first() -> None:
+        threads.run([everyone.task] * 4 + [lambda: None if done.is_set() else time.sleep(0.001)] * 20_000, 4)
+
+    def second() -> None:
+        wait_until(lambda: everyone.most == 4)
+        threads.run([lambda: names.add(threading.current_thread().name), wait_for_a_helper_to_leave], 4)
+        done.set()
+
+    def wait_for_a_helper_to_leave() -> None:
+        wait_until(lambda: threads._crew.busy == 4)
+
+    in_threads(first, second)
+    assert len(names) == 1
+    assert "nexus_xr" not in names.pop()
+    assert threads._crew.busy == 0
+
+
+def test_as_many_readers_as_cpus_have_no_helpers() -> None:
+    gathering = Gathering(3)
+    all_read = threading.Barrier(3)
+
+    def read() -> None:
+        threads.run([lambda: all_read.wait() and None, *gathering.tasks(10)], 3)
+
+    in_threads(read, read, read)
+    assert gathering.most <= 3
+    assert threads._crew.busy == 0
+
+
+def test_threads_of_a_pool_have_no_helpers(tmp_path: Path) -> None:
+    values = write(tmp_path / "f.h5")
+    gathering = Gathering(2, seconds=0.1)
+    with concurrent.futures.ThreadPoolExecutor(1, "mine") as pool:
+        pool.submit(threads.run, gathering.tasks(4), 8).result()
+        assert_same_bits(pool.submit(lambda: array_of(tmp_path / "f.h5", values, 8)[...]).result(), values)
+    assert gathering.most == 1
+
+
+# By name, as a task must be picklable also where it stays in its process.
+gatherings: dict[str, Gathering] = {}
+
+
+def read_in_task(name: str, array: LazyArray) -> Any:
+    threads.run(gatherings[name].tasks(4), 8)
+    return array[...]
+
+
+def test_a_task_of_a_distributed_worker_uses_its_own_thread(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    values = write(tmp_path / "f.h5")
+    gathering = Gathering(2, seconds=0.1)
+    array = array_of(tmp_path / "f.h5", values, 8)
+
+    gatherings[str(tmp_path)] = gathering
+    with (
+        distributed.LocalCluster(1, 1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        assert_same_bits(client.submit(read_in_task, str(tmp_path), array).result(), values)
+    assert gathering.most == 1
+
+
+@pytest.mark.parametrize("raising", ["this thread", "a helper"])
+def test_an_error_reaches_the_caller_and_ends_the_work(raising: str) -> None:
+    gathering = Gathering(2)
+    caller = threading.current_thread()
+    done: list[int] = []
+
+    def task() -> None:
+        gathering.task()
+        if (threading.current_thread() is caller) == (raising == "this thread"):
+            raise ZeroDivisionError(raising)
+        done.append(1)
+
+    with pytest.raises(ZeroDivisionError, match=raising):
+        threads.run([task] * 10_000, 2)
+    assert len(done) < 9_999
+    assert threads._crew.busy == 0
+    threads.run(Gathering(2).tasks(4), 2)
+
+
+def test_many_threads_read_what_h5py_reads(tmp_path: Path) -> None:
+    values = write(tmp_path / "f.h5", counts((40, 60, 70)), chunks=(2, 16, 70), shuffle=True)
+    array = array_of(tmp_path / "f.h5", values, 4)
+
+    def read(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        for _ in range(60):
+            begin, end = np.sort(random.integers(0, 41, 2))
+            key = (slice(begin, end), slice(*np.sort(random.integers(0, 61, 2))), random.integers(0, 70, 3))
+            if random.random() < 0.3:
+                key = (int(random.integers(40)), *key[1:])
+            elif random.random() < 0.3:
+                key = (slice(None), slice(None), slice(None, None, int(random.choice([-1, 1, 7]))))
+            assert_same_bits(array[key], take(values, key))
+
+    in_threads(*[lambda seed=seed: read(seed) for seed in range(8)])  # type: ignore[misc]
+    assert threads._crew.busy == 0
+
+
+def test_many_threads_ask_for_one_new_dataset_at_once(tmp_path: Path) -> None:
+    values = write(tmp_path / "f.h5")
+    array = array_of(tmp_path / "f.h5", values)
+    together = threading.Barrier(8)
+
+    def read() -> None:
+        together.wait()
+        assert_same_bits(array[...], values)
+
+    in_threads(*[read] * 8)
+
+
+# --- processes -------------------------------------------------------------------------------------------------
+
+SCRIPT_BEGIN = """
+import os, signal, sys, threading
+import numpy as np
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+
+signal.alarm(60)
+path, shape, dtype = sys.argv[1], eval(sys.argv[2]), np.dtype(sys.argv[3])
+array = LazyArray(File(path, num_threads=3), "/data", shape, dtype)
+expected = np.load(sys.argv[4])
+"""
+
+FORKING = """
+array[...]  # what is imported meanwhile would stay locked in a child, as Python has it
+ending = threading.Event()
+def read():
+    while not ending.is_set():
+        assert np.array_equal(array[...], expected)
+readers = [threading.Thread(target=read) for _ in range(3)]
+for reader in readers:
+    reader.start()
+failed = 0
+for number in range(12):
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        good = np.array_equal(array[...], expected) and np.array_equal(array[5:9, 3], expected[5:9, 3])
+        os._exit(not good)
+    failed += os.waitpid(child, 0)[1] != 0
+ending.set()
+for reader in readers:
+    reader.join()
+assert np.array_equal(array[...], expected)
+print("children that failed:", failed)
+"""
+
+FORKING_ONCE_READ = """
+expected_here = array[...]
+child = os.fork()
+if not child:
+    os._exit(not np.array_equal(array[...], expected))
+assert os.waitpid(child, 0)[1] == 0
+assert np.array_equal(array[...], expected)
+print("fine")
+"""
+
+EXITING = """
+import atexit
+def read_at_exit():
+    good = np.array_equal(array[...], expected) and np.array_equal(array[3], expected[3])
+    print("right" if good else "wrong", flush=True)
+if sys.argv[5] != "never before":
+    array[...]
+atexit.register(read_at_exit)
+"""
+
+# The thread is at work when the interpreter begins to end, and reads on meanwhile.
+EXITING_WITH_A_READER = """
+begun = threading.Event()
+def read():
+    for _ in range(30):
+        assert np.array_equal(array[...], expected)
+        begun.set()
+    print("read")
+threading.Thread(target=read).start()
+begun.wait()
+"""
+
+EXITING_WITH_A_DAEMON = """
+begun = threading.Event()
+def read():
+    while True:
+        assert np.array_equal(array[...], expected)
+        begun.set()
+threading.Thread(target=read, daemon=True).start()
+begun.wait()
+print("read")
+"""
+
+
+def run(code: str, *arguments: Any, environment: dict[str, str] | None = None) -> str:
+    """What a script prints that ends without an error and complains of nothing."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    variables = {**os.environ, **(environment or {})}
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+def run_reading(tmp_path: Path, code: str, *arguments: Any, name: str = "gzip") -> str:
+    values = counts((32, 100, 128)) if name == "gzip" else smooth((4, 16, 16))
+    options = {"compression": "gzip"} if name == "gzip" else dict(LOSSY[name])
+    write(tmp_path / "f.h5", values, **options)
+    with h5py.File(tmp_path / "f.h5") as file:
+        np.save(tmp_path / "expected.npy", file["data"][...])
+    shape, dtype = values.shape, values.dtype.str
+    return run(SCRIPT_BEGIN + code, tmp_path / "f.h5", shape, dtype, tmp_path / "expected.npy", *arguments)
+
+
+def test_a_process_forked_in_the_middle_of_reads_reads(tmp_path: Path) -> None:
+    assert run_reading(tmp_path, FORKING) == "children that failed: 0\n"
+
+
+@pytest.mark.parametrize("name", ["gzip", "sz"])
+def test_a_process_forked_after_reads_reads(tmp_path: Path, name: str) -> None:
+    assert run_reading(tmp_path, FORKING_ONCE_READ, name=name) == "fine\n"
+
+
+def test_a_spawned_process_reads(tmp_path: Path) -> None:
+    values = write(tmp_path / "f.h5")
+    array = lazy(tmp_path / "f.h5")
+    assert_same_bits(array[...], values)
+    import multiprocessing
+
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert_same_bits(pool.submit(np.asarray, array).result(), values)
+
+
+@pytest.mark.parametrize("name", ["gzip", "sz"])
+@pytest.mark.parametrize("before", ["before too", "never before"])
+def test_values_are_right_while_the_interpreter_ends(tmp_path: Path, name: str, before: str) -> None:
+    assert run_reading(tmp_path, EXITING, before, name=name) == "right\n"
+
+
+@pytest.mark.parametrize("code", [EXITING_WITH_A_READER, EXITING_WITH_A_DAEMON], ids=["a thread", "a daemon"])
+def test_readers_in_other_threads_may_outlive_the_main_thread(tmp_path: Path, code: str) -> None:
+    assert run_reading(tmp_path, code) == "read\n"
+
+
+# --- what is left ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Neither threads nor descriptors nor processes are more than before, but for a crew of helpers."""
+    threads.run(Gathering(4).tasks(4), 4)
+    before = threading.active_count(), len(os.listdir("/proc/self/fd")), len(children())
+    yield
+    after = threading.active_count(), len(os.listdir("/proc/self/fd")), len(children())
+    assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
+@pytest.mark.usefixtures("nothing_left")
+def test_reads_leave_nothing_behind(tmp_path: Path) -> None:
+    values = write(tmp_path / "f.h5")
+    for number in range(50):
+        assert_same_bits(array_of(tmp_path / "f.h5", values, number % 4 + 1)[...], values)
+
+
+def test_an_idle_crew_is_no_larger_than_the_largest_read(tmp_path: Path) -> None:
+    for count in (2, 5, 3, 5):
+        threads.run(Gathering(count).tasks(20), count)
+    wait_until(lambda: sum("nexus_xr" in thread.name for thread in threading.enumerate()) <= threads._crew._size)
+
+
+def test_as_many_processes_as_threads_are_kept_at_most(tmp_path: Path) -> None:
+    values = smooth((6, 16, 16))
+    write(tmp_path / "f.h5", values, **LOSSY["sperr"])
+    before = len(children())
+    for _ in range(3):
+        array_of(tmp_path / "f.h5", values, 2)[...]
+    assert len(children()) <= max(before, 2)
