@@ -79,10 +79,10 @@ def _zarr_lz4() -> Mapping[str, Any]:
     return {"compressors": wrapped.LZ4()}
 
 
-def _zarr_blosc(shuffle: str) -> Mapping[str, Any]:
+def _zarr_blosc(shuffle: Any) -> Mapping[str, Any]:
     from zarr.codecs import BloscCodec
 
-    return {"compressors": BloscCodec(typesize=2, cname="lz4", clevel=5, shuffle=shuffle)}  # type: ignore[arg-type]
+    return {"compressors": BloscCodec(typesize=2, cname="lz4", clevel=5, shuffle=shuffle)}
 
 
 def _zarr_zstd() -> Mapping[str, Any]:
