@@ -524,10 +524,10 @@ def working(frame):
 
 
 interrupts = 0
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 for number in range(int(sys.argv[5])):
-    signal.setitimer(signal.ITIMER_REAL, seconds * (number + 1))
-    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds * (number + 1))
         got = array[...]
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert np.array_equal(got, expected), "wrong"
@@ -558,6 +558,6 @@ def test_an_interrupted_read_of_processes_leaves_everything_in_order(tmp_path: P
 def run(code: str, *arguments: Any) -> str:
     """What a script prints that ends without an error."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import functools
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, thread
+from concurrent.futures import thread
 from pathlib import Path
+from queue import SimpleQueue
 
 from ..errors import NexusError
 
@@ -67,13 +69,17 @@ def _quota_in(folder: Path) -> float | None:
     return None
 
 
+# Threads and what they wait for are made of parts that no interrupt can come into the middle of. Those written in
+# Python, conditions and pools among them, may stay locked for ever when one does.
+
+
 class _Crew:
-    """The helpers of this process, and how many threads are at work with them among these."""
+    """The helpers of this process, and which threads are at work with them among these."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         self._busy: set[int] = set()  # not a number, which an interrupt between two steps would leave wrong for ever
-        self._pool: ThreadPoolExecutor | None = None
+        self._calls: SimpleQueue[Task] = SimpleQueue()
         self._size = 0
 
     @property
@@ -85,21 +91,27 @@ class _Crew:
         """Count this thread for the length of a ``with`` block."""
         try:
             with self._lock:
-                self._busy.add(threading.get_ident())
+                self._busy.add(_thread.get_ident())
             yield
         finally:
             with self._lock:
-                self._busy.discard(threading.get_ident())
+                self._busy.discard(_thread.get_ident())
 
     def start(self, work: Task, helpers: int) -> None:
         """Start work in as many helpers; in fewer where the interpreter is about to end."""
         with self._lock, contextlib.suppress(RuntimeError):
-            if self._pool is None or self._size < helpers:
-                if self._pool is not None:
-                    self._pool.shutdown(wait=False)  # once what it was given is done
-                self._pool, self._size = ThreadPoolExecutor(helpers, "nexus_xr"), helpers
+            while self._size < helpers:
+                _thread.start_new_thread(_help, (self._calls,))
+                self._size += 1
             for _ in range(helpers):
-                self._pool.submit(work)
+                self._calls.put(work)
+
+
+def _help(calls: SimpleQueue[Task]) -> None:
+    while True:
+        work = calls.get()
+        work()
+        del work  # what it holds is not to live on while the thread waits
 
 
 _crew = _Crew()
@@ -149,12 +161,13 @@ class _Shared:
 
     def __init__(self, tasks: Iterable[Task], crew: _Crew, most: int) -> None:
         self._tasks = iter(tasks)
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         self._crew = crew
         self._most = most
         self._stopped = False
         self._helpers = 0
-        self._all_left = threading.Condition(self._lock)
+        self._all_left = _thread.allocate_lock()  # locked until the last helper leaves
+        self._all_left.acquire()
         self._failure: BaseException | None = None
 
     def _next(self) -> Task | None:
@@ -180,9 +193,10 @@ class _Shared:
             self._failure = self._failure or error
             self.stop()
         finally:
-            with self._all_left:
+            with self._lock:
                 self._helpers -= 1
-                self._all_left.notify_all()
+                if not self._helpers and self._all_left.locked():
+                    self._all_left.release()
 
     def stop(self) -> None:
         """Have no task begin any more, and no helper."""
@@ -190,17 +204,18 @@ class _Shared:
 
     def wait_for_helpers(self) -> None:
         """Wait until no helper is at work; an interrupt meanwhile is raised after that, as they write to the result."""
-        interrupted: KeyboardInterrupt | None = None
-        waiting = True
-        while waiting:
+        interrupted: BaseException | None = None
+        while self._are_helpers_at_work():
             try:
-                with self._all_left:
-                    self._all_left.wait_for(lambda: not self._helpers)
-                waiting = False
-            except KeyboardInterrupt as error:
+                self._all_left.acquire()
+            except BaseException as error:
                 interrupted = error
         if interrupted is not None:
             raise interrupted
+
+    def _are_helpers_at_work(self) -> bool:
+        with self._lock:
+            return self._helpers > 0
 
     def raise_failure(self) -> None:
         if self._failure is not None:
