@@ -43,7 +43,7 @@ def test_open_measures_every_contestant(tmp_path: Path) -> None:
     figures, picture = tmp_path / "figures.json", tmp_path / "open.png"
     command = [sys.executable, "-m", "benchmarks", "open", "--size", "3", "--repeat", "2"]
     saved = ["--json", str(figures), "--plot", str(picture)]
-    ran = subprocess.run([*command, *saved], cwd=ROOT, capture_output=True, text=True, check=True)
+    ran = subprocess.run([*command, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=240)
     assert "nexus_xr open_dataset" in ran.stdout
     by_name = _by_name(figures)
     assert len(by_name["nexus_xr open_dataset"]["seconds"]) == 2

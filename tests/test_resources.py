@@ -118,7 +118,7 @@ def test_pickled_arrays_are_small_and_load_in_another_process(chunks: Any, write
     pickled = pickle.dumps(dataset)
     assert len(pickled) < 20_000
     code = "import pickle, sys; d = pickle.load(sys.stdin.buffer); print(int(d.n.sum()), d.attrs['mask']['value'][9])"
-    ran = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True, check=True, timeout=120)
     assert ran.stdout.decode().split() == [str(np.arange(100_000).sum()), "9.0"]
 
 
