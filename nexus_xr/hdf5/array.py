@@ -92,17 +92,21 @@ class LazyArray:
         """Values of a selection: integers, slices, index arrays and masks, each for its own dimension."""
         parts = expand(key, self.ndim)
         indexers = [normalize(part, size) for part, size in zip(parts, self.shape, strict=True)]
+        values = self._read_with_hdf5(indexers) if self.file.is_written_here else self._read_stored(indexers)
+        return values if values.ndim else values[()]
+
+    def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
+        """Values that are all in the file: in the way that is best for how they are stored."""
         with self.file.source() as source:
             placement = placements.get((source.key, self.path), partial(self._place, source))
             if isinstance(placement, Placement):
-                values = self._read(placement, source, indexers)
-            elif placement is not None and self._needs_processes(placement, indexers):
-                values = self._read_outside(placement, indexers)
-            elif placement is not None and self.file.is_local:
-                values = self._read_here_or_outside(placement, indexers)
-            else:
-                values = self._read_with_hdf5(indexers)
-        return values if values.ndim else values[()]
+                is_complete = placement.file is None or not placement.file.is_written_here
+                return self._read(placement, source, indexers) if is_complete else self._read_with_hdf5(indexers)
+            if placement is not None and self._needs_processes(placement, indexers):
+                return self._read_outside(placement, indexers)
+            if placement is not None and self.file.is_local:
+                return self._read_here_or_outside(placement, indexers)
+            return self._read_with_hdf5(indexers)
 
     def _place(self, source: Source) -> Placement | Outside | None:
         with self.file.opened() as handle, self._dataset(handle) as dataset:
@@ -128,6 +132,7 @@ class LazyArray:
         path = os.path.abspath(self.file.name)
         try:
             values = read_outside(outside, path, self.path, indexers, self.file.num_threads)
+            self.file.check()  # the processes opened it by its name
         except ChunkError as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
         return decode_array(values) if is_text(self.stored_dtype) else values

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import h5py
+from h5py import h5f
 from h5py._objects import phil
 
 from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
@@ -118,8 +119,7 @@ class File:
         if self._pid != os.getpid():
             self._reset()  # handle and lock were inherited through fork and are the parent's
         with self._lock:
-            if self.is_local:
-                self._check_identity(self._look_up())
+            self.check()
             if self._handle is None:
                 self._handle = self._open_handle()
                 # Growth is what a single writer and its readers agreed on.
@@ -161,6 +161,24 @@ class File:
             self._check_identity(os.fstat(descriptor))
         finally:
             os.close(descriptor)
+
+    @property
+    def is_written_here(self) -> bool:
+        """Whether this process has the file open for writing, so that only libhdf5 knows what is in it."""
+        if not self.is_local or not h5f.get_obj_count(h5f.OBJ_ALL, h5f.OBJ_FILE):
+            return False
+        return any(map(self._is_written_as, h5f.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE)))
+
+    def _is_written_as(self, other: h5f.FileID) -> bool:
+        with suppress(Exception):  # closed meanwhile, or no file of the operating system
+            if other.get_intent() & h5f.ACC_RDWR:
+                return os.path.samestat(os.fstat(other.get_vfd_handle()), self._look_up())
+        return False
+
+    def check(self) -> None:
+        """Raise an error where a local file isn't the one any more that was opened."""
+        if self.is_local:
+            self._check_identity(self._look_up())
 
     def close(self) -> None:
         """Close the file. Reading from it later opens it again."""
