@@ -5,6 +5,7 @@ A large array lies in a block that goes back to a bounded store when the last vi
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -122,10 +123,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     >>> empty((512, 1024), np.dtype("u2")).shape
     (512, 1024)
     """
-    count = 1
-    for length in shape:
-        count *= length
-    size = count * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST_BLOCK or size > MOST_KEPT:
         return np.empty(shape, dtype)
     return np.asarray(_Lease(size))[:size].view(dtype).reshape(shape)

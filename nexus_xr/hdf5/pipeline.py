@@ -14,7 +14,7 @@ from .codecs import FLETCHER32, SHUFFLE, Decode, DecodeError, decoder
 from .memory import empty
 from .storage import Filter
 
-# What comes behind the raw bytes of a chunk and reads as zeros, for decoders that look ahead.
+# Room behind a chunk's bytes, for decoders that read or write a few more at once.
 _MARGIN = 64
 
 

@@ -58,7 +58,7 @@ class Placement:
     index
         Where the chunks are.
     fill
-        What elements have that are not stored; one element, or as many as an array datatype has.
+        What elements have that are not stored.
     segments
         Parts of raw data files that hold the values; none where the file itself does.
     inline
