@@ -31,8 +31,9 @@ BATCH_BYTES = 1 << 20
 _RUN_BYTES = 4 << 20
 # Bytes between two chunks that are read and thrown away rather than read around.
 _GAP_BYTES = 16 * 1024
-# Decoded chunks, for one who reads little pieces of a chunk one after the other.
-_RECENT_BYTES = 8 << 20
+# Decoded chunks, for one who reads little pieces of a chunk one after the other: no more than a core's cache holds,
+# as memory beyond it costs more than what it saves. A chunk that is larger is kept alone.
+_RECENT_BYTES = 2 << 20
 
 _recent = Recent(_RECENT_BYTES)
 
@@ -136,7 +137,9 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
         if whole:
             reader.read_whole(*place, bytes_of(values))
         elif placement.filters:
-            values[...] = _recent.get((placement, *coordinate), partial(reader.read_all, *place))[tuple(parts)]
+            values[...] = _recent.get(
+                (placement, *coordinate), placement.pipeline.chunk_bytes, partial(reader.read_all, *place)
+            )[tuple(parts)]
         else:
             values[...] = reader.read_part(*place, tuple(parts))
     except BadChunkError as error:

@@ -85,19 +85,24 @@ class Recent:
         self._lock = threading.Lock()
         self._arrays = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """The array of that key, made where it isn't among the last; not to be written to."""
+    def get(self, key: Hashable, size: int, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """The array of that key, made where it isn't among the last, of so many bytes; not to be written to."""
         with self._lock:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
                 return self._arrays[key]
+            # Before the array is made, so that it takes the memory of the last, which a core's cache may still hold.
+            self._make_room(size)
         array = make()
         with self._lock:
+            self._make_room(size)
             self._arrays[key] = array
-            used = sum(each.nbytes for each in self._arrays.values())
-            while used > self._most:
-                used -= self._arrays.popitem(last=False)[1].nbytes
         return array
+
+    def _make_room(self, size: int) -> None:
+        used = size + sum(each.nbytes for each in self._arrays.values())
+        while self._arrays and used > self._most:
+            used -= self._arrays.popitem(last=False)[1].nbytes
 
 
 class _Lease:
