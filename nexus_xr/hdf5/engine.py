@@ -32,7 +32,7 @@ _RUN_BYTES = 4 << 20
 # Bytes between two chunks that are read and thrown away rather than read around.
 _GAP_BYTES = 16 * 1024
 # Decoded chunks, for one who reads little pieces of a chunk one after the other: no more than a core's cache holds,
-# as memory beyond it costs more than what it saves. A chunk that is larger is kept alone.
+# as memory beyond it costs more than what it saves.
 _RECENT_BYTES = 2 << 20
 
 _recent = Recent(_RECENT_BYTES)

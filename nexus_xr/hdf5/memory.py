@@ -72,7 +72,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Recent:
-    """The arrays that were wanted last, up to so many bytes."""
+    """The arrays that were wanted last, up to so many bytes; one that is larger alone, up to `MOST_KEPT`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -96,7 +96,8 @@ class Recent:
         array = make()
         with self._lock:
             self._make_room(size)
-            self._arrays[key] = array
+            if size <= MOST_KEPT:
+                self._arrays[key] = array
         return array
 
     def _make_room(self, size: int) -> None:
