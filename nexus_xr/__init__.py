@@ -4,10 +4,12 @@
 open every signal, list what there is to open, and read the metadata alone.
 """
 
+from . import accessor as accessor
 from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
 from .hdf5.array import LazyArray
 from .hdf5.objects import Link
 from .signals import list_datasets, open_signals, read_metadata
+from .writing import to_nexus
 
 __all__ = [
     "LazyArray",
@@ -20,5 +22,6 @@ __all__ = [
     "list_datasets",
     "open_signals",
     "read_metadata",
+    "to_nexus",
 ]
 __version__ = "0.1.0"

@@ -21,7 +21,7 @@ Chunks = int | str | Mapping[Any, Any] | None
 class FileArray(BackendArray):
     """A `LazyArray`, or one computed from it, behind xarray's lazy indexing."""
 
-    def __init__(self, array: LazyArray | ScaledArray | DerivedArray) -> None:
+    def __init__(self, array: LazyArray | ScaledArray | DerivedArray | TypedArray) -> None:
         self.array = array
         self.shape = array.shape
         self.dtype = array.dtype
@@ -79,6 +79,49 @@ class DerivedArray:
         for dimension, indexer in reversed(list(enumerate(expand(key, values.ndim)))):
             values = values[(slice(None),) * dimension + (indexer,)]
         return values
+
+
+@dataclass(frozen=True, eq=False)
+class TypedArray:
+    """Integers of the file as the dates or lengths of time that they stand for, or text as NumPy has it."""
+
+    raw: LazyArray
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.raw.shape
+
+    def __getitem__(self, key: Any) -> Any:
+        values = np.asarray(self.raw[key])
+        return values.astype(self.dtype) if self.dtype.kind == "U" else values.view(self.dtype)
+
+
+def file_array(variable: xr.Variable) -> LazyArray | None:
+    """The array of a file that a variable is as a whole and unchanged, None where it is anything else."""
+    data: Any = variable._data
+    if hasattr(data, "dask"):
+        data = _only_source(data)
+    while isinstance(
+        data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray | indexing.ImplicitToExplicitIndexingAdapter
+    ):
+        data = data.array
+    if isinstance(data, indexing.LazilyIndexedArray):
+        is_whole = all(part == slice(None) for part in data.key.tuple)
+        data = data.array if is_whole else None
+    array = data.array if isinstance(data, FileArray) else None
+    return array if isinstance(array, LazyArray) and array.shape == variable.shape else None
+
+
+def _only_source(array: Any) -> Any:
+    """What a dask array reads its blocks from, if that is all that it does."""
+    graph = array.dask
+    if len(getattr(graph, "layers", ())) != 2 or array.name not in graph.layers:
+        return None
+    (origin,) = (layer for name, layer in graph.layers.items() if name != array.name)
+    sources = list(origin.values()) if len(origin) == 1 else []
+    source = getattr(sources[0], "value", sources[0]) if sources else None
+    return source if getattr(source, "shape", None) == array.shape else None
 
 
 def centres(edges: NDArray[Any]) -> NDArray[Any]:

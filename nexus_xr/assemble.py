@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
-from .arrays import DerivedArray, FileArray, ScaledArray, bounds, centres
+from .arrays import DerivedArray, FileArray, ScaledArray, TypedArray, bounds, centres
 from .hdf5.array import LazyArray
 from .hdf5.file import File
 from .hdf5.objects import Dataset, Group
@@ -21,6 +21,7 @@ from .hdf5.text import is_text
 from .nexus.attributes import integers
 from .nexus.content import GroupContent
 from .nexus.data_rules import NXdata, Role, Scaling, Variable, free_name
+from .nexus.marks import recorded_dtype, without_marks
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
 INDEX_BYTES = 32 * 2**20
@@ -74,7 +75,7 @@ def dataset_of(
     return dataset
 
 
-_Source = LazyArray | ScaledArray | DerivedArray
+_Source = LazyArray | ScaledArray | DerivedArray | TypedArray
 
 
 class _Assembler:
@@ -100,6 +101,9 @@ class _Assembler:
         dataset = self.field(variable.field)
         raw = LazyArray(self.file, dataset.path, dataset.shape, dataset.stored_dtype)
         array: LazyArray | ScaledArray = raw
+        recorded = recorded_dtype(self.content.fields[variable.field].attributes, dataset.stored_dtype)
+        if recorded is not None and variable.bounds is None:
+            return TypedArray(raw, recorded)
         if variable.scaling is not None and self.mask_and_scale:
             factor, offset = self.scaling(variable.scaling)
             if (factor, offset) != (1, 0):
@@ -127,7 +131,7 @@ class _Assembler:
     def build(self, variable: Variable, source: _Source) -> dict[str, xr.Variable]:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
-        attributes = self.content.fields[variable.field].attributes
+        attributes = without_marks(self.content.fields[variable.field].attributes, dataset.stored_dtype)
         storage = storage_of(dataset)
         encoding = self._encoding(dataset, source, storage.filters)
         if variable.bounds is None:
@@ -151,7 +155,7 @@ class _Assembler:
         dtype = dataset.stored_dtype
         if is_text(dtype):
             encoding["dtype"] = str if dtype.kind == "O" else dtype
-        elif dtype.kind in "iufc":
+        elif dtype.kind in "iufc" and not isinstance(source, TypedArray):
             encoding["dtype"] = np.dtype(dtype.str)
         if isinstance(source, ScaledArray):
             encoding |= {"scale_factor": source.factor, "add_offset": float(source.offset) * float(source.factor)}
@@ -216,5 +220,5 @@ def _index(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
 def _other_dimensions(described: NXdata, axes: Iterable[str], group: Group) -> dict[str, str]:
     """Names for the dimensions that can't bear the name of their axis, as for dimensions without one."""
     members = {name for name, _, _ in group.members()}
-    dims = described.variables[0].dims
+    dims = list(dict.fromkeys(dim for variable in described.variables for dim in variable.dims))
     return {axis: free_name(f"dim_{dims.index(axis)}", members) for axis in axes}

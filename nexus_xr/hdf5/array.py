@@ -144,7 +144,7 @@ class LazyArray:
             return self._read_outside(outside, indexers)  # chunk by chunk, so that the error names the one
 
     def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:
-        with self.file.opened() as handle, self._dataset(handle) as dataset:
+        with self.opened() as dataset:
             self._check_shape(dataset.shape)
             values = read_selection(dataset, indexers)
             if is_text(self.stored_dtype):
@@ -152,6 +152,12 @@ class LazyArray:
             return (
                 name_references(values, self.stored_dtype, dataset.id) if has_references(self.stored_dtype) else values
             )
+
+    @contextmanager
+    def opened(self) -> Iterator[h5py.Dataset]:
+        """The open dataset, for the length of a ``with`` block."""
+        with self.file.opened() as handle, self._dataset(handle) as dataset:
+            yield dataset
 
     @contextmanager
     def _dataset(self, handle: h5py.File) -> Iterator[h5py.Dataset]:

@@ -19,6 +19,8 @@ def text(value: Any) -> str | None:
     """
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
     return value.strip() if isinstance(value, str) else None
 
 

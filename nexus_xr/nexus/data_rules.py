@@ -18,6 +18,7 @@ from ..hdf5.objects import Group
 from .attributes import integers, names, text
 from .axes import Axis, find_axes
 from .content import GroupContent, read_content, why_no_field
+from .marks import recorded_coordinates, recorded_dims
 
 
 class Role(Enum):
@@ -134,10 +135,9 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     if chosen is None:
         several = [name for name, member in content.fields.items() if math.prod(member.shape) >= 2]
         return replace(describe_apart(content, several or content.fields), problems=tuple(problems))
-    rank = content.fields[chosen].ndim
     has_axes = declared is None or content.fields[declared].shape == content.fields[chosen].shape
     axes = find_axes(content, chosen, problems) if has_axes else ()
-    dims = _name_dimensions(content, rank, axes)
+    dims = _name_dimensions(content, chosen, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
     found += _coordinates(content, axes, dims, problems)
     older_name = "errors" if chosen == declared else None
@@ -169,6 +169,10 @@ def _coordinates(
         yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
         if not axis.is_edges:
             yield from _find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, problems)
+    for name in recorded_coordinates(content):
+        spanned = _own_dimensions(content, name, content.fields[name].ndim)
+        yield Variable(name, name, spanned, Role.AXIS)
+        yield from _find_errors(content, name, spanned, Role.AXIS_ERRORS, problems)
 
 
 def _companions(content: GroupContent, signal: str, dims: tuple[str, ...], problems: list[str]) -> Iterator[Variable]:
@@ -176,7 +180,9 @@ def _companions(content: GroupContent, signal: str, dims: tuple[str, ...], probl
     shape = content.fields[signal].shape
     for name in find_auxiliary_signals(content, signal, problems):
         rank = content.fields[name].ndim
-        spanned = dims if content.fields[name].shape == shape else _own_dimensions(content, name, rank)
+        recorded = recorded_dims(content.fields[name])
+        is_alike = recorded is None and content.fields[name].shape == shape
+        spanned = dims if is_alike else _own_dimensions(content, name, rank)
         yield Variable(name, name, spanned, Role.AUXILIARY)
         yield from _find_errors(content, name, spanned, Role.ERRORS, problems)
     if shape:
@@ -328,17 +334,22 @@ def _default_slice(content: GroupContent, signal: str) -> tuple[int | None, ...]
 # --- names ------------------------------------------------------------------------------------------------------
 
 
-def _name_dimensions(content: GroupContent, rank: int, axes: Iterable[Axis]) -> tuple[str, ...]:
-    """A dimension has the name of its default axis, if that spans it alone, and else ``dim_<i>``."""
+def _name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) -> tuple[str, ...]:
+    """A dimension has the name of its default axis, if that spans it alone, else a recorded one, or ``dim_<i>``."""
+    rank = content.fields[signal].ndim
     dims: list[str] = [""] * rank
     for axis in axes:
         if axis.is_default and len(axis.dims) == 1 and not dims[axis.dims[0]]:
             dims[axis.dims[0]] = axis.field
-    return tuple(name or _free_name(content, f"dim_{dim}") for dim, name in enumerate(dims))
+    recorded = recorded_dims(content.fields[signal]) or ("",) * rank
+    if any(recorded[dim] in (*dims, *content.fields) for dim, name in enumerate(dims) if not name):
+        recorded = ("",) * rank
+    unnamed = (free or _free_name(content, f"dim_{dim}") for dim, free in enumerate(recorded))
+    return tuple(name or other for name, other in zip(dims, unnamed, strict=True))
 
 
 def _own_dimensions(content: GroupContent, name: str, rank: int) -> tuple[str, ...]:
-    return tuple(_free_name(content, f"{name}_dim_{dim}") for dim in range(rank))
+    return recorded_dims(content.fields[name]) or tuple(_free_name(content, f"{name}_dim_{dim}") for dim in range(rank))
 
 
 def _free_name(content: GroupContent, name: str) -> str:

@@ -1,0 +1,82 @@
+"""The accessor `.nexus` of xarray's objects."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import xarray as xr
+
+from .errors import NexusError
+from .writing import to_nexus
+
+# Dimensions that an interpretation shows together (NXdata).
+_SHOWN_DIMS = {"scalar": 0, "spectrum": 1, "vertex": 1, "image": 2, "rgb-image": 3, "rgba-image": 3}
+
+
+class _Accessor:
+    """What NeXus adds to xarray's objects."""
+
+    def __init__(self, obj: Any) -> None:
+        self._obj = obj
+
+    def to_nexus(self, path: str | os.PathLike[str], **options: Any) -> Any:
+        """Write into a NeXus file; the options are those of `nexus_xr.to_nexus`."""
+        return to_nexus(self._obj, path, **options)
+
+
+class DataArrayAccessor(_Accessor):
+    """`DataArray.nexus`.
+
+    Examples
+    --------
+    >>> import nexus_xr
+    >>> xr.DataArray([1, 2, 3], dims="x", name="counts").nexus.to_nexus("counts.nxs")
+    >>> nexus_xr.list_datasets("counts.nxs")[0]
+    ['/entry1/counts']
+    """
+
+    def default_view(self) -> xr.DataArray:
+        """The part that a plot shows first: the dimensions of ``@interpretation``, at ``@default_slice``.
+
+        Source: the attributes ``interpretation`` of a field and ``default_slice`` of NXdata.
+        """
+        array: xr.DataArray = self._obj
+        chosen = {dim: at for dim, at in array.encoding.get("default_slice", {}).items() if dim in array.dims}
+        shown = _SHOWN_DIMS.get(str(array.attrs.get("interpretation")), 2)
+        left = [dim for dim in array.dims if dim not in chosen]
+        chosen |= dict.fromkeys(left[: max(0, len(left) - shown)], 0)
+        return array.isel(chosen)
+
+    def plot(self, **options: Any) -> Any:
+        """Plot the default view by xarray's `plot`."""
+        return self.default_view().plot(**options)
+
+
+class DatasetAccessor(_Accessor):
+    """`Dataset.nexus`."""
+
+    def plot(self, **options: Any) -> Any:
+        """Plot the default view of the signal, the first variable."""
+        if not self._obj.data_vars:
+            raise NexusError("the Dataset has no variable to plot")
+        signal: xr.DataArray = next(iter(self._obj.data_vars.values()))
+        return DataArrayAccessor(signal).plot(**options)
+
+
+class DataTreeAccessor(_Accessor):
+    """`DataTree.nexus`."""
+
+
+def register() -> None:
+    """Give xarray's classes the accessor."""
+    for register_accessor, accessor, owner in (
+        (xr.register_dataarray_accessor, DataArrayAccessor, xr.DataArray),
+        (xr.register_dataset_accessor, DatasetAccessor, xr.Dataset),
+        (xr.register_datatree_accessor, DataTreeAccessor, xr.DataTree),
+    ):
+        if not hasattr(owner, "nexus"):
+            register_accessor("nexus")(accessor)
+
+
+register()

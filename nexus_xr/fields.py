@@ -1,0 +1,215 @@
+"""From xarray's variables to fields that are to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.indexes import PandasMultiIndex
+
+from .arrays import centres, file_array
+from .errors import NexusError
+from .hdf5.copying import Copied
+from .hdf5.creation import (
+    SMALL_BYTES,
+    Compression,
+    default_chunks,
+    filters_named,
+    filters_of_source,
+    fitting_chunks,
+)
+from .hdf5.storage import Filter
+from .nexus.layout import DataField
+from .nexus.marks import DIMENSIONS, DTYPE
+from .nexus.storing import FieldNode, attributes_of, storable, why_no_name
+
+KEEP = "keep"
+
+_UNITS_OF_TIME = {
+    "W": "weeks",
+    "D": "days",
+    "h": "hours",
+    "m": "minutes",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
+
+
+@dataclass(frozen=True)
+class Storing:
+    """How arrays are to be stored: what the user asks for."""
+
+    compression: Compression = KEEP
+    compression_opts: Any = None
+    shuffle: bool | None = None
+    chunks: Sequence[int] | Mapping[Any, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.compression == KEEP:
+            if self.compression_opts is not None or self.shuffle is not None:
+                raise NexusError("compression_opts and shuffle need compression to be named")
+        else:
+            filters_named(self.compression, self.compression_opts, self.shuffle)
+
+    @property
+    def keeps_source(self) -> bool:
+        return self.compression == KEEP and self.chunks is None
+
+    def filters(self, variable: xr.Variable) -> tuple[Filter, ...]:
+        """The filters of a variable: those asked for, else those of its source, else gzip."""
+        if self.compression != KEEP:
+            return filters_named(self.compression, self.compression_opts, self.shuffle)
+        encoding = variable.encoding
+        if "hdf5_filters" in encoding:
+            own = filters_of_source([Filter(**step) for step in encoding["hdf5_filters"]])
+            return filters_named("gzip") if own is None else own
+        return () if _comes_from_file(variable) else filters_named("gzip")
+
+    def chunk_shape(self, variable: xr.Variable) -> tuple[int, ...] | None:
+        """The chunks of a variable: those asked for, else those of its source, else whole frames."""
+        if isinstance(self.chunks, Mapping):
+            if any(dim in self.chunks for dim in variable.dims):
+                asked = [int(self.chunks.get(dim, size)) for dim, size in variable.sizes.items()]
+                return fitting_chunks(asked, variable.shape)
+        elif self.chunks is not None and len(self.chunks) == variable.ndim:
+            return fitting_chunks(list(map(int, self.chunks)), variable.shape)
+        own = variable.encoding.get("chunksizes")
+        if own and (fitting := fitting_chunks(own, variable.shape)):
+            return fitting
+        is_contiguous = _comes_from_file(variable) and self.compression == KEEP
+        return None if is_contiguous else default_chunks(variable.shape, variable.dtype.itemsize)
+
+
+def _comes_from_file(variable: xr.Variable) -> bool:
+    return "nexus_path" in variable.encoding
+
+
+@dataclass(frozen=True, eq=False)
+class LazyVariable:
+    """The values of a variable that are neither in memory nor dask's, block by block."""
+
+    variable: xr.Variable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.variable.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = np.dtype(self.variable.dtype)
+        return dtype
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self.variable[key].values)
+
+
+def fields_of(dataset: xr.Dataset, path: str, storing: Storing, problems: list[str]) -> dict[str, DataField]:
+    """The fields of a Dataset: each variable, with the edges of bins put together again from their bounds."""
+    fields: dict[str, DataField] = {}
+    edges = {name: found for name, variable in dataset.variables.items() if (found := _edges(dataset, variable))}
+    dropped = {bounds for bounds, _ in edges.values()}
+    for name, variable in dataset.variables.items():
+        where = f"{path}/{name}"
+        if name in dropped:
+            continue
+        if (reason := why_no_name(name)) is not None:
+            problems.append(f"{where}: {reason}")
+            continue
+        if isinstance(dataset.xindexes.get(name), PandasMultiIndex):
+            problems.append(f"{where}: has an index of several levels; use reset_index")
+            continue
+        attributes = dict(variable.attrs)
+        if name in edges:
+            del attributes["bounds"]
+            variable = xr.Variable((*variable.dims[:-1], f"{name}_edges"), edges[name][1])
+        node = field_of(variable, attributes, where, storing, problems)
+        if node is not None:
+            dims = dataset.variables[name].dims
+            fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
+    return fields
+
+
+def _edges(dataset: xr.Dataset, variable: xr.Variable) -> tuple[Any, NDArray[Any]] | None:
+    """Name of a coordinate's bounds, and the edges that they came from; None where they don't follow from edges."""
+    name = variable.attrs.get("bounds")
+    if name not in dataset.variables or not variable.ndim:
+        return None
+    bounds = dataset.variables[name]
+    if bounds.ndim != variable.ndim + 1 or bounds.shape != (*variable.shape, 2) or not variable.shape[-1]:
+        return None
+    values = np.asarray(bounds.values)
+    if values.dtype.kind not in "iuf" or not _same(values[..., 1:, 0], values[..., :-1, 1]):
+        return None
+    edges = np.concatenate([values[..., 0], values[..., -1:, 1]], axis=-1)
+    return (name, edges) if _same(centres(edges), np.asarray(variable.values)) else None
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def field_of(
+    variable: xr.Variable, attributes: Mapping[str, Any], where: str, storing: Storing, problems: list[str]
+) -> FieldNode | None:
+    """The field of a variable; None where it can't be stored, which the problems then say."""
+    stored = attributes_of({k: v for k, v in attributes.items() if not isinstance(v, Mapping)}, where, problems)
+    reserved = {DIMENSIONS, DTYPE} & stored.keys()
+    if reserved:
+        problems.append(f"{where}: attribute {reserved.pop()!r} has a meaning of its own here; rename it")
+    source = file_array(variable)
+    kind = variable.dtype.kind
+    values: Any
+    if kind in "mM":
+        variable, time = _as_integers(variable, stored, where, problems)
+        stored = {**stored, **time}
+    elif kind == "U" and (source is None or not storing.keeps_source):
+        stored = {**stored, DTYPE: variable.dtype.str}
+    chunks = storing.chunk_shape(variable)
+    if source is not None and storing.keeps_source:
+        values = Copied(source)
+        chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
+    elif hasattr(variable._data, "dask"):
+        values = variable._data
+        if getattr(values, "_meta", None) is not None and not isinstance(values._meta, np.ndarray):
+            problems.append(f"{where}: blocks of {type(values._meta).__name__} can't be stored; make them dense arrays")
+            return None
+    elif variable._in_memory or variable.nbytes <= SMALL_BYTES or kind == "O":
+        if _is_foreign(variable._data):
+            problems.append(f"{where}: {type(variable._data).__name__} can't be stored; make it a NumPy array")
+            return None
+        try:
+            values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+            return None
+    else:
+        values = LazyVariable(variable)
+    filters = storing.filters(variable)
+    if values.dtype.hasobject or not chunks:
+        filters = ()
+    return FieldNode(values, stored, chunks, filters)
+
+
+def _is_foreign(data: Any) -> bool:
+    return hasattr(data, "__array_function__") and not isinstance(data, np.ndarray) and hasattr(data, "dtype")
+
+
+def _as_integers(
+    variable: xr.Variable, attributes: Mapping[str, Any], where: str, problems: list[str]
+) -> tuple[xr.Variable, dict[str, Any]]:
+    """Dates and lengths of time as integers, and the attributes that tell what they stand for."""
+    unit = np.datetime_data(variable.dtype)[0]
+    if "units" in attributes or unit not in _UNITS_OF_TIME:
+        problems.append(f"{where}: dates or times can't have an attribute 'units' of their own, nor the unit {unit!r}")
+        return variable, {}
+    units = _UNITS_OF_TIME[unit] + (" since 1970-01-01T00:00:00" if variable.dtype.kind == "M" else "")
+    data: Any = variable._data if hasattr(variable._data, "dask") else np.asarray(variable.values)
+    native = variable.dtype.newbyteorder("=")
+    integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)
+    return integers, {"units": units, DTYPE: native.name}

@@ -1,0 +1,285 @@
+"""Writing xarray's objects into NeXus files, block by block, each a new file that replaces the old one at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .errors import NexusError
+from .fields import KEEP, LazyVariable, Storing, fields_of
+from .hdf5.array import LazyArray
+from .hdf5.creation import Compression
+from .hdf5.new_file import NewFile
+from .hdf5.storage import align_blocks, block_shape
+from .hdf5.target import Region, Target
+from .nexus.find import Keys, as_keys
+from .nexus.hyperspy import METADATA
+from .nexus.layout import data_group, entry_group, next_entry, root_attributes, valid_name
+from .nexus.storing import GroupNode, Late, Skip, node_of, raise_problems, store, why_no_name
+from .regions import write_region
+
+Writable = xr.DataArray | xr.Dataset | xr.DataTree
+
+
+def to_nexus(
+    obj: Writable | Sequence[Writable],
+    path: str | os.PathLike[str],
+    *,
+    mode: str = "w",
+    use_default: bool = False,
+    save_original_metadata: bool = True,
+    skip_metadata_key: Keys = None,
+    compression: Compression = KEEP,
+    compression_opts: Any = None,
+    shuffle: bool | None = None,
+    chunks: Sequence[int] | Mapping[Any, int] | None = None,
+    entry: str | None = None,
+    region: Mapping[Any, slice] | None = None,
+    compute: bool = True,
+    num_threads: int | None = None,
+) -> Any:
+    """Write arrays into a NeXus file, each into an entry of its own.
+
+    The file is written under a temporary name beside `path` and takes its place when it is complete; whatever
+    happens before, what stands there stays as it was.
+
+    Parameters
+    ----------
+    obj
+        A DataArray, a Dataset whose first variable is the signal, a DataTree of these, or a list of them.
+    path
+        The file.
+    mode
+        ``w`` replaces a file that is there, ``x`` doesn't, ``a`` adds entries to it.
+    use_default
+        Whether the first is the default plot where there are several.
+    save_original_metadata
+        Whether the tree in ``attrs`` is written.
+    skip_metadata_key
+        Part of the path, or several, of what of the tree is left out.
+    compression
+        ``gzip``, ``lzf``, ``szip``, the name of a filter of hdf5plugin or one of its objects, a level of gzip, or None.
+        By default as the array's source has it, and gzip for what comes from no file.
+    compression_opts, shuffle
+        As h5py has them.
+    chunks
+        Shape of the chunks, or lengths by dimension. By default those of the array's source, or whole frames.
+    entry
+        Name of the entry where one is written; by default the first of ``entry1``, ``entry2``, ... that is free.
+    region
+        A slice for each dimension of which `obj` is only a part: its values go into the variables of these names that
+        the file has already, in place and whatever else is asked for; several threads may do so at once.
+    compute
+        Whether the values of dask arrays are written at once; if not, a `dask.delayed.Delayed` is returned that
+        writes them and completes the file.
+    num_threads
+        Most threads that encode; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that this process
+        may use. Blocks of dask arrays are encoded by dask's threads.
+
+    Returns
+    -------
+    None or dask.delayed.Delayed
+
+    Raises
+    ------
+    NexusError
+        Something can't be stored; nothing has been written then.
+    NexusFileError
+        The file can't be written.
+
+    Examples
+    --------
+    >>> counts = xr.DataArray([[1, 2], [3, 4]], dims=("y", "x"), coords={"x": [0.5, 1.0]}, name="counts")
+    >>> to_nexus(counts, "counts.nxs", compression="gzip")
+    >>> xr.open_dataset("counts.nxs", engine="nexus").counts.sizes
+    Frozen({'y': 2, 'x': 2})
+    """
+    if mode not in ("w", "x", "a"):
+        raise NexusError(f'mode={mode!r}: expected "w" (replace), "x" (create) or "a" (add)')
+    if region is not None:
+        if not isinstance(obj, xr.DataArray | xr.Dataset):
+            raise NexusError(f"region: expected a DataArray or a Dataset, found {type(obj).__name__}")
+        write_region(obj, path, region, num_threads)
+        return None if compute else _nothing_left()
+    storing = Storing(compression, compression_opts, shuffle, chunks)
+    problems: list[str] = []
+    skip = _skipper(as_keys(skip_metadata_key))
+    signals = list(_signals(obj))
+    entries = [_entry(signal, save_original_metadata, skip, storing, problems) for signal in signals]
+    raise_problems(os.fspath(path), problems)
+    if not entries:
+        raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
+    if entry is not None and (len(entries) > 1 or why_no_name(entry) is not None):
+        raise NexusError(f"entry={entry!r}: expected a name for the one entry of one array; there are {len(entries)}")
+    file = NewFile(path, mode)
+    try:
+        late = _store_entries(file, entries, entry, use_default)
+        delayed = _write(file, late, num_threads)
+        if delayed is not None and not compute:
+            return _completed(file, delayed)
+        if delayed is not None:
+            delayed.compute()
+    except BaseException:
+        file.abort()
+        raise
+    file.commit()
+    return None if compute else _nothing_left()
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """One thing to write into an entry of its own."""
+
+    name: str
+    dataset: xr.Dataset
+    field: str
+    tree: Mapping[str, Any]
+
+
+def _signals(obj: Any) -> Iterable[_Signal]:
+    if isinstance(obj, xr.DataArray):
+        yield _signal_of_array(obj)
+    elif isinstance(obj, xr.Dataset):
+        yield from _signals_of_dataset(obj, obj.attrs, None)
+    elif isinstance(obj, xr.DataTree):
+        for node in obj.subtree:
+            if node.data_vars:
+                above = [node, *node.parents]
+                attributes = next((each.attrs for each in above if each.attrs), {})
+                yield from _signals_of_dataset(node.to_dataset(), attributes, node.name)
+    elif isinstance(obj, Sequence) and not isinstance(obj, str):
+        for each in obj:
+            yield from _signals(each)
+    else:
+        raise NexusError(f"{type(obj).__name__}: expected a DataArray, a Dataset, a DataTree or a list of them")
+
+
+def _signal_of_array(array: xr.DataArray) -> _Signal:
+    """A DataArray's attributes that are dictionaries are its tree, the others its field's."""
+    name = valid_name("data" if array.name is None else str(array.name))
+    tree = {key: value for key, value in array.attrs.items() if isinstance(value, Mapping)}
+    own = array.variable.copy(deep=False)
+    own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
+    free = name if name not in array.coords or array.name is None else f"{name}_signal"
+    return _Signal(name, xr.Dataset({free: own}, coords=array.coords), free, tree)
+
+
+def _signals_of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[_Signal]:
+    names = [str(each) for each in dataset.data_vars]
+    first = next((each for each in names if not _is_errors(each, names)), None)
+    if first is not None:
+        yield _Signal(valid_name(name or first), dataset, first, tree)
+
+
+def _is_errors(name: str, names: Sequence[str]) -> bool:
+    return name.endswith("_errors") and name.removesuffix("_errors") in names
+
+
+def _skipper(keys: Sequence[str]) -> Skip:
+    return lambda path: any(key in path for key in keys)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    group: GroupNode
+
+
+def _entry(signal: _Signal, save_original_metadata: bool, skip: Skip, storing: Storing, problems: list[str]) -> _Entry:
+    fields = fields_of(signal.dataset, signal.name, storing, problems)
+    if signal.field not in fields:
+        return _Entry(signal.name, GroupNode())
+    aside = {key: value for key, value in signal.tree.items() if key in METADATA[1:] and isinstance(value, Mapping)}
+    original = {key: value for key, value in signal.tree.items() if key not in aside}
+    trees = {METADATA[0]: original if save_original_metadata else {}, **aside}
+    metadata = {key: node_of(tree, key, problems, skip) for key, tree in trees.items()}
+    return _Entry(signal.name, entry_group(signal.name, data_group(signal.field, fields), metadata))
+
+
+def _store_entries(file: NewFile, entries: Sequence[_Entry], name: str | None, use_default: bool) -> list[Late]:
+    root = file.file
+    names: list[str] = []
+    late: list[Late] = []
+    if name is not None and name in root:
+        raise NexusError(f"{file.path}: has an entry {name!r} already; nothing was written")
+    for entry in entries:
+        names.append(name or next_entry(root))
+        late += store(root.create_group(names[-1], track_order=True), entry.group)
+    if len(root) == len(entries):
+        default = names[0] if use_default or len(names) == 1 else None
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        from . import __version__
+
+        root.attrs.update(root_attributes(__version__, os.path.basename(file.path), time, default))
+    elif use_default:
+        root.attrs["default"] = names[0]
+    return late
+
+
+def _write(file: NewFile, late: Sequence[Late], num_threads: int | None) -> Any:
+    """Write what isn't dask's; what is, is left to the `Delayed` that is returned, None where there is nothing."""
+    sources: list[Any] = []
+    targets: list[Any] = []
+    for dataset, values in late:
+        target = Target(dataset, num_threads, f"{file.path}:{dataset.name}")
+        if hasattr(values, "dask"):
+            sources.append(_aligned(values, target))
+            targets.append(target)
+        elif isinstance(values, np.ndarray):
+            target.write(tuple((0, size) for size in values.shape), values)
+        else:
+            for region in _blocks(values, target.chunks):
+                target.write(region, np.asarray(values[tuple(slice(*each) for each in region)]))
+    if not sources:
+        return None
+    import dask
+    import dask.array as da
+
+    stores = da.store(sources, targets, lock=False, compute=False)
+    return dask.delayed(stores)
+
+
+def _aligned(array: Any, target: Target) -> Any:
+    """A dask array whose blocks split no chunk of the target."""
+    if target.chunks is None:
+        return array
+    is_aligned = all(
+        all(length % chunk == 0 for length in lengths[:-1])
+        for lengths, chunk in zip(array.chunks, target.chunks, strict=True)
+    )
+    if is_aligned:
+        return array
+    wanted = tuple(max(lengths) for lengths in array.chunks)
+    return array.rechunk(align_blocks(wanted, array.shape, target.chunks))
+
+
+def _blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
+    """Regions that cover an array, of whole chunks and of as much as is worth a read."""
+    block = block_shape(values.shape, max(values.dtype.itemsize, 1), chunks)
+    ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
+    for corner in product(*ranges):
+        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))
+
+
+def _completed(file: NewFile, delayed: Any) -> Any:
+    """A `Delayed` that completes the file once the values are written; given up, it leaves nothing behind."""
+    import dask
+
+    return dask.delayed(_finish, pure=False)(file, delayed)
+
+
+def _finish(file: NewFile, _: Any) -> None:
+    file.commit()
+
+
+def _nothing_left() -> Any:
+    import dask
+
+    return dask.delayed(lambda: None)()

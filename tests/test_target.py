@@ -1,0 +1,198 @@
+"""What is written chunk by chunk, h5py and the filters of libhdf5 read back, bit for bit."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nexus_xr import NexusError
+from nexus_xr.hdf5 import encoders
+from nexus_xr.hdf5.creation import create_dataset, default_chunks, filters_named, filters_of_source
+from nexus_xr.hdf5.storage import filters_of
+from nexus_xr.hdf5.target import Target
+
+from .stacks import DTYPES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth
+
+SHAPE, CHUNKS = (7, 20, 33), (2, 8, 33)
+# HTJ2K wants frames.
+ENCODED_BY_LIBHDF5 = [name for name in ONLY_LIBHDF5 if name != "htj2k"]
+
+
+def whole(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((0, size) for size in shape)
+
+
+@pytest.mark.parametrize("name", [*LOSSLESS, *ENCODED_BY_LIBHDF5, "zfp", "zfp reversible"])
+def test_every_filter_stores_what_libhdf5_stores(tmp_path: Path, name: str) -> None:
+    options: Mapping[str, Any] = {**LOSSLESS, **ONLY_LIBHDF5, **LOSSY}[name]
+    values = smooth(SHAPE) if name.startswith("zfp") else counts(SHAPE)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        ours, theirs = (file.create_dataset(who, SHAPE, values.dtype, chunks=CHUNKS, **options) for who in "ab")
+        Target(ours).write(whole(SHAPE), values)
+        theirs[...] = values
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file["a"][...].tobytes() == file["b"][...].tobytes()
+
+
+@pytest.mark.parametrize("name", [name for name in DTYPES if name != "array"])
+def test_every_dtype(tmp_path: Path, name: str) -> None:
+    dtype = DTYPES[name]
+    shape = (5, 9)
+    random = np.random.default_rng(3)
+    element = np.zeros((), dtype).dtype
+    values = np.frombuffer(random.integers(0, 2, 45 * element.itemsize, np.uint8).tobytes(), element).reshape(shape)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = create_dataset(file, "data", shape, dtype, (2, 4), filters_named("gzip"))
+        Target(dataset).write(whole(shape), values)
+        np.testing.assert_array_equal(dataset[...], values)
+        assert dataset.dtype == dtype
+
+
+def test_what_does_not_compress_is_stored_as_it_is(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (4, 1000), np.uint8)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", values.shape, "u1", chunks=(1, 1000), compression="lzf")
+        Target(dataset).write(whole(values.shape), values)
+        assert dataset.id.get_chunk_info(0).filter_mask == 1
+    # Opened anew: where libhdf5 has not forgotten the last chunk, it takes the mask of that for 0.
+    with h5py.File(tmp_path / "f.h5") as file:
+        np.testing.assert_array_equal(file["data"][...], values)
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> list[tuple[tuple[int, int], ...]]:
+    """Regions that cover an array, cut anywhere."""
+    cuts = [sorted({0, size, *draw(st.lists(st.integers(1, size - 1), max_size=3))}) for size in SHAPE]
+    pairs = [list(itertools.pairwise(at)) for at in cuts]
+    return draw(st.permutations([(a, b, c) for a in pairs[0] for b in pairs[1] for c in pairs[2]]))
+
+
+@settings(max_examples=40)
+@given(cut=regions(), threads=st.integers(1, 4), zeros=st.booleans())
+def test_regions_cut_anywhere_may_come_in_any_order_and_from_any_thread(
+    tmp_path_factory: pytest.TempPathFactory, cut: list[tuple[tuple[int, int], ...]], threads: int, zeros: bool
+) -> None:
+    values = counts(SHAPE) * (not zeros)
+    with h5py.File(tmp_path_factory.mktemp("cut") / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", SHAPE, values.dtype, chunks=CHUNKS, compression="gzip", fillvalue=7)
+        target = Target(dataset)
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda one: target.write(one, values[tuple(slice(*each) for each in one)]), cut))
+        np.testing.assert_array_equal(dataset[...], values)
+
+
+def test_chunks_of_zeros_take_no_room_unless_something_else_is_there(tmp_path: Path) -> None:
+    zeros = np.zeros((4, 100), "u2")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", zeros.shape, "u2", chunks=(1, 100))
+        Target(dataset).write(whole(zeros.shape), zeros)
+        assert dataset.id.get_num_chunks() == 0
+        Target(dataset).write(((1, 2), (0, 100)), zeros[:1] + 5)
+        Target(dataset, is_new=False).write(whole(zeros.shape), zeros)
+        np.testing.assert_array_equal(dataset[...], zeros)
+
+
+def test_negative_zero_is_no_zero(tmp_path: Path) -> None:
+    values = np.full((2, 10), -0.0)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", values.shape, "f8", chunks=(1, 10))
+        Target(dataset).write(whole(values.shape), values)
+        assert np.signbit(dataset[...]).all()
+
+
+def test_a_filter_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(options: tuple[int, ...], chunk_bytes: int) -> encoders.Encode:
+        def encode(source: encoders.Bytes) -> encoders.Bytes:
+            raise encoders.EncodeError("no")
+
+        return encode
+
+    monkeypatch.setitem(encoders.REGISTRY, 1, failing)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", (4, 4), "u2", chunks=(1, 4), compression="gzip")
+        with pytest.raises(encoders.EncodeError):
+            Target(dataset).write(whole((4, 4)), np.ones((4, 4), "u2"))
+
+
+@pytest.mark.parametrize("missing", ["deflate", "blosc2"])
+def test_without_a_library_the_same_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    found = encoders.function
+    monkeypatch.setattr(
+        encoders, "function", lambda library, *rest: None if library == missing else found(library, *rest)
+    )
+    values = counts(SHAPE)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = create_dataset(file, "data", SHAPE, values.dtype, CHUNKS, filters_named("gzip"))
+        Target(dataset).write(whole(SHAPE), values)
+        np.testing.assert_array_equal(dataset[...], values)
+
+
+# --- how a new dataset is stored -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_filters_of_a_file_make_the_same_filters_again(tmp_path: Path, name: str) -> None:
+    values = counts(SHAPE)
+    options: Mapping[str, Any] = LOSSLESS[name]
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        source = file.create_dataset("a", data=values, chunks=CHUNKS, **options)
+        steps = filters_of(source.id.get_create_plist())
+        again = filters_of_source(steps)
+        assert again is not None
+        made = create_dataset(file, "b", SHAPE, values.dtype, CHUNKS, again)
+        assert filters_of(made.id.get_create_plist()) == steps
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_filters_that_lose_something_are_not_applied_again(tmp_path: Path, name: str) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        source = file.create_dataset("a", data=smooth((4, 16, 16)), chunks=(1, 16, 16), **LOSSY[name])
+        assert filters_of_source(filters_of(source.id.get_create_plist())) is None
+
+
+@pytest.mark.parametrize(
+    ("compression", "numbers"),
+    [
+        (None, []),
+        ("gzip", [2, 1]),
+        (7, [2, 1]),
+        ("lzf", [2, 32000]),
+        ("szip", [4]),
+        ("blosc", [32001]),
+        ("Bitshuffle", [32008]),
+        ("zstd", [2, 32015]),
+        (hdf5plugin.LZ4(), [32004]),
+        (hdf5plugin.Blosc2(cname="zstd"), [32026]),
+    ],
+)
+def test_filters_are_named_as_h5py_and_hdf5plugin_name_them(compression: Any, numbers: list[int]) -> None:
+    assert [step.id for step in filters_named(compression)] == numbers
+
+
+@pytest.mark.parametrize(("compression", "options"), [("gzap", None), ("gzip", 17), (object(), None), ({}, None)])
+def test_filters_that_are_none_are_refused(compression: Any, options: Any) -> None:
+    with pytest.raises(NexusError, match="compression"):
+        filters_named(compression, options)
+
+
+@given(
+    shape=st.lists(st.integers(1, 5000), min_size=1, max_size=4).map(tuple),
+    itemsize=st.sampled_from([1, 2, 4, 8, 16]),
+)
+def test_default_chunks_are_neither_large_nor_many(shape: tuple[int, ...], itemsize: int) -> None:
+    chunks = default_chunks(shape, itemsize)
+    if chunks is None:
+        assert np.prod(shape, dtype=object) * itemsize <= 64 * 1024
+    else:
+        assert all(0 < length <= size for length, size in zip(chunks, shape, strict=True))
+        assert np.prod(chunks, dtype=object) * itemsize <= 4 << 20

@@ -1,0 +1,595 @@
+"""What is written comes back as it was, and nothing that fails leaves a trace."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+import xarray as xr
+from dask.diagnostics import ProgressBar
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nexus_xr
+from nexus_xr import Link, NexusError, NexusFileError, to_nexus
+from nexus_xr.nexus.tree import same_tree
+
+from .conftest import corpus_files
+
+FRAMES = np.random.default_rng(1).poisson(30, (6, 40, 50)).astype("u2")
+
+
+def scan(values: Any = FRAMES) -> xr.DataArray:
+    return xr.DataArray(
+        values,
+        dims=("scan", "y", "x"),
+        name="counts",
+        coords={
+            "scan": ("scan", np.arange(6) * 0.5 + 1, {"units": "s"}),
+            "y": ("y", np.arange(40) * 0.1 - 2, {"units": "um"}),
+            "x": ("x", np.arange(50) ** 1.5, {"units": "um"}),
+            "temperature": ("scan", np.arange(6.0), {"units": "K"}),
+            "height": (("y", "x"), np.arange(2000.0).reshape(40, 50)),
+            "label": ("scan", list("abcdef")),
+            "when": ("scan", np.array("2024-01-01", "M8[ns]") + np.arange(6).astype("m8[h]")),
+            "wavelength": 1.54,
+        },
+        attrs={
+            "units": "counts",
+            "interpretation": "image",
+            "sample": {"name": {"value": "Ni"}, "thickness": {"value": 1.5, "attrs": {"units": "mm"}}},
+        },
+    )
+
+
+def reopened(path: Path, **options: Any) -> xr.DataArray:
+    [signal] = nexus_xr.open_signals(path, nxdata_only=True, **options)
+    return signal
+
+
+def folder(path: Path) -> list[str]:
+    return sorted(each.name for each in path.iterdir())
+
+
+# --- layout ----------------------------------------------------------------------------------------------------
+
+
+def test_the_layout_is_that_of_hyperspy(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file.attrs["NX_class"] == "NXroot"
+        assert file.attrs["default"] == "entry1"
+        assert file.attrs["file_writer"] == "hyperspy_nexus_v3"
+        entry = file["entry1"]
+        assert dict(entry.attrs) == {"NX_class": "NXentry", "default": "counts"}
+        data = entry["counts"]
+        assert data.attrs["NX_class"] == "NXdata"
+        assert data.attrs["signal"] == "counts"
+        assert list(data.attrs["axes"]) == ["scan", "y", "x"]
+        assert {
+            name: data.attrs[f"{name}_indices"].tolist() for name in ("scan", "y", "x", "temperature", "height")
+        } == {
+            "scan": 0,
+            "y": 1,
+            "x": 2,
+            "temperature": 0,
+            "height": [1, 2],
+        }
+        assert data.attrs["interpretation"] == "image"
+        assert data["y"].attrs["units"] == "um"
+        assert data["counts"].attrs["units"] == "counts"
+        original = entry["auxiliary/original_metadata"]
+        assert original.attrs["NX_class"] == "NXcollection"
+        assert original["sample/name"][()] == b"Ni"
+        assert original["sample/thickness"].attrs["units"] == "mm"
+
+
+def test_each_of_several_has_an_entry_and_the_first_may_be_the_default(tmp_path: Path) -> None:
+    both = [scan(), scan()[0].rename("first")]
+    to_nexus(both, tmp_path / "f.nxs", use_default=True)
+    assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/counts", "/entry2/first"]
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file.attrs["default"] == "entry1"
+    for got, expected in zip(nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True), both, strict=True):
+        assert got.identical(expected)
+
+
+def test_hyperspy_metadata_stands_beside_the_original(tmp_path: Path) -> None:
+    array = scan().assign_attrs(
+        hyperspy_metadata={"General": {"title": {"value": "a title"}}},
+        learning_results={"loadings": {"value": np.eye(3)}},
+    )
+    to_nexus(array, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert set(file["entry1/auxiliary"]) == {"original_metadata", "hyperspy_metadata", "learning_results"}
+    assert reopened(tmp_path / "f.nxs").identical(array)
+
+
+def test_metadata_can_be_left_out(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "none.nxs", save_original_metadata=False)
+    assert "sample" not in reopened(tmp_path / "none.nxs").attrs
+    to_nexus(scan(), tmp_path / "some.nxs", skip_metadata_key="thickness")
+    assert reopened(tmp_path / "some.nxs").attrs["sample"] == {"name": {"value": "Ni"}}
+
+
+def test_a_slash_in_a_title_becomes_an_underscore(tmp_path: Path) -> None:
+    to_nexus(scan().rename("counts/s"), tmp_path / "f.nxs")
+    assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/counts_s"]
+
+
+def test_edges_of_bins_come_back_from_their_bounds(tmp_path: Path) -> None:
+    edges = np.array([0.0, 1.0, 3.0, 3.5])
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        file["entry/data/n"], file["entry/data/t"] = [1, 2, 3], edges
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="n", axes=["t"])
+    opened = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    opened.nexus.to_nexus(tmp_path / "b.nxs")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/n/t"], edges)
+        assert set(file["entry1/n"]) == {"n", "t"}
+    assert xr.open_dataset(tmp_path / "b.nxs", engine="nexus").identical(opened)
+
+
+def test_bounds_that_follow_from_no_edges_stay_what_they_are(tmp_path: Path) -> None:
+    apart = np.array([[0.0, 1.0], [2.0, 3.0]])
+    dataset = xr.Dataset(
+        {"n": ("t", [1, 2])},
+        coords={"t": ("t", [0.5, 2.5], {"bounds": "t_bounds"}), "t_bounds": (("t", "bnds"), apart)},
+    )
+    to_nexus(dataset, tmp_path / "f.nxs")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
+
+
+def test_uncertainties_and_auxiliary_signals(tmp_path: Path) -> None:
+    dataset = xr.Dataset(
+        {"i": ("q", [1.0, 2.0]), "i_errors": ("q", [0.1, 0.2]), "background": ("q", [0.0, 1.0])},
+        coords={"q": [0.1, 0.2], "q_errors": ("q", [0.01, 0.02])},
+    )
+    to_nexus(dataset, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert list(file["entry1/i"].attrs["auxiliary_signals"]) == ["background"]
+        assert "q_errors_indices" not in file["entry1/i"].attrs
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
+
+
+def test_a_tree_is_written_node_by_node(tmp_path: Path) -> None:
+    tree = xr.DataTree.from_dict(
+        {"/": xr.Dataset(), "/a": xr.Dataset({"x": ("t", [1, 2])}), "/b/c": scan().to_dataset()}
+    )
+    tree.nexus.to_nexus(tmp_path / "f.nxs")
+    assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/a", "/entry2/c"]
+
+
+def test_links_of_the_tree_stay_links(tmp_path: Path) -> None:
+    array = scan().assign_attrs(links={"soft": Link("/nowhere"), "external": Link("/x", "missing.h5")})
+    to_nexus(array, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        links = file["entry1/auxiliary/original_metadata/links"]
+        assert isinstance(links.get("soft", getlink=True), h5py.SoftLink)
+        assert isinstance(links.get("external", getlink=True), h5py.ExternalLink)
+    with pytest.warns(nexus_xr.NexusWarning, match="nowhere"):
+        assert reopened(tmp_path / "f.nxs").attrs["links"] == array.attrs["links"]
+
+
+# --- round trips -----------------------------------------------------------------------------------------------
+
+
+def storage(variable: Any) -> tuple[Any, ...]:
+    return tuple(variable.encoding.get(key) for key in ("chunksizes", "hdf5_filters", "dtype"))
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=["lazy", "dask"])
+@pytest.mark.parametrize("path", corpus_files(), ids=lambda path: path.name)
+def test_every_signal_of_a_real_file_comes_back(corpus: Path, tmp_path: Path, path: Path, chunks: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for array in nexus_xr.open_signals(path, chunks=chunks)[:6]:
+            if not storage(array)[0] and array.nbytes > 1 << 30:
+                continue  # a virtual dataset of files that are missing, which would be compared in memory
+            to_nexus(array, tmp_path / "f.nxs", mode="w")
+            back = reopened(tmp_path / "f.nxs")
+            assert back.dtype == array.dtype
+            assert back.identical(array)
+            assert storage(back) == storage(array)
+            assert same_tree(dict(back.attrs), dict(array.attrs))
+
+
+@pytest.mark.parametrize("path", corpus_files(), ids=lambda path: path.name)
+def test_the_default_plot_of_a_real_file_comes_back(corpus: Path, tmp_path: Path, path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = xr.open_dataset(path, engine="nexus")
+        except NexusError:
+            return  # holds none, or several
+        if not dataset.data_vars or dataset.nbytes > 1 << 30:
+            return
+        to_nexus(dataset, tmp_path / "f.nxs")
+        back = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+        assert back.identical(dataset)
+        for name, variable in dataset.variables.items():
+            assert back[name].dtype == variable.dtype
+
+
+NAMES = st.text("abcxyz_é ", min_size=1, max_size=4).map(str.strip).filter(bool)
+DTYPES = ("u1", ">i4", "i8", "f4", ">f8", "?", "c16", "U3", "M8[ns]", "m8[s]")
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> xr.Dataset:
+    """Datasets of all kinds that xarray allows, short of what HDF5 has no way to hold."""
+    names = draw(st.lists(NAMES, min_size=2, max_size=8, unique=True))
+    count = draw(st.integers(1, min(3, len(names) - 1)))
+    dims = dict(zip(names[:count], draw(st.lists(st.integers(1, 4), min_size=3, max_size=3)), strict=False))
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+
+    def variable(spanned: list[str]) -> xr.Variable:
+        dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+        shape = tuple(dims[dim] for dim in spanned)
+        raw = random.integers(0, 100, shape)
+        values = raw.astype(str).astype(dtype) if dtype.kind == "U" else raw.astype(dtype)
+        return xr.Variable(spanned, values, {"note": "é"} if draw(st.booleans()) else {})
+
+    own = draw(st.sets(st.sampled_from(names[:count])))
+    coords = {dim: each for dim in own if (each := variable([dim])).dtype.kind != "c"}  # which no index looks up
+    variables = {}
+    for name in names[count:]:
+        spanned = draw(st.lists(st.sampled_from(names[:count]), max_size=count, unique=True))
+        (coords if draw(st.booleans()) else variables)[name] = variable(spanned)
+    if not variables:
+        variables["signal"] = variable(list(dims))
+    return xr.Dataset(variables, coords=coords)
+
+
+@settings(max_examples=150)
+@given(dataset=datasets())
+def test_any_dataset_comes_back(tmp_path_factory: pytest.TempPathFactory, dataset: xr.Dataset) -> None:
+    path = tmp_path_factory.mktemp("any") / "f.nxs"
+    to_nexus(dataset, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", nexus_xr.NexusWarning)
+        back = xr.open_dataset(path, engine="nexus")
+    for name, variable in dataset.variables.items():
+        assert back[name].dtype == variable.dtype
+    assert back.identical(dataset)
+
+
+# --- storing ---------------------------------------------------------------------------------------------------
+
+
+def test_a_new_array_is_compressed_in_whole_frames(tmp_path: Path) -> None:
+    to_nexus(xr.DataArray(np.zeros((3, 1000, 1000), "u2"), name="n"), tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/n/n"].chunks == (1, 1000, 1000)
+        assert (file["entry1/n/n"].compression, file["entry1/n/n"].shuffle) == ("gzip", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "filters"),
+    [
+        ({"compression": None}, []),
+        ({"compression": "gzip", "compression_opts": 9, "shuffle": False}, [1]),
+        ({"compression": hdf5plugin.Bitshuffle()}, [32008]),
+        ({"compression": "zstd"}, [2, 32015]),
+    ],
+)
+@pytest.mark.parametrize("values", [FRAMES, da.from_array(FRAMES, chunks=(4, 30, 50))], ids=["numpy", "dask"])
+def test_filters_and_chunks_are_as_asked_for(
+    tmp_path: Path, options: dict[str, Any], filters: list[int], values: Any
+) -> None:
+    to_nexus(scan(values), tmp_path / "f.nxs", chunks={"scan": 1}, **options)
+    back = reopened(tmp_path / "f.nxs")
+    assert back.encoding["chunksizes"] == (1, 40, 50)
+    assert [step["id"] for step in back.encoding.get("hdf5_filters", ())] == filters
+    assert back.identical(scan())
+
+
+def test_an_opened_array_is_copied_as_it_is_stored(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "a.nxs", compression="gzip", compression_opts=1, chunks=(2, 13, 50))
+    with h5py.File(tmp_path / "a.nxs", "r+") as file:
+        file["entry1/counts/counts"].id.write_direct_chunk((0, 0, 0), FRAMES[:2, :13].tobytes(), 3)
+    for chunks in (None, {}):
+        reopened(tmp_path / "a.nxs", chunks=chunks).nexus.to_nexus(tmp_path / "b.nxs")
+        with h5py.File(tmp_path / "a.nxs") as a, h5py.File(tmp_path / "b.nxs") as b:
+            first, second = (file["entry1/counts/counts"].id for file in (a, b))
+            for number in range(first.get_num_chunks()):
+                at = first.get_chunk_info(number).chunk_offset
+                assert first.read_direct_chunk(at) == second.read_direct_chunk(at)
+
+
+def test_a_changed_array_is_not_copied(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "a.nxs")
+    opened = reopened(tmp_path / "a.nxs", chunks={})
+    for changed in (opened + 1, opened[::-1], opened.load() * 2):
+        changed.nexus.to_nexus(tmp_path / "b.nxs")
+        np.testing.assert_array_equal(reopened(tmp_path / "b.nxs"), changed)
+
+
+def test_filters_of_the_source_are_kept_for_new_values(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "a.nxs", compression=hdf5plugin.Bitshuffle(), chunks=(2, 40, 50))
+    opened = reopened(tmp_path / "a.nxs").load()
+    opened.values[...] += 1
+    opened.nexus.to_nexus(tmp_path / "b.nxs")
+    back = reopened(tmp_path / "b.nxs")
+    assert storage(back) == storage(opened)
+    np.testing.assert_array_equal(back, FRAMES + 1)
+
+
+def test_a_missing_virtual_stack_takes_no_room(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((200, 100, 100), "u2")
+    layout[:100] = h5py.VirtualSource("missing.h5", "data", (100, 100, 100))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+    [array] = nexus_xr.open_signals(tmp_path / "a.h5")
+    array.nexus.to_nexus(tmp_path / "b.nxs")
+    assert (tmp_path / "b.nxs").stat().st_size < 100_000
+    np.testing.assert_array_equal(reopened(tmp_path / "b.nxs"), np.zeros((200, 100, 100)))
+
+
+# --- dask ------------------------------------------------------------------------------------------------------
+
+
+def test_blocks_that_split_chunks_are_put_together(tmp_path: Path) -> None:
+    values = da.from_array(FRAMES, chunks=((1, 2, 3), (7, 33), (49, 1)))
+    to_nexus(scan(values), tmp_path / "f.nxs", chunks=(2, 13, 50))
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+def test_a_delayed_completes_the_file(tmp_path: Path) -> None:
+    delayed = to_nexus(scan(da.from_array(FRAMES, chunks=(1, 40, 50))), tmp_path / "f.nxs", compute=False)
+    assert not (tmp_path / "f.nxs").exists()
+    with ProgressBar(minimum=0, dt=0.01) as bar:
+        delayed.compute()
+    assert bar.last_duration >= 0
+    assert folder(tmp_path) == ["f.nxs"]
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+def test_a_delayed_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+    delayed = to_nexus(scan(da.from_array(FRAMES, chunks=(1, 40, 50))), tmp_path / "f.nxs", compute=False)
+    del delayed
+    assert folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+def test_the_scheduler_of_dask_is_the_users(tmp_path: Path, scheduler: str) -> None:
+    with dask.config.set(scheduler=scheduler):
+        to_nexus(scan(da.from_array(FRAMES, chunks=(1, 40, 50))), tmp_path / "f.nxs")
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+# --- regions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_a_stack_is_filled_part_by_part_from_several_threads(tmp_path: Path, step: int) -> None:
+    to_nexus(scan(da.zeros((6, 40, 50), chunks=(2, 40, 50), dtype="u2")), tmp_path / "f.nxs", chunks=(2, 20, 50))
+    values = scan().drop_vars("scan")
+
+    def fill(first: int) -> None:
+        part = slice(first, min(first + step, 6))
+        to_nexus(values[part], tmp_path / "f.nxs", region={"scan": part})
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(fill, range(0, 6, step)))
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    region = {"scan": slice(1, 3), "x": slice(-10, None)}
+    new = xr.DataArray(np.full((40, 2, 10), 9, "u2"), dims=("y", "scan", "x"), name="counts")
+    to_nexus(new, tmp_path / "f.nxs", region=region)
+    expected = FRAMES.copy()
+    expected[1:3, :, -10:] = 9
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "region", "said"),
+    [
+        (lambda a: a, {"scan": slice(0, 3)}, "shape"),
+        (lambda a: a[:3], {"scan": slice(4, 7)}, "goes beyond"),
+        (lambda a: a[:3], {"scan": slice(0, 6, 2)}, "without a step"),
+        (lambda a: a[:3], {"frame": slice(0, 3)}, "no variable to write"),
+        (lambda a: a[:3].rename("other"), {"scan": slice(0, 3)}, "no NXdata group has"),
+        (lambda a: a[:3].astype(float), {"scan": slice(0, 3)}, "astype"),
+        (lambda a: a[:3, 0], {"scan": slice(0, 3)}, "dimensions"),
+    ],
+)
+def test_a_region_that_does_not_fit_is_refused(tmp_path: Path, change: Any, region: Any, said: str) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    before = (tmp_path / "f.nxs").read_bytes()
+    with pytest.raises(NexusError, match=said):
+        to_nexus(change(scan()), tmp_path / "f.nxs", region=region)
+    assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+# --- modes -----------------------------------------------------------------------------------------------------
+
+
+def test_modes(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus(scan(), path, mode="x")
+    with pytest.raises(NexusFileError, match="is there already"):
+        to_nexus(scan(), path, mode="x")
+    to_nexus(scan()[0].rename("first"), path, mode="a")
+    to_nexus(scan()[1].rename("second"), path, mode="a", entry="mine")
+    assert nexus_xr.list_datasets(path)[0] == ["/entry1/counts", "/entry2/first", "/mine/second"]
+    with pytest.raises(NexusError, match="has an entry 'mine' already"):
+        to_nexus(scan(), path, mode="a", entry="mine")
+    to_nexus(scan(), path)
+    assert nexus_xr.list_datasets(path)[0] == ["/entry1/counts"]
+    with pytest.raises(NexusError, match="mode='r'"):
+        to_nexus(scan(), path, mode="r")
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=["lazy", "dask"])
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}], ids=["copied", "encoded"])
+def test_a_file_can_be_written_onto_itself(tmp_path: Path, chunks: Any, options: dict[str, Any]) -> None:
+    array = xr.DataArray(np.arange(100_000).reshape(10, 100, 100), name="counts")
+    to_nexus(array, tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus", chunks=chunks)
+    opened.nexus.to_nexus(tmp_path / "f.nxs", **options)
+    assert reopened(tmp_path / "f.nxs").identical(array)
+    with pytest.raises(NexusFileError, match="changed"):
+        opened.counts[5].load()
+
+
+def test_permissions_and_links_of_the_old_file_are_kept(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    (tmp_path / "f.nxs").chmod(0o640)
+    (tmp_path / "link.nxs").symlink_to("f.nxs")
+    to_nexus(scan(), tmp_path / "link.nxs")
+    assert (tmp_path / "link.nxs").is_symlink()
+    assert (tmp_path / "f.nxs").stat().st_mode & 0o777 == 0o640
+
+
+# --- what can't be written -------------------------------------------------------------------------------------
+
+
+class Odd:
+    """Something that HDF5 has no way to hold."""
+
+
+def cyclic() -> dict[str, Any]:
+    tree: dict[str, Any] = {"a": {}}
+    tree["a"]["b"] = tree
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (scan().assign_coords(odd=("scan", np.array([Odd()] * 6))), "counts/odd"),
+        (scan().assign_coords(ragged=("scan", np.array([[1], [1, 2], [], [], [], []], dtype=object))), "counts/ragged"),
+        (scan().assign_coords({"a/b": ("scan", np.arange(6))}), "rename"),
+        (scan().assign_attrs(tree=cyclic()), "contains itself"),
+        (scan().assign_attrs(tree={"a": Odd()}), "original_metadata/tree/a: a value of type Odd"),
+        (scan().assign_attrs(odd=Odd()), "attribute 'odd'"),
+        (scan().assign_attrs(tree={1: 2}), "is no text"),
+        (scan().stack(pixel=("y", "x")), "reset_index"),
+        (scan().assign_attrs(large=np.zeros(20_000)), "64 KiB"),
+    ],
+)
+def test_what_can_not_be_stored_is_named_before_the_first_byte(tmp_path: Path, array: Any, said: str) -> None:
+    with pytest.raises(NexusError, match=said):
+        to_nexus(array, tmp_path / "f.nxs")
+    assert folder(tmp_path) == []
+
+
+def test_sparse_arrays_are_refused(tmp_path: Path) -> None:
+    sparse = pytest.importorskip("sparse")
+    for values in (sparse.COO.from_numpy(FRAMES), da.from_array(FRAMES).map_blocks(sparse.COO.from_numpy)):
+        with pytest.raises(NexusError, match=r"dense|NumPy array"):
+            to_nexus(scan(values), tmp_path / "f.nxs")
+
+
+@pytest.mark.parametrize("obj", [None, 5, "text", [3], {}, xr.Dataset(), []])
+def test_what_is_nothing_to_write_is_refused(tmp_path: Path, obj: Any) -> None:
+    with pytest.raises(NexusError):
+        to_nexus(obj, tmp_path / "f.nxs")
+    assert folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("where", ["nowhere/f.nxs", ".", "f.nxs/g.nxs"])
+def test_where_nothing_can_be_written_an_error_says_so(tmp_path: Path, where: str) -> None:
+    (tmp_path / "f.nxs").write_bytes(b"")
+    with pytest.raises(NexusFileError, match=r"can't be written|is a directory"):
+        to_nexus(scan(), tmp_path / where)
+
+
+# --- failures --------------------------------------------------------------------------------------------------
+
+
+def failing(block: Any, block_info: Any = None) -> Any:
+    if block_info and block_info[0]["chunk-location"][0] == 4:
+        raise ZeroDivisionError("in a task")
+    return block
+
+
+def test_an_error_in_a_task_leaves_the_old_file(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    values = da.from_array(FRAMES, chunks=(1, 40, 50)).map_blocks(failing, dtype="u2")
+    with pytest.raises(ZeroDivisionError):
+        to_nexus(scan(values), tmp_path / "f.nxs")
+    assert folder(tmp_path) == ["f.nxs"]
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+KILLED = r"""
+import sys, time
+import dask.array as da, numpy as np, xarray as xr, nexus_xr
+
+def slow(block, block_info=None):
+    sys.stdout.write("writing\n")
+    sys.stdout.flush()
+    time.sleep(0.02)
+    return block
+
+values = da.random.random((100, 100, 100), chunks=(1, 100, 100)).map_blocks(slow)
+nexus_xr.to_nexus(xr.DataArray(values, name="new"), sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("blocks", [1, 10, 60])
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path, blocks: int) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "f.nxs")], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        for _ in range(blocks):
+            assert writer.stdout.readline() == b"writing\n"
+        writer.send_signal(signal.SIGKILL)
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+TOO_LARGE = """
+import resource, signal, sys
+import dask.array as da, numpy as np, xarray as xr, nexus_xr
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+values = np.random.default_rng(0).random((8, 400, 400))
+values = values if sys.argv[2] == "numpy" else da.from_array(values, chunks=(1, 400, 400))
+try:
+    nexus_xr.to_nexus(xr.DataArray(values, name="new"), sys.argv[1], compression=None)
+except nexus_xr.NexusFileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path: Path, kind: str) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    command = [sys.executable, "-c", TOO_LARGE, str(tmp_path / "f.nxs"), kind]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert "f.nxs:/entry1/new/new: can't be written" in ran.stdout, ran.stderr
+    assert folder(tmp_path) == ["f.nxs"]
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+# --- the accessor ----------------------------------------------------------------------------------------------
+
+
+def test_the_default_view_is_what_nexus_says(tmp_path: Path) -> None:
+    array = scan()
+    assert array.nexus.default_view().dims == ("y", "x")
+    array.encoding["default_slice"] = {"scan": 3}
+    np.testing.assert_array_equal(array.nexus.default_view(), FRAMES[3])
+    array.attrs["interpretation"] = "spectrum"
+    assert array.nexus.default_view().dims == ("x",)
+    pytest.importorskip("matplotlib").use("Agg")
+    array.nexus.plot()
+    array.to_dataset().nexus.plot()
