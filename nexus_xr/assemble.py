@@ -209,7 +209,7 @@ def _read_indexes(
 
 def _index(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
     dtype = values.dtype
-    has_unit_of_pandas = dtype.kind == "M" and np.datetime_data(dtype)[0] in ("s", "ms", "us", "ns")
+    has_unit_of_pandas = dtype.kind in "mM" and np.datetime_data(dtype)[0] in ("s", "ms", "us", "ns")
     if dtype.kind not in "biufUO" and not has_unit_of_pandas:
         raise TypeError(f"values of type {dtype} can't be looked up")
     # pandas looks up in native byte order and not in half precision; the coordinate keeps the file's dtype.

@@ -121,6 +121,9 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, problems: list[s
         if (reason := why_no_name(name)) is not None:
             problems.append(f"{where}: {reason}")
             continue
+        if (owner := _scaled_by(name, variable, dataset)) is not None:
+            problems.append(f"{where}: NeXus scales {owner!r} by a field of that name; rename it")
+            continue
         if isinstance(dataset.xindexes.get(name), PandasMultiIndex):
             problems.append(f"{where}: has an index of several levels; use reset_index")
             continue
@@ -133,6 +136,15 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, problems: list[s
             dims = dataset.variables[name].dims
             fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
     return fields
+
+
+def _scaled_by(name: Any, variable: xr.Variable, dataset: xr.Dataset) -> str | None:
+    """The variable that would be scaled by another's value when both are fields of a group."""
+    for suffix in ("_scaling_factor", "_offset"):
+        owner = str(name).removesuffix(suffix)
+        if owner != name and owner in dataset.variables and variable.size == 1:
+            return owner
+    return None
 
 
 def _edges(dataset: xr.Dataset, variable: xr.Variable) -> tuple[Any, NDArray[Any]] | None:

@@ -222,7 +222,10 @@ def test_the_default_plot_of_a_real_file_comes_back(corpus: Path, tmp_path: Path
             assert back[name].dtype == variable.dtype
 
 
-NAMES = st.text("abcxyz_é ", min_size=1, max_size=4).map(str.strip).filter(bool)
+NAMES = st.one_of(
+    st.text("abcxyz_é ", min_size=1, max_size=4).map(str.strip).filter(bool),
+    st.sampled_from(["x", "y", "x_errors", "errors", "data", "title", "dim_0", "y_dim_0"]),
+)
 DTYPES = ("u1", ">i4", "i8", "f4", ">f8", "?", "c16", "U3", "M8[ns]", "m8[s]")
 
 
@@ -480,6 +483,7 @@ def cyclic() -> dict[str, Any]:
         (scan().assign_attrs(tree={"a": Odd()}), "original_metadata/tree/a: a value of type Odd"),
         (scan().assign_attrs(odd=Odd()), "attribute 'odd'"),
         (scan().assign_attrs(tree={1: 2}), "is no text"),
+        (scan().assign_coords(counts_offset=1.0), "scales 'counts'"),
         (scan().stack(pixel=("y", "x")), "reset_index"),
         (scan().assign_attrs(large=np.zeros(20_000)), "64 KiB"),
     ],

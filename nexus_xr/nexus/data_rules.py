@@ -140,7 +140,7 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     dims = _name_dimensions(content, chosen, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
     found += _coordinates(content, axes, dims, problems)
-    older_name = "errors" if chosen == declared else None
+    older_name = "errors" if chosen == declared and not _has_own_part(content, "errors") else None
     found += _find_errors(content, chosen, dims, Role.ERRORS, problems, older_name)
     if signal is None:
         found += _companions(content, chosen, dims, problems)
@@ -284,7 +284,11 @@ def _find_errors(
         attributes.get("uncertainty"),
     )
     named = [name for value in values if (name := text(value))]
-    candidates = (f"{owner}_errors", *named, older_name)
+    by_name = f"{owner}_errors"
+    fits = by_name in content.fields and content.fields[by_name].shape == content.fields[owner].shape
+    if _has_own_part(content, by_name) and (role is Role.AXIS_ERRORS or not fits):
+        by_name = owner
+    candidates = (by_name, *named, older_name)
     found = next((name for name in candidates if name in content.fields and name != owner), None)
     if found is None:
         problems += [
@@ -301,6 +305,16 @@ def _find_errors(
         return []
     name = f"{owner}_errors"
     return [Variable(name if found == name else _free_name(content, name), found, dims, role)]
+
+
+def _has_own_part(content: GroupContent, name: str) -> bool:
+    """Whether the group says what a field is, whatever its name suggests."""
+    return (
+        name == text(content.attributes.get("signal"))
+        or name in names(content.attributes.get("auxiliary_signals"), content.fields)
+        or name in content.indices
+        or name in recorded_coordinates(content)
+    )
 
 
 def _find_scaling(content: GroupContent, name: str, problems: list[str]) -> Scaling | None:
