@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks read | open | memory``."""
+"""Command line of the benchmarks: ``python -m benchmarks read | write | open | memory``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import contestants, memory, opening, reading
+from . import contestants, memory, opening, reading, writing
 from .cases import BY_NAME as CASES
 from .cases import SLAB
 from .harness import compete, cpu_count, machine_line, seconds_columns, table, write_json
@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure nexus_xr beside its peers.")
     commands = parser.add_subparsers(dest="benchmark", required=True)
     _add_read(_command(commands, "read", reading.__doc__, _read, repeat=5))
+    _add_write(_command(commands, "write", writing.__doc__, _write, repeat=3))
     command = _command(commands, "open", opening.__doc__, _open, repeat=5)
     command.add_argument("--size", type=_positive, default=500, help="number of groups (default: %(default)s)")
     _add_memory(_command(commands, "memory", memory.__doc__, _memory, repeat=1))
@@ -69,6 +70,24 @@ def _add_read(command: argparse.ArgumentParser) -> None:
         default=20,
         metavar="SECONDS",
         help="a turn that takes longer is measured on a smaller file (default: %(default)s)",
+    )
+
+
+def _add_write(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--size", type=_positive, default=writing.FULL_MEBIBYTES, help="MiB of a stack (default: %(default)s)"
+    )
+    command.add_argument(
+        "--what", choices=list(writing.KINDS), default="array", help="what is written (default: %(default)s)"
+    )
+    names = [case.name for case in writing.CASES]
+    command.add_argument("--case", action="append", choices=names, help="a filter; may be repeated (default: all)")
+    command.add_argument(
+        "--budget",
+        type=float,
+        default=20,
+        metavar="SECONDS",
+        help="a turn that takes longer is measured on a smaller stack (default: %(default)s)",
     )
 
 
@@ -140,6 +159,23 @@ _HEADLINES = {
     "small": f"Reading chunks of 1 KiB on {cpu_count()} cores",
     "all": f"Reading stacks of detector frames on {cpu_count()} cores",
 }
+
+
+def _write(options: argparse.Namespace) -> None:
+    kind = writing.KINDS[options.what]
+    chosen = [case for case in writing.CASES if case.name in (options.case or [case.name])]
+    tables: list[writing.Table] = []
+    for measured in writing.run(kind, options.size, options.repeat, chosen, options.budget):
+        print(f"\n{measured.title}\n{table(measured.results, writing.columns(measured))}", flush=True)
+        tables.append(measured)
+    _save(
+        options,
+        f"write {options.what}, {options.size} MiB",
+        [row for measured in tables for row in measured.rows()],
+        f"Writing a stack of detector frames on {cpu_count()} cores",
+        f"{kind.title}: MiB/s of values; * measured on fewer frames",
+        [writing.panel(measured) for measured in tables],
+    )
 
 
 def _open(options: argparse.Namespace) -> None:
