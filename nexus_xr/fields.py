@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.core import indexing
 from xarray.indexes import PandasMultiIndex
 
 from .arrays import centres, file_array
@@ -191,10 +192,10 @@ def field_of(
         if getattr(values, "_meta", None) is not None and not isinstance(values._meta, np.ndarray):
             problems.append(f"{where}: blocks of {type(values._meta).__name__} can't be stored; make them dense arrays")
             return None
+    elif not isinstance(variable._data, np.ndarray | indexing.ExplicitlyIndexed):
+        problems.append(f"{where}: {type(variable._data).__name__} can't be stored; make it a NumPy array")
+        return None
     elif variable._in_memory or variable.nbytes <= SMALL_BYTES or kind == "O":
-        if _is_foreign(variable._data):
-            problems.append(f"{where}: {type(variable._data).__name__} can't be stored; make it a NumPy array")
-            return None
         try:
             values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
         except ValueError as error:
@@ -206,10 +207,6 @@ def field_of(
     if values.dtype.hasobject or not chunks:
         filters = ()
     return FieldNode(values, stored, chunks, filters)
-
-
-def _is_foreign(data: Any) -> bool:
-    return hasattr(data, "__array_function__") and not isinstance(data, np.ndarray) and hasattr(data, "dtype")
 
 
 def _as_integers(

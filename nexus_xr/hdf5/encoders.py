@@ -57,8 +57,23 @@ def _address(array: Bytes) -> int:
     return int(array.__array_interface__["data"][0])
 
 
+# Libdeflate's levels that make files at most 3 % larger than zlib's at each level, and mostly smaller: of bytes that
+# were shuffled, and of others.
+_EFFORT_SHUFFLED = (0, 1, 1, 1, 1, 1, 2, 4, 6, 8)
+_EFFORT = (0, 2, 2, 3, 3, 4, 4, 6, 7, 8)
+
+
 def _deflate(options: tuple[int, ...], chunk_bytes: int) -> Encode | None:
+    return _deflate_with(options, _EFFORT, chunk_bytes)
+
+
+def _deflate_shuffled(options: tuple[int, ...], chunk_bytes: int) -> Encode | None:
+    return _deflate_with(options, _EFFORT_SHUFFLED, chunk_bytes)
+
+
+def _deflate_with(options: tuple[int, ...], efforts: Sequence[int], chunk_bytes: int) -> Encode | None:
     level = min(options[0], 9) if options else 6
+    effort = efforts[level]
     allocate = function("deflate", "libdeflate_alloc_compressor", Signature(Address, (ctypes.c_int,)), 0)
     bound = function("deflate", "libdeflate_zlib_compress_bound", Signature(Size, (Address, Size)), 0)
     call = function(
@@ -69,10 +84,10 @@ def _deflate(options: tuple[int, ...], chunk_bytes: int) -> Encode | None:
 
     def encode(source: Bytes) -> Bytes:
         compressors = _compressors.by_level
-        if level not in compressors:
-            compressors[level] = allocate(level)
+        if effort not in compressors:
+            compressors[effort] = allocate(effort)
         target = empty((bound(None, source.nbytes),), _BYTE)
-        made = call(compressors[level], _address(source), source.nbytes, _address(target), target.nbytes)
+        made = call(compressors[effort], _address(source), source.nbytes, _address(target), target.nbytes)
         if not made:
             raise EncodeError("libdeflate made nothing of it")
         return target[:made]
@@ -228,8 +243,9 @@ class Encoder:
 
     def __init__(self, filters: Sequence[Filter], chunk_bytes: int) -> None:
         self._steps: list[Encode] = []
-        for step in filters:
-            make = REGISTRY.get(step.id)
+        for before, step in zip([None, *filters], filters, strict=False):
+            is_shuffled = before is not None and before.id == SHUFFLE and step.id == DEFLATE
+            make = _deflate_shuffled if is_shuffled else REGISTRY.get(step.id)
             encode = None if make is None else make(step.options, chunk_bytes)
             if encode is None:
                 raise LookupError(step.name or str(step.id))

@@ -1,0 +1,199 @@
+"""What is written opens in the programs that users of NeXus have, and what HyperSpy writes opens here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+from nexus_xr import to_nexus
+
+FRAMES = np.random.default_rng(1).poisson(30, (6, 40, 50)).astype("u2")
+
+
+def scan(**attributes: Any) -> xr.DataArray:
+    return xr.DataArray(
+        FRAMES,
+        dims=("scan", "y", "x"),
+        name="counts",
+        coords={
+            "scan": ("scan", np.arange(6) * 0.5 + 1, {"units": "s"}),
+            "y": ("y", np.arange(40) * 0.1 - 2, {"units": "um"}),
+            "x": ("x", np.arange(50) * 0.2, {"units": "um"}),
+            "temperature": ("scan", np.arange(6.0) * 3, {"units": "K"}),
+            "label": ("scan", list("abcdef")),
+        },
+        attrs={"units": "counts", "interpretation": "image", **attributes},
+    )
+
+
+METADATA = {
+    "sample": {"name": {"value": "Ni"}, "thickness": {"value": 1.5, "attrs": {"units": "mm"}}},
+    "hyperspy_metadata": {"General": {"title": {"value": "a title"}}},
+    "learning_results": {"loadings": {"value": np.ones((6, 2))}, "factors": {"value": np.ones((2000, 2))}},
+}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one signal and its metadata."""
+    path = tmp_path_factory.mktemp("others") / "scan.nxs"
+    to_nexus(scan(**METADATA), path)
+    return path
+
+
+# --- HyperSpy --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hyperspy() -> Any:
+    """HyperSpy's interface, without what it says of its own future."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("hyperspy.api")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_hyperspy_loads_data_axes_and_metadata(hyperspy: Any, written: Path, lazy: bool) -> None:
+    signal = hyperspy.load(str(written), lazy=lazy, nxdata_only=True)
+    assert signal._signal_dimension == 2
+    np.testing.assert_array_equal(np.asarray(signal.data), FRAMES)
+    axes = {axis.name: axis for axis in signal.axes_manager._axes}
+    assert [axis.name for axis in signal.axes_manager._axes] == ["scan", "y", "x"]
+    for name, scale, offset, units in (("scan", 0.5, 1, "s"), ("y", 0.1, -2, "um"), ("x", 0.2, 0, "um")):
+        assert (axes[name].units, axes[name].offset) == (units, offset)
+        assert axes[name].scale == pytest.approx(scale)
+    assert signal.original_metadata.sample.name == "Ni"
+    assert signal.original_metadata.sample.thickness.value == 1.5
+    assert signal.original_metadata.sample.thickness.attrs.units == "mm"
+    np.testing.assert_array_equal(signal.learning_results.loadings, np.ones((6, 2)))
+
+
+def test_hyperspy_loads_everything_too(hyperspy: Any, written: Path) -> None:
+    assert any(signal.data.shape == FRAMES.shape for signal in hyperspy.load(str(written)))
+
+
+def test_hyperspy_loads_several_and_the_default(hyperspy: Any, tmp_path: Path) -> None:
+    to_nexus([scan(), scan()[0].rename("first")], tmp_path / "f.nxs", use_default=True)
+    several = hyperspy.load(str(tmp_path / "f.nxs"), nxdata_only=True)
+    assert [signal.data.shape for signal in several] == [(6, 40, 50), (40, 50)]
+    assert hyperspy.load(str(tmp_path / "f.nxs"), use_default=True).data.shape == (6, 40, 50)
+
+
+def test_what_hyperspy_writes_opens_with_nothing_lost(hyperspy: Any, tmp_path: Path) -> None:
+    spectra = hyperspy.signals.Signal1D(np.random.default_rng(0).random((5, 6, 30)))
+    spectra.metadata.General.title = "spectra"
+    spectra.original_metadata.add_dictionary({"stage": {"x": 1.5, "names": ["a", "b"]}})
+    energy = spectra.axes_manager[-1]
+    energy.name, energy.units, energy.scale, energy.offset = "Energy", "eV", 0.5, 100.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spectra.decomposition(print_info=False)
+        images = hyperspy.signals.Signal2D(FRAMES).as_lazy()
+        images.metadata.General.title = "images"
+        from rsciio.nexus import file_writer
+
+        file_writer(str(tmp_path / "f.nxs"), [each._to_dictionary() for each in (spectra, images)])
+    first, second = nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True)
+    np.testing.assert_array_equal(first, spectra.data)
+    np.testing.assert_array_equal(first.Energy, energy.axis)
+    assert (first.Energy.attrs["units"], first.dims[-1]) == ("eV", "Energy")
+    assert first.attrs["stage"]["x"]["value"] == 1.5
+    assert first.attrs["hyperspy_metadata"]["General"]["title"]["value"] == "spectra"
+    loadings = np.asarray(first.attrs["learning_results"]["loadings"]["value"])
+    np.testing.assert_array_equal(loadings, spectra.learning_results.loadings)
+    np.testing.assert_array_equal(second, FRAMES)
+
+
+# --- other readers ---------------------------------------------------------------------------------------------
+
+
+def test_nexusformat_finds_the_plottable_data(written: Path) -> None:
+    nexus = pytest.importorskip("nexusformat.nexus")
+    data = nexus.nxload(str(written)).plottable_data
+    assert data.nxpath == "/entry1/counts"
+    np.testing.assert_array_equal(data.nxsignal.nxvalue, FRAMES)
+    assert [axis.nxname for axis in data.nxaxes] == ["scan", "y", "x"]
+
+
+def test_silx_finds_the_plottable_data(written: Path) -> None:
+    silx = pytest.importorskip("silx.io")
+    nxdata = pytest.importorskip("silx.io.nxdata")
+    with silx.open(str(written)) as file:
+        data = nxdata.get_default(file)
+        assert data.is_valid
+        assert not data.issues
+        np.testing.assert_array_equal(data.signal, FRAMES)
+        assert data.axes_names == ["scan (s)", "y (um)", "x (um)"]
+        assert data.interpretation == "image"
+
+
+def test_scippnexus_loads_it(written: Path) -> None:
+    scippnexus = pytest.importorskip("scippnexus")
+    with scippnexus.File(written, "r") as file:
+        loaded = file["entry1/counts"][...]
+    assert loaded.dims == ("scan", "y", "x")
+    assert str(loaded.coords["x"].unit) == "µm"
+    signal = loaded["counts"] if "counts" in getattr(loaded, "keys", lambda: ())() else loaded
+    np.testing.assert_array_equal(signal.values, FRAMES)
+
+
+def test_h5grove_serves_what_h5web_asks_for(written: Path) -> None:
+    content = pytest.importorskip("h5grove.content")
+    with h5py.File(written) as file:
+        root = content.create_content(file, "/").metadata()
+        assert [child["name"] for child in root["children"]] == ["entry1"]
+        data = content.create_content(file, "/entry1/counts/counts")
+        assert data.metadata()["shape"] == FRAMES.shape
+        np.testing.assert_array_equal(data.data("2,:,:"), FRAMES[2])
+        assert content.create_content(file, "/entry1/counts").attributes()["signal"] == "counts"
+
+
+@pytest.mark.parametrize("module", ["netCDF4", "h5netcdf"])
+def test_readers_of_netcdf_see_the_groups(module: str, written: Path) -> None:
+    library = pytest.importorskip(module)
+    with (library.Dataset if module == "netCDF4" else library.File)(written, "r") as file:
+        assert set(file["entry1"].groups) == {"counts", "auxiliary"}
+
+
+# --- validators ------------------------------------------------------------------------------------------------
+
+
+def validated(module: str, function: str, path: Path) -> str:
+    """What a validator prints of a file, called as its command is."""
+    pytest.importorskip(module.partition(".")[0])
+    command = [sys.executable, "-c", f"from {module} import {function}; {function}()", "validate", str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def findings(report: str) -> list[str]:
+    return [line for line in report.splitlines() if line.startswith("/") and (" WARN " in line or " ERROR " in line)]
+
+
+def test_punx_finds_nothing_wrong(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    report = validated("punx.main", "main", tmp_path / "f.nxs")
+    assert "NeXus definitions version" in report
+    assert findings(report) == []
+
+
+def test_punx_says_nothing_of_metadata_but_that_it_is_in_a_collection(written: Path) -> None:
+    report = validated("punx.main", "main", written)
+    assert all("NXcollection contains non-NeXus content" in finding for finding in findings(report))
+    assert "NeXus definitions version" in report
+
+
+def test_pynx_finds_no_error(written: Path) -> None:
+    report = validated("pynxtools.cli", "pynx", written)
+    # It validates entries that name an application definition, and an entry of any data meets none.
+    assert report.strip() == f"WARNING: Could not find any valid entry in file {written}"
