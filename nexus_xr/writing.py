@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .errors import NexusError
+from .errors import NexusError, NexusFileError
 from .fields import KEEP, LazyVariable, Storing, fields_of
 from .hdf5.array import LazyArray
 from .hdf5.creation import Compression
 from .hdf5.new_file import NewFile
 from .hdf5.storage import align_blocks, block_shape
 from .hdf5.target import Region, Target
+from .nexus.data_rules import free_name
 from .nexus.find import Keys, as_keys
 from .nexus.hyperspy import METADATA
 from .nexus.layout import data_group, entry_group, next_entry, root_attributes, valid_name
@@ -120,7 +121,10 @@ def to_nexus(
         raise NexusError(f"entry={entry!r}: expected a name for the one entry of one array; there are {len(entries)}")
     file = NewFile(path, mode)
     try:
-        late = _store_entries(file, entries, entry, use_default)
+        try:
+            late = _store_entries(file, entries, entry, use_default)
+        except OSError as error:
+            raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
         delayed = _write(file, late, num_threads)
         if delayed is not None and not compute:
             return _completed(file, delayed)
@@ -167,7 +171,7 @@ def _signal_of_array(array: xr.DataArray) -> _Signal:
     tree = {key: value for key, value in array.attrs.items() if isinstance(value, Mapping)}
     own = array.variable.copy(deep=False)
     own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
-    free = name if name not in array.coords or array.name is None else f"{name}_signal"
+    free = free_name(name, set(map(str, array.coords)))
     return _Signal(name, xr.Dataset({free: own}, coords=array.coords), free, tree)
 
 

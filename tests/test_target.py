@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,28 @@ def test_without_a_library_the_same_is_written(tmp_path: Path, monkeypatch: pyte
         dataset = create_dataset(file, "data", SHAPE, values.dtype, CHUNKS, filters_named("gzip"))
         Target(dataset).write(whole(SHAPE), values)
         np.testing.assert_array_equal(dataset[...], values)
+
+
+FILTERS_OF_NETCDF = """
+import netCDF4, h5py, numpy as np, sys
+from nexus_xr.hdf5.creation import create_dataset, filters_named
+from nexus_xr.hdf5.target import Target
+
+values = np.arange(10000).reshape(10, 1000)
+with h5py.File(sys.argv[1], "w") as file:
+    for name in ("blosc", "zstd", "bzip2", "bitshuffle"):
+        dataset = create_dataset(file, name, values.shape, values.dtype, (1, 1000), filters_named(name))
+        Target(dataset).write(((0, 10), (0, 1000)), values)
+        assert dataset.id.get_num_chunks() == 10
+        assert np.array_equal(dataset[...], values)
+"""
+
+
+def test_filters_that_netcdf4_brings_do_no_harm(tmp_path: Path) -> None:
+    pytest.importorskip("netCDF4")
+    command = [sys.executable, "-c", FILTERS_OF_NETCDF, str(tmp_path / "f.h5")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
 
 
 # --- how a new dataset is stored -------------------------------------------------------------------------------

@@ -343,6 +343,21 @@ def test_a_missing_virtual_stack_takes_no_room(tmp_path: Path) -> None:
 # --- dask ------------------------------------------------------------------------------------------------------
 
 
+def test_text_in_dask_arrays(tmp_path: Path) -> None:
+    array = xr.DataArray(np.array(["a", "bé", "ccc"]), dims="n", name="labels").chunk(n=2)
+    to_nexus(array, tmp_path / "f.nxs")
+    back = reopened(tmp_path / "f.nxs")
+    assert back.dtype == "U3"
+    assert back.identical(array)
+
+
+def test_an_array_may_be_called_like_its_coordinate(tmp_path: Path) -> None:
+    to_nexus(scan().x, tmp_path / "f.nxs")
+    back = reopened(tmp_path / "f.nxs")
+    np.testing.assert_array_equal(back, scan().x)
+    np.testing.assert_array_equal(back.x, scan().x)
+
+
 def test_blocks_that_split_chunks_are_put_together(tmp_path: Path) -> None:
     values = da.from_array(FRAMES, chunks=((1, 2, 3), (7, 33), (49, 1)))
     to_nexus(scan(values), tmp_path / "f.nxs", chunks=(2, 13, 50))
@@ -585,6 +600,19 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path: Path, kind: s
 
 
 # --- the accessor ----------------------------------------------------------------------------------------------
+
+
+def test_the_example_stores_a_file_anew(tmp_path: Path) -> None:
+    dark = xr.DataArray(np.full((2, 40, 50), 1, "u2"), dims=("n", "y", "x"), name="dark")
+    to_nexus(scan(), tmp_path / "a.nxs")
+    to_nexus(dark, tmp_path / "dark.nxs")
+    example = Path(__file__).parents[1] / "examples" / "repack.py"
+    command = [sys.executable, str(example), "a.nxs", "b.nxs", "--dark", "dark.nxs", "--compression", "blosc"]
+    ran = subprocess.run(command, cwd=tmp_path, check=False, timeout=120, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    back = reopened(tmp_path / "b.nxs")
+    np.testing.assert_array_equal(back, FRAMES - 1.0)
+    assert back.attrs["sample"] == scan().attrs["sample"]
 
 
 def test_the_default_view_is_what_nexus_says(tmp_path: Path) -> None:

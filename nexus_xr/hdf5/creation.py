@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -175,4 +176,17 @@ def _append(properties: h5p.PropDCID, step: Filter) -> None:
     elif step.id == _SCALEOFFSET:
         properties.set_scaleoffset(*step.options[:2])
     else:
+        _register_plugins()
         properties.set_filter(step.id, h5z.FLAG_OPTIONAL, step.options)
+
+
+@functools.cache
+def _register_plugins() -> None:
+    """Have the filters of `hdf5plugin` for those that others brought.
+
+    netCDF4 names filters of its own to every libhdf5 in the process and its children; they are linked with its own
+    libhdf5 and fail in h5py's.
+    """
+    import hdf5plugin
+
+    hdf5plugin.register(force=True)

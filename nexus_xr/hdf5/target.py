@@ -117,6 +117,7 @@ class Target:
             self._dataset.id.write_direct_chunk(corner, stored, mask)
 
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:
+        values = values.astype(object, copy=False) if self.dtype.hasobject else values
         with self._shared, self._explained():
             self._dataset[_slices(region, [0] * len(region))] = values
 

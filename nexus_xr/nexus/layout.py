@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import h5py
+
 from .hyperspy import METADATA, ROOT_ATTRIBUTES, as_collection
 from .marks import COORDINATES, DIMENSIONS
 from .storing import FieldNode, GroupNode, Node
@@ -125,6 +127,8 @@ def root_attributes(creator_version: str, file_name: str, time: str, default: st
         "file_time": time,
         "creator": "nexus_xr",
         "creator_version": creator_version,
+        "HDF5_Version": h5py.version.hdf5_version,
+        "h5py_version": h5py.version.version,
         **ROOT_ATTRIBUTES,
     }
     return attributes if default is None else {**attributes, "default": default}
