@@ -171,7 +171,7 @@ def field_of(
     variable: xr.Variable, attributes: Mapping[str, Any], where: str, storing: Storing, problems: list[str]
 ) -> FieldNode | None:
     """The field of a variable; None where it can't be stored, which the problems then say."""
-    stored = attributes_of({k: v for k, v in attributes.items() if not isinstance(v, Mapping)}, where, problems)
+    stored = attributes_of(attributes, where, problems)
     reserved = {DIMENSIONS, DTYPE} & stored.keys()
     if reserved:
         problems.append(f"{where}: attribute {reserved.pop()!r} has a meaning of its own here; rename it")
@@ -187,26 +187,31 @@ def field_of(
     if source is not None and storing.keeps_source:
         values = Copied(source)
         chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
-    elif hasattr(variable._data, "dask"):
-        values = variable._data
-        if getattr(values, "_meta", None) is not None and not isinstance(values._meta, np.ndarray):
-            problems.append(f"{where}: blocks of {type(values._meta).__name__} can't be stored; make them dense arrays")
-            return None
-    elif not isinstance(variable._data, np.ndarray | indexing.ExplicitlyIndexed):
-        problems.append(f"{where}: {type(variable._data).__name__} can't be stored; make it a NumPy array")
-        return None
-    elif variable._in_memory or variable.nbytes <= SMALL_BYTES or kind == "O":
+    else:
         try:
-            values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
+            values = _values_of(variable)
         except ValueError as error:
             problems.append(f"{where}: {error}")
             return None
-    else:
-        values = LazyVariable(variable)
     filters = storing.filters(variable)
     if values.dtype.hasobject or not chunks:
         filters = ()
     return FieldNode(values, stored, chunks, filters)
+
+
+def _values_of(variable: xr.Variable) -> Any:
+    """The values of a variable: an array where they are in memory or few, else what gives them later."""
+    data: Any = variable._data
+    kind = variable.dtype.kind
+    if hasattr(data, "dask"):
+        if not isinstance(getattr(data, "_meta", np.empty(0)), np.ndarray):
+            raise ValueError(f"blocks of {type(data._meta).__name__} can't be stored; make them dense arrays")
+        return data
+    if not isinstance(data, np.ndarray | indexing.ExplicitlyIndexed):
+        raise ValueError(f"{type(data).__name__} can't be stored; make it a NumPy array")
+    if variable._in_memory or variable.nbytes <= SMALL_BYTES or kind == "O":
+        return storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
+    return LazyVariable(variable)
 
 
 def _as_integers(

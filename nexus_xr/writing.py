@@ -24,6 +24,7 @@ from .nexus.find import Keys, as_keys
 from .nexus.hyperspy import METADATA
 from .nexus.layout import data_group, entry_group, next_entry, root_attributes, valid_name
 from .nexus.storing import GroupNode, Late, Skip, node_of, raise_problems, store, why_no_name
+from .nexus.tree import same_tree
 from .regions import write_region
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
@@ -179,7 +180,18 @@ def _signals_of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str 
     names = [str(each) for each in dataset.data_vars]
     first = next((each for each in names if not _is_errors(each, names)), None)
     if first is not None:
+        dataset, tree = _with_trees_apart(dataset, tree)
         yield _Signal(valid_name(name or first), dataset, first, tree)
+
+
+def _with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:
+    """Trees that the data variables have among their attributes, as signals do, belong to the entry's."""
+    dataset, tree = dataset.copy(), dict(tree)
+    for variable in dataset.data_vars.values():
+        for key, value in list(variable.attrs.items()):
+            if isinstance(value, Mapping) and same_tree(tree.setdefault(key, value), value):
+                del variable.attrs[key]
+    return dataset, tree
 
 
 def _is_errors(name: str, names: Sequence[str]) -> bool:

@@ -163,6 +163,17 @@ def test_uncertainties_and_auxiliary_signals(tmp_path: Path) -> None:
     assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
 
 
+def test_trees_among_the_attributes_of_variables_are_the_entrys(tmp_path: Path) -> None:
+    dataset = xr.Dataset({"a": scan().rename("a"), "b": scan().rename("b")})
+    to_nexus(dataset, tmp_path / "f.nxs")
+    back = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert back.attrs == {"sample": scan().attrs["sample"]}
+    assert dataset.b.attrs["sample"] == scan().attrs["sample"]
+    dataset.b.attrs["sample"] = {"name": {"value": "Fe"}}
+    with pytest.raises(NexusError, match="a/b: attribute 'sample'"):
+        to_nexus(dataset, tmp_path / "f.nxs")
+
+
 def test_a_tree_is_written_node_by_node(tmp_path: Path) -> None:
     tree = xr.DataTree.from_dict(
         {"/": xr.Dataset(), "/a": xr.Dataset({"x": ("t", [1, 2])}), "/b/c": scan().to_dataset()}
