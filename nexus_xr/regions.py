@@ -72,7 +72,13 @@ def write_region(
     with file:
         for part in parts:
             target = Target(file[part.path], num_threads, is_new=False)
-            target.write(part.region, np.asarray(part.values, target.dtype))
+            if hasattr(part.values, "dask"):
+                import dask.array as da
+
+                where = tuple(slice(*each) for each in part.region)
+                da.store([part.values], [target], regions=[where], lock=False)  # type: ignore[list-item]
+            else:
+                target.write(part.region, np.asarray(part.values, target.dtype))
 
 
 def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, slice]) -> list[_Part]:
@@ -117,8 +123,8 @@ def _part(
     found = tuple(last - first for first, last in places)
     if ordered.shape != found:
         raise NexusError(f"{path}: {name!r} has the shape {ordered.shape}, and its region {found}")
-    values = ordered.astype(stored).values.view(field.dtype) if stored.kind in "mM" else ordered.values
-    return _Part(path, places, values)
+    values = ordered.data.astype(stored)
+    return _Part(path, places, values.view(field.dtype) if stored.kind in "mM" else values)
 
 
 def _extent(name: str, dim: str, size: int, region: Mapping[Any, slice]) -> tuple[int, int]:

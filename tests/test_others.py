@@ -113,6 +113,26 @@ def test_what_hyperspy_writes_opens_with_nothing_lost(hyperspy: Any, tmp_path: P
     np.testing.assert_array_equal(second, FRAMES)
 
 
+def test_axes_without_a_scale_go_to_hyperspy_and_back(hyperspy: Any, tmp_path: Path) -> None:
+    positions = np.arange(8.0) ** 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spectrum = hyperspy.signals.Signal1D(
+            np.arange(8.0),
+            axes=[{"_type": "DataAxis", "axis": positions, "name": "q", "units": "1/nm", "navigate": False}],
+        )
+        from rsciio.nexus import file_writer
+
+        # HyperSpy's own `save` refuses them for this format, which its writer knows.
+        file_writer(str(tmp_path / "theirs.nxs"), spectrum._to_dictionary())
+        [theirs] = nexus_xr.open_signals(tmp_path / "theirs.nxs", nxdata_only=True)
+        np.testing.assert_array_equal(theirs.q, positions)
+        theirs.nexus.to_nexus(tmp_path / "ours.nxs")
+        loaded = hyperspy.load(str(tmp_path / "ours.nxs"), nxdata_only=True)
+    np.testing.assert_array_equal(loaded.data, np.arange(8.0))
+    assert nexus_xr.open_signals(tmp_path / "ours.nxs", nxdata_only=True)[0].identical(theirs)
+
+
 # --- other readers ---------------------------------------------------------------------------------------------
 
 
