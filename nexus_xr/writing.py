@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from .nexus.layout import data_group, entry_group, next_entry, root_attributes, 
 from .nexus.storing import GroupNode, Late, Skip, node_of, raise_problems, store, why_no_name
 from .nexus.tree import same_tree
 from .regions import write_region
+from .scheduling import refuse_cluster
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -131,7 +131,7 @@ def to_nexus(
         if delayed is not None and not compute:
             return _completed(file, delayed)
         if delayed is not None:
-            _refuse_cluster(file.path)
+            refuse_cluster(file.path)
             delayed.compute()
     except BaseException:
         file.abort()
@@ -284,19 +284,6 @@ def _blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) ->
     ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
     for corner in product(*ranges):
         yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))
-
-
-def _refuse_cluster(path: str) -> None:
-    """Say so where dask's scheduler has workers in other processes, which can't write to this one's file."""
-    distributed = sys.modules.get("distributed")
-    if distributed is not None:
-        from dask.base import get_scheduler
-
-        if isinstance(getattr(get_scheduler(), "__self__", None), distributed.Client):
-            raise NexusError(
-                f"{path}: nothing was written, as the workers of a cluster can't write to the file of this process; "
-                'write in its threads: with dask.config.set(scheduler="threads"): ...'
-            )
 
 
 def _completed(file: NewFile, delayed: Any) -> Any:

@@ -71,6 +71,18 @@ def test_what_does_not_compress_is_stored_as_it_is(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["data"][...], values)
 
 
+def test_parts_of_chunks_that_do_not_compress_can_be_changed(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (4, 1000), np.uint8)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", values.shape, "u1", chunks=(1, 1000), compression="lzf")
+        target = Target(dataset, is_new=False)
+        for row in range(4):
+            target.write(((row, row + 1), (0, 1000)), values[row : row + 1])
+            target.write(((row, row + 1), (5, 10)), np.zeros((1, 5), np.uint8))
+        values[:, 5:10] = 0
+        np.testing.assert_array_equal(dataset[...], values)
+
+
 @st.composite
 def regions(draw: st.DrawFn) -> list[tuple[tuple[int, int], ...]]:
     """Regions that cover an array, cut anywhere."""

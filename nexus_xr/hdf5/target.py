@@ -58,6 +58,7 @@ class Target:
         self._num_threads = num_threads
         self._encoder = _encoder_of(dataset)
         self._fill = np.empty(1, self.dtype)
+        self._is_new = is_new
         self._leaves_zeros = False
         if self._encoder is not None:
             self._fill[...] = dataset.fillvalue
@@ -113,6 +114,11 @@ class Target:
         if self._leaves_zeros and _is_zero(content):
             return  # as it reads where nothing is stored
         stored, mask = self._encoder.encode(content)
+        if mask and not self._is_new:
+            # libhdf5 forgets the mask of the chunk that was stored last, and would read it wrongly to change a part.
+            region = tuple((at, at + length) for at, length in zip(corner, values.shape, strict=True))
+            self._write_with_hdf5(region, values)
+            return
         with self._explained():
             self._dataset.id.write_direct_chunk(corner, stored, mask)
 
