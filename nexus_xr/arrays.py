@@ -21,7 +21,7 @@ Chunks = int | str | Mapping[Any, Any] | None
 class FileArray(BackendArray):
     """A `LazyArray`, or one computed from it, behind xarray's lazy indexing."""
 
-    def __init__(self, array: LazyArray | ScaledArray | DerivedArray | TypedArray) -> None:
+    def __init__(self, array: Opened) -> None:
         self.array = array
         self.shape = array.shape
         self.dtype = array.dtype
@@ -97,8 +97,17 @@ class TypedArray:
         return values.astype(self.dtype) if self.dtype.kind == "U" else values.view(self.dtype)
 
 
+Opened = LazyArray | ScaledArray | DerivedArray | TypedArray
+
+
 def file_array(variable: xr.Variable) -> LazyArray | None:
     """The array of a file that a variable is as a whole and unchanged, None where it is anything else."""
+    array = origin_of(variable)
+    return array if isinstance(array, LazyArray) else None
+
+
+def origin_of(variable: xr.Variable) -> Opened | None:
+    """What a variable was opened as, where it still is that as a whole; None where it is anything else."""
     data: Any = variable._data
     if hasattr(data, "dask"):
         data = _only_source(data)
@@ -110,7 +119,22 @@ def file_array(variable: xr.Variable) -> LazyArray | None:
         is_whole = all(part == slice(None) for part in data.key.tuple)
         data = data.array if is_whole else None
     array = data.array if isinstance(data, FileArray) else None
-    return array if isinstance(array, LazyArray) and array.shape == variable.shape else None
+    return array if array is not None and array.shape == variable.shape else None
+
+
+def same_origin(a: xr.Variable, b: xr.Variable) -> bool:
+    """Whether two variables are as they were opened, as the same thing."""
+    from dask.base import tokenize
+
+    origins = [origin_of(each) for each in (a, b)]
+    return None not in origins and tokenize(origins[0]) == tokenize(origins[1])
+
+
+def stored_array(opened: Opened) -> LazyArray:
+    """The array of the file that something was opened from."""
+    if isinstance(opened, LazyArray):
+        return opened
+    return stored_array(opened.source) if isinstance(opened, DerivedArray) else opened.raw
 
 
 def _only_source(array: Any) -> Any:

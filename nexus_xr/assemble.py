@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
-from .arrays import DerivedArray, FileArray, ScaledArray, TypedArray, bounds, centres
+from .arrays import DerivedArray, FileArray, Opened, ScaledArray, TypedArray, bounds, centres
 from .hdf5.array import LazyArray
 from .hdf5.file import File
 from .hdf5.objects import Dataset, Group
@@ -75,9 +75,6 @@ def dataset_of(
     return dataset
 
 
-_Source = LazyArray | ScaledArray | DerivedArray | TypedArray
-
-
 class _Assembler:
     """Makes variables of the fields of one group."""
 
@@ -96,7 +93,7 @@ class _Assembler:
             self._fields[name] = member
         return self._fields[name]
 
-    def source(self, variable: Variable) -> _Source:
+    def source(self, variable: Variable) -> Opened:
         """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
         dataset = self.field(variable.field)
         raw = LazyArray(self.file, dataset.path, dataset.shape, dataset.stored_dtype)
@@ -128,7 +125,7 @@ class _Assembler:
             self.group.report(f"{self.group.member_path(name)}: can't be read ({error}); nothing is scaled by it")
             return otherwise
 
-    def build(self, variable: Variable, source: _Source) -> dict[str, xr.Variable]:
+    def build(self, variable: Variable, source: Opened) -> dict[str, xr.Variable]:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
         attributes = without_marks(self.content.fields[variable.field].attributes, dataset.stored_dtype)
@@ -145,7 +142,7 @@ class _Assembler:
             variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
         }
 
-    def _encoding(self, dataset: Dataset, source: _Source, filters: tuple[Filter, ...]) -> dict[str, Any]:
+    def _encoding(self, dataset: Dataset, source: Opened, filters: tuple[Filter, ...]) -> dict[str, Any]:
         """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
         encoding: dict[str, Any] = {
             "source": self.file.name,
@@ -181,13 +178,13 @@ def _chunking(
 
 
 def _lazy_variable(
-    dims: tuple[str, ...], source: _Source, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
+    dims: tuple[str, ...], source: Opened, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
 ) -> xr.Variable:
     return xr.Variable(dims, indexing.LazilyIndexedArray(FileArray(source)), attributes, dict(encoding))
 
 
 def _read_indexes(
-    variables: Iterable[Variable], sources: Mapping[str, _Source], assembler: _Assembler
+    variables: Iterable[Variable], sources: Mapping[str, Opened], assembler: _Assembler
 ) -> tuple[dict[str, PandasIndex], list[str]]:
     """An index for each axis that names its dimension, and the names of those that can't have one."""
     indexes: dict[str, PandasIndex] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from xarray.indexes import PandasMultiIndex
 
 from .arrays import centres, file_array
 from .errors import NexusError
+from .hdf5.array import LazyArray
 from .hdf5.copying import Copied
 from .hdf5.creation import (
     SMALL_BYTES,
@@ -23,7 +25,8 @@ from .hdf5.creation import (
     filters_of_source,
     fitting_chunks,
 )
-from .hdf5.storage import Filter
+from .hdf5.storage import Filter, block_shape
+from .hdf5.target import Region
 from .nexus.layout import DataField
 from .nexus.marks import DIMENSIONS, DTYPE
 from .nexus.storing import FieldNode, attributes_of, storable, why_no_name
@@ -227,3 +230,11 @@ def _as_integers(
     native = variable.dtype.newbyteorder("=")
     integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)
     return integers, {"units": units, DTYPE: native.name}
+
+
+def blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
+    """Regions that cover an array, of whole chunks and of as much as is worth a read."""
+    block = block_shape(values.shape, max(values.dtype.itemsize, 1), chunks)
+    ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
+    for corner in product(*ranges):
+        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))

@@ -20,24 +20,34 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
     The tree of a file lies in the attrs of the start and of the groups directly below it; a node of class NXdata
     has what is left of its own group. In a file without NXdata, each group with datasets is a node of data.
     """
+    described, trees = describe_nodes(opening)
+    datasets = {}
+    for relative, node in described.items():
+        opening.problems += node.data.problems
+        datasets[relative] = opening.assemble(node)
+    above = opening.start.path.rstrip("/")
+    for relative, tree in trees.items():
+        path = f"{above}{relative}" if relative != "/" else above or "/"
+        dataset = datasets.setdefault(relative, opening.empty(path))
+        dataset.attrs = opening.narrowed(tree, path)
+    return dict(sorted(datasets.items(), key=lambda item: item[0].split("/") if item[0] != "/" else []))
+
+
+def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, MetadataGroup]]:
+    """The data, and the trees, of the nodes of an open file, by their paths below the start."""
     start = opening.start
     scanned = scan(opening.root, start, opening.file, opening.options.hardlinks_only)
-    nodes = _trees(scanned.tree)
-    described = _described(opening, scanned.found)
-    datasets = {}
-    for path, node in _apart(described).items():
+    trees = _trees(scanned.tree)
+    nodes = {}
+    for path, node in _apart(_described(opening, scanned.found)).items():
         relative = _relative(path, start.path)
         if ".." in relative.split("/"):
             opening.problems.append(f"{path}: can't be a node of a tree; open it with dataset_path")
             continue
-        opening.problems += node.data.problems
-        datasets[relative] = opening.assemble(node)
+        nodes[relative] = node
         if is_nxdata(node.content.attributes):
-            nodes[relative] = opening.left_over(node)
-    for relative, tree in nodes.items():
-        dataset = datasets.setdefault(relative, opening.empty())
-        dataset.attrs = opening.narrowed(tree, f"{start.path.rstrip('/')}{relative}")
-    return dict(sorted(datasets.items(), key=lambda item: item[0].split("/") if item[0] != "/" else []))
+            trees[relative] = opening.left_over(node)
+    return nodes, trees
 
 
 def _trees(tree: MetadataGroup) -> dict[str, MetadataGroup]:

@@ -236,14 +236,15 @@ class Opening:
             options.mask_and_scale,
             options.drop_variables,
         )
-        dataset.set_close(self.file.close)
-        dataset.encoding["source"] = self.file.name
-        return dataset
+        return self._of_file(dataset, described.found.path)
 
-    def empty(self) -> xr.Dataset:
+    def empty(self, path: str) -> xr.Dataset:
         """A Dataset for a group that holds no data of its own."""
-        dataset = xr.Dataset()
+        return self._of_file(xr.Dataset(), path)
+
+    def _of_file(self, dataset: xr.Dataset, path: str) -> xr.Dataset:
         dataset.set_close(self.file.close)
+        dataset.encoding |= {"source": self.file.name, "nexus_path": path}
         return dataset
 
     # --- the tree -------------------------------------------------------------------------------------------

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from .errors import NexusError, NexusFileError
-from .fields import KEEP, LazyVariable, Storing, fields_of
-from .hdf5.array import LazyArray
+from .fields import KEEP, Storing, blocks, fields_of
 from .hdf5.creation import Compression
+from .hdf5.file import File
 from .hdf5.new_file import NewFile
-from .hdf5.storage import align_blocks, block_shape
-from .hdf5.target import Region, Target
+from .hdf5.storage import align_blocks
+from .hdf5.target import Target
+from .inplace import Rules, changes
 from .nexus.data_rules import free_name
+from .nexus.editing import apply
 from .nexus.find import Keys, as_keys
 from .nexus.hyperspy import METADATA
 from .nexus.layout import data_group, entry_group, next_entry, root_attributes, valid_name
@@ -45,10 +46,11 @@ def to_nexus(
     chunks: Sequence[int] | Mapping[Any, int] | None = None,
     entry: str | None = None,
     region: Mapping[Any, slice] | None = None,
+    layout: str = "entry",
     compute: bool = True,
     num_threads: int | None = None,
 ) -> Any:
-    """Write arrays into a NeXus file, each into an entry of its own.
+    """Write arrays into a NeXus file, each into an entry of its own, or back into the tree that they came from.
 
     The file is written under a temporary name beside `path` and takes its place when it is complete; whatever
     happens before, what stands there stays as it was.
@@ -79,6 +81,10 @@ def to_nexus(
     region
         A slice for each dimension of which `obj` is only a part: its values go into the variables of these names that
         the file has already, in place and whatever else is asked for; several threads may do so at once.
+    layout
+        ``entry``, an entry for each array, as HyperSpy has it. ``inplace``, the tree of the file that they were opened
+        from: the new file is a copy of that one, in which only what is new or has other values is changed, at its
+        place. What the objects no longer have stays, links stay links, and no other file is changed.
     compute
         Whether the values of dask arrays are written at once; if not, a `dask.delayed.Delayed` is returned that
         writes them and completes the file.
@@ -112,19 +118,21 @@ def to_nexus(
         write_region(obj, path, region, num_threads)
         return None if compute else _nothing_left()
     storing = Storing(compression, compression_opts, shuffle, chunks)
-    problems: list[str] = []
     skip = _skipper(as_keys(skip_metadata_key))
-    signals = list(_signals(obj))
-    entries = [_entry(signal, save_original_metadata, skip, storing, problems) for signal in signals]
-    raise_problems(os.fspath(path), problems)
-    if not entries:
-        raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
-    if entry is not None and (len(entries) > 1 or why_no_name(entry) is not None):
-        raise NexusError(f"entry={entry!r}: expected a name for the one entry of one array; there are {len(entries)}")
-    file = NewFile(path, mode)
+    if layout == "inplace":
+        if mode == "a" or use_default or entry is not None:
+            raise NexusError(
+                'layout="inplace" takes no entry, no use_default and not mode="a": the tree is the file\'s'
+            )
+        plan = _plan_inplace(obj, path, save_original_metadata, skip, storing)
+    elif layout == "entry":
+        plan = _plan_entries(obj, path, save_original_metadata, skip, storing, entry, use_default)
+    else:
+        raise NexusError(f'layout={layout!r}: expected "entry" or "inplace"')
+    file = NewFile(path, mode, plan.origin)
     try:
         try:
-            late = _store_entries(file, entries, entry, use_default)
+            late = plan.store(file)
         except OSError as error:
             raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
         delayed = _write(file, late, num_threads)
@@ -138,6 +146,51 @@ def to_nexus(
         raise
     file.commit()
     return None if compute else _nothing_left()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What will be written, found to be storable.
+
+    Parameters
+    ----------
+    store
+        Writes all but large values into a new file, and gives the datasets for these.
+    origin
+        The file that the new one begins as a copy of; None where it begins empty.
+    """
+
+    store: Callable[[NewFile], list[Late]]
+    origin: File | None = None
+
+
+def _plan_inplace(
+    obj: Any, path: str | os.PathLike[str], save_original_metadata: bool, skip: Skip, storing: Storing
+) -> _Plan:
+    problems: list[str] = []
+    changed = changes(obj, Rules(save_original_metadata, skip, storing, problems))
+    raise_problems(os.fspath(path), problems)
+    return _Plan(lambda file: apply(file.file, changed.edits) if changed.edits else [], changed.origin)
+
+
+def _plan_entries(
+    obj: Any,
+    path: str | os.PathLike[str],
+    save_original_metadata: bool,
+    skip: Skip,
+    storing: Storing,
+    name: str | None,
+    use_default: bool,
+) -> _Plan:
+    problems: list[str] = []
+    signals = list(_signals(obj))
+    entries = [_entry(signal, save_original_metadata, skip, storing, problems) for signal in signals]
+    raise_problems(os.fspath(path), problems)
+    if not entries:
+        raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
+    if name is not None and (len(entries) > 1 or why_no_name(name) is not None):
+        raise NexusError(f"entry={name!r}: expected a name for the one entry of one array; there are {len(entries)}")
+    return _Plan(lambda file: _store_entries(file, entries, name, use_default))
 
 
 @dataclass(frozen=True)
@@ -246,14 +299,15 @@ def _write(file: NewFile, late: Sequence[Late], num_threads: int | None) -> Any:
     sources: list[Any] = []
     targets: list[Any] = []
     for dataset, values in late:
-        target = Target(dataset, num_threads, f"{file.path}:{dataset.name}")
+        is_new = not dataset.id.get_storage_size()
+        target = Target(dataset, num_threads, f"{file.path}:{dataset.name}", is_new)
         if hasattr(values, "dask"):
             sources.append(_aligned(values, target))
             targets.append(target)
         elif isinstance(values, np.ndarray):
             target.write(tuple((0, size) for size in values.shape), values)
         else:
-            for region in _blocks(values, target.chunks):
+            for region in blocks(values, target.chunks):
                 target.write(region, np.asarray(values[tuple(slice(*each) for each in region)]))
     if not sources:
         return None
@@ -276,14 +330,6 @@ def _aligned(array: Any, target: Target) -> Any:
         return array
     wanted = tuple(max(lengths) for lengths in array.chunks)
     return array.rechunk(align_blocks(wanted, array.shape, target.chunks))
-
-
-def _blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
-    """Regions that cover an array, of whole chunks and of as much as is worth a read."""
-    block = block_shape(values.shape, max(values.dtype.itemsize, 1), chunks)
-    ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
-    for corner in product(*ranges):
-        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))
 
 
 def _completed(file: NewFile, delayed: Any) -> Any:

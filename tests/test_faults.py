@@ -513,6 +513,7 @@ from nexus_xr.hdf5.file import File
 path, shape, dtype, seconds = sys.argv[1], eval(sys.argv[2]), sys.argv[3], eval(sys.argv[4])
 array = LazyArray(File(path, num_threads=4), "/data", shape, np.dtype(dtype))
 expected = array[...]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts processes in the background may have it ignored
 
 
 def working(frame):

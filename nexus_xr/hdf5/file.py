@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
 from .source import LocalSource, Source, StreamSource
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+_COPIED_AT_ONCE = 16 << 20
 
 FileLike = str | os.PathLike[str] | BinaryIO
 
@@ -174,6 +177,26 @@ class File:
             if other.get_intent() & h5f.ACC_RDWR:
                 return os.path.samestat(os.fstat(other.get_vfd_handle()), self._look_up())
         return False
+
+    def copy_to(self, path: str) -> None:
+        """Copy the file, byte for byte.
+
+        Parameters
+        ----------
+        path
+            A local path.
+        """
+        if self.is_written_here:
+            raise NexusFileError(f"{self.name}: is open for writing in this process; close it first")
+        if self.is_local:
+            self.check()
+            shutil.copyfile(cast(str, self._where), path)
+            self.check()
+            return
+        with self.source() as source, open(path, "wb") as copy:
+            room = memoryview(bytearray(_COPIED_AT_ONCE))
+            for offset in range(0, source.size, _COPIED_AT_ONCE):
+                copy.write(room[: source.read_into(room, offset)])
 
     def check(self) -> None:
         """Raise an error where a local file isn't the one any more that was opened."""

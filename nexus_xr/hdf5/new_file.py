@@ -11,6 +11,7 @@ from contextlib import suppress
 import h5py
 
 from ..errors import NexusFileError
+from .file import File
 
 
 class NewFile:
@@ -24,6 +25,8 @@ class NewFile:
         The target.
     mode
         ``w``, replace what is there; ``x``, there must be nothing; ``a``, begin with a copy of what is there.
+    origin
+        A file to begin with a copy of.
 
     Raises
     ------
@@ -31,7 +34,7 @@ class NewFile:
         The target can't be written, or with ``x`` is there already.
     """
 
-    def __init__(self, path: str | os.PathLike[str], mode: str = "w") -> None:
+    def __init__(self, path: str | os.PathLike[str], mode: str = "w", origin: File | None = None) -> None:
         self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
         self.mode = mode
         folder, name = os.path.split(self.path)
@@ -40,22 +43,38 @@ class NewFile:
         if os.path.isdir(self.path):
             raise NexusFileError(f"{path}: is a directory; name a file in it")
         self._temporary = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
-        try:
-            if mode == "a" and os.path.exists(self.path):
-                shutil.copyfile(self.path, self._temporary)
-                self.file = h5py.File(self._temporary, "r+")
-            else:
-                self.file = h5py.File(self._temporary, "w-", track_order=True)
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            _discard(None, self._temporary)
-            raise NexusFileError(f"{path}: can't be written ({error})") from error
+        if mode == "a" and os.path.exists(self.path):
+            origin = File(self.path)
+        self._handles: list[h5py.File] = []
         # Also where nobody commits: the object is given up, or the interpreter ends.
-        self.abort = weakref.finalize(self, _discard, self.file, self._temporary)
+        self.abort = weakref.finalize(self, _discard, self._handles, self._temporary)
+        try:
+            if origin is None:
+                self._handles.append(h5py.File(self._temporary, "w-", track_order=True))
+            else:
+                origin.copy_to(self._temporary)
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            self.abort()
+            raise self._error(error) from error
+
+    @property
+    def file(self) -> h5py.File:
+        """The open file; one that is a copy is opened when it is to be changed."""
+        if not self._handles:
+            try:
+                self._handles.append(h5py.File(self._temporary, "r+"))
+            except Exception as error:  # h5py raises nearly any type, by what is broken
+                raise self._error(error) from error
+        return self._handles[0]
+
+    def _error(self, error: Exception) -> NexusFileError:
+        return NexusFileError(f"{self.path}: can't be written ({error})")
 
     def commit(self) -> None:
         """Have all of it on the disk, and only then under the target's name."""
         try:
-            self.file.close()
+            for handle in self._handles:
+                handle.close()
             with open(self._temporary, "rb+") as stream:
                 os.fsync(stream.fileno())
             if self.mode == "x":
@@ -70,16 +89,16 @@ class NewFile:
             if isinstance(error, FileExistsError):
                 raise NexusFileError(f"{self.path}: is there by now; nothing was written") from None
             if isinstance(error, OSError | RuntimeError):
-                raise NexusFileError(f"{self.path}: can't be written ({error})") from error
+                raise self._error(error) from error
             raise
         self.abort.detach()
         _sync_folder(os.path.dirname(self.path))
 
 
-def _discard(file: h5py.File | None, temporary: str) -> None:
-    with suppress(Exception):
-        if file is not None:
-            file.close()
+def _discard(handles: list[h5py.File], temporary: str) -> None:
+    for handle in handles:
+        with suppress(Exception):
+            handle.close()
     with suppress(OSError):
         os.unlink(temporary)
 

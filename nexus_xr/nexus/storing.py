@@ -211,7 +211,7 @@ def store(group: h5py.Group, node: GroupNode) -> list[Late]:
         The datasets that were made for values that come later.
     """
     late: list[Late] = []
-    _store_attributes(group, node.attributes)
+    store_attributes(group, node.attributes)
     for name, member in node.members.items():
         if isinstance(member, Link):
             group[name] = h5py.ExternalLink(member.file, member.path) if member.file else h5py.SoftLink(member.path)
@@ -227,12 +227,12 @@ def _store_field(group: h5py.Group, name: str, node: FieldNode) -> list[Late]:
     if isinstance(values, h5py.Empty):
         dataset = group.create_dataset(name, data=values)
     elif isinstance(values, Copied) and copy_dataset(values.array, group, name):
-        _store_attributes(group[name], node.attributes)
+        store_attributes(group[name], node.attributes)
         return []
     else:
         values = values.array if isinstance(values, Copied) else values
         dataset = create_dataset(group, name, values.shape, stored_dtype(values), node.chunks, node.filters)
-    _store_attributes(dataset, node.attributes)
+    store_attributes(dataset, node.attributes)
     if isinstance(values, np.ndarray) and not node.chunks:
         if values.size:
             dataset[...] = values
@@ -246,7 +246,8 @@ def stored_dtype(values: Any) -> np.dtype[Any]:
     return _TEXT if dtype.kind in "UOT" else dtype
 
 
-def _store_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+def store_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+    """Give an open object attributes, in place of those of the same names."""
     for name, value in attributes.items():
         item.attrs[name] = (
             value.item() if isinstance(value, np.ndarray) and value.dtype == _TEXT and value.ndim == 0 else value

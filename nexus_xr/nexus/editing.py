@@ -1,0 +1,237 @@
+"""Changes to a file that is there already: what of its tree is new or different, and putting that at its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..hdf5.copying import Copied
+from ..hdf5.creation import create_dataset
+from ..hdf5.objects import Dataset
+from ..hdf5.replacing import Place, copy_attributes, other_names, place_of
+from ..hdf5.storage import storage_of
+from .storing import (
+    FieldNode,
+    GroupNode,
+    Late,
+    Node,
+    Skip,
+    attributes_of,
+    node_of,
+    store,
+    store_attributes,
+    stored_dtype,
+)
+from .tree import same_tree
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Something of a file that is to be different.
+
+    Parameters
+    ----------
+    path
+        Where it stands.
+    node
+        What is to stand there; None where only attributes change.
+    attributes
+        Attributes that are new or have other values.
+    keeps_storage
+        Whether a dataset that can hold the values stays, with its chunks and filters.
+    """
+
+    path: str
+    node: Node | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    keeps_storage: bool = True
+
+
+def tree_edits(
+    before: Mapping[str, Any], now: Mapping[str, Any], path: str, problems: list[str], skip: Skip = lambda _: False
+) -> Iterator[Edit]:
+    """What a tree has that it had not, or had with another value. Nothing is taken for removed.
+
+    Parameters
+    ----------
+    before, now
+        The tree of a group as it is in the file, and as it is to be.
+    path
+        Path of the group.
+    problems
+        Is given what can't be stored, and why.
+    skip
+        Tells of a path whether it is left as it is.
+    """
+    for name, member in now.items():
+        here = f"{path.rstrip('/')}/{name}"
+        if skip(here) or (name in before and same_tree(before[name], member)):
+            continue
+        if name == "attrs" and isinstance(member, Mapping):
+            yield from attribute_edits(before.get("attrs", {}), member, path, problems)
+        elif name not in before:
+            yield Edit(here, node_of({name: member}, path.rstrip("/"), problems, skip).members.get(name))
+        elif _is_group(before[name]) and _is_group(member):
+            yield from tree_edits(before[name], member, here, problems, skip)
+        else:
+            yield from _field_edits(before[name], member, here, problems)
+
+
+def _is_group(member: Any) -> bool:
+    return isinstance(member, Mapping) and "value" not in member
+
+
+def _field_edits(before: Any, now: Any, path: str, problems: list[str]) -> Iterator[Edit]:
+    old, new = (each if isinstance(each, Mapping) else {"value": each} for each in (before, now))
+    if not same_tree(old.get("value"), new.get("value")):
+        parent, _, name = path.rpartition("/")
+        yield Edit(path, node_of({name: {"value": new.get("value")}}, parent, problems).members.get(name))
+    yield from attribute_edits(old.get("attrs", {}), new.get("attrs", {}), path, problems)
+
+
+def attribute_edits(
+    before: Mapping[str, Any], now: Mapping[str, Any], path: str, problems: list[str]
+) -> Iterator[Edit]:
+    """The attributes that are new or have other values."""
+    changed = {name: value for name, value in now.items() if name not in before or not same_tree(before[name], value)}
+    if changed:
+        yield Edit(path, None, attributes_of(changed, path, problems))
+
+
+def conflicts(file: h5py.File, edits: Iterable[Edit]) -> list[str]:
+    """Why edits can't be made: what they change lies in another file."""
+    problems = []
+    for edit in edits:
+        place = place_of(file, edit.path)
+        if place.elsewhere is not None:
+            problems.append(f"{edit.path}: lies behind the link {place.elsewhere}; change it in that file")
+        elif edit.node is None and place.is_external:
+            problems.append(f"{edit.path}: is a link into another file; change its attributes there")
+    return problems
+
+
+def apply(file: h5py.File, edits: Sequence[Edit]) -> list[Late]:
+    """Make changes in a file that is open for writing.
+
+    Returns
+    -------
+    list of (dataset, values)
+        The datasets for values that come later.
+    """
+    late: list[Late] = []
+    for edit in edits:
+        place = place_of(file, edit.path)
+        if edit.node is not None:
+            late += _put(place, edit.node, edit.keeps_storage)
+        if edit.attributes:
+            _set_attributes(file[edit.path], edit.attributes)
+    return late
+
+
+def _put(place: Place, node: Node, keeps_storage: bool) -> list[Late]:
+    group = place.group()
+    present = place.present()
+    if isinstance(node, FieldNode) and isinstance(node.values, Copied) and present is not None:
+        node = replace(node, values=node.values.array)
+    if isinstance(node, FieldNode) and isinstance(present, h5py.Dataset):
+        return _put_values(group, place.name, present, node, keeps_storage)
+    if present is not None or place.is_link:
+        del group[place.name]
+    return store(group, GroupNode({place.name: node}))
+
+
+def _put_values(
+    group: h5py.Group, name: str, present: h5py.Dataset, node: FieldNode, keeps_storage: bool
+) -> list[Late]:
+    """Write into the dataset that is there, or where it can't hold the values, into one in its place."""
+    values = node.values
+    is_own = not present.is_virtual and not present.external
+    if is_own and keeps_storage and _can_hold(present, values):
+        if isinstance(values, np.ndarray):
+            if values.size:
+                present[...] = values.reshape(present.shape)
+            return []
+        return [(present, values)] if math.prod(values.shape) else []
+    names = other_names(group.file, present)
+    replaced = _replacement(group, name, present, node)
+    for parent, other in names:
+        if (parent, other) != (group.name, name):
+            del group.file[parent][other]
+            group.file[parent][other] = replaced
+    if isinstance(values, np.ndarray | h5py.Empty):
+        if isinstance(values, np.ndarray) and values.size:
+            replaced[...] = values
+        return []
+    return [(replaced, values)] if math.prod(values.shape) else []
+
+
+def _replacement(group: h5py.Group, name: str, present: h5py.Dataset, node: FieldNode) -> h5py.Dataset:
+    """A dataset for other values, with the attributes of the one that it takes the place of."""
+    values = node.values
+    del group[name]
+    if isinstance(values, h5py.Empty):
+        made = group.create_dataset(name, data=values)
+    else:
+        made = create_dataset(group, name, values.shape, stored_dtype(values), node.chunks, node.filters)
+    copy_attributes(present, made)
+    return made
+
+
+def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
+    """Whether a dataset is of the shape of values, and of a type that holds each of them as it is."""
+    if isinstance(values, h5py.Empty) or dataset.shape is None:
+        return False
+    if dataset.shape != values.shape and not (dataset.size == 1 == math.prod(values.shape)):
+        return False
+    wanted = stored_dtype(values)
+    if dataset.dtype == wanted:
+        return True
+    is_text = [h5py.check_string_dtype(dtype) for dtype in (dataset.dtype, wanted)]
+    if all(is_text):
+        room = dataset.dtype.itemsize if is_text[0].length is not None else math.inf
+        return isinstance(values, np.ndarray) and all(len(_encoded(each)) <= room for each in values.flat)
+    if not isinstance(values, np.ndarray) or dataset.dtype.kind not in "biufc" or wanted.kind not in "biufc":
+        return False
+    with np.errstate(all="ignore"):
+        cast = values.astype(dataset.dtype)
+    return bool(np.array_equal(cast.astype(wanted), values, equal_nan=wanted.kind in "fc"))
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def _set_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+    """Set attributes in the types that they have, where these hold the values."""
+    kept = {}
+    for name, value in attributes.items():
+        dtype = item.attrs.get_id(name).dtype if name in item.attrs else None
+        is_number = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
+        if dtype is not None and is_number and dtype.kind in "biufc":
+            with np.errstate(all="ignore"):
+                cast = value.astype(dtype)
+            value = cast if np.array_equal(cast.astype(value.dtype), value, equal_nan=True) else value
+        elif dtype is not None and (text := h5py.check_string_dtype(dtype)) is not None and text.length is None:
+            value = _as_long_as_it_is(value)
+        kept[name] = value
+    store_attributes(item, kept)
+
+
+def _as_long_as_it_is(value: Any) -> Any:
+    """Text of a fixed length as text of any."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
+        return np.strings.decode(value, "utf-8").astype(h5py.string_dtype())
+    return value
+
+
+def is_stored_as(dataset: Dataset, node: FieldNode) -> bool:
+    """Whether a dataset has the chunks and filters that a field is to have."""
+    storage = storage_of(dataset)
+    return storage.chunks == node.chunks and [(step.id, step.options) for step in storage.filters] == [
+        (step.id, step.options) for step in node.filters
+    ]

@@ -1,0 +1,356 @@
+"""What was opened is written back where it came from: the same tree, but for what is new or different."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+from nexus_xr import NexusError, to_nexus
+
+from .conftest import CORPUS, corpus_files
+from .files import Field, nxdata, nxentry, scan_file, write_tree
+
+FILES = corpus_files()
+each_file = pytest.mark.parametrize(
+    "path", FILES or [CORPUS / "absent"], ids=lambda path: str(path.relative_to(CORPUS))
+)
+
+# --- what the same tree is ---------------------------------------------------------------------------------------
+
+
+def links(group: h5py.Group) -> dict[str, Any]:
+    found = {}
+    for name in group:
+        link = group.get(name, getlink=True)
+        kind = type(link).__name__
+        found[name] = (kind, *(getattr(link, part) for part in ("filename", "path") if hasattr(link, part)))
+    return found
+
+
+def attributes(item: h5py.HLObject) -> dict[str, Any]:
+    found = {}
+    for name in item.attrs:
+        attribute = item.attrs.get_id(name)
+        try:
+            value = repr(item.attrs[name])
+        except (OSError, TypeError):  # h5py itself can't read it
+            value = "unreadable"
+        found[name] = (attribute.shape, attribute.dtype.str, attribute.dtype.metadata and repr(attribute.dtype), value)
+    return found
+
+
+def layout(dataset: h5py.Dataset) -> tuple[Any, ...]:
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(index)[:3] for index in range(properties.get_nfilters())]
+    return properties.get_layout(), dataset.chunks, dataset.maxshape, filters, dataset.external
+
+
+def values(dataset: h5py.Dataset) -> str | bytes:
+    try:
+        found = dataset[()]
+    except (OSError, TypeError, ValueError):
+        return "unreadable"
+    is_plain = isinstance(found, np.ndarray | np.generic) and not found.dtype.hasobject
+    return np.asarray(found).tobytes() if is_plain else repr(np.asarray(found, object).tolist())
+
+
+def differences(a: h5py.Group, b: h5py.Group) -> Iterator[str]:
+    """Paths at which two files are not the same tree: names, links, types, layouts, values and attributes."""
+    done = set()
+
+    def compare(a: h5py.Group, b: h5py.Group) -> Iterator[str]:
+        if (address := h5py.h5g.get_objinfo(a.id).objno) in done:
+            return
+        done.add(address)
+        if links(a) != links(b) or list(a) != list(b):
+            yield f"{a.name}: members"
+        for name in a:
+            if not isinstance(a.get(name, getlink=True), h5py.HardLink) or name not in b:
+                continue
+            one, other = a[name], b[name]
+            if type(one) is not type(other) or attributes(one) != attributes(other):
+                yield f"{one.name}: attributes"
+            elif isinstance(one, h5py.Group):
+                yield from compare(one, other)
+            elif isinstance(one, h5py.Dataset):
+                if (one.shape, one.dtype, layout(one)) != (other.shape, other.dtype, layout(other)):
+                    yield f"{one.name}: storage"
+                elif one.nbytes < 1 << 26 and values(one) != values(other):
+                    yield f"{one.name}: values"
+
+    if attributes(a) != attributes(b):
+        yield "/: attributes"
+    yield from compare(a, b)
+
+
+def assert_same_tree(one: Path, other: Path) -> None:
+    with h5py.File(one) as a, h5py.File(other) as b:
+        assert list(differences(a, b)) == []
+
+
+# --- files of facilities ---------------------------------------------------------------------------------------
+
+
+def opened_in_each_way(path: Path) -> Iterator[Any]:
+    yield xr.open_datatree(path, engine="nexus")
+    tree = xr.open_datatree(path, engine="nexus", chunks={})
+    if sum(node.dataset.nbytes for node in tree.subtree) < 1 << 26:
+        yield tree.load()
+    with contextlib.suppress(nexus_xr.NexusPathError):
+        yield xr.open_dataset(path, engine="nexus")
+    yield nexus_xr.open_signals(path, nxdata_only=True) or tree
+
+
+# No difference is accepted: what isn't changed isn't touched.
+@each_file
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_what_was_opened_and_written_back_is_the_same_tree(path: Path, tmp_path: Path) -> None:
+    for obj in opened_in_each_way(path):
+        to_nexus(obj, tmp_path / "f.nxs", layout="inplace")
+        assert_same_tree(path, tmp_path / "f.nxs")
+
+
+# Accepted: values that lie in other files, behind links or as virtual datasets, come into the file, as no other file
+# is changed; a dataset of text of another length than NumPy gives it is made anew.
+def is_accepted(difference: str, file: h5py.File) -> bool:
+    path, _, what = difference.partition(": ")
+    item = file.get(path)
+    if isinstance(item, h5py.Group):
+        return what == "members" and any(kind == "ExternalLink" for kind, *_ in links(item).values())
+    return isinstance(item, h5py.Dataset) and (item.is_virtual or item.external is not None)
+
+
+def computed(variable: xr.DataArray) -> xr.DataArray:
+    """The same values, as a calculation whose result isn't known before."""
+    is_plain = variable.dtype.kind in "biufc" and "scale_factor" not in variable.encoding and variable.ndim
+    if not is_plain or "bounds" in variable.attrs or variable.nbytes > 1 << 26:
+        return variable
+    return variable.copy(data=variable.chunk().data.map_blocks(np.copy))
+
+
+@each_file
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_values_that_are_written_anew_make_the_same_tree(path: Path, tmp_path: Path) -> None:
+    tree = xr.open_datatree(path, engine="nexus")
+    for node in tree.subtree:
+        for name in node.dataset.data_vars:
+            node[name] = computed(node[name])
+    to_nexus(tree, tmp_path / "f.nxs", layout="inplace")
+    with h5py.File(path) as a, h5py.File(tmp_path / "f.nxs") as b:
+        assert [each for each in differences(a, b) if not is_accepted(each, a)] == []
+        for node in tree.subtree:
+            for variable in node.dataset.data_vars.values():
+                stored = b.get(variable.encoding["nexus_path"])
+                is_small = variable.nbytes < 1 << 26 and stored is not None
+                if is_small and "scale_factor" not in variable.encoding and variable.dtype.kind in "biufc":
+                    np.testing.assert_array_equal(stored[()], variable.values)
+
+
+# --- what is changed -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    write_tree(tmp_path / "scan.nxs", scan_file())
+    return tmp_path / "scan.nxs"
+
+
+def test_other_values_stand_where_the_old_ones_stood(file: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus")
+    dataset["counts"] = dataset.counts.copy(data=dataset.counts.values + 1)
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
+        assert list(differences(old, new)) == ["/entry/data/counts: values"]
+        np.testing.assert_array_equal(new["entry/data/counts"], old["entry/data/counts"][()] + 1)
+
+
+def test_a_file_can_be_written_onto_itself(file: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus", chunks={})
+    dataset["counts"] = dataset.counts.copy(data=dataset.counts.data * 2)
+    dataset.nexus.to_nexus(file, layout="inplace")
+    with h5py.File(file) as new:
+        np.testing.assert_array_equal(new["entry/data/counts"], 2 * np.arange(12).reshape(3, 4))
+        assert new["entry/instrument/detector/distance"].attrs["units"] == "m"
+
+
+def test_a_value_of_the_tree_keeps_its_type_and_its_attributes(file: Path, tmp_path: Path) -> None:
+    with h5py.File(file, "r+") as stored:
+        del stored["entry/instrument/detector/distance"]
+        stored["entry/instrument/detector/distance"] = np.array([1.5], "f4")
+        stored["entry/instrument/detector/distance"].attrs.update(units="m", error=np.float32(0.5))
+    dataset = xr.open_dataset(file, engine="nexus")
+    detector = dataset.attrs["instrument"]["detector"]
+    detector["distance"]["value"] = 2.0
+    detector["distance"]["attrs"]["error"] = 0.25
+    detector["distance"]["attrs"]["checked"] = "yes"
+    dataset.attrs["title"]["value"] = "another"
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        distance = new["entry/instrument/detector/distance"]
+        assert (distance.dtype, distance.shape, distance[0]) == (np.dtype("f4"), (1,), 2.0)
+        assert dict(distance.attrs) == {"units": "m", "error": 0.25, "checked": "yes"}
+        assert distance.attrs["error"].dtype == "f4"
+        assert new["entry/title"][()] == b"another"
+    assert xr.open_dataset(tmp_path / "new.nxs", engine="nexus").identical(dataset)
+
+
+def test_what_is_new_stands_beside_what_there_was(file: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus")
+    dataset["normalised"] = dataset.counts / dataset.i0.where(dataset.i0 > 0)
+    dataset = dataset.assign_coords(temperature=("y", [290.0, 300.0, 310.0], {"units": "K"}))
+    dataset.attrs["process"] = {"program": {"value": "reduce"}, "attrs": {"NX_class": "NXprocess"}}
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
+        assert set(new["entry"]) - set(old["entry"]) == {"process"}
+        assert set(new["entry/data"]) - set(old["entry/data"]) == {"normalised", "temperature"}
+        assert list(new["entry/data"].attrs["auxiliary_signals"]) == ["i0", "normalised"]
+        assert new["entry/data"].attrs["temperature_indices"] == 0
+        assert new["entry/process"].attrs["NX_class"] == "NXprocess"
+    again = xr.open_dataset(tmp_path / "new.nxs", engine="nexus")
+    assert again.attrs["process"] == dataset.attrs["process"]
+    assert again.drop_attrs(deep=False).identical(dataset.drop_attrs(deep=False))
+
+
+def test_what_is_left_out_stays(file: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus", metadata_key="distance", drop_variables="i0")
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    assert_same_tree(file, tmp_path / "new.nxs")
+
+
+def test_a_part_takes_the_place_of_the_whole_under_each_of_its_names(tmp_path: Path) -> None:
+    frames = np.arange(40, dtype="u2").reshape(10, 4)
+    with h5py.File(tmp_path / "old.nxs", "w") as file:
+        file.create_dataset("entry/detector/counts", data=frames, chunks=(1, 4), compression="gzip")
+        file["entry/detector/counts"].attrs["units"] = "counts"
+        file["entry/data/counts"] = file["entry/detector/counts"]
+        file["entry/data/also"] = h5py.SoftLink("/entry/detector/counts")
+        file["entry/data/t"] = np.arange(10.0)
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="counts", axes=["t", "."])
+        file["entry"].attrs["NX_class"] = "NXentry"
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus").isel(t=slice(2, 5))
+    dataset.drop_vars("also", errors="ignore").nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        for name in ("detector/counts", "data/counts", "data/also"):
+            np.testing.assert_array_equal(new["entry"][name], frames[2:5])
+            assert dict(new["entry"][name].attrs) == {"units": "counts"}
+        assert new["entry/data/counts"] == new["entry/detector/counts"]
+        assert new["entry/data"].get("also", getlink=True).path == "/entry/detector/counts"
+        assert new["entry/data/counts"].compression == "gzip"
+
+
+def test_edges_of_bins_change_with_their_bounds(tmp_path: Path) -> None:
+    data = nxdata({"n": [1, 2, 3], "t": np.array([0.0, 1.0, 3.0, 3.5])}, signal="n", axes=["t"])
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data})})
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus").load()
+    moved = dataset.assign_coords(t=dataset.t + 1, t_bounds=dataset.t_bounds + 1)
+    moved.t.attrs["bounds"] = "t_bounds"
+    moved.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        np.testing.assert_array_equal(new["entry/data/t"], [1.0, 2.0, 4.0, 4.5])
+
+
+def test_other_filters_are_for_the_arrays_at_their_places(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).poisson(3, (8, 200, 200)).astype("u2")
+    data = nxdata({"counts": Field(frames, {"units": "counts"}, chunks=(1, 200, 200))}, signal="counts")
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data, "title": "a scan"})})
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace", compression="gzip")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        counts = new["entry/data/counts"]
+        assert (counts.compression, counts.shuffle, counts.chunks) == ("gzip", True, (1, 200, 200))
+        np.testing.assert_array_equal(counts, frames)
+        assert counts.attrs["units"] == "counts"
+        assert new["entry/title"][()] == b"a scan"
+
+
+def test_the_metadata_of_hyperspys_layout_changes_where_it_is_stored(tmp_path: Path) -> None:
+    array = xr.DataArray(np.arange(3), dims="x", name="counts", attrs={"sample": {"name": {"value": "Ni"}}})
+    to_nexus(array, tmp_path / "old.nxs")
+    [signal] = nexus_xr.open_signals(tmp_path / "old.nxs", nxdata_only=True)
+    signal.attrs["sample"]["name"]["value"] = "Fe"
+    to_nexus(signal, tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        assert new["entry1/auxiliary/original_metadata/sample/name"][()] == b"Fe"
+    [again] = nexus_xr.open_signals(tmp_path / "new.nxs", nxdata_only=True)
+    assert again.identical(signal)
+
+
+def test_a_new_node_of_a_tree_is_a_new_group(file: Path, tmp_path: Path) -> None:
+    tree = xr.open_datatree(file, engine="nexus")
+    result = xr.Dataset({"profile": ("q", [1.0, 2.0])}, {"q": [0.1, 0.2]})
+    tree["entry/result"] = xr.DataTree(result)
+    to_nexus(tree, tmp_path / "new.nxs", layout="inplace")
+    again = xr.open_datatree(tmp_path / "new.nxs", engine="nexus")
+    assert again["entry/result"].to_dataset(inherit=False).drop_attrs().identical(result)
+    with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
+        assert list(differences(old, new)) == ["/entry: members"]
+
+
+# --- what can't be written back --------------------------------------------------------------------------------
+
+
+def refused(obj: Any, target: Path, **options: Any) -> str:
+    with pytest.raises(NexusError) as caught:
+        to_nexus(obj, target, layout="inplace", **options)
+    assert not list(target.parent.glob(f"*{target.name}*"))
+    return str(caught.value)
+
+
+def test_values_behind_a_link_to_another_file_are_not_changed(tmp_path: Path) -> None:
+    write_tree(tmp_path / "other.h5", {"detector": {"distance": 1.5}})
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": nxdata({"n": [1, 2]}, signal="n")})})
+    with h5py.File(tmp_path / "old.nxs", "r+") as file:
+        file["entry/detector"] = h5py.ExternalLink("other.h5", "/detector")
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    dataset.attrs["detector"]["distance"]["value"] = 2.0
+    assert "other.h5:/detector; change it in that file" in refused(dataset, tmp_path / "new.nxs")
+    with h5py.File(tmp_path / "other.h5") as other:
+        assert other["detector/distance"][()] == 1.5
+
+
+def test_scaled_values_are_not_changed(tmp_path: Path) -> None:
+    data = nxdata({"n": [1, 2], "n_scaling_factor": 2.0}, signal="n")
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data})})
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    to_nexus(dataset.load(), tmp_path / "same.nxs", layout="inplace")
+    assert_same_tree(tmp_path / "old.nxs", tmp_path / "same.nxs")
+    dataset["n"].values[:] = 7
+    assert "mask_and_scale=False" in refused(dataset, tmp_path / "new.nxs")
+
+
+def test_what_comes_from_no_file_or_from_several_is_refused(file: Path, tmp_path: Path) -> None:
+    assert "which file it was opened from" in refused(xr.Dataset({"a": 1}), tmp_path / "new.nxs")
+    write_tree(tmp_path / "second.nxs", scan_file())
+    both = [xr.open_dataset(path, engine="nexus") for path in (file, tmp_path / "second.nxs")]
+    assert "second.nxs" in refused(both, tmp_path / "new.nxs")
+
+
+@pytest.mark.parametrize("options", [{"mode": "a"}, {"entry": "e"}, {"use_default": True}])
+def test_options_of_entries_are_refused(file: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    assert "inplace" in refused(xr.open_dataset(file, engine="nexus"), tmp_path / "new.nxs", **options)
+
+
+def test_what_cant_be_stored_is_named(file: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus")
+    dataset.attrs["title"]["value"] = {1, 2}
+    assert "/entry/title" in refused(dataset, tmp_path / "new.nxs")
+
+
+def test_nothing_is_said_again(tmp_path: Path) -> None:
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": nxdata({"n": [1, 2]}, signal="n", axes=["absent"])})})
+    with pytest.warns(nexus_xr.NexusWarning):
+        dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to_nexus(dataset, tmp_path / "new.nxs", layout="inplace")
