@@ -8,6 +8,7 @@ from . import accessor as accessor
 from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
 from .hdf5.array import LazyArray
 from .hdf5.objects import Link
+from .several import common_attrs
 from .signals import list_datasets, open_signals, read_metadata
 from .writing import to_nexus
 
@@ -19,6 +20,7 @@ __all__ = [
     "NexusFileNotFoundError",
     "NexusPathError",
     "NexusWarning",
+    "common_attrs",
     "list_datasets",
     "open_signals",
     "read_metadata",

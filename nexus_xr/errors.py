@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from types import FrameType
+from typing import Self
 
 _LISTED = 10
 _BETWEEN = ("nexus_xr", "xarray", "contextlib")
@@ -17,6 +18,10 @@ class NexusError(ValueError):
 
 class NexusFileError(NexusError, OSError):
     """The file isn't HDF5, is damaged, or changed since it was opened."""
+
+    def __new__(cls, *args: object) -> Self:
+        """Make it as an `OSError`; a cluster that copies errors calls this, and would find `ValueError`'s."""
+        return OSError.__new__(cls, *args)
 
 
 class NexusFileNotFoundError(NexusFileError, FileNotFoundError):

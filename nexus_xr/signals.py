@@ -12,6 +12,7 @@ from .hdf5.file import File, as_file_like
 from .nexus.find import Keys
 from .nexus.scan import scan
 from .opening import Options, opened
+from .several import files_of
 
 
 def open_signals(
@@ -29,12 +30,12 @@ def open_signals(
     storage_options: Mapping[str, Any] | None = None,
     num_threads: int | None = None,
 ) -> list[xr.DataArray]:
-    """Open every signal of a file: of each NXdata group, and each other dataset of two or more elements.
+    """Open every signal of a file, or of several: of each NXdata group, and each other dataset of two or more elements.
 
     Parameters
     ----------
     path
-        Path, URL or open binary file.
+        Path, URL or open binary file; a list of them, or a path or URL with wildcards (``scan_*.nxs``).
     dataset_path
         Exact path, or several, of what to open.
     dataset_key
@@ -63,12 +64,14 @@ def open_signals(
     -------
     list of xarray.DataArray
         NXdata groups first, each under the name of its signal. ``attrs`` holds the tree of the entry, whose
-        values are dictionaries, and the attributes of the field, whose values are not.
+        values are dictionaries, and the attributes of the field, whose values are not. Of several files, those of one
+        after those of the other, as the list has them, and what a pattern matches in natural order (``scan_9`` before
+        ``scan_10``); ``encoding["source"]`` tells the file.
 
     Raises
     ------
     NexusError
-        The file isn't HDF5, or what was asked for isn't in it.
+        A file isn't HDF5, or what was asked for isn't in it; or no file matches the pattern.
 
     Examples
     --------
@@ -89,9 +92,15 @@ def open_signals(
         use_default=use_default,
         mask_and_scale=mask_and_scale,
     )
+    files = [File(each, storage_options, num_threads) for each in files_of(path, storage_options)]
+    return [signal for file in files for signal in _signals_of(file, options, nxdata_only, chunks)]
+
+
+def _signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
+    """Every signal of one file."""
     signals = []
     plotted = set()
-    with opened(File(as_file_like(path), storage_options, num_threads), options) as opening:
+    with opened(file, options) as opening:
         selected = opening.several()
         for found in sorted(selected, key=lambda found: not found.is_nxdata):
             if not found.is_nxdata and (nxdata_only or found.path in plotted):

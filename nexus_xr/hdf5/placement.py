@@ -285,6 +285,7 @@ class Placements:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[Hashable, Placement | Outside | None] = OrderedDict()
+        self._used = 0
         self._in_work: dict[Hashable, threading.Lock] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._start_anew)
@@ -293,6 +294,7 @@ class Placements:
         # The locks may have been held, and what was in work will never be done.
         self._lock = threading.Lock()
         self._known = OrderedDict()
+        self._used = 0
         self._in_work = {}
 
     def get(self, key: Hashable, find: Callable[[], Placement | Outside | None]) -> Placement | Outside | None:
@@ -310,6 +312,7 @@ class Placements:
                 placement = find()
                 with self._lock:
                     self._known[key] = placement
+                    self._used += _size(placement)
                     self._forget_oldest()
             finally:
                 with self._lock:
@@ -317,10 +320,13 @@ class Placements:
         return placement
 
     def _forget_oldest(self) -> None:
-        used = sum(placement.nbytes for placement in self._known.values() if placement is not None)
-        while len(self._known) > 1 and (used > MOST_INDEX_BYTES or len(self._known) > _MOST_PLACEMENTS):
+        while len(self._known) > 1 and (self._used > MOST_INDEX_BYTES or len(self._known) > _MOST_PLACEMENTS):
             _, oldest = self._known.popitem(last=False)
-            used -= oldest.nbytes if oldest is not None else 0
+            self._used -= _size(oldest)
+
+
+def _size(placement: Placement | Outside | None) -> int:
+    return 0 if placement is None else placement.nbytes
 
 
 placements = Placements()

@@ -143,6 +143,30 @@ def without_arrays(tree: Mapping[str, Any]) -> MetadataGroup:
     return kept
 
 
+def common_tree(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """What two trees agree on: groups by their members, and fields whose value is the same in both.
+
+    Examples
+    --------
+    >>> common_tree({"x": {"value": 1}, "y": {"value": 2}}, {"x": {"value": 1}, "y": {"value": 3}})
+    {'x': {'value': 1}}
+    """
+    common = type(a)() if isinstance(a, Metadata) else {}
+    for name, member in a.items():
+        other = b.get(name)
+        if name in b and same_tree(member, other):
+            common[name] = member
+        elif isinstance(member, Mapping) and isinstance(other, Mapping):
+            inner = common_tree(member, other)
+            if inner and not (_is_field(member) and "value" not in inner):
+                common[name] = inner
+    return common
+
+
+def _is_field(member: Mapping[str, Any]) -> bool:
+    return "value" in member and member.keys() <= {"value", "attrs"} and not isinstance(member, MetadataGroup)
+
+
 def arrays_of(tree: Mapping[str, Any]) -> Iterator[Any]:
     """Every array of a tree, in memory or not."""
     for member in tree.values():
