@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Iterable
 from types import FrameType
-from typing import Self
 
 _LISTED = 10
 _BETWEEN = ("nexus_xr", "xarray", "contextlib")
@@ -16,12 +15,8 @@ class NexusError(ValueError):
     """Something that was asked of a NeXus file can't be done."""
 
 
-class NexusFileError(NexusError, OSError):
+class NexusFileError(OSError, NexusError):  # in this order another process can make it anew with its traceback
     """The file isn't HDF5, is damaged, or changed since it was opened."""
-
-    def __new__(cls, *args: object) -> Self:
-        """Make it as an `OSError`; a cluster that copies errors calls this, and would find `ValueError`'s."""
-        return OSError.__new__(cls, *args)
 
 
 class NexusFileNotFoundError(NexusFileError, FileNotFoundError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,9 +128,8 @@ class LazyArray:
 
     def _read_outside(self, outside: Outside, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(outside.shape)
-        path = os.path.abspath(self.file.name)
         try:
-            values = read_outside(outside, path, self.path, indexers, self.file.num_threads)
+            values = read_outside(outside, self.file.path, self.path, indexers, self.file.num_threads)
             self.file.check()  # the processes opened it by its name
         except ChunkError as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error

@@ -16,6 +16,7 @@ from h5py._objects import phil
 
 from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
 from .source import LocalSource, Source, StreamSource
+from .worker import this_worker
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -67,7 +68,8 @@ class File:
         if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
             raise NexusError(f"num_threads={num_threads!r}: expected a whole number of threads, 1 or more, or None")
         self.num_threads = num_threads
-        self._where = os.path.expanduser(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
+        self._given = os.path.expanduser(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
+        self._where = _absolute(self._given) if isinstance(self._given, str) else self._given
         self._storage_options = dict(storage_options or {})
         self._identity: Identity | None = None
         self._grows = False
@@ -83,10 +85,15 @@ class File:
 
     @property
     def name(self) -> str:
-        """The path or URL; for a file object, the name that it gives itself."""
-        if isinstance(self._where, str):
-            return self._where
+        """The path or URL as it was given; for a file object, the name that it gives itself."""
+        if isinstance(self._given, str):
+            return self._given
         return str(getattr(self._where, "name", None) or getattr(self._where, "path", None) or repr(self._where))
+
+    @property
+    def path(self) -> str:
+        """The absolute path of a local file, which other processes know it by."""
+        return cast(str, self._where)
 
     @property
     def is_local(self) -> bool:
@@ -98,14 +105,14 @@ class File:
     @property
     def token(self) -> tuple[Any, ...]:
         """What two files share if and only if they are the same, unchanged file."""
-        anonymous = None if isinstance(self._where, str) else id(self._where)
-        return (self.name, anonymous, self._identity, repr(self._storage_options))
+        where = self._where if isinstance(self._where, str) else (self.name, id(self._where))
+        return (where, self._identity, repr(self._storage_options))
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, *self.token)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_where", "_storage_options", "_identity", "_grows", "num_threads")
+        kept = ("_given", "_where", "_storage_options", "_identity", "_grows", "num_threads")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -145,13 +152,10 @@ class File:
                 assert self._stream is not None, "a file that isn't local is open with its stream"
                 yield StreamSource(self._stream, phil, self._unique)  # libhdf5 reads from the same stream
             return
-        path = cast(str, self._where)
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
-        except FileNotFoundError:
-            raise NexusFileNotFoundError(f"{self.name}: no such file; check the path") from None
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
         except (OSError, ValueError) as error:
-            raise NexusFileError(f"{self.name!r}: can't be opened ({error})") from error
+            raise self._unopened(error) from error
         try:
             stat = os.fstat(descriptor)
             self._check_identity(stat)
@@ -215,11 +219,21 @@ class File:
 
     def _look_up(self) -> os.stat_result:
         try:
-            return os.stat(cast(str, self._where))
-        except FileNotFoundError:
-            raise NexusFileNotFoundError(f"{self.name}: no such file; check the path") from None
+            return os.stat(self.path)
         except (OSError, ValueError) as error:
-            raise NexusFileError(f"{self.name!r}: can't be opened ({error})") from error
+            raise self._unopened(error) from error
+
+    def _unopened(self, error: Exception) -> NexusFileError:
+        """What is wrong with a path, seen from where it is opened."""
+        worker = this_worker()
+        missing = isinstance(error, FileNotFoundError)
+        kind = NexusFileNotFoundError if missing else NexusFileError
+        if worker is not None:
+            found = "no such file" if missing else f"can't be opened ({error})"
+            return kind(f"{self.path}: {found} on {worker}; all workers of a cluster need the file under this path")
+        return kind(
+            f"{self.name}: no such file; check the path" if missing else f"{self.name!r}: can't be opened ({error})"
+        )
 
     def _check_identity(self, stat: os.stat_result) -> None:
         """Remember which file was opened, and refuse to read from another under the same name."""
@@ -236,13 +250,21 @@ class File:
         import hdf5plugin  # noqa: F401  registers the filters that detectors write with
 
         if self.is_local:
-            return _open_local(cast(str, self._where))
+            return _open_local(self.path)
         stream = _open_url(self._where, self._storage_options) if isinstance(self._where, str) else self._where
         self._stream = stream
         try:
             return h5py.File(stream, "r")
         except Exception as error:  # h5py raises nearly any type, by what is broken
             raise NexusFileError(explain_unreadable(self.name, _first_bytes(stream), error)) from error
+
+
+def _absolute(where: str) -> str:
+    """A local path that stays right wherever it is opened; a URL as it is."""
+    try:
+        return where if is_url(where) and not os.path.exists(where) else os.path.abspath(where)
+    except OSError:  # the current directory is gone
+        return where
 
 
 def is_url(where: str) -> bool:
