@@ -48,6 +48,8 @@ def load(reader_name: str, load_name: str, frames: str, limit: str) -> None:
         for reduces in (True, False):
             with reader.open(tiny, reduces) as opened:
                 opened.total() if reduces else opened.read(slice(0, 1))
+                if load_name == "rewrite" and opened.rewrite is not None:
+                    run(opened, tiny)
     except Exception as error:  # a peer may fail in any way; that is a result
         _say(failure=reason(error))
         return
@@ -60,7 +62,7 @@ def load(reader_name: str, load_name: str, frames: str, limit: str) -> None:
     start = time.perf_counter()
     failure = None
     try:
-        with reader.open(stack, load_name == "sum") as opened:
+        with reader.open(stack, load_name in memory.BLOCKWISE) as opened:
             failure = run(opened, stack)
     except MemoryError as error:
         failure = f"MemoryError: {error}"[:140].rstrip(": ")

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -32,10 +33,13 @@ class Opened:
         Sums all values.
     read
         Gives the values of a selection as a NumPy array.
+    rewrite
+        Writes the lowest bit of all values, compressed, into a new file, block by block; None for what only reads.
     """
 
     total: Callable[[], int]
     read: Callable[[Any], Any]
+    rewrite: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ def _computed(lazy: Any) -> int:
     return int(lazy.compute(scheduler="threads", num_workers=cpu_count()))
 
 
+def _on_all_cores() -> Any:
+    import dask
+
+    return dask.config.set(scheduler="threads", num_workers=cpu_count())
+
+
 def _slab_total(read: Callable[[Any], Any], stack: Stack, step: int) -> Callable[[], int]:
     slabs = [slice(start, min(start + step, stack.count)) for start in range(0, stack.count, step)]
     return lambda: sum(int(read(slab).sum(dtype=np.uint64)) for slab in slabs)
@@ -89,14 +99,35 @@ def _nexus_xr(stack: Stack, reduces: bool) -> Iterator[Opened]:
 
     with xr.open_dataset(stack.path, engine="nexus", chunks={} if reduces else None) as dataset:
         counts = dataset[NAME]
-        yield Opened(lambda: _computed(counts.sum()), lambda selection: counts[selection].values)
+
+        def rewrite(path: Path) -> None:
+            with _on_all_cores():
+                (counts & 1).nexus.to_nexus(path, chunks=stack.chunks, compression="bitshuffle")
+
+        yield Opened(
+            lambda: _computed(counts.sum()),
+            lambda selection: counts[selection].values,
+            rewrite if reduces else None,
+        )
 
 
 @contextmanager
 def _h5py_dask(stack: Stack, reduces: bool) -> Iterator[Opened]:
     with h5py.File(stack.path) as file:
         counts = file[DATASET]
-        yield Opened(_dask_total(counts, counts.chunks or stack.chunks, reduces), lambda selection: counts[selection])
+        chunks = counts.chunks or stack.chunks
+
+        def rewrite(path: Path) -> None:
+            import dask.array as da
+            import hdf5plugin
+
+            with _on_all_cores():
+                bits = da.from_array(counts, chunks=chunks) & 1
+                bits.to_hdf5(str(path), DATASET, chunks=chunks, **hdf5plugin.Bitshuffle())
+
+        yield Opened(
+            _dask_total(counts, chunks, reduces), lambda selection: counts[selection], rewrite if reduces else None
+        )
 
 
 @contextmanager

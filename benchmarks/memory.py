@@ -6,6 +6,7 @@ import json
 import queue
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 
 from .cases import Stack, sparse_stack
 from .contestants import H5PY_DASK, H5PY_LOOP, NEXUS_XR, ROSETTASCIIO, Opened, Reader
-from .harness import Column, Result, version
+from .harness import Column, Result, UnsupportedError, data_directory, version
 from .plotting import Bar, Panel
 from .probing import ROOT, START_SECONDS, child_command
 
@@ -43,6 +44,14 @@ def _values(opened: Opened, stack: Stack) -> str | None:
     return _right(stack.total(), opened.read(slice(None)))
 
 
+def _rewrite(opened: Opened, stack: Stack) -> str | None:
+    if opened.rewrite is None:
+        raise UnsupportedError("doesn't write")
+    with tempfile.TemporaryDirectory(dir=data_directory()) as folder:
+        opened.rewrite(Path(folder) / "bits.nxs")
+    return None
+
+
 def _right(expected: int, found: Any) -> str | None:
     total = int(np.sum(found, dtype=np.uint64))
     return None if total == expected else f"wrong sum: {total} in place of {expected}"
@@ -53,7 +62,10 @@ LOADS: dict[str, Callable[[Opened, Stack], str | None]] = {
     "one frame": _slice,
     "sum": _sum,
     "values": _values,
+    "rewrite": _rewrite,
 }
+# Those for which the stack is opened as dask has it.
+BLOCKWISE = ("sum", "rewrite")
 
 
 @dataclass(frozen=True)
