@@ -5,6 +5,7 @@ open every signal, list what there is to open, and read the metadata alone.
 """
 
 from . import accessor as accessor
+from .consolidation import consolidate
 from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
 from .hdf5.array import LazyArray
 from .hdf5.objects import Link
@@ -21,6 +22,7 @@ __all__ = [
     "NexusPathError",
     "NexusWarning",
     "common_attrs",
+    "consolidate",
     "list_datasets",
     "open_signals",
     "read_metadata",

@@ -19,7 +19,7 @@ from .nexus.content import Field
 from .nexus.find import absolute
 from .nexus.marks import recorded_dtype
 from .opening import Options, opened
-from .scheduling import refuse_cluster
+from .scheduling import computes_elsewhere
 
 # libhdf5 opens no file for writing that the same process has open for reading.
 _opening = threading.Lock()
@@ -64,8 +64,11 @@ def write_region(
     wanted = {str(name): each for name, each in dataset.variables.items() if set(each.dims) & region.keys()}
     if not wanted:
         raise NexusError(f"{os.fspath(path)}: no variable to write has a dimension of region={dict(region)!r}")
-    if any(hasattr(each._data, "dask") for each in wanted.values()):
-        refuse_cluster(os.fspath(path))
+    if computes_elsewhere() and any(hasattr(each._data, "dask") for each in wanted.values()):
+        raise NexusError(
+            f"{os.fspath(path)}: nothing was written: this process alone writes regions, and dask computes in others; "
+            'write in threads: with dask.config.set(scheduler="threads"): ...'
+        )
     with _opening:
         parts = _parts(wanted, os.fspath(path), region)
         try:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from .errors import NexusError
 
+def computes_elsewhere() -> bool:
+    """Whether dask computes in other processes than this, which can't write to a file that is open here.
 
-def refuse_cluster(path: str) -> None:
-    """Raise an error where dask's workers are those of a cluster, which can't write to the file of this process.
-
-    Parameters
-    ----------
-    path
-        The file that was to be written.
+    These are the workers of a client of dask.distributed, or of dask's own pool of processes.
     """
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return
     from dask.base import get_scheduler
 
-    if isinstance(getattr(get_scheduler(), "__self__", None), distributed.Client):
-        raise NexusError(
-            f"{path}: nothing was written, as the workers of a cluster can't write to the file of this process; "
-            'write in its threads: with dask.config.set(scheduler="threads"): ...'
-        )
+    scheduler = get_scheduler()
+    distributed = sys.modules.get("distributed")
+    if distributed is not None and isinstance(getattr(scheduler, "__self__", None), distributed.Client):
+        return True
+    pool = sys.modules.get("dask.multiprocessing")
+    return pool is not None and scheduler is pool.get

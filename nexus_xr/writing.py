@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,6 @@ from .fields import KEEP, Storing, blocks, fields_of
 from .hdf5.creation import Compression
 from .hdf5.file import File
 from .hdf5.new_file import NewFile
-from .hdf5.storage import align_blocks
 from .hdf5.target import Target
 from .inplace import Rules, changes
 from .nexus.data_rules import free_name
@@ -24,10 +23,11 @@ from .nexus.editing import apply
 from .nexus.find import Keys, as_keys
 from .nexus.hyperspy import METADATA
 from .nexus.layout import data_group, entry_group, next_entry, root_attributes, valid_name
-from .nexus.storing import GroupNode, Late, Skip, node_of, raise_problems, store, why_no_name
+from .nexus.storing import GroupNode, Late, Node, Skip, node_of, raise_problems, store, why_no_name
 from .nexus.tree import same_tree
+from .parts import Workers, aligned
 from .regions import write_region
-from .scheduling import refuse_cluster
+from .scheduling import computes_elsewhere
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -54,6 +54,10 @@ def to_nexus(
 
     The file is written under a temporary name beside `path` and takes its place when it is complete; whatever
     happens before, what stands there stays as it was.
+
+    Where dask computes in other processes, as under a client of dask.distributed, these write large dask arrays into
+    part files, in a folder ``<name>_parts`` beside `path`, which the file joins as virtual datasets; `consolidate`
+    makes it one file.
 
     Parameters
     ----------
@@ -124,22 +128,29 @@ def to_nexus(
             raise NexusError(
                 'layout="inplace" takes no entry, no use_default and not mode="a": the tree is the file\'s'
             )
-        plan = _plan_inplace(obj, path, save_original_metadata, skip, storing)
+        content = _content_inplace(obj, path, save_original_metadata, skip, storing)
     elif layout == "entry":
-        plan = _plan_entries(obj, path, save_original_metadata, skip, storing, entry, use_default)
+        content = _content_of_entries(obj, path, save_original_metadata, skip, storing, entry, use_default)
     else:
         raise NexusError(f'layout={layout!r}: expected "entry" or "inplace"')
-    file = NewFile(path, mode, plan.origin)
+    file = NewFile(path, mode, content.origin)
+    workers = Workers(file) if computes_elsewhere() else None
     try:
         try:
-            late = plan.store(file)
+            late = content.store(file, workers.divided if workers is not None else _undivided)
         except OSError as error:
             raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
-        delayed = _write(file, late, num_threads)
-        if delayed is not None and not compute:
-            return _completed(file, delayed)
-        if delayed is not None:
-            refuse_cluster(file.path)
+        of_dask = _write(late, file.path, num_threads)
+        if workers is not None:
+            workers.gather(of_dask)
+            if not compute and not workers.are_idle:
+                return workers.delayed()
+            workers.run()
+            return None if compute else _nothing_left()
+        if of_dask:
+            delayed = _stores(of_dask, file.path, num_threads)
+            if not compute:
+                return _completed(file, delayed)
             delayed.compute()
     except BaseException:
         file.abort()
@@ -148,32 +159,45 @@ def to_nexus(
     return None if compute else _nothing_left()
 
 
+Divide = Callable[[Node], Node]
+
+
+def _undivided(node: Node) -> Node:
+    return node
+
+
 @dataclass(frozen=True)
-class _Plan:
+class _Content:
     """What will be written, found to be storable.
 
     Parameters
     ----------
     store
-        Writes all but large values into a new file, and gives the datasets for these.
+        Writes all but large values into a new file, and gives the datasets for these. Is given how arrays are divided
+        among files.
     origin
         The file that the new one begins as a copy of; None where it begins empty.
     """
 
-    store: Callable[[NewFile], list[Late]]
+    store: Callable[[NewFile, Divide], list[Late]]
     origin: File | None = None
 
 
-def _plan_inplace(
+def _content_inplace(
     obj: Any, path: str | os.PathLike[str], save_original_metadata: bool, skip: Skip, storing: Storing
-) -> _Plan:
+) -> _Content:
     problems: list[str] = []
     changed = changes(obj, Rules(save_original_metadata, skip, storing, problems))
     raise_problems(os.fspath(path), problems)
-    return _Plan(lambda file: apply(file.file, changed.edits) if changed.edits else [], changed.origin)
+
+    def store(file: NewFile, divide: Divide) -> list[Late]:
+        edits = [edit if edit.node is None else replace(edit, node=divide(edit.node)) for edit in changed.edits]
+        return apply(file.file, edits) if edits else []
+
+    return _Content(store, changed.origin)
 
 
-def _plan_entries(
+def _content_of_entries(
     obj: Any,
     path: str | os.PathLike[str],
     save_original_metadata: bool,
@@ -181,7 +205,7 @@ def _plan_entries(
     storing: Storing,
     name: str | None,
     use_default: bool,
-) -> _Plan:
+) -> _Content:
     problems: list[str] = []
     signals = list(_signals(obj))
     entries = [_entry(signal, save_original_metadata, skip, storing, problems) for signal in signals]
@@ -190,7 +214,7 @@ def _plan_entries(
         raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
     if name is not None and (len(entries) > 1 or why_no_name(name) is not None):
         raise NexusError(f"entry={name!r}: expected a name for the one entry of one array; there are {len(entries)}")
-    return _Plan(lambda file: _store_entries(file, entries, name, use_default))
+    return _Content(lambda file, divide: _store_entries(file, entries, name, use_default, divide))
 
 
 @dataclass(frozen=True)
@@ -274,7 +298,9 @@ def _entry(signal: _Signal, save_original_metadata: bool, skip: Skip, storing: S
     return _Entry(signal.name, entry_group(signal.name, data_group(signal.field, fields), metadata))
 
 
-def _store_entries(file: NewFile, entries: Sequence[_Entry], name: str | None, use_default: bool) -> list[Late]:
+def _store_entries(
+    file: NewFile, entries: Sequence[_Entry], name: str | None, use_default: bool, divide: Divide
+) -> list[Late]:
     root = file.file
     names: list[str] = []
     late: list[Late] = []
@@ -282,7 +308,7 @@ def _store_entries(file: NewFile, entries: Sequence[_Entry], name: str | None, u
         raise NexusError(f"{file.path}: has an entry {name!r} already; nothing was written")
     for entry in entries:
         names.append(name or next_entry(root))
-        late += store(root.create_group(names[-1], track_order=True), entry.group)
+        late += store(root, GroupNode({names[-1]: divide(entry.group)}))
     if len(root) == len(entries):
         default = names[0] if use_default or len(names) == 1 else None
         time = datetime.now(UTC).isoformat(timespec="seconds")
@@ -294,42 +320,34 @@ def _store_entries(file: NewFile, entries: Sequence[_Entry], name: str | None, u
     return late
 
 
-def _write(file: NewFile, late: Sequence[Late], num_threads: int | None) -> Any:
-    """Write what isn't dask's; what is, is left to the `Delayed` that is returned, None where there is nothing."""
-    sources: list[Any] = []
-    targets: list[Any] = []
+def _write(late: Sequence[Late], path: str, num_threads: int | None) -> list[Late]:
+    """Write what isn't dask's, and give what is."""
+    of_dask: list[Late] = []
     for dataset, values in late:
-        is_new = not dataset.id.get_storage_size()
-        target = Target(dataset, num_threads, f"{file.path}:{dataset.name}", is_new)
         if hasattr(values, "dask"):
-            sources.append(_aligned(values, target))
-            targets.append(target)
-        elif isinstance(values, np.ndarray):
-            target.write(tuple((0, size) for size in values.shape), values)
+            of_dask.append((dataset, values))
         else:
-            for region in blocks(values, target.chunks):
-                target.write(region, np.asarray(values[tuple(slice(*each) for each in region)]))
-    if not sources:
-        return None
+            fill(Target(dataset, num_threads, f"{path}:{dataset.name}"), values)
+    return of_dask
+
+
+def _stores(late: Sequence[Late], path: str, num_threads: int | None) -> Any:
+    """What writes dask arrays block by block, in threads of this process."""
     import dask
     import dask.array as da
 
-    stores = da.store(sources, targets, lock=False, compute=False)
-    return dask.delayed(stores)
+    targets = [Target(dataset, num_threads, f"{path}:{dataset.name}") for dataset, _ in late]
+    sources = [aligned(values, target.chunks) for (_, values), target in zip(late, targets, strict=True)]
+    return dask.delayed(da.store(sources, targets, lock=False, compute=False))  # type: ignore[arg-type]
 
 
-def _aligned(array: Any, target: Target) -> Any:
-    """A dask array whose blocks split no chunk of the target."""
-    if target.chunks is None:
-        return array
-    is_aligned = all(
-        all(length % chunk == 0 for length in lengths[:-1])
-        for lengths, chunk in zip(array.chunks, target.chunks, strict=True)
-    )
-    if is_aligned:
-        return array
-    wanted = tuple(max(lengths) for lengths in array.chunks)
-    return array.rechunk(align_blocks(wanted, array.shape, target.chunks))
+def fill(target: Target, values: Any) -> None:
+    """Write all values into a dataset; those that aren't in memory block by block."""
+    if isinstance(values, np.ndarray):
+        target.write(tuple((0, size) for size in values.shape), values)
+        return
+    for region in blocks(values, target.chunks):
+        target.write(region, np.asarray(values[tuple(slice(*each) for each in region)]))
 
 
 def _completed(file: NewFile, delayed: Any) -> Any:

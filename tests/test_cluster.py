@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.array as da
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
-from nexus_xr import NexusFileError, NexusFileNotFoundError
+import nexus_xr
+from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, consolidation, parts, to_nexus
+from nexus_xr.hdf5 import creation
+from nexus_xr.hdf5.new_file import PARTS
 
 from .files import Field, nxdata, nxentry, write_tree
 
@@ -149,3 +156,287 @@ def test_a_path_stays_that_of_the_folder_it_was_opened_in(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path / "elsewhere")
     with h5py.File("scan.nxs", "w"):
         np.testing.assert_array_equal(lazy, FRAMES)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk for each frame and a part file for each block, however small."""
+    monkeypatch.setattr(creation, "_SMALLEST_CHUNK", 1)
+    monkeypatch.setattr(creation, "SMALL_BYTES", 1)
+    monkeypatch.setattr(parts, "MOST_GATHERED_BYTES", 0)
+    monkeypatch.setattr(parts, "LEAST_PART_BYTES", 1)
+
+
+def scan(frames: Any = FRAMES, block: tuple[int, ...] = (4, 40, 50), **coords: Any) -> xr.DataArray:
+    return xr.DataArray(
+        da.from_array(frames, chunks=block),
+        dims=("frame", "y", "x"),
+        name="counts",
+        coords={"frame": ("frame", np.arange(len(frames)) * 0.5, {"units": "s"}), **coords},
+        attrs={"units": "counts", "sample": {"name": {"value": "Ni"}}},
+    )
+
+
+def written(path: Path | str = "new.nxs", **options: Any) -> xr.DataArray:
+    [array] = nexus_xr.open_signals(path, nxdata_only=True, **options)
+    return array.load()
+
+
+def files(folder: Path | str = ".") -> list[str]:
+    """All files below a folder, and the folders that are empty."""
+    found = [each for each in Path(folder).rglob("*") if each.is_file() or not any(each.iterdir())]
+    return sorted(str(each.relative_to(folder)) for each in found)
+
+
+def part_names() -> list[str]:
+    return [Path(name).name for name in files() if name.startswith("new_parts")]
+
+
+def layout(path: Path | str) -> dict[str, Any]:
+    """What a file is made of, values and the ways in which they are stored aside."""
+    found: dict[str, Any] = {}
+    with h5py.File(path) as file:
+        for name in ("/", *_paths(file)):
+            item = file[name]
+            members = list(item) if isinstance(item, h5py.Group) else (item.shape, item.dtype)
+            attributes = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
+            found[name] = (members, {key: each for key, each in attributes.items() if key not in ("file_time", PARTS)})
+    return found
+
+
+def _paths(group: h5py.Group) -> list[str]:
+    names: list[str] = []
+    group.visit(names.append)
+    return names
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("block", [(4, 40, 50), (5, 40, 50), (7, 33, 17), (24, 40, 50), (1, 40, 50)])
+def test_workers_write_parts_that_a_master_joins(client: Any, block: tuple[int, ...]) -> None:
+    array = scan(block=block, label=("frame", list("abcdefghijklmnopqrstuvwx")))
+    to_nexus(array, "new.nxs", chunks=(2, 20, 50))
+    assert written().identical(array.compute())
+    with h5py.File("new.nxs") as file:
+        counts = file["entry1/counts/counts"]
+        assert counts.is_virtual
+        np.testing.assert_array_equal(counts, FRAMES)
+        sources = {source.file_name for source in counts.virtual_sources()}
+    assert {Path(name).name for name in sources} == set(part_names())
+    assert {name.split("/")[0] for name in sources} == {"new_parts"}
+    with h5py.File(sources.pop()) as part:
+        assert (part["data"].chunks, part["data"].compression, part["data"].shuffle) == ((2, 20, 50), "gzip", True)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_file_of_parts_that_is_consolidated_is_as_if_written_in_one(client: Any, monkeypatch: Any) -> None:
+    array = scan(block=(5, 40, 50))
+    options: Any = {"chunks": (2, 20, 50), "compression": "bitshuffle"}
+    to_nexus(array, "new.nxs", **options)
+    with dask.config.set(scheduler="threads"):
+        to_nexus(array, "local.nxs", **options)
+    monkeypatch.setattr(consolidation, "fill", None)  # nothing is decoded
+    nexus_xr.consolidate("new.nxs")
+    assert files() == ["local.nxs", "new.nxs"]
+    new, local = layout("new.nxs"), layout("local.nxs")
+    new["/"][1].pop("file_name"), local["/"][1].pop("file_name")
+    assert new == local
+    with h5py.File("new.nxs") as ours, h5py.File("local.nxs") as theirs:
+        mine, other = ours["entry1/counts/counts"], theirs["entry1/counts/counts"]
+        assert (mine.chunks, mine._filters) == (other.chunks, other._filters)
+        assert mine.id.read_direct_chunk((0, 0, 0)) == other.id.read_direct_chunk((0, 0, 0))
+    assert written().identical(array.compute())
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_blocks_may_be_empty_and_chunks_none(client: Any) -> None:
+    uneven = scan(block=((4, 0, 13, 7), (40,), (50, 0)))  # type: ignore[arg-type]
+    to_nexus([uneven, scan()], "new.nxs", chunks=(1, 40, 50))
+    for each in nexus_xr.open_signals("new.nxs", nxdata_only=True):
+        np.testing.assert_array_equal(each, FRAMES)
+    write_stack("contiguous.nxs", chunks=None, compression=None, shuffle=False)
+    with xr.set_options(keep_attrs=True):
+        source = opened("contiguous.nxs", dim_0=6).counts
+    changed = source.copy(data=source.data + 1)
+    to_nexus(changed, "new.nxs")
+    with h5py.File("new.nxs") as file:
+        [first, *_] = file["entry1/counts/counts"].virtual_sources()
+    with h5py.File(first.file_name) as part:
+        assert part["data"].chunks is None
+    nexus_xr.consolidate("new.nxs")
+    np.testing.assert_array_equal(written(), FRAMES + 1)
+
+
+def test_many_blocks_make_few_parts(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST_GATHERED_BYTES", 0)
+    monkeypatch.setattr(parts, "LEAST_PART_BYTES", 5 * FRAMES[0].nbytes)
+    array = scan(block=(1, 20, 50))
+    to_nexus(array, "new.nxs", chunks=(1, 20, 50))
+    assert part_names() == [f"part_{number:05}.h5" for number in range(1, 6)]
+    assert written().identical(array.compute())
+    nexus_xr.consolidate("new.nxs")
+    assert written().identical(array.compute())
+
+
+def test_small_arrays_and_text_are_in_the_master(client: Any) -> None:
+    array = scan(label=("frame", da.from_array(np.array(list("abcdefghijklmnopqrstuvwx")), chunks=5)))
+    to_nexus(array, "new.nxs")
+    assert files() == ["new.nxs"]
+    assert written().identical(array.compute())
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_delayed_writes_and_completes_when_it_is_computed(client: Any) -> None:
+    array = scan(extra=("frame", da.arange(24, chunks=6).map_blocks(lambda each: each.astype("U3"), dtype="U3")))
+    job = to_nexus(array, "new.nxs", compute=False)
+    assert not os.path.exists("new.nxs")
+    future = client.compute(job)
+    del job
+    gc.collect()
+    distributed.progress(future, notebook=False)
+    future.result(timeout=60)
+    assert written().identical(array.compute())
+    assert len(part_names()) == 6
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_delayed_that_is_given_up_leaves_nothing(client: Any) -> None:
+    job = to_nexus(scan(), "new.nxs", compute=False)
+    assert files() != []
+    del job
+    gc.collect()
+    assert files() == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_what_workers_hold_already_is_written(client: Any) -> None:
+    array = (scan() + 1).persist()
+    to_nexus(array, "new.nxs")
+    np.testing.assert_array_equal(written(), FRAMES + 1)
+
+
+def fail_late(values: Any, block_id: tuple[int, ...] = ()) -> Any:
+    if block_id[0] == 4:
+        time.sleep(0.3)
+        raise ZeroDivisionError("in a task")
+    return values
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("mode", ["w", "x", "a"])
+def test_an_error_in_a_task_leaves_everything_as_it_was(client: Any, mode: str) -> None:
+    if mode != "x":
+        to_nexus(scan(), "new.nxs")
+    before = {name: Path(name).read_bytes() for name in files()}
+    failing = scan().copy(data=scan().data.map_blocks(fail_late, dtype="u2", meta=np.empty((0, 0, 0), "u2")))
+    with pytest.raises(ZeroDivisionError, match="in a task"):
+        to_nexus(failing, "new.nxs", mode=mode)
+    assert {name: Path(name).read_bytes() for name in files()} == before
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_worker_that_is_killed_while_it_writes_loses_nothing(client: Any) -> None:
+    slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
+    future = client.compute(to_nexus(scan().copy(data=slow), "new.nxs", compute=False))
+    time.sleep(0.5)
+    kill_a_worker(client)
+    future.result(timeout=60)
+    np.testing.assert_array_equal(written(), FRAMES)
+    assert part_names() == [f"part_{number:05}.h5" for number in range(1, 25)]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_interrupt_leaves_nothing(client: Any) -> None:
+    slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
+    timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        to_nexus(scan().copy(data=slow), "new.nxs")
+    assert files() == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_parts_of_the_file_that_is_replaced_go_when_it_goes(client: Any) -> None:
+    to_nexus(scan(), "new.nxs")
+    old = set(files())
+    Path("new_parts/mine.txt").write_text("not a part")
+    to_nexus(xr.open_dataset("new.nxs", engine="nexus", chunks={}) + 1, "new.nxs")  # which reads the old ones
+    np.testing.assert_array_equal(written(), FRAMES + 1)
+    assert set(files()) & old == {"new.nxs"}
+    with dask.config.set(scheduler="threads"):
+        to_nexus(scan(), "new.nxs")
+    assert files() == ["new.nxs", "new_parts/mine.txt"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_entry_more_keeps_the_parts_of_those_before(client: Any) -> None:
+    to_nexus(scan(), "new.nxs")
+    to_nexus(scan() + 1, "new.nxs", mode="a")
+    first, second = (each.load() for each in nexus_xr.open_signals("new.nxs", nxdata_only=True))
+    np.testing.assert_array_equal(first, FRAMES)
+    np.testing.assert_array_equal(second, FRAMES + 1)
+    with pytest.raises(NexusFileError, match="is there already"):
+        to_nexus(scan(), "new.nxs", mode="x")
+    nexus_xr.consolidate("new.nxs")
+    assert files() == ["new.nxs"]
+    np.testing.assert_array_equal(nexus_xr.open_signals("new.nxs", nxdata_only=True)[1], FRAMES + 1)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_worker_that_has_not_the_folder_is_an_error_that_names_both(client: Any) -> None:
+    job = to_nexus(scan(), "new.nxs", compute=False)
+    os.rename("new_parts", "elsewhere")
+    with pytest.raises(NexusFileError, match=r"new_parts/.*\.h5: can't be written on the worker tcp://127"):
+        job.compute()
+    assert not os.path.exists("new.nxs")
+
+
+def test_a_region_is_written_by_this_process_alone(client: Any) -> None:
+    to_nexus(scan().compute(), "new.nxs")
+    before = Path("new.nxs").read_bytes()
+    part = scan()[4:8].drop_vars("frame") + 1
+    with pytest.raises(NexusError, match='scheduler="threads"'):
+        to_nexus(part, "new.nxs", region={"frame": slice(4, 8)})
+    assert Path("new.nxs").read_bytes() == before
+    with dask.config.set(scheduler="threads"):
+        to_nexus(part, "new.nxs", region={"frame": slice(4, 8)})
+    np.testing.assert_array_equal(written()[4:8], FRAMES[4:8] + 1)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_threads_write_one_file_beside_a_cluster_too(client: Any) -> None:
+    with dask.config.set(scheduler="threads"):
+        to_nexus(scan(), "new.nxs")
+    assert files() == ["new.nxs"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_pool_of_processes_writes_parts_too() -> None:
+    with dask.config.set(scheduler="processes", num_workers=2):
+        to_nexus(scan(), "new.nxs")
+    assert written().identical(scan().compute())
+    assert len(part_names()) == 6
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_name_that_looks_like_a_pattern_is_taken_as_it_is(client: Any) -> None:
+    to_nexus(scan(), "100%b.nxs")
+    np.testing.assert_array_equal(written("100%b.nxs"), FRAMES)
+    nexus_xr.consolidate("100%b.nxs")
+    assert files() == ["100%b.nxs"]
+    np.testing.assert_array_equal(written("100%b.nxs"), FRAMES)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_workers_write_what_goes_back_into_the_tree_that_it_came_from(client: Any) -> None:
+    scan().nexus.to_nexus("old.nxs")
+    dataset = xr.open_dataset("old.nxs", engine="nexus", chunks={"frame": 4})
+    dataset["counts"] = dataset.counts.copy(data=dataset.counts.data + 1)
+    dataset.nexus.to_nexus("new.nxs", layout="inplace")
+    np.testing.assert_array_equal(written(), FRAMES + 1)
+    with h5py.File("old.nxs") as old, h5py.File("new.nxs") as new:
+        assert new["entry1/counts/counts"].is_virtual
+        assert new["entry1/counts/counts"].attrs["units"] == old["entry1/counts/counts"].attrs["units"] == "counts"
+        assert list(new["entry1"]) == list(old["entry1"])

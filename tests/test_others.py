@@ -8,13 +8,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import dask
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import to_nexus
+from nexus_xr import parts, to_nexus
 
 FRAMES = np.random.default_rng(1).poisson(30, (6, 40, 50)).astype("u2")
 
@@ -50,6 +51,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that joins what other processes wrote."""
+    path = tmp_path_factory.mktemp("parts") / "scan.nxs"
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="processes", num_workers=2):
+        patch.setattr(parts, "MOST_GATHERED_BYTES", 1000)
+        patch.setattr(parts, "LEAST_PART_BYTES", 1)
+        to_nexus(scan(**METADATA).chunk({"scan": 2}), path, chunks={"scan": 1})
+    assert len(list(path.parent.glob("scan_parts/*/part_*.h5"))) == 3
+    return path
+
+
 # --- HyperSpy --------------------------------------------------------------------------------------------------
 
 
@@ -75,6 +88,14 @@ def test_hyperspy_loads_data_axes_and_metadata(hyperspy: Any, written: Path, laz
     assert signal.original_metadata.sample.thickness.value == 1.5
     assert signal.original_metadata.sample.thickness.attrs.units == "mm"
     np.testing.assert_array_equal(signal.learning_results.loadings, np.ones((6, 2)))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_hyperspy_loads_what_a_cluster_wrote(hyperspy: Any, in_parts: Path, lazy: bool) -> None:
+    signal = hyperspy.load(str(in_parts), lazy=lazy, nxdata_only=True)
+    np.testing.assert_array_equal(np.asarray(signal.data), FRAMES)
+    assert [axis.name for axis in signal.axes_manager._axes] == ["scan", "y", "x"]
+    assert signal.original_metadata.sample.name == "Ni"
 
 
 def test_hyperspy_loads_everything_too(hyperspy: Any, written: Path) -> None:
@@ -154,6 +175,15 @@ def test_silx_finds_the_plottable_data(written: Path) -> None:
         np.testing.assert_array_equal(data.signal, FRAMES)
         assert data.axes_names == ["scan (s)", "y (um)", "x (um)"]
         assert data.interpretation == "image"
+
+
+def test_silx_shows_what_a_cluster_wrote(in_parts: Path) -> None:
+    silx = pytest.importorskip("silx.io")
+    nxdata = pytest.importorskip("silx.io.nxdata")
+    with silx.open(str(in_parts)) as file:
+        data = nxdata.get_default(file)
+        assert data.is_valid
+        np.testing.assert_array_equal(data.signal, FRAMES)
 
 
 def test_scippnexus_loads_it(written: Path) -> None:

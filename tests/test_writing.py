@@ -398,23 +398,6 @@ def test_the_scheduler_of_dask_is_the_users(tmp_path: Path, scheduler: str) -> N
     assert reopened(tmp_path / "f.nxs").identical(scan())
 
 
-def test_processes_of_a_cluster_are_refused(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
-    to_nexus(scan(), tmp_path / "f.nxs")
-    array = scan(da.from_array(FRAMES, chunks=(1, 40, 50))) + 1
-    with (
-        distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster),
-    ):
-        with pytest.raises(NexusError, match='scheduler="threads"'):
-            to_nexus(array, tmp_path / "f.nxs")
-        assert folder(tmp_path) == ["f.nxs"]
-        assert reopened(tmp_path / "f.nxs").identical(scan())
-        with dask.config.set(scheduler="threads"):
-            to_nexus(array, tmp_path / "f.nxs")
-    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), FRAMES + 1)
-
-
 # --- regions ---------------------------------------------------------------------------------------------------
 
 

@@ -1,23 +1,32 @@
-"""A file that takes its place only when it is complete."""
+"""A file that takes its place only when it is complete, and the folder of the parts that belong to it."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import weakref
 from contextlib import suppress
+from typing import Any
 
 import h5py
 
 from ..errors import NexusFileError
 from .file import File
 
+# An attribute of the root: the folders in `<name>_parts` that are this file's own.
+PARTS = "nexus_xr_parts"
+
+# Those that another process has to complete. They live, and are given up, with this process.
+_sent: list[NewFile] = []
+
 
 class NewFile:
     """An HDF5 file under a temporary name beside the target, renamed to it by `commit`.
 
     Until then, and whatever happens, what stood under the target's name stays as it was; `abort` leaves nothing behind.
+    Once it is closed it can be pickled, and be completed by another process that has the same folder.
 
     Parameters
     ----------
@@ -42,12 +51,14 @@ class NewFile:
             raise NexusFileError(f'{path}: is there already; choose another name, or mode="w" to replace it')
         if os.path.isdir(self.path):
             raise NexusFileError(f"{path}: is a directory; name a file in it")
-        self._temporary = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.part")
+        token = secrets.token_hex(4)
+        self._temporary = os.path.join(folder, f".{name[:200]}.{token}.part")
+        self.parts = os.path.join(_parts_of(self.path), token)
         if mode == "a" and os.path.exists(self.path):
             origin = File(self.path)
         self._handles: list[h5py.File] = []
         # Also where nobody commits: the object is given up, or the interpreter ends.
-        self.abort = weakref.finalize(self, _discard, self._handles, self._temporary)
+        weakref.finalize(self, _discard, self._handles, self._temporary, self.path, self.parts)
         try:
             if origin is None:
                 self._handles.append(h5py.File(self._temporary, "w-", track_order=True))
@@ -57,9 +68,13 @@ class NewFile:
             self.abort()
             raise self._error(error) from error
 
+    def __getstate__(self) -> dict[str, Any]:
+        _sent.append(self)
+        return {**self.__dict__, "_handles": []}
+
     @property
     def file(self) -> h5py.File:
-        """The open file; one that is a copy is opened when it is to be changed."""
+        """The open file; opened again where it was closed, perhaps by another process, or begun as a copy."""
         if not self._handles:
             try:
                 self._handles.append(h5py.File(self._temporary, "r+"))
@@ -70,11 +85,25 @@ class NewFile:
     def _error(self, error: Exception) -> NexusFileError:
         return NexusFileError(f"{self.path}: can't be written ({error})")
 
+    def make_parts(self) -> None:
+        """Make the folder for parts, which from then on comes and goes with this file."""
+        try:
+            os.makedirs(self.parts)
+        except OSError as error:
+            raise NexusFileError(f"{self.parts}: can't be made ({error})") from error
+        self.file.attrs[PARTS] = [*sorted(_own_parts(self.file)), os.path.basename(self.parts)]
+
+    def close(self) -> None:
+        """Close it, incomplete; asking for `file` opens it again."""
+        while self._handles:
+            self._handles.pop().close()
+
     def commit(self) -> None:
         """Have all of it on the disk, and only then under the target's name."""
         try:
-            for handle in self._handles:
-                handle.close()
+            replaced = _own_parts_at(self.path)
+            self.close()
+            kept = _own_parts_at(self._temporary, self.path)
             with open(self._temporary, "rb+") as stream:
                 os.fsync(stream.fileno())
             if self.mode == "x":
@@ -91,20 +120,55 @@ class NewFile:
             if isinstance(error, OSError | RuntimeError):
                 raise self._error(error) from error
             raise
-        self.abort.detach()
-        _sync_folder(os.path.dirname(self.path))
+        sync_folder(os.path.dirname(self.path))
+        for name in replaced - kept:
+            _remove_parts(os.path.join(_parts_of(self.path), name))
+
+    def abort(self) -> None:
+        """Leave nothing behind, unless it is complete."""
+        _discard(self._handles, self._temporary, self.path, self.parts)
 
 
-def _discard(handles: list[h5py.File], temporary: str) -> None:
+def _discard(handles: list[h5py.File], temporary: str, target: str, parts: str) -> None:
     for handle in handles:
         with suppress(Exception):
             handle.close()
-    with suppress(OSError):
+    with suppress(OSError):  # it isn't there: the file was completed, and its parts are in use
+        is_complete = os.path.exists(target) and os.path.samefile(temporary, target)
         os.unlink(temporary)
+        if not is_complete:
+            _remove_parts(parts)
 
 
-def _sync_folder(folder: str) -> None:
-    with suppress(OSError):  # not on every system
+def _parts_of(path: str) -> str:
+    """The folder in which a file's parts have theirs."""
+    return os.path.splitext(path)[0] + "_parts"
+
+
+def _own_parts_at(path: str, target: str | None = None) -> set[str]:
+    """Names of the folders of parts that a file has as its own; none where it isn't one of ours."""
+    if os.path.isdir(_parts_of(target or path)):
+        with suppress(Exception), h5py.File(path, "r", locking=False) as file:
+            return _own_parts(file)
+    return set()
+
+
+def _own_parts(file: h5py.File) -> set[str]:
+    names = (str(name) for name in file.attrs.get(PARTS, ()))
+    return {name for name in names if re.fullmatch("[0-9a-f]{8}", name)}
+
+
+def _remove_parts(folder: str) -> None:
+    with suppress(OSError):
+        # Under another name at first, so that no worker that is still at work puts a file into it meanwhile.
+        os.rename(folder, f"{folder}.removed")
+        shutil.rmtree(f"{folder}.removed", ignore_errors=True)
+        os.rmdir(os.path.dirname(folder))  # unless there are others
+
+
+def sync_folder(folder: str) -> None:
+    """Have the names of a folder's files on the disk, where the system knows how."""
+    with suppress(OSError):
         descriptor = os.open(folder or ".", os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -119,8 +119,8 @@ def other_names(file: h5py.File, dataset: h5py.Dataset) -> list[tuple[str, str]]
     return found
 
 
-def copy_attributes(source: h5py.Dataset, target: h5py.Dataset) -> None:
-    """Give a dataset all attributes of another, as they are stored there."""
+def copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py.Dataset) -> None:
+    """Give an object all attributes of another, as they are stored there."""
     names: list[bytes] = []
     h5a.iterate(source.id, names.append)
     for name in names:

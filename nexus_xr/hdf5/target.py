@@ -40,7 +40,7 @@ class Target:
     where
         What the dataset is called in errors, by default its file's name and its own.
     is_new
-        Whether nothing is stored in it yet, so that chunks of zeros need not be.
+        Whether nothing is stored in it yet, so that chunks of zeros need not be; None to find it out.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Target:
         dataset: h5py.Dataset,
         num_threads: int | None = None,
         where: str | None = None,
-        is_new: bool = True,
+        is_new: bool | None = None,
     ) -> None:
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
@@ -58,11 +58,11 @@ class Target:
         self._num_threads = num_threads
         self._encoder = _encoder_of(dataset)
         self._fill = np.empty(1, self.dtype)
-        self._is_new = is_new
+        self._is_new = not dataset.id.get_storage_size() if is_new is None else is_new
         self._leaves_zeros = False
         if self._encoder is not None:
             self._fill[...] = dataset.fillvalue
-            self._leaves_zeros = is_new and _is_zero(self._fill.view(np.uint8))
+            self._leaves_zeros = self._is_new and _is_zero(self._fill.view(np.uint8))
         # Two blocks may share a chunk of which neither has all; each is read, changed and written again as a whole.
         self._shared = threading.Lock()
 

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from ..hdf5.copying import Copied
-from ..hdf5.creation import create_dataset
 from ..hdf5.objects import Dataset
+from ..hdf5.parts import Joined
 from ..hdf5.replacing import Place, copy_attributes, other_names, place_of
 from ..hdf5.storage import storage_of
 from .storing import (
@@ -136,8 +136,6 @@ def apply(file: h5py.File, edits: Sequence[Edit]) -> list[Late]:
 def _put(place: Place, node: Node, keeps_storage: bool) -> list[Late]:
     group = place.group()
     present = place.present()
-    if isinstance(node, FieldNode) and isinstance(node.values, Copied) and present is not None:
-        node = replace(node, values=node.values.array)
     if isinstance(node, FieldNode) and isinstance(present, h5py.Dataset):
         return _put_values(group, place.name, present, node, keeps_storage)
     if present is not None or place.is_link:
@@ -158,33 +156,20 @@ def _put_values(
             return []
         return [(present, values)] if math.prod(values.shape) else []
     names = other_names(group.file, present)
-    replaced = _replacement(group, name, present, node)
+    del group[name]
+    late = store(group, GroupNode({name: replace(node, attributes={})}))
+    made = group[name]
+    copy_attributes(present, made)
     for parent, other in names:
         if (parent, other) != (group.name, name):
             del group.file[parent][other]
-            group.file[parent][other] = replaced
-    if isinstance(values, np.ndarray | h5py.Empty):
-        if isinstance(values, np.ndarray) and values.size:
-            replaced[...] = values
-        return []
-    return [(replaced, values)] if math.prod(values.shape) else []
-
-
-def _replacement(group: h5py.Group, name: str, present: h5py.Dataset, node: FieldNode) -> h5py.Dataset:
-    """A dataset for other values, with the attributes of the one that it takes the place of."""
-    values = node.values
-    del group[name]
-    if isinstance(values, h5py.Empty):
-        made = group.create_dataset(name, data=values)
-    else:
-        made = create_dataset(group, name, values.shape, stored_dtype(values), node.chunks, node.filters)
-    copy_attributes(present, made)
-    return made
+            group.file[parent][other] = made
+    return late
 
 
 def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
     """Whether a dataset is of the shape of values, and of a type that holds each of them as it is."""
-    if isinstance(values, h5py.Empty) or dataset.shape is None:
+    if isinstance(values, h5py.Empty | Copied | Joined) or dataset.shape is None:
         return False
     if dataset.shape != values.shape and not (dataset.size == 1 == math.prod(values.shape)):
         return False

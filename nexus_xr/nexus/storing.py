@@ -19,6 +19,7 @@ from ..hdf5.array import LazyArray
 from ..hdf5.copying import Copied, copy_dataset
 from ..hdf5.creation import create_dataset, default_chunks
 from ..hdf5.objects import Link
+from ..hdf5.parts import Joined, create_joined
 from ..hdf5.storage import Filter
 
 # HDF5 holds attributes in the header of their object only up to this size.
@@ -226,6 +227,9 @@ def _store_field(group: h5py.Group, name: str, node: FieldNode) -> list[Late]:
     values = node.values
     if isinstance(values, h5py.Empty):
         dataset = group.create_dataset(name, data=values)
+    elif isinstance(values, Joined):
+        store_attributes(create_joined(group, name, values), node.attributes)
+        return []
     elif isinstance(values, Copied) and copy_dataset(values.array, group, name):
         store_attributes(group[name], node.attributes)
         return []

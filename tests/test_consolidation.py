@@ -1,0 +1,194 @@
+"""Files that have their values in others become one file, with the same content."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nexus_xr import NexusFileError, NexusFileNotFoundError, consolidate, consolidation
+
+from .stacks import counts
+
+VALUES = counts((12, 6, 8))
+
+
+def write_source(path: str, values: Any, chunks: tuple[int, ...] | None = (2, 3, 8), **options: Any) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=values, chunks=chunks, **options)
+
+
+def write_master(sources: Sequence[tuple[str, slice]], fill: int = 0, path: str = "master.nxs") -> None:
+    """A virtual dataset between two others, whose parts along the first dimension are whole files."""
+    layout = h5py.VirtualLayout(VALUES.shape, "u2")
+    for name, part in sources:
+        layout[part] = h5py.VirtualSource(name, "data", VALUES[part].shape)
+    with h5py.File(path, "w", track_order=True) as file:
+        group = file.create_group("entry", track_order=True)
+        group["first"] = 1
+        group.create_virtual_dataset("counts", layout, fillvalue=fill).attrs["units"] = "counts"
+        group["again"] = group["counts"]
+        group["last"] = h5py.SoftLink("/entry/counts")
+
+
+HALVES = [("a.h5", slice(0, 6)), ("b.h5", slice(6, 12))]
+
+
+def chunks_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consolidation, "fill", None)  # which decodes and encodes
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": "gzip", "shuffle": True}, hdf5plugin.Bitshuffle(), hdf5plugin.Blosc(), {"fletcher32": True}],
+    ids=["none", "gzip", "bitshuffle", "blosc", "fletcher32"],
+)
+def test_chunks_of_the_sources_are_copied_as_they_are(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, part in HALVES:
+        write_source(name, VALUES[part], **options)
+    write_master(HALVES)
+    chunks_are_copied(monkeypatch)
+    with h5py.File("b.h5") as source:
+        stored = source["data"].id.read_direct_chunk((2, 3, 0))
+    consolidate("master.nxs")
+    os.unlink("a.h5")
+    os.unlink("b.h5")
+    with h5py.File("master.nxs") as file:
+        assert list(file["entry"]) == ["first", "counts", "again", "last"]
+        made = file["entry/counts"]
+        assert not made.is_virtual
+        assert made == file["entry/again"] == file["entry/last"]
+        assert dict(made.attrs) == {"units": "counts"}
+        assert made.chunks == (2, 3, 8)
+        assert made.id.read_direct_chunk((8, 3, 0)) == stored
+        np.testing.assert_array_equal(made, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "options"),
+    [((5, 6, 8), {}), (None, {}), ((2, 3, 8), {"compression": "szip"}), ((2, 3, 8), {"fillvalue": 7})],
+    ids=["across the files", "contiguous", "another filter", "another fill value"],
+)
+def test_what_does_not_fit_is_stored_anew(chunks: Any, options: Any) -> None:
+    write_source("a.h5", VALUES[:6], chunks, **options)
+    write_source("b.h5", VALUES[6:], (2, 3, 8), compression="gzip")
+    write_master(HALVES)
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        assert not file["entry/counts"].is_virtual
+        np.testing.assert_array_equal(file["entry/counts"], VALUES)
+
+
+@st.composite
+def mappings(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
+    """Regions of a virtual dataset of 12 rows: first row there, rows, first row in the source, step there."""
+    made = []
+    for _ in range(draw(st.integers(0, 4))):
+        rows, step = draw(st.integers(1, 6)), draw(st.integers(1, 2))
+        first = draw(st.integers(0, 12 - (rows - 1) * step - 1))
+        made.append((first, rows, draw(st.integers(0, 6 - rows)), step))
+    return made
+
+
+@given(mappings(), st.sampled_from([1, 2, 3, 4]), st.sampled_from([None, "gzip"]), st.sampled_from([0, 9]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_values_are_those_that_h5py_reads_before(
+    mapped: list[tuple[int, int, int, int]], chunk: int, compression: str | None, fill: int
+) -> None:
+    layout = h5py.VirtualLayout((12, 8), "u2")
+    for number, (first, rows, origin, step) in enumerate(mapped):
+        write_source(f"{number}.h5", VALUES[6:, number], (chunk, 8), compression=compression)
+        source = h5py.VirtualSource(f"{number}.h5", "data", (6, 8))
+        layout[first : first + (rows - 1) * step + 1 : step] = source[origin : origin + rows]
+    with h5py.File("master.nxs", "w") as file:
+        file.create_virtual_dataset("counts", layout, fillvalue=fill)
+    with h5py.File("master.nxs") as file:
+        expected = file["counts"][...]
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        assert not file["counts"].is_virtual
+        np.testing.assert_array_equal(file["counts"], expected)
+
+
+def test_what_external_links_lead_to_is_copied_once(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    write_source("raw/a.h5", VALUES[:6])
+    write_source("raw/b.h5", VALUES[6:])
+    write_master(HALVES, path="raw/scan.nxs")
+    with h5py.File("raw/scan.nxs", "r+") as file:
+        file["entry"].attrs["NX_class"] = "NXentry"
+        file["entry/other"] = h5py.ExternalLink("a.h5", "/data")
+        file["entry/nowhere"] = h5py.ExternalLink("missing.h5", "/data")
+        file["entry/up"] = h5py.SoftLink("/entry")
+    with h5py.File("master.nxs", "w") as file:
+        file["one"] = h5py.ExternalLink("raw/scan.nxs", "/entry")
+        file["two"] = h5py.ExternalLink("raw/scan.nxs", "/entry/counts")
+        file["gone"] = h5py.ExternalLink("missing.h5", "/data")
+    consolidate("master.nxs")
+    for name in ("a.h5", "b.h5", "scan.nxs"):
+        os.unlink(f"raw/{name}")
+    with h5py.File("master.nxs") as file:
+        assert dict(file["one"].attrs) == {"NX_class": "NXentry"}
+        np.testing.assert_array_equal(file["one/counts"], VALUES)
+        assert file["two"] == file["one/counts"]
+        np.testing.assert_array_equal(file["one/other"], VALUES[:6])
+        assert file["one/up"] == file["one"]
+        assert file.get("gone", getlink=True).filename == "missing.h5"
+        assert file["one"].get("nowhere", getlink=True).filename == str(tmp_path / "raw/missing.h5")
+
+
+def test_missing_sources_are_an_error_that_names_them() -> None:
+    write_source("a.h5", VALUES[:6])
+    write_master(HALVES)
+    before = Path("master.nxs").read_bytes()
+    with pytest.raises(NexusFileError, match=r"(?s)master.nxs:/entry/counts: nothing was done.*missing:\n  - b.h5"):
+        consolidate("master.nxs")
+    assert Path("master.nxs").read_bytes() == before
+    assert sorted(os.listdir()) == ["a.h5", "master.nxs"]
+
+
+def test_files_that_are_not_there_or_whole_already() -> None:
+    with pytest.raises(NexusFileNotFoundError, match=r"none\.nxs"):
+        consolidate("none.nxs")
+    assert os.listdir() == []
+    write_source("whole.h5", VALUES)
+    before = os.stat("whole.h5")
+    consolidate("whole.h5")
+    assert os.stat("whole.h5") == before
+
+
+def test_text_of_a_virtual_dataset(tmp_path: Path) -> None:
+    with h5py.File("a.h5", "w") as file:
+        file["data"] = np.array(["a", "bé", "c"], h5py.string_dtype())
+    layout = h5py.VirtualLayout((3,), h5py.string_dtype())
+    layout[:] = h5py.VirtualSource("a.h5", "data", (3,))
+    with h5py.File("master.nxs", "w") as file:
+        file.create_virtual_dataset("label", layout)
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        assert file["label"].asstr()[...].tolist() == ["a", "bé", "c"]
+
+
+def test_folders_of_parts_that_are_another_files_stay(tmp_path: Path) -> None:
+    for folder in ("master_parts/0123abcd", "master_parts/mine"):
+        os.makedirs(folder)
+        write_source(f"{folder}/a.h5", VALUES[:6])
+    write_source("b.h5", VALUES[6:])
+    write_master([("master_parts/mine/a.h5", slice(0, 6)), ("b.h5", slice(6, 12))])
+    with h5py.File("master.nxs", "r+") as file:
+        file.attrs["nexus_xr_parts"] = ["mine", "../..", "89abcdef"]
+    consolidate("master.nxs")
+    assert sorted(map(str, Path().rglob("*.*"))) == [
+        "b.h5",
+        "master.nxs",
+        "master_parts/0123abcd/a.h5",
+        "master_parts/mine/a.h5",
+    ]
