@@ -15,9 +15,11 @@ from xarray.indexes import PandasIndex
 from .arrays import DerivedArray, FileArray, Opened, ScaledArray, TypedArray, bounds, centres
 from .hdf5.array import LazyArray
 from .hdf5.file import File
-from .hdf5.objects import Dataset, Group
-from .hdf5.storage import Filter, align_blocks, block_shape, storage_of
+from .hdf5.mapping import Virtual, read_mappings
+from .hdf5.objects import Dataset, Group, is_virtual
+from .hdf5.storage import Filter, Storage, align_blocks, block_shape, split_blocks, storage_of
 from .hdf5.text import is_text
+from .hdf5.virtual import Sources, report_missing, sources_of
 from .nexus.attributes import integers
 from .nexus.content import GroupContent
 from .nexus.data_rules import NXdata, Role, Scaling, Variable, free_name
@@ -129,11 +131,11 @@ class _Assembler:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
         attributes = without_marks(self.content.fields[variable.field].attributes, dataset.stored_dtype)
-        storage = storage_of(dataset)
+        storage = self._storage(dataset)
         encoding = self._encoding(dataset, source, storage.filters)
         if variable.bounds is None:
             if dataset.shape:
-                encoding |= _chunking(dataset, attributes, storage.chunks, variable.dims)
+                encoding |= _chunking(dataset, attributes, storage, variable.dims)
             return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
         assert isinstance(source, DerivedArray)
         both = DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
@@ -141,6 +143,16 @@ class _Assembler:
             variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
             variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
         }
+
+    def _storage(self, dataset: Dataset) -> Storage | Sources:
+        """How the values are stored: of a virtual dataset, how its sources are."""
+        if not is_virtual(dataset.id):
+            return storage_of(dataset)
+        report_missing(dataset, self.file)
+        mappings = read_mappings(dataset.id) if self.file.is_local else None
+        if mappings is None or len(dataset.shape) != len(dataset.id.shape):
+            return storage_of(dataset)
+        return sources_of(Virtual(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), self.file)
 
     def _encoding(self, dataset: Dataset, source: Opened, filters: tuple[Filter, ...]) -> dict[str, Any]:
         """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
@@ -162,19 +174,24 @@ class _Assembler:
 
 
 def _chunking(
-    dataset: Dataset, attributes: Mapping[str, Any], chunks: tuple[int, ...] | None, dims: tuple[str, ...]
+    dataset: Dataset, attributes: Mapping[str, Any], storage: Storage | Sources, dims: tuple[str, ...]
 ) -> dict[str, Any]:
     """The chunks of HDF5, and the blocks of whole chunks in which dask best reads them.
 
     An attribute ``chunks`` of the dataset asks for blocks of that shape.
     """
-    blocks = block_shape(dataset.shape, max(dataset.stored_dtype.itemsize, 1), chunks)
+    chunks, shape = storage.chunks, dataset.shape
+    blocks = block_shape(shape, max(dataset.stored_dtype.itemsize, 1), chunks)
+    preferred: list[int | tuple[int, ...]] = list(blocks)
     asked = integers(attributes.get("chunks"))
     if asked is not None and len(asked) == len(blocks) and min(asked) > 0:
-        aligned = align_blocks(asked, dataset.shape, chunks)
-        count = math.prod(-(-size // length) for size, length in zip(dataset.shape, aligned, strict=True))
-        blocks = aligned if count <= _MOST_BLOCKS else blocks
-    return {"chunksizes": chunks, "preferred_chunks": dict(zip(dims, blocks, strict=True))}
+        aligned = align_blocks(asked, shape, chunks)
+        count = math.prod(-(-size // length) for size, length in zip(shape, aligned, strict=True))
+        preferred = list(aligned if count <= _MOST_BLOCKS else blocks)
+    elif isinstance(storage, Sources):
+        units = chunks or (1,) * len(shape)
+        preferred = list(map(split_blocks, shape, blocks, storage.borders, units))
+    return {"chunksizes": chunks, "preferred_chunks": dict(zip(dims, preferred, strict=True))}
 
 
 def _lazy_variable(

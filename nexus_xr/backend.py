@@ -34,6 +34,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
         hardlinks_only: bool = False,
         use_default: bool = True,
         mask_and_scale: bool = True,
+        missing: str = "fill",
         drop_variables: str | Iterable[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
         num_threads: int | None = None,
@@ -60,6 +61,9 @@ class NexusBackendEntrypoint(BackendEntrypoint):
             Whether the default plot is opened where nothing is selected; without it there must be just one.
         mask_and_scale
             Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+        missing
+            What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
+            where there are sources, and warns of them all; "raise" makes them an error.
         drop_variables
             Names of variables to leave out.
         storage_options
@@ -82,6 +86,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
             hardlinks_only=hardlinks_only,
             use_default=use_default,
             mask_and_scale=mask_and_scale,
+            missing=missing,
             drop_variables=_names(drop_variables),
         )
         with opened(File(as_file_like(filename_or_obj), storage_options, num_threads), options) as opening:

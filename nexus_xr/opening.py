@@ -14,9 +14,9 @@ from typing import Any
 import xarray as xr
 
 from .assemble import dataset_of
-from .errors import NexusPathError, listed, warn_once
+from .errors import NexusError, NexusFileError, NexusPathError, listed, warn_once
 from .hdf5.file import File
-from .hdf5.objects import Dataset, Group, root_of
+from .hdf5.objects import Dataset, Group, Missing, root_of
 from .nexus.attributes import text
 from .nexus.content import GroupContent, read_content
 from .nexus.data_rules import NXdata, apply_rules
@@ -48,6 +48,11 @@ class Options:
     use_default: bool = False
     mask_and_scale: bool = True
     drop_variables: Collection[str] = field(default=())
+    missing: str = "fill"
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("fill", "raise"):
+            raise NexusError(f'missing={self.missing!r}: expected "fill" or "raise"')
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -74,13 +79,23 @@ class Described:
 
 @contextmanager
 def opened(file: File, options: Options) -> Iterator[Opening]:
-    """The open file for as long as it is described; at the end one warning lists what could not be honoured."""
+    """The open file for as long as it is described; at the end one warning lists what could not be honoured.
+
+    What links and virtual datasets name and isn't there is an error instead, where the options say so.
+    """
     problems: list[str] = []
+    file.fills_missing = options.missing == "fill"
     try:
         with file.opened() as handle:
             yield Opening(file, root_of(handle, problems.append), options, problems)
     finally:
         file.close()
+    missing = [problem for problem in dict.fromkeys(problems) if isinstance(problem, Missing)]
+    if missing and options.missing == "raise":
+        raise NexusFileError(
+            f"{file.name}: what it is made of is missing:\n{listed(missing, len(missing))}\n"
+            'put it where it belongs, or open the file with missing="fill"'
+        )
     warn_once(file.name, problems)
 
 

@@ -26,6 +26,7 @@ def open_signals(
     metadata_key: Keys = None,
     skip_array_metadata: bool = False,
     mask_and_scale: bool = True,
+    missing: str = "fill",
     chunks: Chunks = None,
     storage_options: Mapping[str, Any] | None = None,
     num_threads: int | None = None,
@@ -52,6 +53,9 @@ def open_signals(
         Whether to leave metadata of two or more elements out.
     mask_and_scale
         Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+    missing
+        What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
+        where there are sources, and warns of them all; "raise" makes them an error.
     chunks
         As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5.
     storage_options
@@ -91,6 +95,7 @@ def open_signals(
         hardlinks_only=hardlinks_only,
         use_default=use_default,
         mask_and_scale=mask_and_scale,
+        missing=missing,
     )
     files = [File(each, storage_options, num_threads) for each in files_of(path, storage_options)]
     return [signal for file in files for signal in _signals_of(file, options, nxdata_only, chunks)]

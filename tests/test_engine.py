@@ -421,7 +421,7 @@ def test_an_index_takes_at_most_24_bytes_a_chunk(tmp_path: Path) -> None:
         write_indexed(tmp_path / "f.h5", counts((4000, 4)), (1, 4), written=rows, compression="gzip")
         array = lazy(tmp_path / "f.h5")
         with array.file.source() as source:
-            found = array._place(source)
+            found = placement.placement_of(array.file, array.path, source)
         assert isinstance(found, placement.Placement)
         assert found.nbytes <= 24 * len(range(4000)[rows])
 

@@ -6,30 +6,28 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..errors import NexusError, NexusFileError
+from ..errors import NexusFileError, listed
 from .chunk import ChunkError
 from .engine import read
 from .file import File
+from .mapping import Virtual
 from .objects import (
-    Dataset,
     has_references,
-    is_its_own_source,
     name_references,
     presented_dtype,
-    root_of,
 )
 from .outside import read_outside
-from .placement import Outside, Placement, place, placements
+from .placement import Elsewhere, Outside, Placement, open_dataset, placement_of
 from .selection import Indexer, expand, length, normalize, read_selection
 from .source import Source
 from .text import decode_array, is_text
+from .virtual import MissingSourceError, OnlyLibhdf5Error, missing_sources, read_virtual
 
 # Read by libhdf5 in less time than it takes to start a process.
 _SMALL_BYTES = 8 << 20
@@ -97,19 +95,20 @@ class LazyArray:
     def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
         """Values that are all in the file: in the way that is best for how they are stored."""
         with self.file.source() as source:
-            placement = placements.get((source.key, self.path), partial(self._place, source))
-            if isinstance(placement, Placement):
-                is_complete = placement.file is None or not placement.file.is_written_here
-                return self._read(placement, source, indexers) if is_complete else self._read_with_hdf5(indexers)
-            if placement is not None and self._needs_processes(placement, indexers):
-                return self._read_outside(placement, indexers)
-            if placement is not None and self.file.is_local:
-                return self._read_here_or_outside(placement, indexers)
+            place = placement_of(self.file, self.path, source)
+            if isinstance(place, Placement):
+                return self._read(place, source, indexers)
+            if isinstance(place, Elsewhere):
+                return np.asarray(
+                    LazyArray(self.file.linked(place.file), place.path, self.shape, self.stored_dtype)[tuple(indexers)]
+                )
+            if isinstance(place, Virtual):
+                return self._read_virtual(place, indexers)
+            if place is not None and self._needs_processes(place, indexers):
+                return self._read_outside(place, indexers)
+            if place is not None and self.file.is_local:
+                return self._read_here_or_outside(place, indexers)
             return self._read_with_hdf5(indexers)
-
-    def _place(self, source: Source) -> Placement | Outside | None:
-        with self.file.opened() as handle, self._dataset(handle) as dataset:
-            return place(dataset.id, handle.id, source)
 
     def _read(self, placement: Placement, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(placement.shape)
@@ -118,8 +117,27 @@ class LazyArray:
                 raw = read(placement, source, indexers or [0], self.file.num_threads)
         except (ChunkError, OSError) as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        return self._presented(raw)
+
+    def _presented(self, raw: NDArray[Any]) -> NDArray[Any]:
         values = raw.view(self.stored_dtype)
         return decode_array(values) if is_text(self.stored_dtype) else values
+
+    def _read_virtual(self, virtual: Virtual, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(virtual.shape)
+        try:
+            if self.file.is_local:
+                return self._presented(read_virtual(virtual, self.file, self.path, indexers))
+        except OnlyLibhdf5Error:
+            pass
+        if not self.file.fills_missing:
+            with self.opened() as dataset:
+                missing = missing_sources(dataset.id, self.file, thoroughly=True)
+            if missing:
+                raise MissingSourceError(
+                    f"{self.file.name}:{self.path}: of its sources are missing:\n{listed(missing)}"
+                )
+        return self._read_with_hdf5(indexers)
 
     def _needs_processes(self, outside: Outside, indexers: list[Indexer]) -> bool:
         """Whether reading in this process would be dangerous, or keep other cores waiting."""
@@ -154,21 +172,8 @@ class LazyArray:
     @contextmanager
     def opened(self) -> Iterator[h5py.Dataset]:
         """The open dataset, for the length of a ``with`` block."""
-        with self.file.opened() as handle, self._dataset(handle) as dataset:
+        with self.file.opened() as handle, open_dataset(self.file, handle, self.path) as dataset:
             yield dataset
-
-    @contextmanager
-    def _dataset(self, handle: h5py.File) -> Iterator[h5py.Dataset]:
-        """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
-        try:
-            dataset = _find_dataset(handle, self.path)
-            if dataset.is_virtual and is_its_own_source(dataset.id):
-                raise ValueError("it is a virtual dataset that is made of itself")
-            yield dataset
-        except (IndexError, MemoryError, NexusError):
-            raise
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
 
     def _check_shape(self, now: tuple[int, ...]) -> None:
         # A dataset that has grown since is read as if it had not.
@@ -208,17 +213,6 @@ class LazyArray:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self.file.__dask_tokenize__(), self.path)
-
-
-def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
-    try:
-        return handle[path]
-    except KeyError:
-        # A name that isn't UTF-8 in the file.
-        found = root_of(handle, lambda _: None).find(path)
-        if not isinstance(found, Dataset):
-            raise
-        return h5py.Dataset(found.id)
 
 
 def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:

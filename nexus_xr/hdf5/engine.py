@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from . import threads
 from .chunk import ROOM_BYTES, BadChunkError, ChunkError, ChunkReader, address_of_values, bytes_of, span, workspace
-from .index import Integers, Run
+from .index import Integers, Place, Run
 from .memory import Recent, empty
 from .placement import Placement
 from .plan import AxisPlan, plan_selection
@@ -31,6 +32,8 @@ BATCH_BYTES = 1 << 20
 _RUN_BYTES = 4 << 20
 # Bytes between two chunks that are read and thrown away rather than read around.
 _GAP_BYTES = 16 * 1024
+# So many chunks are found one by one as fast as all at once.
+_FEW_CHUNKS = 8
 # Decoded chunks, for one who reads little pieces of a chunk one after the other: no more than a core's cache holds,
 # as memory beyond it costs more than what it saves.
 _RECENT_BYTES = 2 << 20
@@ -74,6 +77,72 @@ def read(
         target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
         threads.run(_Reading(placement, source, values, target, plan.axes).tasks(), num_threads)
     return values.reshape([length for d, length in enumerate(plan.shape) if d not in plan.dropped])
+
+
+def tasks_into(
+    placement: Placement,
+    source: Source,
+    indexers: Sequence[Indexer],
+    values: NDArray[Any],
+    target: NDArray[Any],
+) -> list[threads.Task]:
+    """What there is to do to read a selection into a part of a larger result; it raises as `read` does.
+
+    Parameters
+    ----------
+    placement, source
+        Where the values are, and the bytes of the file.
+    indexers
+        One a dimension, normalized; slices rise.
+    values
+        The whole result, which lies together in memory.
+    target
+        A view of the part of it that is filled, with all dimensions of the placement.
+    """
+    tasks = _few_whole_chunks(placement, source, indexers, target)
+    if tasks is None:
+        plan = plan_selection(indexers, placement.shape, placement.chunks, placement.padded)
+        tasks = _Reading(placement, source, values, target, plan.axes).tasks()
+    return tasks
+
+
+def _few_whole_chunks(
+    placement: Placement, source: Source, indexers: Sequence[Indexer], target: NDArray[Any]
+) -> list[threads.Task] | None:
+    """Whole chunks, so few that a plan costs more than it saves; None for any others."""
+    grid: list[range] = []
+    for indexer, chunk in zip(indexers, placement.chunks, strict=True):
+        if isinstance(indexer, np.ndarray):
+            return None
+        part = indexer if isinstance(indexer, slice) else slice(indexer, indexer + 1, 1)
+        if part.step != 1 or part.start % chunk or part.stop % chunk:
+            return None
+        grid.append(range(part.start // chunk, part.stop // chunk))
+    lies_together = target[tuple(slice(0, chunk) for chunk in placement.chunks)].flags.c_contiguous
+    if not placement.filters or not lies_together or math.prod(map(len, grid)) > _FEW_CHUNKS:
+        return None
+    reader = ChunkReader(placement, source)
+    tasks: list[threads.Task] = []
+    for coordinate in itertools.product(*grid):
+        begins = [(at - part.start) * chunk for at, part, chunk in zip(coordinate, grid, placement.chunks, strict=True)]
+        place = placement.index.find(coordinate)
+        if place is None:
+            ends = map(operator.add, begins, placement.chunks)
+            target[tuple(map(slice, begins, ends))] = placement.fill
+            continue
+        address = address_of_values(target) + sum(map(operator.mul, begins, target.strides))
+        tasks.append(partial(_read_to, reader, coordinate, place, address))
+    return tasks
+
+
+def _read_to(reader: ChunkReader, coordinate: tuple[int, ...], place: Place, address: int) -> None:
+    try:
+        reader.check(place.offset, place.size)
+        reader.read_to(*place, address)
+    except BadChunkError as error:
+        raise ChunkError(coordinate, place.offset, str(error)) from None
+    finally:
+        workspace.shrink(ROOM_BYTES)
 
 
 def _read_run(placement: Placement, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:

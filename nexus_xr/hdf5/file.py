@@ -74,6 +74,9 @@ class File:
         self._identity: Identity | None = None
         self._grows = False
         self._unique = object()
+        self._linked: dict[str, File] = {}
+        #: Whether sources of virtual datasets that are missing read as fill values; else they are an error.
+        self.fills_missing = True
         self._reset()
 
     def _reset(self) -> None:
@@ -112,12 +115,13 @@ class File:
         return (type(self).__name__, *self.token)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_given", "_where", "_storage_options", "_identity", "_grows", "num_threads")
+        kept = ("_given", "_where", "_storage_options", "_identity", "_grows", "num_threads", "fills_missing")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._unique = object()
+        self._linked = {}
         self._reset()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> File:
@@ -206,6 +210,16 @@ class File:
         """Raise an error where a local file isn't the one any more that was opened."""
         if self.is_local:
             self._check_identity(self._look_up())
+
+    def linked(self, path: str) -> File:
+        """Another local file that a link or a virtual dataset leads to; from now on, that one and no other."""
+        if self.is_local and path == self.path:
+            return self
+        if path not in self._linked:
+            file = File(path, num_threads=self.num_threads)
+            file.fills_missing = self.fills_missing
+            return self._linked.setdefault(path, file)
+        return self._linked[path]
 
     def close(self) -> None:
         """Close the file. Reading from it later opens it again."""

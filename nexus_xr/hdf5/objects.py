@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5, h5a, h5d, h5f, h5g, h5i, h5l, h5o, h5p, h5s, h5t
+from h5py import h5, h5a, h5d, h5f, h5g, h5i, h5l, h5o, h5p, h5r, h5s, h5t
 from numpy.typing import NDArray
 
 from ..errors import NexusFileError
@@ -44,6 +44,12 @@ class Link:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.path}" if self.file else self.path
+
+
+class Missing(str):
+    """A report of something that a link or a virtual dataset names, and that isn't there."""
+
+    __slots__ = ()
 
 
 class _Type(NamedTuple):
@@ -367,13 +373,18 @@ def _is_special_file(location: h5i.ObjectID, file: str | None) -> bool:
     return False
 
 
+def is_virtual(dataset: h5d.DatasetID) -> bool:
+    """Whether a dataset is a virtual one."""
+    if dataset.get_storage_size():  # virtual datasets store nothing, and this is known at once
+        return False
+    return bool(dataset.get_create_plist().get_layout() == h5d.VIRTUAL)
+
+
 def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] = frozenset()) -> bool:
     """Whether a virtual dataset maps, by whatever detour in its file, onto itself; to read it would crash."""
-    if dataset.get_storage_size():  # virtual datasets store nothing
+    if not is_virtual(dataset):
         return False
     properties = dataset.get_create_plist()
-    if properties.get_layout() != h5d.VIRTUAL:
-        return False
     above |= {address_of(dataset)}
     names = {decode(h5f.get_name(dataset)), "."}
     for index in range(properties.get_virtual_count()):
@@ -391,6 +402,23 @@ def address_of(object_id: h5i.ObjectID) -> tuple[int, int]:
     """Number of the file and address in it: what tells one object from another under whatever names it is reached."""
     info = h5g.get_objinfo(object_id)  # h5o.get_info walks through the whole chunk index
     return info.fileno[0], info.objno[0] | info.objno[1] << 32
+
+
+def located(dataset: h5d.DatasetID) -> tuple[str, str] | None:
+    """The file that an open dataset is in, and a path of it there; None where it has none."""
+    file = h5i.get_file_id(dataset)
+    name = h5i.get_name(dataset)
+    # Where a soft link led on to another file, it is the name of that link.
+    if name is None or not _leads_to(file, name, dataset):
+        name = h5r.get_name(h5r.create(dataset, b".", h5r.OBJECT), file)
+    return None if name is None else (os.path.abspath(decode(h5f.get_name(file))), decode(name))
+
+
+def _leads_to(file: h5f.FileID, name: bytes, dataset: h5d.DatasetID) -> bool:
+    try:
+        return address_of(h5o.open(file, name)) == address_of(dataset)
+    except Exception:  # h5py raises nearly any type, by what is broken
+        return False
 
 
 def same_object(a: Group | Dataset, b: Group | Dataset) -> bool:

@@ -19,11 +19,13 @@ from h5py import h5d, h5f, h5t
 from h5py._objects import phil
 from numpy.typing import NDArray
 
+from ..errors import NexusError, NexusFileError
 from .codecs import REGISTRY, decoder
 from .file import File
 from .index import ChunkIndex, Run, build_index
 from .libraries import Signature, function
-from .objects import address_of, split_array_type
+from .mapping import Virtual, grows, read_mappings
+from .objects import Dataset, address_of, is_its_own_source, located, root_of, split_array_type
 from .pipeline import Pipeline
 from .source import BytesSource, Segment, SegmentedSource, Source
 from .storage import Filter, filters_of
@@ -47,6 +49,8 @@ class Placement:
     ----------
     shape
         Shape of the dataset, the dimensions of an array datatype behind its own.
+    dtype
+        Dtype of an element in the file.
     carrier
         A dtype as large as an element, which carries it whatever it means.
     chunks
@@ -63,11 +67,10 @@ class Placement:
         Parts of raw data files that hold the values; none where the file itself does.
     inline
         The values themselves, where they are in the dataset's header.
-    file
-        The file that an external link led to; None for the file that was asked.
     """
 
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     carrier: np.dtype[Any]
     chunks: tuple[int, ...]
     padded: bool
@@ -76,7 +79,6 @@ class Placement:
     fill: NDArray[Any]
     segments: tuple[Segment, ...] = ()
     inline: bytes | None = None
-    file: File | None = None
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -97,7 +99,7 @@ class Placement:
             elif self.segments:
                 yield SegmentedSource(self.segments, stack)
             else:
-                yield asked if self.file is None else stack.enter_context(self.file.source())
+                yield asked
 
     @property
     def nbytes(self) -> int:
@@ -129,29 +131,94 @@ class Outside:
     nbytes = 0
 
 
-def place(dataset: h5d.DatasetID, asked: h5f.FileID, source: Source) -> Placement | Outside | None:
-    """Where the values of a dataset are, be it in the open file that was asked or behind an external link.
+@dataclass(frozen=True)
+class Elsewhere:
+    """A dataset in another file, to which an external link leads.
 
-    `Outside` where only libhdf5 decodes its chunks, and None where only libhdf5 can read its values at all.
+    Parameters
+    ----------
+    file
+        Path of that file.
+    path
+        Path of the dataset in it.
+    """
+
+    file: str
+    path: str
+
+    nbytes = 0
+
+
+Place = Placement | Outside | Virtual | Elsewhere
+
+
+def placement_of(file: File, path: str, source: Source) -> Place | None:
+    """Where the values of a dataset are: `Outside` where only libhdf5 decodes its chunks, `Virtual` where they are in
+    other datasets, and None where only libhdf5 can read them at all.
+
+    Parameters
+    ----------
+    file, path
+        The file that is asked, and the dataset's path in it.
+    source
+        The bytes of the file.
+    """
+
+    def find() -> Place | None:
+        with file.opened() as handle, open_dataset(file, handle, path) as dataset:
+            if address_of(dataset.id)[0] == address_of(handle.id)[0]:
+                return place(dataset.id, source)
+            found = located(dataset.id)
+            return None if found is None else Elsewhere(*found)
+
+    return placements.get((source.key, path), find)
+
+
+@contextmanager
+def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Dataset]:
+    """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
+    try:
+        dataset = _find_dataset(handle, path)
+        if dataset.is_virtual and is_its_own_source(dataset.id):
+            raise ValueError("it is a virtual dataset that is made of itself")
+        yield dataset
+    except (IndexError, MemoryError, NexusError):
+        raise
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        raise NexusFileError(f"{file.name}:{path}: the values can't be read ({error})") from error
+
+
+def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
+    found: object
+    try:
+        found = handle[path]
+    except KeyError:
+        # A name that isn't UTF-8 in the file, or another file that this process has open in another way.
+        member = root_of(handle, lambda _: None).find(path)
+        found = h5py.Dataset(member.id) if isinstance(member, Dataset) else None
+    if found is None:
+        raise MissingDatasetError(f"{handle.filename}:{path}: there is no such dataset; open the file again")
+    if not isinstance(found, h5py.Dataset):
+        raise TypeError("it is no dataset")
+    return found
+
+
+class MissingDatasetError(NexusFileError):
+    """There is no dataset of that path."""
+
+
+def place(dataset: h5d.DatasetID, source: Source) -> Placement | Outside | Virtual | None:
+    """Where the values of an open dataset are.
 
     Parameters
     ----------
     dataset
         The open dataset.
-    asked, source
-        The file that was asked, and its bytes.
+    source
+        The bytes of the file that it is in.
     """
-    if address_of(dataset)[0] == address_of(asked)[0]:
-        return _place(dataset, source)
-    file = File(os.path.abspath(decode(h5f.get_name(dataset))))
-    with file.source() as elsewhere:
-        placement = _place(dataset, elsewhere)
-    return replace(placement, file=file) if isinstance(placement, Placement) else placement
-
-
-def _place(dataset: h5d.DatasetID, source: Source) -> Placement | Outside | None:
-    # Libhdf5's to read are virtual datasets, elements of variable length, references, and what it converts to
-    # something that NumPy knows.
+    # Libhdf5's to read are elements of variable length, references, and what it converts to something that NumPy
+    # knows.
     own_shape, properties = dataset.shape, dataset.get_create_plist()
     element, inner = split_array_type(dataset.dtype)
     if own_shape is None or dataset.dtype.hasobject:
@@ -163,17 +230,20 @@ def _place(dataset: h5d.DatasetID, source: Source) -> Placement | Outside | None
         return Outside(own_shape, tuple(properties.get_chunk()), element, is_safe)
     if not _is_as_stored(dataset.get_type(), dataset.dtype):
         return None
+    layout = properties.get_layout()
     fill = _fill_value(properties, dataset.dtype, element)
     if fill is None:
         return None
-    shape, carrier = (*own_shape, *inner), _carrier(element)
-    layout = properties.get_layout()
+    shape, carrier = (*own_shape, *inner), carrier_of(element)
+    if layout == h5d.VIRTUAL:
+        mappings = None if inner else read_mappings(dataset)
+        return None if mappings is None else Virtual(shape, element, fill, mappings, grows(dataset))
     if layout == h5d.CHUNKED:
         chunks = tuple(properties.get_chunk())
-        return _place_chunks(dataset, source, shape, (*chunks, *inner), carrier, fill)
+        return _place_chunks(dataset, source, shape, (*chunks, *inner), element, fill)
     pieces = _pieces(shape or (1,), carrier.itemsize)
     run = Run(0, (*(shape or (1,)), carrier.itemsize), pieces)
-    placement = Placement(shape or (1,), carrier, pieces, False, (), run, fill)
+    placement = Placement(shape or (1,), element, carrier, pieces, False, (), run, fill)
     if layout == h5d.COMPACT:
         values = np.empty(own_shape, dataset.dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, mtype=h5t.py_create(dataset.dtype))
@@ -197,7 +267,7 @@ def _place_chunks(
     source: Source,
     shape: tuple[int, ...],
     chunks: tuple[int, ...],
-    carrier: np.dtype[Any],
+    element: np.dtype[Any],
     fill: NDArray[Any],
 ) -> Placement:
     properties = dataset.get_create_plist()
@@ -207,7 +277,7 @@ def _place_chunks(
     if filters and _leaves_partial_chunks_alone(properties):
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
-    return Placement(shape, carrier, chunks, True, filters, index, fill)
+    return Placement(shape, element, carrier_of(element), chunks, True, filters, index, fill)
 
 
 def _only_outside(dataset: h5d.DatasetID, properties: Any) -> bool:
@@ -233,7 +303,7 @@ def _segment(external: tuple[bytes, int, int], folder: str) -> Segment:
     return Segment(os.path.join(prefix, decode(name)), offset, size)
 
 
-def _carrier(element: np.dtype[Any]) -> np.dtype[Any]:
+def carrier_of(element: np.dtype[Any]) -> np.dtype[Any]:
     """What copies an element as it is, bits that mean nothing among them."""
     return np.dtype({1: "u1", 2: "u2", 4: "u4", 8: "u8"}.get(element.itemsize, f"V{element.itemsize}"))
 
@@ -241,12 +311,13 @@ def _carrier(element: np.dtype[Any]) -> np.dtype[Any]:
 def _fill_value(properties: Any, dtype: np.dtype[Any], element: np.dtype[Any]) -> NDArray[Any] | None:
     """One element as the carrier has it; None for that of an array datatype, which h5py can't tell."""
     fill = np.zeros((), element)
-    may_fill = properties.get_fill_time() != h5d.FILL_TIME_NEVER
+    # A virtual dataset stores nothing, so that there is no time to fill it.
+    may_fill = properties.get_fill_time() != h5d.FILL_TIME_NEVER or properties.get_layout() == h5d.VIRTUAL
     if may_fill and properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
         if dtype != element:
             return None
         properties.get_fill_value(fill)
-    return fill.view(_carrier(element))
+    return fill.view(carrier_of(element))
 
 
 def _is_as_stored(type_id: h5t.TypeID, dtype: np.dtype[Any]) -> bool:
@@ -284,7 +355,7 @@ class Placements:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, Placement | Outside | None] = OrderedDict()
+        self._known: OrderedDict[Hashable, Place | None] = OrderedDict()
         self._used = 0
         self._in_work: dict[Hashable, threading.Lock] = {}
         if hasattr(os, "register_at_fork"):
@@ -297,7 +368,7 @@ class Placements:
         self._used = 0
         self._in_work = {}
 
-    def get(self, key: Hashable, find: Callable[[], Placement | Outside | None]) -> Placement | Outside | None:
+    def get(self, key: Hashable, find: Callable[[], Place | None]) -> Place | None:
         """The placement of that key; of several threads that want it, one finds it out."""
         with self._lock:
             if key in self._known:
@@ -310,10 +381,11 @@ class Placements:
                     return self._known[key]
             try:
                 placement = find()
-                with self._lock:
-                    self._known[key] = placement
-                    self._used += _size(placement)
-                    self._forget_oldest()
+                if not (isinstance(placement, Virtual) and placement.grows):
+                    with self._lock:
+                        self._known[key] = placement
+                        self._used += _size(placement)
+                        self._forget_oldest()
             finally:
                 with self._lock:
                     self._in_work.pop(key, None)
@@ -325,7 +397,7 @@ class Placements:
             self._used -= _size(oldest)
 
 
-def _size(placement: Placement | Outside | None) -> int:
+def _size(placement: Place | None) -> int:
     return 0 if placement is None else placement.nbytes
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from h5py import h5d, h5p
@@ -125,6 +127,52 @@ def block_shape(
             break
         block[dimension] = max(1, min(in_units * unit[dimension], shape[dimension]))
     return tuple(block)
+
+
+def split_blocks(size: int, block: int, borders: Sequence[int], unit: int) -> int | tuple[int, ...]:
+    """Lengths of blocks along a dimension in which several sources follow each other, so that few share a block.
+
+    Parameters
+    ----------
+    size
+        Length of the dimension.
+    block
+        Length that a block should not exceed.
+    borders
+        Where sources begin, rising.
+    unit
+        Length of a chunk, which no block splits within a source.
+
+    Returns
+    -------
+    int or tuple of int
+        One number where all blocks are equally long, but for a shorter last one.
+
+    Examples
+    --------
+    >>> split_blocks(30, 8, [3, 6, 9, 12, 15, 18, 21, 24, 27], 1)
+    6
+    >>> split_blocks(20, 8, [5], 1)
+    (5, 8, 7)
+    """
+    lengths: list[int] = []
+    together = 0
+    for begin, end in itertools.pairwise([0, *borders, size]):
+        length = end - begin
+        if together and together + length > block:
+            lengths.append(together)
+            together = 0
+        if length > block:
+            pieces = -(-length // block)
+            piece = -(-length // (pieces * unit)) * unit
+            lengths += [min(piece, length - at) for at in range(0, length, piece)]
+        else:
+            together += length
+    lengths += [together] if together else []
+    if not lengths:
+        return block
+    is_even = len(set(lengths[:-1])) <= 1 and lengths[-1] <= lengths[0]
+    return lengths[0] if is_even else tuple(lengths)
 
 
 def align_blocks(wanted: tuple[int, ...], shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..hdf5.array import LazyArray
 from ..hdf5.file import File
-from ..hdf5.objects import Dataset, Group, Link, same_object
+from ..hdf5.objects import Dataset, Group, Link, Missing, same_object
+from ..hdf5.virtual import report_missing
 from .attributes import nx_class, text
 from .tree import MetadataAttributes, MetadataField, MetadataGroup
 
@@ -136,7 +137,7 @@ class _Walk:
         for name, member, is_soft in group.members():
             if isinstance(member, Link):
                 self._put(tree, group, name, member)
-                group.report(f"{group.member_path(name)}: links to {member}, which is not there")
+                group.report(Missing(f"{group.member_path(name)}: links to {member}, which is not there"))
             elif is_soft and self.hardlinks_only:
                 self._put(tree, group, name, group.link_to(name))
             elif isinstance(member, Group):
@@ -205,6 +206,7 @@ class _Walk:
 
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
+    report_missing(dataset, file)
     value: Any = LazyArray(file, dataset.path, dataset.shape, dataset.stored_dtype)
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:

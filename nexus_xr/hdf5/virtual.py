@@ -1,0 +1,382 @@
+"""Reading virtual datasets: the chunks of all their sources, decoded by all cores into one result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from h5py import h5d
+from numpy.typing import NDArray
+
+from ..errors import NexusFileError
+from . import threads
+from .chunk import ChunkError
+from .engine import outer_key, read, tasks_into
+from .file import File
+from .mapping import Cut, Mapping, Positions, Virtual, cut, find_file, is_own_file, read_mappings, source_names
+from .memory import empty
+from .objects import Dataset, Missing, is_virtual
+from .outside import read_outside
+from .placement import Elsewhere, MissingDatasetError, Outside, Placement, carrier_of, open_dataset, placement_of
+from .selection import Indexer, length
+from .source import Source
+from .storage import Filter, Storage, storage_of
+
+# Virtual datasets of virtual datasets; deeper than any real ones, and far from the end of Python's stack.
+_DEEPEST = 16
+# Files of which it is looked whether they are there when a virtual dataset is opened.
+_MOST_LOOKED_FOR = 4096
+_LISTED = 5
+# Files for each thread of which one thread reads a whole one at a time; and most that are open at once else.
+_MANY = 8
+_MOST_OPEN = 64
+
+_Parts = Sequence[tuple[Mapping, Cut]]
+
+
+class OnlyLibhdf5Error(Exception):
+    """Sources that only libhdf5 reads, or whose values it converts."""
+
+
+class MissingSourceError(NexusFileError):
+    """A source of a virtual dataset isn't there."""
+
+
+def read_virtual(
+    virtual: Virtual, holder: File, path: str, indexers: Sequence[Indexer], depth: int = 0
+) -> NDArray[Any]:
+    """Read the outer product of one indexer a dimension, without the dimensions that an integer selected.
+
+    Parameters
+    ----------
+    virtual
+        What the dataset is made of.
+    holder, path
+        The file that holds it, and its path there.
+    indexers
+        One a dimension, normalized.
+    depth
+        How many virtual datasets this one is a source of.
+
+    Raises
+    ------
+    OnlyLibhdf5Error
+        A source has no placement, or another type, or this process is writing it.
+    NexusFileError
+        A source can't be read.
+    """
+    if depth > _DEEPEST:
+        raise NexusFileError(f"{holder.name}:{path}: it is made of virtual datasets without end")
+    rising = [_rising(indexer) for indexer in indexers]
+    values = _Reading(virtual, holder, path, rising, depth).values()
+    turned = (isinstance(indexer, slice) and indexer.step < 0 for indexer in indexers)
+    values = values[tuple(slice(None, None, -1 if backwards else 1) for backwards in turned)]
+    return values.reshape([length(indexer) for indexer in indexers if not isinstance(indexer, int)])
+
+
+def _rising(indexer: Indexer) -> Positions:
+    if isinstance(indexer, int):
+        return slice(indexer, indexer + 1, 1)
+    if isinstance(indexer, slice) and indexer.step < 0:
+        positions = range(indexer.start, indexer.stop, indexer.step)[::-1]
+        return slice(positions.start, positions.stop, positions.step)
+    return indexer
+
+
+# --- what is known without reading --------------------------------------------------------------------------------
+
+
+def missing_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = False) -> list[str]:
+    """Sources of an open virtual dataset that are not there.
+
+    Parameters
+    ----------
+    dataset
+        The virtual dataset.
+    holder
+        The file that it is in.
+    thoroughly
+        Whether to open each file and to look for all; else it is looked whether there are the first thousands.
+    """
+    if not is_virtual(dataset) or not holder.is_local:
+        return []
+    there: dict[str, str | None] = {}
+    missing: dict[str, None] = {}
+    for file, path in source_names(dataset):
+        if file not in there and (thoroughly or len(there) < _MOST_LOOKED_FOR):
+            there[file] = holder.path if is_own_file(file) else find_file(file, holder.path)
+        found = there.get(file, "")
+        if found is None:
+            missing[file] = None
+        elif found and (thoroughly or is_own_file(file)) and not _has_dataset(holder.linked(found), path):
+            missing[path if is_own_file(file) else f"{file}:{path}"] = None
+    return list(missing)
+
+
+def report_missing(dataset: Dataset, holder: File) -> None:
+    """Report the sources of a dataset that are not there: in one line, or each by itself where that is an error."""
+    missing = missing_sources(dataset.id, holder, thoroughly=not holder.fills_missing)
+    if missing and holder.fills_missing:
+        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        names = ", ".join(missing[:_LISTED]) + more
+        dataset.report(Missing(f"{dataset.path}: reads as fill values where its sources are missing: {names}"))
+    elif missing:
+        for name in missing:
+            dataset.report(Missing(f"{dataset.path}: its source {name} is missing"))
+
+
+def _has_dataset(file: File, path: str) -> bool:
+    try:
+        with file.opened() as handle, open_dataset(file, handle, path):
+            return True
+    except MissingDatasetError:
+        return False
+    except NexusFileError:  # there is something, and to read it will say what is wrong with it
+        return True
+
+
+class Sources(NamedTuple):
+    """How the sources of a virtual dataset are stored, as far as it tells how that is best read.
+
+    Parameters
+    ----------
+    chunks
+        What a chunk of a source stands for, None where it has none.
+    filters
+        The filter pipeline of the source.
+    borders
+        For each dimension, where sources begin.
+    """
+
+    chunks: tuple[int, ...] | None
+    filters: tuple[Filter, ...]
+    borders: tuple[list[int], ...]
+
+
+def sources_of(virtual: Virtual, holder: File, depth: int = 0) -> Sources:
+    """How the sources of a virtual dataset are stored, by the first of them that is there; no other is opened."""
+    borders = tuple(map(virtual.borders, range(len(virtual.shape))))
+    files = dict.fromkeys(mapping.file for mapping in virtual.mappings)
+    places = ((file, holder.path if is_own_file(file) else find_file(file, holder.path)) for file in files)
+    first = next(((file, place) for file, place in places if place is not None), None)
+    if first is not None and depth < _DEEPEST:
+        mapping = next(mapping for mapping in virtual.mappings if mapping.file == first[0])
+        with suppress(NexusFileError):
+            storage = _storage_of_source(holder.linked(first[1]), mapping.path, depth)
+            chunks = _chunks_in(mapping, storage.chunks, virtual.shape)
+            return Sources(chunks, storage.filters if chunks else (), borders)
+    return Sources(None, (), borders)
+
+
+def _storage_of_source(file: File, path: str, depth: int) -> Storage | Sources:
+    with file.opened() as handle, open_dataset(file, handle, path) as dataset:
+        if is_virtual(dataset.id) and (mappings := read_mappings(dataset.id)) is not None:
+            nested = Virtual(dataset.shape, dataset.dtype, np.zeros(()), mappings)
+            return sources_of(nested, file, depth + 1)
+        return storage_of(Dataset(dataset.id, path, lambda _: None))
+
+
+def _chunks_in(mapping: Mapping, chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """What the chunks of a source are in a virtual dataset, None where it has none or lies otherwise."""
+    if chunks is None or len(chunks) != len(mapping.origin):
+        return None
+    own: list[int] = []
+    for slab, dimension, size in zip(mapping.target, mapping.pairs, shape, strict=True):
+        taken = 1 if dimension is None else -(-chunks[dimension] // mapping.origin[dimension].stride)
+        own.append(max(1, min(-(-taken // slab.block) * slab.stride, size)))
+    return tuple(own)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+class _Opened(NamedTuple):
+    """A source while it is read, and how its shape is mapped."""
+
+    mapping: Mapping
+    file: File
+    path: str
+    place: Placement | Outside | Virtual
+    source: Source
+
+
+class _Reading:
+    """One read of a virtual dataset."""
+
+    def __init__(
+        self,
+        virtual: Virtual,
+        holder: File,
+        path: str,
+        indexers: Sequence[Positions],
+        depth: int,
+    ) -> None:
+        self._virtual = virtual
+        self._holder = holder
+        self._path = path
+        self._indexers = indexers
+        self._depth = depth
+        self._shape = tuple(map(length, indexers))
+
+    def values(self) -> NDArray[Any]:
+        """The values of the selection, with all dimensions."""
+        touched = self._virtual.touched(self._indexers).tolist() if 0 not in self._shape else []
+        found = ((number, cut(self._virtual.mappings[number], None, self._indexers)) for number in touched)
+        cuts = {number: parts for number, parts in found if parts is not None}
+        rounds = self._virtual.rounds[list(cuts)]
+        # Otherwise what is missing is filled when that is known, as to fill everything takes its time.
+        fills_first = bool(rounds.any()) or sum(parts.size for parts in cuts.values()) < math.prod(self._shape)
+        if len(cuts) == 1 and not fills_first:
+            (number,) = cuts
+            values = self._from_one_source(self._virtual.mappings[number])
+            if values is not None:
+                return values
+        values = empty(self._shape, carrier_of(self._virtual.dtype))
+        if fills_first:
+            values[...] = self._virtual.fill
+        for now in np.unique(rounds).tolist():
+            by_file: dict[str, list[tuple[Mapping, Cut]]] = {}
+            for number, its_round in zip(cuts, rounds.tolist(), strict=True):
+                if its_round == now:
+                    mapping = self._virtual.mappings[number]
+                    by_file.setdefault(mapping.file, []).append((mapping, cuts[number]))
+            self._run(list(by_file.values()), values, fills_first)
+        return values
+
+    def _run(self, by_file: Sequence[_Parts], values: NDArray[Any], is_filled: bool) -> None:
+        """Read parts that have nothing in common, file by file, or where there are few files, chunk by chunk."""
+        num_threads = self._holder.num_threads
+        if len(by_file) >= _MANY * (num_threads or threads.thread_count()):
+            threads.run([partial(self._read_file, parts, values, is_filled) for parts in by_file], num_threads)
+            return
+        for begin in range(0, len(by_file), _MOST_OPEN):
+            with ExitStack() as stack:
+                files = by_file[begin : begin + _MOST_OPEN]
+                tasks = [task for parts in files for task in self._tasks(parts, values, is_filled, stack)]
+                threads.run(tasks, num_threads)
+
+    def _read_file(self, parts: _Parts, values: NDArray[Any], is_filled: bool) -> None:
+        with ExitStack() as stack:
+            for task in self._tasks(parts, values, is_filled, stack):
+                task()
+
+    def _from_one_source(self, mapping: Mapping) -> NDArray[Any] | None:
+        """All that is asked for where it is in one source."""
+        with ExitStack() as stack:
+            opened = self._open(mapping, stack)
+            parts = None if opened is None else cut(opened.mapping, opened.place.shape, self._indexers)
+            if opened is None or parts is None or parts.size < math.prod(self._shape):
+                return None
+            values = self._read(opened, parts)
+            return np.ascontiguousarray(np.broadcast_to(values, self._shape))
+
+    def _tasks(self, parts: _Parts, values: NDArray[Any], is_filled: bool, stack: ExitStack) -> Iterator[threads.Task]:
+        """What there is to do to read from one file, which is open until the stack is closed."""
+        for mapping, nominal in parts:
+            yield from self._tasks_of(mapping, nominal, values, is_filled, stack)
+
+    def _tasks_of(
+        self, mapping: Mapping, nominal: Cut, values: NDArray[Any], is_filled: bool, stack: ExitStack
+    ) -> Iterator[threads.Task]:
+        opened = self._open(mapping, stack)
+        parts = None if opened is None else cut(opened.mapping, opened.place.shape, self._indexers)
+        if not is_filled and (parts is None or parts.size < nominal.size):
+            values[outer_key(list(nominal.goal))] = self._virtual.fill
+        if opened is None or parts is None:
+            return
+        target = _view(values, opened.mapping, parts)
+        if target is None or not isinstance(opened.place, Placement):
+            yield partial(self._read_to, opened, parts, values)
+            return
+        with self._explained(opened):
+            source = stack.enter_context(opened.place.source(opened.source))
+            tasks = tasks_into(opened.place, source, parts.indexers, values, target)
+        yield from (partial(self._do, opened, task) for task in tasks)
+
+    def _do(self, opened: _Opened, task: threads.Task) -> None:
+        with self._explained(opened):
+            task()
+
+    def _read_to(self, opened: _Opened, parts: Cut, values: NDArray[Any]) -> None:
+        values[outer_key(list(parts.goal))] = self._read(opened, parts)
+
+    def _read(self, opened: _Opened, parts: Cut) -> NDArray[Any]:
+        """What is taken of a source, with the dimensions of the virtual dataset."""
+        pairs = zip(parts.goal, opened.mapping.pairs, strict=True)
+        lengths = [1 if dimension is None else length(goal) for goal, dimension in pairs]
+        return self._read_source(opened, parts.indexers).reshape(lengths)
+
+    def _read_source(self, opened: _Opened, indexers: tuple[Indexer, ...]) -> NDArray[Any]:
+        place = opened.place
+        if isinstance(place, Virtual):
+            return read_virtual(place, opened.file, opened.path, indexers, self._depth + 1)
+        with self._explained(opened):
+            if isinstance(place, Placement):
+                with place.source(opened.source) as source:
+                    return read(place, source, indexers, self._holder.num_threads)
+            name = opened.file.path
+            values = read_outside(place, name, opened.path, indexers, self._holder.num_threads)
+            return values.view(carrier_of(place.dtype))
+
+    @contextmanager
+    def _explained(self, opened: _Opened) -> Iterator[None]:
+        try:
+            yield
+        except (ChunkError, OSError) as error:
+            raise NexusFileError(
+                f"{opened.file.name}:{opened.path}: the values can't be read ({error}); "
+                f"{self._holder.name}:{self._path} is made of them"
+            ) from error
+
+    def _open(self, mapping: Mapping, stack: ExitStack) -> _Opened | None:
+        """The source of a mapping, None where it is missing."""
+        name = None if is_own_file(mapping.file) else find_file(mapping.file, self._holder.path)
+        if name is None and not is_own_file(mapping.file):
+            self._miss(f"{mapping.file}: there is no such file")
+            return None
+        file, path = self._holder if name is None else self._holder.linked(name), mapping.path
+        source = stack.enter_context(file.source())
+        try:
+            place = placement_of(file, path, source)
+            if isinstance(place, Elsewhere):
+                file, path = file.linked(place.file), place.path
+                source = stack.enter_context(file.source())
+                place = placement_of(file, path, source)
+        except MissingDatasetError:
+            self._miss(f"{file.name}:{path}: there is no such dataset")
+            return None
+        if place is None or isinstance(place, Elsewhere) or file.is_written_here or not self._is_alike(place.dtype):
+            raise OnlyLibhdf5Error
+        fitted = mapping.fitted(place.shape)
+        if fitted is None:
+            raise OnlyLibhdf5Error
+        return _Opened(fitted, file, path, place, source)
+
+    def _is_alike(self, other: np.dtype[Any]) -> bool:
+        own = self._virtual.dtype
+        return own == other and h5py.check_enum_dtype(own) == h5py.check_enum_dtype(other)
+
+    def _miss(self, what: str) -> None:
+        if not self._holder.fills_missing:
+            raise MissingSourceError(
+                f'{what}; {self._holder.name}:{self._path} is made of it, and reads as fill values with missing="fill"'
+            )
+
+
+def _view(values: NDArray[Any], mapping: Mapping, parts: Cut) -> NDArray[Any] | None:
+    """The part of the result that a source fills, with the source's dimensions; None where it is no such view."""
+    if not all(isinstance(goal, slice) for goal in parts.goal):
+        return None
+    view = values[parts.goal]
+    dropped = [dimension for dimension, pair in enumerate(mapping.pairs) if pair is None]
+    if any(view.shape[dimension] != 1 for dimension in dropped):
+        return None
+    kept = tuple(0 if dimension in dropped else slice(None) for dimension in range(view.ndim))
+    view = view[(*kept, ...)]  # which is a view even where no dimension is left
+    added = set(range(len(mapping.origin))) - set(mapping.pairs)
+    return view[tuple(None if dimension in added else slice(None) for dimension in range(len(mapping.origin)))]

@@ -1,0 +1,451 @@
+"""Virtual datasets: as h5py reads them, chunk by chunk of their sources."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from h5py import h5d, h5p, h5s, h5t
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import nexus_xr
+from nexus_xr import NexusError, NexusWarning
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.source import LocalSource
+from nexus_xr.hdf5.storage import block_shape
+
+from .stacks import counts
+
+
+def lazy(path: Path, name: str = "/data") -> LazyArray:
+    with h5py.File(path) as file:
+        return LazyArray(File(path), name, file[name].shape, file[name].dtype)
+
+
+def with_h5py(path: Path, fill: int = 0) -> NDArray[Any]:
+    """The values as h5py has them, over fill values: where mappings overlap, libhdf5 fills too little of the rest."""
+    with h5py.File(path) as file:
+        values = np.full(file["data"].shape, fill, file["data"].dtype)
+        if values.size:
+            file["data"].read_direct(values)
+    return values
+
+
+def write(path: Path, values: NDArray[Any], **options: Any) -> h5py.VirtualSource:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=values, **options)
+    return h5py.VirtualSource(path.name, "data", values.shape, values.dtype)
+
+
+def join(path: Path, layout: h5py.VirtualLayout, fillvalue: Any = None) -> LazyArray:
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("data", layout, fillvalue)
+    return lazy(path)
+
+
+# --- any mapping, any selection, as h5py ----------------------------------------------------------------------------
+
+
+@st.composite
+def slabs(draw: st.DrawFn, sizes: Sequence[int]) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]] | None:
+    """A hyperslab in each of two dimensions of these sizes, with as many positions: start, stride, count, block."""
+    length = draw(st.integers(1, min(sizes)))
+    found = []
+    for size in sizes:
+        block = draw(st.sampled_from([each for each in range(1, length + 1) if not length % each]))
+        count = length // block
+        most = (size - block) // (count - 1) if count > 1 else block
+        if most < block:
+            block, count, most = length, 1, length
+        stride = draw(st.integers(block, most)) if count > 1 else block
+        start = draw(st.integers(0, size - ((count - 1) * stride + block)))
+        found.append((start, stride, count, block))
+    return found[0], found[1]
+
+
+def select(shape: Sequence[int], parts: Sequence[tuple[int, int, int, int]]) -> h5s.SpaceID:
+    space = h5s.create_simple(tuple(shape))
+    start, stride, count, block = zip(*parts, strict=True)
+    space.select_hyperslab(start, count, stride, block)
+    return space
+
+
+@st.composite
+def selections(draw: st.DrawFn, shape: Sequence[int]) -> tuple[Any, ...]:
+    key: list[Any] = []
+    for size in shape:
+        at = st.integers(-size, size - 1)
+        bound = st.none() | st.integers(-size - 1, size + 1)
+        step = st.sampled_from([None, 1, 2, 3, -1, -2])
+        key.append(draw(at | st.builds(slice, bound, bound, step) | st.lists(at, max_size=5)))
+    return tuple(np.array(part, int) if isinstance(part, list) else part for part in key)
+
+
+def outer(values: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:
+    for dimension, part in reversed(list(enumerate(key))):
+        values = values[(slice(None),) * dimension + (part,)]
+    return values
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_mappings_read_as_h5py_reads_them(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    folder = tmp_path_factory.mktemp("virtual")
+    rank = data.draw(st.integers(1, 3))
+    shape = tuple(data.draw(st.integers(1, 9)) for _ in range(rank))
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_fill_value(np.array(9999, "u2"))
+    for number in range(data.draw(st.integers(0, 4))):
+        own = tuple(data.draw(st.integers(1, 9)) for _ in range(rank))
+        extra = data.draw(st.booleans())
+        parts = [data.draw(slabs(sizes)) for sizes in zip(shape, own, strict=True)]
+        target, origin = [part[0] for part in parts], [part[1] for part in parts]
+        if extra:
+            own, origin = (2, *own), [(1, 1, 1, 1), *origin]
+        chunks = data.draw(st.sampled_from([None, (1,) * len(own), tuple(max(1, size // 2) for size in own)]))
+        options = {"chunks": chunks, "compression": "gzip"} if chunks else {}
+        if data.draw(st.sampled_from([True, True, True, False])):
+            write(folder / f"{number}.h5", counts(own, number) + 10 * number, **options)
+        source = select(own, origin)
+        if source.get_select_npoints() == np.prod(own) and data.draw(st.booleans()):
+            source.select_all()
+        properties.set_virtual(select(shape, target), f"{number}.h5".encode(), b"data", source)
+    with h5py.File(folder / "master.h5", "w", libver="latest") as file:
+        h5d.create(file.id, b"data", h5t.STD_U16LE, h5s.create_simple(shape), properties)
+    expected, array = with_h5py(folder / "master.h5", 9999), lazy(folder / "master.h5")
+    np.testing.assert_array_equal(array[...], expected)
+    for _ in range(3):
+        key = data.draw(selections(shape))
+        np.testing.assert_array_equal(array[key], outer(expected, key))
+
+
+@pytest.fixture
+def no_hdf5(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be left to libhdf5."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("read through libhdf5")
+
+    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
+
+
+def stack(folder: Path, lengths: Sequence[int], name: str = "part", frame: int = 6, **options: Any) -> Path:
+    """A file for each of some lengths, and a master that has them one behind the other."""
+    layout = h5py.VirtualLayout((sum(lengths), frame, frame), "u2")
+    begin = 0
+    for number, length in enumerate(lengths):
+        source = write(folder / f"{name}_{number}.h5", counts((length, frame, frame), number), **options)
+        layout[begin : begin + length] = source
+        begin += length
+    return nexus(folder / "master.nxs", layout)
+
+
+def nexus(path: Path, layout: h5py.VirtualLayout, fillvalue: Any = None) -> Path:
+    with h5py.File(path, "w", libver="latest") as file:
+        entry = file.create_group("entry")
+        entry.attrs["NX_class"] = "NXentry"
+        data = entry.create_group("data")
+        data.attrs.update(NX_class="NXdata", signal="counts")
+        data.create_virtual_dataset("counts", layout, fillvalue)
+        file["data"] = data["counts"]
+    return path
+
+
+def write_low_level(path: Path, target: h5s.SpaceID, file: bytes, source: h5s.SpaceID, name: bytes = b"data") -> None:
+    """A virtual dataset of one mapping, as h5py's own interface can't describe it."""
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_fill_value(np.array(7, "u2"))
+    properties.set_virtual(target, file, name, source)
+    with h5py.File(path, "w", libver="latest") as master:
+        h5d.create(master.id, b"data", h5t.STD_U16LE, target, properties)
+
+
+@pytest.mark.usefixtures("no_hdf5")
+@pytest.mark.parametrize("count", [1, 3, 11])
+def test_names_with_the_number_of_a_block(tmp_path: Path, count: int) -> None:
+    for number in range(count):
+        write(tmp_path / f"part_{number}%.h5", counts((2, 3), number))
+    for stride in (2, 3):
+        target = h5s.create_simple((0, 3), (h5s.UNLIMITED, 3))
+        target.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (stride, 1), (2, 3))
+        write_low_level(tmp_path / "master.h5", target, b"part_%b%%.h5", h5s.create_simple((2, 3)))
+        array = lazy(tmp_path / "master.h5")
+        assert array.shape == (stride * (count - 1) + 2, 3)
+        np.testing.assert_array_equal(array[...], with_h5py(tmp_path / "master.h5", 7))
+
+
+@pytest.mark.usefixtures("no_hdf5")
+def test_unlimited_mappings_follow_the_source(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", counts((5, 4)), maxshape=(None, 4), chunks=(1, 4))
+    for start, stride, block in ((0, 1, 1), (1, 3, 2)):
+        target = h5s.create_simple((0, 4), (h5s.UNLIMITED, 4))
+        target.select_hyperslab((start, 0), (h5s.UNLIMITED, 1), (stride, 1), (block, 4))
+        source = h5s.create_simple((0, 4), (h5s.UNLIMITED, 4))
+        source.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (1, 1), (1, 4))
+        write_low_level(tmp_path / "master.h5", target, b"a.h5", source)
+        np.testing.assert_array_equal(lazy(tmp_path / "master.h5")[...], with_h5py(tmp_path / "master.h5", 7))
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["data"].resize((9, 4))
+        file["data"][5:] = 3
+    assert len(lazy(tmp_path / "master.h5")) == 14
+    np.testing.assert_array_equal(lazy(tmp_path / "master.h5")[...], with_h5py(tmp_path / "master.h5", 7))
+
+
+@pytest.mark.usefixtures("no_hdf5")
+def test_virtual_datasets_of_virtual_datasets_and_of_their_own_file(tmp_path: Path) -> None:
+    inner = stack(tmp_path, [3, 4], compression="gzip")
+    layout = h5py.VirtualLayout((14, 6, 6), "u2")
+    layout[:7] = h5py.VirtualSource(inner.name, "data", (7, 6, 6))
+    layout[7:] = h5py.VirtualSource(".", "own", (7, 6, 6))
+    with h5py.File(tmp_path / "outer.h5", "w") as file:
+        file["own"] = counts((7, 6, 6), 9)
+        file.create_virtual_dataset("data", layout)
+    array, expected = lazy(tmp_path / "outer.h5"), with_h5py(tmp_path / "outer.h5")
+    np.testing.assert_array_equal(array[...], expected)
+    np.testing.assert_array_equal(array[12:1:-3, 2, [5, 0]], expected[12:1:-3, 2][:, [5, 0]])
+
+
+def test_interleaved_sources(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((12, 4), "u2")
+    for number in range(3):
+        layout[number::3] = write(tmp_path / f"{number}.h5", counts((4, 4), number), chunks=(1, 4), compression="lzf")
+    array, expected = join(tmp_path / "master.h5", layout), with_h5py(tmp_path / "master.h5")
+    for key in (np.s_[...], np.s_[2:11:2], np.s_[::-5], [7, 7, 1], 5):
+        np.testing.assert_array_equal(array[key], expected[key])
+
+
+# --- what can't be read by the engine goes through libhdf5 -----------------------------------------------------------
+
+
+def test_other_types_are_converted_as_libhdf5_does_it(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.h5", np.array([-5, 300, 70000, 1], "i4"))
+    layout = h5py.VirtualLayout((4,), "u1")
+    layout[:] = source
+    assert join(tmp_path / "master.h5", layout)[...].tolist() == [0, 255, 255, 1]
+
+
+def test_unions_of_hyperslabs_and_other_shapes(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", counts((4, 6)))
+    union = select((4, 6), [(0, 1, 1, 1), (1, 1, 1, 2)])
+    union.select_hyperslab((2, 5), (1, 1), op=h5s.SELECT_OR)
+    write_low_level(tmp_path / "union.h5", h5s.create_simple((3,)), b"a.h5", union)
+    write_low_level(tmp_path / "flat.h5", h5s.create_simple((24,)), b"a.h5", h5s.create_simple((4, 6)))
+    for name in ("union.h5", "flat.h5"):
+        np.testing.assert_array_equal(lazy(tmp_path / name)[1:], with_h5py(tmp_path / name)[1:])
+
+
+def test_text(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((4,), "S5")
+    for number in range(2):
+        layout[2 * number : 2 * number + 2] = write(
+            tmp_path / f"{number}.h5", np.array([b"a", f"b{number}".encode()], "S5")
+        )
+    assert join(tmp_path / "master.h5", layout)[...].tolist() == ["a", "b0", "a", "b1"]
+
+
+def test_a_source_that_this_process_is_writing(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2, 2], chunks=(1, 6, 6))
+    array = lazy(master)
+    with h5py.File(tmp_path / "part_1.h5", "r+", locking=False) as file:
+        file["data"][0] = 77
+        assert np.all(array[2] == 77)
+
+
+# --- sources that are missing, short, elsewhere, or changed ----------------------------------------------------------
+
+
+def test_missing_sources_read_as_fill_values_and_one_warning_lists_them(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2] * 9)
+    for number in (1, *range(3, 9)):
+        (tmp_path / f"part_{number}.h5").unlink()
+    with pytest.warns(NexusWarning, match=r"fill values.*part_1.h5, part_3.h5.* and 2 more") as caught:
+        dataset = xr.open_dataset(master, engine="nexus", chunks={})
+    assert len(caught) == 1
+    np.testing.assert_array_equal(dataset.counts.values, with_h5py(master))
+    assert not dataset.counts[2:4].values.any()
+    assert dataset.counts[4:6].values.any()
+
+
+def test_missing_sources_can_be_an_error(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2] * 4)
+    dataset = xr.open_dataset(master, engine="nexus", missing="raise")
+    assert dataset.counts.values.any()
+    (tmp_path / "part_1.h5").unlink()
+    with h5py.File(tmp_path / "part_2.h5", "r+") as file:
+        file.move("data", "other")
+    ways = (
+        lambda: xr.open_dataset(master, engine="nexus", missing="raise"),
+        lambda: xr.open_datatree(master, engine="nexus", missing="raise"),
+        lambda: nexus_xr.open_signals(master, missing="raise"),
+    )
+    for way in ways:
+        with pytest.raises(NexusError, match=r"(?s)part_1.h5.*part_2.h5:data"):
+            way()
+
+
+def test_a_source_that_goes_missing_later_is_an_error_where_that_is_wanted(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2, 2])
+    strict = xr.open_dataset(master, engine="nexus", missing="raise")
+    lenient = xr.open_dataset(master, engine="nexus")
+    (tmp_path / "part_1.h5").unlink()
+    with pytest.raises(NexusError, match=r"part_1.h5: there is no such file; .*missing=\"fill\""):
+        pickle.loads(pickle.dumps(strict)).counts.load()
+    assert not lenient.counts.values[2:].any()
+
+
+def test_a_bad_value_of_missing_is_an_error(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2])
+    with pytest.raises(NexusError, match=r"missing='ignore': expected \"fill\" or \"raise\""):
+        xr.open_dataset(master, engine="nexus", missing="ignore")
+
+
+def test_a_source_that_appears_later_is_read(tmp_path: Path) -> None:
+    array = lazy(stack(tmp_path, [2, 2]))
+    (tmp_path / "part_1.h5").rename(tmp_path / "away.h5")
+    assert not array[2:].any()
+    (tmp_path / "away.h5").rename(tmp_path / "part_1.h5")
+    assert array[2:].any()
+
+
+def test_a_source_that_changed_is_an_error_until_the_file_is_opened_again(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2, 2])
+    array = lazy(master)
+    array[...]
+    write(tmp_path / "part_1.h5", np.full((2, 6, 6), 5, "u2"), chunks=(1, 2, 2))
+    with pytest.raises(NexusError, match=r"part_1.h5: the file changed since it was opened"):
+        array[...]
+    np.testing.assert_array_equal(lazy(master)[2:], 5)
+
+
+@pytest.mark.usefixtures("no_hdf5")
+def test_what_a_source_is_short_of_reads_as_fill_values(tmp_path: Path) -> None:
+    master = stack(tmp_path, [4, 4])
+    full = with_h5py(master)
+    write(tmp_path / "part_1.h5", full[4:6])
+    np.testing.assert_array_equal(lazy(master)[...], [*full[:6], *np.zeros((2, 6, 6))])
+
+
+def test_a_source_that_is_no_hdf5_file_or_no_dataset_is_an_error_that_names_it(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2, 2])
+    (tmp_path / "part_1.h5").write_text("junk")
+    with pytest.raises(NexusError, match=r"part_1.h5: this is not an HDF5 file"):
+        lazy(master)[...]
+    with h5py.File(tmp_path / "part_1.h5", "w") as file:
+        file.create_group("data")
+    with pytest.raises(NexusError, match=r"part_1.h5:data: .*it is no dataset"):
+        lazy(master)[...]
+
+
+def test_a_damaged_chunk_is_an_error_that_names_source_and_chunk(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2, 2], chunks=(1, 6, 6), compression="gzip")
+    with h5py.File(tmp_path / "part_1.h5") as file:
+        place = file["data"].id.get_chunk_info(1)
+    with open(tmp_path / "part_1.h5", "r+b") as stream:
+        stream.seek(place.byte_offset)
+        stream.write(b"\xff" * place.size)
+    with pytest.raises(NexusError, match=r"part_1.h5:data: .*chunk \(1, 0, 0\).*master.nxs:/data is made of them"):
+        lazy(master)[...]
+
+
+def test_virtual_datasets_that_are_made_of_each_other_are_an_error(tmp_path: Path) -> None:
+    for name, other in (("a.h5", "b.h5"), ("b.h5", "a.h5")):
+        layout = h5py.VirtualLayout((4,), "u2")
+        layout[:] = h5py.VirtualSource(other, "data", (4,))
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_virtual_dataset("data", layout)
+    with pytest.raises(NexusError, match="without end"):
+        LazyArray(File(tmp_path / "a.h5"), "/data", (4,), np.dtype("u2"))[...]
+
+
+def test_sources_are_looked_for_where_libhdf5_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / name for name in ("master", "prefix", "here", "real")]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        write(folder / "a.h5", np.full(3, number, "u2"))
+    layout = h5py.VirtualLayout((3,), "u2")
+    layout[:] = h5py.VirtualSource("a.h5", "data", (3,))
+    join(folders[3] / "master.h5", layout)
+    (folders[0] / "master.h5").symlink_to(folders[3] / "master.h5")
+    monkeypatch.chdir(folders[2])
+    monkeypatch.setenv("HDF5_VDS_PREFIX", str(folders[1]))
+    for expected in (1, 0, 2, 3):
+        master = folders[0] / "master.h5"
+        assert set(lazy(master)[...].tolist()) == set(with_h5py(master).tolist()) == {expected}
+        (folders[expected] / "a.h5").unlink()
+
+
+# --- chunks, and what it costs ---------------------------------------------------------------------------------------
+
+
+def test_dask_chunks_follow_the_sources_and_their_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus_xr.assemble.block_shape", partial(block_shape, target=8 * 72))
+    for lengths, frames in (
+        ([3] * 4, ((6, 6),)),
+        ([20, 20], ((7, 7, 6, 7, 7, 6),)),
+        ([5, 12], ((5, 6, 6),)),
+    ):
+        dataset = xr.open_dataset(
+            stack(tmp_path, lengths, chunks=(1, 3, 6), compression="gzip"), engine="nexus", chunks={}
+        )
+        assert dataset.counts.chunks == (*frames, (6,), (6,))
+        assert dataset.counts.encoding["chunksizes"] == (1, 3, 6)
+        assert [step["name"] for step in dataset.counts.encoding["hdf5_filters"]] == ["deflate"]
+
+
+def test_opening_opens_one_source_and_reading_few_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    master = stack(tmp_path, [1] * 150, frame=2, chunks=(1, 2, 2), compression="gzip")
+    opened: list[str] = []
+    genuine = File._open_handle
+
+    def open_handle(file: File) -> h5py.File:
+        opened.append(Path(file.name).name)
+        return genuine(file)
+
+    monkeypatch.setattr(File, "_open_handle", open_handle)
+    dataset = xr.open_dataset(master, engine="nexus")
+    assert set(opened) == {"master.nxs", "part_0.h5"}
+    most, counting = 0, threading.Lock()
+    genuine_read = LocalSource.read_into
+
+    def read_into(source: LocalSource, view: memoryview, offset: int) -> int:
+        nonlocal most
+        with counting:  # which takes a descriptor itself
+            most = max(most, len(os.listdir("/proc/self/fd")))
+        return genuine_read(source, view, offset)
+
+    monkeypatch.setattr(LocalSource, "read_into", read_into)
+    before = len(os.listdir("/proc/self/fd"))
+    expected = with_h5py(master)
+    for num_threads in (1, 2, 64):
+        array = LazyArray(File(master, num_threads=num_threads), "/data", dataset.counts.shape, np.dtype("u2"))
+        np.testing.assert_array_equal(array[...], expected)
+    assert most - before <= 64 + 8
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_pickled_array_carries_no_mappings(tmp_path: Path) -> None:
+    array = lazy(stack(tmp_path, [1] * 50, frame=2))
+    array[...]
+    assert len(pickle.dumps(array)) < 1000
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(array))[...], array[...])
+
+
+def test_a_copy_keeps_the_chunks_of_the_sources(tmp_path: Path) -> None:
+    master = stack(tmp_path, [3, 3], chunks=(1, 6, 6), compression="gzip", shuffle=True)
+    xr.open_dataset(master, engine="nexus").nexus.to_nexus(tmp_path / "copy.nxs")
+    with h5py.File(tmp_path / "copy.nxs") as file:
+        copy = file["entry1/counts/counts"]
+        assert (copy.chunks, copy.compression, copy.shuffle, copy.is_virtual) == ((1, 6, 6), "gzip", True, False)
+        np.testing.assert_array_equal(copy[()], with_h5py(master))
