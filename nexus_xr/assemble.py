@@ -87,6 +87,7 @@ class _Assembler:
         self.mask_and_scale = mask_and_scale
         self.bounds_dim = bounds_dim
         self._fields: dict[str, Dataset] = {}
+        self._arrays: dict[str, LazyArray] = {}
 
     def field(self, name: str) -> Dataset:
         if name not in self._fields:
@@ -95,10 +96,16 @@ class _Assembler:
             self._fields[name] = member
         return self._fields[name]
 
+    def array(self, name: str) -> LazyArray:
+        """The values of a field as they are stored, of the file in which they are."""
+        if name not in self._arrays:
+            self._arrays[name] = LazyArray.of(self.field(name), self.file)
+        return self._arrays[name]
+
     def source(self, variable: Variable) -> Opened:
         """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
         dataset = self.field(variable.field)
-        raw = LazyArray(self.file, dataset.path, dataset.shape, dataset.stored_dtype)
+        raw = self.array(variable.field)
         array: LazyArray | ScaledArray = raw
         recorded = recorded_dtype(self.content.fields[variable.field].attributes, dataset.stored_dtype)
         if recorded is not None and variable.bounds is None:
@@ -131,8 +138,9 @@ class _Assembler:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
         attributes = without_marks(self.content.fields[variable.field].attributes, dataset.stored_dtype)
-        storage = self._storage(dataset)
-        encoding = self._encoding(dataset, source, storage.filters)
+        raw = self.array(variable.field)
+        storage = _storage(dataset, raw.file)
+        encoding = {"nexus_file": self.file.name, **_encoding(dataset, raw, source, storage.filters)}
         if variable.bounds is None:
             if dataset.shape:
                 encoding |= _chunking(dataset, attributes, storage, variable.dims)
@@ -144,33 +152,36 @@ class _Assembler:
             variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
         }
 
-    def _storage(self, dataset: Dataset) -> Storage | Sources:
-        """How the values are stored: of a virtual dataset, how its sources are."""
-        if not is_virtual(dataset.id):
-            return storage_of(dataset)
-        report_missing(dataset, self.file)
-        mappings = read_mappings(dataset.id) if self.file.is_local else None
-        if mappings is None or len(dataset.shape) != len(dataset.id.shape):
-            return storage_of(dataset)
-        return sources_of(Virtual(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), self.file)
 
-    def _encoding(self, dataset: Dataset, source: Opened, filters: tuple[Filter, ...]) -> dict[str, Any]:
-        """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
-        encoding: dict[str, Any] = {
-            "source": self.file.name,
-            "nexus_path": dataset.path,
-            "original_shape": dataset.shape,
-        }
-        dtype = dataset.stored_dtype
-        if is_text(dtype):
-            encoding["dtype"] = str if dtype.kind == "O" else dtype
-        elif dtype.kind in "iufc" and not isinstance(source, TypedArray):
-            encoding["dtype"] = np.dtype(dtype.str)
-        if isinstance(source, ScaledArray):
-            encoding |= {"scale_factor": source.factor, "add_offset": float(source.offset) * float(source.factor)}
-        if filters:
-            encoding["hdf5_filters"] = tuple(asdict(step) for step in filters)
-        return encoding
+def _storage(dataset: Dataset, file: File) -> Storage | Sources:
+    """How the values are stored in their file: of a virtual dataset, how its sources are."""
+    if not is_virtual(dataset.id):
+        return storage_of(dataset)
+    report_missing(dataset, file)
+    mappings = read_mappings(dataset.id) if file.is_local else None
+    if mappings is None or len(dataset.shape) != len(dataset.id.shape):
+        return storage_of(dataset)
+    return sources_of(Virtual(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), file)
+
+
+def _encoding(dataset: Dataset, raw: LazyArray, source: Opened, filters: tuple[Filter, ...]) -> dict[str, Any]:
+    """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
+    encoding: dict[str, Any] = {
+        "source": raw.file.name,
+        "source_path": raw.path,
+        "nexus_path": dataset.path,
+        "original_shape": dataset.shape,
+    }
+    dtype = dataset.stored_dtype
+    if is_text(dtype):
+        encoding["dtype"] = str if dtype.kind == "O" else dtype
+    elif dtype.kind in "iufc" and not isinstance(source, TypedArray):
+        encoding["dtype"] = np.dtype(dtype.str)
+    if isinstance(source, ScaledArray):
+        encoding |= {"scale_factor": source.factor, "add_offset": float(source.offset) * float(source.factor)}
+    if filters:
+        encoding["hdf5_filters"] = tuple(asdict(step) for step in filters)
+    return encoding
 
 
 def _chunking(

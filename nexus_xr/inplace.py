@@ -14,7 +14,7 @@ from .errors import NexusError
 from .fields import LazyVariable, Storing, blocks, fields_of
 from .hdf5.creation import SMALL_BYTES
 from .hdf5.file import File
-from .hdf5.objects import Dataset, Group, root_of
+from .hdf5.objects import Dataset, Group, is_virtual, root_of
 from .nexus.attributes import names
 from .nexus.data_rules import Variable
 from .nexus.editing import Edit, attribute_edits, conflicts, is_stored_as, tree_edits
@@ -95,23 +95,23 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
 
 def _origin(obj: Writable) -> tuple[File, str]:
     """The file that an object was opened from, and the path of what it is there."""
-    encoding = obj.encoding
+    whole = obj.encoding
     for path, variable in _variables(obj):
-        opened_as = origin_of(variable)
-        if opened_as is not None:
-            file, at = stored_array(opened_as).file, stored_array(opened_as).path
-        elif "source" in variable.encoding and "nexus_path" in variable.encoding:
-            file, at = File(variable.encoding["source"]), str(variable.encoding["nexus_path"])
-        else:
+        encoding = variable.encoding
+        if "nexus_file" not in encoding or "nexus_path" not in encoding:
             continue
-        if "nexus_path" in encoding:
-            return file, str(encoding["nexus_path"])
+        opened_as = origin_of(variable)
+        known = None if opened_as is None else stored_array(opened_as).file
+        file = known if known is not None and known.name == encoding["nexus_file"] else File(encoding["nexus_file"])
+        at = str(encoding["nexus_path"])
         if isinstance(obj, xr.DataArray):
             return file, at
+        if "nexus_path" in whole:
+            return file, str(whole["nexus_path"])
         if _parent(at).endswith(path):
             return file, _parent(at).removesuffix(path) or "/"
-    if "source" in encoding and "nexus_path" in encoding:
-        return File(encoding["source"]), str(encoding["nexus_path"])
+    if "source" in whole and "nexus_path" in whole:
+        return File(whole["source"]), str(whole["nexus_path"])
     raise NexusError(
         f'layout="inplace": the {type(obj).__name__} doesn\'t say which file it was opened from; '
         "write what was opened, with what is new put into it, or leave layout out"
@@ -292,10 +292,10 @@ class _Data:
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in own})
         node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.problems).get(variable.name)
         if node is not None:
-            yield Edit(path, replace(node.node, attributes={}), keeps_storage=self.rules.storing.keeps_source)
+            yield Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source)
 
     def _stored_otherwise(self, variable: Variable, path: str) -> Iterator[Edit]:
-        """The field as it is, with the chunks and filters that were asked for."""
+        """The field as it is, with the chunks and filters that were asked for; not one whose values are elsewhere."""
         before = self.before.variables[variable.name]
         origin = origin_of(before)
         if origin is None or stored_array(origin).nbytes <= SMALL_BYTES:
@@ -304,7 +304,9 @@ class _Data:
         chunks, filters = self.rules.storing.chunk_shape(before), self.rules.storing.filters(before)
         node = FieldNode(raw, {}, chunks, filters if chunks else ())
         dataset = self.group.get(variable.field)
-        if isinstance(dataset, Dataset) and not is_stored_as(dataset, node):
+        if not isinstance(dataset, Dataset) or raw.file is not self.opening.file or is_virtual(dataset.id):
+            return
+        if not is_stored_as(dataset, node):
             yield Edit(path, node, keeps_storage=False)
 
     def _added(self, new: Sequence[str]) -> Iterator[Edit]:

@@ -354,3 +354,21 @@ def test_nothing_is_said_again(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         to_nexus(dataset, tmp_path / "new.nxs", layout="inplace")
+
+
+def test_changed_values_take_the_place_of_a_link_into_another_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "frames.h5", "w") as other:
+        other["data"] = np.arange(6)
+        other["data"].attrs["units"] = "counts"
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": nxdata({}, signal="counts")})})
+    with h5py.File(tmp_path / "old.nxs", "r+") as file:
+        file["entry/data/counts"] = h5py.ExternalLink("frames.h5", "/data")
+    [signal] = nexus_xr.open_signals(tmp_path / "old.nxs")
+    to_nexus(signal, tmp_path / "same.nxs", layout="inplace")
+    assert_same_tree(tmp_path / "old.nxs", tmp_path / "same.nxs")
+    to_nexus(signal.copy(data=signal.values * 2), tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new, h5py.File(tmp_path / "frames.h5") as other:
+        assert isinstance(new["entry/data"].get("counts", getlink=True), h5py.HardLink)
+        np.testing.assert_array_equal(new["entry/data/counts"], 2 * np.arange(6))
+        assert new["entry/data/counts"].attrs["units"] == "counts"
+        np.testing.assert_array_equal(other["data"], np.arange(6))

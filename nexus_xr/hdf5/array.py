@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from .engine import read
 from .file import File
 from .mapping import Virtual
 from .objects import (
+    Dataset,
     has_references,
+    located,
     name_references,
     presented_dtype,
 )
@@ -60,6 +63,24 @@ class LazyArray:
     path: str
     shape: tuple[int, ...]
     stored_dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, dataset: Dataset, file: File) -> LazyArray:
+        """The values of an open dataset, of the file in which it is.
+
+        Parameters
+        ----------
+        dataset
+            The dataset, from whose own file it is read from then on.
+        file
+            The file that was opened, from which links may have led on.
+        """
+        place = located(dataset.id) if file.is_local else None
+        path = dataset.path
+        if place is not None and not _is_same_file(place[0], file.path):
+            file, path = file.linked(place[0]), place[1]
+            file.check()  # from now on, it is that file and no other
+        return cls(file, path, dataset.shape, dataset.stored_dtype)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -213,6 +234,10 @@ class LazyArray:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self.file.__dask_tokenize__(), self.path)
+
+
+def _is_same_file(a: str, b: str) -> bool:
+    return a == b or os.path.samefile(a, b)
 
 
 def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:

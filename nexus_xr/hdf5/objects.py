@@ -11,6 +11,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -64,6 +65,8 @@ class _Type(NamedTuple):
     stored_size: int
 
 
+# Whether files are locked, and whether it is ignored where that can't be done.
+_WAYS_TO_LOCK = ((True, False), (True, True), (False, False), (False, True))
 # What stands for an element of variable length: a count, and an address and index in the file's heap.
 _HEAP_REFERENCE_BYTES = 16
 # Few datatypes make up a file, and building a NumPy dtype takes longer than reading a number.
@@ -327,7 +330,7 @@ class Group(_Node):
         if kind == h5l.TYPE_EXTERNAL and _is_special_file(self.id, self._dangling(raw_name, kind).file):
             return self._dangling(raw_name, kind)
         try:
-            return self._wrap(h5o.open(self.id, raw_name), path)
+            return self._wrap(_open_object(self.id, raw_name), path)
         except Exception as error:  # h5py raises nearly any type, by what is broken
             if kind == h5l.TYPE_HARD:
                 self.report(f"{path}: can't be opened ({_reason(error)})")
@@ -358,6 +361,22 @@ class Group(_Node):
         if raw_name is None:
             raise KeyError(name)
         return self._dangling(raw_name, self.id.links.get_info(raw_name).type)
+
+
+def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
+    """The object of a name; a file that a link leads to is opened as this process has it open, if it has."""
+    try:
+        return h5o.open(location, raw_name)
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        first_error = error
+    for locking in _WAYS_TO_LOCK if "lock" in str(first_error) else ():
+        access, file_access = h5p.create(h5p.LINK_ACCESS), h5p.create(h5p.FILE_ACCESS)
+        file_access.set_fclose_degree(h5f.CLOSE_STRONG)  # as h5py opens every file
+        file_access.set_file_locking(*locking)
+        access.set_elink_fapl(file_access)
+        with suppress(Exception):
+            return h5o.open(location, raw_name, access)
+    raise first_error
 
 
 def _is_special_file(location: h5i.ObjectID, file: str | None) -> bool:

@@ -90,7 +90,7 @@ def _field_edits(before: Any, now: Any, path: str, problems: list[str]) -> Itera
     old, new = (each if isinstance(each, Mapping) else {"value": each} for each in (before, now))
     if not same_tree(old.get("value"), new.get("value")):
         parent, _, name = path.rpartition("/")
-        yield Edit(path, node_of({name: {"value": new.get("value")}}, parent, problems).members.get(name))
+        yield Edit(path, node_of({name: new}, parent, problems).members.get(name))
     yield from attribute_edits(old.get("attrs", {}), new.get("attrs", {}), path, problems)
 
 
@@ -106,11 +106,13 @@ def attribute_edits(
 def conflicts(file: h5py.File, edits: Iterable[Edit]) -> list[str]:
     """Why edits can't be made: what they change lies in another file."""
     problems = []
+    edits = list(edits)
+    replaced = {edit.path for edit in edits if edit.node is not None}
     for edit in edits:
         place = place_of(file, edit.path)
         if place.elsewhere is not None:
             problems.append(f"{edit.path}: lies behind the link {place.elsewhere}; change it in that file")
-        elif edit.node is None and place.is_external:
+        elif edit.path not in replaced and place.is_external:
             problems.append(f"{edit.path}: is a link into another file; change its attributes there")
     return problems
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..hdf5.array import LazyArray
 from ..hdf5.file import File
-from ..hdf5.objects import Dataset, Group, Link, Missing, same_object
+from ..hdf5.objects import Dataset, Group, Link, Missing, is_virtual, same_object
 from ..hdf5.virtual import report_missing
 from .attributes import nx_class, text
 from .tree import MetadataAttributes, MetadataField, MetadataGroup
@@ -206,13 +206,16 @@ class _Walk:
 
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
-    report_missing(dataset, file)
-    value: Any = LazyArray(file, dataset.path, dataset.shape, dataset.stored_dtype)
+    if is_virtual(dataset.id):
+        report_missing(dataset, LazyArray.of(dataset, file).file)
+    value: Any = None
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
             value = dataset.read()
         except Exception as error:  # h5py raises nearly any type, by what is broken
             dataset.report(f"{dataset.path}: the value can't be read ({error}); it is tried again when asked for")
+    if value is None:
+        value = LazyArray.of(dataset, file)
     tree = MetadataField(value=value)
     if attributes:
         tree["attrs"] = MetadataAttributes(attributes)

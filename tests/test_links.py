@@ -1,0 +1,128 @@
+"""Soft, hard and external links: what they lead to is read in the file that has it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+from nexus_xr import Link, NexusError, NexusWarning
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+
+from .files import nxdata, nxentry, write_tree
+from .stacks import counts
+
+VALUES = counts((6, 8, 8))
+
+
+@pytest.fixture(autouse=True)
+def no_hdf5(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be left to libhdf5."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("read through libhdf5")
+
+    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Path:
+    """A master in one folder whose links lead through a second to the chunks in a third."""
+    for name in ("below/deeper", "beside"):
+        (tmp_path / name).mkdir(parents=True)
+    with h5py.File(tmp_path / "below/deeper/chunks.h5", "w") as file:
+        file.create_dataset("group/stack", data=VALUES, chunks=(1, 8, 8), compression="gzip")
+        file["soft"] = h5py.SoftLink("/group/stack")
+    with h5py.File(tmp_path / "below/middle.h5", "w") as file:
+        file["link"] = h5py.ExternalLink("deeper/chunks.h5", "/soft")
+        file["detour"] = h5py.SoftLink("/link")
+    fields = {
+        "counts": h5py.ExternalLink("below/middle.h5", "/link"),
+        "detour": h5py.ExternalLink("below/middle.h5", "/detour"),
+        "soft": h5py.SoftLink("counts"),
+        "own": VALUES,
+        "own_soft": h5py.SoftLink("own"),
+    }
+    write_tree(tmp_path / "master.nxs", {"entry": nxentry({"data": nxdata(fields, signal="counts")})})
+    return tmp_path / "master.nxs"
+
+
+def test_chains_of_links_lead_to_the_file_that_has_the_chunks(master: Path) -> None:
+    dataset = xr.open_dataset(master, engine="nexus", chunks={})
+    chunks = str(master.parent / "below/deeper/chunks.h5")
+    for name in ("counts", "detour", "soft", "own", "own_soft"):
+        variable = dataset[name]
+        np.testing.assert_array_equal(variable.values, VALUES)
+        assert variable.encoding["nexus_path"] == f"/entry/data/{name}"
+        assert variable.encoding["source"] == (str(master) if name.startswith("own") else chunks)
+        with h5py.File(variable.encoding["source"]) as file:
+            np.testing.assert_array_equal(file[variable.encoding["source_path"]], VALUES)
+    assert dataset.encoding["source"] == str(master)
+    assert dataset.detour.encoding["chunksizes"] == (1, 8, 8)
+
+
+def test_links_are_relative_to_the_folder_of_the_file_they_are_in(
+    master: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(master.parent / "beside")
+    dataset = xr.open_dataset(os.path.join("..", master.name), engine="nexus", chunks={})
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts.values, VALUES)
+
+
+@pytest.mark.parametrize("locking", [True, False, "best-effort", None])
+def test_targets_that_this_process_has_open(master: Path, locking: Any) -> None:
+    with h5py.File(master.parent / "below/deeper/chunks.h5", "r", locking=locking):
+        dataset = xr.open_dataset(master, engine="nexus")
+        np.testing.assert_array_equal(dataset.counts.values, VALUES)
+        np.testing.assert_array_equal(LazyArray(File(master), "/entry/data/soft", VALUES.shape, VALUES.dtype), VALUES)
+
+
+def test_a_target_that_changed_is_an_error_until_the_file_is_opened_again(master: Path) -> None:
+    dataset = xr.open_dataset(master, engine="nexus")
+    array = LazyArray(File(master), "/entry/data/counts", VALUES.shape, VALUES.dtype)
+    array[0]
+    with h5py.File(master.parent / "below/deeper/chunks.h5", "r+") as file:
+        del file["group/stack"]
+        file["group/stack"] = np.full(VALUES.shape, 3, "u2")
+    for values in (dataset.counts, array):
+        with pytest.raises(NexusError, match=r"chunks.h5: the file changed since it was opened"):
+            np.asarray(values)
+    assert np.all(xr.open_dataset(master, engine="nexus").counts.values == 3)
+
+
+def test_large_arrays_of_the_tree_are_those_of_their_file(tmp_path: Path) -> None:
+    write_tree(tmp_path / "flat.h5", {"flat": np.arange(20_000.0)})
+    tree = {
+        "entry": nxentry({"data": nxdata({"x": [1, 2]}, signal="x"), "flat": h5py.ExternalLink("flat.h5", "/flat")})
+    }
+    write_tree(tmp_path / "master.nxs", tree)
+    value = xr.open_dataset(tmp_path / "master.nxs", engine="nexus").attrs["flat"]["value"]
+    assert value.file.name == str(tmp_path / "flat.h5")
+    np.testing.assert_array_equal(value, np.arange(20_000.0))
+
+
+def test_missing_targets_are_named_in_one_warning_or_are_an_error_that_lists_them_all(tmp_path: Path) -> None:
+    links: dict[str, Any] = {f"link_{number}": h5py.ExternalLink(f"gone_{number}.h5", "/x") for number in range(30)}
+    tree = {"entry": nxentry({"data": nxdata({"x": [1, 2]}, signal="x"), **links, "soft": h5py.SoftLink("/nowhere")})}
+    write_tree(tmp_path / "master.nxs", tree)
+    with pytest.warns(NexusWarning, match=r"gone_0.h5") as caught:
+        dataset = xr.open_dataset(tmp_path / "master.nxs", engine="nexus")
+    assert len(caught) == 1
+    assert len(str(caught[0].message)) < 2000
+    assert dataset.attrs["link_3"] == Link("/x", "gone_3.h5")
+    for way in (xr.open_dataset, xr.open_datatree):
+        with pytest.raises(NexusError) as raised:
+            way(tmp_path / "master.nxs", engine="nexus", missing="raise")
+        assert all(f"gone_{number}.h5:/x" in str(raised.value) for number in range(30))
+        assert "/nowhere" in str(raised.value)
+    with pytest.raises(NexusError, match=r"gone_29.h5"):
+        nexus_xr.open_signals(tmp_path / "master.nxs", missing="raise")
