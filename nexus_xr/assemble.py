@@ -91,7 +91,8 @@ class _Assembler:
 
     def field(self, name: str) -> Dataset:
         if name not in self._fields:
-            member = self.group.get(name)
+            parts = self.content.fields[name].parts  # alike, so that the first speaks for them all
+            member = self.group.get(parts[0] if parts else name)
             assert isinstance(member, Dataset), f"{self.group.member_path(name)} was a field when it was described"
             self._fields[name] = member
         return self._fields[name]
@@ -99,7 +100,12 @@ class _Assembler:
     def array(self, name: str) -> LazyArray:
         """The values of a field as they are stored, of the file in which they are."""
         if name not in self._arrays:
-            self._arrays[name] = LazyArray.of(self.field(name), self.file)
+            members = map(self.group.get, self.content.fields[name].parts)
+            parts = [member for member in members if isinstance(member, Dataset)]
+            path = self.group.member_path(name)
+            self._arrays[name] = (
+                LazyArray.joined(parts, self.file, path) if parts else LazyArray.of(self.field(name), self.file)
+            )
         return self._arrays[name]
 
     def source(self, variable: Variable) -> Opened:
@@ -139,11 +145,12 @@ class _Assembler:
         dataset = self.field(variable.field)
         attributes = without_marks(self.content.fields[variable.field].attributes, dataset.stored_dtype)
         raw = self.array(variable.field)
-        storage = _storage(dataset, raw.file)
-        encoding = {"nexus_file": self.file.name, **_encoding(dataset, raw, source, storage.filters)}
+        storage = _storage(dataset, raw)
+        nexus_path = self.group.member_path(variable.field)
+        encoding = {"nexus_file": self.file.name, **_encoding(raw, nexus_path, source, storage.filters)}
         if variable.bounds is None:
-            if dataset.shape:
-                encoding |= _chunking(dataset, attributes, storage, variable.dims)
+            if raw.shape:
+                encoding |= _chunking(raw, attributes, storage, variable.dims)
             return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
         assert isinstance(source, DerivedArray)
         both = DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
@@ -153,8 +160,11 @@ class _Assembler:
         }
 
 
-def _storage(dataset: Dataset, file: File) -> Storage | Sources:
-    """How the values are stored in their file: of a virtual dataset, how its sources are."""
+def _storage(dataset: Dataset, raw: LazyArray) -> Storage | Sources:
+    """How the values are stored in their file: of a virtual dataset and of parts, how its sources are."""
+    file = raw.file
+    if raw.layout is not None:
+        return sources_of(raw.layout, file)
     if not is_virtual(dataset.id):
         return storage_of(dataset)
     report_missing(dataset, file)
@@ -164,15 +174,15 @@ def _storage(dataset: Dataset, file: File) -> Storage | Sources:
     return sources_of(Virtual(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), file)
 
 
-def _encoding(dataset: Dataset, raw: LazyArray, source: Opened, filters: tuple[Filter, ...]) -> dict[str, Any]:
+def _encoding(raw: LazyArray, path: str, source: Opened, filters: tuple[Filter, ...]) -> dict[str, Any]:
     """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
     encoding: dict[str, Any] = {
         "source": raw.file.name,
         "source_path": raw.path,
-        "nexus_path": dataset.path,
-        "original_shape": dataset.shape,
+        "nexus_path": path,
+        "original_shape": raw.shape,
     }
-    dtype = dataset.stored_dtype
+    dtype = raw.stored_dtype
     if is_text(dtype):
         encoding["dtype"] = str if dtype.kind == "O" else dtype
     elif dtype.kind in "iufc" and not isinstance(source, TypedArray):
@@ -185,14 +195,14 @@ def _encoding(dataset: Dataset, raw: LazyArray, source: Opened, filters: tuple[F
 
 
 def _chunking(
-    dataset: Dataset, attributes: Mapping[str, Any], storage: Storage | Sources, dims: tuple[str, ...]
+    array: LazyArray, attributes: Mapping[str, Any], storage: Storage | Sources, dims: tuple[str, ...]
 ) -> dict[str, Any]:
     """The chunks of HDF5, and the blocks of whole chunks in which dask best reads them.
 
-    An attribute ``chunks`` of the dataset asks for blocks of that shape.
+    An attribute ``chunks`` of the field asks for blocks of that shape.
     """
-    chunks, shape = storage.chunks, dataset.shape
-    blocks = block_shape(shape, max(dataset.stored_dtype.itemsize, 1), chunks)
+    chunks, shape = storage.chunks, array.shape
+    blocks = block_shape(shape, max(array.stored_dtype.itemsize, 1), chunks)
     preferred: list[int | tuple[int, ...]] = list(blocks)
     asked = integers(attributes.get("chunks"))
     if asked is not None and len(asked) == len(blocks) and min(asked) > 0:

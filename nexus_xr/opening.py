@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from .hdf5.file import File
 from .hdf5.objects import Dataset, Group, Missing, root_of
 from .nexus.attributes import text
 from .nexus.content import GroupContent, read_content
-from .nexus.data_rules import NXdata, apply_rules
+from .nexus.data_rules import NXdata, apply_rules, join_parts
 from .nexus.find import (
     Keys,
     absolute,
@@ -230,8 +230,11 @@ class Opening:
     def describe(self, found: Found) -> Described:
         """The data of a group, or of a dataset with the axes that its group gives it."""
         group, content = self._content_of(found)
+        problems: list[str] = []
+        if found.is_nxdata:
+            content = join_parts(content, problems)
         data = apply_rules(content, None if found.is_nxdata else found.path.rsplit("/", 1)[1])
-        return Described(found, data, content, group)
+        return Described(found, replace(data, problems=(*problems, *data.problems)), content, group)
 
     def _content_of(self, found: Found) -> tuple[Group, GroupContent]:
         path = found.path if found.is_nxdata else found.path.rsplit("/", 1)[0] or "/"
@@ -277,7 +280,8 @@ class Opening:
 
     def left_over(self, described: Described) -> MetadataGroup:
         """What a described group holds beyond its variables."""
-        used = (variable.field for variable in described.data.variables)
+        fields = [variable.field for variable in described.data.variables]
+        used = (part for name in fields for part in (described.content.fields[name].parts or (name,)))
         return remainder(described.group, self.file, used)
 
     def with_left_over(self, entry: Group, tree: MetadataGroup, described: Described) -> MetadataGroup:

@@ -104,7 +104,7 @@ def open_signals(
 def _signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
     """Every signal of one file."""
     signals = []
-    plotted = set()
+    plotted: set[str] = set()
     with opened(file, options) as opening:
         selected = opening.several()
         for found in sorted(selected, key=lambda found: not found.is_nxdata):
@@ -119,7 +119,8 @@ def _signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks)
             dataset = opening.assemble(described)
             signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
             if found.is_nxdata:
-                plotted.add(signal.encoding["nexus_path"])
+                parts = described.content.fields[name].parts
+                plotted.update(map(described.group.member_path, parts), [signal.encoding["nexus_path"]])
             signal.attrs = {**opening.attributes(described), **signal.attrs}
             signal.set_close(opening.file.close)
             signals.append(signal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from ..errors import NexusFileError, listed
 from .chunk import ChunkError
 from .engine import read
 from .file import File
-from .mapping import Virtual
+from .mapping import OWN_FILE, Mapping, Slab, Virtual
 from .objects import (
     Dataset,
     has_references,
@@ -26,7 +26,7 @@ from .objects import (
     presented_dtype,
 )
 from .outside import read_outside
-from .placement import Elsewhere, Outside, Placement, open_dataset, placement_of
+from .placement import Elsewhere, Outside, Placement, carrier_of, open_dataset, placement_of
 from .selection import Indexer, expand, length, normalize, read_selection
 from .source import Source
 from .text import decode_array, is_text
@@ -52,6 +52,8 @@ class LazyArray:
         Its shape.
     stored_dtype
         Its dtype in the file.
+    layout
+        Which part of which dataset stands where, for an array that no dataset of the file is.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class LazyArray:
     path: str
     shape: tuple[int, ...]
     stored_dtype: np.dtype[Any]
+    layout: Virtual | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, file: File) -> LazyArray:
@@ -81,6 +84,32 @@ class LazyArray:
             file, path = file.linked(place[0]), place[1]
             file.check()  # from now on, it is that file and no other
         return cls(file, path, dataset.shape, dataset.stored_dtype)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Dataset], file: File, path: str) -> LazyArray:
+        """The values of open datasets, one behind the other.
+
+        Parameters
+        ----------
+        parts
+            The datasets, which are alike but for their first dimension.
+        file, path
+            The file that was opened, and a path that stands for them all.
+        """
+        arrays = [cls.of(part, file) for part in parts]
+        rest, dtype = arrays[0].shape[1:], arrays[0].stored_dtype
+        frame = tuple(Slab(0, length=size) for size in rest)
+        pairs = tuple(None if slab.length == 1 else dim for dim, slab in enumerate(frame, 1))
+        mappings: list[Mapping] = []
+        begin = 0
+        for array in arrays:
+            count = array.shape[0]
+            name = OWN_FILE if array.file is file else array.file.name
+            target, origin = (Slab(begin, length=count), *frame), (Slab(0, length=count), *frame)
+            mappings.append(Mapping(name, array.path, target, origin, (None if count == 1 else 0, *pairs)))
+            begin += count
+        layout = Virtual((begin, *rest), dtype, np.zeros((), carrier_of(dtype)), tuple(mappings))
+        return cls(file, path, layout.shape, dtype, layout)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -110,7 +139,12 @@ class LazyArray:
         """Values of a selection: integers, slices, index arrays and masks, each for its own dimension."""
         parts = expand(key, self.ndim)
         indexers = [normalize(part, size) for part, size in zip(parts, self.shape, strict=True)]
-        values = self._read_with_hdf5(indexers) if self.file.is_written_here else self._read_stored(indexers)
+        if self.layout is not None:
+            values = self._read_virtual(self.layout, indexers)
+        elif self.file.is_written_here:
+            values = self._read_with_hdf5(indexers)
+        else:
+            values = self._read_stored(indexers)
         return values if values.ndim else values[()]
 
     def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
@@ -150,7 +184,11 @@ class LazyArray:
             if self.file.is_local:
                 return self._presented(read_virtual(virtual, self.file, self.path, indexers))
         except OnlyLibhdf5Error:
-            pass
+            if self.layout is not None:
+                raise NexusFileError(
+                    f"{self.file.name}:{self.path}: a part of it is being written by this process, or stored as only "
+                    "libhdf5 reads it; open the parts one by one with dataset_path"
+                ) from None
         if not self.file.fills_missing:
             with self.opened() as dataset:
                 missing = missing_sources(dataset.id, self.file, thoroughly=True)

@@ -48,8 +48,10 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
     Returns
     -------
     bool
-        Whether it was: one whose values are elsewhere (virtual, external raw data), or that has grown, is not.
+        Whether it was: one whose values are elsewhere (virtual, parts, external raw data), or that has grown, is not.
     """
+    if array.layout is not None:
+        return False
     properties = h5p.create(h5p.OBJECT_COPY)
     properties.set_copy_object(h5o.COPY_WITHOUT_ATTR_FLAG)
     with array.opened() as dataset:

@@ -27,7 +27,7 @@ Positions = slice | NDArray[np.intp]
 
 _UNLIMITED = 2**64 - 1
 _ENDLESS = 2**62
-_OWN_FILE = "."
+OWN_FILE = "."
 
 
 class Slab(NamedTuple):
@@ -423,7 +423,7 @@ def _places(name: str, holder: str) -> Iterator[str]:
 
 def is_own_file(name: str) -> bool:
     """Whether a mapping's file is that of the virtual dataset."""
-    return name == _OWN_FILE
+    return name == OWN_FILE
 
 
 def grows(dataset: h5d.DatasetID) -> bool:

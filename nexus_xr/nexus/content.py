@@ -15,11 +15,20 @@ from .attributes import integers
 
 @dataclass(frozen=True)
 class Field:
-    """What the rules need to know of a field."""
+    """What the rules need to know of a field.
+
+    Parameters
+    ----------
+    shape, dtype, attributes
+        Those of the dataset.
+    parts
+        Names of the datasets that it is made of, one behind the other, where it isn't one of its own.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
     @property
     def ndim(self) -> int:

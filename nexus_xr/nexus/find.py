@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ..hdf5.objects import Dataset, Group, Link
 from .attributes import nx_class, text
 from .content import read_content
-from .data_rules import find_signal
+from .data_rules import find_signal, join_parts
 from .scan import Found, holds_data, is_nxdata
 
 Keys = str | Sequence[str] | None
@@ -73,7 +73,7 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
     without_signal: Group | None = None
     for entry in [*entries, reached]:
         for group in _data_groups(entry):
-            if find_signal(read_content(group), []) is not None:
+            if find_signal(join_parts(read_content(group), []), []) is not None:
                 return group
             without_signal = without_signal or group
     return without_signal

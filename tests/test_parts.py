@@ -1,0 +1,162 @@
+"""Detector masters without a virtual dataset: stacks in parts, as one signal."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.typing import NDArray
+
+import nexus_xr
+from nexus_xr import NexusError, NexusWarning
+from nexus_xr.hdf5.array import LazyArray
+
+from .files import Field, nxdata, nxentry, write_tree
+from .stacks import counts
+
+FRAME = (6, 8)
+
+
+@pytest.fixture(autouse=True)
+def no_hdf5(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be left to libhdf5."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("read through libhdf5")
+
+    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
+
+
+def write_master(
+    folder: Path, lengths: dict[int, int], fields: dict[str, Any] | None = None, **attributes: Any
+) -> NDArray[np.uint16]:
+    """A master as the file writer of a detector leaves it; gives all values in the order of the numbers."""
+    (folder / "parts").mkdir(exist_ok=True)
+    values = []
+    links: dict[str, Any] = {}
+    for number, length in lengths.items():
+        values.append(counts((length, *FRAME), number))
+        with h5py.File(folder / f"parts/scan_data_{number:06}.h5", "w") as file:
+            part = file.create_dataset("entry/data/data", data=values[-1], chunks=(1, *FRAME), compression="gzip")
+            part.attrs.update(image_nr_low=number * 100, units="counts")
+        links[f"data_{number:06}"] = h5py.ExternalLink(f"parts/scan_data_{number:06}.h5", "/entry/data/data")
+    group = nxdata({**dict(reversed(links.items())), **(fields or {})}, **attributes)
+    detector = {"@NX_class": "NXdetector", "count_time": Field(0.1, {"units": "s"})}
+    entry = nxentry({"data": group, "instrument": {"@NX_class": "NXinstrument", "detector": detector}})
+    write_tree(folder / "scan_master.h5", {"entry": entry})
+    return np.concatenate(values)
+
+
+def test_the_parts_are_one_signal_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    lengths = dict.fromkeys(range(1, 13), 3) | {13: 2}
+    expected = write_master(tmp_path, lengths)
+    dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus", chunks={})
+    assert list(dataset.variables) == ["data"]
+    np.testing.assert_array_equal(dataset.data.values, expected)
+    np.testing.assert_array_equal(dataset.data[::-5, 2, [5, 1]].values, expected[::-5, 2][:, [5, 1]])
+    assert dataset.data.attrs == {"units": "counts"}  # and none that only one part has
+    assert dataset.data.encoding["nexus_path"] == "/entry/data/data"
+    assert dataset.data.encoding["chunksizes"] == (1, *FRAME)
+    assert dataset.attrs["instrument"]["detector"]["count_time"]["value"] == 0.1
+    assert set(dataset.attrs["data"]) == {"attrs"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("attributes", [{"signal": "data_000001"}, {"signal": "data"}, {"axes": ["omega", ".", "."]}])
+def test_a_group_that_names_the_first_part_or_the_stem_or_axes(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    expected = write_master(tmp_path, {1: 4, 2: 3}, {"omega": np.arange(7) * 0.5}, **attributes)
+    dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
+    np.testing.assert_array_equal(dataset.data.values, expected)
+    if "axes" in attributes:
+        assert dataset.data.dims[0] == "omega"
+        assert dataset.sel(omega=3.0).data.values.tolist() == expected[6].tolist()
+
+
+def test_every_way_of_opening_agrees(tmp_path: Path) -> None:
+    expected = write_master(tmp_path, {1: 2, 2: 2})
+    path = tmp_path / "scan_master.h5"
+    [signal] = nexus_xr.open_signals(path, chunks={})
+    assert (signal.name, signal.shape) == ("data", expected.shape)
+    tree = xr.open_datatree(path, engine="nexus")
+    assert list(tree["entry/data"].dataset.variables) == ["data"]
+    assert not tree["entry/data"].attrs.keys() - {"attrs"}
+    groups, datasets = nexus_xr.list_datasets(path)
+    assert (groups, sorted(datasets)) == (["/entry/data"], ["/entry/data/data_000001", "/entry/data/data_000002"])
+    part = xr.open_dataset(path, engine="nexus", dataset_path="/entry/data/data_000002")
+    np.testing.assert_array_equal(part["data_000002"].values, expected[2:])
+
+
+def test_parts_in_the_file_itself(tmp_path: Path) -> None:
+    parts = {f"frames_{number:03}": counts((2, *FRAME), number) for number in (998, 999, 1000)}
+    write_tree(tmp_path / "scan.nxs", {"entry": nxentry({"data": nxdata(parts)})})
+    dataset = xr.open_dataset(tmp_path / "scan.nxs", engine="nexus")
+    np.testing.assert_array_equal(dataset.frames.values, np.concatenate(list(parts.values())))
+
+
+def test_missing_parts_and_numbers_are_left_out_with_one_warning_or_are_an_error(tmp_path: Path) -> None:
+    expected = write_master(tmp_path, {1: 2, 2: 2, 5: 2, 6: 2})
+    (tmp_path / "parts/scan_data_000002.h5").unlink()
+    with pytest.warns(NexusWarning, match=r"(?s)left out: data_000002 .*is not there.*data_3 to 4") as caught:
+        dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
+    assert len(caught) == 1
+    np.testing.assert_array_equal(dataset.data.values, np.delete(expected, [2, 3], axis=0))
+    with pytest.raises(NexusError, match=r"scan_data_000002.h5"):
+        xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus", missing="raise")
+
+
+def test_a_part_that_goes_missing_later(tmp_path: Path) -> None:
+    write_master(tmp_path, {1: 2, 2: 2})
+    path = tmp_path / "scan_master.h5"
+    lenient, strict = (xr.open_dataset(path, engine="nexus", missing=missing) for missing in ("fill", "raise"))
+    (tmp_path / "parts/scan_data_000002.h5").unlink()
+    assert not lenient.data[2:].values.any()
+    with pytest.raises(NexusError, match=r"scan_data_000002.h5: there is no such file"):
+        strict.data.load()
+
+
+def test_other_groups_stay_as_they_are(tmp_path: Path) -> None:
+    stack = np.ones((2, *FRAME), "u2")
+    groups = {
+        "with_signal": nxdata({"data": stack, "data_001": stack[:1], "data_002": stack[:1]}, signal="data"),
+        "auxiliary": nxdata({"a_001": stack, "a_002": stack}, signal="a_001", auxiliary_signals=["a_002"]),
+        "curves": nxdata({"x_001": [1, 2], "x_002": [3, 4]}),
+        "short": nxdata({"a_1": stack, "a_2": stack}, signal="a_1"),
+    }
+    write_tree(tmp_path / "scan.nxs", {"entry": nxentry(groups)})
+    with pytest.warns(NexusWarning, match="x_001, x_002"):
+        tree = xr.open_datatree(tmp_path / "scan.nxs", engine="nexus")
+    signals = {name: set(tree["entry"][name].data_vars) for name in groups}
+    assert signals["with_signal"] == {"data"}
+    assert signals["auxiliary"] == {"a_001", "a_002"}
+    assert signals["curves"] == {"x_001", "x_002"}
+    assert "a_1" in signals["short"]
+
+
+def test_parts_that_are_not_alike_are_left_out(tmp_path: Path) -> None:
+    expected = write_master(tmp_path, {1: 2, 2: 2}, {"data_000003": np.ones((2, 3, 3), "u2")})
+    with pytest.warns(NexusWarning, match=r"left out: data_000003 \(has shape"):
+        dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
+    np.testing.assert_array_equal(dataset.data.values, expected)
+
+
+def test_many_parts_pickle_small_and_are_few_at_once_open(tmp_path: Path) -> None:
+    expected = write_master(tmp_path, dict.fromkeys(range(1, 201), 1))
+    dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
+    assert len(pickle.dumps(dataset.data)) < 200 * 250
+    before = len(os.listdir("/proc/self/fd"))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).data.values, expected)
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_what_was_joined_is_written_as_one(tmp_path: Path) -> None:
+    expected = write_master(tmp_path, {1: 2, 2: 3})
+    xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus").nexus.to_nexus(tmp_path / "one.nxs")
+    with h5py.File(tmp_path / "one.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/data/data"][()], expected)
+        assert file["entry1/data/data"].chunks == (1, *FRAME)
