@@ -10,11 +10,12 @@ def computes_elsewhere() -> bool:
 
     These are the workers of a client of dask.distributed, or of dask's own pool of processes.
     """
+    import dask.multiprocessing
     from dask.base import get_scheduler
 
-    scheduler = get_scheduler()
     distributed = sys.modules.get("distributed")
-    if distributed is not None and isinstance(getattr(scheduler, "__self__", None), distributed.Client):
-        return True
-    pool = sys.modules.get("dask.multiprocessing")
-    return pool is not None and scheduler is pool.get
+    if distributed is None and dask.config.get("scheduler", None) is None:
+        return False  # without asking, which would import it
+    scheduler = get_scheduler()
+    is_client = distributed is not None and isinstance(getattr(scheduler, "__self__", None), distributed.Client)
+    return is_client or scheduler is dask.multiprocessing.get

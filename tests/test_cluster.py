@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -358,6 +361,18 @@ def test_an_interrupt_leaves_nothing(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_a_client_that_is_closed_meanwhile_leaves_nothing(cluster: Any) -> None:
+    slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
+    with distributed.Client(cluster) as client:
+        timer = threading.Timer(0.5, client.close)
+        timer.start()
+        with pytest.raises(CancelledError):
+            to_nexus(scan().copy(data=slow), "new.nxs")
+        timer.join()
+    assert files() == []
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_the_parts_of_the_file_that_is_replaced_go_when_it_goes(client: Any) -> None:
     to_nexus(scan(), "new.nxs")
     old = set(files())
@@ -440,3 +455,14 @@ def test_workers_write_what_goes_back_into_the_tree_that_it_came_from(client: An
         assert new["entry1/counts/counts"].is_virtual
         assert new["entry1/counts/counts"].attrs["units"] == old["entry1/counts/counts"].attrs["units"] == "counts"
         assert list(new["entry1"]) == list(old["entry1"])
+
+
+def test_a_cluster_is_not_thought_of_before_there_is_one() -> None:
+    code = """
+import sys
+import numpy as np, xarray as xr, nexus_xr
+nexus_xr.to_nexus(xr.DataArray(np.zeros((4, 4)), name="z"), "new.nxs")
+xr.open_dataset("new.nxs", engine="nexus").z.load()
+sys.exit("distributed" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
