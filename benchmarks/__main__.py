@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks read | write | open | memory``."""
+"""Command line of the benchmarks: ``python -m benchmarks read | write | open | memory | cluster``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import contestants, memory, opening, reading, writing
+from . import cluster, contestants, memory, opening, reading, writing
 from .cases import BY_NAME as CASES
 from .cases import SLAB
 from .harness import compete, cpu_count, machine_line, seconds_columns, table, write_json
@@ -32,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "open", opening.__doc__, _open, repeat=5)
     command.add_argument("--size", type=_positive, default=500, help="number of groups (default: %(default)s)")
     _add_memory(_command(commands, "memory", memory.__doc__, _memory, repeat=1))
+    command = _command(commands, "cluster", cluster.__doc__, _cluster, repeat=5)
+    command.add_argument("--size", type=_positive, default=512, help="MiB of the stack (default: %(default)s)")
     return parser
 
 
@@ -209,6 +211,21 @@ def _memory(options: argparse.Namespace) -> None:
         explanation,
         memory.panels(loads),
         columns,
+    )
+
+
+def _cluster(options: argparse.Namespace) -> None:
+    tables: list[cluster.Table] = []
+    for measured in cluster.run(options.size, options.repeat):
+        print(f"\n{measured.title}\n{table(measured.results, cluster.columns(measured))}", flush=True)
+        tables.append(measured)
+    _save(
+        options,
+        f"cluster, {options.size} MiB",
+        [row for measured in tables for row in measured.rows()],
+        f"A stack of detector frames and worker processes of one thread on {cpu_count()} cores",
+        "MiB/s of values, medians",
+        [cluster.panel(measured) for measured in tables],
     )
 
 

@@ -218,3 +218,19 @@ def test_a_substitute_takes_the_place_of_a_slow_one() -> None:
     slow = Contestant("slow", lambda: nullcontext(lambda: None), substitute=quick)
     assert [result.name for result in compete([slow], repeat=1, budget=-1)] == ["quick"]
     assert [result.name for result in compete([slow], repeat=1, budget=60)] == ["slow"]
+
+
+def test_cluster_measures_speed_and_memory_of_workers(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    figures, picture = tmp_path / "figures.json", tmp_path / "cluster.png"
+    command = [sys.executable, "-m", "benchmarks", "cluster", "--size", "8", "--repeat", "1"]
+    saved = ["--json", str(figures), "--plot", str(picture)]
+    ran = subprocess.run([*command, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=240)
+    assert "MiB a worker" in ran.stdout
+    for kind in ("read", "write"):
+        for workers in ("1 worker", "2 workers"):
+            measured = _by_name(figures)[f"{kind}: nexus_xr, {workers}"]
+            assert measured["failure"] is None
+            assert len(measured["seconds"]) == len(measured["worker_mebibytes"]) - 1 == 1
+            assert max(measured["worker_mebibytes"]) > 0
+    assert picture.read_bytes().startswith(PNG)
