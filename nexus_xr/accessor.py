@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from .errors import NexusError
+from .refreshing import refresh_array, refresh_dataset, refresh_tree
 from .writing import to_nexus
 
 # Dimensions that an interpretation shows together (NXdata).
@@ -36,6 +37,19 @@ class DataArrayAccessor(_Accessor):
     ['/entry1/counts']
     """
 
+    def refresh(self) -> xr.DataArray:
+        """The same with what has been written since it was opened; a file that is being written need not be closed.
+
+        It is opened again in the same way, with all that grew, in dask chunks of the same lengths or lazily indexed as
+        before. Of chunks that were known, those are looked up anew that were missing or reached beyond the end.
+
+        Raises
+        ------
+        NexusError
+            It was computed, or is a part of what was opened.
+        """
+        return refresh_array(self._obj)
+
     def default_view(self) -> xr.DataArray:
         """The part that a plot shows first: the dimensions of ``@interpretation``, at ``@default_slice``.
 
@@ -56,6 +70,10 @@ class DataArrayAccessor(_Accessor):
 class DatasetAccessor(_Accessor):
     """`Dataset.nexus`."""
 
+    def refresh(self) -> xr.Dataset:
+        """The same with what has been written since it was opened, as `DataArray.nexus.refresh` does it."""
+        return refresh_dataset(self._obj)
+
     def plot(self, **options: Any) -> Any:
         """Plot the default view of the signal, the first variable."""
         if not self._obj.data_vars:
@@ -66,6 +84,10 @@ class DatasetAccessor(_Accessor):
 
 class DataTreeAccessor(_Accessor):
     """`DataTree.nexus`."""
+
+    def refresh(self) -> xr.DataTree:
+        """The same with what has been written since it was opened, as `DataArray.nexus.refresh` does it."""
+        return refresh_tree(self._obj)
 
 
 def register() -> None:

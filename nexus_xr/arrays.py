@@ -21,7 +21,7 @@ Chunks = int | str | Mapping[Any, Any] | None
 class FileArray(BackendArray):
     """A `LazyArray`, or one computed from it, behind xarray's lazy indexing."""
 
-    def __init__(self, array: Opened) -> None:
+    def __init__(self, array: Stored) -> None:
         self.array = array
         self.shape = array.shape
         self.dtype = array.dtype
@@ -97,7 +97,7 @@ class TypedArray:
         return values.astype(self.dtype) if self.dtype.kind == "U" else values.view(self.dtype)
 
 
-Opened = LazyArray | ScaledArray | DerivedArray | TypedArray
+Stored = LazyArray | ScaledArray | DerivedArray | TypedArray
 
 
 def file_array(variable: xr.Variable) -> LazyArray | None:
@@ -106,7 +106,7 @@ def file_array(variable: xr.Variable) -> LazyArray | None:
     return array if isinstance(array, LazyArray) else None
 
 
-def origin_of(variable: xr.Variable) -> Opened | None:
+def origin_of(variable: xr.Variable) -> Stored | None:
     """What a variable was opened as, where it still is that as a whole; None where it is anything else."""
     data: Any = variable._data
     if hasattr(data, "dask"):
@@ -130,7 +130,7 @@ def same_origin(a: xr.Variable, b: xr.Variable) -> bool:
     return None not in origins and tokenize(origins[0]) == tokenize(origins[1])
 
 
-def stored_array(opened: Opened) -> LazyArray:
+def stored_array(opened: Stored) -> LazyArray:
     """The array of the file that something was opened from."""
     if isinstance(opened, LazyArray):
         return opened

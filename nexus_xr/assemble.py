@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
-from .arrays import DerivedArray, FileArray, Opened, ScaledArray, TypedArray, bounds, centres
+from .arrays import DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres
 from .hdf5.array import LazyArray
 from .hdf5.file import File
 from .hdf5.mapping import Virtual, read_mappings
@@ -103,12 +103,15 @@ class _Assembler:
             members = map(self.group.get, self.content.fields[name].parts)
             parts = [member for member in members if isinstance(member, Dataset)]
             path = self.group.member_path(name)
+            # The rules may have left off what a writer hasn't added to all fields yet.
             self._arrays[name] = (
-                LazyArray.joined(parts, self.file, path) if parts else LazyArray.of(self.field(name), self.file)
+                LazyArray.joined(parts, self.file, path)
+                if parts
+                else replace(LazyArray.of(self.field(name), self.file), shape=self.content.fields[name].shape)
             )
         return self._arrays[name]
 
-    def source(self, variable: Variable) -> Opened:
+    def source(self, variable: Variable) -> Stored:
         """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
         dataset = self.field(variable.field)
         raw = self.array(variable.field)
@@ -123,7 +126,7 @@ class _Assembler:
         if variable.bounds is None:
             return array
         dtype = array.dtype if array.dtype.kind in "fc" else np.dtype(np.float64)
-        return DerivedArray(array, centres, (*dataset.shape[:-1], dataset.shape[-1] - 1), dtype)
+        return DerivedArray(array, centres, (*raw.shape[:-1], raw.shape[-1] - 1), dtype)
 
     def scaling(self, scaling: Scaling) -> tuple[float, float]:
         factor = 1.0 if scaling.factor is None else self._number(scaling.factor, 1.0)
@@ -140,14 +143,14 @@ class _Assembler:
             self.group.report(f"{self.group.member_path(name)}: can't be read ({error}); nothing is scaled by it")
             return otherwise
 
-    def build(self, variable: Variable, source: Opened) -> dict[str, xr.Variable]:
+    def build(self, variable: Variable, source: Stored) -> dict[str, xr.Variable]:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
         attributes = without_marks(self.content.fields[variable.field].attributes, dataset.stored_dtype)
         raw = self.array(variable.field)
         storage = _storage(dataset, raw)
         nexus_path = self.group.member_path(variable.field)
-        encoding = {"nexus_file": self.file.name, **_encoding(raw, nexus_path, source, storage.filters)}
+        encoding = _encoding(raw, nexus_path, source, storage.filters)
         if variable.bounds is None:
             if raw.shape:
                 encoding |= _chunking(raw, attributes, storage, variable.dims)
@@ -174,7 +177,7 @@ def _storage(dataset: Dataset, raw: LazyArray) -> Storage | Sources:
     return sources_of(Virtual(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), file)
 
 
-def _encoding(raw: LazyArray, path: str, source: Opened, filters: tuple[Filter, ...]) -> dict[str, Any]:
+def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, ...]) -> dict[str, Any]:
     """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
     encoding: dict[str, Any] = {
         "source": raw.file.name,
@@ -216,13 +219,13 @@ def _chunking(
 
 
 def _lazy_variable(
-    dims: tuple[str, ...], source: Opened, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
+    dims: tuple[str, ...], source: Stored, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
 ) -> xr.Variable:
     return xr.Variable(dims, indexing.LazilyIndexedArray(FileArray(source)), attributes, dict(encoding))
 
 
 def _read_indexes(
-    variables: Iterable[Variable], sources: Mapping[str, Opened], assembler: _Assembler
+    variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: _Assembler
 ) -> tuple[dict[str, PandasIndex], list[str]]:
     """An index for each axis that names its dimension, and the names of those that can't have one."""
     indexes: dict[str, PandasIndex] = {}

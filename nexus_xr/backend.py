@@ -11,8 +11,8 @@ from xarray.backends import BackendEntrypoint
 from .guess import is_nexus, leave_nexus_to_us
 from .hdf5.file import File, as_file_like
 from .nexus.find import Keys
-from .nodes import open_nodes
-from .opening import Options, opened
+from .nodes import open_groups, tree_of
+from .opening import Options, open_one
 
 
 class NexusBackendEntrypoint(BackendEntrypoint):
@@ -89,13 +89,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
             missing=missing,
             drop_variables=_names(drop_variables),
         )
-        with opened(File(as_file_like(filename_or_obj), storage_options, num_threads), options) as opening:
-            described = opening.describe(found := opening.one())
-            if found.is_nxdata:
-                opening.problems += described.data.problems
-            dataset = opening.assemble(described)
-            dataset.attrs = opening.attributes(described)
-        return dataset
+        return open_one(File(as_file_like(filename_or_obj), storage_options, num_threads), options)
 
     def open_groups_as_dict(
         self,
@@ -111,17 +105,13 @@ class NexusBackendEntrypoint(BackendEntrypoint):
         The parameters are those of `open_dataset`; with `use_default`, which is False here, the default plot alone.
         """
         chosen = Options(drop_variables=_names(drop_variables), **options)
-        with opened(File(as_file_like(filename_or_obj), storage_options, num_threads), chosen) as opening:
-            return open_nodes(opening)
+        return open_groups(File(as_file_like(filename_or_obj), storage_options, num_threads), chosen)
 
     def open_datatree(
         self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None, **options: Any
     ) -> xr.DataTree:
         """Open every NXdata group that is selected as a tree; the parameters are those of `open_groups_as_dict`."""
-        nodes = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options)
-        tree = xr.DataTree.from_dict(nodes)
-        tree.set_close(nodes["/"]._close)
-        return tree
+        return tree_of(self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, **options))
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether a file is NeXus: by its extension, or as HDF5 whose root or first group has an NX_class."""

@@ -14,7 +14,7 @@ from .errors import NexusError
 from .fields import LazyVariable, Storing, blocks, fields_of
 from .hdf5.creation import SMALL_BYTES
 from .hdf5.file import File
-from .hdf5.objects import Dataset, Group, is_virtual, root_of
+from .hdf5.objects import Dataset, is_virtual, root_of
 from .nexus.attributes import names
 from .nexus.data_rules import Variable
 from .nexus.editing import Edit, attribute_edits, conflicts, is_stored_as, tree_edits
@@ -22,10 +22,9 @@ from .nexus.find import entry_of
 from .nexus.hyperspy import METADATA, restored_metadata
 from .nexus.layout import DataField, data_group
 from .nexus.marks import COORDINATES
-from .nexus.scan import is_nxdata
 from .nexus.storing import FieldNode, GroupNode, Skip, node_of
 from .nodes import describe_nodes
-from .opening import Described, Opening, Options
+from .opening import Described, Opened, Opening, Options
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -69,49 +68,42 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
         An object doesn't come from a file, or they come from several.
     """
     objects = [obj] if isinstance(obj, Writable) else list(obj)
-    located = [_origin(each) for each in objects]
-    if len({file.name for file, _ in located}) != 1:
-        found = sorted({file.name for file, _ in located})
+    origins = [_origin(each) for each in objects]
+    found = sorted({origin.file.name for origin in origins})
+    if len(found) != 1:
         raise NexusError(f'layout="inplace": expected what was opened from one file, found {found}')
-    origin = located[0][0]
+    file = origins[0].file
     edits: list[Edit] = []
-    with origin.opened() as handle:
-        # What can't be honoured was said when it was opened.
-        raw, scaled = (
-            Opening(origin, root_of(handle, lambda _: None), Options(mask_and_scale=flag), []) for flag in (False, True)
-        )
-        for each, (_, path) in zip(objects, located, strict=True):
-            opening = scaled if _is_scaled(each) else raw
+    openings: dict[str, Opening] = {}  # one for all that were opened in the same way
+    with file.opened() as handle:
+        for each, origin in zip(objects, origins, strict=True):
+            how = repr(origin.options)
+            if how not in openings:
+                # What can't be honoured was said when it was opened.
+                root = root_of(handle, lambda _: None)
+                openings[how] = Opening(file, root, origin.options, [], origin.way)
+            opening = openings[how]
             if isinstance(each, xr.DataTree):
-                edits += _edits_of_tree(each, path, opening, rules)
+                edits += _edits_of_tree(each, origin.path, opening, rules)
             else:
-                edits += _edits_of_data(each, path, opening, rules)
+                edits += _edits_of_data(each, origin, opening, rules)
         rules.problems.extend(conflicts(handle, edits))
-    return Changes(origin, tuple(edits))
+    return Changes(file, tuple(edits))
 
 
 # --- where it comes from ---------------------------------------------------------------------------------------
 
 
-def _origin(obj: Writable) -> tuple[File, str]:
-    """The file that an object was opened from, and the path of what it is there."""
-    whole = obj.encoding
+def _origin(obj: Writable) -> Opened:
+    """How an object was opened; of a tree, with the path of its root."""
     for path, variable in _variables(obj):
-        encoding = variable.encoding
-        if "nexus_file" not in encoding or "nexus_path" not in encoding:
-            continue
-        opened_as = origin_of(variable)
-        known = None if opened_as is None else stored_array(opened_as).file
-        file = known if known is not None and known.name == encoding["nexus_file"] else File(encoding["nexus_file"])
-        at = str(encoding["nexus_path"])
-        if isinstance(obj, xr.DataArray):
-            return file, at
-        if "nexus_path" in whole:
-            return file, str(whole["nexus_path"])
-        if _parent(at).endswith(path):
-            return file, _parent(at).removesuffix(path) or "/"
-    if "source" in whole and "nexus_path" in whole:
-        return File(whole["source"]), str(whole["nexus_path"])
+        found = variable.encoding.get("opened")
+        if isinstance(found, Opened) and found.path.endswith(path):
+            return replace(found, path=found.path.removesuffix(path) or "/") if path else found
+    encoding = obj.encoding
+    if "source" in encoding and "nexus_path" in encoding:
+        way = "tree" if isinstance(obj, xr.DataTree) else "dataset"
+        return Opened(way, File(encoding["source"]), Options(), str(encoding["nexus_path"]), ())
     raise NexusError(
         f'layout="inplace": the {type(obj).__name__} doesn\'t say which file it was opened from; '
         "write what was opened, with what is new put into it, or leave layout out"
@@ -134,10 +126,6 @@ def _variables(obj: Writable) -> Iterator[tuple[str, xr.Variable]]:
     else:
         variables = obj.variables.values() if isinstance(obj, xr.Dataset) else [obj.variable]
         yield from (("", variable) for variable in variables)
-
-
-def _is_scaled(obj: Writable) -> bool:
-    return any("scale_factor" in variable.encoding for _, variable in _variables(obj))
 
 
 # --- what is different -----------------------------------------------------------------------------------------
@@ -179,22 +167,23 @@ def _new_group(dataset: xr.Dataset, path: str, rules: Rules) -> GroupNode:
     return GroupNode({**own.members, **data.members}, {**own.attributes, **data.attributes})
 
 
-def _edits_of_data(obj: xr.DataArray | xr.Dataset, path: str, opening: Opening, rules: Rules) -> Iterator[Edit]:
-    described = opening.describe(opening.at(path))
-    if isinstance(obj, xr.DataArray) and _is_nxdata(opening.root.find(_parent(path))):
-        group = opening.describe(opening.at(_parent(path)))
-        described = group if _variable_of(path, group) is not None else described
-    now = _dataset_of_array(obj, path, described) if isinstance(obj, xr.DataArray) else obj
+def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Opening, rules: Rules) -> Iterator[Edit]:
+    described = opening.describe(opening.at(origin.path))
+    if isinstance(obj, xr.Dataset):
+        now = obj
+    else:
+        path = str(obj.encoding["nexus_path"])
+        if _variable_of(path, described) is None:
+            described = opening.describe(opening.at(path))
+        now = _dataset_of_array(obj, path, described)
     yield from _Data(opening, described, now, rules).edits()
-    if rules.with_metadata:
+    if rules.with_metadata and origin.way == "tree":
+        yield from tree_edits(opening.left_over(described), now.attrs, described.group.path, rules.problems, rules.skip)
+    elif rules.with_metadata:
         before = opening.attributes(described)
         for place, keys in _places(described, opening, now.attrs).items():
             old, new = ({key: tree[key] for key in keys if key in tree} for tree in (before, now.attrs))
             yield from tree_edits(old, new, place, rules.problems, rules.skip)
-
-
-def _is_nxdata(member: Any) -> bool:
-    return isinstance(member, Group) and is_nxdata(member.read_attributes())
 
 
 def _variable_of(path: str, described: Described) -> str | None:

@@ -7,11 +7,25 @@ from dataclasses import replace
 
 import xarray as xr
 
+from .hdf5.file import File
 from .nexus.content import read_content
 from .nexus.data_rules import NXdata, describe_apart, free_name
 from .nexus.scan import Found, is_nxdata, scan
 from .nexus.tree import MetadataGroup
-from .opening import Described, Opening
+from .opening import Described, Opening, Options, opened
+
+
+def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """The nodes as a tree."""
+    tree = xr.DataTree.from_dict(dict(nodes))
+    tree.set_close(nodes["/"]._close)
+    return tree
+
+
+def open_groups(file: File, options: Options) -> dict[str, xr.Dataset]:
+    """A Dataset for each node of the tree of a file, by path."""
+    with opened(file, options, "tree") as opening:
+        return open_nodes(opening)
 
 
 def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:

@@ -30,6 +30,7 @@ from .nexus.find import (
     explain_path,
     matching,
 )
+from .nexus.growing import at_common_length
 from .nexus.hyperspy import is_written_by_hyperspy, restored_metadata
 from .nexus.scan import Found, holds_data, is_nxdata, remainder, scan
 from .nexus.tree import MetadataGroup, select_metadata, without_arrays
@@ -77,8 +78,34 @@ class Described:
     group: Group
 
 
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """How a variable came to be, so that it can be opened again.
+
+    Parameters
+    ----------
+    way
+        What was opened: a ``dataset``, a ``tree`` or ``signals``.
+    file, options
+        Of what, and how.
+    path
+        Path of the group, or of the dataset, that it is of.
+    sizes
+        Its dimensions and their lengths.
+    """
+
+    way: str
+    file: File
+    options: Options
+    path: str
+    sizes: tuple[tuple[Any, int], ...]
+
+    def __repr__(self) -> str:
+        return f"<{self.way} of {self.file.name}:{self.path}>"
+
+
 @contextmanager
-def opened(file: File, options: Options) -> Iterator[Opening]:
+def opened(file: File, options: Options, way: str = "dataset") -> Iterator[Opening]:
     """The open file for as long as it is described; at the end one warning lists what could not be honoured.
 
     What links and virtual datasets name and isn't there is an error instead, where the options say so.
@@ -87,7 +114,7 @@ def opened(file: File, options: Options) -> Iterator[Opening]:
     file.fills_missing = options.missing == "fill"
     try:
         with file.opened() as handle:
-            yield Opening(file, root_of(handle, problems.append), options, problems)
+            yield Opening(file, root_of(handle, problems.append), options, problems, way)
     finally:
         file.close()
     missing = [problem for problem in dict.fromkeys(problems) if isinstance(problem, Missing)]
@@ -107,6 +134,7 @@ class Opening:
     root: Group
     options: Options
     problems: list[str]
+    way: str
     _entry_trees: dict[str, MetadataGroup] = field(default_factory=dict)
     _contents: dict[str, tuple[Group, GroupContent]] = field(default_factory=dict)
 
@@ -240,8 +268,16 @@ class Opening:
         path = found.path if found.is_nxdata else found.path.rsplit("/", 1)[0] or "/"
         if path not in self._contents:
             group = self.group_at(path)
-            self._contents[path] = (group, read_content(group))
+            self._contents[path] = (group, self._read_content(group))
         return self._contents[path]
+
+    def _read_content(self, group: Group) -> GroupContent:
+        content = read_content(group)
+        if self.file.snapshot is None:
+            return content
+        members = ((name, group.get(name)) for name in content.fields)
+        can_grow = {name: member.can_grow for name, member in members if isinstance(member, Dataset)}
+        return at_common_length(content, can_grow)
 
     def assemble(self, described: Described) -> xr.Dataset:
         """The Dataset of a description, without its tree."""
@@ -254,6 +290,10 @@ class Opening:
             options.mask_and_scale,
             options.drop_variables,
         )
+        for variable in dataset.variables.values():
+            variable.encoding["opened"] = Opened(
+                self.way, self.file, self.options, described.found.path, tuple(variable.sizes.items())
+            )
         return self._of_file(dataset, described.found.path)
 
     def empty(self, path: str) -> xr.Dataset:
@@ -305,6 +345,17 @@ class Opening:
         if restored is None:
             return self.narrowed(self.with_left_over(entry, tree, described), entry.path)
         return self.narrowed(restored, entry.path)
+
+
+def open_one(file: File, options: Options) -> xr.Dataset:
+    """The one group that the options select."""
+    with opened(file, options) as opening:
+        described = opening.describe(found := opening.one())
+        if found.is_nxdata:
+            opening.problems += described.data.problems
+        dataset = opening.assemble(described)
+        dataset.attrs = opening.attributes(described)
+    return dataset
 
 
 def _placed(tree: Mapping[str, Any], below: list[str], member: MetadataGroup) -> MetadataGroup:

@@ -98,14 +98,14 @@ def open_signals(
         missing=missing,
     )
     files = [File(each, storage_options, num_threads) for each in files_of(path, storage_options)]
-    return [signal for file in files for signal in _signals_of(file, options, nxdata_only, chunks)]
+    return [signal for file in files for signal in signals_of(file, options, nxdata_only, chunks)]
 
 
-def _signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
+def signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
     """Every signal of one file."""
     signals = []
     plotted: set[str] = set()
-    with opened(file, options) as opening:
+    with opened(file, options, "signals") as opening:
         selected = opening.several()
         for found in sorted(selected, key=lambda found: not found.is_nxdata):
             if not found.is_nxdata and (nxdata_only or found.path in plotted):

@@ -268,10 +268,10 @@ class LazyArray:
 
     @property
     def _token(self) -> tuple[Any, ...]:
-        return (*self.file.token, self.path)
+        return (*self.file.token, self.path, self.shape)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return (type(self).__name__, self.file.__dask_tokenize__(), self.path)
+        return (type(self).__name__, self.file.__dask_tokenize__(), self.path, self.shape)
 
 
 def _is_same_file(a: str, b: str) -> bool:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from .source import Source
 
-_UNDEFINED = 0xFFFFFFFFFFFFFFFF
-_LAYOUT, _CONTINUATION = 0x08, 0x10
-_CHUNKED = 2
+UNDEFINED = 0xFFFFFFFFFFFFFFFF
+LAYOUT, _CONTINUATION = 0x08, 0x10
+CHUNKED = 2
 # A node's header, and the entries that one of the usual size has room for.
 _HEADER = struct.Struct("<4sBBHQQ")
 _USUAL_ENTRIES = 64
@@ -59,7 +59,7 @@ def read_btree(source: Source, header: int, base: int, rank: int) -> ChunkRecord
     root = _find_root(source, base, header, rank)
     if root is None:
         return None
-    addresses = np.array([] if root == _UNDEFINED else [root], np.int64)
+    addresses = np.array([] if root == UNDEFINED else [root], np.int64)
     level: int | None = None
     read = 0
     while level != 0 and len(addresses):
@@ -134,16 +134,16 @@ def _read_rows(source: Source, places: NDArray[np.int64], room: int) -> tuple[ND
 
 def _find_root(source: Source, base: int, header: int, rank: int) -> int | None:
     """Address of the B-tree's root, from the layout message of a dataset's object header."""
-    for kind, content in _messages(source, base, header):
-        if kind == _LAYOUT:
+    for kind, content in messages(source, base, header):
+        if kind == LAYOUT:
             # Version 3, chunked, with one dimension more for the bytes of an element.
-            if content[:3] != bytes((3, _CHUNKED, rank + 1)) or len(content) < 11:
+            if content[:3] != bytes((3, CHUNKED, rank + 1)) or len(content) < 11:
                 return None
             return int.from_bytes(content[3:11], "little")
     return None
 
 
-def _messages(source: Source, base: int, header: int) -> Iterator[tuple[int, bytes]]:
+def messages(source: Source, base: int, header: int) -> Iterator[tuple[int, bytes]]:
     """Type and content of the messages of an object header, of version 1 or 2."""
     start = _read(source, base + header, 64)
     if start[:4] == b"OHDR":

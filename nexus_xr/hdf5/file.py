@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -15,7 +16,7 @@ from h5py import h5f
 from h5py._objects import phil
 
 from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
-from .source import LocalSource, Source, StreamSource
+from .source import GrowingSource, LocalSource, Source, StreamSource
 from .worker import this_worker
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -38,6 +39,13 @@ class Identity(NamedTuple):
 
     size: int
     mtime_ns: int
+
+
+class Snapshot(NamedTuple):
+    """What tells the times apart at which a file was opened while another process was writing to it."""
+
+    inode: int
+    token: str
 
 
 class File:
@@ -72,7 +80,7 @@ class File:
         self._where = _absolute(self._given) if isinstance(self._given, str) else self._given
         self._storage_options = dict(storage_options or {})
         self._identity: Identity | None = None
-        self._grows = False
+        self.snapshot: Snapshot | None = None
         self._unique = object()
         self._linked: dict[str, File] = {}
         #: Whether sources of virtual datasets that are missing read as fill values; else they are an error.
@@ -115,7 +123,7 @@ class File:
         return (type(self).__name__, *self.token)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_given", "_where", "_storage_options", "_identity", "_grows", "num_threads", "fills_missing")
+        kept = ("_given", "_where", "_storage_options", "_identity", "snapshot", "num_threads", "fills_missing")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -127,6 +135,10 @@ class File:
     def __deepcopy__(self, memo: dict[int, Any]) -> File:
         return self
 
+    def anew(self) -> File:
+        """The same file, as it is by now."""
+        return File(self._where, self._storage_options, self.num_threads)
+
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
         """The open `h5py.File`, for the length of a ``with`` block, shared by all threads that read."""
@@ -137,7 +149,8 @@ class File:
             if self._handle is None:
                 self._handle = self._open_handle()
                 # Growth is what a single writer and its readers agreed on.
-                self._grows = bool(self._handle.swmr_mode)
+                if self._handle.swmr_mode and self.snapshot is None:
+                    self.snapshot = Snapshot(self._look_up().st_ino, uuid.uuid4().hex)
             handle = self._handle
             self._readers += 1
         try:
@@ -165,7 +178,10 @@ class File:
             self._check_identity(stat)
             key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
             try:
-                yield LocalSource(descriptor, stat.st_size, key)
+                if self.snapshot is not None and _is_being_written(descriptor):
+                    yield GrowingSource(descriptor, (stat.st_dev, stat.st_ino))
+                else:
+                    yield LocalSource(descriptor, stat.st_size, key)
             except NexusFileError:
                 self._check_identity(os.fstat(descriptor))  # which is then the better reason
                 raise
@@ -254,7 +270,7 @@ class File:
         identity = Identity(stat.st_size, stat.st_mtime_ns)
         if self._identity is None:
             self._identity = identity
-        elif identity != self._identity and not self._grows:
+        elif stat.st_ino != self.snapshot.inode if self.snapshot is not None else identity != self._identity:
             raise NexusFileError(
                 f"{self.name}: the file changed since it was opened "
                 f"(it had {self._identity.size} bytes, now {identity.size}); open it again"
@@ -333,6 +349,19 @@ def _first_bytes(stream: BinaryIO) -> bytes:
         return HDF5_SIGNATURE
     stream.seek(0)
     return stream.read(64)
+
+
+def _is_being_written(descriptor: int) -> bool:
+    """Whether another process has the file open to add to it (SWMR), as the superblock tells.
+
+    Source: the HDF5 file format specification, section II.A.
+    """
+    offset = 0
+    while len(start := os.pread(descriptor, 12, offset)) == 12:
+        if start.startswith(HDF5_SIGNATURE):
+            return start[8] >= 3 and bool(start[11] & 4)
+        offset = 2 * offset or 512
+    return False
 
 
 def has_hdf5_signature(stream: BinaryIO) -> bool:

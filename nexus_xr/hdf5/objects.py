@@ -243,6 +243,12 @@ class Dataset(_Node):
         return self._type.element
 
     @property
+    def can_grow(self) -> tuple[bool, ...]:
+        """Whether each dimension has no end."""
+        ends = () if self.is_null else self.id.get_space().get_simple_extent_dims(True)
+        return (*(end == h5s.UNLIMITED for end in ends), *(False for _ in self._type.inner_shape))
+
+    @property
     def nbytes(self) -> int:
         return self.size * self.stored_dtype.itemsize
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,9 +20,10 @@ from h5py._objects import phil
 from numpy.typing import NDArray
 
 from ..errors import NexusError, NexusFileError
+from .chunk_array import NoArrayError
 from .codecs import REGISTRY, decoder
 from .file import File
-from .index import ChunkIndex, Run, build_index
+from .index import ChunkIndex, Known, Run, build_index
 from .libraries import Signature, function
 from .mapping import Virtual, grows, read_mappings
 from .objects import Dataset, address_of, is_its_own_source, located, root_of, split_array_type
@@ -36,6 +37,8 @@ PIECE_BYTES = 64 * 1024
 # What the indexes of all datasets that were read last may take together, unless one alone takes more.
 MOST_INDEX_BYTES = 256 << 20
 _MOST_PLACEMENTS = 4096
+# Older states of a growing file than this are found out anew.
+_MOST_STATES = 64
 _DONT_FILTER_PARTIAL_CHUNKS = 2
 # szip, nbit, scale-offset, zfp, FCIDECOMP and HTJ2K stand damaged data.
 _SAFE_IN_LIBHDF5 = frozenset({4, 5, 6, 32013, 32018, 32033})
@@ -164,14 +167,14 @@ def placement_of(file: File, path: str, source: Source) -> Place | None:
         The bytes of the file.
     """
 
-    def find() -> Place | None:
+    def find(known: Place | None) -> Place | None:
         with file.opened() as handle, open_dataset(file, handle, path) as dataset:
             if address_of(dataset.id)[0] == address_of(handle.id)[0]:
-                return place(dataset.id, source)
+                return place(dataset.id, source, known)
             found = located(dataset.id)
             return None if found is None else Elsewhere(*found)
 
-    return placements.get((source.key, path), find)
+    return placements.get((source.key, path), find, file.snapshot)
 
 
 @contextmanager
@@ -207,7 +210,7 @@ class MissingDatasetError(NexusFileError):
     """There is no dataset of that path."""
 
 
-def place(dataset: h5d.DatasetID, source: Source) -> Placement | Outside | Virtual | None:
+def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) -> Placement | Outside | Virtual | None:
     """Where the values of an open dataset are.
 
     Parameters
@@ -216,6 +219,8 @@ def place(dataset: h5d.DatasetID, source: Source) -> Placement | Outside | Virtu
         The open dataset.
     source
         The bytes of the file that it is in.
+    known
+        Where they were when the dataset was smaller.
     """
     # Libhdf5's to read are elements of variable length, references, and what it converts to something that NumPy
     # knows.
@@ -240,7 +245,7 @@ def place(dataset: h5d.DatasetID, source: Source) -> Placement | Outside | Virtu
         return None if mappings is None else Virtual(shape, element, fill, mappings, grows(dataset))
     if layout == h5d.CHUNKED:
         chunks = tuple(properties.get_chunk())
-        return _place_chunks(dataset, source, shape, (*chunks, *inner), element, fill)
+        return _place_chunks(dataset, source, shape, (*chunks, *inner), element, fill, known)
     pieces = _pieces(shape or (1,), carrier.itemsize)
     run = Run(0, (*(shape or (1,)), carrier.itemsize), pieces)
     placement = Placement(shape or (1,), element, carrier, pieces, False, (), run, fill)
@@ -269,11 +274,18 @@ def _place_chunks(
     chunks: tuple[int, ...],
     element: np.dtype[Any],
     fill: NDArray[Any],
-) -> Placement:
+    known: Place | None,
+) -> Placement | None:
     properties = dataset.get_create_plist()
     filters = filters_of(properties)
     grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
-    index = build_index(dataset, source, grid, chunks)
+    before = None
+    if isinstance(known, Placement) and isinstance(known.index, ChunkIndex) and known.chunks == chunks:
+        before = Known(known.index, known.shape)
+    try:
+        index = build_index(dataset, source, grid, chunks, before)
+    except NoArrayError:
+        return None
     if filters and _leaves_partial_chunks_alone(properties):
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
@@ -350,12 +362,26 @@ def _leaves_partial_chunks_alone(properties: Any) -> bool:
     return not failed and bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
 
 
+Find = Callable[[Place | None], Place | None]
+
+
+class _Known(NamedTuple):
+    """A placement, and of which states of a growing file it is known to be right."""
+
+    placement: Place | None
+    states: tuple[Hashable, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.placement is None else self.placement.nbytes
+
+
 class Placements:
     """The placements that were used last, so that each is found out once in a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, Place | None] = OrderedDict()
+        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
         self._used = 0
         self._in_work: dict[Hashable, threading.Lock] = {}
         if hasattr(os, "register_at_fork"):
@@ -368,37 +394,52 @@ class Placements:
         self._used = 0
         self._in_work = {}
 
-    def get(self, key: Hashable, find: Callable[[], Place | None]) -> Place | None:
-        """The placement of that key; of several threads that want it, one finds it out."""
+    def get(self, key: Hashable, find: Find, state: Hashable = None) -> Place | None:
+        """The placement of that key; of several threads that want it, one finds it out.
+
+        Parameters
+        ----------
+        key
+            What tells the dataset from others.
+        find
+            Finds it out, or what is new in it since it was known for another state.
+        state
+            The state of a file that grows, in which the placement has to be right.
+        """
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
+            known = self._right(key, state)
+            if known is not None:
+                return known.placement
             in_work = self._in_work.setdefault(key, threading.Lock())
         with in_work:
             with self._lock:
-                if key in self._known:
-                    return self._known[key]
+                known = self._right(key, state)
+                if known is not None:
+                    return known.placement
+                before = self._known.get(key, _Known(None, ()))
             try:
-                placement = find()
-                if not (isinstance(placement, Virtual) and placement.grows):
+                found = _Known(find(before.placement), (*before.states[1 - _MOST_STATES :], state))
+                if not (isinstance(found.placement, Virtual) and found.placement.grows):
                     with self._lock:
-                        self._known[key] = placement
-                        self._used += _size(placement)
-                        self._forget_oldest()
+                        self._keep(key, found)
             finally:
                 with self._lock:
                     self._in_work.pop(key, None)
-        return placement
+        return found.placement
 
-    def _forget_oldest(self) -> None:
+    def _right(self, key: Hashable, state: Hashable) -> _Known | None:
+        known = self._known.get(key)
+        if known is None or state not in known.states:
+            return None
+        self._known.move_to_end(key)
+        return known
+
+    def _keep(self, key: Hashable, found: _Known) -> None:
+        self._used += found.nbytes - (self._known.pop(key).nbytes if key in self._known else 0)
+        self._known[key] = found
         while len(self._known) > 1 and (self._used > MOST_INDEX_BYTES or len(self._known) > _MOST_PLACEMENTS):
             _, oldest = self._known.popitem(last=False)
-            self._used -= _size(oldest)
-
-
-def _size(placement: Place | None) -> int:
-    return 0 if placement is None else placement.nbytes
+            self._used -= oldest.nbytes
 
 
 placements = Placements()

@@ -44,6 +44,21 @@ class LocalSource:
         return done
 
 
+@dataclass(frozen=True)
+class GrowingSource:
+    """An open local file to which another process is writing."""
+
+    descriptor: int
+    key: Hashable = None
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self.descriptor).st_size
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        return LocalSource(self.descriptor, 0).read_into(view, offset)
+
+
 class StreamSource:
     """A file object that can seek, read by one thread at a time."""
 

@@ -1,0 +1,467 @@
+"""Files that another process is writing open at their present length, and are refreshed while they grow."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nexus_xr
+from nexus_xr import NexusError, NexusFileError
+from nexus_xr.hdf5 import index
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.chunk_array import UNDEFINED, NoArrayError, read_elements
+from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.objects import address_of
+from nexus_xr.hdf5.source import BytesSource
+
+from .files import nxdata, nxentry, scan_file
+
+Write = Callable[..., Path]
+FRAME = (6, 8)
+
+
+def frame(number: int) -> Any:
+    """What the writer stores as a frame."""
+    return np.random.default_rng(number).integers(0, 1000, FRAME).astype("u2")
+
+
+def time_of(number: int) -> float:
+    return 0.5 * number
+
+
+WRITER = """
+import sys
+import h5py, hdf5plugin, numpy as np
+
+FILTERS = {"none": {}, "gzip": {"compression": "gzip"}, "bitshuffle": hdf5plugin.Bitshuffle()}
+path, filters, length, start = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+file = h5py.File(path, "w", libver="latest")
+file.attrs["default"] = "entry"
+entry = file.create_group("entry")
+entry.attrs.update(NX_class="NXentry", default="data")
+entry["title"] = "live"
+data = entry.create_group("data")
+data.attrs.update(NX_class="NXdata", signal="counts", axes=["time", ".", "."])
+stored = {"maxshape": (None, 6, 8), "chunks": (length, 6, 8)} | dict(FILTERS[filters])
+counts = data.create_dataset("counts", (0, 6, 8), "u2", **stored)
+counts.attrs["units"] = "counts"
+time = data.create_dataset("time", (0,), "f8", maxshape=(None,), chunks=(64,))
+time.attrs["units"] = "s"
+
+def add(first, stop):
+    frames = [np.random.default_rng(n).integers(0, 1000, (6, 8)).astype("u2") for n in range(first, stop)]
+    counts.resize(stop, axis=0)
+    counts[first:stop] = frames
+    counts.flush()
+    if "counts first" in sys.argv:
+        print("counts", flush=True)
+        sys.stdin.readline()
+    time.resize(stop, axis=0)
+    time[first:stop] = 0.5 * np.arange(first, stop)
+    time.flush()
+
+file.swmr_mode = True
+at = start
+add(0, at)
+print(at, flush=True)
+for line in sys.stdin:
+    if line == "end\\n":
+        break
+    add(at, at + int(line))
+    at += int(line)
+    print(at, flush=True)
+file.close()
+print("closed", flush=True)
+"""
+
+
+class Writer:
+    """A process that adds frames to a file as it is told."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def tell(self, line: str = "") -> str:
+        """Say what to do, and wait for what it has to say."""
+        assert self._process.stdin is not None
+        print(line, file=self._process.stdin, flush=True)
+        return self.said()
+
+    def said(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def add(self, count: int) -> int:
+        """Have frames added; gives how many there are."""
+        return int(self.tell(str(count)))
+
+
+@contextmanager
+def writing(path: Path, filters: str = "none", length: int = 1, start: int = 3, *options: str) -> Iterator[Writer]:
+    """A file that is being written while the block runs."""
+    command = [sys.executable, "-c", WRITER, str(path), filters, str(length), str(start), *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        writer = Writer(process)
+        try:
+            if not options:
+                assert writer.said() == str(start)
+            yield writer
+        finally:
+            process.kill()
+
+
+def assert_frames(dataset: xr.Dataset, count: int) -> None:
+    assert dataset.counts.shape == (count, *FRAME)
+    np.testing.assert_array_equal(dataset.counts, np.array([frame(n) for n in range(count)]).reshape(-1, *FRAME))
+    np.testing.assert_array_equal(dataset.time, 0.5 * np.arange(count))
+    assert dataset.time.attrs == {"units": "s"}
+
+
+def open_nexus(path: Path, **options: Any) -> xr.Dataset:
+    return xr.open_dataset(path, engine="nexus", **options)
+
+
+# --- a stack that is being written -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filters", ["none", "gzip", "bitshuffle"])
+@pytest.mark.parametrize("length", [1, 4])
+def test_every_frame_is_right_while_hundreds_are_written(filters: str, length: int, tmp_path: Path) -> None:
+    with writing(tmp_path / "live.nxs", filters, length) as writer:
+        live = open_nexus(tmp_path / "live.nxs")
+        first = live
+        assert_frames(live, count := 3)
+        for step in range(60):
+            count = writer.add(1 + step * 7 % 11)
+            live = live.nexus.refresh()
+            if step % 6 == 0:
+                assert_frames(live, count)
+            else:
+                np.testing.assert_array_equal(live.counts[-3:], [frame(n) for n in range(count - 3, count)])
+        assert count > 300
+        assert_frames(live, count)
+        assert_frames(first, 3)
+        assert writer.tell("end") == "closed"
+        assert_frames(live, count)
+        assert_frames(live.nexus.refresh(), count)
+    assert_frames(open_nexus(tmp_path / "live.nxs"), count)
+
+
+def test_a_reader_that_never_waits_sees_whole_frames(tmp_path: Path) -> None:
+    with writing(tmp_path / "live.nxs", "gzip", 4, 1) as writer:
+        live = open_nexus(tmp_path / "live.nxs")
+        seen = set()
+        for step in range(40):
+            if step % 4 == 0:
+                assert writer._process.stdin is not None
+                print(9, file=writer._process.stdin, flush=True)
+            live = live.nexus.refresh()
+            seen.add(len(live.time))
+            assert_frames(live, len(live.time))
+        assert len(seen) > 2
+
+
+def test_a_length_is_what_signal_and_axes_have_in_common(tmp_path: Path) -> None:
+    with writing(tmp_path / "live.nxs", "none", 1, 3, "counts first") as writer:
+        assert writer.said() == "counts"
+        assert_frames(live := open_nexus(tmp_path / "live.nxs"), 0)
+        assert writer.tell() == "3"
+        assert_frames(live := live.nexus.refresh(), 3)
+        assert writer.tell("2") == "counts"
+        assert_frames(live := live.nexus.refresh(), 3)
+        assert live.counts.dims == ("time", "dim_1", "dim_2")
+        assert writer.tell() == "5"
+        assert_frames(live.nexus.refresh(), 5)
+
+
+def test_arrays_of_before_are_read_as_if_nothing_had_been_added(tmp_path: Path) -> None:
+    with writing(tmp_path / "live.nxs", "gzip", 4) as writer:
+        before = open_nexus(tmp_path / "live.nxs", chunks={})
+        travelled = pickle.loads(pickle.dumps(before))
+        count = writer.add(30)
+        assert_frames(before, 3)
+        assert_frames(before.nexus.refresh(), count)
+        assert_frames(before, 3)
+        assert_frames(travelled, 3)
+        writer.tell("end")
+        assert_frames(travelled, 3)
+        assert_frames(travelled.nexus.refresh(), count)
+
+
+@pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
+def test_objects_of_every_kind_stay_of_their_kind(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    with writing(path) as writer:
+        dataset = open_nexus(path)
+        in_chunks = open_nexus(path, chunks={})
+        in_own_chunks = open_nexus(path, chunks={"time": 2})
+        [signal] = nexus_xr.open_signals(path, chunks={}, nxdata_only=True)
+        groups = xr.open_datatree(path, engine="nexus", chunks={"time": 1})
+        count = writer.add(7)
+        assert dataset.nexus.refresh().counts.chunks is None
+        assert not dataset.nexus.refresh().counts.variable._in_memory
+        assert in_chunks.nexus.refresh().counts.chunks == ((10,), (6,), (8,))
+        assert in_own_chunks.nexus.refresh().counts.chunks == ((2,) * 5, (6,), (8,))
+        array = in_own_chunks.counts.nexus.refresh()
+        assert isinstance(array, xr.DataArray)
+        assert array.attrs == {"units": "counts"}
+        fresh = signal.nexus.refresh()
+        assert (fresh.name, fresh.shape, fresh.chunks) == ("counts", (10, *FRAME), ((10,), (6,), (8,)))
+        assert fresh.attrs["title"]["value"] == "live"
+        tree = groups.nexus.refresh()
+        assert tree["entry/data/counts"].chunks == ((1,) * 10, (6,), (8,))
+        assert tree["entry"].attrs["title"]["value"] == "live"
+        assert groups["entry"].nexus.refresh().path == "/entry"
+        for found in (array, fresh, tree["entry/data/counts"], groups["entry/data/counts"].nexus.refresh()):
+            np.testing.assert_array_equal(found[-1], frame(count - 1))
+            assert found.time[-1] == time_of(count - 1)
+        only_counts = dataset[["counts"]].drop_vars("time").nexus.refresh()
+        assert set(only_counts.variables) == {"counts"}
+
+
+def test_values_that_were_looked_at_are_no_obstacle(tmp_path: Path) -> None:
+    with writing(tmp_path / "live.nxs") as writer:
+        live = open_nexus(tmp_path / "live.nxs").load()
+        count = writer.add(2)
+        assert_frames(live.nexus.refresh(), count)
+
+
+# --- only what is new ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The chunks that were looked up, and an error wherever all are."""
+    ranges: list[tuple[int, int]] = []
+
+    def counting(source: Any, header: int, base: int, first: int, stop: int) -> Any:
+        ranges.append((first, stop))
+        return read_elements(source, header, base, first, stop)
+
+    def never(_: Any) -> Any:
+        raise AssertionError("the whole index was built")
+
+    monkeypatch.setattr(index, "read_elements", counting)
+    monkeypatch.setattr(index, "_from_libhdf5", never)
+    return ranges
+
+
+@pytest.mark.parametrize("filters", ["none", "gzip"])
+def test_only_new_chunks_are_looked_up(filters: str, tmp_path: Path, looked_up: list[tuple[int, int]]) -> None:
+    with writing(tmp_path / "live.nxs", filters, 1, 2000) as writer:
+        live = open_nexus(tmp_path / "live.nxs", drop_variables="time")
+        live.counts[1990].load()
+        assert looked_up == [(0, 2000)]
+        for _ in range(2):
+            count = writer.add(3)
+            live = live.nexus.refresh()
+            np.testing.assert_array_equal(live.counts[-1], frame(count - 1))
+        assert looked_up[1:] == [(2000, 2003), (2003, 2006)]
+        live.counts[5].load()
+        assert len(looked_up) == 3
+
+
+def test_a_chunk_that_is_filled_up_is_looked_up_anew(tmp_path: Path, looked_up: list[tuple[int, int]]) -> None:
+    with writing(tmp_path / "live.nxs", "gzip", 4, 90) as writer:
+        live = open_nexus(tmp_path / "live.nxs", drop_variables="time")
+        np.testing.assert_array_equal(live.counts[-1], frame(89))
+        writer.add(7)
+        live = live.nexus.refresh()
+        np.testing.assert_array_equal(live.counts[88:], [frame(n) for n in range(88, 97)])
+        assert looked_up == [(0, 23), (22, 25)]
+
+
+PREALLOCATED = """
+import h5py, sys
+file = h5py.File(sys.argv[1], "w", libver="latest")
+data = file.create_group("entry/data")
+data.attrs.update(NX_class="NXdata", signal="n")
+n = data.create_dataset("n", (3000, 4), "i4", chunks=(1, 4), fillvalue=-1)
+n[:2000] = 7
+file.swmr_mode = True
+print(flush=True)
+sys.stdin.readline()
+n[2000:2002] = 8
+n.flush()
+print(flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_chunks_that_were_missing_are_looked_up_anew(tmp_path: Path, looked_up: list[tuple[int, int]]) -> None:
+    path = tmp_path / "live.nxs"
+    command = [sys.executable, "-c", PREALLOCATED, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        writer = Writer(process)
+        writer.said()
+        live = open_nexus(path)
+        assert live.n[2000:2002].values.tolist() == [[-1] * 4] * 2
+        writer.tell()
+        live = live.nexus.refresh()
+        assert live.n[1999:2003, 0].values.tolist() == [7, 8, 8, -1]
+        assert looked_up == [(0, 3000), (2000, 3000)]
+        process.kill()
+
+
+# --- the array of chunks ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(
+    rows=st.integers(1, 5000),
+    columns=st.integers(1, 3),
+    stored=st.sampled_from([1.0, 0.5, 0.02]),
+    grows=st.booleans(),
+    is_filtered=st.booleans(),
+    user_block=st.sampled_from([0, 512]),
+    data=st.data(),
+)
+def test_elements_are_what_libhdf5_says(
+    rows: int, columns: int, stored: float, grows: bool, is_filtered: bool, user_block: int, data: Any
+) -> None:
+    shape = (rows, columns)
+    options: dict[str, Any] = {"compression": "gzip"} if is_filtered else {}
+    with h5py.File("f.h5", "w", libver="latest", userblock_size=user_block) as file:
+        dataset = file.create_dataset(
+            "d", shape, "u1", chunks=(1, 1), maxshape=(None if grows else rows, columns), **options
+        )
+        rng = np.random.default_rng(rows)
+        for at in np.argwhere(rng.random(shape) < stored):
+            dataset.id.write_direct_chunk(tuple(map(int, at)), bytes(1 + int(at[0]) % 5 if is_filtered else 1))
+    number = rows * columns
+    first = data.draw(st.integers(0, number))
+    stop = data.draw(st.integers(first, number))
+    with h5py.File("f.h5") as file:
+        header = address_of(file["d"].id)[1]
+        expected: dict[int, Any] = {}
+        file["d"].id.chunk_iter(
+            lambda info: expected.update({int(np.ravel_multi_index(info.chunk_offset, shape)): info})
+        )
+    source = BytesSource(Path("f.h5").read_bytes())
+    try:
+        elements = read_elements(source, header, user_block, first, stop)
+    except NoArrayError:
+        assert not expected or number == 1  # there is no array of no chunks, or of one
+        return
+    found = np.flatnonzero(elements.offsets != UNDEFINED)
+    wanted = [at for at in sorted(expected) if first <= at < stop]
+    assert (found + first).tolist() == wanted
+    assert (elements.offsets[found] + user_block).tolist() == [expected[at].byte_offset for at in wanted]
+    if is_filtered:
+        assert elements.sizes is not None
+        assert elements.masks is not None
+        assert elements.sizes[found].tolist() == [expected[at].size for at in wanted]
+        assert elements.masks[found].tolist() == [expected[at].filter_mask for at in wanted]
+
+
+@settings(max_examples=60)
+@given(
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 60), st.integers(1, 7)),
+    room=st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)),
+    chunks=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)),
+    growing=st.sampled_from([(), (0,), (1,), (2,), (0, 1), (1, 2)]),
+    filters=st.sampled_from([None, "gzip"]),
+)
+def test_values_are_right_whichever_dimensions_grow(
+    shape: Any, room: Any, chunks: Any, growing: Any, filters: str | None
+) -> None:
+    chunks = tuple(map(min, chunks, shape))
+    ends = tuple(None if dim in growing else size + room[dim] for dim, size in enumerate(shape))
+    values = np.arange(np.prod(shape), dtype="u4").reshape(shape) + 1
+    values[::2, 1::3] = 0
+    with h5py.File("f.h5", "w", libver="latest") as file:
+        dataset = file.create_dataset("d", shape, "u4", chunks=chunks, maxshape=ends, compression=filters)
+        dataset[1:, 1:] = values[1:, 1:]
+        expected = dataset[...]
+    np.testing.assert_array_equal(LazyArray(File("f.h5"), "/d", shape, np.dtype("u4"))[...], expected)
+
+
+def test_damage_to_the_array_is_left_to_libhdf5() -> None:
+    values = np.arange(4000, dtype="u2").reshape(500, 8)
+    with h5py.File("f.h5", "w", libver="latest") as file:
+        file.create_dataset("d", data=values, chunks=(1, 8), maxshape=(None, 8))
+    whole = Path("f.h5").read_bytes()
+    at = whole.index(b"EADB") + 30
+    Path("f.h5").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(NexusFileError, match=r"f\.h5:/d"):
+        LazyArray(File("f.h5"), "/d", (500, 8), np.dtype("u2"))[...]
+
+
+# --- what can't be refreshed -----------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_written_anew_is_opened_anew(write: Write) -> None:
+    dataset = open_nexus(write(scan_file()), chunks={})
+    tree = scan_file()
+    tree["entry"]["data"]["counts"].value = np.arange(12, 24, dtype="u2").reshape(3, 4)
+    tree["entry"]["title"] = "again"
+    write(tree)
+    fresh = dataset.nexus.refresh()
+    np.testing.assert_array_equal(fresh.counts, np.arange(12, 24).reshape(3, 4))
+    assert fresh.attrs["title"]["value"] == "again"
+    assert fresh.identical(open_nexus(Path("scan.nxs")))
+
+
+def test_options_are_those_of_before(write: Write) -> None:
+    path = write(scan_file())
+    for options in ({"drop_variables": "i0"}, {"metadata_key": "title"}, {"dataset_path": "/entry/data"}):
+        dataset = open_nexus(path, **options)
+        assert dataset.nexus.refresh().identical(dataset)
+
+
+def test_bins_and_urls_are_refreshed_too(write: Write) -> None:
+    path = write({"entry": nxentry({"data": nxdata({"n": [1, 2], "t": [0.0, 1.0, 3.0]}, signal="n", axes="t")})})
+    for where in (str(path), f"file://{path}"):
+        dataset = xr.open_dataset(where, engine="nexus")
+        assert dataset.nexus.refresh().identical(dataset)
+        assert dataset.n.nexus.refresh().identical(dataset.n)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda dataset: dataset.isel(x=slice(2)), "it is of shape .*, a part of what was opened"),
+        (lambda dataset: dataset.counts[0], "it is of shape .*, a part of what was opened"),
+        (lambda dataset: dataset.transpose(), "it is of shape .*, a part of what was opened or made of it"),
+        (lambda dataset: dataset.counts + 1, "counts: can't be refreshed, as it was computed"),
+        (lambda dataset: dataset.assign(new=1.0), "new: can't be refreshed, as it was computed or made in memory"),
+        (lambda dataset: dataset.rename(counts="c"), "can't be found any more"),
+        (lambda _: xr.Dataset(), "there is no variable to refresh"),
+        (lambda _: xr.DataTree(), "there is no variable to refresh"),
+        (lambda dataset: xr.DataTree(dataset), "was made of what was opened as <dataset of"),
+    ],
+)
+def test_what_was_not_opened_so_is_an_error(change: Any, reason: str, write: Write) -> None:
+    dataset = open_nexus(write(scan_file()))
+    with pytest.raises(NexusError, match=reason):
+        change(dataset).nexus.refresh()
+
+
+def test_a_file_that_was_replaced_while_it_grew_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    with writing(path):
+        live = open_nexus(path)
+    (tmp_path / "other.nxs").write_bytes(path.read_bytes())
+    (tmp_path / "other.nxs").replace(path)
+    with pytest.raises(NexusFileError, match="changed since it was opened"):
+        live.counts.load()
+
+
+def test_what_is_refreshed_is_written_as_ever(tmp_path: Path) -> None:
+    with writing(tmp_path / "live.nxs", "gzip", 4) as writer:
+        live = open_nexus(tmp_path / "live.nxs")
+        count = writer.add(9)
+        live.nexus.refresh().nexus.to_nexus(tmp_path / "copy.nxs")
+    assert_frames(open_nexus(tmp_path / "copy.nxs"), count)
