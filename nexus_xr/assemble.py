@@ -17,7 +17,16 @@ from .hdf5.array import LazyArray
 from .hdf5.file import File
 from .hdf5.mapping import Virtual, read_mappings
 from .hdf5.objects import Dataset, Group, is_virtual
-from .hdf5.storage import Filter, Storage, align_blocks, block_shape, split_blocks, storage_of
+from .hdf5.storage import (
+    REMOTE_BLOCK_BYTES,
+    TARGET_BLOCK_BYTES,
+    Filter,
+    Storage,
+    align_blocks,
+    block_shape,
+    split_blocks,
+    storage_of,
+)
 from .hdf5.text import is_text
 from .hdf5.virtual import Sources, report_missing, sources_of
 from .nexus.attributes import integers
@@ -205,7 +214,8 @@ def _chunking(
     An attribute ``chunks`` of the field asks for blocks of that shape.
     """
     chunks, shape = storage.chunks, array.shape
-    blocks = block_shape(shape, max(array.stored_dtype.itemsize, 1), chunks)
+    target = TARGET_BLOCK_BYTES if array.file.is_local else REMOTE_BLOCK_BYTES
+    blocks = block_shape(shape, max(array.stored_dtype.itemsize, 1), chunks, target)
     preferred: list[int | tuple[int, ...]] = list(blocks)
     asked = integers(attributes.get("chunks"))
     if asked is not None and len(asked) == len(blocks) and min(asked) > 0:

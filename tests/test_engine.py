@@ -444,7 +444,8 @@ def test_an_index_from_bytes_is_libhdf5s(tmp_path_factory: pytest.TempPathFactor
         path = file.filename
     with h5py.File(path) as file, File(path).source() as source:
         dataset = file["data"].id
-        got, expected = index._from_bytes(dataset, source), index._from_libhdf5(dataset)
+        grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+        got, expected = index._from_bytes(dataset, source, grid, chunks), index._from_libhdf5(dataset)
     assert got is not None
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -6,7 +6,6 @@ import os
 import pickle
 import threading
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from nexus_xr import NexusError, NexusWarning
 from nexus_xr.hdf5.array import LazyArray
 from nexus_xr.hdf5.file import File
 from nexus_xr.hdf5.source import LocalSource
-from nexus_xr.hdf5.storage import block_shape
 
 from .stacks import counts
 
@@ -390,7 +388,7 @@ def test_sources_are_looked_for_where_libhdf5_does(tmp_path: Path, monkeypatch: 
 
 
 def test_dask_chunks_follow_the_sources_and_their_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nexus_xr.assemble.block_shape", partial(block_shape, target=8 * 72))
+    monkeypatch.setattr("nexus_xr.assemble.TARGET_BLOCK_BYTES", 8 * 72)
     for lengths, frames in (
         ([3] * 4, ((6, 6),)),
         ([20, 20], ((7, 7, 6, 7, 7, 6),)),

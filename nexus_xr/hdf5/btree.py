@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .remote import expecting
 from .source import Source
 
 UNDEFINED = 0xFFFFFFFFFFFFFFFF
@@ -125,10 +126,11 @@ def _read_rows(source: Source, places: NDArray[np.int64], room: int) -> tuple[ND
     rows = np.zeros((len(places), _HEADER.size + room), np.uint8)
     if np.any(places < 0):
         raise DamagedIndexError("a node of the chunk index is beyond the end of the file")
-    for place, row in zip(places.tolist(), rows, strict=True):
-        # The last node may end with the file, before the room for all its entries does.
-        if source.read_into(row.data, place) < _HEADER.size:
-            raise DamagedIndexError("a node of the chunk index is beyond the end of the file")
+    with expecting(source, lambda: (places.tolist(), [rows.shape[1]] * len(places))) as ready:
+        for place, row in zip(places.tolist(), rows, strict=True):
+            # The last node may end with the file, before the room for all its entries does.
+            if ready.read_into(row.data, place) < _HEADER.size:
+                raise DamagedIndexError("a node of the chunk index is beyond the end of the file")
     return rows, rows[:, : _HEADER.size].copy().view(head)[:, 0]
 
 

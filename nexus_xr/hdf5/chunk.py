@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import NexusFileError
 from .codecs import DecodeError
+from .index import Integers
 from .memory import empty
 from .pipeline import Workspace
 from .placement import Placement
@@ -104,7 +105,7 @@ class ChunkReader:
             raise BadChunkError(f"{error}; the file is damaged") from None
 
 
-def span(part: Sequence[Indexer], shape: tuple[int, ...]) -> tuple[int, int]:
+def span(part: Sequence[Indexer | Integers], shape: tuple[int, ...]) -> tuple[int, int]:
     """The first element of a selection and the one behind the last, counted in C order."""
     begin = end = 0
     for indexer, length in zip(part, shape, strict=True):

@@ -12,6 +12,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from .chunk import ROOM_BYTES, BadChunkError, ChunkError, ChunkReader, address_o
 from .index import Integers, Place, Run
 from .memory import Recent, empty
 from .placement import Placement
-from .plan import AxisPlan, plan_selection
+from .plan import AxisPlan, Part, plan_selection
+from .remote import expecting
 from .selection import Indexer, length
 from .source import Source
 
@@ -39,6 +41,9 @@ _FEW_CHUNKS = 8
 _RECENT_BYTES = 2 << 20
 
 _recent = Recent(_RECENT_BYTES)
+
+# Where in the file something begins that is to be done, and what that is.
+_Step = tuple[int, threads.Task]
 
 
 def read(
@@ -75,7 +80,7 @@ def read(
     plan = plan_selection(indexers, placement.shape, placement.chunks, placement.padded)
     if values.size:
         target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
-        threads.run(_Reading(placement, source, values, target, plan.axes).tasks(), num_threads)
+        _Reading(placement, source, values, target, plan.axes).run(num_threads)
     return values.reshape([length for d, length in enumerate(plan.shape) if d not in plan.dropped])
 
 
@@ -267,19 +272,44 @@ class _Reading:
         # Whether a whole chunk's elements lie in the result as they do in the chunk.
         self._lies_together = target[tuple(slice(0, length) for length in placement.chunks)].flags.c_contiguous
 
-    def tasks(self) -> list[threads.Task]:
-        """All that there is to do; what isn't stored is filled at once."""
+    def run(self, num_threads: int | None) -> None:
+        """Read all that is stored; what isn't is filled at once."""
         chunks = self._touched()
+        with expecting(self._reader.source, partial(self._extents, chunks)) as source:
+            self._reader = ChunkReader(self._placement, source)
+            threads.run(self._tasks(chunks), num_threads)
+
+    def tasks(self) -> list[threads.Task]:
+        """What there is to do, of a local file; what isn't stored is filled at once."""
+        return self._tasks(self._touched())
+
+    def _tasks(self, chunks: _Chunks) -> list[threads.Task]:
+        """In the order of the file, in which a remote one is fetched."""
+        return [task for _, task in sorted(self._steps(chunks), key=itemgetter(0))]
+
+    def _steps(self, chunks: _Chunks) -> Iterator[_Step]:
         whole = chunks.whole
         if self._lies_together and not self._placement.filters:
-            copies = [partial(self._copy, *run) for run in self._runs(chunks.pick(whole))]
-            return [*copies, *self._batches(chunks.pick(~whole), self._take_parts)]
-        if self._lies_together and self._chunk_bytes > BATCH_BYTES // 2:
-            return [*self._singly(chunks.pick(whole)), *self._batches(chunks.pick(~whole), self._take_parts)]
-        if not self._placement.padded:  # the last piece may be shorter than the others
-            whole = whole & (chunks.size == self._chunk_bytes)
-        decode = self._decode_in_place if self._lies_together else self._decode_and_spread
-        return [*self._batches(chunks.pick(whole), decode), *self._batches(chunks.pick(~whole), self._take_parts)]
+            yield from self._copies(chunks.pick(whole))
+        elif self._lies_together and self._chunk_bytes > BATCH_BYTES // 2:
+            yield from self._singly(chunks.pick(whole))
+        else:
+            if not self._placement.padded:  # the last piece may be shorter than the others
+                whole = whole & (chunks.size == self._chunk_bytes)
+            decode = self._decode_in_place if self._lies_together else self._decode_and_spread
+            yield from self._batches(chunks.pick(whole), decode)
+        yield from self._batches(chunks.pick(~whole), self._take_parts)
+
+    def _extents(self, chunks: _Chunks) -> tuple[list[int], list[int]]:
+        """Offsets and sizes of the bytes that are going to be read."""
+        offsets, sizes = chunks.offset.tolist(), chunks.size.tolist()
+        if not self._placement.filters:
+            width = self._placement.carrier.itemsize
+            in_part = np.flatnonzero(~chunks.whole)
+            for which, parts in zip(in_part.tolist(), self._parts(chunks.pick(in_part)), strict=True):
+                begin, end = span([taken for taken, _ in parts], self._placement.chunks)
+                offsets[which], sizes[which] = offsets[which] + begin * width, (end - begin) * width
+        return offsets, sizes
 
     def _touched(self) -> _Chunks:
         axes = self._axes
@@ -316,16 +346,16 @@ class _Reading:
         coordinate = [axis.coordinates[i] for axis, i in zip(self._axes, at, strict=True)]
         return ChunkError(coordinate, int(offset), str(error))
 
-    def _batches(self, chunks: _Chunks, work: Any) -> Iterator[threads.Task]:
+    def _batches(self, chunks: _Chunks, work: Any) -> Iterator[_Step]:
         length = max(1, BATCH_BYTES // self._chunk_bytes)
         for begin in range(0, len(chunks), length):
-            yield partial(work, chunks.pick(slice(begin, begin + length)))
+            yield int(chunks.offset[begin]), partial(work, chunks.pick(slice(begin, begin + length)))
 
-    def _singly(self, chunks: _Chunks) -> Iterator[threads.Task]:
+    def _singly(self, chunks: _Chunks) -> Iterator[_Step]:
         """Large chunks one by one, as plain numbers: a thread holds Python's lock for a moment between two of them."""
         columns = (chunks.position, chunks.offset, chunks.size, chunks.mask, chunks.address)
         for row in zip(*(column.tolist() for column in columns), strict=True):
-            yield partial(self._decode_one, *row)
+            yield row[1], partial(self._decode_one, *row)
 
     def _decode_one(self, position: int, offset: int, size: int, mask: int, target: int) -> None:
         try:
@@ -335,11 +365,8 @@ class _Reading:
         finally:
             workspace.shrink(ROOM_BYTES)
 
-    def _runs(self, chunks: _Chunks) -> Iterator[tuple[int, int, int, int]]:
-        """Chunks that follow each other in the file as in the result, up to a few batches of them.
-
-        Gives position and offset of the first of them, and the part of the result's bytes that they fill.
-        """
+    def _copies(self, chunks: _Chunks) -> Iterator[_Step]:
+        """Chunks that follow each other in the file as in the result are read at once, up to a few batches of them."""
         if not len(chunks):
             return
         ends = np.cumsum(chunks.size)
@@ -353,10 +380,11 @@ class _Reading:
         begin = chunks.address[first] - address_of_values(self._bytes)
         end = begin + ends[last] - ends[first] + chunks.size[first]
         columns = (chunks.position[first], chunks.offset[first], begin, end)
-        yield from zip(*(column.tolist() for column in columns), strict=True)
+        for row in zip(*(column.tolist() for column in columns), strict=True):
+            yield row[1], partial(self._copy, *row)
 
     def _copy(self, position: int, offset: int, begin: int, end: int) -> None:
-        """Read chunks without filters straight into the result."""
+        """Read chunks without filters straight into a part of the result's bytes."""
         try:
             self._reader.fill(self._bytes.data[begin:end], offset)
         except BadChunkError as error:
@@ -381,11 +409,9 @@ class _Reading:
 
     def _take_parts(self, chunks: _Chunks) -> None:
         """Read chunks of which a part is asked for."""
-        at = np.unravel_index(chunks.position, self._counts)
         places = zip(chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
         try:
-            for which, (place, numbers) in enumerate(zip(places, zip(*at, strict=True), strict=True)):
-                parts = [axis.part(number) for axis, number in zip(self._axes, numbers, strict=True)]
+            for which, (place, parts) in enumerate(zip(places, self._parts(chunks), strict=True)):
                 taken, goal = outer_key([part for part, _ in parts]), outer_key([part for _, part in parts])
                 try:
                     self._target[goal] = self._reader.read_part(*place, taken)
@@ -393,6 +419,11 @@ class _Reading:
                     raise self._error(chunks.position[which], place[0], error) from None
         finally:
             workspace.shrink(ROOM_BYTES)
+
+    def _parts(self, chunks: _Chunks) -> Iterator[list[tuple[Part, Part]]]:
+        """What is taken of each chunk along each dimension, and where it goes in the result."""
+        for numbers in zip(*np.unravel_index(chunks.position, self._counts), strict=True):
+            yield [axis.part(number) for axis, number in zip(self._axes, numbers, strict=True)]
 
     def _decode(self, chunks: _Chunks, targets: Integers) -> None:
         decode = self._reader.decode if self._placement.padded else _move

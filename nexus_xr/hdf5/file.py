@@ -11,12 +11,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
+import fsspec
 import h5py
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractBufferedFile
 from h5py import h5f
 from h5py._objects import phil
 
 from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
+from .remote import RemoteFile, RemoteStream
 from .source import GrowingSource, LocalSource, Source, StreamSource
+from .store import StoredFile, Version
 from .worker import this_worker
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -52,7 +58,8 @@ class File:
     """An HDF5 file on a local path, behind an fsspec URL, or in an open file object.
 
     A local file is open only while it is read from; others stay open until they are closed, and open again by
-    themselves. Only the name is carried when the file is pickled. A file that changed between two reads is an error.
+    themselves. Of a store that gives ranges of bytes to many at once (S3, web servers) nothing is open between two
+    requests. Only the name is carried when the file is pickled. A file that changed between two reads is an error.
 
     Parameters
     ----------
@@ -76,10 +83,10 @@ class File:
         if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
             raise NexusError(f"num_threads={num_threads!r}: expected a whole number of threads, 1 or more, or None")
         self.num_threads = num_threads
-        self._given = os.path.expanduser(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
+        self._given = _local_path(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
         self._where = _absolute(self._given) if isinstance(self._given, str) else self._given
         self._storage_options = dict(storage_options or {})
-        self._identity: Identity | None = None
+        self._identity: Identity | Version | None = None
         self.snapshot: Snapshot | None = None
         self._unique = object()
         self._linked: dict[str, File] = {}
@@ -90,7 +97,9 @@ class File:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._handle: h5py.File | None = None
-        self._stream: BinaryIO | None = None
+        self._stream: BinaryIO | RemoteStream | None = None
+        self._opener: Any = None
+        self._remote: RemoteFile | None = None
         self._readers = 0
         self._pid = os.getpid()
 
@@ -99,7 +108,8 @@ class File:
         """The path or URL as it was given; for a file object, the name that it gives itself."""
         if isinstance(self._given, str):
             return self._given
-        return str(getattr(self._where, "name", None) or getattr(self._where, "path", None) or repr(self._where))
+        names = (getattr(self._where, attribute, None) for attribute in ("name", "full_name", "path"))
+        return str(next(filter(None, names), None) or repr(self._where))
 
     @property
     def path(self) -> str:
@@ -137,21 +147,19 @@ class File:
 
     def anew(self) -> File:
         """The same file, as it is by now."""
-        return File(self._where, self._storage_options, self.num_threads)
+        return File(self._given, self._storage_options, self.num_threads)
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
         """The open `h5py.File`, for the length of a ``with`` block, shared by all threads that read."""
-        if self._pid != os.getpid():
-            self._reset()  # handle and lock were inherited through fork and are the parent's
-        with self._lock:
+        with self._in_this_process():
             self.check()
             if self._handle is None:
                 self._handle = self._open_handle()
                 # Growth is what a single writer and its readers agreed on.
                 if self._handle.swmr_mode and self.snapshot is None:
                     self.snapshot = Snapshot(self._look_up().st_ino, uuid.uuid4().hex)
-            handle = self._handle
+            handle, stream = self._handle, self._stream
             self._readers += 1
         try:
             yield handle
@@ -160,14 +168,33 @@ class File:
                 self._readers -= 1
                 if self.is_local:
                     self._close_unused()
+                if _has_failed(stream) and self._handle is handle:
+                    self._handle = None  # closed when the last of those who read from it lets go
+            _raise_failure(stream)
+
+    @contextmanager
+    def _in_this_process(self) -> Iterator[None]:
+        """Keep other threads out, and what was inherited through fork: handle and lock are the parent's."""
+        if self._pid != os.getpid():
+            self._reset()
+        with self._lock:
+            yield
 
     @contextmanager
     def source(self) -> Iterator[Source]:
         """The bytes of the file, for the length of a ``with`` block."""
         if not self.is_local:
+            with self._in_this_process():
+                remote = self._find_remote()
+            if remote is not None:
+                yield remote
+                return
             with self.opened():
-                assert self._stream is not None, "a file that isn't local is open with its stream"
-                yield StreamSource(self._stream, phil, self._unique)  # libhdf5 reads from the same stream
+                stream = cast(BinaryIO, self._stream)
+                if isinstance(getattr(stream, "raw", None), io.FileIO):  # a file of the operating system after all
+                    yield LocalSource(stream.fileno(), os.fstat(stream.fileno()).st_size, self._unique)
+                else:
+                    yield StreamSource(stream, phil, self._unique)  # libhdf5 reads from the same stream
             return
         try:
             descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
@@ -281,12 +308,33 @@ class File:
 
         if self.is_local:
             return _open_local(self.path)
-        stream = _open_url(self._where, self._storage_options) if isinstance(self._where, str) else self._where
+        stream = self._open_stream()
         self._stream = stream
         try:
             return h5py.File(stream, "r")
         except Exception as error:  # h5py raises nearly any type, by what is broken
+            _raise_failure(stream)
             raise NexusFileError(explain_unreadable(self.name, _first_bytes(stream), error)) from error
+
+    def _open_stream(self) -> BinaryIO | RemoteStream:
+        remote = self._find_remote()
+        if remote is not None:
+            return RemoteStream(remote)
+        if not isinstance(self._where, str):
+            return self._where
+        with _url_explained(self._where):
+            # Kept, as some file systems close what they opened once nobody has them any more.
+            self._opener = fsspec.open(self._where, "rb", **self._storage_options)
+            return cast(BinaryIO, self._opener.open())
+
+    def _find_remote(self) -> RemoteFile | None:
+        """The file where ranges of it can be asked for by many at once, None where it can only be read as a stream."""
+        if self._remote is None:
+            stored = _stored_file(self._where, self._storage_options)
+            if stored is not None:
+                self._remote = RemoteFile(stored, cast(Version | None, self._identity))
+                self._identity = self._remote.version
+        return self._remote
 
 
 def _absolute(where: str) -> str:
@@ -308,17 +356,62 @@ def is_url(where: str) -> bool:
     return "://" in where or "::" in where
 
 
-def _open_url(url: str, storage_options: Mapping[str, Any]) -> BinaryIO:
-    import fsspec
+def _local_path(where: str) -> str:
+    """The path of a local file, also of one whose URL is given; other URLs as they are."""
+    if where.startswith(("file://", "local://")):
+        where = LocalFileSystem._strip_protocol(where)
+    return os.path.expanduser(where)
 
+
+def _stored_file(where: str | BinaryIO, storage_options: Mapping[str, Any]) -> StoredFile | None:
+    """The file of an asynchronous file system that a URL or a file object is of, None where it is of another kind."""
+    if isinstance(where, str) and not storage_options.get("compression"):
+        with _url_explained(where):
+            fs, path = url_to_fs(where, **storage_options)
+        name = where
+    elif isinstance(where, AbstractBufferedFile) and where.mode == "rb":
+        fs, path, name = where.fs, where.path, where.full_name
+    else:
+        return None
+    return StoredFile(name, fs, path) if _is_asynchronous(fs) else None
+
+
+def _is_asynchronous(fs: Any) -> bool:
+    """Whether a file system answers many at once, and so does the one within it, if there is one."""
+    # Asked of the class, as file systems that cache others answer for these.
+    if not type(fs).async_impl or fs.asynchronous:
+        return False
+    within = getattr(fs, "fs", None)
+    return within is None or isinstance(within, dict) or _is_asynchronous(within)
+
+
+@contextmanager
+def _url_explained(url: str) -> Iterator[None]:
     try:
-        return cast(BinaryIO, fsspec.open(url, "rb", **storage_options).open())
+        yield
     except FileNotFoundError as error:
         raise NexusFileNotFoundError(f"{url}: no such file; check the URL") from error
-    except (ValueError, ImportError) as error:
+    except ImportError as error:
+        raise NexusFileError(
+            f"{url}: no file system opens this URL ({error}); pip install 'nexus-xr[remote]' brings those of "
+            "s3:// and http://"
+        ) from error
+    except ValueError as error:
         raise NexusFileError(f"{url}: no file system opens this URL ({error})") from error
+    except TypeError as error:
+        raise NexusFileError(f"{url}: can't be opened ({error}); check storage_options") from error
     except OSError as error:
         raise NexusFileError(f"{url}: can't be opened ({error})") from error
+
+
+def _has_failed(stream: Any) -> bool:
+    return isinstance(stream, RemoteStream) and stream.failure is not None
+
+
+def _raise_failure(stream: Any) -> None:
+    """Raise what kept libhdf5 from reading, which is a better reason than what it says itself."""
+    if isinstance(stream, RemoteStream) and stream.failure is not None:
+        raise stream.failure
 
 
 def _open_local(path: str) -> h5py.File:
@@ -343,12 +436,12 @@ def _explain_local(path: str, error: Exception) -> str:
         return f"{path}: can't be opened ({unreadable})"
 
 
-def _first_bytes(stream: BinaryIO) -> bytes:
+def _first_bytes(stream: BinaryIO | RemoteStream) -> bytes:
     """The first bytes of a file, or behind a user block of HDF5 the signature."""
     if has_hdf5_signature(stream):
         return HDF5_SIGNATURE
     stream.seek(0)
-    return stream.read(64)
+    return stream.read(64) or b""
 
 
 def _is_being_written(descriptor: int) -> bool:
@@ -364,7 +457,7 @@ def _is_being_written(descriptor: int) -> bool:
     return False
 
 
-def has_hdf5_signature(stream: BinaryIO) -> bool:
+def has_hdf5_signature(stream: BinaryIO | RemoteStream) -> bool:
     """Whether the signature of HDF5 stands where it may: at the start, or behind a user block of 512, 1024, ... bytes.
 
     Source: the HDF5 file format specification, section II.A.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5, h5a, h5d, h5f, h5g, h5i, h5l, h5o, h5p, h5r, h5s, h5t
+from h5py import h5, h5a, h5d, h5f, h5fd, h5g, h5i, h5l, h5o, h5p, h5r, h5s, h5t
 from numpy.typing import NDArray
 
 from ..errors import NexusFileError
@@ -67,6 +67,10 @@ class _Type(NamedTuple):
 
 # Whether files are locked, and whether it is ignored where that can't be done.
 _WAYS_TO_LOCK = ((True, False), (True, True), (False, False), (False, True))
+OUT_OF_REACH = (
+    "it is a virtual dataset of other files, which are looked for beside local files only; copy all of them, and open "
+    "the copy of this one"
+)
 # What stands for an element of variable length: a count, and an address and index in the file's heap.
 _HEAP_REFERENCE_BYTES = 16
 # Few datatypes make up a file, and building a NumPy dtype takes longer than reading a number.
@@ -267,6 +271,8 @@ class Dataset(_Node):
             return h5py.Empty(self.stored_dtype)
         if is_its_own_source(self.id):
             raise ValueError("it is a virtual dataset that is made of itself")
+        if has_sources_out_of_reach(self.id):
+            raise ValueError(OUT_OF_REACH)
         values = np.empty(() if self.size == 1 else self.shape, self.stored_dtype)
         if values.size:
             self.id.read(h5s.ALL, h5s.ALL, values, mtype=self._type.memory)
@@ -333,7 +339,9 @@ class Group(_Node):
 
     def _open(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
         path = self.member_path(decode(raw_name))
-        if kind == h5l.TYPE_EXTERNAL and _is_special_file(self.id, self._dangling(raw_name, kind).file):
+        if kind == h5l.TYPE_EXTERNAL and (
+            is_in_stream(self.id) or _is_special_file(self.id, self._dangling(raw_name, kind).file)
+        ):
             return self._dangling(raw_name, kind)
         try:
             return self._wrap(_open_object(self.id, raw_name), path)
@@ -383,6 +391,21 @@ def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
         with suppress(Exception):
             return h5o.open(location, raw_name, access)
     raise first_error
+
+
+def is_in_stream(location: h5i.ObjectID) -> bool:
+    """Whether the file is read through a file object; libhdf5 then takes every other file for this one as well."""
+    return bool(h5i.get_file_id(location).get_access_plist().get_driver() == h5fd.fileobj_driver)
+
+
+def has_sources_out_of_reach(dataset: h5d.DatasetID) -> bool:
+    """Whether a virtual dataset of a file that is read through a file object has sources in other files."""
+    if dataset.get_storage_size() or not is_in_stream(dataset):  # virtual datasets store nothing
+        return False
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5d.VIRTUAL:
+        return False
+    return any(properties.get_virtual_filename(index) != "." for index in range(properties.get_virtual_count()))
 
 
 def _is_special_file(location: h5i.ObjectID, file: str | None) -> bool:

@@ -26,7 +26,16 @@ from .file import File
 from .index import ChunkIndex, Known, Run, build_index
 from .libraries import Signature, function
 from .mapping import Virtual, grows, read_mappings
-from .objects import Dataset, address_of, is_its_own_source, located, root_of, split_array_type
+from .objects import (
+    OUT_OF_REACH,
+    Dataset,
+    address_of,
+    has_sources_out_of_reach,
+    is_its_own_source,
+    located,
+    root_of,
+    split_array_type,
+)
 from .pipeline import Pipeline
 from .source import BytesSource, Segment, SegmentedSource, Source
 from .storage import Filter, filters_of
@@ -184,6 +193,8 @@ def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Data
         dataset = _find_dataset(handle, path)
         if dataset.is_virtual and is_its_own_source(dataset.id):
             raise ValueError("it is a virtual dataset that is made of itself")
+        if dataset.is_virtual and has_sources_out_of_reach(dataset.id):
+            raise ValueError(OUT_OF_REACH)
         yield dataset
     except (IndexError, MemoryError, NexusError):
         raise

@@ -14,6 +14,8 @@ from .text import decode
 
 # A block that keeps a core busy for some hundredths of a second, and of which every thread can hold a few.
 TARGET_BLOCK_BYTES = 16 * 2**20
+# Of a file behind a network each block costs the way there and back, during which its thread waits.
+REMOTE_BLOCK_BYTES = 64 * 2**20
 # A frame is what people look at and what instruments write at once: it is split only where it is very large.
 WHOLE_FRAME_BYTES = 256 * 2**20
 

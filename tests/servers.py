@@ -1,0 +1,97 @@
+"""A web server on this machine that gives ranges of files, and does so badly when it is told to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.serving import RangeHandler, RangeServer
+
+
+class FaultyServer(RangeServer):
+    """A server of ranges with faults to come.
+
+    ``faults`` are the ways in which the next requests go wrong, one each; ``always`` is how all of them do. What was
+    asked for is in ``requests``, and in ``most_at_once`` how many requests there were at the same time.
+    """
+
+    def __init__(self, folder: Path, latency: float = 0.0) -> None:
+        super().__init__(folder, latency, FaultyHandler)
+        self.faults: list[str] = []
+        self.always: str | None = None
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """The ranges that were asked for: first byte, and the one behind the last."""
+        parts = [asked.split("-") for _, asked, _ in self.requests if asked]
+        return [(int(begin), int(end)) for begin, end in parts]
+
+    def next_fault(self) -> str | None:
+        """How the next request goes wrong."""
+        with self._lock:
+            return self.faults.pop(0) if self.faults else self.always
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request while it is answered."""
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+class FaultyHandler(RangeHandler):
+    """Answers one client, as well as the server is to."""
+
+    server: FaultyServer
+    _fault: str | None = None
+
+    def answer(self, with_body: bool) -> None:
+        """Answer a request, or do what else is to happen."""
+        with self.server.counted():
+            self._fault = self.server.next_fault()
+            refusals: dict[str | None, Callable[[], None]] = {
+                "dropped": self._drop,
+                **{code: lambda code=code: self._refuse(int(code)) for code in ("403", "429", "500", "503")},
+            }
+            refusals.get(self._fault, lambda: super(FaultyHandler, self).answer(with_body))()
+
+    def _drop(self) -> None:
+        self.server.requests.append((self.command, "", 0))
+        self.close_connection = True
+
+    def _refuse(self, status: int) -> None:
+        self.server.requests.append((self.command, "", 0))
+        self.begin(status, 0, {})
+
+    def asked(self, size: int) -> tuple[int, int]:
+        """The range to send, be it the one that was asked for or not."""
+        begin, end = super().asked(size)
+        if self._fault == "no ranges":
+            del self.headers["Range"]
+            return 0, size
+        if self._fault == "fewer bytes":
+            return begin, begin + (end - begin) // 2
+        if self._fault == "elsewhere":
+            return begin + 1, end
+        return begin, end
+
+    def tag(self, path: Path) -> str:
+        """What tells one version of a file from another."""
+        return "" if self._fault == "no tag" else super().tag(path)
+
+    def send(self, path: Path, begin: int, end: int) -> None:
+        """Send bytes of a file, or half of them."""
+        if self._fault == "short body":
+            end -= (end - begin) // 2
+            self.close_connection = True
+        super().send(path, begin, end)

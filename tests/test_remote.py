@@ -1,0 +1,632 @@
+"""Files behind URLs: few requests, many at once, the values of the file or a clear error."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import itertools
+import multiprocessing
+import pickle
+import signal
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+import xarray as xr
+from fsspec.asyn import AsyncFileSystem
+from fsspec.registry import known_implementations
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nexus_xr
+from nexus_xr import NexusFileError, NexusWarning
+from nexus_xr.hdf5 import remote, store
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
+
+from .files import Field, nxdata, nxentry, scan_file, write_tree
+from .servers import FaultyServer
+from .stacks import INDEXES, write_indexed
+
+pytest.importorskip("aiohttp", reason="what fsspec asks web servers with")
+
+FRAMES = np.random.default_rng(1).integers(0, 1 << 16, (200, 128, 128), dtype="u2")
+BIG = np.random.default_rng(2).integers(0, 1 << 16, (60, 512, 1024), dtype="u2")  # a MiB a frame
+COUNTS = np.arange(12, dtype="u2").reshape(3, 4)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FaultyServer]:
+    """A server of the files in the test's folder."""
+    with FaultyServer(tmp_path).running() as running:
+        assert isinstance(running, FaultyServer)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow one another faster than for a server in trouble."""
+    monkeypatch.setattr(store, "PAUSE_SECONDS", 0.01)
+
+
+def open_nexus(path: Any, **options: Any) -> xr.Dataset:
+    return xr.open_dataset(path, engine="nexus", **options)
+
+
+def write_stack(path: Path, frames: Any = FRAMES, **options: Any) -> None:
+    stored = Field(frames, **{"chunks": (1, *frames.shape[1:]), **options})
+    write_tree(path, {"entry": nxentry({"data": nxdata({"counts": stored}, signal="counts")})})
+
+
+# --- requests ----------------------------------------------------------------------------------------------------
+
+
+def _add_fields(entry: h5py.Group) -> None:
+    """300 fields in 30 groups."""
+    for number in range(30):
+        group = entry.create_group(f"instrument/motor_{number:02}")
+        group.attrs["NX_class"] = "NXpositioner"
+        for index, value in enumerate([float(number), f"motor {number}", number, np.arange(8.0), *range(6)]):
+            group[f"field_{index}"] = value
+            group[f"field_{index}"].attrs.update(units="mm", local_name=f"motor{number}.field{index}")
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("fields_at", [0, 100, 200], ids=["before", "in the middle of", "behind"])
+def test_300_fields_beside_a_stack_open_in_few_requests(
+    fields_at: int, libver: str, server: FaultyServer, tmp_path: Path
+) -> None:
+    with h5py.File(tmp_path / "scan.nxs", "w", libver=libver) as file:
+        file.attrs["default"] = "entry"
+        entry = file.create_group("entry")
+        entry.attrs.update(NX_class="NXentry", default="data")
+        entry.create_group("data").attrs.update(NX_class="NXdata", signal="counts")
+        counts = entry["data"].create_dataset("counts", FRAMES.shape, "u2", chunks=(1, 128, 128))
+        counts[:fields_at] = FRAMES[:fields_at]
+        _add_fields(entry)
+        counts[fields_at:] = FRAMES[fields_at:]
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    assert len(server.requests) <= 8
+    motors = dataset.attrs["instrument"]
+    assert (
+        sum(isinstance(field, dict) and "value" in field for motor in motors.values() for field in motor.values())
+        == 300
+    )
+    assert motors["motor_07"]["field_1"] == {
+        "value": "motor 7",
+        "attrs": {"units": "mm", "local_name": "motor7.field1"},
+    }
+    server.requests.clear()
+    np.testing.assert_array_equal(dataset.counts, FRAMES)
+    assert len(server.requests) < 20
+
+
+def test_a_frame_is_one_request_once_the_index_is_known(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG, compression="lzf")
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    dataset.counts[0].load()
+    server.requests.clear()
+    np.testing.assert_array_equal(dataset.counts[50], BIG[50])
+    ((begin, end),) = server.ranges
+    with h5py.File(tmp_path / "scan.nxs") as file:
+        chunk = file["entry/data/counts"].id.get_chunk_info_by_coord((50, 0, 0))
+    assert (begin, end) == (chunk.byte_offset, chunk.byte_offset + chunk.size)
+
+
+def test_frames_in_order_are_fetched_ahead(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    dataset.counts[0].load()
+    server.requests.clear()
+    server.latency, server.most_at_once = 0.05, 0
+    for number in range(60):
+        np.testing.assert_array_equal(dataset.counts[number], BIG[number])
+    assert len(server.requests) < 30
+    assert server.most_at_once > 1
+
+
+def test_of_values_without_filters_only_what_is_wanted_is_fetched(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    dataset.counts[0, 0].load()
+    server.requests.clear()
+    np.testing.assert_array_equal(dataset.counts[20:40, 500:510, 7:9], BIG[20:40, 500:510, 7:9])
+    assert [end - begin for begin, end in sorted(server.ranges)] == [2 * (9 * 1024 + 2)] * 20
+
+
+@pytest.mark.parametrize("index", INDEXES)
+def test_no_byte_is_fetched_twice_in_a_read(index: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_indexed(tmp_path / "data.h5", FRAMES, (1, 100, 100), **INDEXES[index])
+    array = LazyArray(File(f"{server.url}/data.h5"), "/data", FRAMES.shape, FRAMES.dtype)
+    array[0, 0, 0]
+    server.requests.clear()
+    np.testing.assert_array_equal(array[:, 10:], FRAMES[:, 10:])
+    ranges = sorted(server.ranges)
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(ranges))
+
+
+def test_nodes_of_an_index_are_fetched_side_by_side(server: FaultyServer, tmp_path: Path) -> None:
+    rows = BIG.reshape(-1, 1 << 17)  # chunks of 256 KiB, of which the index has up to 64 in a node
+    write_indexed(tmp_path / "data.h5", rows, (1, 1 << 17), **INDEXES["B-tree 1"])
+    server.latency = 0.1
+    array = LazyArray(File(f"{server.url}/data.h5"), "/data", rows.shape, rows.dtype)
+    with array.file.opened():
+        server.most_at_once = 0
+        np.testing.assert_array_equal(array[200], rows[200])
+    assert server.most_at_once > 3
+
+
+@pytest.mark.parametrize("readers", [1, 6])
+def test_requests_are_many_at_once_and_bounded(readers: int, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    server.latency = 0.1
+    dataset = open_nexus(f"{server.url}/scan.nxs", chunks={"dim_0": 60 // readers})
+    dataset.counts[0].load()
+    assert int(dataset.counts.sum().compute(scheduler="threads", num_workers=readers)) == int(BIG.sum(dtype="u8"))
+    assert 8 <= server.most_at_once <= remote.MOST_REQUESTS + readers
+
+
+def test_memory_is_bounded(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    dataset.counts[0].load()
+    tracemalloc.start()
+    try:
+        total = sum(int(dataset.counts[at : at + 5].sum()) for at in range(0, 60, 5))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert total == int(BIG.sum(dtype="u8"))
+    assert peak < 16 << 20  # a result of 5 MiB, what comes in for it, and each once more while it is replaced
+
+
+def test_what_is_ahead_is_bounded(server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bytes").write_bytes(bytes(200 << 20))
+    monkeypatch.setattr(remote, "MOST_REQUESTS", 4)
+    file = _remote_file(f"{server.url}/bytes")
+    offsets = range(0, file.size, 1 << 20)
+    with remote.expecting(file, lambda: (offsets, [1 << 20] * len(offsets))) as ahead:
+        view = memoryview(bytearray(1 << 20))
+        for count, offset in enumerate(offsets, 1):
+            assert ahead.read_into(view, offset) == len(view)
+            asked = sum(end - begin for begin, end in server.ranges[1:])
+            assert asked <= (count << 20) + 4 * remote.REQUEST_BYTES
+
+
+def _remote_file(url: str) -> remote.RemoteFile:
+    fs, path = fsspec.core.url_to_fs(url)
+    return remote.RemoteFile(store.StoredFile(url, fs, path), None)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_bytes_are_those_of_the_file(data: st.DataObject, server: FaultyServer, tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(5 << 20)
+    (tmp_path / "bytes").write_bytes(content)
+    file = _remote_file(f"{server.url}/bytes")
+    places = st.tuples(st.integers(0, 6 << 20), st.integers(0, 2 << 20))
+    expected = data.draw(st.lists(places, max_size=6))
+    read = data.draw(st.lists(st.sampled_from(expected) | places if expected else places, max_size=6))
+    with remote.expecting(file, lambda: ([at for at, _ in expected], [size for _, size in expected])) as ahead:
+        for source, (at, size) in itertools.product((ahead, file), read):
+            view = memoryview(bytearray(size))
+            count = source.read_into(view, at)
+            assert view[:count] == content[at : at + size]
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+FILTERS: dict[str, Mapping[str, Any]] = {
+    "contiguous": {"chunks": None},
+    "none": {"chunks": (3, 20, 33)},
+    "gzip": {"chunks": (3, 20, 33), "compression": "gzip", "shuffle": True},
+    "small chunks": {"chunks": (1, 5, 8), "compression": "lzf"},
+    "bitshuffle": {"chunks": (2, 64, 64), **hdf5plugin.Bitshuffle()},
+    "only libhdf5": {"chunks": (3, 20, 33), "scaleoffset": 0},
+}
+_ints = st.integers(-20, 19)
+_slices = st.builds(slice, st.none() | _ints, st.none() | _ints, st.none() | st.sampled_from([1, 2, 3, -1]))
+_arrays = st.lists(st.integers(0, 19), min_size=1, max_size=4).map(np.array)
+
+
+@pytest.mark.parametrize("how", FILTERS)
+def test_values_are_those_of_h5py(how: str, server: FaultyServer, tmp_path: Path) -> None:
+    values = FRAMES[:20, :64, :64]
+    write_stack(tmp_path / "scan.nxs", values, **FILTERS[how])
+    counts = open_nexus(f"{server.url}/scan.nxs").counts.variable
+
+    @settings(max_examples=40)
+    @given(st.tuples(*[_ints | _slices | _arrays] * 3))
+    def check(key: Any) -> None:
+        wanted = values
+        for dimension, part in reversed(list(enumerate(key))):
+            wanted = wanted[(slice(None),) * dimension + (part,)]
+        np.testing.assert_array_equal(counts[key].values, wanted)
+
+    check()
+
+
+def test_many_threads_read_one_file(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    server.latency = 0.01
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        frames = list(pool.map(lambda number: dataset.counts[number].values, range(200)))
+    np.testing.assert_array_equal(frames, FRAMES)
+
+
+def _sum(dataset: xr.Dataset) -> int:
+    return int(dataset.counts.sum())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_of_either_kind_read(method: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    dataset.counts[0].load()
+    with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context(method)) as pool:
+        assert set(pool.map(_sum, [dataset] * 2)) == {FRAMES.sum()}
+
+
+def test_only_the_name_travels(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    dataset = open_nexus(f"{server.url}/scan.nxs", chunks={}, storage_options={"block_size": 1 << 16})
+    pickled = pickle.dumps(dataset)
+    assert len(pickled) < 10_000
+    server.requests.clear()
+    again = pickle.loads(pickled)
+    assert not server.requests
+    np.testing.assert_array_equal(again.counts, FRAMES)
+
+
+def test_closed_files_open_again(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    with open_nexus(f"{server.url}/scan.nxs") as dataset:
+        dataset.counts[0].load()
+    np.testing.assert_array_equal(dataset.counts, FRAMES)
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+PASSING = {
+    "503": "status 503",
+    "429": "status 429",
+    "dropped": "ServerDisconnectedError",
+    "short body": "ClientPayloadError",
+    "fewer bytes": "bytes came in place of",
+}
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_what_goes_wrong_once_is_tried_again(fault: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    server.faults = [fault] * 2
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    server.faults = [fault] * 3
+    np.testing.assert_array_equal(dataset.counts, FRAMES)
+
+
+@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("meanwhile", ["opening", "reading"])
+def test_what_stays_wrong_is_an_error(meanwhile: str, fault: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    url = f"{server.url}/scan.nxs"
+    if meanwhile == "reading":
+        counts = open_nexus(url).counts
+        counts[0].load()
+    server.requests.clear()
+    server.always = fault
+    with pytest.raises(NexusFileError, match=rf"{url}: bytes \d+ to \d+ can't be read: .*{PASSING[fault]}") as caught:
+        open_nexus(url) if meanwhile == "opening" else counts[40].load()
+    assert f"at the last of {store.ATTEMPTS} attempts" in str(caught.value)
+    # aiohttp itself asks once more where a connection that it kept turns out to be closed.
+    assert store.ATTEMPTS <= len(server.requests) <= 2 * store.ATTEMPTS
+    server.always = None
+    np.testing.assert_array_equal(open_nexus(url).counts[40], BIG[40])
+    if meanwhile == "reading":
+        assert "/entry/data/counts" in str(caught.value)
+        np.testing.assert_array_equal(counts[40], BIG[40])
+
+
+def _scattered() -> dict[str, Any]:
+    """A tree whose groups have megabytes of values between them."""
+    big = {f"group{number}": {"@NX_class": "NXcollection", "big": np.zeros(1 << 18), "n": 1} for number in range(4)}
+    return {"entry": nxentry({"data": nxdata({"n": COUNTS}, signal="n"), **big})}
+
+
+@pytest.mark.parametrize("good", range(1, 4))
+def test_a_tree_is_read_as_a_whole_or_not_at_all(good: int, server: FaultyServer, tmp_path: Path) -> None:
+    write_tree(tmp_path / "scan.nxs", _scattered())
+    server.faults = ["none"] * good
+    server.always = "503"
+    with pytest.raises(NexusFileError, match="status 503"):
+        open_nexus(f"{server.url}/scan.nxs")
+
+
+def test_a_server_without_ranges_is_an_error(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    server.always = "no ranges"
+    with pytest.raises(NexusFileError, match=r"scan.nxs: the server doesn't support range requests .*simplecache::"):
+        open_nexus(f"{server.url}/scan.nxs")
+    assert len(server.requests) == 1
+    np.testing.assert_array_equal(open_nexus(f"simplecache::{server.url}/scan.nxs").counts[3], BIG[3])
+
+
+def test_other_bytes_than_those_asked_for_are_an_error(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    server.always = "elsewhere"
+    with pytest.raises(NexusFileError, match="it answers with the range 'bytes "):
+        dataset.counts.load()
+
+
+def test_a_file_that_is_refused_or_missing_says_so(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"no.nxs: no such file; check the URL") as caught:
+        open_nexus(f"{server.url}/no.nxs")
+    assert isinstance(caught.value, FileNotFoundError)
+    server.always = "403"
+    with pytest.raises(NexusFileError, match=r"scan.nxs: bytes 0 to .* refused \(status 403 .*storage_options"):
+        open_nexus(f"{server.url}/scan.nxs")
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>"])
+def test_what_is_no_hdf5_says_what_it_is(content: bytes, server: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "scan.nxs").write_bytes(content)
+    with pytest.raises(NexusFileError, match=r"the file is empty|not an HDF5 file"):
+        open_nexus(f"{server.url}/scan.nxs")
+
+
+def test_a_file_that_changed_is_an_error(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    dataset.counts[0].load()
+    write_stack(tmp_path / "scan.nxs", FRAMES + 1)
+    with pytest.raises(NexusFileError, match="the file changed since it was opened"):
+        dataset.counts.load()
+    np.testing.assert_array_equal(open_nexus(f"{server.url}/scan.nxs").counts, FRAMES + 1)
+
+
+def test_nothing_is_kept_of_files_without_a_version(server: FaultyServer, tmp_path: Path) -> None:
+    server.always = "no tag"
+    for values in (COUNTS, COUNTS + 1):
+        write_stack(tmp_path / "scan.nxs", values, chunks=None)
+        np.testing.assert_array_equal(open_nexus(f"{server.url}/scan.nxs").counts, values)
+
+
+def test_nobody_to_ask_is_an_error() -> None:
+    with pytest.raises(NexusFileError, match=r"127.0.0.1:9/scan.nxs: bytes 0 to .*ClientConnectorError"):
+        open_nexus("http://127.0.0.1:9/scan.nxs")
+
+
+def test_wrong_storage_options_are_an_error(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    with pytest.raises(NexusFileError, match=r"scan.nxs: .*nonsense.*check .*storage_options"):
+        open_nexus(f"{server.url}/scan.nxs", storage_options={"nonsense": 1})
+
+
+def test_a_file_system_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = {"class": "no_such_package.FileSystem", "err": "Install elsewherefs"}
+    monkeypatch.setitem(known_implementations, "elsewhere", missing)
+    with pytest.raises(NexusFileError, match=r"elsewhere://a/scan.nxs: .*Install elsewherefs.*pip install"):
+        open_nexus("elsewhere://a/scan.nxs")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="interrupts by a timer")
+def test_an_interrupt_ends_a_read_and_harms_no_other(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    dataset = open_nexus(f"{server.url}/scan.nxs")
+    dataset.counts[0].load()
+    server.latency = 0.3
+    for delay in (0.02, 0.1, 0.35):
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            with pytest.raises(KeyboardInterrupt):
+                dataset.counts.load()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    server.latency = 0
+    np.testing.assert_array_equal(dataset.counts[40], BIG[40])
+
+
+GARBAGE = """
+import gc, sys, h5py, xarray as xr
+from nexus_xr.hdf5.store import StoredFile
+
+class Cycle:
+    def __init__(self):
+        self.file, self.itself = h5py.File(sys.argv[2]), self
+
+async def read_with_garbage(self, *arguments, read=StoredFile.read):
+    del cycles[-1]
+    if gc.isenabled():  # as happens by itself, now and then
+        gc.collect()
+    requests.append(arguments)
+    return await read(self, *arguments)
+
+gc.set_threshold(0)
+cycles, requests = [Cycle() for _ in range(10)], []
+StoredFile.read = read_with_garbage
+xr.open_dataset(sys.argv[1], engine="nexus")
+print(len(requests))
+"""
+
+
+def test_garbage_that_holds_files_is_no_deadlock(server: FaultyServer, tmp_path: Path) -> None:
+    write_tree(tmp_path / "scan.nxs", _scattered())
+    command = [sys.executable, "-c", GARBAGE, f"{server.url}/scan.nxs", str(tmp_path / "scan.nxs")]
+    ran = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert int(ran.stdout) > 2  # the first is before libhdf5 reads
+
+
+# --- links -------------------------------------------------------------------------------------------------------
+
+
+def test_other_files_are_not_looked_for_in_this_one(server: FaultyServer, tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((3, 4), "u2")
+    layout[...] = h5py.VirtualSource("other.nxs", "/entry/own", (3, 4))
+    with h5py.File(tmp_path / "scan.nxs", "w") as file:
+        data = file.create_group("entry/data")
+        file["entry"].attrs["NX_class"] = "NXentry"
+        data.attrs.update(NX_class="NXdata", signal="counts")
+        file["entry/own"] = COUNTS
+        data["linked"] = h5py.ExternalLink("other.nxs", "/entry/own")
+        data.create_virtual_dataset("counts", layout)
+    for source in (f"{server.url}/scan.nxs", io.BytesIO((tmp_path / "scan.nxs").read_bytes())):
+        with pytest.warns(NexusWarning, match="linked"):
+            dataset = open_nexus(source)
+        with pytest.raises(NexusFileError, match="virtual dataset of other files"):
+            dataset.counts.load()
+
+
+# --- other stores ------------------------------------------------------------------------------------------------
+
+
+def test_urls_of_files_are_paths(tmp_path: Path) -> None:
+    write_tree(tmp_path / "scan.nxs", scan_file())
+    for url in (f"file://{tmp_path}/scan.nxs", f"local://{tmp_path}/scan.nxs"):
+        assert File(url).is_local
+        np.testing.assert_array_equal(open_nexus(url).counts, COUNTS)
+
+
+@pytest.mark.parametrize("protocol", ["simplecache", "filecache", "blockcache"])
+def test_caches_of_fsspec_work(protocol: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    cache = {protocol: {"cache_storage": str(tmp_path / "cache")}}
+    dataset = open_nexus(f"{protocol}::{server.url}/scan.nxs", chunks={}, storage_options=cache)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts, FRAMES)
+
+
+@pytest.mark.parametrize("protocol", ["http", "file"])
+def test_folders_of_other_file_systems_work(protocol: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    folder = server.url if protocol == "http" else str(tmp_path)
+    options = {"path": folder, "target_protocol": protocol}
+    np.testing.assert_array_equal(open_nexus("dir://scan.nxs", storage_options=options).counts, FRAMES)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_members_of_archives_open(compression: int, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", compression) as archive:
+        archive.write(tmp_path / "scan.nxs", "scan.nxs")
+    for url in (f"zip://scan.nxs::{tmp_path}/all.zip", f"zip://scan.nxs::{server.url}/all.zip"):
+        np.testing.assert_array_equal(open_nexus(url, chunks={"dim_0": 50}).counts, FRAMES)
+
+
+def test_open_file_objects_of_fsspec_are_read_by_ranges(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", BIG)
+    with fsspec.open(f"{server.url}/scan.nxs").open() as stream:
+        dataset = open_nexus(stream, chunks={})
+        server.latency = 0.05
+        server.most_at_once = 0
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts, BIG)
+        assert server.most_at_once > 4
+    assert dataset.encoding["source"] == f"{server.url}/scan.nxs"
+
+
+class SlowFileSystem(AsyncFileSystem):  # type: ignore[misc]
+    """A store that fsspec knows nothing more of than that it is asynchronous."""
+
+    protocol = "slow"
+    cachable = False
+    content = b""
+    faults: list[Exception] = []  # noqa: RUF012
+
+    async def _info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        return {"name": path, "size": len(self.content), "type": "file"}
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        if self.faults:
+            raise self.faults.pop()
+        return self.content[start:end]
+
+
+def test_any_asynchronous_file_system_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("slow", SlowFileSystem, clobber=True)
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    monkeypatch.setattr(SlowFileSystem, "content", (tmp_path / "scan.nxs").read_bytes())
+    monkeypatch.setattr(SlowFileSystem, "faults", [OSError("busy"), OSError("busy")])
+    dataset = open_nexus("slow://scan.nxs", chunks={})
+    np.testing.assert_array_equal(dataset.counts, FRAMES)
+    monkeypatch.setattr(SlowFileSystem, "faults", [OSError("busy")] * 20)
+    with pytest.raises(NexusFileError, match=r"slow://scan.nxs: bytes \d+ to \d+ can't be read: OSError: busy"):
+        open_nexus("slow://scan.nxs")
+    monkeypatch.setattr(SlowFileSystem, "faults", [RuntimeError("its own kind")])
+    with pytest.raises(NexusFileError, match=r"can't be read \(RuntimeError: its own kind\)"):
+        open_nexus("slow://scan.nxs")
+
+
+# --- S3 ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, Any]]:
+    """Options for an S3 server on this machine, which has a bucket."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    options = {
+        "key": "key",
+        "secret": "secret",
+        "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{port}"},
+        "config_kwargs": {"retries": {"max_attempts": 1}},
+    }
+    fsspec.filesystem("s3", **options).mkdir("scans")
+    yield options
+    server.stop()
+
+
+def _put(s3: dict[str, Any], path: Path, key: str = "scans/scan.nxs") -> str:
+    fsspec.filesystem("s3", **s3).pipe(key, path.read_bytes())
+    return f"s3://{key}"
+
+
+def test_s3_opens_and_reads(s3: dict[str, Any], tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    dataset = open_nexus(_put(s3, tmp_path / "scan.nxs"), storage_options=s3)
+    np.testing.assert_array_equal(dataset.chunk(dim_0=50).counts, FRAMES)
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        assert pool.submit(_sum, dataset).result(60) == FRAMES.sum()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts, FRAMES)
+
+
+def test_an_object_that_changed_is_an_error(s3: dict[str, Any], tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    dataset = open_nexus(_put(s3, tmp_path / "scan.nxs"), storage_options=s3)
+    write_stack(tmp_path / "scan.nxs", FRAMES + 1)
+    _put(s3, tmp_path / "scan.nxs")
+    with pytest.raises(NexusFileError, match="the file changed since it was opened"):
+        dataset.counts.load()
+
+
+@pytest.mark.parametrize("url", ["s3://scans/no.nxs", "s3://no-bucket/scan.nxs"])
+def test_an_object_that_is_missing_says_so(url: str, s3: dict[str, Any]) -> None:
+    with pytest.raises(NexusFileError, match=f"{url}: no such file; check the URL"):
+        open_nexus(url, storage_options=s3)
+
+
+def test_an_s3_server_in_trouble_is_an_error(s3: dict[str, Any], server: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    write_stack(tmp_path / "scans" / "scan.nxs", BIG)
+    options = {**s3, "client_kwargs": {"endpoint_url": server.url}}
+    dataset = open_nexus("s3://scans/scan.nxs", storage_options=options)
+    server.faults = ["short body", "503", "dropped"]
+    np.testing.assert_array_equal(dataset.counts[40], BIG[40])
+    for fault, what in {"short body": f"at the last of {store.ATTEMPTS} attempts", "403": "credentials"}.items():
+        server.always = fault
+        with pytest.raises(NexusFileError, match=rf"s3://scans/scan.nxs: bytes \d+ to \d+ .*{what}"):
+            dataset.counts[41].load()
