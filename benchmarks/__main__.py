@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks read | write | open | memory | cluster``."""
+"""Command line of the benchmarks: ``python -m benchmarks read | write | open | memory | cluster | remote``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import cluster, contestants, memory, opening, reading, writing
+from . import cluster, contestants, memory, opening, reading, remote, writing
 from .cases import BY_NAME as CASES
 from .cases import SLAB
 from .harness import compete, cpu_count, machine_line, seconds_columns, table, write_json
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_memory(_command(commands, "memory", memory.__doc__, _memory, repeat=1))
     command = _command(commands, "cluster", cluster.__doc__, _cluster, repeat=5)
     command.add_argument("--size", type=_positive, default=512, help="MiB of the stack (default: %(default)s)")
+    _add_remote(_command(commands, "remote", remote.__doc__, _remote, repeat=3))
     return parser
 
 
@@ -115,6 +116,25 @@ def _add_memory(command: argparse.ArgumentParser) -> None:
         default=120,
         metavar="SECONDS",
         help="a load that takes longer is stopped (default: %(default)s)",
+    )
+
+
+def _add_remote(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--size", type=_positive, default=remote.FULL_MEBIBYTES, help="MiB of a stack (default: %(default)s)"
+    )
+    command.add_argument(
+        "--latency",
+        type=_positive,
+        default=remote.LATENCY_MS,
+        metavar="MS",
+        help="milliseconds that the server takes for each request (default: %(default)s)",
+    )
+    command.add_argument(
+        "--case",
+        action="append",
+        choices=list(CASES),
+        help=f"a filter; may be repeated (default: {', '.join(remote.STACKS)})",
     )
 
 
@@ -226,6 +246,22 @@ def _cluster(options: argparse.Namespace) -> None:
         f"A stack of detector frames and worker processes of one thread on {cpu_count()} cores",
         "MiB/s of values, medians",
         [cluster.panel(measured) for measured in tables],
+    )
+
+
+def _remote(options: argparse.Namespace) -> None:
+    print(f"A server on this machine, {options.latency} ms a request")
+    tables: list[remote.Table] = []
+    for measured in remote.run(options.size, options.repeat, options.latency, remote.chosen_cases(options.case)):
+        print(f"\n{measured.title}\n{table(measured.results, measured.columns())}", flush=True)
+        tables.append(measured)
+    _save(
+        options,
+        f"remote, {options.size} MiB, {options.latency} ms",
+        [row for measured in tables for row in measured.rows()],
+        f"Files behind a server that takes {options.latency} ms for each request",
+        f"Seconds, and requests; stacks of {options.size} MiB, median of {options.repeat} turns",
+        [measured.panel() for measured in tables],
     )
 
 

@@ -185,6 +185,20 @@ def test_memory_is_measured_and_a_load_beyond_the_limit_fails(
     assert picture.read_bytes().startswith(PNG)
 
 
+def test_remote_counts_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "remote.png"
+    chosen = ["--size", "8", "--repeat", "1", "--latency", "5", "--case", "gzip+shuffle"]
+    main(["remote", *chosen, "--json", str(figures), "--plot", str(picture)])
+    assert "MiB sent" in capsys.readouterr().out
+    rows = json.loads(figures.read_text())["results"]
+    by_name = {row["name"]: row for row in rows if row["what"] == "gzip+shuffle"}
+    assert by_name["nexus_xr, dask"]["failure"] is None
+    assert by_name["h5py over fsspec"]["failure"] is None
+    assert 2 << 20 < by_name["nexus_xr, one array"]["bytes"] < 4 << 20
+    assert all(row["requests"] >= 1 for row in rows if row["failure"] is None)
+    assert picture.read_bytes().startswith(PNG)
+
+
 def test_memory_stops_a_load_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "FRAMES_PER_GIBIBYTE", 128)
     monkeypatch.setattr(memory, "LOADS", {"sum": memory.LOADS["sum"]})
