@@ -18,7 +18,6 @@ from .hdf5.objects import address_of
 from .hdf5.parts import copy_values
 from .hdf5.replacing import copy_attributes
 from .hdf5.sources import Piece, are_chunks_of, chunk_form, missing_sources, pieces_of
-from .hdf5.storage import Filter, filters_of
 from .hdf5.target import Target
 from .writing import fill
 
@@ -172,8 +171,7 @@ class _Consolidation:
         filters = filters if chunks and not source.dtype.hasobject else ()
         made = create_dataset(group, name, source.shape, source.dtype, chunks, filters)
         copy_attributes(source, made)
-        is_same = form is not None and _same_filters(made, form.filters) and made.chunks == form.chunks
-        if pieces and form is not None and is_same and are_chunks_of(source, pieces, form):
+        if pieces and form is not None and chunk_form(made) == form and are_chunks_of(source, pieces, form):
             for piece in pieces:
                 _copy_piece(piece, made)
         elif made.size:
@@ -197,7 +195,3 @@ def _form_of(pieces: list[Piece]) -> Any:
     with h5py.File(pieces[0].file, "r", locking=False) as file:
         source = file.get(pieces[0].path)
         return chunk_form(source) if isinstance(source, h5py.Dataset) else None
-
-
-def _same_filters(made: h5py.Dataset, filters: tuple[Filter, ...]) -> bool:
-    return filters_of(made.id.get_create_plist()) == filters

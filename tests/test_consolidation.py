@@ -98,14 +98,22 @@ def mappings(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
     return made
 
 
-@given(mappings(), st.sampled_from([1, 2, 3, 4]), st.sampled_from([None, "gzip"]), st.sampled_from([0, 9]))
+@given(
+    mappings(),
+    st.sampled_from([1, 2, 3, 4]),
+    st.sampled_from([None, "gzip"]),
+    st.sampled_from([0, 9]),
+    st.sampled_from([0, 9]),
+)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_values_are_those_that_h5py_reads_before(
-    mapped: list[tuple[int, int, int, int]], chunk: int, compression: str | None, fill: int
+    mapped: list[tuple[int, int, int, int]], chunk: int, compression: str | None, fill: int, source_fill: int
 ) -> None:
     layout = h5py.VirtualLayout((12, 8), "u2")
     for number, (first, rows, origin, step) in enumerate(mapped):
-        write_source(f"{number}.h5", VALUES[6:, number], (chunk, 8), compression=compression)
+        with h5py.File(f"{number}.h5", "w") as file:
+            layout_there = {"chunks": (chunk, 8), "compression": compression, "fillvalue": source_fill}
+            file.create_dataset("data", (6, 8), "u2", **layout_there)[1:4] = VALUES[7:10, number]
         source = h5py.VirtualSource(f"{number}.h5", "data", (6, 8))
         layout[first : first + (rows - 1) * step + 1 : step] = source[origin : origin + rows]
     with h5py.File("master.nxs", "w") as file:
