@@ -104,6 +104,11 @@ class Mapping:
     pairs: tuple[int | None, ...]
     is_whole: bool = False
 
+    def is_held_by(self, shape: Sequence[int]) -> bool:
+        """Whether a source of this shape has all that is mapped."""
+        sizes = zip(self.origin, shape, strict=True)
+        return all(slab.length is not None and slab.count_below(size) == slab.length for slab, size in sizes)
+
     def fitted(self, shape: tuple[int, ...]) -> Mapping | None:
         """The mapping of a source of this shape; None where its elements lie otherwise than those of the target."""
         if not self.is_whole:

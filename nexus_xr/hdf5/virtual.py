@@ -284,7 +284,11 @@ class _Reading:
         self, mapping: Mapping, nominal: Cut, values: NDArray[Any], is_filled: bool, stack: ExitStack
     ) -> Iterator[threads.Task]:
         opened = self._open(mapping, stack)
-        parts = None if opened is None else cut(opened.mapping, opened.place.shape, self._indexers)
+        parts: Cut | None = nominal
+        if opened is None:
+            parts = None
+        elif opened.mapping is not mapping or not mapping.is_held_by(opened.place.shape):
+            parts = cut(opened.mapping, opened.place.shape, self._indexers)
         if not is_filled and (parts is None or parts.size < nominal.size):
             values[outer_key(list(nominal.goal))] = self._virtual.fill
         if opened is None or parts is None:
