@@ -1,0 +1,53 @@
+"""The examples run as they are, and do what they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def reduced(tmp_path: Path) -> Path:
+    """What the pipeline leaves of a small scan on a cluster of this machine."""
+    command = [sys.executable, str(EXAMPLES / "detector_pipeline.py"), "--size", "0.04", "--workers", "1"]
+    command += ["--folder", str(tmp_path), "--keep", "--memory-limit", "2GiB"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280)
+    assert ran.returncode == 0, ran.stderr
+    assert "100% Completed" in ran.stdout
+    assert "frames/s" in ran.stdout
+    return tmp_path
+
+
+def test_the_pipeline_reduces_a_scan_and_says_how(reduced: Path) -> None:
+    assert (reduced / "reduced.png").stat().st_size > 20_000
+    raster, profile, mean = nexus_xr.open_signals(reduced / "reduced.nxs", nxdata_only=True)
+    [scan] = reduced.glob("scan_*/scan.nxs")
+    frames = xr.open_dataset(scan, engine="nexus").counts.values
+    detector = nexus_xr.read_metadata(scan)["entry"]["instrument"]["detector"]
+    dark, flat, mask = (np.asarray(detector[name]["value"]) for name in ("dark", "flatfield", "pixel_mask"))
+    corrected = (frames - dark) / flat
+    assert frames[:, mask == 16].min() == 60000
+    np.testing.assert_allclose(mean, np.where(mask == 0, corrected.mean(axis=0), np.nan), rtol=1e-4, atol=1e-4)
+    q = profile.q.values
+    assert profile.dims == ("point", "q")
+    assert raster.dims == ("y", "x")
+    assert raster.size == len(frames)
+    at_ring = np.abs(q - 1.55) < 0.005
+    beside = np.abs(q - 1.62) < 0.005
+    assert float(profile[0, at_ring].mean()) > 2 * float(profile[0, beside].mean())
+    process = profile.attrs["process"]
+    assert process["attrs"]["NX_class"] == "NXprocess"
+    assert process["sequence_index"]["value"] == 1
+    assert process["version"]["value"] == nexus_xr.__version__
+    assert process["source"]["value"] == str(scan)
+    assert json.loads(process["parameters"]["data"]["value"])["bins"] == len(q)
