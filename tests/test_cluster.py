@@ -84,9 +84,9 @@ def test_a_graph_carries_names_however_many_chunks_there_are() -> None:
 
 def count_placing() -> None:
     """Count in a worker how often it finds out where the values of a dataset are."""
-    from nexus_xr.hdf5 import array
+    from nexus_xr.hdf5 import placement
 
-    find = array.place
+    find = placement.place
     counted: list[int] = []
 
     def place(*arguments: Any) -> Any:
@@ -95,14 +95,14 @@ def count_placing() -> None:
         return find(*arguments)
 
     place.counted, place.find = counted, find  # type: ignore[attr-defined]
-    array.place = place  # type: ignore[assignment]
+    placement.place = place  # type: ignore[assignment]
 
 
 def counted_placing() -> int:
-    from nexus_xr.hdf5 import array
+    from nexus_xr.hdf5 import placement
 
-    place: Any = array.place
-    array.place = place.find
+    place: Any = placement.place
+    placement.place = place.find
     return len(place.counted)
 
 
@@ -352,11 +352,16 @@ def test_a_worker_that_is_killed_while_it_writes_loses_nothing(client: Any) -> N
 
 @pytest.mark.usefixtures("small_parts")
 def test_an_interrupt_leaves_nothing(client: Any) -> None:
+    # What starts processes in the background may have it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
     timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        to_nexus(scan().copy(data=slow), "new.nxs")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            to_nexus(scan().copy(data=slow), "new.nxs")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert files() == []
 
 

@@ -118,8 +118,10 @@ def test_values_are_those_that_h5py_reads_before(
         layout[first : first + (rows - 1) * step + 1 : step] = source[origin : origin + rows]
     with h5py.File("master.nxs", "w") as file:
         file.create_virtual_dataset("counts", layout, fillvalue=fill)
+    # Over fill values: where mappings overlap, libhdf5 fills too little of the rest.
+    expected = np.full((12, 8), fill, "u2")
     with h5py.File("master.nxs") as file:
-        expected = file["counts"][...]
+        file["counts"].read_direct(expected)
     consolidate("master.nxs")
     with h5py.File("master.nxs") as file:
         assert not file["counts"].is_virtual

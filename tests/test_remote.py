@@ -288,6 +288,17 @@ def test_only_the_name_travels(server: FaultyServer, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.counts, FRAMES)
 
 
+def test_of_a_file_that_was_opened_twice_what_was_kept_is_forgotten_once(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    opened = [open_nexus(f"{server.url}/scan.nxs") for _ in range(3)]
+    monkeypatch.setattr(remote, "MOST_KEPT_BYTES", 1)
+    write_stack(tmp_path / "other.nxs")
+    for dataset in (*opened, open_nexus(f"{server.url}/other.nxs")):
+        np.testing.assert_array_equal(dataset.counts, FRAMES)
+
+
 def test_closed_files_open_again(server: FaultyServer, tmp_path: Path) -> None:
     write_stack(tmp_path / "scan.nxs")
     with open_nexus(f"{server.url}/scan.nxs") as dataset:

@@ -124,6 +124,9 @@ class _KeptBlocks:
         return request
 
     def keep(self, file: Hashable, numbers: range, request: _Request) -> None:
+        for number in numbers:  # that another had, who opened the file anew
+            if (file, number) in self._by_block:
+                self._drop(self._by_block[file, number])
         self._blocks[request] = [(file, number) for number in numbers]
         self._by_block.update(dict.fromkeys(self._blocks[request], request))
         self._bytes += request.end - request.begin
