@@ -251,6 +251,11 @@ class Encoder:
                 raise LookupError(step.name or str(step.id))
             self._steps.append(encode)
 
+    @property
+    def has_filters(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._steps)
+
     def encode(self, chunk: Bytes) -> tuple[Bytes, int]:
         """The stored bytes of a chunk, and its filter mask: a bit for each filter that was left out."""
         mask = 0

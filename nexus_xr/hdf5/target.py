@@ -97,7 +97,8 @@ class Target:
                 tasks.append(partial(self._write_chunk, corner, inner))
             else:
                 parts.append((part, inner))
-        threads.run(tasks, self._num_threads)
+        # Without filters there is nothing to do side by side, and threads would only wait for libhdf5's lock.
+        threads.run(tasks, self._num_threads if self._encoder.has_filters else 1)
         for part, inner in parts:
             self._write_with_hdf5(part, inner)
 
