@@ -173,10 +173,10 @@ class Opening:
         raise self._not_one(groups)
 
     def _default(self) -> Found | None:
-        """The default plot; where links are left alone, the first NXdata if the default plot lies behind one."""
+        """The default plot; where there is none, or it lies behind a link that is left alone, the first data."""
         default = default_data(self.root, self.root)
         found = None if default is None else Found(default.path, True)
-        if self.options.hardlinks_only and found not in self.found:
+        if found is None or (self.options.hardlinks_only and found not in self.found):
             return next((item for item in self.found if item.is_nxdata), None)
         return found
 

@@ -160,3 +160,14 @@ def test_what_was_joined_is_written_as_one(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "one.nxs") as file:
         np.testing.assert_array_equal(file["entry1/data/data"][()], expected)
         assert file["entry1/data/data"].chunks == (1, *FRAME)
+
+
+def test_a_master_needs_no_class_for_its_group_of_parts(tmp_path: Path) -> None:
+    expected = write_master(tmp_path, {1: 3, 2: 3})
+    with h5py.File(tmp_path / "scan_master.h5", "r+") as file:
+        del file["entry/data"].attrs["NX_class"]
+        file["entry/flat"] = np.ones(FRAME)
+    np.testing.assert_array_equal(xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus").data, expected)
+    signals = nexus_xr.open_signals(tmp_path / "scan_master.h5")
+    assert [signal.shape for signal in signals] == [expected.shape, FRAME]
+    assert nexus_xr.list_datasets(tmp_path / "scan_master.h5")[0] == ["/entry/data"]

@@ -275,8 +275,8 @@ _LISTED = 5
 def join_parts(content: GroupContent, problems: list[str]) -> GroupContent:
     """The group with a signal that is stored in parts as one field, which is then the signal.
 
-    Source: the file writer of DECTRIS detectors (SIMPLON API, "HDF5 file writing"): the master's /entry/data has
-    links data_000001, data_000002, ... to stacks of images that follow each other.
+    Source: the master files of DECTRIS detectors, whose /entry/data has links data_000001, data_000002, ... to stacks
+    of images that follow each other.
 
     Parts are fields ``<stem>_<digits>``, of three digits or more, three dimensions or more, and alike but for the
     first one. They are joined in the order of their numbers, under their stem, unless another field is the signal or
@@ -295,6 +295,18 @@ def join_parts(content: GroupContent, problems: list[str]) -> GroupContent:
         if len(numbered) > 1 and parts and signal in (None, *parts) and _is_stack(content.fields[parts[0]]):
             return _joined(content, stem, numbered, parts, problems)
     return content
+
+
+def has_parts(names: Iterable[str]) -> bool:
+    """Whether several of these names are those of parts of one stack.
+
+    Examples
+    --------
+    >>> has_parts(["data_000001", "data_000002"]), has_parts(["data_000001", "flat_000001"])
+    (True, False)
+    """
+    stems = [found["stem"] for name in names if (found := _PART.fullmatch(name))]
+    return len(stems) > len(set(stems))
 
 
 def _is_stack(field: Field) -> bool:

@@ -11,6 +11,7 @@ from ..hdf5.file import File
 from ..hdf5.objects import Dataset, Group, Link, Missing, is_virtual, same_object
 from ..hdf5.virtual import report_missing
 from .attributes import nx_class, text
+from .data_rules import has_parts
 from .tree import MetadataAttributes, MetadataField, MetadataGroup
 
 # An array of the tree larger than this stays in the file, and so does a single element that is no value but a document.
@@ -133,6 +134,7 @@ class _Walk:
         if holds_data(attributes):
             found.append(Found(group.path, True))
         left_out = self.left_out if group.path == self.top else ()
+        linked: list[str] = []
         with_fields = self.file is not None and (group.path == self.top or not is_nxdata(attributes))
         for name, member, is_soft in group.members():
             if isinstance(member, Link):
@@ -142,8 +144,14 @@ class _Walk:
                 self._put(tree, group, name, group.link_to(name))
             elif isinstance(member, Group):
                 found += self._subgroup(tree, group, name, member, above)
-            elif name not in left_out:
+            else:
+                if is_soft and len(member.shape) > 2:
+                    linked.append(name)
+                if name in left_out:
+                    continue
                 found += self._field(tree if with_fields else None, group, name, member)
+        if has_parts(linked) and not holds_data(attributes):
+            found.insert(0, Found(group.path, True))  # a detector's master, whatever class it has
         result = Scan(tree, tuple(found))
         self.done[address] = (group.path, result)
         return result
