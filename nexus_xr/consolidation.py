@@ -53,8 +53,8 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     >>> consolidate("master.nxs")
     >>> os.unlink("frames.h5")
     >>> with h5py.File("master.nxs") as file:
-    ...     file["counts"][...]
-    array([0, 1, 2, 3, 4, 5])
+    ...     file["counts"][...].tolist()
+    [0, 1, 2, 3, 4, 5]
     """
     asked = File(path)
     with asked.opened() as opened:

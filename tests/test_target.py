@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5 import encoders
+from nexus_xr.hdf5 import creation, encoders
 from nexus_xr.hdf5.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from nexus_xr.hdf5.storage import filters_of
 from nexus_xr.hdf5.target import Target
@@ -232,3 +232,12 @@ def test_default_chunks_are_neither_large_nor_many(shape: tuple[int, ...], items
     else:
         assert all(0 < length <= size for length, size in zip(chunks, shape, strict=True))
         assert np.prod(chunks, dtype=object) * itemsize <= 4 << 20
+
+
+def test_a_dataset_that_is_open_meanwhile_keeps_its_filter(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        held = file.create_dataset("data", data=np.arange(100), chunks=(10,), **hdf5plugin.Blosc())
+        creation._register_plugins.cache_clear()
+        made = create_dataset(file, "other", (100,), held.dtype, (10,), filters_named("blosc"))
+        made[...] = held[...]
+        np.testing.assert_array_equal(made, np.arange(100))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import h5py
@@ -189,4 +190,6 @@ def _register_plugins() -> None:
     """
     import hdf5plugin
 
-    hdf5plugin.register(force=True)
+    for name in hdf5plugin.FILTERS:
+        with suppress(RuntimeError):  # an open dataset uses it as it is
+            hdf5plugin.register((name,), force=True)
