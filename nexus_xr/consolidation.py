@@ -17,8 +17,9 @@ from .hdf5.new_file import PARTS, NewFile
 from .hdf5.objects import address_of
 from .hdf5.parts import copy_values
 from .hdf5.replacing import copy_attributes
-from .hdf5.sources import Piece, are_chunks_of, chunk_form, missing_sources, pieces_of
+from .hdf5.sources import Piece, are_chunks_of, chunk_form, pieces_of
 from .hdf5.target import Target
+from .hdf5.virtual import missing_sources
 from .writing import fill
 
 _TEMPORARY = "nexus_xr is writing"
@@ -157,7 +158,7 @@ class _Consolidation:
     def _make_real(self, source: h5py.Dataset, group: h5py.Group, name: str) -> None:
         """A dataset with the values of one that is made of others."""
         file = File(source.file.filename)
-        if source.is_virtual and (missing := missing_sources(source)):
+        if source.is_virtual and (missing := missing_sources(source.id, file, thoroughly=True)):
             raise NexusFileError(
                 f"{file.name}:{source.name}: nothing was done, as sources of it are missing:\n{listed(missing)}"
             )

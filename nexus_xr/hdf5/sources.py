@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5s
 
+from .mapping import Slab, find_file, is_own_file, read_mappings
 from .storage import Filter, filters_of
 from .target import Region
 
@@ -50,51 +49,29 @@ class ChunkForm:
     fill: bytes
 
 
-def missing_sources(dataset: h5py.Dataset) -> list[str]:
-    """Files that a virtual dataset names and that aren't there, those of patterns aside."""
-    names = dict.fromkeys(source.file_name for source in dataset.virtual_sources())
-    return [name for name in names if "%b" not in name and _found(name, dataset) is None]
-
-
-def _found(name: str, dataset: h5py.Dataset) -> str | None:
-    """Where libhdf5 finds the file of a source."""
-    if name == ".":
-        return str(dataset.file.filename)
-    name = name.replace("%%", "%")
-    here = os.path.dirname(dataset.file.filename)
-    prefix = os.environ.get("HDF5_VDS_PREFIX", "").replace("${ORIGIN}", here)
-    paths = (os.path.join(folder, name) for folder in (prefix, here, "") if folder or not os.path.isabs(name))
-    return next((path for path in (*paths, name) if os.path.isfile(path)), None)
-
-
 def pieces_of(dataset: h5py.Dataset) -> list[Piece] | None:
     """The pieces of a virtual dataset, None where one of its mappings is no block that is mapped to another."""
+    mappings = read_mappings(dataset.id)
+    if mappings is None:
+        return None
+    holder = str(dataset.file.filename)
     pieces = []
-    for source in dataset.virtual_sources():
-        there = _box(source.vspace)
-        # Of a selection of all, the file keeps no shape.
-        is_all = there is not None and source.src_space.get_select_type() == h5s.SEL_ALL
-        origin = _at_zero(there) if is_all else _box(source.src_space)
-        file = None if "%b" in source.file_name + source.dset_name else _found(source.file_name, dataset)
-        if there is None or origin is None or file is None or _lengths(there) != _lengths(origin):
+    for mapping in mappings:
+        region, box = _box(mapping.target, dataset.shape), _box(mapping.origin)
+        file = holder if is_own_file(mapping.file) else find_file(mapping.file, holder)
+        if region is None or box is None or file is None or _lengths(region) != _lengths(box):
             return None
-        pieces.append(Piece(there, file, source.dset_name.replace("%%", "%"), tuple(first for first, _ in origin)))
+        pieces.append(Piece(region, file, mapping.path, tuple(first for first, _ in box)))
     return pieces
 
 
-def _box(space: h5s.SpaceID) -> Region | None:
-    """The one block that a selection is, None where it is anything else."""
-    try:
-        first, last = space.get_select_bounds()
-    except (ValueError, RuntimeError):  # empty, or without an end
+def _box(slabs: Sequence[Slab], shape: Sequence[int] | None = None) -> Region | None:
+    """The one block that a selection is, None where it is anything else or goes beyond a shape."""
+    if any(slab.length is None or (slab.stride != 1 and slab.length > 1) for slab in slabs):
         return None
-    box = tuple((int(begin), int(end) + 1) for begin, end in zip(first, last, strict=True))
-    is_limited = all(end <= size for (_, end), size in zip(box, space.shape, strict=True))
-    return box if is_limited and math.prod(_lengths(box)) == space.get_select_npoints() else None
-
-
-def _at_zero(box: Region | None) -> Region | None:
-    return None if box is None else tuple((0, end - begin) for begin, end in box)
+    box = tuple((slab.start, slab.start + (slab.length or 0)) for slab in slabs)
+    is_within = shape is None or all(end <= size for (_, end), size in zip(box, shape, strict=True))
+    return box if is_within else None
 
 
 def _lengths(box: Region) -> tuple[int, ...]:
