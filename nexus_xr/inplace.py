@@ -96,11 +96,13 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
 
 def _origin(obj: Writable) -> Opened:
     """How an object was opened; of a tree, with the path of its root."""
+    encoding = obj.encoding
+    # Variables may have been put into a Dataset from other files.
+    whole = None if isinstance(obj, xr.DataArray) else encoding.get("source")
     for path, variable in _variables(obj):
         found = variable.encoding.get("opened")
-        if isinstance(found, Opened) and found.path.endswith(path):
+        if isinstance(found, Opened) and found.path.endswith(path) and whole in (None, found.file.name):
             return replace(found, path=found.path.removesuffix(path) or "/") if path else found
-    encoding = obj.encoding
     if "source" in encoding and "nexus_path" in encoding:
         way = "tree" if isinstance(obj, xr.DataTree) else "dataset"
         return Opened(way, File(encoding["source"]), Options(), str(encoding["nexus_path"]), ())
@@ -108,10 +110,6 @@ def _origin(obj: Writable) -> Opened:
         f'layout="inplace": the {type(obj).__name__} doesn\'t say which file it was opened from; '
         "write what was opened, with what is new put into it, or leave layout out"
     )
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
 
 
 def _below(node: xr.DataTree, above: xr.DataTree) -> str:

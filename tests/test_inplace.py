@@ -372,3 +372,16 @@ def test_changed_values_take_the_place_of_a_link_into_another_file(tmp_path: Pat
         np.testing.assert_array_equal(new["entry/data/counts"], 2 * np.arange(6))
         assert new["entry/data/counts"].attrs["units"] == "counts"
         np.testing.assert_array_equal(other["data"], np.arange(6))
+
+
+def test_what_comes_from_another_file_is_put_into_the_one_that_was_opened(file: Path, tmp_path: Path) -> None:
+    write_tree(tmp_path / "other.nxs", {"entry": nxentry({"data": nxdata({"dark": np.ones((3, 4))}, signal="dark")})})
+    other = xr.open_dataset(tmp_path / "other.nxs", engine="nexus")
+    opened = xr.open_dataset(file, engine="nexus")
+    dark = other.dark.rename(dim_0="y", dim_1="x").drop_vars(["y", "x"], errors="ignore")
+    both = xr.Dataset({"dark": dark, **opened.data_vars}, opened.coords, opened.attrs)
+    both.encoding = opened.encoding
+    both.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
+        assert set(new["entry/data"]) - set(old["entry/data"]) == {"dark"}
+        np.testing.assert_array_equal(new["entry/data/dark"], np.ones((3, 4)))
