@@ -74,7 +74,7 @@ def stack_of(target: str, scale: int) -> Stack:
     shape = (3, 16 * scale, 32)
     values = smooth(shape) if target in LOSSY else counts(shape)
     rows, columns = (0, 16 * scale), (0, 32)
-    return Stack(values, (1, *shape[1:]), [[(0, 3), rows, columns], [(1, 2), rows, columns], [(1, 2), (3, 9), (5, 7)]])
+    return Stack(values, (1, *shape[1:]), [[(0, 3), rows, columns], [(1, 2), rows, columns], [(1, 2), (3, 5), (5, 7)]])
 
 
 def write_case(path: Path, target: str, number: int, scale: int) -> None:

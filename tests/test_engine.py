@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5 import array as array_module
 from nexus_xr.hdf5 import chunk, codecs, engine, index, placement
 from nexus_xr.hdf5.array import LazyArray
@@ -79,6 +80,60 @@ def test_filters_are_undone(tmp_path: Path, options: Mapping[str, Any]) -> None:
     assert_same_bits(array[...], values)
     assert_same_bits(array[3, 5], values[3, 5])
     assert_same_bits(array[::-2, 3:19:5, [32, 0, 0]], values[::-2, 3:19:5][..., [32, 0, 0]])
+
+
+# Filters whose chunks are made of blocks, of which a part of a chunk needs only some.
+IN_BLOCKS: dict[str, Mapping[str, Any]] = {
+    "bitshuffle+lz4": hdf5plugin.Bitshuffle(),
+    "bitshuffle+lz4, small blocks": hdf5plugin.Bitshuffle(nelems=16),
+    "bitshuffle+zstd+fletcher32": {**hdf5plugin.Bitshuffle(cname="zstd"), "fletcher32": True},
+    **{f"blosc lz4 {shuffle}": hdf5plugin.Blosc(cname="lz4", shuffle=shuffle) for shuffle in (0, 1, 2)},
+    "blosc zstd": hdf5plugin.Blosc(cname="zstd", clevel=1),
+}
+LARGE = (3, 1, 149_991)
+
+
+@pytest.fixture(scope="module")
+def in_blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("blocks") / "f.h5"
+    with h5py.File(path, "w") as file:
+        for name, options in IN_BLOCKS.items():
+            for dtype in ("<u2", ">f8", "V3"):
+                values = counts(LARGE).astype("u4").view("V4").astype("V3") if dtype == "V3" else counts(LARGE)
+                chunks = (1, 1, 100_000)
+                file.create_dataset(f"{name}/{dtype}", data=values.astype(dtype), chunks=chunks, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", IN_BLOCKS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_parts_of_chunks_made_of_blocks(in_blocks: Path, name: str, data: st.DataObject) -> None:
+    dtype = data.draw(st.sampled_from(("<u2", ">f8", "V3")))
+    array, row = lazy(in_blocks, f"{name}/{dtype}"), data.draw(st.integers(0, LARGE[0] - 1))
+    with h5py.File(in_blocks) as file:
+        expected = file[f"{name}/{dtype}"][row, 0]
+    for _ in range(3):
+        begin = data.draw(st.sampled_from([0, 4096, 65_536, 99_990, 149_980]) | st.integers(0, LARGE[2] - 1))
+        part = slice(begin, begin + data.draw(st.integers(1, 10) | st.integers(1, LARGE[2])))
+        assert_same_bits(array[row, 0, part], expected[part])
+        assert_same_bits(array[row, 0, begin], expected[begin])
+        assert_same_bits(array[row : row + 1, 0, part.start : part.stop : 7], expected[part][None, ::7])
+
+
+@pytest.mark.parametrize("options", [hdf5plugin.Bitshuffle(), hdf5plugin.Blosc(cname="lz4")], ids=str)
+def test_parts_of_a_chunk_need_no_other_blocks(tmp_path: Path, options: Mapping[str, Any]) -> None:
+    values = counts((1 << 20,))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", data=values, chunks=values.shape, **options)
+        file.flush()
+        mask, chunk = dataset.id.read_direct_chunk((0,))
+        dataset.id.write_direct_chunk((0,), chunk[:-200] + b"\xff" * 200, mask)
+    array = lazy(tmp_path / "f.h5")
+    assert_same_bits(array[1000:1010], values[1000:1010])
+    for key in (slice(-10, None), slice(None)):
+        with pytest.raises(NexusFileError, match=r"chunk \(0,\)"):
+            array[key]
 
 
 @pytest.mark.parametrize("in_processes", [False, True])

@@ -70,11 +70,11 @@ class ChunkReader:
         else:
             self.fill(goal.data, offset)
 
-    def read_to(self, offset: int, size: int, mask: int, target: int) -> None:
-        """Put the decoded bytes at an address."""
+    def read_to(self, offset: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None) -> None:
+        """Put the decoded bytes at an address, or at least a part of them at its place."""
         address = workspace.raw.of(size)
         self.fill(workspace.raw.array.data[:size], offset)
-        self.decode(address, size, mask, target)
+        self.decode(address, size, mask, target, within)
 
     def read_all(self, offset: int, size: int, mask: int) -> NDArray[Any]:
         """All values of a chunk."""
@@ -83,24 +83,31 @@ class ChunkReader:
         return values
 
     def read_part(self, offset: int, size: int, mask: int, part: tuple[Any, ...]) -> NDArray[Any]:
-        """A part of a chunk, in this thread's memory; of one without filters, no more than that is read."""
+        """A part of a chunk, in this thread's memory; little more than that is read or decoded where that is enough."""
         placement = self.placement
         length = placement.pipeline.chunk_bytes
-        workspace.decoded.of(length)
+        address = workspace.decoded.of(length)
         room = workspace.decoded.array[:length]
-        if placement.filters:
-            self.read_whole(offset, size, mask, room)
+        begin, end = self.span(part)
+        if not placement.filters:
+            self.fill(room.data[begin:end], offset + begin)
+        elif placement.pipeline.decodes_parts(end - begin):
+            self.read_to(offset, size, mask, address, (begin, end))
         else:
-            begin, end = span(part, placement.chunks)
-            width = placement.carrier.itemsize
-            self.fill(room.data[begin * width : end * width], offset + begin * width)
+            self.read_to(offset, size, mask, address)
         values: NDArray[Any] = room.view(placement.carrier).reshape(placement.chunks)[part]
         return values
 
-    def decode(self, source: int, size: int, mask: int, target: int) -> None:
-        """Decode stored bytes from one address to another."""
+    def span(self, part: Sequence[Indexer | Integers]) -> tuple[int, int]:
+        """The first byte of a part of a chunk and the one behind the last."""
+        begin, end = span(part, self.placement.chunks)
+        width = self.placement.carrier.itemsize
+        return begin * width, end * width
+
+    def decode(self, source: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None) -> None:
+        """Decode stored bytes from one address to another, or at least a part of them."""
         try:
-            self.placement.pipeline.decode(workspace, source, size, mask, target)
+            self.placement.pipeline.decode(workspace, source, size, mask, target, within)
         except DecodeError as error:
             raise BadChunkError(f"{error}; the file is damaged") from None
 

@@ -20,6 +20,9 @@ from .libraries import Address, Signature, Size, function
 Decode = Callable[[int, int, int, int], tuple[int, int]]
 # Options of the filter in the file, bytes of a decoded chunk -> its decoder; None where a library is missing.
 Make = Callable[[tuple[int, ...], int], Decode | None]
+# Source, its size, target, its capacity, first byte that is wanted, the one behind the last -> size of the whole.
+# At least these bytes are decoded, each to its place behind the target, as if the whole had been.
+DecodePart = Callable[[int, int, int, int, int, int], int]
 
 DEFLATE = 1
 SHUFFLE = 2
@@ -259,53 +262,79 @@ def _zstd(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
 
 
 # Bitshuffle's own numbers for what it compresses with, and the functions that take it apart.
-_BITSHUFFLE_FUNCTIONS = {0: "bshuf_bitunshuffle", 2: "bshuf_decompress_lz4", 3: "bshuf_decompress_zstd"}
+_BITSHUFFLE_FUNCTIONS = {2: "bshuf_decompress_lz4", 3: "bshuf_decompress_zstd"}
+_BITSHUFFLE_SIGNATURE = Signature(ctypes.c_int64, (Address, Address, Size, Size, Size))
+
+
+def _of_all(decode_part: DecodePart | None) -> Decode | None:
+    """A decoder of whole chunks, of one of parts."""
+    if decode_part is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        return target, decode_part(source, size, target, capacity, 0, capacity)
+
+    return decode
 
 
 def _bitshuffle(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
     width = options[2] if len(options) > 2 else 0
     own_block = options[3] if len(options) > 3 else 0
-    name = _BITSHUFFLE_FUNCTIONS.get(options[4] if len(options) > 4 else 0)
-    call = name and function(
-        "bshuf", name, Signature(ctypes.c_int64, (Address, Address, Size, Size, Size)), chunk_bytes
-    )
-    if not call or not width:
+    if len(options) > 4 and options[4]:
+        return _of_all(_bitshuffle_part(options, chunk_bytes))
+    call = function("bshuf", "bshuf_bitunshuffle", _BITSHUFFLE_SIGNATURE, chunk_bytes)
+    if call is None or not width:
         return None
 
-    def plain(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
         _check_room(size, capacity)
         if size % width:
             raise DecodeError(f"it has {size} bytes, which are no whole elements of {width}")
         _check(call(source, target, size // width, width, own_block))
         return target, size
 
-    def compressed(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+    return decode
+
+
+def _bitshuffle_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart | None:
+    width = options[2] if len(options) > 2 else 0
+    name = _BITSHUFFLE_FUNCTIONS.get(options[4] if len(options) > 4 else 0)
+    call = name and function("bshuf", name, _BITSHUFFLE_SIGNATURE, chunk_bytes)
+    if not call or not width:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int, begin: int, end: int) -> int:
         total, block_bytes = _header(source, size)
         _check_room(total, capacity)
         block = block_bytes // width
         if total % width or not block or block % 8:
             raise DecodeError(f"its header says {total} bytes in blocks of {block_bytes} for elements of {width}")
-        _check_blocks(source, size, total, block * width, width)
-        _check(call(source + 12, target, total // width, width, block))
-        return target, total
+        step = block * width
+        starts = _block_starts(source, size, total, step, width)
+        first, last = min(begin, total) // step, -(-end // step)
+        begin, end = first * step, min(last * step, total)
+        _check(call(source + starts[first], target + begin, (end - begin) // width, width, block))
+        return total
 
-    return plain if name == "bshuf_bitunshuffle" else compressed
+    return decode
 
 
-def _check_blocks(source: int, size: int, total: int, block_bytes: int, width: int) -> None:
-    """Follow the blocks through the chunk, since the library trusts their sizes."""
+def _block_starts(source: int, size: int, total: int, block_bytes: int, width: int) -> list[int]:
+    """Follow the blocks through the chunk, since the library trusts their sizes; where each begins, and the rest."""
     raw = (ctypes.c_char * size).from_address(source)
     stored_at = struct.Struct(">I").unpack_from
     whole, rest = divmod(total, block_bytes)
     in_eights = rest // (8 * width)
-    position = 12
+    position, starts = 12, [12]
     try:
         for _ in range(whole + (in_eights > 0)):
             position += 4 + stored_at(raw, position)[0]
+            starts.append(position)
     except struct.error:
         position = size + 1
     if position + rest - in_eights * 8 * width > size:
         raise DecodeError("one of its blocks goes beyond its end")
+    return starts
 
 
 def _check(status: int) -> None:
@@ -314,19 +343,31 @@ def _check(status: int) -> None:
 
 
 def _blosc(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    return _of_all(_blosc_part(options, chunk_bytes))
+
+
+def _blosc_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart | None:
     validate = function("blosc", "blosc_cbuffer_validate", Signature(_int, (Address, Size, Address)), 0)
     call = function("blosc", "blosc_decompress_ctx", Signature(_int, (Address, Address, Size, _int)), chunk_bytes)
-    if validate is None or call is None:
+    call_part = function("blosc", "blosc_getitem", Signature(_int, (Address, _int, _int, Address)), chunk_bytes)
+    if validate is None or call is None or call_part is None:
         return None
 
-    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+    def decode(source: int, size: int, target: int, capacity: int, begin: int, end: int) -> int:
         if size < 16 or validate(source, size, _contexts.size_at) < 0:
             raise DecodeError("it has no valid Blosc header")
-        _check_room(_contexts.size.value, capacity)
-        produced = call(source, target, capacity, 1)
-        if produced < 0 or (produced == 0 and capacity):
+        total = _contexts.size.value
+        _check_room(total, capacity)
+        width = _at(source + 3, 1)[0]  # of an element, by the header
+        first, count = (begin // width, -(-end // width) - begin // width) if width else (0, 0)
+        is_part = 0 < count * width < total and (first + count) * width <= total
+        if is_part:
+            produced = call_part(source, first, count, target + first * width)
+        else:
+            produced = call(source, target, capacity, 1)
+        if produced != (count * width if is_part else total):
             raise DecodeError(f"Blosc gives status {produced}")
-        return target, produced
+        return int(total)
 
     return decode
 
@@ -417,6 +458,13 @@ REGISTRY: dict[int, Make] = {
 }
 
 
+# Filters whose chunks needn't be decoded to their ends for a part of them.
+_PARTS: dict[int, Callable[[tuple[int, ...], int], DecodePart | None]] = {
+    BLOSC: _blosc_part,
+    BITSHUFFLE: _bitshuffle_part,
+}
+
+
 def decoder(filter_id: int, options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
     """The decoder of a filter, None where it is libhdf5's to decode.
 
@@ -435,4 +483,21 @@ def decoder(filter_id: int, options: tuple[int, ...], chunk_bytes: int) -> Decod
     True
     """
     make: Any = REGISTRY.get(filter_id)
+    return make(options, chunk_bytes) if make is not None else None
+
+
+def part_decoder(filter_id: int, options: tuple[int, ...], chunk_bytes: int) -> DecodePart | None:
+    """The decoder of parts of a filter's chunks, None where only whole chunks can be decoded.
+
+    Parameters
+    ----------
+    filter_id, options, chunk_bytes
+        As for `decoder`.
+
+    Examples
+    --------
+    >>> part_decoder(DEFLATE, (1,), 1 << 20) is None
+    True
+    """
+    make = _PARTS.get(filter_id)
     return make(options, chunk_bytes) if make is not None else None

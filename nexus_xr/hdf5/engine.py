@@ -210,17 +210,28 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
         reader.check(place.offset, place.size)
         if whole:
             reader.read_whole(*place, bytes_of(values))
-        elif placement.filters:
-            values[...] = _recent.get(
-                (placement, *coordinate), placement.pipeline.chunk_bytes, partial(reader.read_all, *place)
-            )[tuple(parts)]
         else:
-            values[...] = reader.read_part(*place, tuple(parts))
+            values[...] = _part_of_chunk(reader, coordinate, place, tuple(parts))
     except BadChunkError as error:
         raise ChunkError(coordinate, place.offset, str(error)) from None
     finally:
         workspace.shrink(ROOM_BYTES)
     return values
+
+
+def _part_of_chunk(
+    reader: ChunkReader, coordinate: Sequence[int], place: Place, part: tuple[int | slice, ...]
+) -> NDArray[Any]:
+    placement, pipeline = reader.placement, reader.placement.pipeline
+    if not placement.filters:
+        return reader.read_part(*place, part)
+    begin, end = reader.span(part)
+    key = (placement, *coordinate)
+    # Who comes back to a chunk is likely to do so again.
+    if pipeline.decodes_parts(end - begin) and not _recent.was_wanted(key):
+        return reader.read_part(*place, part)
+    whole: NDArray[Any] = _recent.get(key, pipeline.chunk_bytes, partial(reader.read_all, *place))
+    return whole[part]
 
 
 @dataclass(frozen=True, eq=False)

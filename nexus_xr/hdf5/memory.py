@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any
@@ -21,6 +21,8 @@ SMALLEST_BLOCK = 1 << 18
 # As much as two threads hold of dask's blocks; what comes back beyond it is given to the system.
 MOST_KEPT = 32 << 20
 _GRANULE = 1 << 16
+# Of so many arrays it is known that they were wanted.
+_MOST_WANTED = 16
 
 
 class _Store:
@@ -78,12 +80,22 @@ class Recent:
         self._most = most
         self._lock = threading.Lock()
         self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._wanted: deque[Hashable] = deque(maxlen=_MOST_WANTED)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._start_anew)
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._arrays = OrderedDict()
+        self._wanted.clear()
+
+    def was_wanted(self, key: Hashable) -> bool:
+        """Whether an array is here, or was asked for by this function not long ago."""
+        with self._lock:
+            found = key in self._arrays or key in self._wanted
+            if not found:
+                self._wanted.append(key)
+            return found
 
     def get(self, key: Hashable, size: int, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """The array of that key, made where it isn't among the last, of so many bytes; not to be written to."""

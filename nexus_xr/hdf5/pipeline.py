@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import batch_decoder
-from .codecs import FLETCHER32, SHUFFLE, Decode, DecodeError, decoder
+from .codecs import FLETCHER32, SHUFFLE, Decode, DecodeError, decoder, part_decoder
 from .memory import empty
 from .storage import Filter
 
 # Room behind a chunk's bytes, for decoders that read or write a few more at once.
 _MARGIN = 64
+# Smaller chunks are decoded as a whole: it takes no longer, and whatever is damaged in them is noticed.
+_LEAST_IN_PARTS = 1 << 17
 
 
 class Room:
@@ -87,12 +89,19 @@ class Pipeline:
             elif filter_.id != SHUFFLE:
                 room = largest_encoded(room)
         self.largest_stored = room
+        self._decode_part = part_decoder(filters[0].id, filters[0].options, chunk_bytes) if filters else None
         in_turn = zip(reversed(filters), self._steps, strict=True)
         steps = [(filter_.id, filter_.options, most) for filter_, (_, _, most) in in_turn]
         self.decode_batch = batch_decoder(steps, chunk_bytes)
 
-    def decode(self, space: Workspace, source: int, size: int, mask: int, target: int) -> None:
-        """Decode one chunk.
+    def decodes_parts(self, wanted: int) -> bool:
+        """Whether so many bytes one behind the other are decoded without all of their chunk."""
+        return self._decode_part is not None and 4 * wanted <= self.chunk_bytes >= _LEAST_IN_PARTS
+
+    def decode(
+        self, space: Workspace, source: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None
+    ) -> None:
+        """Decode one chunk, or at least a part of it.
 
         Parameters
         ----------
@@ -104,6 +113,8 @@ class Pipeline:
             The chunk's filter mask.
         target
             Address of the chunk's decoded bytes.
+        within
+            The first byte that is wanted and the one behind the last, if `decodes_parts` of so many; None for all.
 
         Raises
         ------
@@ -112,13 +123,16 @@ class Pipeline:
         """
         steps = self._steps if not mask else [step for step in self._steps if not mask & step[0]]
         last = len(steps) - 1
-        for position, (_, decode, room) in enumerate(steps):
+        for position, (bit, decode, room) in enumerate(steps):
             if position == last:
                 goal, room = target, self.chunk_bytes
             else:
                 other = space.between[0]
                 goal = (other if source != other.address else space.between[1]).of(room)
-            source, size = decode(source, size, goal, room)
+            if bit == 1 and within is not None and self._decode_part is not None:
+                source, size = target, self._decode_part(source, size, target, room, *within)
+            else:
+                source, size = decode(source, size, goal, room)
         if size != self.chunk_bytes:
             raise DecodeError(f"it decodes to {size} bytes, and a chunk has {self.chunk_bytes}")
         if source != target:
