@@ -283,6 +283,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("reduced.png"))
     parser.add_argument("--keep", action="store_true", help="keep the scan")
     options = parser.parse_args()
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="scan_", dir=options.folder))
     try:
         print(f"making a scan of {options.size:g} GiB in {folder} ...")
