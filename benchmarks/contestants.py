@@ -260,6 +260,23 @@ def _zarr_opened(array: Any, stack: Stack, reduces: bool) -> Opened:
 
 
 @contextmanager
+def _dask_alone(stack: Stack, reduces: bool) -> Iterator[Opened]:
+    import dask.array as da
+
+    frames = tuple(min(BLOCK, stack.count - first) for first in range(0, stack.count, BLOCK))
+    distinct = stack.distinct
+
+    def block(block_id: tuple[int, ...]) -> Any:
+        number = block_id[0]
+        first = number * BLOCK % len(distinct)
+        return distinct[first : first + frames[number]]
+
+    chunks = (frames, *((size,) for size in stack.shape[1:]))
+    blocks = da.map_blocks(block, chunks=chunks, dtype=distinct.dtype, meta=distinct[:0])
+    yield Opened(lambda: _computed(blocks.sum()), lambda selection: _opened_for_reading())
+
+
+@contextmanager
 def _limit(stack: Stack, reduces: bool) -> Iterator[Opened]:
     with open_limit(stack, 0 if reduces else min(stack.count, SLAB)) as decoding:
         yield Opened(decoding.total, decoding.read)
@@ -269,6 +286,8 @@ NEXUS_XR = Reader("nexus_xr", _nexus_xr, "nexus-xr")
 H5PY_DASK = Reader("h5py + dask", _h5py_dask, "h5py")
 H5PY_LOOP = Reader("h5py", _h5py_loop, "h5py")
 ROSETTASCIIO = Reader("RosettaSciIO lazy", _rosettasciio, "rosettasciio")
+# What dask and summing cost when all values lie in memory.
+DASK_ALONE = Reader("dask, nothing to read", _dask_alone, "dask")
 LIMIT = Reader("limit", _limit)
 
 READERS = (
@@ -283,6 +302,7 @@ READERS = (
     Reader("async-hdf5 + Zarr", _async_hdf5, "async-hdf5"),
     Reader("Zarr copy, zarr-python", _zarr, "zarr"),
     Reader("Zarr copy, zarrs", _zarrs, "zarrs"),
+    DASK_ALONE,
     LIMIT,
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .cases import SLAB, Case, Stack, frame_stack, row_stack
-from .contestants import H5PY_DASK, H5PY_LOOP, LIMIT, NEXUS_XR, Opened, Reader
+from .contestants import DASK_ALONE, H5PY_DASK, H5PY_LOOP, LIMIT, NEXUS_XR, Opened, Reader
 from .harness import Column, Contestant, Result, Work, compete
 from .plotting import Bar, Panel
 from .probing import Probe, probe
@@ -84,8 +84,8 @@ class Kind:
     cases: tuple[str, ...] = ()
 
     def has(self, reader: Reader) -> bool:
-        """Whether a reader takes part: dask above h5py alone makes no difference where dask isn't used."""
-        if reader is H5PY_DASK:
+        """Whether a reader takes part: those that are about dask don't where it isn't used."""
+        if reader in (H5PY_DASK, DASK_ALONE):
             return self.reference is H5PY_DASK
         return reader is not LIMIT or self.limited
 
