@@ -157,7 +157,7 @@ def test_no_byte_is_fetched_twice_in_a_read(index: str, server: FaultyServer, tm
 def test_nodes_of_an_index_are_fetched_side_by_side(server: FaultyServer, tmp_path: Path) -> None:
     rows = BIG.reshape(-1, 1 << 17)  # chunks of 256 KiB, of which the index has up to 64 in a node
     write_indexed(tmp_path / "data.h5", rows, (1, 1 << 17), **INDEXES["B-tree 1"])
-    server.latency = 0.1
+    server.latency = 0.5
     array = LazyArray(File(f"{server.url}/data.h5"), "/data", rows.shape, rows.dtype)
     with array.file.opened():
         server.most_at_once = 0
