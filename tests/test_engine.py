@@ -121,6 +121,16 @@ def test_parts_of_chunks_made_of_blocks(in_blocks: Path, name: str, data: st.Dat
         assert_same_bits(array[row : row + 1, 0, part.start : part.stop : 7], expected[part][None, ::7])
 
 
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 30), st.integers(0, 40), st.binary(max_size=9))
+def test_blocks_are_followed_alike_with_and_without_the_extension(
+    sizes: list[int], count: int, position: int, rest: bytes
+) -> None:
+    chunk = b"".join(size.to_bytes(4, "big") + b"." * size for size in sizes) + rest
+    raw = ctypes.create_string_buffer(chunk, len(chunk))
+    places = (ctypes.addressof(raw), len(chunk), position, count)
+    assert codecs.behind_blocks(*places) == codecs.python_behind_blocks(*places)
+
+
 @pytest.mark.parametrize("options", [hdf5plugin.Bitshuffle(), hdf5plugin.Blosc(cname="lz4")], ids=str)
 def test_parts_of_a_chunk_need_no_other_blocks(tmp_path: Path, options: Mapping[str, Any]) -> None:
     values = counts((1 << 20,))

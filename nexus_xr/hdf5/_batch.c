@@ -1,4 +1,4 @@
-/* Decoding many small chunks without going back to Python for each.
+/* Decoding many small chunks, or following the many blocks of one, without going back to Python for each.
  *
  * The functions that decode are not linked: their addresses come from the shared libraries that Python loaded.
  * A chunk that can't be decoded ends the work; who called decodes that one again with the decoders in Python, which
@@ -169,7 +169,22 @@ static PyObject *decode(PyObject *module, PyObject *args) {
     return PyLong_FromSsize_t(done);
 }
 
+/* behind_blocks(source, size, position, count) -> where so many blocks end, with their sizes before them in 4 bytes,
+ * or size + 1 where one goes beyond the end.
+ */
+static PyObject *behind_blocks(PyObject *module, PyObject *args) {
+    Py_ssize_t source, size, position, count;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "nnnn", &source, &size, &position, &count)) return NULL;
+    for (; count > 0; count--) {
+        if (position < 0 || position > size - 4) return PyLong_FromSsize_t(size + 1);
+        position += 4 + (Py_ssize_t)big_endian((const uint8_t *)source + position, 4);
+    }
+    return PyLong_FromSsize_t(position > size ? size + 1 : position);
+}
+
 static PyMethodDef methods[] = {
+    {"behind_blocks", behind_blocks, METH_VARARGS, "Follow blocks through a chunk; gives where they end."},
     {"decode", decode, METH_VARARGS, "Decode chunks one after the other; gives how many could be decoded."},
     {NULL, NULL, 0, NULL},
 };

@@ -16,6 +16,23 @@ from typing import Any
 
 from .libraries import Address, Signature, Size, function
 
+
+def python_behind_blocks(source: int, size: int, position: int, count: int, /) -> int:
+    """Follow so many blocks with their sizes before them; gives where they end, `size` + 1 if that is beyond it."""
+    stored_at, raw = struct.Struct(">I").unpack_from, (ctypes.c_char * size).from_address(source)
+    try:
+        for _ in range(count):
+            position += 4 + stored_at(raw, position)[0]
+    except struct.error:
+        return size + 1
+    return min(position, size + 1)
+
+
+try:
+    from ._batch import behind_blocks
+except ImportError:  # the extension module is optional
+    behind_blocks = python_behind_blocks
+
 # Source, its size, target, its capacity -> where the result is, its size.
 Decode = Callable[[int, int, int, int], tuple[int, int]]
 # Options of the filter in the file, bytes of a decoded chunk -> its decoder; None where a library is missing.
@@ -310,31 +327,19 @@ def _bitshuffle_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart |
         if total % width or not block or block % 8:
             raise DecodeError(f"its header says {total} bytes in blocks of {block_bytes} for elements of {width}")
         step = block * width
-        starts = _block_starts(source, size, total, step, width)
-        first, last = min(begin, total) // step, -(-end // step)
-        begin, end = first * step, min(last * step, total)
-        _check(call(source + starts[first], target + begin, (end - begin) // width, width, block))
+        first = min(begin, total) // step
+        begin, end = first * step, min(-(-end // step) * step, total)
+        start = behind_blocks(source, size, 12, first)
+        # To the last block, also where less is wanted: the library trusts their sizes, and so does who reads a part.
+        whole, rest = divmod(total, step)
+        in_eights = rest // (8 * width)
+        behind = behind_blocks(source, size, start, whole - first + (in_eights > 0))
+        if behind + rest - in_eights * 8 * width > size:
+            raise DecodeError("one of its blocks goes beyond its end")
+        _check(call(source + start, target + begin, (end - begin) // width, width, block))
         return total
 
     return decode
-
-
-def _block_starts(source: int, size: int, total: int, block_bytes: int, width: int) -> list[int]:
-    """Follow the blocks through the chunk, since the library trusts their sizes; where each begins, and the rest."""
-    raw = (ctypes.c_char * size).from_address(source)
-    stored_at = struct.Struct(">I").unpack_from
-    whole, rest = divmod(total, block_bytes)
-    in_eights = rest // (8 * width)
-    position, starts = 12, [12]
-    try:
-        for _ in range(whole + (in_eights > 0)):
-            position += 4 + stored_at(raw, position)[0]
-            starts.append(position)
-    except struct.error:
-        position = size + 1
-    if position + rest - in_eights * 8 * width > size:
-        raise DecodeError("one of its blocks goes beyond its end")
-    return starts
 
 
 def _check(status: int) -> None:

@@ -26,7 +26,7 @@ from .placement import Placement
 from .plan import AxisPlan, Part, plan_selection
 from .remote import expecting
 from .selection import Indexer, length
-from .source import Source
+from .source import LocalSource, Source
 
 # What a thread takes at once: enough to make up for taking it, little enough to stay in a core's cache.
 BATCH_BYTES = 1 << 20
@@ -77,6 +77,11 @@ def read(
         if values is not None:
             return values
     values = empty(tuple(map(length, indexers)), placement.carrier)  # first, as it may be more than there is
+    # Of a remote file it has to be known first what is going to be read.
+    tasks = _few_whole_chunks(placement, source, indexers, values) if isinstance(source, LocalSource) else None
+    if tasks is not None:
+        threads.run(tasks, num_threads)
+        return values.reshape([length(indexer) for indexer in indexers if not isinstance(indexer, int)])
     plan = plan_selection(indexers, placement.shape, placement.chunks, placement.padded)
     if values.size:
         target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
