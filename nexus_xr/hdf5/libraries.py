@@ -11,7 +11,7 @@ import ctypes
 import functools
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 # Below this size of the result, a call is shorter than giving up Python's lock and waiting to have it back.
@@ -27,7 +27,7 @@ class Signature(NamedTuple):
     """How a C function is called."""
 
     result: Any
-    arguments: Sequence[Any]
+    arguments: tuple[Any, ...]
 
 
 def function(library: str, name: str, signature: Signature, result_bytes: int = SHORT_CALL_BYTES) -> Function | None:
@@ -44,12 +44,16 @@ def function(library: str, name: str, signature: Signature, result_bytes: int = 
     result_bytes
         What one call makes, by which Python's lock is released during it or is not.
     """
+    return _function(library, name, signature, result_bytes < SHORT_CALL_BYTES)
+
+
+@functools.cache
+def _function(library: str, name: str, signature: Signature, keeps_lock: bool) -> Function | None:
     path = _path(library)
     if path is None:
         return None
-    loaded = _load(path, result_bytes < SHORT_CALL_BYTES)
     try:
-        found = loaded[name]  # a new object each time, whose types nobody else sets
+        found = _load(path, keeps_lock)[name]  # a new object each time, whose types nobody else sets
     except AttributeError:
         return None
     found.restype, found.argtypes = signature.result, list(signature.arguments)

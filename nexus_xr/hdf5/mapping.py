@@ -49,7 +49,6 @@ class Slab(NamedTuple):
     stride: int = 1
     block: int = 1
     length: int | None = None
-    """How many positions there are; None for as many as fit."""
 
     def position(self, number: int) -> int:
         """Where the one of a number is."""

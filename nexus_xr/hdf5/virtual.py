@@ -32,7 +32,7 @@ _DEEPEST = 16
 # Files of which it is looked whether they are there when a virtual dataset is opened.
 _MOST_LOOKED_FOR = 4096
 _LISTED = 5
-# Files for each thread of which one thread reads a whole one at a time; and most that are open at once else.
+# With so many files for each thread, each file is read by one thread. Most files that are open at once.
 _MANY = 8
 _MOST_OPEN = 64
 
@@ -251,8 +251,10 @@ class _Reading:
     def _run(self, by_file: Sequence[_Parts], values: NDArray[Any], is_filled: bool) -> None:
         """Read parts that have nothing in common, file by file, or where there are few files, chunk by chunk."""
         num_threads = self._holder.num_threads
-        if len(by_file) >= _MANY * (num_threads or threads.thread_count()):
-            threads.run([partial(self._read_file, parts, values, is_filled) for parts in by_file], num_threads)
+        most = num_threads or threads.thread_count()
+        if len(by_file) >= _MANY * most:
+            batches = _batches(by_file, most)
+            threads.run([partial(self._read_files, batch, values, is_filled) for batch in batches], num_threads)
             return
         for begin in range(0, len(by_file), _MOST_OPEN):
             with ExitStack() as stack:
@@ -260,9 +262,10 @@ class _Reading:
                 tasks = [task for parts in files for task in self._tasks(parts, values, is_filled, stack)]
                 threads.run(tasks, num_threads)
 
-    def _read_file(self, parts: _Parts, values: NDArray[Any], is_filled: bool) -> None:
+    def _read_files(self, files: Sequence[_Parts], values: NDArray[Any], is_filled: bool) -> None:
+        """Prepare some files and then read them: between two chunks, which take all of a core's cache, it is slow."""
         with ExitStack() as stack:
-            for task in self._tasks(parts, values, is_filled, stack):
+            for task in [task for parts in files for task in self._tasks(parts, values, is_filled, stack)]:
                 task()
 
     def _from_one_source(self, mapping: Mapping) -> NDArray[Any] | None:
@@ -370,6 +373,15 @@ class _Reading:
             raise MissingSourceError(
                 f'{what}; {self._holder.name}:{self._path} is made of it, and reads as fill values with missing="fill"'
             )
+
+
+def _batches(by_file: Sequence[_Parts], num_threads: int) -> Iterator[Sequence[_Parts]]:
+    """Files that one thread reads, fewer and fewer of them, so that all threads are done at the same time."""
+    done = 0
+    while done < len(by_file):
+        count = max(1, min(_MOST_OPEN // num_threads, (len(by_file) - done) // (4 * num_threads)))
+        yield by_file[done : done + count]
+        done += count
 
 
 def _view(values: NDArray[Any], mapping: Mapping, parts: Cut) -> NDArray[Any] | None:
