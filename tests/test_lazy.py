@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ def test_opening_reads_no_signal(write: Write, monkeypatch: pytest.MonkeyPatch) 
     repr(xr.open_datatree(path, engine="nexus"))
     nexus_xr.list_datasets(path)
     assert read == []
+
+
+def test_opening_looks_at_no_chunk_index(write: Write) -> None:
+    stored = Field(np.arange(400), chunks=(2,), compression="gzip")
+    path = write({"entry": nxentry({"data": nxdata({"n": stored}, signal="n")})})
+    content = path.read_bytes()
+    of_chunks = b"TREE\x01"  # a node of a B-tree of chunks; 0 in place of 1 is one of a group's members
+    assert content.count(of_chunks) > 4
+    path.write_bytes(content.replace(of_chunks, b"LOST\x01"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = xr.open_dataset(path, engine="nexus", chunks={})
+        repr(xr.open_datatree(path, engine="nexus"))
+        assert [signal.size for signal in nexus_xr.open_signals(path)] == [400]
+    with pytest.raises(nexus_xr.NexusError, match=r":/entry/data/n"):
+        dataset.n.load()
 
 
 def indexers(size: int) -> st.SearchStrategy[Any]:
