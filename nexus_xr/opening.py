@@ -19,7 +19,7 @@ from .hdf5.file import File
 from .hdf5.objects import Dataset, Group, Missing, root_of
 from .nexus.attributes import text
 from .nexus.content import GroupContent, read_content
-from .nexus.data_rules import NXdata, apply_rules, join_parts
+from .nexus.data_rules import NXdata, apply_rules, find_signal, join_parts
 from .nexus.find import (
     Keys,
     absolute,
@@ -273,11 +273,15 @@ class Opening:
 
     def _read_content(self, group: Group) -> GroupContent:
         content = read_content(group)
-        if self.file.snapshot is None:
+        signal = find_signal(content, [])
+        member = None if signal is None else group.get(signal)
+        if signal is None or not isinstance(member, Dataset) or not member.is_being_written:
             return content
         members = ((name, group.get(name)) for name in content.fields)
-        can_grow = {name: member.can_grow for name, member in members if isinstance(member, Dataset)}
-        return at_common_length(content, can_grow)
+        can_grow = {
+            name: member.can_grow for name, member in members if isinstance(member, Dataset) and member.is_being_written
+        }
+        return at_common_length(content, signal, can_grow)
 
     def assemble(self, described: Described) -> xr.Dataset:
         """The Dataset of a description, without its tree."""

@@ -26,7 +26,7 @@ from nexus_xr.hdf5.file import File
 from nexus_xr.hdf5.objects import address_of
 from nexus_xr.hdf5.source import BytesSource
 
-from .files import nxdata, nxentry, scan_file
+from .files import nxdata, nxentry, scan_file, write_tree
 
 Write = Callable[..., Path]
 FRAME = (6, 8)
@@ -184,6 +184,25 @@ def test_a_length_is_what_signal_and_axes_have_in_common(tmp_path: Path) -> None
         assert live.counts.dims == ("time", "dim_1", "dim_2")
         assert writer.tell() == "5"
         assert_frames(live.nexus.refresh(), 5)
+
+
+@pytest.mark.parametrize("linked", ["fields", "group"])
+def test_what_grows_behind_links_is_refreshed(linked: str, tmp_path: Path) -> None:
+    there = {name: h5py.ExternalLink("live.nxs", f"/entry/data/{name}") for name in ("counts", "time")}
+    data = nxdata(there, signal="counts", axes=["time", ".", "."])
+    members = {"data": data if linked == "fields" else h5py.ExternalLink("live.nxs", "/entry/data")}
+    write_tree(tmp_path / "master.nxs", {"entry": nxentry(members)})
+    with writing(tmp_path / "live.nxs", "gzip", 1, 3, "counts first") as writer:
+        assert writer.said() == "counts"
+        assert writer.tell() == "3"
+        assert_frames(live := open_nexus(tmp_path / "master.nxs", chunks={}), 3)
+        assert live.counts.encoding["source"] == str(tmp_path / "live.nxs")
+        assert writer.tell("40") == "counts"
+        assert_frames(live.nexus.refresh(), 3)
+        assert writer.tell() == "43"
+        assert_frames(live, 3)
+        assert_frames(live := live.nexus.refresh(), 43)
+    assert_frames(live, 43)
 
 
 def test_arrays_of_before_are_read_as_if_nothing_had_been_added(tmp_path: Path) -> None:

@@ -247,6 +247,11 @@ class Dataset(_Node):
         return self._type.element
 
     @property
+    def is_being_written(self) -> bool:
+        """Whether another process may add to it: whether its file is open as a reader's beside its writer (SWMR)."""
+        return bool(h5i.get_file_id(self.id).get_intent() & h5f.ACC_SWMR_READ)
+
+    @property
     def can_grow(self) -> tuple[bool, ...]:
         """Whether each dimension has no end."""
         ends = () if self.is_null else self.id.get_space().get_simple_extent_dims(True)
@@ -378,19 +383,32 @@ class Group(_Node):
 
 
 def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
-    """The object of a name; a file that a link leads to is opened as this process has it open, if it has."""
+    """The object of a name.
+
+    A file that a link leads to is opened as this process has it open, if it has; as a reader beside its writer where
+    another process is adding to it.
+    """
     try:
         return h5o.open(location, raw_name)
     except Exception as error:  # h5py raises nearly any type, by what is broken
         first_error = error
     for locking in _WAYS_TO_LOCK if "lock" in str(first_error) else ():
-        access, file_access = h5p.create(h5p.LINK_ACCESS), h5p.create(h5p.FILE_ACCESS)
-        file_access.set_fclose_degree(h5f.CLOSE_STRONG)  # as h5py opens every file
-        file_access.set_file_locking(*locking)
-        access.set_elink_fapl(file_access)
+        with suppress(Exception):
+            return h5o.open(location, raw_name, _link_access(locking))
+    if "open for write" in str(first_error):
+        access = _link_access((False, True))
+        access.set_elink_acc_flags(h5f.ACC_RDONLY | h5f.ACC_SWMR_READ)
         with suppress(Exception):
             return h5o.open(location, raw_name, access)
     raise first_error
+
+
+def _link_access(locking: tuple[bool, bool]) -> h5p.PropLAID:
+    access, file_access = h5p.create(h5p.LINK_ACCESS), h5p.create(h5p.FILE_ACCESS)
+    file_access.set_fclose_degree(h5f.CLOSE_STRONG)  # as h5py opens every file
+    file_access.set_file_locking(*locking)
+    access.set_elink_fapl(file_access)
+    return access
 
 
 def is_in_stream(location: h5i.ObjectID) -> bool:

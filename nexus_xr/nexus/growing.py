@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from .attributes import names
 from .content import GroupContent
-from .data_rules import find_signal
 
 
-def at_common_length(content: GroupContent, can_grow: Mapping[str, tuple[bool, ...]]) -> GroupContent:
+def at_common_length(content: GroupContent, signal: str, can_grow: Mapping[str, tuple[bool, ...]]) -> GroupContent:
     """The content of a group with its signal, and what grows with that, at the length that all of them have.
 
     A writer adds to one field after the other, and a reader that comes in between finds them of different lengths.
@@ -18,13 +17,12 @@ def at_common_length(content: GroupContent, can_grow: Mapping[str, tuple[bool, .
     Parameters
     ----------
     content
-        A group of a file that is being written.
+        A group whose signal is being written.
+    signal
+        The signal's name.
     can_grow
-        For each field which of its dimensions can grow.
+        For each field that is being written which of its dimensions can grow.
     """
-    signal = find_signal(content, [])
-    if signal is None:
-        return content
     fields = dict(content.fields)
     for dim, grows in enumerate(can_grow[signal]):
         places = dict(_growing_along(content, can_grow, signal, dim)) if grows else {}
@@ -43,9 +41,9 @@ def _growing_along(
     listed = names(content.attributes.get("axes"), content.fields)
     for name, field in content.fields.items():
         is_like_signal = field.ndim == len(shape) and _others(field.shape, dim) == _others(shape, dim)
-        if is_like_signal and can_grow[name][dim]:
+        if is_like_signal and name in can_grow and can_grow[name][dim]:
             yield name, dim
-        elif field.ndim == 1 and can_grow[name][0] and _is_axis_of(content, listed, name, dim):
+        elif field.ndim == 1 and name in can_grow and can_grow[name][0] and _is_axis_of(content, listed, name, dim):
             yield name, 0
 
 
