@@ -201,6 +201,14 @@ def test_unlimited_mappings_follow_the_source(tmp_path: Path) -> None:
     np.testing.assert_array_equal(lazy(tmp_path / "master.h5")[...], with_h5py(tmp_path / "master.h5", 7))
 
 
+def test_a_mapping_of_nothing(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((5, 4), "u2")
+    layout[:3] = write(tmp_path / "a.h5", counts((3, 4)))
+    layout[5:] = h5py.VirtualSource("b.h5", "data", (0, 4))[:]
+    array = join(tmp_path / "master.h5", layout, 7)
+    np.testing.assert_array_equal(array[...], with_h5py(tmp_path / "master.h5", 7))
+
+
 @pytest.mark.usefixtures("no_hdf5")
 def test_virtual_datasets_of_virtual_datasets_and_of_their_own_file(tmp_path: Path) -> None:
     inner = stack(tmp_path, [3, 4], compression="gzip")

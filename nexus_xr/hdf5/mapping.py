@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -303,16 +304,19 @@ def _evenly(first: int, step: int, count: int) -> slice:
 def read_mappings(dataset: h5d.DatasetID) -> tuple[Mapping, ...] | None:
     """The mappings of an open virtual dataset; None where one can't be told dimension by dimension.
 
-    That is so of points, of unions of hyperslabs, and where the elements are laid out in another shape. Beside other
-    mappings it is so of one with a name for each block, as the first file that is missing ends these.
+    That is so of nothing, of points, of unions of hyperslabs, and where the elements are laid out in another shape.
+    Beside other mappings it is so of one with a name for each block, as the first file that is missing ends these.
     """
     properties = dataset.get_create_plist()
     is_alone = properties.get_virtual_count() == 1
     mappings: list[Mapping] = []
     known: dict[Any, Any] = {}  # most mappings have most of their parts in common
     for number in range(properties.get_virtual_count()):
-        target = _slabs(properties.get_virtual_vspace(number))
-        source = properties.get_virtual_srcspace(number)
+        try:
+            target = _slabs(properties.get_virtual_vspace(number))
+            source = properties.get_virtual_srcspace(number)
+        except RuntimeError:  # it is of nothing
+            return None
         is_whole = source.get_select_type() == h5s.SEL_ALL  # the file then doesn't say what shape that is
         origin = None if is_whole else _slabs(source)
         if target is None or (origin is None and not is_whole):
@@ -433,8 +437,11 @@ def is_own_file(name: str) -> bool:
 def grows(dataset: h5d.DatasetID) -> bool:
     """Whether the shape of an open virtual dataset is that of its sources."""
     properties = dataset.get_create_plist()
-    targets = map(_slabs, map(properties.get_virtual_vspace, range(properties.get_virtual_count())))
-    return any(slab.length is None for target in targets for slab in target or ())
+    for number in range(properties.get_virtual_count()):
+        with suppress(RuntimeError):  # it is of nothing
+            if any(slab.length is None for slab in _slabs(properties.get_virtual_vspace(number)) or ()):
+                return True
+    return False
 
 
 def source_names(dataset: h5d.DatasetID) -> list[tuple[str, str]]:
