@@ -12,7 +12,7 @@ from .nexus.content import read_content
 from .nexus.data_rules import NXdata, describe_apart, free_name
 from .nexus.scan import Found, is_nxdata, scan
 from .nexus.tree import MetadataGroup
-from .opening import Described, Opening, Options, opened
+from .opening import Described, Opening, Options, describe_with
 
 
 def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
@@ -24,8 +24,7 @@ def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
 
 def open_groups(file: File, options: Options) -> dict[str, xr.Dataset]:
     """A Dataset for each node of the tree of a file, by path."""
-    with opened(file, options, "tree") as opening:
-        return open_nodes(opening)
+    return describe_with(open_nodes, file, options, "tree")
 
 
 def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:

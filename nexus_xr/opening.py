@@ -5,18 +5,17 @@ What xarray's engine and the functions of this package have in common.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import xarray as xr
 
 from .assemble import dataset_of
 from .errors import NexusError, NexusFileError, NexusPathError, listed, warn_once
 from .hdf5.file import File
-from .hdf5.objects import Dataset, Group, Missing, root_of
+from .hdf5.objects import BeingWritten, Dataset, Group, Missing, root_of
 from .nexus.attributes import text
 from .nexus.content import GroupContent, read_content
 from .nexus.data_rules import NXdata, apply_rules, find_signal, join_parts
@@ -34,6 +33,8 @@ from .nexus.growing import at_common_length
 from .nexus.hyperspy import is_written_by_hyperspy, restored_metadata
 from .nexus.scan import Found, holds_data, is_nxdata, remainder, scan
 from .nexus.tree import MetadataGroup, select_metadata, without_arrays
+
+_Description = TypeVar("_Description")
 
 
 @dataclass(frozen=True)
@@ -104,19 +105,27 @@ class Opened:
         return f"<{self.way} of {self.file.name}:{self.path}>"
 
 
-@contextmanager
-def opened(file: File, options: Options, way: str = "dataset") -> Iterator[Opening]:
-    """The open file for as long as it is described; at the end one warning lists what could not be honoured.
+def describe_with(
+    work: Callable[[Opening], _Description], file: File, options: Options, way: str = "dataset"
+) -> _Description:
+    """Open a file for as long as it is described; at the end one warning lists what could not be honoured.
 
-    What links and virtual datasets name and isn't there is an error instead, where the options say so.
+    What links and virtual datasets name and isn't there is an error instead, where the options say so. Where
+    something turns out to be written by another process, the work is done once more, as that one's reader.
     """
     problems: list[str] = []
     file.fills_missing = options.missing == "fill"
     try:
         with file.opened() as handle:
-            yield Opening(file, root_of(handle, problems.append), options, problems, way)
+            description = work(Opening(file, root_of(handle, problems.append), options, problems, way))
+    except NexusError:
+        if not _can_join_writers(file, problems):
+            raise
+        return describe_with(work, file, options, way)
     finally:
         file.close()
+    if _can_join_writers(file, problems):
+        return describe_with(work, file, options, way)
     missing = [problem for problem in dict.fromkeys(problems) if isinstance(problem, Missing)]
     if missing and options.missing == "raise":
         raise NexusFileError(
@@ -124,6 +133,11 @@ def opened(file: File, options: Options, way: str = "dataset") -> Iterator[Openi
             'put it where it belongs, or open the file with missing="fill"'
         )
     warn_once(file.name, problems)
+    return description
+
+
+def _can_join_writers(file: File, problems: Sequence[str]) -> bool:
+    return any(isinstance(problem, BeingWritten) for problem in problems) and file.join_writers()
 
 
 @dataclass
@@ -353,12 +367,15 @@ class Opening:
 
 def open_one(file: File, options: Options) -> xr.Dataset:
     """The one group that the options select."""
-    with opened(file, options) as opening:
-        described = opening.describe(found := opening.one())
-        if found.is_nxdata:
-            opening.problems += described.data.problems
-        dataset = opening.assemble(described)
-        dataset.attrs = opening.attributes(described)
+    return describe_with(_open_one, file, options)
+
+
+def _open_one(opening: Opening) -> xr.Dataset:
+    described = opening.describe(found := opening.one())
+    if found.is_nxdata:
+        opening.problems += described.data.problems
+    dataset = opening.assemble(described)
+    dataset.attrs = opening.attributes(described)
     return dataset
 
 

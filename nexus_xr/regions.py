@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import h5py
@@ -18,7 +19,7 @@ from .hdf5.target import Region, Target
 from .nexus.content import Field
 from .nexus.find import absolute
 from .nexus.marks import recorded_dtype
-from .opening import Options, opened
+from .opening import Opening, Options, describe_with
 from .scheduling import computes_elsewhere
 
 # libhdf5 opens no file for writing that the same process has open for reading.
@@ -88,27 +89,30 @@ def write_region(
 
 
 def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, slice]) -> list[_Part]:
-    with opened(File(path), Options()) as opening:
-        for found in opening.several():
-            if not found.is_nxdata:
-                continue
-            described = opening.describe(found)
-            known = {each.name: each for each in described.data.variables}
-            if wanted.keys() <= known.keys():
-                group, content = described.group, described.content
-                return [
-                    _part(
-                        name,
-                        variable,
-                        absolute(group.member_path(known[name].field)),
-                        dict(zip(known[name].dims, content.fields[known[name].field].shape, strict=True)),
-                        content.fields[known[name].field],
-                        region,
-                    )
-                    for name, variable in wanted.items()
-                ]
+    return describe_with(partial(_find_parts, wanted, region), File(path), Options())
+
+
+def _find_parts(wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], opening: Opening) -> list[_Part]:
+    for found in opening.several():
+        if not found.is_nxdata:
+            continue
+        described = opening.describe(found)
+        known = {each.name: each for each in described.data.variables}
+        if wanted.keys() <= known.keys():
+            group, content = described.group, described.content
+            return [
+                _part(
+                    name,
+                    variable,
+                    absolute(group.member_path(known[name].field)),
+                    dict(zip(known[name].dims, content.fields[known[name].field].shape, strict=True)),
+                    content.fields[known[name].field],
+                    region,
+                )
+                for name, variable in wanted.items()
+            ]
     names = ", ".join(map(repr, wanted))
-    raise NexusError(f"{path}: no NXdata group has {names}; write the whole first, then its regions")
+    raise NexusError(f"{opening.file.name}: no NXdata group has {names}; write the whole first, then its regions")
 
 
 def _part(

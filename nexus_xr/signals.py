@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import xarray as xr
@@ -11,7 +12,7 @@ from .arrays import Chunks, chunked
 from .hdf5.file import File, as_file_like
 from .nexus.find import Keys
 from .nexus.scan import scan
-from .opening import Options, opened
+from .opening import Opening, Options, describe_with
 from .several import files_of
 
 
@@ -103,27 +104,29 @@ def open_signals(
 
 def signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
     """Every signal of one file."""
+    return describe_with(partial(_signals, nxdata_only, chunks), file, options, "signals")
+
+
+def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.DataArray]:
     signals = []
     plotted: set[str] = set()
-    with opened(file, options, "signals") as opening:
-        selected = opening.several()
-        for found in sorted(selected, key=lambda found: not found.is_nxdata):
-            if not found.is_nxdata and (nxdata_only or found.path in plotted):
-                continue
-            described = opening.describe(found)
-            name = described.data.signal
-            if found.is_nxdata:
-                opening.problems += described.data.problems
-            if name is None:
-                continue
-            dataset = opening.assemble(described)
-            signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
-            if found.is_nxdata:
-                parts = described.content.fields[name].parts
-                plotted.update(map(described.group.member_path, parts), [signal.encoding["nexus_path"]])
-            signal.attrs = {**opening.attributes(described), **signal.attrs}
-            signal.set_close(opening.file.close)
-            signals.append(signal)
+    for found in sorted(opening.several(), key=lambda found: not found.is_nxdata):
+        if not found.is_nxdata and (nxdata_only or found.path in plotted):
+            continue
+        described = opening.describe(found)
+        name = described.data.signal
+        if found.is_nxdata:
+            opening.problems += described.data.problems
+        if name is None:
+            continue
+        dataset = opening.assemble(described)
+        signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
+        if found.is_nxdata:
+            parts = described.content.fields[name].parts
+            plotted.update(map(described.group.member_path, parts), [signal.encoding["nexus_path"]])
+        signal.attrs = {**opening.attributes(described), **signal.attrs}
+        signal.set_close(opening.file.close)
+        signals.append(signal)
     return signals
 
 
@@ -167,8 +170,7 @@ def list_datasets(
     (['/entry/data'], ['/entry/data/counts'])
     """
     options = Options(dataset_key=dataset_key, hardlinks_only=hardlinks_only)
-    with opened(File(as_file_like(path), storage_options), options) as opening:
-        selected = opening.selected()
+    selected = describe_with(Opening.selected, File(as_file_like(path), storage_options), options)
     groups = [found.path for found in selected if found.is_nxdata]
     return groups, [found.path for found in selected if not found.is_nxdata]
 
@@ -213,5 +215,8 @@ def read_metadata(
     'a scan'
     """
     options = Options(metadata_key=metadata_key, skip_array_metadata=skip_array_metadata)
-    with opened(File(as_file_like(path), storage_options), options) as opening:
-        return opening.narrowed(scan(opening.root, opening.root, opening.file).tree, "/")
+    return describe_with(_whole_tree, File(as_file_like(path), storage_options), options)
+
+
+def _whole_tree(opening: Opening) -> dict[str, Any]:
+    return opening.narrowed(scan(opening.root, opening.root, opening.file).tree, "/")

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from h5py import h5s
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,6 +204,55 @@ def test_what_grows_behind_links_is_refreshed(linked: str, tmp_path: Path) -> No
         assert_frames(live, 3)
         assert_frames(live := live.nexus.refresh(), 43)
     assert_frames(live, 43)
+
+
+def write_virtual(path: Path, **maxshapes: tuple[int | None, ...]) -> None:
+    """A file whose fields are as long as those of a file that is being written."""
+    with h5py.File(path, "w") as file:
+        for name, maxshape in maxshapes.items():
+            shape = (1, *maxshape[1:])
+            layout = h5py.VirtualLayout(shape, "u2" if len(shape) > 1 else "f8", maxshape)
+            source = h5py.VirtualSource("live.nxs", f"entry/data/{name}", shape, layout.dtype, maxshape)
+            layout[: h5s.UNLIMITED] = source[: h5s.UNLIMITED]
+            field = file.create_virtual_dataset(f"entry/data/{name}", layout)
+            field.attrs["units"] = "counts" if name == "counts" else "s"
+        file["entry"].attrs["NX_class"] = "NXentry"
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="counts", axes=["time", ".", "."])
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_virtual_datasets_show_of_a_growing_file_is_refreshed(linked: bool, tmp_path: Path) -> None:
+    path = tmp_path / "master.nxs"
+    with writing(tmp_path / "live.nxs", "gzip") as writer:
+        write_virtual(path, counts=(None, *FRAME), time=(None,))
+        if linked:
+            path = tmp_path / "above.nxs"
+            write_tree(path, {"entry": h5py.ExternalLink("master.nxs", "/entry")})
+        assert_frames(live := open_nexus(path, chunks={}), 3)
+        assert nexus_xr.list_datasets(path)[0] == ["/entry/data"]
+        writer.add(40)
+        assert_frames(pickle.loads(pickle.dumps(live)), 3)
+        assert_frames(live := live.nexus.refresh(), 43)
+        assert_frames(nexus_xr.open_signals(path)[0].to_dataset(name="counts"), 43)
+        assert_frames(xr.open_datatree(path, engine="nexus")["entry/data"].to_dataset(), 43)
+        assert writer.tell("end") == "closed"
+    assert_frames(live, 43)
+    assert_frames(open_nexus(path), 43)
+
+
+def test_frames_to_come_of_a_virtual_dataset_are_fill_values(tmp_path: Path) -> None:
+    with writing(tmp_path / "live.nxs") as writer:
+        with h5py.File(tmp_path / "master.nxs", "w") as file:
+            layout = h5py.VirtualLayout((9, *FRAME), "u2")
+            layout[:] = h5py.VirtualSource("live.nxs", "entry/data/counts", (9, *FRAME), "u2")[:]
+            file.create_virtual_dataset("entry/data/counts", layout, fillvalue=7)
+            file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+        live = open_nexus(tmp_path / "master.nxs")
+        for count in (3, 5):
+            expected = [frame(n) if n < count else np.full(FRAME, 7) for n in range(9)]
+            np.testing.assert_array_equal(live.counts, expected)
+            writer.add(2)
+            live = live.nexus.refresh()
 
 
 def test_arrays_of_before_are_read_as_if_nothing_had_been_added(tmp_path: Path) -> None:

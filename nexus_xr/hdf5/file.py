@@ -88,6 +88,7 @@ class File:
         self._storage_options = dict(storage_options or {})
         self._identity: Identity | Version | None = None
         self.snapshot: Snapshot | None = None
+        self._is_beside_writers = False
         self._unique = object()
         self._linked: dict[str, File] = {}
         #: Whether sources of virtual datasets that are missing read as fill values; else they are an error.
@@ -133,7 +134,8 @@ class File:
         return (type(self).__name__, *self.token)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_given", "_where", "_storage_options", "_identity", "snapshot", "num_threads", "fills_missing")
+        own = ("_given", "_where", "_storage_options", "_identity", "_is_beside_writers")
+        kept = (*own, "snapshot", "num_threads", "fills_missing")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -148,6 +150,12 @@ class File:
     def anew(self) -> File:
         """The same file, as it is by now."""
         return File(self._given, self._storage_options, self.num_threads)
+
+    def join_writers(self) -> bool:
+        """Open a local file, and with it what it leads to, as a reader beside their writers; whether that is new."""
+        is_new = self.is_local and not self._is_beside_writers
+        self._is_beside_writers |= is_new
+        return is_new
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
@@ -261,6 +269,7 @@ class File:
         if path not in self._linked:
             file = File(path, num_threads=self.num_threads)
             file.fills_missing = self.fills_missing
+            file._is_beside_writers = self._is_beside_writers
             return self._linked.setdefault(path, file)
         return self._linked[path]
 
@@ -307,7 +316,7 @@ class File:
         import hdf5plugin  # noqa: F401  registers the filters that detectors write with
 
         if self.is_local:
-            return _open_local(self.path)
+            return _open_local(self.path, self._is_beside_writers)
         stream = self._open_stream()
         self._stream = stream
         try:
@@ -414,7 +423,10 @@ def _raise_failure(stream: Any) -> None:
         raise stream.failure
 
 
-def _open_local(path: str) -> h5py.File:
+def _open_local(path: str, is_beside_writers: bool) -> h5py.File:
+    if is_beside_writers:
+        with suppress(Exception):
+            return h5py.File(path, "r", locking=False, swmr=True)
     # Without locking: a reader has nothing to protect, must not hinder a writer, and file systems of facilities are
     # often read-only or can't lock.
     try:

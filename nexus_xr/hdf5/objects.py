@@ -53,6 +53,12 @@ class Missing(str):
     __slots__ = ()
 
 
+class BeingWritten(str):
+    """A report of something that only a reader beside its writer (SWMR) opens, which this file isn't opened as."""
+
+    __slots__ = ()
+
+
 class _Type(NamedTuple):
     """A datatype as it is read into memory."""
 
@@ -71,6 +77,8 @@ OUT_OF_REACH = (
     "it is a virtual dataset of other files, which are looked for beside local files only; copy all of them, and open "
     "the copy of this one"
 )
+# What libhdf5 says of a file that has to be opened as a reader beside its writer.
+_NEEDS_READER = "open for write"
 # What stands for an element of variable length: a count, and an address and index in the file's heap.
 _HEAP_REFERENCE_BYTES = 16
 # Few datatypes make up a file, and building a NumPy dtype takes longer than reading a number.
@@ -351,6 +359,9 @@ class Group(_Node):
         try:
             return self._wrap(_open_object(self.id, raw_name), path)
         except Exception as error:  # h5py raises nearly any type, by what is broken
+            if _NEEDS_READER in str(error):
+                self.report(BeingWritten(f"{path}: can't be opened ({_reason(error)})"))
+                return None
             if kind == h5l.TYPE_HARD:
                 self.report(f"{path}: can't be opened ({_reason(error)})")
                 return None
@@ -395,7 +406,7 @@ def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
     for locking in _WAYS_TO_LOCK if "lock" in str(first_error) else ():
         with suppress(Exception):
             return h5o.open(location, raw_name, _link_access(locking))
-    if "open for write" in str(first_error):
+    if _NEEDS_READER in str(first_error):
         access = _link_access((False, True))
         access.set_elink_acc_flags(h5f.ACC_RDONLY | h5f.ACC_SWMR_READ)
         with suppress(Exception):
