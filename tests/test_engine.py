@@ -89,6 +89,8 @@ IN_BLOCKS: dict[str, Mapping[str, Any]] = {
     "bitshuffle+zstd+fletcher32": {**hdf5plugin.Bitshuffle(cname="zstd"), "fletcher32": True},
     **{f"blosc lz4 {shuffle}": hdf5plugin.Blosc(cname="lz4", shuffle=shuffle) for shuffle in (0, 1, 2)},
     "blosc zstd": hdf5plugin.Blosc(cname="zstd", clevel=1),
+    "blosc2 lz4": hdf5plugin.Blosc2(cname="lz4"),
+    "blosc2 zstd": hdf5plugin.Blosc2(cname="zstd", filters=hdf5plugin.Blosc2.BITSHUFFLE),
 }
 LARGE = (3, 1, 149_991)
 
@@ -121,6 +123,22 @@ def test_parts_of_chunks_made_of_blocks(in_blocks: Path, name: str, data: st.Dat
         assert_same_bits(array[row : row + 1, 0, part.start : part.stop : 7], expected[part][None, ::7])
 
 
+@pytest.mark.parametrize("name", ["blosc2 lz4", "blosc2 zstd"])
+def test_parts_of_chunks_whose_blocks_have_several_dimensions(tmp_path: Path, name: str) -> None:
+    values = counts((4, 3, 500, 123))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=values, chunks=(2, 3, 300, 123), **IN_BLOCKS[name])
+    array = lazy(tmp_path / "f.h5")
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        at = tuple(rng.integers(0, (4, 3, 480, 100)).tolist())
+        assert_same_bits(array[at], values[at])
+        window = (*at[:2], *(slice(begin, begin + 20) for begin in at[2:]))
+        assert_same_bits(array[window], values[window])
+        rows = (*at[:2], slice(at[2], None), slice(None, None, 7))
+        assert_same_bits(array[rows], values[rows])
+
+
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 30), st.integers(0, 40), st.binary(max_size=9))
 def test_blocks_are_followed_alike_with_and_without_the_extension(
     sizes: list[int], count: int, position: int, rest: bytes
@@ -131,18 +149,20 @@ def test_blocks_are_followed_alike_with_and_without_the_extension(
     assert codecs.behind_blocks(*places) == codecs.python_behind_blocks(*places)
 
 
-@pytest.mark.parametrize("options", [hdf5plugin.Bitshuffle(), hdf5plugin.Blosc(cname="lz4")], ids=str)
-def test_parts_of_a_chunk_need_no_other_blocks(tmp_path: Path, options: Mapping[str, Any]) -> None:
-    values = counts((1 << 20,))
+@pytest.mark.parametrize("name", ["bitshuffle+lz4", "blosc lz4 1", "blosc2 lz4"])
+def test_parts_of_a_chunk_need_no_other_blocks(tmp_path: Path, name: str) -> None:
+    values = counts((1024, 1024))
     with h5py.File(tmp_path / "f.h5", "w") as file:
-        dataset = file.create_dataset("data", data=values, chunks=values.shape, **options)
+        dataset = file.create_dataset("data", data=values, chunks=values.shape, **IN_BLOCKS[name])
         file.flush()
-        mask, chunk = dataset.id.read_direct_chunk((0,))
-        dataset.id.write_direct_chunk((0,), chunk[:-200] + b"\xff" * 200, mask)
+        mask, chunk = dataset.id.read_direct_chunk((0, 0))
+        # The end of a frame of Blosc2 describes it.
+        end = len(chunk) - (2000 if name.startswith("blosc2") else 0)
+        dataset.id.write_direct_chunk((0, 0), chunk[: end - 200] + b"\xff" * 200 + chunk[end:], mask)
     array = lazy(tmp_path / "f.h5")
-    assert_same_bits(array[1000:1010], values[1000:1010])
-    for key in (slice(-10, None), slice(None)):
-        with pytest.raises(NexusFileError, match=r"chunk \(0,\)"):
+    assert_same_bits(array[1, 100:110], values[1, 100:110])
+    for key in ((-1, slice(-10, None)), slice(None)):
+        with pytest.raises(NexusFileError, match=r"chunk \(0, 0\)"):
             array[key]
 
 

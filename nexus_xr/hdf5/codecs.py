@@ -12,7 +12,7 @@ import math
 import struct
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .libraries import Address, Signature, Size, function
 
@@ -378,49 +378,111 @@ def _blosc_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart | None
 
 
 def _blosc2(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
+    return _of_all(_blosc2_part(options, chunk_bytes))
+
+
+def _blosc2_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart | None:
     # A chunk is a frame of its own, whose values are an array of several dimensions in blocks, or plain.
     def of(name: str, result: Any, *arguments: Any) -> Any:
         return function("blosc2", name, Signature(result, arguments), chunk_bytes)
 
     open_frame = of("blosc2_schunk_from_buffer", Address, Address, ctypes.c_int64, ctypes.c_bool)
-    as_array = of("b2nd_from_schunk", _int, Address, Address)
-    copy_array = of("b2nd_to_cbuffer", _int, Address, Address, ctypes.c_int64)
-    free_array = of("b2nd_free", _int, Address)
-    copy_plain = of("blosc2_schunk_decompress_chunk", _int, Address, ctypes.c_int64, Address, ctypes.c_int32)
     free_frame = of("blosc2_schunk_free", _int, Address)
-    begin = function("blosc2", "blosc2_init", Signature(None, ()), 0)
+    copy_plain = of("blosc2_schunk_decompress_chunk", _int, Address, ctypes.c_int64, Address, ctypes.c_int32)
+    as_array = of("b2nd_from_schunk", _int, Address, Address)
+    free_array = of("b2nd_free", _int, Address)
+    copy_array = of("b2nd_to_cbuffer", _int, Address, Address, ctypes.c_int64)
+    copy_box = of("b2nd_get_slice_cbuffer", _int, *(Address,) * 5, ctypes.c_int64)
+    begin_use = function("blosc2", "blosc2_init", Signature(None, ()), 0)
     is_wide = len(options) > 2 and options[2] > 255  # of such elements frames know no size
-    if is_wide or None in (open_frame, as_array, copy_array, free_array, copy_plain, free_frame, begin):
+    of_arrays = (as_array, free_array, copy_array, copy_box)
+    if is_wide or None in (open_frame, free_frame, copy_plain, begin_use, *of_arrays):
         return None
-    begin()  # type: ignore[misc]
+    begin_use()  # type: ignore[misc]
 
-    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
-        is_array = _is_blosc2_array(_at(source, min(size, _MOST_BLOSC2_HEADER)), capacity)
+    def decode(source: int, size: int, target: int, capacity: int, begin: int, end: int) -> int:
+        content = _blosc2_array(_at(source, min(size, _MOST_BLOSC2_HEADER)), capacity)
         frame = open_frame(source, size, False)
         if not frame:
             raise DecodeError("it is no valid Blosc2 frame")
         array = ctypes.c_void_p()
-        if not is_array:
+        if content is None:
+            # All of it: the library's function for a part takes damaged ones for whole, or crashes.
             produced = copy_plain(frame, 0, target, min(capacity, 0x7FFFFFFF))
             free_frame(frame)
         elif as_array(frame, ctypes.addressof(array)) < 0:
             free_frame(frame)
             raise DecodeError("it is no valid array of Blosc2")
         else:
-            produced = copy_array(array, target, capacity) or capacity
+            if end - begin == capacity:
+                produced = copy_array(array, target, capacity) or capacity
+            else:
+                box = content.box(begin, end)
+                address = target + box.begin
+                produced = copy_box(array, box.start, box.stop, address, box.shape, box.nbytes) or capacity
             free_array(array)
         if produced < 0:
             raise DecodeError(f"Blosc2 gives status {produced}")
-        return target, produced
+        return int(produced)
 
     return decode
+
+
+class _Box(NamedTuple):
+    """A part of an array that lies together in memory, as Blosc2 is asked for it.
+
+    Parameters
+    ----------
+    start, stop, shape
+        Its first positions, those behind its last, and its shape.
+    begin, nbytes
+        Where in the array's bytes it begins, and how many it has.
+    """
+
+    start: Any
+    stop: Any
+    shape: Any
+    begin: int
+    nbytes: int
+
+
+class _Blosc2Array(NamedTuple):
+    """The array in a frame of Blosc2: its shape, and the bytes of an element."""
+
+    shape: list[int]
+    width: int
+
+    def box(self, begin: int, end: int) -> _Box:
+        """The smallest part that lies together and has the bytes from `begin` to `end`."""
+        first, last = (_place(byte // self.width, self.shape) for byte in (begin, end - 1))
+        split = next((d for d, (low, high) in enumerate(zip(first, last, strict=True)) if low != high), len(first)) + 1
+        start = [*first[:split], *(0 for _ in first[split:])]
+        stop = [*(at + 1 for at in last[:split]), *self.shape[split:]]
+        shape = [high - low for low, high in zip(start, stop, strict=True)]
+        number = 0
+        for at, length in zip(start, self.shape, strict=True):
+            number = number * length + at
+        integers = ctypes.c_int64 * len(shape)
+        nbytes = math.prod(shape) * self.width
+        return _Box(integers(*start), integers(*stop), integers(*shape), number * self.width, nbytes)
+
+
+def _place(number: int, shape: list[int]) -> list[int]:
+    """The position of an element, one a dimension."""
+    place: list[int] = []
+    for length in reversed(shape):
+        number, at = divmod(number, length)
+        place.insert(0, at)
+    return place
 
 
 _MOST_BLOSC2_HEADER = 1024
 
 
-def _is_blosc2_array(header: bytes, chunk_bytes: int) -> bool:
-    """Whether a frame holds an array, whose description must be that of a chunk: the library may never end with others.
+def _blosc2_array(header: bytes, chunk_bytes: int) -> _Blosc2Array | None:
+    """The array in a frame, None where its values are plain.
+
+    Its description must be that of a chunk: the library may never end with others.
 
     Source: the description of frames and of the metalayer ``b2nd`` in Blosc2's documentation; numbers are big-endian,
     each behind a byte that tells its type.
@@ -432,7 +494,7 @@ def _is_blosc2_array(header: bytes, chunk_bytes: int) -> bool:
     if name < 0:
         if int.from_bytes(header[30:38], "big") != chunk_bytes or b"b2nd" in header:
             raise DecodeError("its Blosc2 frame isn't that of a chunk")
-        return False
+        return None
     start = int.from_bytes(header[name + 6 : name + 10], "big") + 5
     rank = header[start + 2] if start + 2 < len(header) else 0
     widths = [8] * rank + [4] * 2 * rank
@@ -441,12 +503,12 @@ def _is_blosc2_array(header: bytes, chunk_bytes: int) -> bool:
         position += place % rank == 0  # each of the three shapes has its length in front
         numbers.append(int.from_bytes(header[position + 1 : position + 1 + width], "big"))
         position += 1 + width
+    itemsize = int.from_bytes(header[48:52], "big")
     shape, chunk, block = numbers[:rank], numbers[rank : 2 * rank], numbers[2 * rank :]
-    width = int.from_bytes(header[48:52], "big")
     fits = all(0 < part <= whole for part, whole in zip(block, shape, strict=True))
-    if not rank or position > len(header) or shape != chunk or not fits or math.prod(shape) * width != chunk_bytes:
+    if not rank or position > len(header) or shape != chunk or not fits or math.prod(shape) * itemsize != chunk_bytes:
         raise DecodeError("the array in its Blosc2 frame isn't a chunk")
-    return True
+    return _Blosc2Array(shape, itemsize)
 
 
 REGISTRY: dict[int, Make] = {
@@ -466,6 +528,7 @@ REGISTRY: dict[int, Make] = {
 # Filters whose chunks needn't be decoded to their ends for a part of them.
 _PARTS: dict[int, Callable[[tuple[int, ...], int], DecodePart | None]] = {
     BLOSC: _blosc_part,
+    BLOSC2: _blosc2_part,
     BITSHUFFLE: _bitshuffle_part,
 }
 
