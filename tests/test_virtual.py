@@ -284,6 +284,20 @@ def test_missing_sources_read_as_fill_values_and_one_warning_lists_them(tmp_path
     assert dataset.counts[4:6].values.any()
 
 
+def test_sources_that_are_not_in_their_files_read_as_fill_values_with_warnings(tmp_path: Path) -> None:
+    master = stack(tmp_path, [2] * 3)
+    for number in (0, 2):
+        with h5py.File(tmp_path / f"part_{number}.h5", "r+") as file:
+            file.move("data", "other")
+    with pytest.warns(NexusWarning, match=r"fill values.*: part_0.h5:data$"):
+        dataset = xr.open_dataset(master, engine="nexus", chunks={})
+    assert dataset.counts[2:4].values.any()
+    with pytest.warns(
+        NexusWarning, match=r"part_2.h5:/?data: there is no such dataset; .*master.*counts is made of it"
+    ):
+        assert not dataset.counts[4:6].values.any()
+
+
 def test_missing_sources_can_be_an_error(tmp_path: Path) -> None:
     master = stack(tmp_path, [2] * 4)
     dataset = xr.open_dataset(master, engine="nexus", missing="raise")

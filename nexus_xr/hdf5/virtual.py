@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -13,7 +14,7 @@ import numpy as np
 from h5py import h5d
 from numpy.typing import NDArray
 
-from ..errors import NexusFileError
+from ..errors import NexusFileError, NexusWarning
 from . import threads
 from .chunk import ChunkError
 from .engine import outer_key, read, tasks_into
@@ -101,19 +102,22 @@ def missing_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = Fal
     holder
         The file that it is in.
     thoroughly
-        Whether to open each file and to look for all; else it is looked whether there are the first thousands.
+        Whether to open each file and to look for all; else it is looked whether the first thousands are there, and
+        the first that is there is opened.
     """
     if not is_virtual(dataset) or not holder.is_local:
         return []
     there: dict[str, str | None] = {}
     missing: dict[str, None] = {}
+    first: str | None = None
     for file, path in source_names(dataset):
         if file not in there and (thoroughly or len(there) < _MOST_LOOKED_FOR):
             there[file] = holder.path if is_own_file(file) else find_file(file, holder.path)
         found = there.get(file, "")
+        first = first or found
         if found is None:
             missing[file] = None
-        elif found and (thoroughly or is_own_file(file)) and not _has_dataset(holder.linked(found), path):
+        elif found and (thoroughly or found in (first, holder.path)) and not _has_dataset(holder.linked(found), path):
             missing[path if is_own_file(file) else f"{file}:{path}"] = None
     return list(missing)
 
@@ -355,7 +359,10 @@ class _Reading:
                 source = stack.enter_context(file.source())
                 place = placement_of(file, path, source)
         except MissingDatasetError:
-            self._miss(f"{file.name}:{path}: there is no such dataset")
+            what = f"{file.name}:{path}: there is no such dataset"
+            self._miss(what)
+            # Of files that are missing a warning told when this one was opened.
+            warnings.warn(f"{what}; {self._holder.name}:{self._path} is made of it", NexusWarning, stacklevel=2)
             return None
         if place is None or isinstance(place, Elsewhere) or file.is_written_here or not self._is_alike(place.dtype):
             raise OnlyLibhdf5Error
