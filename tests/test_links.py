@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,33 @@ def test_missing_targets_are_named_in_one_warning_or_are_an_error_that_lists_the
         assert "/nowhere" in str(raised.value)
     with pytest.raises(NexusError, match=r"gone_29.h5"):
         nexus_xr.open_signals(tmp_path / "master.nxs", missing="raise")
+
+
+WRITER = """
+import h5py, sys
+with h5py.File(sys.argv[1], "w", libver="latest") as file:
+    file["counts"] = [1, 2, 3]
+    file.flush()
+    print(flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_target_that_can_not_be_opened_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "text.h5").write_text("no HDF5")
+    links = {"busy": h5py.ExternalLink("live.h5", "/counts"), "text": h5py.ExternalLink("text.h5", "/counts")}
+    write_tree(tmp_path / "master.nxs", {"entry": nxentry({"data": nxdata({"n": [1, 2]}, signal="n"), **links})})
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "live.h5")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        expected = (
+            r"(?s)busy: links to live.h5:/counts, which can't be opened .*text: .* which can't be opened .*signature"
+        )
+        with pytest.warns(NexusWarning, match=expected):
+            dataset = xr.open_dataset(tmp_path / "master.nxs", engine="nexus")
+        writer.communicate(b"\n")
+    assert dataset.n.values.tolist() == [1, 2]
+    with pytest.warns(NexusWarning, match="text: links to"):
+        opened = xr.open_dataset(tmp_path / "master.nxs", engine="nexus")
+    assert opened.attrs["busy"]["value"].tolist() == [1, 2, 3]

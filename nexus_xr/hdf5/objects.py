@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import h5py
@@ -38,10 +38,13 @@ class Link:
         Path that the link names.
     file
         File that an external link names.
+    trouble
+        What is the matter with the target of a link that leads nowhere.
     """
 
     path: str
     file: str | None = None
+    trouble: str = field(default="is not there", compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.path}" if self.file else self.path
@@ -79,6 +82,8 @@ OUT_OF_REACH = (
 )
 # What libhdf5 says of a file that has to be opened as a reader beside its writer.
 _NEEDS_READER = "open for write"
+# What it says where a link leads to a file that it can't open.
+_FILE_IS_THERE = ("open for", "unable to lock", "signature", "truncated")
 # What stands for an element of variable length: a count, and an address and index in the file's heap.
 _HEAP_REFERENCE_BYTES = 16
 # Few datatypes make up a file, and building a NumPy dtype takes longer than reading a number.
@@ -365,7 +370,9 @@ class Group(_Node):
             if kind == h5l.TYPE_HARD:
                 self.report(f"{path}: can't be opened ({_reason(error)})")
                 return None
-            return self._dangling(raw_name, kind)
+            link, reason = self._dangling(raw_name, kind), _reason(error)
+            is_there = any(words in reason for words in _FILE_IS_THERE)
+            return replace(link, trouble=f"can't be opened ({reason})") if is_there else link
 
     def _wrap(self, opened: h5i.ObjectID, path: str) -> Group | Dataset | None:
         if isinstance(opened, h5d.DatasetID):

@@ -92,7 +92,7 @@ def read_content(group: Group) -> GroupContent:
             else:
                 others[name] = member.why_no_array
         elif isinstance(member, Link):
-            others[name] = f"is a link to {member}, which is not there"
+            others[name] = f"is a link to {member}, which {member.trouble}"
         else:
             others[name] = "is a group"
     return GroupContent(group.path, group.read_attributes(), fields, others)

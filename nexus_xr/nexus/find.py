@@ -143,7 +143,7 @@ def explain_path(root: Group, path: str) -> str:
     for name in absolute(path).strip("/").split("/"):
         member = group.get(name)
         if isinstance(member, Link):
-            return f"{group.member_path(name)} is a link to {member}, which is not there"
+            return f"{group.member_path(name)} is a link to {member}, which {member.trouble}"
         if not isinstance(member, Group):
             what = "is a dataset" if isinstance(member, Dataset) else "is not there"
             return (

@@ -139,7 +139,7 @@ class _Walk:
         for name, member, is_soft in group.members():
             if isinstance(member, Link):
                 self._put(tree, group, name, member)
-                group.report(Missing(f"{group.member_path(name)}: links to {member}, which is not there"))
+                group.report(Missing(f"{group.member_path(name)}: links to {member}, which {member.trouble}"))
             elif is_soft and self.hardlinks_only:
                 self._put(tree, group, name, group.link_to(name))
             elif isinstance(member, Group):
