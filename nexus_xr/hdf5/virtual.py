@@ -103,22 +103,23 @@ def missing_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = Fal
         The file that it is in.
     thoroughly
         Whether to open each file and to look for all; else it is looked whether the first thousands are there, and
-        the first that is there is opened.
+        for the first source in one that is.
     """
     if not is_virtual(dataset) or not holder.is_local:
         return []
     there: dict[str, str | None] = {}
     missing: dict[str, None] = {}
-    first: str | None = None
+    was_looked_for = False
     for file, path in source_names(dataset):
         if file not in there and (thoroughly or len(there) < _MOST_LOOKED_FOR):
             there[file] = holder.path if is_own_file(file) else find_file(file, holder.path)
         found = there.get(file, "")
-        first = first or found
         if found is None:
             missing[file] = None
-        elif found and (thoroughly or found in (first, holder.path)) and not _has_dataset(holder.linked(found), path):
-            missing[path if is_own_file(file) else f"{file}:{path}"] = None
+        elif found and (thoroughly or is_own_file(file) or not was_looked_for):
+            was_looked_for = True
+            if not _has_dataset(holder.linked(found), path):
+                missing[path if is_own_file(file) else f"{file}:{path}"] = None
     return list(missing)
 
 
