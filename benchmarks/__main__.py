@@ -74,6 +74,14 @@ def _add_read(command: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="a turn that takes longer is measured on a smaller file (default: %(default)s)",
     )
+    command.add_argument(
+        "--patience",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="how long each table may wait for turns in which a virtual machine's host leaves it its CPUs "
+        "(default: %(default)s)",
+    )
 
 
 def _add_write(command: argparse.ArgumentParser) -> None:
@@ -150,6 +158,7 @@ def _read(options: argparse.Namespace) -> None:
         options.size,
         options.repeat,
         options.budget,
+        options.patience,
         tuple(contestants.BY_NAME[name] for name in options.contestant or contestants.BY_NAME),
         tuple(CASES[name] for name in options.case or CASES),
     )

@@ -278,8 +278,14 @@ def _dask_alone(stack: Stack, reduces: bool) -> Iterator[Opened]:
 
 @contextmanager
 def _limit(stack: Stack, reduces: bool) -> Iterator[Opened]:
-    with open_limit(stack, 0 if reduces else min(stack.count, SLAB)) as decoding:
+    with open_limit(stack, cpu_count() if reduces else min(stack.count, SLAB)) as decoding:
         yield Opened(decoding.total, decoding.read)
+
+
+@contextmanager
+def _limit_of_blocks(stack: Stack, reduces: bool) -> Iterator[Opened]:
+    with open_limit(stack, cpu_count() * BLOCK) as decoding:
+        yield Opened(decoding.total, lambda selection: _opened_for_reading())
 
 
 NEXUS_XR = Reader("nexus_xr", _nexus_xr, "nexus-xr")
@@ -288,6 +294,8 @@ H5PY_LOOP = Reader("h5py", _h5py_loop, "h5py")
 ROSETTASCIIO = Reader("RosettaSciIO lazy", _rosettasciio, "rosettasciio")
 # What dask and summing cost when all values lie in memory.
 DASK_ALONE = Reader("dask, nothing to read", _dask_alone, "dask")
+# The limit for blocks as large as dask's, which a core's cache doesn't hold, and which are summed when they are whole.
+BLOCK_LIMIT = Reader("limit, in blocks", _limit_of_blocks)
 LIMIT = Reader("limit", _limit)
 
 READERS = (
@@ -303,6 +311,7 @@ READERS = (
     Reader("Zarr copy, zarr-python", _zarr, "zarr"),
     Reader("Zarr copy, zarrs", _zarrs, "zarrs"),
     DASK_ALONE,
+    BLOCK_LIMIT,
     LIMIT,
 )
 

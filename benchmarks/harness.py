@@ -18,6 +18,12 @@ from typing import Any
 
 Work = Callable[[], Any]
 
+# A turn isn't disturbed in which the host of a virtual machine took no larger share of the CPUs than this.
+_UNDISTURBED = 0.05
+_LOOK_SECONDS, _PAUSE_SECONDS = 0.2, 1.0
+# Where Linux says what became of its CPUs' time, in ticks of all CPUs.
+_CPU_COUNTS = Path("/proc/stat")
+
 
 class UnsupportedError(Exception):
     """A contestant can't do this at all; the message says why."""
@@ -59,7 +65,7 @@ class Contestant:
 
 @dataclass
 class Result:
-    """What was measured of one contestant."""
+    """What was measured of one contestant: of each turn the seconds, and the share of the CPUs that the host took."""
 
     name: str
     version: str | None
@@ -67,6 +73,7 @@ class Result:
     note: str = ""
     seconds: list[float] = field(default_factory=list)
     opening_seconds: list[float] = field(default_factory=list)
+    stolen: list[float] = field(default_factory=list)
     failure: str | None = None
 
     @property
@@ -86,35 +93,37 @@ class Result:
         return f"{self.name} {self.version}" if self.version else self.name
 
 
-def compete(contestants: Sequence[Contestant], repeat: int, budget: float = float("inf")) -> list[Result]:
+def compete(
+    contestants: Sequence[Contestant], repeat: int, budget: float = float("inf"), patience: float = 0.0
+) -> list[Result]:
     """Run each contestant once to warm up, and then all in turn, `repeat` times.
 
     One that isn't installed, fails or answers wrongly is reported as such and takes no further part. One that takes
-    longer than the budget to warm up gives way to its substitute.
+    longer than the budget to warm up gives way to its substitute. A turn waits as long as the host of a virtual machine
+    takes its CPUs away, and is taken again if that happened meanwhile, until so many seconds of patience are spent.
     """
-    taking_part = list(contestants)
-    for place, contestant in enumerate(taking_part):
-        taking_part[place] = _warmed_up(contestant, budget)
+    waiting = _Patience(patience)
+    taking_part = [_warmed_up(contestant, budget, waiting) for contestant in contestants]
     results = [_empty_result(contestant) for contestant in taking_part]
     for _ in range(repeat):
         for contestant, result in zip(taking_part, results, strict=True):
             if result.failure is None:
-                _count_turn(contestant, result)
+                _count_turn(contestant, result, waiting)
     return results
 
 
-def _warmed_up(contestant: Contestant, budget: float) -> Contestant:
+def _warmed_up(contestant: Contestant, budget: float, patience: _Patience) -> Contestant:
     """The contestant that takes part in its place: itself, its substitute, or itself with the reason why not."""
     if contestant.failure is not None:
         return contestant
     result = _empty_result(contestant)
-    _count_turn(contestant, result)
+    _count_turn(contestant, result, patience)
     if result.failure is not None:
         return Contestant(
             contestant.name, contestant.prepare, contestant.package, note=contestant.note, failure=result.failure
         )
     if contestant.substitute is not None and sum(result.seconds) > budget:
-        return _warmed_up(contestant.substitute, budget)
+        return _warmed_up(contestant.substitute, budget, patience)
     return contestant
 
 
@@ -128,23 +137,92 @@ def _empty_result(contestant: Contestant) -> Result:
     )
 
 
-def _count_turn(contestant: Contestant, result: Result) -> None:
-    start = time.perf_counter()
+def _count_turn(contestant: Contestant, result: Result, patience: _Patience) -> None:
     try:
-        with contestant.prepare() as work:
-            opened = time.perf_counter()
-            answer = work()
-            done = time.perf_counter()
-            wrong = contestant.check(answer)
+        turn = _take_turn(contestant, patience)
+        while turn.stolen > _UNDISTURBED and patience.bears(turn.opening_seconds + turn.seconds):
+            turn = _take_turn(contestant, patience)
+    except _WrongAnswerError as wrong:
+        result.failure = str(wrong)
+        result.seconds.clear()
     except Exception as error:  # a peer may fail in any way; that is a result
         result.failure = reason(error)
     else:
-        if wrong is not None:
-            result.failure = wrong
-            result.seconds.clear()
-            return
-        result.opening_seconds.append(opened - start)
-        result.seconds.append(done - opened)
+        result.opening_seconds.append(turn.opening_seconds)
+        result.seconds.append(turn.seconds)
+        result.stolen.append(turn.stolen)
+
+
+class _Patience:
+    """Seconds that may go by in waiting for the host of a virtual machine to leave it its CPUs."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+
+    def bears(self, seconds: float) -> bool:
+        """Spend so many seconds, and tell whether any are left."""
+        self._left -= seconds
+        return self._left > 0
+
+    def wait(self) -> None:
+        """Wait until the CPUs are there, or no seconds are left."""
+        while self._left > 0 and _stolen_now() > _UNDISTURBED:
+            time.sleep(_PAUSE_SECONDS)
+            self._left -= _PAUSE_SECONDS + _LOOK_SECONDS
+
+
+def _stolen_now() -> float:
+    """The share that the host takes of the time of a thread at work."""
+    clock, end = _CPUClock.now(), time.perf_counter() + _LOOK_SECONDS
+    while time.perf_counter() < end:
+        pass
+    return _CPUClock.now().stolen_since(clock)
+
+
+class _WrongAnswerError(Exception):
+    """What the check of a contestant says."""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    opening_seconds: float
+    seconds: float
+    stolen: float
+
+
+def _take_turn(contestant: Contestant, patience: _Patience) -> _Turn:
+    patience.wait()
+    clock, start = _CPUClock.now(), time.perf_counter()
+    with contestant.prepare() as work:
+        opened = time.perf_counter()
+        answer = work()
+        done = time.perf_counter()
+        stolen = _CPUClock.now().stolen_since(clock)
+        wrong = contestant.check(answer)
+    if wrong is not None:
+        raise _WrongAnswerError(wrong)
+    return _Turn(opened - start, done - opened, stolen)
+
+
+@dataclass(frozen=True)
+class _CPUClock:
+    """What the system has counted of its CPUs' time: all of it, and what the host of a virtual machine took away."""
+
+    total: int
+    stolen: int
+
+    @classmethod
+    def now(cls) -> _CPUClock:
+        try:
+            first_line = _CPU_COUNTS.read_text().partition("\n")[0]
+        except OSError:
+            return cls(0, 0)
+        counts = list(map(int, first_line.split()[1:9]))  # "guest" times behind them are part of "user"
+        return cls(sum(counts), counts[7])
+
+    def stolen_since(self, earlier: _CPUClock) -> float:
+        """The share of all time that was taken away since then."""
+        return (self.stolen - earlier.stolen) / max(1, self.total - earlier.total)
 
 
 def reason(error: BaseException) -> str:

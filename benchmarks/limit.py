@@ -84,18 +84,23 @@ class Decoding:
     result: NDArray[np.uint16]
 
     def total(self) -> int:
-        """Sum of all values, each thread into one frame of its own."""
-        frames = [np.empty_like(self.stack.distinct[0]) for _ in range(cpu_count())]
+        """Sum of all values; each thread decodes into its share of the memory that is there, and sums it up."""
+        threads = min(cpu_count(), len(self.result))
+        share = len(self.result) // threads
+        starts = range(0, self.stack.count, share)
 
         def work(thread: int) -> int:
-            worker = _Worker(self, frames[thread].nbytes)
+            block = self.result[thread * share : (thread + 1) * share]
+            worker = _Worker(self, block[0].nbytes)
             total = 0
-            for number in range(thread, self.stack.count, len(frames)):
-                worker.decode(number, frames[thread])
-                total += int(frames[thread].sum(dtype=np.uint64))
+            for start in starts[thread::threads]:
+                frames = block[: self.stack.count - start]
+                for number, frame in enumerate(frames, start):
+                    worker.decode(number, frame)
+                total += int(frames.sum(dtype=np.uint64))
             return total
 
-        return sum(self.pool.map(work, range(len(frames))))
+        return sum(self.pool.map(work, range(threads)))
 
     def read(self, selection: slice) -> NDArray[np.uint16]:
         """The values of a range of chunks, in memory that is there already."""

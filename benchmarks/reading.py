@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .cases import SLAB, Case, Stack, frame_stack, row_stack
-from .contestants import DASK_ALONE, H5PY_DASK, H5PY_LOOP, LIMIT, NEXUS_XR, Opened, Reader
+from .contestants import BLOCK_LIMIT, DASK_ALONE, H5PY_DASK, H5PY_LOOP, LIMIT, NEXUS_XR, Opened, Reader
 from .harness import Column, Contestant, Result, Work, compete
 from .plotting import Bar, Panel
 from .probing import Probe, probe
@@ -85,7 +85,7 @@ class Kind:
 
     def has(self, reader: Reader) -> bool:
         """Whether a reader takes part: those that are about dask don't where it isn't used."""
-        if reader in (H5PY_DASK, DASK_ALONE):
+        if reader in (H5PY_DASK, DASK_ALONE, BLOCK_LIMIT):
             return self.reference is H5PY_DASK
         return reader is not LIMIT or self.limited
 
@@ -216,6 +216,7 @@ class Options:
     size: int
     repeat: int
     budget: float
+    patience: float
     readers: tuple[Reader, ...]
     cases: tuple[Case, ...]
 
@@ -231,7 +232,8 @@ def run(kind_name: str, options: Options) -> Iterator[Table]:
     for case in cases:
         contestants = [contestant(kind, case, reader, options, probes[reader.name, case.name]) for reader in readers]
         task = kind.task(case, options.size, False)
-        yield Table(kind_name, case, task.stack, compete(contestants, options.repeat, options.budget))
+        results = compete(contestants, options.repeat, options.budget, options.patience)
+        yield Table(kind_name, case, task.stack, results)
 
 
 def contestant(kind: Kind, case: Case, reader: Reader, options: Options, probed: Probe) -> Contestant:
@@ -276,6 +278,7 @@ def columns(table: Table) -> Sequence[Column]:
         limit = _median_rate(table.results, LIMIT)
         shown.append(Column("of limit", lambda result: _share(result, limit, "{:.0%}")))
     shown.append(Column("opened ms", lambda result: f"{statistics.median(result.opening_seconds) * 1e3:.1f}"))
+    shown.append(Column("stolen", lambda result: f"{statistics.median(result.stolen):.0%}"))
     return shown
 
 

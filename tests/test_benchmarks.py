@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import memory
+from benchmarks import harness, memory
 from benchmarks.__main__ import main
 from benchmarks.cases import BY_NAME, CASES, Case, Stack, frame_stack, zarr_copy
 from benchmarks.contestants import H5PY_DASK, NEXUS_XR, READERS, Opened, Reader
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 def _options(*readers: Reader, cases: tuple[Case, ...] = CASES) -> Options:
-    return Options(size=4, repeat=1, budget=60, readers=readers, cases=cases)
+    return Options(size=4, repeat=1, budget=60, patience=0, readers=readers, cases=cases)
 
 
 def _by_name(figures: Path) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_a_failed_probe_takes_no_part() -> None:
 
 
 def test_a_slow_one_is_measured_on_fewer_chunks() -> None:
-    options = Options(size=36, repeat=1, budget=1, readers=(H5PY_DASK,), cases=CASES)
+    options = Options(size=36, repeat=1, budget=1, patience=0, readers=(H5PY_DASK,), cases=CASES)
     slow = contestant(KINDS["sum"], BY_NAME["none"], H5PY_DASK, options, Probe(50.0))
     assert slow.note == "measured on 16 chunks"
     assert slow.amount == 32
@@ -225,6 +225,32 @@ def test_contestants_take_turns_and_failures_are_shown() -> None:
     assert turns == ["a", "broken", "b", "a", "b", "a", "b"]
     assert results[1].failure == "failed: RuntimeError: can't"
     assert "RuntimeError" in table(results, seconds_columns(results, "a"))
+
+
+def test_a_turn_that_the_host_disturbed_is_taken_again_while_patience_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stolen: list[float] = []
+    monkeypatch.setattr(harness, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(harness._CPUClock, "stolen_since", lambda self, earlier: stolen.pop(0))
+    contestant = Contestant("a", lambda: nullcontext(lambda: None))
+    warming_up = [0.0, 0.0]
+    waiting, disturbed, calm = [0.4, 0.3, 0.0], [0.0, 0.06], [0.0, 0.01]  # looks before a turn, and the turn
+    stolen[:] = [*warming_up, *waiting, 0.5, *disturbed, *calm]
+    (patient,) = compete([contestant], repeat=1, patience=60)
+    assert (patient.stolen, len(patient.seconds), stolen) == ([0.01], 1, [])
+    stolen[:] = [0.4, 0.5, 0.06]
+    (hasty,) = compete([contestant], repeat=1)
+    assert (hasty.stolen, len(hasty.seconds), stolen) == ([0.5], 1, [0.06])
+
+
+def test_the_system_tells_what_its_host_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = tmp_path / "stat"
+    monkeypatch.setattr(harness, "_CPU_COUNTS", counts)
+    nothing = harness._CPUClock.now()
+    counts.write_text("cpu  10 0 5 80 1 1 1 2 0 0\ncpu0 10 0 5 80 1 1 1 2 0 0\n")
+    then = harness._CPUClock.now()
+    counts.write_text("cpu  40 0 5 90 1 1 1 62 0 0\ncpu0 40 0 5 90 1 1 1 62 0 0\n")
+    assert harness._CPUClock.now().stolen_since(then) == 0.6
+    assert nothing.stolen_since(nothing) == 0
 
 
 def test_a_substitute_takes_the_place_of_a_slow_one() -> None:
