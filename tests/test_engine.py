@@ -166,6 +166,25 @@ def test_parts_of_a_chunk_need_no_other_blocks(tmp_path: Path, name: str) -> Non
             array[key]
 
 
+@pytest.mark.parametrize("damage", [128, 255])
+def test_a_damaged_description_of_blosc2_gives_no_part_that_differs_from_the_whole(tmp_path: Path, damage: int) -> None:
+    values = counts((512, 256))
+    with h5py.File(tmp_path / "whole.h5", "w") as file:
+        file.create_dataset("data", data=values, chunks=values.shape, **IN_BLOCKS["blosc2 lz4"])
+        address, chunk = file["data"].id.get_chunk_info(0).byte_offset, file["data"].id.read_direct_chunk((0, 0))[1]
+    begin = chunk.index(b"b2nd")
+    undamaged = (tmp_path / "whole.h5").read_bytes()
+    for at in range(begin, begin + 70):
+        path = tmp_path / f"{at}.h5"
+        path.write_bytes(undamaged[: address + at] + bytes([damage]) + undamaged[address + at + 1 :])
+        try:
+            whole, part = h5py_values(path), lazy(path)[300, 20:200]
+        except (NexusFileError, OSError):
+            continue
+        if np.array_equal(whole, values):
+            assert_same_bits(part, values[300, 20:200])
+
+
 @pytest.mark.parametrize("in_processes", [False, True])
 @pytest.mark.parametrize("options", ONLY_LIBHDF5.values(), ids=ONLY_LIBHDF5)
 def test_filters_of_libhdf5_are_undone_here_and_in_processes(

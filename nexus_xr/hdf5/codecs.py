@@ -414,7 +414,7 @@ def _blosc2_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart | Non
             free_frame(frame)
             raise DecodeError("it is no valid array of Blosc2")
         else:
-            if end - begin == capacity:
+            if end - begin == capacity or not content.gives_parts:
                 produced = copy_array(array, target, capacity) or capacity
             else:
                 box = content.box(begin, end)
@@ -447,10 +447,19 @@ class _Box(NamedTuple):
 
 
 class _Blosc2Array(NamedTuple):
-    """The array in a frame of Blosc2: its shape, and the bytes of an element."""
+    """The array in a frame of Blosc2.
+
+    Parameters
+    ----------
+    shape, width
+        Its shape, and the bytes of an element.
+    gives_parts
+        Whether its blocks are as large as those of the frame, so that it is known which values a block has.
+    """
 
     shape: list[int]
     width: int
+    gives_parts: bool
 
     def box(self, begin: int, end: int) -> _Box:
         """The smallest part that lies together and has the bytes from `begin` to `end`."""
@@ -487,7 +496,7 @@ def _blosc2_array(header: bytes, chunk_bytes: int) -> _Blosc2Array | None:
     Source: the description of frames and of the metalayer ``b2nd`` in Blosc2's documentation; numbers are big-endian,
     each behind a byte that tells its type.
     """
-    if len(header) < 52 or header[:10] != b"\x9e\xa8b2frame\0":
+    if len(header) < 57 or header[:10] != b"\x9e\xa8b2frame\0":
         raise DecodeError("it is no Blosc2 frame")
     header = header[: int.from_bytes(header[11:15], "big")]
     name = header.find(b"\xa4b2nd\xd2")
@@ -503,12 +512,12 @@ def _blosc2_array(header: bytes, chunk_bytes: int) -> _Blosc2Array | None:
         position += place % rank == 0  # each of the three shapes has its length in front
         numbers.append(int.from_bytes(header[position + 1 : position + 1 + width], "big"))
         position += 1 + width
-    itemsize = int.from_bytes(header[48:52], "big")
+    itemsize, block_bytes = (int.from_bytes(header[at : at + 4], "big") for at in (48, 53))
     shape, chunk, block = numbers[:rank], numbers[rank : 2 * rank], numbers[2 * rank :]
     fits = all(0 < part <= whole for part, whole in zip(block, shape, strict=True))
     if not rank or position > len(header) or shape != chunk or not fits or math.prod(shape) * itemsize != chunk_bytes:
         raise DecodeError("the array in its Blosc2 frame isn't a chunk")
-    return _Blosc2Array(shape, itemsize)
+    return _Blosc2Array(shape, itemsize, math.prod(block) * itemsize == block_bytes)
 
 
 REGISTRY: dict[int, Make] = {
