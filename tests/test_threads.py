@@ -416,6 +416,23 @@ begun.wait()
 print("read")
 """
 
+# The interpreter clears what is the threads' own while a decoder, which has the address, is still at work.
+EXITING_IN_A_DECODER = """
+import time
+from nexus_xr.hdf5.pipeline import Pipeline
+class Watched:
+    def __del__(self, write=os.write):
+        write(1, b"freed")
+begun = threading.Event()
+def decode(self, space, *rest):
+    space.watched = Watched()
+    begun.set()
+    time.sleep(60)
+Pipeline.decode = decode
+threading.Thread(target=array.__getitem__, args=(0,), daemon=True).start()
+begun.wait()
+"""
+
 
 def run(code: str, *arguments: Any, environment: dict[str, str] | None = None) -> str:
     """What a script prints that ends without an error and complains of nothing."""
@@ -464,6 +481,10 @@ def test_values_are_right_while_the_interpreter_ends(tmp_path: Path, name: str, 
 @pytest.mark.parametrize("code", [EXITING_WITH_A_READER, EXITING_WITH_A_DAEMON], ids=["a thread", "a daemon"])
 def test_readers_in_other_threads_may_outlive_the_main_thread(tmp_path: Path, code: str) -> None:
     assert run_reading(tmp_path, code) == "read\n"
+
+
+def test_memory_that_a_decoder_writes_to_outlives_the_interpreter(tmp_path: Path) -> None:
+    assert run_reading(tmp_path, EXITING_IN_A_DECODER) == ""
 
 
 # --- what is left ----------------------------------------------------------------------------------------------

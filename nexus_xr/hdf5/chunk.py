@@ -17,11 +17,12 @@ from .pipeline import Workspace
 from .placement import Placement
 from .selection import Indexer
 from .source import Source
+from .threads import OfThread
 
 # What a thread keeps between reads of each kind of memory.
 ROOM_BYTES = 8 << 20
 
-workspace = Workspace()
+workspace = OfThread(Workspace)
 
 
 class ChunkError(NexusFileError):
@@ -72,8 +73,9 @@ class ChunkReader:
 
     def read_to(self, offset: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None) -> None:
         """Put the decoded bytes at an address, or at least a part of them at its place."""
-        address = workspace.raw.of(size)
-        self.fill(workspace.raw.array.data[:size], offset)
+        space = workspace.own
+        address = space.raw.of(size)
+        self.fill(space.raw.array.data[:size], offset)
         self.decode(address, size, mask, target, within)
 
     def read_all(self, offset: int, size: int, mask: int) -> NDArray[Any]:
@@ -86,8 +88,9 @@ class ChunkReader:
         """A part of a chunk, in this thread's memory; little more than that is read or decoded where that is enough."""
         placement = self.placement
         length = placement.pipeline.chunk_bytes
-        address = workspace.decoded.of(length)
-        room = workspace.decoded.array[:length]
+        space = workspace.own
+        address = space.decoded.of(length)
+        room = space.decoded.array[:length]
         begin, end = self.span(part)
         if not placement.filters:
             self.fill(room.data[begin:end], offset + begin)
@@ -107,7 +110,7 @@ class ChunkReader:
     def decode(self, source: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None) -> None:
         """Decode stored bytes from one address to another, or at least a part of them."""
         try:
-            self.placement.pipeline.decode(workspace, source, size, mask, target, within)
+            self.placement.pipeline.decode(workspace.own, source, size, mask, target, within)
         except DecodeError as error:
             raise BadChunkError(f"{error}; the file is damaged") from None
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .libraries import Address, Signature, Size, function
+from .threads import OfThread
 
 
 def python_behind_blocks(source: int, size: int, position: int, count: int, /) -> int:
@@ -61,7 +61,7 @@ class DecodeError(ValueError):
     """The bytes of a chunk are not what its filter makes."""
 
 
-class _Contexts(threading.local):
+class _Contexts:
     """State of the libraries that no two threads may share, and room for a size that a function gives back."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class _Contexts(threading.local):
         self.zstd: int | None = None
 
 
-_contexts = _Contexts()
+_contexts = OfThread(_Contexts)
 
 
 def _at(address: int, size: int) -> bytes:
@@ -91,7 +91,7 @@ def _deflate(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
     reasons = {1: "it is no valid zlib stream, or its checksum is wrong", 2: "it ends early", 3: "it is too long"}
 
     def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
-        contexts = _contexts
+        contexts = _contexts.own
         if contexts.deflate is None:
             contexts.deflate = allocate()
         status = call(contexts.deflate, source, size, target, capacity, contexts.size_at)
@@ -268,9 +268,10 @@ def _zstd(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
         return None
 
     def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
-        if _contexts.zstd is None:
-            _contexts.zstd = allocate()
-        produced = call(_contexts.zstd, target, capacity, source, size)
+        contexts = _contexts.own
+        if contexts.zstd is None:
+            contexts.zstd = allocate()
+        produced = call(contexts.zstd, target, capacity, source, size)
         if failed(produced):
             raise DecodeError(f"Zstandard: {reason(produced).decode()}")
         return target, produced
@@ -359,9 +360,10 @@ def _blosc_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart | None
         return None
 
     def decode(source: int, size: int, target: int, capacity: int, begin: int, end: int) -> int:
-        if size < 16 or validate(source, size, _contexts.size_at) < 0:
+        contexts = _contexts.own
+        if size < 16 or validate(source, size, contexts.size_at) < 0:
             raise DecodeError("it has no valid Blosc header")
-        total = _contexts.size.value
+        total = contexts.size.value
         _check_room(total, capacity)
         width = _at(source + 3, 1)[0]  # of an element, by the header
         first, count = (begin // width, -(-end // width) - begin // width) if width else (0, 0)

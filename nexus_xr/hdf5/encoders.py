@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from .codecs import BITSHUFFLE, BLOSC, BLOSC2, BZIP2, DEFLATE, FLETCHER32, LZ4, 
 from .libraries import Address, Signature, Size, function
 from .memory import empty
 from .storage import Filter
+from .threads import OfThread
 
 Bytes = NDArray[np.uint8]
 Encode = Callable[[Bytes], Bytes | None]
@@ -43,14 +43,8 @@ class EncodeError(ValueError):
     """A filter gave no result for a chunk."""
 
 
-class _Compressors(threading.local):
-    """Libdeflate's state, by level, which no two threads may share."""
-
-    def __init__(self) -> None:
-        self.by_level: dict[int, int] = {}
-
-
-_compressors = _Compressors()
+# Libdeflate's state, by level, which no two threads may share.
+_compressors: OfThread[dict[int, int]] = OfThread(dict)
 
 
 def _address(array: Bytes) -> int:
@@ -83,7 +77,7 @@ def _deflate_with(options: tuple[int, ...], efforts: Sequence[int], chunk_bytes:
         return _zlib(level)
 
     def encode(source: Bytes) -> Bytes:
-        compressors = _compressors.by_level
+        compressors = _compressors.own
         if effort not in compressors:
             compressors[effort] = allocate(effort)
         target = empty((bound(None, source.nbytes),), _BYTE)

@@ -22,6 +22,7 @@ from . import threads
 from .chunk import ROOM_BYTES, BadChunkError, ChunkError, ChunkReader, address_of_values, bytes_of, span, workspace
 from .index import Integers, Place, Run
 from .memory import Recent, empty
+from .pipeline import Room
 from .placement import Placement
 from .plan import AxisPlan, Part, plan_selection
 from .remote import expecting
@@ -152,7 +153,7 @@ def _read_to(reader: ChunkReader, coordinate: tuple[int, ...], place: Place, add
     except BadChunkError as error:
         raise ChunkError(coordinate, place.offset, str(error)) from None
     finally:
-        workspace.shrink(ROOM_BYTES)
+        workspace.own.shrink(ROOM_BYTES)
 
 
 def _read_run(placement: Placement, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
@@ -220,7 +221,7 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
     except BadChunkError as error:
         raise ChunkError(coordinate, place.offset, str(error)) from None
     finally:
-        workspace.shrink(ROOM_BYTES)
+        workspace.own.shrink(ROOM_BYTES)
     return values
 
 
@@ -379,7 +380,7 @@ class _Reading:
         except BadChunkError as error:
             raise self._error(position, offset, error) from None
         finally:
-            workspace.shrink(ROOM_BYTES)
+            workspace.own.shrink(ROOM_BYTES)
 
     def _copies(self, chunks: _Chunks) -> Iterator[_Step]:
         """Chunks that follow each other in the file as in the result are read at once, up to a few batches of them."""
@@ -413,9 +414,10 @@ class _Reading:
     def _decode_and_spread(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for, and spread their elements in the result."""
         size = self._chunk_bytes
-        begin = workspace.decoded.of(size * len(chunks))
+        space = workspace.own
+        begin = space.decoded.of(size * len(chunks))
         self._decode(chunks, begin + size * np.arange(len(chunks)))
-        room = workspace.decoded.array[: size * len(chunks)]
+        room = space.decoded.array[: size * len(chunks)]
         decoded = room.view(self._placement.carrier).reshape(len(chunks), *self._placement.chunks)
         # A window for each place that a chunk could have in the result.
         shape = self._placement.chunks
@@ -434,7 +436,7 @@ class _Reading:
                 except BadChunkError as error:
                     raise self._error(chunks.position[which], place[0], error) from None
         finally:
-            workspace.shrink(ROOM_BYTES)
+            workspace.own.shrink(ROOM_BYTES)
 
     def _parts(self, chunks: _Chunks) -> Iterator[list[tuple[Part, Part]]]:
         """What is taken of each chunk along each dimension, and where it goes in the result."""
@@ -443,9 +445,10 @@ class _Reading:
 
     def _decode(self, chunks: _Chunks, targets: Integers) -> None:
         decode = self._reader.decode if self._placement.padded else _move
+        space = workspace.own
         done = 0
         try:
-            sources = self._fetch(chunks)
+            sources = self._fetch(chunks, space.raw)
             decode_batch = self._placement.pipeline.decode_batch
             if decode_batch is not None and len(chunks) > 1 and not chunks.mask.any():
                 done = decode_batch(np.stack([sources, chunks.size, targets], axis=1))
@@ -457,14 +460,13 @@ class _Reading:
         except BadChunkError as error:
             raise self._error(chunks.position[done], chunks.offset[done], error) from None
         finally:
-            workspace.shrink(ROOM_BYTES)
+            space.shrink(ROOM_BYTES)
 
-    def _fetch(self, chunks: _Chunks) -> Integers:
+    def _fetch(self, chunks: _Chunks, raw: Room) -> Integers:
         """Read the stored bytes of chunks, near ones at once; gives the address of each."""
         ends = np.maximum.accumulate(chunks.offset + chunks.size)
         borders = [0, *(np.flatnonzero(chunks.offset[1:] > ends[:-1] + _GAP_BYTES) + 1).tolist(), len(chunks)]
         spans = list(itertools.pairwise(borders))
-        raw = workspace.raw
         address = raw.of(sum(int(ends[end - 1] - chunks.offset[begin]) for begin, end in spans))
         sources = np.empty(len(chunks), np.int64)
         position = 0

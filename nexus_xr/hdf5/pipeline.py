@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,7 +38,7 @@ class Room:
         return self.address
 
 
-class Workspace(threading.local):
+class Workspace:
     """What one thread needs to decode: the raw bytes, what is between two filters, and decoded chunks."""
 
     def __init__(self) -> None:

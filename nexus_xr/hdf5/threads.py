@@ -1,4 +1,4 @@
-"""How many threads decode, and the threads themselves."""
+"""How many threads decode, the threads themselves, and what each has of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,30 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import thread
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 from ..errors import NexusError
 
 VARIABLE = "NEXUS_XR_NUM_THREADS"
 
 Task = Callable[[], None]
+Thing = TypeVar("Thing")
+
+
+class OfThread(threading.local, Generic[Thing]):
+    """A thing of each thread's own, made when the thread first asks for it.
+
+    Who gives a library an address in it holds the thing itself for as long: when the interpreter ends, what is the
+    threads' own is taken away from those too that are in the middle of a call.
+
+    Parameters
+    ----------
+    make
+        Makes one.
+    """
+
+    def __init__(self, make: Callable[[], Thing]) -> None:
+        self.own = make()
 
 
 def thread_count() -> int:
