@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5 import threads
+from nexus_xr.hdf5 import codecs, encoders, threads
 from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.codecs import DEFLATE
 from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.libraries import Allocated
+from nexus_xr.hdf5.storage import Filter
 
 from .stacks import LOSSY, counts, smooth
 from .test_engine import assert_same_bits, lazy, take
@@ -506,6 +510,35 @@ def test_reads_leave_nothing_behind(tmp_path: Path) -> None:
     values = write(tmp_path / "f.h5")
     for number in range(50):
         assert_same_bits(array_of(tmp_path / "f.h5", values, number % 4 + 1)[...], values)
+
+
+def test_what_libraries_keep_for_a_thread_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, freed = [], []
+
+    class Counted(Allocated):
+        def __init__(self, address: int | None, free: Any) -> None:
+            super().__init__(address, lambda address: freed.append(free(address)))
+            made.append(address)
+
+    def work() -> None:
+        assert_same_bits(array_of(tmp_path / "gzip.h5", values, 1)[...], values)
+        assert_same_bits(array_of(tmp_path / "zstd.h5", values, 1)[...], values)
+        encoder.encode(values.reshape(-1).view(np.uint8))
+
+    values = write(tmp_path / "gzip.h5", counts((8, 512, 512)))
+    write(tmp_path / "zstd.h5", values, compression=hdf5plugin.Zstd())
+    encoder = encoders.Encoder([Filter(DEFLATE, "deflate", (4,))], values.nbytes)
+    for module in (codecs, encoders):
+        monkeypatch.setattr(module, "Allocated", Counted)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(made) == len(freed) == 3
+
+
+def test_a_library_without_memory_is_an_error() -> None:
+    with pytest.raises(MemoryError):
+        Allocated(None, pytest.fail)
 
 
 def test_an_idle_crew_is_no_larger_than_the_largest_read(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .libraries import Address, Signature, Size, function
+from .libraries import Address, Allocated, Signature, Size, function
 from .threads import OfThread
 
 
@@ -67,8 +67,8 @@ class _Contexts:
     def __init__(self) -> None:
         self.size = Size()
         self.size_at = ctypes.addressof(self.size)
-        self.deflate: int | None = None
-        self.zstd: int | None = None
+        self.deflate: Allocated | None = None
+        self.zstd: Allocated | None = None
 
 
 _contexts = OfThread(_Contexts)
@@ -86,15 +86,16 @@ def _deflate(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
         chunk_bytes,
     )
     allocate = function("deflate", "libdeflate_alloc_decompressor", Signature(Address, ()), 0)
-    if call is None or allocate is None:
+    free = function("deflate", "libdeflate_free_decompressor", Signature(None, (Address,)), 0)
+    if call is None or allocate is None or free is None:
         return _zlib
     reasons = {1: "it is no valid zlib stream, or its checksum is wrong", 2: "it ends early", 3: "it is too long"}
 
     def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
         contexts = _contexts.own
         if contexts.deflate is None:
-            contexts.deflate = allocate()
-        status = call(contexts.deflate, source, size, target, capacity, contexts.size_at)
+            contexts.deflate = Allocated(allocate(), free)
+        status = call(contexts.deflate.address, source, size, target, capacity, contexts.size_at)
         if status:
             raise DecodeError(reasons.get(status, f"libdeflate gives status {status}"))
         return target, contexts.size.value
@@ -262,16 +263,17 @@ def _zstd(options: tuple[int, ...], chunk_bytes: int) -> Decode | None:
         "zstd", "ZSTD_decompressDCtx", Signature(Size, (Address, Address, Size, Address, Size)), chunk_bytes
     )
     allocate = function("zstd", "ZSTD_createDCtx", Signature(Address, ()), 0)
+    free = function("zstd", "ZSTD_freeDCtx", Signature(Size, (Address,)), 0)
     failed = function("zstd", "ZSTD_isError", Signature(ctypes.c_uint, (Size,)), 0)
     reason = function("zstd", "ZSTD_getErrorName", Signature(ctypes.c_char_p, (Size,)), 0)
-    if call is None or allocate is None or failed is None or reason is None:
+    if call is None or allocate is None or free is None or failed is None or reason is None:
         return None
 
     def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
         contexts = _contexts.own
         if contexts.zstd is None:
-            contexts.zstd = allocate()
-        produced = call(contexts.zstd, target, capacity, source, size)
+            contexts.zstd = Allocated(allocate(), free)
+        produced = call(contexts.zstd.address, target, capacity, source, size)
         if failed(produced):
             raise DecodeError(f"Zstandard: {reason(produced).decode()}")
         return target, produced

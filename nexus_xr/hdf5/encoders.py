@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .codecs import BITSHUFFLE, BLOSC, BLOSC2, BZIP2, DEFLATE, FLETCHER32, LZ4, LZF, SHUFFLE, ZSTD
-from .libraries import Address, Signature, Size, function
+from .libraries import Address, Allocated, Signature, Size, function
 from .memory import empty
 from .storage import Filter
 from .threads import OfThread
@@ -44,7 +44,7 @@ class EncodeError(ValueError):
 
 
 # Libdeflate's state, by level, which no two threads may share.
-_compressors: OfThread[dict[int, int]] = OfThread(dict)
+_compressors: OfThread[dict[int, Allocated]] = OfThread(dict)
 
 
 def _address(array: Bytes) -> int:
@@ -69,19 +69,20 @@ def _deflate_with(options: tuple[int, ...], efforts: Sequence[int], chunk_bytes:
     level = min(options[0], 9) if options else 6
     effort = efforts[level]
     allocate = function("deflate", "libdeflate_alloc_compressor", Signature(Address, (ctypes.c_int,)), 0)
+    free = function("deflate", "libdeflate_free_compressor", Signature(None, (Address,)), 0)
     bound = function("deflate", "libdeflate_zlib_compress_bound", Signature(Size, (Address, Size)), 0)
     call = function(
         "deflate", "libdeflate_zlib_compress", Signature(Size, (Address, Address, Size, Address, Size)), chunk_bytes
     )
-    if allocate is None or bound is None or call is None:
+    if allocate is None or free is None or bound is None or call is None:
         return _zlib(level)
 
     def encode(source: Bytes) -> Bytes:
         compressors = _compressors.own
         if effort not in compressors:
-            compressors[effort] = allocate(effort)
+            compressors[effort] = Allocated(allocate(effort), free)
         target = empty((bound(None, source.nbytes),), _BYTE)
-        made = call(compressors[effort], _address(source), source.nbytes, _address(target), target.nbytes)
+        made = call(compressors[effort].address, _address(source), source.nbytes, _address(target), target.nbytes)
         if not made:
             raise EncodeError("libdeflate made nothing of it")
         return target[:made]

@@ -12,6 +12,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 # Below this size of the result, a call is shorter than giving up Python's lock and waiting to have it back.
@@ -28,6 +29,30 @@ class Signature(NamedTuple):
 
     result: Any
     arguments: tuple[Any, ...]
+
+
+class Allocated:
+    """What a library allocated, given back to it when nobody holds this any more.
+
+    Parameters
+    ----------
+    address
+        Where it is; None where there was no memory.
+    free
+        The library's function that takes it back.
+    """
+
+    __slots__ = ("_free", "address")
+
+    def __init__(self, address: int | None, free: Function) -> None:
+        if address is None:
+            raise MemoryError("a compression library found no memory")
+        self.address = address
+        self._free = free
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # there was no memory
+            self._free(self.address)
 
 
 def function(library: str, name: str, signature: Signature, result_bytes: int = SHORT_CALL_BYTES) -> Function | None:
