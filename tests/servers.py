@@ -23,7 +23,8 @@ class FaultyServer(RangeServer):
         self.always: str | None = None
         self.most_at_once = 0
         self._at_once = 0
-        self._lock = threading.Lock()
+        self._awaited = 0
+        self._changed = threading.Condition()
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
@@ -33,19 +34,25 @@ class FaultyServer(RangeServer):
 
     def next_fault(self) -> str | None:
         """How the next request goes wrong."""
-        with self._lock:
+        with self._changed:
             return self.faults.pop(0) if self.faults else self.always
+
+    def await_at_once(self, count: int) -> None:
+        """Count anew, and hold requests until so many are there at the same time, but each for two seconds at most."""
+        self.most_at_once, self._awaited = 0, count
 
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count a request while it is answered."""
-        with self._lock:
+        with self._changed:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.most_at_once >= self._awaited, timeout=2)
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 self._at_once -= 1
 
 
