@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import hdf5plugin
@@ -24,6 +25,7 @@ from nexus_xr.hdf5 import chunk, codecs, engine, index, placement
 from nexus_xr.hdf5.array import LazyArray
 from nexus_xr.hdf5.file import File
 from nexus_xr.hdf5.objects import split_array_type
+from nexus_xr.hdf5.selection import expand
 from nexus_xr.hdf5.storage import filters_of
 
 from .stacks import DTYPES, INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed, write_raw
@@ -458,6 +460,65 @@ def test_batches_of_small_chunks_are_as_good_as_large_ones(tmp_path_factory: pyt
     finally:
         engine.BATCH_BYTES = before
     assert_same_bits(got, take(h5py_values(path), key))
+
+
+# --- memory ----------------------------------------------------------------------------------------------------
+
+ACROSS = (..., slice(1, None), (slice(None), slice(40, None)), (slice(None, None, -1), [95, 40, 40, 0]), (5, 70))
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}], ids=str)
+@pytest.mark.parametrize("most", [1, chunk.ROOM_BYTES], ids=["all is given back", "all is kept"])
+def test_values_do_not_depend_on_what_memory_a_thread_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(chunk, "ROOM_BYTES", most)
+    values = counts((64, 96))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=values, chunks=(16, 32), **options)
+    array = lazy(tmp_path / "f.h5")
+    for key in ACROSS:
+        assert_same_bits(array[key], take(values, expand(key, 2)))
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip", "compression_opts": 1}], ids=str)
+def test_chunks_larger_than_what_a_thread_keeps_lie_beside_each_other(tmp_path: Path, options: dict[str, Any]) -> None:
+    side = 2048
+    assert side * side * 2 >= chunk.ROOM_BYTES
+    values = np.zeros((side, 2 * side), "u2")
+    values[::100, ::100] = np.arange(21 * 41).reshape(21, 41)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=values, chunks=(side, side), **options)
+    assert np.array_equal(lazy(tmp_path / "f.h5")[...], values)
+
+
+class _ReadsItself(io.FileIO):
+    """A file object that gives half of what is wanted at a time, and reads something else by itself behind that."""
+
+    other: LazyArray | None = None
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        if self.other is None:
+            return super().readinto(buffer)
+        found = super().readinto(memoryview(buffer)[: -(-len(buffer) // 2)])
+        self.other[...], self.other[0, 0]
+        return found
+
+
+@pytest.mark.parametrize("sizes", [((64, 96), (64, 96)), ((64, 96), (640, 96)), ((640, 96), (64, 96))], ids=str)
+def test_a_read_within_a_read_has_memory_of_its_own(tmp_path: Path, sizes: Any) -> None:
+    for name, shape in zip(("outer.h5", "inner.h5"), sizes, strict=True):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("data", data=counts(shape), chunks=(shape[0], 32), compression="gzip")
+    with _ReadsItself(tmp_path / "outer.h5") as stream:
+        array = LazyArray(File(cast(Any, stream), num_threads=1), "/data", sizes[0], np.dtype("u2"))
+        array[0, 0]  # from now on only values are read
+        stream.other = lazy(tmp_path / "inner.h5")
+        stream.other.file.num_threads = 1
+        for key in ACROSS:
+            assert_same_bits(array[key], take(counts(sizes[0]), expand(key, 2)))
 
 
 # --- what is touched -------------------------------------------------------------------------------------------

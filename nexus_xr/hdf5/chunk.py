@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,22 @@ from .threads import OfThread
 # What a thread keeps between reads of each kind of memory.
 ROOM_BYTES = 8 << 20
 
-workspace = OfThread(Workspace)
+_spare = OfThread(list[Workspace])
+
+
+@contextmanager
+def borrowed() -> Iterator[Workspace]:
+    """Memory to decode in, which nobody else has for the length of a ``with`` block.
+
+    What is in it, views and addresses are of use in the block alone; a read within a read borrows other memory.
+    """
+    spare = _spare.own
+    space = spare.pop() if spare else Workspace()
+    try:
+        yield space
+    finally:
+        space.shrink(ROOM_BYTES)
+        spare.append(space)
 
 
 class ChunkError(NexusFileError):
@@ -39,7 +55,7 @@ class BadChunkError(ValueError):
 
 @dataclass(frozen=True)
 class ChunkReader:
-    """Reads one chunk at a time into memory."""
+    """Reads one chunk at a time into memory; `space` is what it may use meanwhile."""
 
     placement: Placement
     source: Source
@@ -64,40 +80,46 @@ class ChunkReader:
         if found < len(view):
             raise BadChunkError(f"only {found} of {len(view)} bytes could be read; the file is truncated")
 
-    def read_whole(self, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
+    def read_whole(self, space: Workspace, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
         """Put the decoded bytes where they go."""
         if self.placement.filters:
-            self.read_to(offset, size, mask, address_of_values(goal))
+            self.read_to(space, offset, size, mask, address_of_values(goal))
         else:
             self.fill(goal.data, offset)
 
-    def read_to(self, offset: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None) -> None:
+    def read_to(
+        self,
+        space: Workspace,
+        offset: int,
+        size: int,
+        mask: int,
+        target: int,
+        within: tuple[int, int] | None = None,
+    ) -> None:
         """Put the decoded bytes at an address, or at least a part of them at its place."""
-        space = workspace.own
         address = space.raw.of(size)
         self.fill(space.raw.array.data[:size], offset)
-        self.decode(address, size, mask, target, within)
+        self.decode(space, address, size, mask, target, within)
 
-    def read_all(self, offset: int, size: int, mask: int) -> NDArray[Any]:
+    def read_all(self, space: Workspace, offset: int, size: int, mask: int) -> NDArray[Any]:
         """All values of a chunk."""
         values = empty(self.placement.chunks, self.placement.carrier)
-        self.read_whole(offset, size, mask, bytes_of(values))
+        self.read_whole(space, offset, size, mask, bytes_of(values))
         return values
 
-    def read_part(self, offset: int, size: int, mask: int, part: tuple[Any, ...]) -> NDArray[Any]:
-        """A part of a chunk, in this thread's memory; little more than that is read or decoded where that is enough."""
+    def read_part(self, space: Workspace, offset: int, size: int, mask: int, part: tuple[Any, ...]) -> NDArray[Any]:
+        """A part of a chunk, in `space`; little more than that is read or decoded where that is enough."""
         placement = self.placement
         length = placement.pipeline.chunk_bytes
-        space = workspace.own
         address = space.decoded.of(length)
         room = space.decoded.array[:length]
         begin, end = self.span(part)
         if not placement.filters:
             self.fill(room.data[begin:end], offset + begin)
         elif placement.pipeline.decodes_parts(end - begin):
-            self.read_to(offset, size, mask, address, (begin, end))
+            self.read_to(space, offset, size, mask, address, (begin, end))
         else:
-            self.read_to(offset, size, mask, address)
+            self.read_to(space, offset, size, mask, address)
         values: NDArray[Any] = room.view(placement.carrier).reshape(placement.chunks)[part]
         return values
 
@@ -107,10 +129,18 @@ class ChunkReader:
         width = self.placement.carrier.itemsize
         return begin * width, end * width
 
-    def decode(self, source: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None) -> None:
+    def decode(
+        self,
+        space: Workspace,
+        source: int,
+        size: int,
+        mask: int,
+        target: int,
+        within: tuple[int, int] | None = None,
+    ) -> None:
         """Decode stored bytes from one address to another, or at least a part of them."""
         try:
-            self.placement.pipeline.decode(workspace.own, source, size, mask, target, within)
+            self.placement.pipeline.decode(space, source, size, mask, target, within)
         except DecodeError as error:
             raise BadChunkError(f"{error}; the file is damaged") from None
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import threads
-from .chunk import ROOM_BYTES, BadChunkError, ChunkError, ChunkReader, address_of_values, bytes_of, span, workspace
+from .chunk import BadChunkError, ChunkError, ChunkReader, address_of_values, borrowed, bytes_of, span
 from .index import Integers, Place, Run
 from .memory import Recent, empty
-from .pipeline import Room
+from .pipeline import Workspace
 from .placement import Placement
 from .plan import AxisPlan, Part, plan_selection
 from .remote import expecting
@@ -149,11 +149,10 @@ def _few_whole_chunks(
 def _read_to(reader: ChunkReader, coordinate: tuple[int, ...], place: Place, address: int) -> None:
     try:
         reader.check(place.offset, place.size)
-        reader.read_to(*place, address)
+        with borrowed() as space:
+            reader.read_to(space, *place, address)
     except BadChunkError as error:
         raise ChunkError(coordinate, place.offset, str(error)) from None
-    finally:
-        workspace.own.shrink(ROOM_BYTES)
 
 
 def _read_run(placement: Placement, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
@@ -214,29 +213,28 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
     reader = ChunkReader(placement, source)
     try:
         reader.check(place.offset, place.size)
-        if whole:
-            reader.read_whole(*place, bytes_of(values))
-        else:
-            values[...] = _part_of_chunk(reader, coordinate, place, tuple(parts))
+        with borrowed() as space:
+            if whole:
+                reader.read_whole(space, *place, bytes_of(values))
+            else:
+                values[...] = _part_of_chunk(reader, space, coordinate, place, tuple(parts))
     except BadChunkError as error:
         raise ChunkError(coordinate, place.offset, str(error)) from None
-    finally:
-        workspace.own.shrink(ROOM_BYTES)
     return values
 
 
 def _part_of_chunk(
-    reader: ChunkReader, coordinate: Sequence[int], place: Place, part: tuple[int | slice, ...]
+    reader: ChunkReader, space: Workspace, coordinate: Sequence[int], place: Place, part: tuple[int | slice, ...]
 ) -> NDArray[Any]:
     placement, pipeline = reader.placement, reader.placement.pipeline
     if not placement.filters:
-        return reader.read_part(*place, part)
+        return reader.read_part(space, *place, part)
     begin, end = reader.span(part)
     key = (placement, *coordinate)
     # Who comes back to a chunk is likely to do so again.
     if pipeline.decodes_parts(end - begin) and not _recent.was_wanted(key):
-        return reader.read_part(*place, part)
-    whole: NDArray[Any] = _recent.get(key, pipeline.chunk_bytes, partial(reader.read_all, *place))
+        return reader.read_part(space, *place, part)
+    whole: NDArray[Any] = _recent.get(key, pipeline.chunk_bytes, partial(reader.read_all, space, *place))
     return whole[part]
 
 
@@ -376,11 +374,10 @@ class _Reading:
 
     def _decode_one(self, position: int, offset: int, size: int, mask: int, target: int) -> None:
         try:
-            self._reader.read_to(offset, size, mask, target)
+            with borrowed() as space:
+                self._reader.read_to(space, offset, size, mask, target)
         except BadChunkError as error:
             raise self._error(position, offset, error) from None
-        finally:
-            workspace.own.shrink(ROOM_BYTES)
 
     def _copies(self, chunks: _Chunks) -> Iterator[_Step]:
         """Chunks that follow each other in the file as in the result are read at once, up to a few batches of them."""
@@ -409,46 +406,44 @@ class _Reading:
 
     def _decode_in_place(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for straight into the result."""
-        self._decode(chunks, chunks.address)
+        with borrowed() as space:
+            self._decode(space, chunks, chunks.address)
 
     def _decode_and_spread(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for, and spread their elements in the result."""
         size = self._chunk_bytes
-        space = workspace.own
-        begin = space.decoded.of(size * len(chunks))
-        self._decode(chunks, begin + size * np.arange(len(chunks)))
-        room = space.decoded.array[: size * len(chunks)]
-        decoded = room.view(self._placement.carrier).reshape(len(chunks), *self._placement.chunks)
         # A window for each place that a chunk could have in the result.
         shape = self._placement.chunks
         windows = np.lib.stride_tricks.sliding_window_view(self._target, shape, writeable=True)
         at = np.unravel_index(chunks.position, self._counts)
-        windows[tuple(axis.start[i] for axis, i in zip(self._axes, at, strict=True))] = decoded
+        goal = tuple(axis.start[i] for axis, i in zip(self._axes, at, strict=True))
+        with borrowed() as space:
+            begin = space.decoded.of(size * len(chunks))
+            self._decode(space, chunks, begin + size * np.arange(len(chunks)))
+            decoded = space.decoded.array[: size * len(chunks)].view(self._placement.carrier)
+            windows[goal] = decoded.reshape(len(chunks), *shape)
 
     def _take_parts(self, chunks: _Chunks) -> None:
         """Read chunks of which a part is asked for."""
         places = zip(chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
-        try:
+        with borrowed() as space:
             for which, (place, parts) in enumerate(zip(places, self._parts(chunks), strict=True)):
                 taken, goal = outer_key([part for part, _ in parts]), outer_key([part for _, part in parts])
                 try:
-                    self._target[goal] = self._reader.read_part(*place, taken)
+                    self._target[goal] = self._reader.read_part(space, *place, taken)
                 except BadChunkError as error:
                     raise self._error(chunks.position[which], place[0], error) from None
-        finally:
-            workspace.own.shrink(ROOM_BYTES)
 
     def _parts(self, chunks: _Chunks) -> Iterator[list[tuple[Part, Part]]]:
         """What is taken of each chunk along each dimension, and where it goes in the result."""
         for numbers in zip(*np.unravel_index(chunks.position, self._counts), strict=True):
             yield [axis.part(number) for axis, number in zip(self._axes, numbers, strict=True)]
 
-    def _decode(self, chunks: _Chunks, targets: Integers) -> None:
-        decode = self._reader.decode if self._placement.padded else _move
-        space = workspace.own
+    def _decode(self, space: Workspace, chunks: _Chunks, targets: Integers) -> None:
+        decode = partial(self._reader.decode, space) if self._placement.padded else _move
         done = 0
         try:
-            sources = self._fetch(chunks, space.raw)
+            sources = self._fetch(space, chunks)
             decode_batch = self._placement.pipeline.decode_batch
             if decode_batch is not None and len(chunks) > 1 and not chunks.mask.any():
                 done = decode_batch(np.stack([sources, chunks.size, targets], axis=1))
@@ -459,11 +454,10 @@ class _Reading:
                 done += 1
         except BadChunkError as error:
             raise self._error(chunks.position[done], chunks.offset[done], error) from None
-        finally:
-            space.shrink(ROOM_BYTES)
 
-    def _fetch(self, chunks: _Chunks, raw: Room) -> Integers:
+    def _fetch(self, space: Workspace, chunks: _Chunks) -> Integers:
         """Read the stored bytes of chunks, near ones at once; gives the address of each."""
+        raw = space.raw
         ends = np.maximum.accumulate(chunks.offset + chunks.size)
         borders = [0, *(np.flatnonzero(chunks.offset[1:] > ends[:-1] + _GAP_BYTES) + 1).tolist(), len(chunks)]
         spans = list(itertools.pairwise(borders))
