@@ -28,13 +28,20 @@ class FileArray(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         if not isinstance(key, indexing.VectorizedIndexer):
-            return self.array[key.tuple]
+            values = self.array[key.tuple]
+            is_element = not any(isinstance(part, slice | np.ndarray) for part in key.tuple)
+            return _element(values) if is_element and self.dtype.kind == "O" else values
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
         )
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self.array)
+
+
+def _element(value: Any) -> NDArray[Any]:
+    """A Python object as an array of it, also where it is an array itself."""
+    return np.fromiter([value], dtype=object).reshape(())
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -18,10 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import nexus_xr
-from nexus_xr import LazyArray
+from nexus_xr import LazyArray, Link
 from nexus_xr.hdf5.file import File
 from nexus_xr.hdf5.selection import expand, normalize
 from nexus_xr.hdf5.storage import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
+from nexus_xr.hdf5.text import decode
 
 from .files import Field, nxdata, nxentry, write_tree
 
@@ -151,6 +153,89 @@ def test_values_are_h5pys_whatever_dtype_layout_and_shape(tmp_path_factory: pyte
     assert opened.shape == np.shape(stored)
     assert opened.dtype == stored.dtype
     assert opened.values.astype(stored.dtype).tobytes() == stored.tobytes()
+
+
+# --- elements that are Python objects ---------------------------------------------------------------------------
+
+TEXT, REFERENCE, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
+# Each dtype, and what the element of a number is; one of number 0 isn't written.
+OBJECTS: dict[str, tuple[np.dtype[Any], Callable[[h5py.Dataset, int], Any]]] = {
+    "text": (TEXT, lambda to, number: "µ" * number),
+    "text that is no UTF-8": (TEXT, lambda to, number: b"\xb5" * number),
+    "references": (REFERENCE, lambda to, number: to.ref),
+    "regions": (REGION, lambda to, number: to.regionref[:number]),
+    "compounds of references": (np.dtype([("to", REFERENCE), ("n", "i4")]), lambda to, number: (to.ref, number)),
+    "compounds of text": (np.dtype([("name", TEXT), ("n", "i4")]), lambda to, number: ("µ" * number, number)),
+    "arrays of text": (np.dtype((TEXT, (2,))), lambda to, number: _objects("a", "µ" * number)),
+    "arrays of references": (np.dtype((REFERENCE, (2,))), lambda to, number: _objects(to.ref, to.ref)),
+    "references of varying number": (h5py.vlen_dtype(REFERENCE), lambda to, number: _objects(*[to.ref] * number)),
+}
+
+
+def _objects(*values: Any) -> Any:
+    return np.fromiter(values, dtype=object)
+
+
+def _plain(value: Any, file: h5py.File) -> Any:
+    """An element, h5py's or as this package shows it, to be compared."""
+    if isinstance(value, bytes):
+        return decode(value)
+    if isinstance(value, h5py.Reference | h5py.RegionReference):
+        return Link(h5py.h5r.get_name(value, file.id).decode()) if value else None
+    if isinstance(value, np.void):
+        return tuple(_plain(part, file) for part in value.item())
+    return [_plain(each, file) for each in value] if isinstance(value, np.ndarray) and value.ndim else value
+
+
+@pytest.fixture(scope="module")
+def objects_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("objects") / "objects.h5"
+    layouts: dict[tuple[int, ...], Any] = {(): {}, (5,): {}, (3, 5): {"chunks": (2, 2), "compression": "gzip"}}
+    with h5py.File(path, "w") as file:
+        file["to"] = np.arange(9)
+        for name, (dtype, make) in OBJECTS.items():
+            for shape, options in layouts.items():
+                dataset = file.create_dataset(f"{name}/{len(shape)}", shape, dtype, **options)
+                for number, index in enumerate(np.ndindex(shape)):
+                    if number % 4:
+                        dataset[index] = make(file["to"], number % 4)
+            file.create_dataset(f"{name}/empty", (0,), dtype, maxshape=(None,))
+    return path
+
+
+@functools.cache
+def _opened(file: Path, path: str, is_lazy: bool) -> xr.DataArray:
+    dataset = xr.open_dataset(file, engine="nexus", dataset_path=f"/{path}", chunks=None if is_lazy else {})
+    return dataset[path.rpartition("/")[2]]
+
+
+@settings(max_examples=10)
+@given(data=st.data())
+@pytest.mark.parametrize("chunks", [None, {}], ids=["lazy indexing", "dask"])
+@pytest.mark.parametrize("path", [f"{name}/{rank}" for name in OBJECTS for rank in (0, 1, 2)])
+def test_objects_are_h5pys_whatever_is_selected(objects_file: Path, path: str, chunks: Any, data: Any) -> None:
+    opened = _opened(objects_file, path, chunks is None)
+    with h5py.File(objects_file) as file:
+        stored = file[path][...]
+        key = data.draw(st.tuples(*map(indexers, stored.shape)))
+        expected = stored
+        for dimension, indexer in reversed(list(enumerate(key))):
+            expected = expected[(*(slice(None),) * dimension, indexer, ...)]
+        got = opened[key].compute()
+        assert got.shape == expected.shape
+        assert got.dtype == opened.dtype
+        assert _plain(got.values[()], file) == _plain(expected[()], file)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_one_object_is_an_element_and_none_is_an_array(objects_file: Path, name: str) -> None:
+    dtype, _ = OBJECTS[name]
+    inner = dtype.subdtype[1] if dtype.subdtype else ()
+    array = LazyArray(File(objects_file), f"/{name}/2", (3, 5, *inner), dtype.base)
+    with h5py.File(objects_file) as file:
+        for at in np.ndindex(array.shape):
+            assert _plain(array[at], file) == _plain(file[f"{name}/2"][...][at], file)
+    assert LazyArray(File(objects_file), f"/{name}/empty", (0, *inner), dtype.base)[...].shape == (0, *inner)
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------

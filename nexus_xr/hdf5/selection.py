@@ -115,13 +115,14 @@ def read_selection(dataset: h5py.Dataset, indexers: Sequence[Indexer]) -> NDArra
     restoring = [restore for _, restore in ordered] + [_as_key(indexer) for indexer in indexers[dataset.ndim :]]
     for dimension, restore in reversed(list(enumerate(restoring))):
         if not (isinstance(restore, slice) and restore == slice(None)):
-            values = values[(slice(None),) * dimension + (restore,)]
+            # With an ellipsis an array is left, and no bare element, where no dimension is.
+            values = values[(*(slice(None),) * dimension, restore, ...)]
     return values
 
 
 def _read_rising(dataset: h5py.Dataset, positions: list[slice | NDArray[np.intp]]) -> NDArray[Any]:
     if not positions:
-        return np.asarray(dataset[()])
+        return np.asarray(dataset[...])
     blocks = list(_blocks(positions))
     if len(blocks) == 1:
         return np.asarray(dataset[blocks[0][0]])
