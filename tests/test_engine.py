@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5 import array as array_module
-from nexus_xr.hdf5 import chunk, codecs, engine, index, placement
+from nexus_xr.hdf5 import chunk, codecs, engine, index, pipeline, placement
 from nexus_xr.hdf5.array import LazyArray
 from nexus_xr.hdf5.file import File
 from nexus_xr.hdf5.objects import split_array_type
@@ -386,6 +386,94 @@ def test_values_that_this_process_has_not_yet_written_out_are_seen(
         dataset[3, 5] = 99
         assert_same_bits(array[...], dataset[...])
         assert (array[3, 5] == 99).all()
+
+
+# --- chunks that are stored short ------------------------------------------------------------------------------
+
+# 80 numbers of 2 bytes, all of them 5, in a frame of Blosc2 without a shape.
+_PLAIN_FRAME = (
+    "9ea862326672616d6500d200000061cf00000000000000d9a412005502d300000000000000a0d3000000000000002dd20000"
+    "0002d200000000d2000000a0d10002d10002c2d8060000000000010500000000000000000093cd0007de0000dc0000050185"
+    "02a0000000a00000002d0000000000000000010500000000000000000024000000fbffffff01000000000501070808000000"
+    "0800000028000000000000000001000000000000000000000000000000000000940193cd0006de0000dc0000ce00000023d8"
+    "0000000000000000000000000000000000"
+)
+# Frames of Blosc2 tell the shape of what is in them, which has to be that of a chunk.
+SHORT: dict[str, Mapping[str, Any]] = {
+    name: options for name, options in LOSSLESS.items() if not name.startswith("blosc2")
+} | {"szip": ONLY_LIBHDF5["szip"]}
+
+
+def write_short(path: Path, options: Mapping[str, Any], at: int, rows: int, libver: str = "earliest") -> None:
+    """Write /data of 13 rows in chunks of 8; the one that begins at a row is stored with so many."""
+    values, other = counts((16, 64)), 8 - at
+    with h5py.File(path, "w", libver=libver) as file:
+        short = file.create_dataset("short", data=values[at : at + rows], chunks=(rows, 64), **options)
+        data = file.create_dataset("data", (13, 64), "u2", chunks=(8, 64), maxshape=(None, 64), **options)
+        data[other : other + 8] = values[:13][other : other + 8]
+        file.flush()
+        mask, stored = short.id.read_direct_chunk((0, 0))
+        data.id.write_direct_chunk((at, 0), stored, mask)
+        file["behind"] = np.zeros(999)
+
+
+@pytest.mark.parametrize("rows", [5, 6])
+@pytest.mark.parametrize("options", SHORT.values(), ids=SHORT)
+def test_a_last_chunk_needs_no_more_than_what_is_in_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Mapping[str, Any], rows: int
+) -> None:
+    for libver, in_parts in (("earliest", False), ("latest", True)):
+        if in_parts:
+            monkeypatch.setattr(pipeline, "_LEAST_IN_PARTS", 1)
+        write_short(tmp_path / f"{libver}.h5", options, 8, rows, libver)
+        expected = h5py_values(tmp_path / f"{libver}.h5")
+        assert_same_bits(expected, counts((16, 64))[:13])
+        array = lazy(tmp_path / f"{libver}.h5")
+        for key in (12, (12, 63), ..., slice(7, 10), (slice(None), 3), (slice(None, None, -3), [5, 2])):
+            assert_same_bits(array[key], take(expected, expand(key, 2)))
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize(("at", "rows"), [(0, 5), (0, 7), (8, 4)])
+@pytest.mark.parametrize("options", [options for name, options in SHORT.items() if name != "szip"], ids=str)
+def test_a_chunk_without_all_that_is_in_the_dataset_is_named(
+    tmp_path: Path, options: Mapping[str, Any], at: int, rows: int
+) -> None:
+    write_short(tmp_path / "f.h5", options, at, rows)
+    with h5py.File(tmp_path / "f.h5") as file:
+        if file["data"].id.get_chunk_info_by_coord((at, 0)).size == 8 * 64 * 2 and not options:
+            pytest.skip("the index doesn't tell")
+    array = lazy(tmp_path / "f.h5")
+    for key in (..., at, (at, 3), (slice(None), 3)):
+        with pytest.raises(NexusFileError, match=rf"chunk \({at // 8}, 0\).*the file is damaged"):
+            array[key]
+    other = slice(8 - at, 16 - at)
+    assert_same_bits(array[other], counts((16, 64))[:13][other])
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_a_short_chunk_hides_no_shorter_one(tmp_path: Path) -> None:
+    """Without filters the smallest chunk may be all that there has to be, and a larger one lack something."""
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        data = file.create_dataset("data", (25, 4), "u2", chunks=(8, 4))
+        for at, rows in ((0, 8), (8, 5), (16, 8), (24, 1)):
+            data.id.write_direct_chunk((at, 0), counts((rows, 4)).tobytes())
+    array = lazy(tmp_path / "f.h5")
+    with pytest.raises(NexusFileError, match=r"chunk \(1, 0\).*40 bytes are stored"):
+        array[...]
+    assert_same_bits(array[16:], h5py_values(tmp_path / "f.h5")[16:])
+
+
+def test_a_plain_frame_of_blosc2_may_be_short(tmp_path: Path) -> None:
+    """One that tells the shape of its content, as libhdf5 writes it, has that of a chunk."""
+    stored = bytes.fromhex(_PLAIN_FRAME)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        data = file.create_dataset("data", (13, 16), "u2", chunks=(8, 16), **hdf5plugin.Blosc2())
+        data[:8] = 7
+        data.id.write_direct_chunk((8, 0), stored)
+    expected = h5py_values(tmp_path / "f.h5")
+    assert (expected[8:] == 5).all()
+    assert_same_bits(lazy(tmp_path / "f.h5")[...], expected)
 
 
 # --- dtypes ----------------------------------------------------------------------------------------------------

@@ -60,11 +60,12 @@ class ChunkReader:
     placement: Placement
     source: Source
 
-    def check(self, offset: int, size: int) -> None:
+    def check(self, coordinate: Sequence[int], offset: int, size: int) -> None:
         """Whether a chunk can be where it is said to be."""
         self.check_place(offset, size)
         most = self.placement.pipeline.largest_stored
-        if size > most or (self.placement.padded and not self.placement.filters and size != most):
+        is_short = size < most and self.placement.padded and not self.placement.filters
+        if size > most or (is_short and size < self._least(coordinate)):
             raise BadChunkError(f"{size} bytes are stored, and at most {most} make a chunk; the file is damaged")
 
     def check_place(self, offset: int, size: int) -> None:
@@ -94,20 +95,29 @@ class ChunkReader:
         size: int,
         mask: int,
         target: int,
+        coordinate: Sequence[int] | None = None,
         within: tuple[int, int] | None = None,
     ) -> None:
-        """Put the decoded bytes at an address, or at least a part of them at its place."""
+        """Put the decoded bytes at an address, or at least a part of them at its place, as `decode` does."""
         address = space.raw.of(size)
         self.fill(space.raw.array.data[:size], offset)
-        self.decode(space, address, size, mask, target, within)
+        self.decode(space, address, size, mask, target, coordinate, within)
 
-    def read_all(self, space: Workspace, offset: int, size: int, mask: int) -> NDArray[Any]:
-        """All values of a chunk."""
+    def read_all(self, space: Workspace, coordinate: Sequence[int], offset: int, size: int, mask: int) -> NDArray[Any]:
+        """All values of a filtered chunk; those outside of the dataset are arbitrary."""
         values = empty(self.placement.chunks, self.placement.carrier)
-        self.read_whole(space, offset, size, mask, bytes_of(values))
+        self.read_to(space, offset, size, mask, address_of_values(values), coordinate)
         return values
 
-    def read_part(self, space: Workspace, offset: int, size: int, mask: int, part: tuple[Any, ...]) -> NDArray[Any]:
+    def read_part(
+        self,
+        space: Workspace,
+        coordinate: Sequence[int],
+        offset: int,
+        size: int,
+        mask: int,
+        part: tuple[Any, ...],
+    ) -> NDArray[Any]:
         """A part of a chunk, in `space`; little more than that is read or decoded where that is enough."""
         placement = self.placement
         length = placement.pipeline.chunk_bytes
@@ -117,9 +127,9 @@ class ChunkReader:
         if not placement.filters:
             self.fill(room.data[begin:end], offset + begin)
         elif placement.pipeline.decodes_parts(end - begin):
-            self.read_to(space, offset, size, mask, address, (begin, end))
+            self.read_to(space, offset, size, mask, address, coordinate, (begin, end))
         else:
-            self.read_to(space, offset, size, mask, address)
+            self.read_to(space, offset, size, mask, address, coordinate)
         values: NDArray[Any] = room.view(placement.carrier).reshape(placement.chunks)[part]
         return values
 
@@ -136,13 +146,26 @@ class ChunkReader:
         size: int,
         mask: int,
         target: int,
+        coordinate: Sequence[int] | None = None,
         within: tuple[int, int] | None = None,
     ) -> None:
-        """Decode stored bytes from one address to another, or at least a part of them."""
+        """Decode stored bytes from one address to another, or at least a part of them.
+
+        With its coordinate the chunk may have been stored short, without all of what lies outside of the dataset.
+        """
         try:
-            self.placement.pipeline.decode(space, source, size, mask, target, within)
+            found = self.placement.pipeline.decode(space, source, size, mask, target, within)
         except DecodeError as error:
             raise BadChunkError(f"{error}; the file is damaged") from None
+        most = self.placement.pipeline.chunk_bytes
+        if found < most and (coordinate is None or found < self._least(coordinate)):
+            raise BadChunkError(f"it decodes to {found} bytes, and a chunk has {most}; the file is damaged")
+
+    def _least(self, coordinate: Sequence[int]) -> int:
+        """The bytes of a chunk up to the last of its elements that is in the dataset."""
+        placement = self.placement
+        places = zip(coordinate, placement.chunks, placement.shape, strict=True)
+        return self.span([slice(0, min(chunk, size - int(at) * chunk)) for at, chunk, size in places])[1]
 
 
 def span(part: Sequence[Indexer | Integers], shape: tuple[int, ...]) -> tuple[int, int]:

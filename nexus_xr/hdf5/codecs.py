@@ -410,10 +410,12 @@ def _blosc2_part(options: tuple[int, ...], chunk_bytes: int) -> DecodePart | Non
         if not frame:
             raise DecodeError("it is no valid Blosc2 frame")
         array = ctypes.c_void_p()
-        if content is None:
+        if isinstance(content, int):
             # All of it: the library's function for a part takes damaged ones for whole, or crashes.
             produced = copy_plain(frame, 0, target, min(capacity, 0x7FFFFFFF))
             free_frame(frame)
+            if 0 <= produced != content:
+                raise DecodeError(f"its Blosc2 frame has {produced} of {content} bytes")
         elif as_array(frame, ctypes.addressof(array)) < 0:
             free_frame(frame)
             raise DecodeError("it is no valid array of Blosc2")
@@ -492,8 +494,8 @@ def _place(number: int, shape: list[int]) -> list[int]:
 _MOST_BLOSC2_HEADER = 1024
 
 
-def _blosc2_array(header: bytes, chunk_bytes: int) -> _Blosc2Array | None:
-    """The array in a frame, None where its values are plain.
+def _blosc2_array(header: bytes, chunk_bytes: int) -> _Blosc2Array | int:
+    """The array in a frame, and only the number of bytes where its values are plain.
 
     Its description must be that of a chunk: the library may never end with others.
 
@@ -505,9 +507,10 @@ def _blosc2_array(header: bytes, chunk_bytes: int) -> _Blosc2Array | None:
     header = header[: int.from_bytes(header[11:15], "big")]
     name = header.find(b"\xa4b2nd\xd2")
     if name < 0:
-        if int.from_bytes(header[30:38], "big") != chunk_bytes or b"b2nd" in header:
+        size = int.from_bytes(header[30:38], "big")
+        if not 0 < size <= chunk_bytes or b"b2nd" in header:
             raise DecodeError("its Blosc2 frame isn't that of a chunk")
-        return None
+        return size
     start = int.from_bytes(header[name + 6 : name + 10], "big") + 5
     rank = header[start + 2] if start + 2 < len(header) else 0
     widths = [8] * rank + [4] * 2 * rank

@@ -148,7 +148,7 @@ def _few_whole_chunks(
 
 def _read_to(reader: ChunkReader, coordinate: tuple[int, ...], place: Place, address: int) -> None:
     try:
-        reader.check(place.offset, place.size)
+        reader.check(coordinate, place.offset, place.size)
         with borrowed() as space:
             reader.read_to(space, *place, address)
     except BadChunkError as error:
@@ -212,7 +212,7 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
         return values
     reader = ChunkReader(placement, source)
     try:
-        reader.check(place.offset, place.size)
+        reader.check(coordinate, place.offset, place.size)
         with borrowed() as space:
             if whole:
                 reader.read_whole(space, *place, bytes_of(values))
@@ -228,13 +228,13 @@ def _part_of_chunk(
 ) -> NDArray[Any]:
     placement, pipeline = reader.placement, reader.placement.pipeline
     if not placement.filters:
-        return reader.read_part(space, *place, part)
+        return reader.read_part(space, coordinate, *place, part)
     begin, end = reader.span(part)
     key = (placement, *coordinate)
     # Who comes back to a chunk is likely to do so again.
     if pipeline.decodes_parts(end - begin) and not _recent.was_wanted(key):
-        return reader.read_part(space, *place, part)
-    whole: NDArray[Any] = _recent.get(key, pipeline.chunk_bytes, partial(reader.read_all, space, *place))
+        return reader.read_part(space, coordinate, *place, part)
+    whole: NDArray[Any] = _recent.get(key, pipeline.chunk_bytes, partial(reader.read_all, space, coordinate, *place))
     return whole[part]
 
 
@@ -348,18 +348,26 @@ class _Reading:
             self._check(chunks, 0)
             for ends in (chunks.offset + chunks.size, chunks.size, -chunks.size):
                 self._check(chunks, int(np.argmax(ends)))
+            if self._placement.padded and not self._placement.filters:
+                # How short a chunk may be depends on where it lies.
+                for which in np.flatnonzero(chunks.size != self._chunk_bytes).tolist():
+                    self._check(chunks, which)
         return chunks
 
     def _check(self, chunks: _Chunks, which: int) -> None:
+        coordinate = self._coordinates(chunks.position[which : which + 1])[0]
         try:
-            self._reader.check(int(chunks.offset[which]), int(chunks.size[which]))
+            self._reader.check(coordinate, int(chunks.offset[which]), int(chunks.size[which]))
         except BadChunkError as error:
             raise self._error(chunks.position[which], chunks.offset[which], error) from None
 
     def _error(self, position: int, offset: int, error: BadChunkError) -> ChunkError:
-        at = np.unravel_index(position, self._counts)
-        coordinate = [axis.coordinates[i] for axis, i in zip(self._axes, at, strict=True)]
-        return ChunkError(coordinate, int(offset), str(error))
+        return ChunkError(self._coordinates(np.array([position]))[0], int(offset), str(error))
+
+    def _coordinates(self, positions: Integers) -> Integers:
+        """Where chunks lie in the grid: one row a chunk."""
+        at = np.unravel_index(positions, self._counts)
+        return np.stack([axis.coordinates[i] for axis, i in zip(self._axes, at, strict=True)], axis=1)
 
     def _batches(self, chunks: _Chunks, work: Any) -> Iterator[_Step]:
         length = max(1, BATCH_BYTES // self._chunk_bytes)
@@ -425,14 +433,16 @@ class _Reading:
 
     def _take_parts(self, chunks: _Chunks) -> None:
         """Read chunks of which a part is asked for."""
-        places = zip(chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
+        coordinates = self._coordinates(chunks.position)
+        places = zip(coordinates, chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
         with borrowed() as space:
-            for which, (place, parts) in enumerate(zip(places, self._parts(chunks), strict=True)):
+            for place, parts in zip(places, self._parts(chunks), strict=True):
                 taken, goal = outer_key([part for part, _ in parts]), outer_key([part for _, part in parts])
                 try:
                     self._target[goal] = self._reader.read_part(space, *place, taken)
                 except BadChunkError as error:
-                    raise self._error(chunks.position[which], place[0], error) from None
+                    coordinate, offset = place[:2]
+                    raise ChunkError(coordinate, offset, str(error)) from None
 
     def _parts(self, chunks: _Chunks) -> Iterator[list[tuple[Part, Part]]]:
         """What is taken of each chunk along each dimension, and where it goes in the result."""

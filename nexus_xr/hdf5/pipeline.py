@@ -99,8 +99,8 @@ class Pipeline:
 
     def decode(
         self, space: Workspace, source: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None
-    ) -> None:
-        """Decode one chunk, or at least a part of it.
+    ) -> int:
+        """Decode one chunk, or at least a part of it; gives how many bytes it has, fewer where it was stored short.
 
         Parameters
         ----------
@@ -132,7 +132,8 @@ class Pipeline:
                 source, size = target, self._decode_part(source, size, target, room, *within)
             else:
                 source, size = decode(source, size, goal, room)
-        if size != self.chunk_bytes:
+        if size > self.chunk_bytes:
             raise DecodeError(f"it decodes to {size} bytes, and a chunk has {self.chunk_bytes}")
         if source != target:
             ctypes.memmove(target, source, size)
+        return size
