@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from nexus_xr import NexusFileError
-from nexus_xr.hdf5 import _reader_process, outside
+from nexus_xr import NexusFileError, NexusWarning, read_metadata
+from nexus_xr.hdf5 import _reader_process, outside, registered
 from nexus_xr.hdf5.array import LazyArray
 from nexus_xr.hdf5.file import File
 
@@ -223,8 +224,57 @@ def test_an_index_that_is_overwritten_is_an_error(tmp_path: Path, index: str, bl
     at = content.index(block) + 4
     path.write_bytes(content[:at] + b"\x55" * 24 + content[at + 24 :])
     for key in (..., (1, 2, 3)):
-        with refused(path):
+        with refused(path, "index"):
             LazyArray(File(path), "/data", values.shape, values.dtype)[key]
+
+
+@pytest.mark.parametrize("level", ["root", "leaf"])
+@pytest.mark.parametrize("address", [1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 2], ids=hex)
+def test_an_index_in_an_impossible_place_is_said_to_be_there(tmp_path: Path, level: str, address: int) -> None:
+    path, values = tmp_path / "f.h5", counts((400, 2))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=values, chunks=(1, 2), compression="gzip")
+    nodes = [at.start() for at in re.finditer(b"TREE\x01", path.read_bytes())]
+    (root,) = [at for at in nodes if path.read_bytes()[at + 5] == max(path.read_bytes()[each + 5] for each in nodes)]
+    patch(path, struct.pack("<Q", root if level == "root" else nodes[0]), struct.pack("<Q", address))
+    with refused(path, "the chunk index", "beyond the end of the file"):
+        LazyArray(File(path), "/data", values.shape, values.dtype)[...]
+
+
+# --- filters that are missing ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "told"),
+    [
+        (32020, b"vbz", "filter 32020 (VBZ) is needed, which no plugin here has; the Python package vbz-h5py-plugin"),
+        (32022, b"", "filter 32022 (BitGroom) is needed, which no plugin here has; the Community Codec Repository"),
+        (40000, b"own", "filter 40000 ('own' in the file) is needed, which no plugin here has; ask who wrote the file"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [np.dtype("u2"), np.dtype(("u2", (3,))), h5py.string_dtype()], ids=str)
+def test_a_filter_that_is_missing_is_named_with_who_has_it(
+    tmp_path: Path, dtype: np.dtype[Any], number: int, name: bytes, told: str
+) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("data", (4, 9), dtype, chunks=(2, 9), compression="gzip")
+        data.id.write_direct_chunk((2, 0), b"stored")
+    message = struct.pack("<4H", 1, 8, 1, 1) + b"deflate\0"  # number, length of the name, flags, how many options
+    patch(path, message, struct.pack("<4H", number, 8, 0, 1) + name.ljust(8, b"\0"))
+    inner = dtype.subdtype[1] if dtype.subdtype else ()
+    array = LazyArray(File(path), "/data", (4, 9, *inner), dtype.base)
+    for key in (..., 3, (2, 1)):
+        with refused(path, told):
+            array[key]
+    assert not np.any(array[:2])  # where nothing is stored, no filter is needed
+    with pytest.warns(NexusWarning, match=re.escape(told)):
+        read_metadata(path)
+
+
+def test_every_filter_of_hdf5plugin_is_among_the_registered_ones() -> None:
+    assert set(hdf5plugin.FILTERS.values()) <= set(registered.FILTERS)
 
 
 # --- files that change -----------------------------------------------------------------------------------------

@@ -60,6 +60,8 @@ def read_btree(source: Source, header: int, base: int, rank: int) -> ChunkRecord
     root = _find_root(source, base, header, rank)
     if root is None:
         return None
+    if root != UNDEFINED and root + base >= source.size:
+        raise DamagedIndexError("the chunk index is beyond the end of the file")
     addresses = np.array([] if root == UNDEFINED else [root], np.int64)
     level: int | None = None
     read = 0
@@ -124,7 +126,7 @@ def _read_nodes(source: Source, places: NDArray[np.int64], rank: int) -> _Nodes:
 def _read_rows(source: Source, places: NDArray[np.int64], room: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     head = np.dtype([("signature", "S4"), ("type", "u1"), ("level", "u1"), ("entries", "<u2"), ("siblings", "<u8", 2)])
     rows = np.zeros((len(places), _HEADER.size + room), np.uint8)
-    if np.any(places < 0):
+    if np.any(places < 0) or np.any(places >= source.size):
         raise DamagedIndexError("a node of the chunk index is beyond the end of the file")
     with expecting(source, lambda: (places.tolist(), [rows.shape[1]] * len(places))) as ready:
         for place, row in zip(places.tolist(), rows, strict=True):

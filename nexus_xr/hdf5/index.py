@@ -314,8 +314,11 @@ def _from_libhdf5(dataset: h5d.DatasetID) -> ChunkRecords:
         # chunk_iter counts as if the growing dimension were the first, and gives chunks that aren't there.
         raise NoArrayError("the chunk index is in an order that libhdf5 doesn't tell")
     records = _Records(len(dataset.shape))
-    dataset.chunk_iter(records.add)
-    return records.columns()
+    try:
+        dataset.chunk_iter(records.add)
+        return records.columns()
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        raise DamagedIndexError(f"the chunk index is damaged: {error}") from error
 
 
 class _Records:

@@ -80,7 +80,7 @@ def _read_chunk(
         content = _read_bytes(file, path, region)
         decoded = np.frombuffer(content, outside.dtype).reshape(shape)
     except ValueError as error:
-        raise ChunkError(coordinate, None, str(error)) from None
+        raise ChunkError(coordinate, None, outside.missing or str(error)) from None
     parts = [axis.part(number) for axis, number in zip(axes, numbers, strict=True)]
     target[outer_key([part for _, part in parts])] = decoded[outer_key([part for part, _ in parts])]
 

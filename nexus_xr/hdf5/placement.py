@@ -37,6 +37,7 @@ from .objects import (
     split_array_type,
 )
 from .pipeline import Pipeline
+from .registered import explained, missing_filters
 from .source import BytesSource, Segment, SegmentedSource, Source
 from .storage import Filter, filters_of
 from .text import decode
@@ -133,12 +134,15 @@ class Outside:
         What h5py reads an element as.
     is_safe
         Whether the decoders are known to stand damaged data.
+    missing
+        Which filters nothing here undoes, in words; None where there are none.
     """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     dtype: np.dtype[Any]
     is_safe: bool
+    missing: str | None = None
 
     nbytes = 0
 
@@ -189,6 +193,7 @@ def placement_of(file: File, path: str, source: Source) -> Place | None:
 @contextmanager
 def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Dataset]:
     """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
+    dataset: h5py.Dataset | None = None
     try:
         dataset = _find_dataset(handle, path)
         if dataset.is_virtual and is_its_own_source(dataset.id):
@@ -199,7 +204,8 @@ def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Data
     except (IndexError, MemoryError, NexusError):
         raise
     except Exception as error:  # h5py raises nearly any type, by what is broken
-        raise NexusFileError(f"{file.name}:{path}: the values can't be read ({error})") from error
+        reason = error if dataset is None else explained(dataset.id, error)
+        raise NexusFileError(f"{file.name}:{path}: the values can't be read ({reason})") from error
 
 
 def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
@@ -243,7 +249,7 @@ def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) ->
         if inner:
             return None
         is_safe = all(step.id in _SAFE_IN_LIBHDF5 or step.id in REGISTRY for step in filters_of(properties))
-        return Outside(own_shape, tuple(properties.get_chunk()), element, is_safe)
+        return Outside(own_shape, tuple(properties.get_chunk()), element, is_safe, missing_filters(dataset))
     if not _is_as_stored(dataset.get_type(), dataset.dtype):
         return None
     layout = properties.get_layout()

@@ -9,6 +9,7 @@ from typing import Any
 from ..hdf5.array import LazyArray
 from ..hdf5.file import File
 from ..hdf5.objects import Dataset, Group, Link, Missing, is_virtual, same_object
+from ..hdf5.registered import explained
 from ..hdf5.virtual import report_missing
 from .attributes import nx_class, text
 from .data_rules import has_parts
@@ -221,7 +222,8 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
         try:
             value = dataset.read()
         except Exception as error:  # h5py raises nearly any type, by what is broken
-            dataset.report(f"{dataset.path}: the value can't be read ({error}); it is tried again when asked for")
+            reason = explained(dataset.id, error)
+            dataset.report(f"{dataset.path}: the value can't be read ({reason}); it is tried again when asked for")
     if value is None:
         value = LazyArray.of(dataset, file)
     tree = MetadataField(value=value)
