@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,15 +22,16 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5 import array as array_module
-from nexus_xr.hdf5 import chunk, codecs, engine, index, pipeline, placement
+from nexus_xr.hdf5 import chunk, codecs, index, pipeline, placement
 from nexus_xr.hdf5.array import LazyArray
 from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.objects import split_array_type
+from nexus_xr.hdf5.objects import Link, split_array_type
 from nexus_xr.hdf5.selection import expand
 from nexus_xr.hdf5.storage import filters_of
 
 from .stacks import DTYPES, INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed, write_raw
 from .test_lazy import indexers
+from .thresholds import DRAWN, ELSEWHERE, moved, numbers, thresholds
 
 SHAPE, CHUNKS = (7, 20, 33), (2, 8, 33)
 
@@ -500,18 +502,22 @@ def test_elements_of_any_dtype_keep_their_bytes(tmp_path: Path, dtype: np.dtype[
 # --- everything at once ----------------------------------------------------------------------------------------
 
 
-@given(data=st.data())
-@settings(max_examples=300)
-def test_any_selection_of_anything_is_what_h5py_gives(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+FEW_FILTERS = [
+    *(options for name, options in LOSSLESS.items() if "blosc" not in name),
+    *(LOSSLESS[name] for name in ("blosc lz4 1", "blosc2 zstd 1")),
+]
+
+
+def any_stored(path: Path, data: Any) -> tuple[int, ...]:
+    """Write /data with any shape, dtype, chunks, filters and index, only in part; gives its shape."""
     rank = data.draw(st.integers(1, 4))
     shape = tuple(data.draw(st.integers(1, 9)) for _ in range(rank))
     chunks = tuple(data.draw(st.integers(1, size)) for size in shape)
     dtype = data.draw(st.sampled_from(["<u2", ">u4", "<f8", "i1", "V3", ">c16"]).map(np.dtype))
-    options = dict(data.draw(st.sampled_from([options for name, options in LOSSLESS.items() if "blosc" not in name])))
+    options = dict(data.draw(st.sampled_from(FEW_FILTERS)))
     indexed = data.draw(st.sampled_from([None, *INDEXES.values()]))
     raw = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 50, (*shape, dtype.itemsize), np.uint8)
     values = np.frombuffer(raw.tobytes(), dtype).reshape(shape)
-    path = tmp_path_factory.mktemp("any") / "f.h5"
     if indexed is None:
         with h5py.File(path, "w") as file:
             file["data"] = values
@@ -519,17 +525,52 @@ def test_any_selection_of_anything_is_what_h5py_gives(tmp_path_factory: pytest.T
         written = data.draw(st.slices(shape[0]).filter(lambda part: part.step in (None, 1)))
         fill = values.flat[0]
         write_indexed(path, values, chunks, written=written, fillvalue=fill, **{**options, **indexed})
-    key = data.draw(st.tuples(*map(indexers, shape)))
-    threads = data.draw(st.integers(1, 3))
-    array = lazy(path)
-    array.file.num_threads = threads
-    expected = h5py_values(path)
-    assert_same_bits(array[key], take(expected, key))
+    return shape
 
 
 @given(data=st.data())
-@settings(max_examples=60)
-def test_batches_of_small_chunks_are_as_good_as_large_ones(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+@settings(max_examples=300)
+def test_any_selection_of_anything_is_what_h5py_gives(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    path = tmp_path_factory.mktemp("any") / "f.h5"
+    shape = any_stored(path, data)
+    expected = h5py_values(path)
+    with moved(data.draw(thresholds())):
+        array = lazy(path)
+        array.file.num_threads = data.draw(st.integers(1, 3))
+        for key in data.draw(st.lists(st.tuples(*map(indexers, shape)), min_size=1, max_size=3)):
+            assert_same_bits(array[key], take(expected, key))
+
+
+@given(data=st.data())
+@settings(max_examples=40)
+def test_any_selections_at_once_are_what_h5py_gives(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    """Several threads read through several handles, while h5py has the file open too."""
+    path = tmp_path_factory.mktemp("at_once") / "f.h5"
+    shape = any_stored(path, data)
+    with h5py.File(path, "r+") as file:
+        file["text"] = np.array([f"µ{number}" for number in range(shape[0])], object)
+        file.create_dataset("to", (shape[0],), h5py.ref_dtype)[:] = [file["data"].ref] * shape[0]
+    expected = {"data": h5py_values(path), "text": h5py_values(path, "text"), "to": None}
+    arrays = [lazy(path, name) for name in (*expected, *expected)]
+    keys = [data.draw(st.tuples(*map(indexers, array.shape))) for array in arrays]
+
+    def read(number: int) -> None:
+        array, key = arrays[number], keys[number]
+        got, stored = array[key], expected[array.path[1:]]
+        if stored is None:
+            assert all(link == Link("/data") for link in np.ravel(got))
+        elif array.path == "/text":
+            assert np.ravel(got).tolist() == [raw.decode() for raw in np.ravel(take(stored, key))]
+        else:
+            assert_same_bits(got, take(stored, key))
+
+    with moved(data.draw(thresholds())), h5py.File(path), ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, [*range(len(arrays))] * 3))
+
+
+@given(data=st.data())
+@settings(max_examples=100)
+def test_many_small_chunks_are_as_good_as_large_ones(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Enough chunks for several batches, in an order of their own, some of them missing."""
     shape, chunks = (64, 96), data.draw(st.sampled_from([(1, 96), (3, 5), (16, 1), (1, 1), (64, 7)]))
     options = data.draw(st.sampled_from([{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}]))
@@ -541,13 +582,14 @@ def test_batches_of_small_chunks_are_as_good_as_large_ones(tmp_path_factory: pyt
         for row in rows[: data.draw(st.integers(1, len(rows)))]:
             dataset[row : row + chunks[0]] = values[row : row + chunks[0]]
     key = data.draw(st.tuples(*map(indexers, shape)))
-    before = engine.BATCH_BYTES
-    engine.BATCH_BYTES = data.draw(st.sampled_from([64, 1000, before]))
-    try:
+    with moved(data.draw(thresholds())):
         got = lazy(path)[key]
-    finally:
-        engine.BATCH_BYTES = before
     assert_same_bits(got, take(h5py_values(path), key))
+
+
+def test_every_threshold_has_a_test_on_either_side() -> None:
+    """One that is new is to be listed with values that small arrays lie on either side of, or with the test of it."""
+    assert numbers() == DRAWN.keys() | ELSEWHERE.keys()
 
 
 # --- memory ----------------------------------------------------------------------------------------------------
