@@ -20,6 +20,7 @@ from h5py import h5f
 from h5py._objects import phil
 
 from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
+from .handles import handles
 from .remote import RemoteFile, RemoteStream
 from .source import GrowingSource, LocalSource, Source, StreamSource
 from .store import StoredFile, Version
@@ -280,7 +281,7 @@ class File:
 
     def _close_unused(self) -> None:
         if not self._readers and self._handle is not None and self._pid == os.getpid():
-            self._handle.close()
+            handles.give_back(self._handle)
             self._handle = None
 
     def _look_up(self) -> os.stat_result:
@@ -316,7 +317,9 @@ class File:
         import hdf5plugin  # noqa: F401  registers the filters that detectors write with
 
         if self.is_local:
-            return _open_local(self.path, self._is_beside_writers)
+            found = self._look_up()
+            key = (self.path, found.st_dev, found.st_ino, self._is_beside_writers)
+            return handles.take(key, lambda: _open_local(self.path, self._is_beside_writers))
         stream = self._open_stream()
         self._stream = stream
         try:

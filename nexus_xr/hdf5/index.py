@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .btree import UNDEFINED, ChunkRecords, DamagedIndexError, read_btree
 from .chunk_array import NoArrayError, read_elements
-from .objects import address_of
+from .objects import address_of, properties_of
 from .source import Source
 
 Integers = NDArray[np.integer[Any]]
@@ -300,7 +300,7 @@ def _from_array(
     coordinates = np.empty((len(stored), rank), np.int64)
     for dimension, part in zip((growing, *others), np.unravel_index(stored + first * in_row, lengths), strict=True):
         coordinates[:, dimension] = part
-    size = math.prod(dataset.get_create_plist().get_chunk()) * dataset.get_type().get_size()
+    size = math.prod(properties_of(dataset).get_chunk()) * dataset.get_type().get_size()
     return ChunkRecords(
         coordinates * chunks[:rank],
         elements.offsets[stored].astype(np.int64) + user_block,

@@ -20,6 +20,7 @@ import numpy as np
 from h5py import h5d, h5s
 from numpy.typing import NDArray
 
+from .objects import properties_of
 from .selection import Indexer, length
 from .text import decode
 
@@ -307,7 +308,7 @@ def read_mappings(dataset: h5d.DatasetID) -> tuple[Mapping, ...] | None:
     That is so of nothing, of points, of unions of hyperslabs, and where the elements are laid out in another shape.
     Beside other mappings it is so of one with a name for each block, as the first file that is missing ends these.
     """
-    properties = dataset.get_create_plist()
+    properties = properties_of(dataset)
     is_alone = properties.get_virtual_count() == 1
     mappings: list[Mapping] = []
     known: dict[Any, Any] = {}  # most mappings have most of their parts in common
@@ -436,7 +437,7 @@ def is_own_file(name: str) -> bool:
 
 def grows(dataset: h5d.DatasetID) -> bool:
     """Whether the shape of an open virtual dataset is that of its sources."""
-    properties = dataset.get_create_plist()
+    properties = properties_of(dataset)
     for number in range(properties.get_virtual_count()):
         with suppress(RuntimeError):  # it is of nothing
             if any(slab.length is None for slab in _slabs(properties.get_virtual_vspace(number)) or ()):
@@ -446,7 +447,7 @@ def grows(dataset: h5d.DatasetID) -> bool:
 
 def source_names(dataset: h5d.DatasetID) -> list[tuple[str, str]]:
     """File and path of each source of an open virtual dataset, but not where there is a name for each block."""
-    properties = dataset.get_create_plist()
+    properties = properties_of(dataset)
     found: dict[tuple[str, str], None] = {}
     for number in range(properties.get_virtual_count()):
         file, path = map(_as_text, (properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from h5py import h5, h5a, h5d, h5f, h5fd, h5g, h5i, h5l, h5o, h5p, h5r, h5s, h5t
+from h5py._objects import phil
 from numpy.typing import NDArray
 
 from ..errors import NexusFileError
@@ -429,6 +430,35 @@ def _link_access(locking: tuple[bool, bool]) -> h5p.PropLAID:
     return access
 
 
+def properties_of(dataset: h5d.DatasetID) -> h5p.PropDCID:
+    """How a dataset was created."""
+    with phil:
+        _read_through_own_handle(dataset)
+        return dataset.get_create_plist()
+
+
+def in_high_level(dataset: h5d.DatasetID) -> h5py.Dataset:
+    """The dataset in h5py's high-level interface, which asks at once how it was created."""
+    with phil:
+        _read_through_own_handle(dataset)
+        return h5py.Dataset(dataset)
+
+
+def _read_through_own_handle(dataset: h5d.DatasetID) -> None:
+    """Let libhdf5 read a fill value of variable length through the handle that the dataset was opened with.
+
+    It does so through the one that read the dataset last, and crashes where that is closed meanwhile. Each reading
+    changes that, also one that is refused because as many elements are asked for as there are not.
+    """
+    type_id = dataset.get_type()
+    if isinstance(type_id, h5t.TypeVlenID) or (isinstance(type_id, h5t.TypeStringID) and type_id.is_variable_str()):
+        elements = dataset.get_space()
+        count = 2 if elements.get_select_npoints() == 1 else 1
+        with suppress(Exception):
+            nowhere = np.empty(count, f"V{type_id.get_size()}")
+            dataset.read(h5s.create_simple((count,)), elements, nowhere, mtype=type_id)
+
+
 def is_in_stream(location: h5i.ObjectID) -> bool:
     """Whether the file is read through a file object; libhdf5 then takes every other file for this one as well."""
     return bool(h5i.get_file_id(location).get_access_plist().get_driver() == h5fd.fileobj_driver)
@@ -438,7 +468,7 @@ def has_sources_out_of_reach(dataset: h5d.DatasetID) -> bool:
     """Whether a virtual dataset of a file that is read through a file object has sources in other files."""
     if not is_virtual(dataset) or not is_in_stream(dataset):
         return False
-    properties = dataset.get_create_plist()
+    properties = properties_of(dataset)
     return any(properties.get_virtual_filename(index) != "." for index in range(properties.get_virtual_count()))
 
 
@@ -460,14 +490,14 @@ def is_virtual(dataset: h5d.DatasetID) -> bool:
     if dataset.get_offset() is not None:  # contiguous, as most are; and much faster to know than the properties
         return False
     # Not by the size of what it stores, for which libhdf5 looks at every node of a chunk index.
-    return bool(dataset.get_create_plist().get_layout() == h5d.VIRTUAL)
+    return bool(properties_of(dataset).get_layout() == h5d.VIRTUAL)
 
 
 def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] = frozenset()) -> bool:
     """Whether a virtual dataset maps, by whatever detour in its file, onto itself; to read it would crash."""
     if not is_virtual(dataset):
         return False
-    properties = dataset.get_create_plist()
+    properties = properties_of(dataset)
     above |= {address_of(dataset)}
     names = {decode(h5f.get_name(dataset)), "."}
     for index in range(properties.get_virtual_count()):

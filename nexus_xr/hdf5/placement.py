@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5t
+from h5py import h5d, h5f, h5o, h5t
 from h5py._objects import phil
 from numpy.typing import NDArray
 
@@ -31,8 +31,10 @@ from .objects import (
     Dataset,
     address_of,
     has_sources_out_of_reach,
+    in_high_level,
     is_its_own_source,
     located,
+    properties_of,
     root_of,
     split_array_type,
 )
@@ -209,18 +211,17 @@ def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Data
 
 
 def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
-    found: object
     try:
-        found = handle[path]
+        found = h5o.open(handle.id, path.encode())
     except KeyError:
         # A name that isn't UTF-8 in the file, or another file that this process has open in another way.
         member = root_of(handle, lambda _: None).find(path)
-        found = h5py.Dataset(member.id) if isinstance(member, Dataset) else None
+        found = member.id if isinstance(member, Dataset) else None
     if found is None:
         raise MissingDatasetError(f"{handle.filename}:{path}: there is no such dataset; open the file again")
-    if not isinstance(found, h5py.Dataset):
+    if not isinstance(found, h5d.DatasetID):
         raise TypeError("it is no dataset")
-    return found
+    return in_high_level(found)
 
 
 class MissingDatasetError(NexusFileError):
@@ -241,7 +242,7 @@ def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) ->
     """
     # Libhdf5's to read are elements of variable length, references, and what it converts to something that NumPy
     # knows.
-    own_shape, properties = dataset.shape, dataset.get_create_plist()
+    own_shape, properties = dataset.shape, properties_of(dataset)
     element, inner = split_array_type(dataset.dtype)
     if own_shape is None or dataset.dtype.hasobject:
         return None
@@ -293,7 +294,7 @@ def _place_chunks(
     fill: NDArray[Any],
     known: Place | None,
 ) -> Placement | None:
-    properties = dataset.get_create_plist()
+    properties = properties_of(dataset)
     filters = filters_of(properties)
     grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
     before = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from h5py import h5d, h5p
 
-from .objects import Dataset
+from .objects import Dataset, properties_of
 from .text import decode
 
 # A block that keeps a core busy for some hundredths of a second, and of which every thread can hold a few.
@@ -67,7 +67,7 @@ class Storage:
 
 def storage_of(dataset: Dataset) -> Storage:
     """Read how a dataset is stored."""
-    properties = dataset.id.get_create_plist()
+    properties = properties_of(dataset.id)
     layout = _LAYOUTS.get(properties.get_layout(), "unknown")
     chunks = None
     if layout == "chunked":
