@@ -64,7 +64,10 @@ class BeingWritten(str):
 
 
 class _Type(NamedTuple):
-    """A datatype as it is read into memory."""
+    """A datatype as it is read into memory.
+
+    What an element takes in the file is None where that depends on the file.
+    """
 
     dtype: np.dtype[Any]
     element: np.dtype[Any]
@@ -72,7 +75,7 @@ class _Type(NamedTuple):
     memory: h5t.TypeID
     is_text: bool
     has_references: bool
-    stored_size: int
+    stored_size: int | None
 
 
 # Whether files are locked, and whether it is ignored where that can't be done.
@@ -85,7 +88,7 @@ OUT_OF_REACH = (
 _NEEDS_READER = "open for write"
 # What it says where a link leads to a file that it can't open.
 _FILE_IS_THERE = ("open for", "unable to lock", "signature", "truncated")
-# What stands for an element of variable length: a count, and an address and index in the file's heap.
+# What stands for a text of variable length: a count, and an address and index in the file's heap.
 _HEAP_REFERENCE_BYTES = 16
 # Few datatypes make up a file, and building a NumPy dtype takes longer than reading a number.
 _MOST_TYPES = 512
@@ -105,12 +108,20 @@ def _known_type(type_id: h5t.TypeID) -> _Type:
             h5t.py_create(dtype),
             is_text(element),
             has_references(element),
-            _HEAP_REFERENCE_BYTES if dtype.kind == "O" else type_id.get_size(),
+            _stored_size(type_id, element),
         )
         if len(_types) >= _MOST_TYPES:
             _types.clear()
         _types[encoded] = known
     return known
+
+
+def _stored_size(type_id: h5t.TypeID, element: np.dtype[Any]) -> int | None:
+    """What an element takes in the file, or less than that: never as much as two or more of them take."""
+    if has_references(element):
+        return None
+    is_varying_text = isinstance(type_id, h5t.TypeStringID) and type_id.is_variable_str()
+    return _HEAP_REFERENCE_BYTES if is_varying_text else int(type_id.get_size())
 
 
 def split_array_type(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[int, ...]]:

@@ -1,0 +1,83 @@
+"""Attributes, links and references as a file has them, of every type that HDF5 knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from h5py import h5f, h5p
+
+import nexus_xr
+from nexus_xr.hdf5.objects import Link
+
+TEXT, OBJECT, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
+
+
+def targets(file: h5py.File) -> list[h5py.Dataset]:
+    return [file.create_dataset(name, data=np.arange(4)) for name in ("a", "b", "c")]
+
+
+def in_turn(values: list[Any], shape: tuple[int, ...], dtype: Any) -> Any:
+    array = np.empty(shape, dtype)
+    for number, index in enumerate(np.ndindex(shape)):
+        array[index] = values[number % len(values)]
+    return array
+
+
+# What is written of a few datasets as elements of a type, and what is read.
+Elements = tuple[Any, Callable[[list[h5py.Dataset]], list[Any]], list[Any]]
+LINKS = [Link("/a"), Link("/b"), Link("/c")]
+ROW = np.dtype([("name", TEXT), ("where", OBJECT), ("part", REGION), ("count", "i4")])
+ELEMENTS: dict[str, Elements] = {
+    "objects": (OBJECT, lambda found: [each.ref for each in found], LINKS),
+    "regions": (REGION, lambda found: [each.regionref[1:3] for each in found], LINKS),
+    "text": (TEXT, lambda found: ["x", "yz", ""], ["x", "yz", ""]),
+    "rows": (
+        ROW,
+        lambda found: [(each.name, each.ref, each.regionref[:2], 7) for each in found],
+        [(f"/{name}".encode(), Link(f"/{name}"), Link(f"/{name}"), 7) for name in "abc"],
+    ),
+    "rows of objects": (
+        np.dtype([("where", OBJECT), ("count", "i4")]),
+        lambda found: [(each.ref, 7) for each in found],
+        [(link, 7) for link in LINKS],
+    ),
+    "rows of texts": (np.dtype([("a", TEXT), ("b", TEXT)]), lambda found: [("x", "yz")], [(b"x", b"yz")]),
+    "numbers": (np.dtype("f8"), lambda found: [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (1, 1), (2, 1), (3,), (2, 2)], ids=str)
+@pytest.mark.parametrize("name", ELEMENTS)
+@pytest.mark.parametrize("size_of_addresses", [4, 8])
+def test_an_attribute_has_all_its_elements(
+    tmp_path: Path, name: str, shape: tuple[int, ...], size_of_addresses: int
+) -> None:
+    dtype, written, read = ELEMENTS[name]
+    creation = h5p.create(h5p.FILE_CREATE)
+    creation.set_sizes(size_of_addresses, size_of_addresses)
+    with h5py.File(h5f.create(bytes(tmp_path / "f.h5"), h5f.ACC_TRUNC, creation)) as file:
+        values = in_turn(written(targets(file)), shape, dtype)
+        file.attrs.create("values", values if shape else values[()], shape, dtype)
+    found = nexus_xr.read_metadata(tmp_path / "f.h5")["attrs"]["values"]
+    expected = in_turn(read, shape, object)
+    if expected.size == 1:
+        assert not isinstance(found, np.ndarray)
+        assert (found.item() if isinstance(found, np.void) else found) == expected.item()
+    else:
+        assert found.shape == shape
+        assert found.tolist() == expected.tolist()
+
+
+def test_attributes_of_references_of_varying_number(tmp_path: Path) -> None:
+    dtype = h5py.vlen_dtype(OBJECT)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        one, two, three = (each.ref for each in targets(file))
+        values = in_turn([np.array([one, two], OBJECT), np.array([three], OBJECT)], (2,), dtype)
+        file.attrs.create("lists", values, (2,), dtype)
+    found = nexus_xr.read_metadata(tmp_path / "f.h5")["attrs"]["lists"]
+    assert [each.tolist() for each in found] == [[Link("/a"), Link("/b")], [Link("/c")]]
