@@ -16,7 +16,7 @@ from .hdf5.file import File
 from .hdf5.new_file import PARTS, NewFile
 from .hdf5.objects import address_of
 from .hdf5.parts import copy_values
-from .hdf5.replacing import copy_attributes
+from .hdf5.replacing import UserDefinedLink, copy_attributes, link_of
 from .hdf5.sources import Piece, are_chunks_of, chunk_form, pieces_of
 from .hdf5.target import Target
 from .hdf5.virtual import missing_sources
@@ -82,7 +82,7 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
 def _elsewhere(group: h5py.Group, seen: set[Any]) -> Iterator[str]:
     """Paths of the virtual datasets and external links below a group, which is entered once."""
     for name in group:
-        link, path = group.get(name, getlink=True), f"{group.name.rstrip('/')}/{name}"
+        link, path = link_of(group, name), f"{group.name.rstrip('/')}/{name}"
         if isinstance(link, h5py.ExternalLink):
             yield path
         elif isinstance(link, h5py.HardLink):
@@ -145,7 +145,12 @@ class _Consolidation:
             self._made[key] = group[name]
 
     def _take_in_member(self, found: h5py.Group, member: str, made: h5py.Group) -> None:
-        link = found.get(member, getlink=True)
+        link = link_of(found, member)
+        if isinstance(link, UserDefinedLink):
+            raise NexusFileError(
+                f"{found.file.filename}:{found.name}/{member}: nothing was done, as this link is of a kind that only "
+                "its writer follows; remove it"
+            )
         target = found.get(member)
         if target is not None:
             self._take_in(target, made, member)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from h5py import h5f, h5p
 
 import nexus_xr
-from nexus_xr.hdf5.objects import Link
+from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.hdf5.objects import Link, root_of
+from nexus_xr.hdf5.replacing import other_names, place_of
+
+from .files import nxdata, nxentry, write_tree
 
 TEXT, OBJECT, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
 
@@ -81,3 +87,74 @@ def test_attributes_of_references_of_varying_number(tmp_path: Path) -> None:
         file.attrs.create("lists", values, (2,), dtype)
     found = nexus_xr.read_metadata(tmp_path / "f.h5")["attrs"]["lists"]
     assert [each.tolist() for each in found] == [[Link("/a"), Link("/b")], [Link("/c")]]
+
+
+# --- links ----------------------------------------------------------------------------------------------------------
+
+
+def define_link(path: Path) -> None:
+    """Make the external link called "custom" one of a kind that the writing program defines."""
+    content = path.read_bytes()
+    changed = re.sub(rb"(\x01[\x08\x18])\x40(\x01?\x06custom)", lambda found: found[1] + b"\xc3" + found[2], content)
+    assert changed != content
+    path.write_bytes(changed)
+
+
+@pytest.fixture
+def with_own_link(tmp_path: Path) -> Path:
+    """A file with a link that HDF5 doesn't know, beside all that it does."""
+    path = tmp_path / "f.nxs"
+    write_tree(path, {"entry": nxentry({"data": nxdata({"n": np.arange(3.0)}, signal="n")})})
+    with h5py.File(path, "a") as file:
+        file["entry/data/custom"] = h5py.ExternalLink("elsewhere.h5", "/x")
+        file["entry/soft"] = h5py.SoftLink("/entry/data")
+    define_link(path)
+    return path
+
+
+def test_a_link_of_a_kind_of_its_own_is_left_out(with_own_link: Path) -> None:
+    with pytest.warns(NexusWarning, match=r"/entry/data/custom: is a link .* only its writer follows \(195\)"):
+        tree = xr.open_datatree(with_own_link, engine="nexus")
+    assert tree["entry/data"].n.values.tolist() == [0, 1, 2]
+    with pytest.warns(NexusWarning, match="custom"):
+        assert xr.open_dataset(with_own_link, engine="nexus").n.size == 3
+    with pytest.warns(NexusWarning, match="custom"):
+        assert nexus_xr.open_signals(with_own_link)[0].size == 3
+    with pytest.warns(NexusWarning, match="custom"):
+        assert nexus_xr.list_datasets(with_own_link, hardlinks_only=True)[0] == ["/entry/data"]
+    with pytest.warns(NexusWarning, match="custom"):
+        assert "entry" in nexus_xr.read_metadata(with_own_link)
+
+
+def test_nothing_is_found_behind_a_link_of_a_kind_of_its_own(with_own_link: Path) -> None:
+    with h5py.File(with_own_link) as file:
+        reports: list[str] = []
+        root = root_of(file, reports.append)
+        assert root.find("/entry/data/custom") is None
+        assert root.find("/entry/data/custom/x") is None
+        group = root.find("/entry/data")
+        with pytest.raises(KeyError):
+            group.link_to("custom")
+    assert len(reports) == 2
+    with pytest.raises(NexusError, match="custom"):
+        xr.open_dataset(with_own_link, engine="nexus", dataset_path="/entry/data/custom")
+
+
+def test_a_file_with_a_link_of_a_kind_of_its_own_is_changed_in_place(with_own_link: Path) -> None:
+    with h5py.File(with_own_link) as file:
+        assert other_names(file, file["entry/data/n"]) == [("/entry/data", "n")]
+        assert "only its writer follows" in str(place_of(file, "/entry/data/custom/x").elsewhere)
+    with pytest.warns(NexusWarning, match="custom"):
+        dataset = xr.open_dataset(with_own_link, engine="nexus").load()
+    dataset.n[0] = 9
+    nexus_xr.to_nexus(dataset, with_own_link, layout="inplace")
+    with h5py.File(with_own_link) as file:
+        assert file["entry/data/n"][:].tolist() == [9, 1, 2]
+
+
+def test_a_link_of_a_kind_of_its_own_is_not_taken_in(with_own_link: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "master.nxs", "w") as file:
+        file["entry"] = h5py.ExternalLink("f.nxs", "/entry")
+    with pytest.raises(NexusFileError, match="/entry/data/custom: nothing was done"):
+        nexus_xr.consolidate(tmp_path / "master.nxs")
+    nexus_xr.consolidate(with_own_link)

@@ -78,6 +78,8 @@ class _Type(NamedTuple):
     stored_size: int | None
 
 
+# Others are what programs define for themselves.
+LINKS_OF_HDF5 = (h5l.TYPE_HARD, h5l.TYPE_SOFT, h5l.TYPE_EXTERNAL)
 # Whether files are locked, and whether it is ignored where that can't be done.
 _WAYS_TO_LOCK = ((True, False), (True, True), (False, False), (False, True))
 OUT_OF_REACH = (
@@ -321,7 +323,8 @@ class Group(_Node):
     def members(self) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
         """Each member's name, the object, and whether a soft or external link leads to it, in h5py's order.
 
-        A link that leads nowhere is a `Link`; what can't be opened, and named datatypes, are left out with a report.
+        A link that leads nowhere is a `Link`; what can't be opened, user-defined links, and named datatypes, are left
+        out with a report.
         """
         links: list[tuple[bytes, int]] = []
         try:
@@ -369,6 +372,9 @@ class Group(_Node):
 
     def _open(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
         path = self.member_path(decode(raw_name))
+        if kind not in LINKS_OF_HDF5:
+            self.report(f"{path}: is a link of a kind that only its writer follows ({kind}), and is left out")
+            return None
         if kind == h5l.TYPE_EXTERNAL and (
             is_in_stream(self.id) or _is_special_file(self.id, self._dangling(raw_name, kind).file)
         ):
@@ -407,9 +413,10 @@ class Group(_Node):
     def link_to(self, name: str) -> Link:
         """The soft or external link of that name, not followed."""
         raw_name = self._raw_name(name)
-        if raw_name is None:
+        kind = None if raw_name is None else self.id.links.get_info(raw_name).type
+        if raw_name is None or kind not in LINKS_OF_HDF5:
             raise KeyError(name)
-        return self._dangling(raw_name, self.id.links.get_info(raw_name).type)
+        return self._dangling(raw_name, kind)
 
 
 def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:

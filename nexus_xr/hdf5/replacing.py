@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5l, h5o, h5s
 
-from .objects import address_of
+from .objects import LINKS_OF_HDF5, address_of
 from .text import decode
 
 _MOST_LINKS = 100
@@ -28,7 +28,8 @@ class Place:
     name
         Name in that group; empty for the root.
     elsewhere
-        The external link on the way, behind which it lies in another file; None where there is none.
+        The link on the way, behind which it lies in another file or where only another program finds it; None where
+        there is none.
     is_external
         Whether an external link stands there itself.
     is_link
@@ -74,6 +75,9 @@ def place_of(file: h5py.File, path: str) -> Place:
             if waiting:
                 return Place(file, at, name, elsewhere=f"{at.rstrip('/')}/{name} -> {link.filename}:{link.path}")
             return Place(file, at, name, is_external=True, is_link=True)
+        if isinstance(link, UserDefinedLink):
+            here = f"{at.rstrip('/')}/{name}"
+            return Place(file, at, name, elsewhere=f"{here}, which is of a kind that only its writer follows")
         if isinstance(link, h5py.SoftLink) and followed < _MOST_LINKS:
             target = [part for part in link.path.split("/") if part not in ("", ".")]
             if not waiting and f"{at.rstrip('/')}/{name}" not in file:
@@ -89,10 +93,23 @@ def place_of(file: h5py.File, path: str) -> Place:
     return Place(file, "/" + "/".join(reached[:-1]), reached[-1])
 
 
-def _link(file: h5py.File, group: str, name: str) -> h5py.HardLink | h5py.SoftLink | h5py.ExternalLink | None:
-    holder = file.get(group)
+class UserDefinedLink:
+    """A link of a kind that the program defines which wrote it."""
+
+
+AnyLink = h5py.HardLink | h5py.SoftLink | h5py.ExternalLink | UserDefinedLink
+
+
+def _link(file: h5py.File, path: str, name: str) -> AnyLink | None:
+    holder = file.get(path)
     is_there = isinstance(holder, h5py.Group) and holder.id.links.exists(name.encode())
-    return holder.get(name, getlink=True) if is_there else None
+    return link_of(holder, name) if is_there else None
+
+
+def link_of(group: h5py.Group, name: str) -> AnyLink:
+    """The link of a name that a group has."""
+    kind = group.id.links.get_info(name.encode()).type
+    return group.get(name, getlink=True) if kind in LINKS_OF_HDF5 else UserDefinedLink()
 
 
 def other_names(file: h5py.File, dataset: h5py.Dataset) -> list[tuple[str, str]]:
