@@ -10,11 +10,11 @@ import h5py
 from h5py import h5o
 
 from .errors import NexusError, NexusFileError, listed
+from .hdf5.addresses import address_of
 from .hdf5.array import LazyArray
 from .hdf5.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from .hdf5.file import File
 from .hdf5.new_file import PARTS, NewFile
-from .hdf5.objects import address_of
 from .hdf5.parts import copy_values
 from .hdf5.replacing import UserDefinedLink, copy_attributes, link_of
 from .hdf5.sources import Piece, are_chunks_of, chunk_form, pieces_of

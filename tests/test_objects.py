@@ -15,6 +15,7 @@ from h5py import h5f, h5p
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.hdf5 import addresses, objects
 from nexus_xr.hdf5.objects import Link, root_of
 from nexus_xr.hdf5.replacing import other_names, place_of
 
@@ -158,3 +159,98 @@ def test_a_link_of_a_kind_of_its_own_is_not_taken_in(with_own_link: Path, tmp_pa
     with pytest.raises(NexusFileError, match="/entry/data/custom: nothing was done"):
         nexus_xr.consolidate(tmp_path / "master.nxs")
     nexus_xr.consolidate(with_own_link)
+
+
+# --- references -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def intertwined(tmp_path: Path) -> Path:
+    """A file with a reference to each of its objects, some of which have several names or none."""
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        for number in range(12):
+            group = file.create_group(f"group {number % 3}/inner {number}", track_order=number % 2 == 0)
+            group["zeta"], group["alpha"] = np.arange(3), np.arange(4)
+            group["above"] = file["group 0"]
+            file[f"also {number}"] = group["zeta"]
+            file[f"an early name {number}"] = group
+        file["group 1/soft"] = h5py.SoftLink("/group 0")
+        file.create_dataset("é", data=np.arange(2))
+        found = [file["/"], *map(file.get, names_of(file))]
+        nameless = file.create_dataset(None, data=np.arange(3))
+        objects = [each.ref for each in [*found, nameless]]
+        parts = [each.regionref[:1] for each in [*found, nameless] if isinstance(each, h5py.Dataset)]
+        file.create_dataset("objects", data=np.array(objects, OBJECT), dtype=OBJECT)
+        file.create_dataset("parts", data=np.array(parts, REGION), dtype=REGION)
+    return path
+
+
+def names_of(file: h5py.File) -> list[str]:
+    names: list[str] = []
+    file.visit(names.append)
+    return names
+
+
+def test_references_are_named_as_h5py_names_them(intertwined: Path) -> None:
+    with h5py.File(intertwined) as file:
+        expected = {name: [h5py.h5r.get_name(each, file.id) for each in file[name][:]] for name in ("objects", "parts")}
+    metadata = nexus_xr.read_metadata(intertwined)
+    for name, paths in expected.items():
+        assert paths[-1] is None
+        assert len(paths) > 20
+        links = [None if path is None else Link(path.decode()) for path in paths]
+        assert metadata[name]["value"].tolist() == links
+
+
+def test_references_are_named_beside_a_writer_in_this_process(intertwined: Path) -> None:
+    with h5py.File(intertwined, "r+") as file:
+        nexus_xr.read_metadata(intertwined)
+        file.move("é", "moved")
+        named = nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist()
+    assert Link("/moved") in named
+    assert Link("/é") not in named
+
+
+def test_references_of_a_linked_file_are_named_in_that_file(intertwined: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        file["group 0/alpha"] = np.arange(3)
+        file["there"] = h5py.ExternalLink("f.h5", "/")
+    linked = nexus_xr.read_metadata(tmp_path / "master.h5")["there"]
+    assert linked["objects"]["value"].tolist() == nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist()
+
+
+def test_a_file_is_gone_through_once_for_all_its_references(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"] = np.arange(4)
+        file["x"].make_scale("x")
+        for number in range(50):
+            file[f"v{number}"] = np.arange(4)
+            file[f"v{number}"].dims[0].attach_scale(file["x"])
+    walks: list[Any] = []
+    walk = addresses._steps_of
+    monkeypatch.setattr(addresses, "_steps_of", lambda file: walks.append(file) or walk(file))
+    metadata = nexus_xr.read_metadata(tmp_path / "f.h5")
+    assert len(walks) == 1
+    assert [metadata[f"v{number}"]["attrs"]["DIMENSION_LIST"].tolist() for number in range(50)] == [[Link("/x")]] * 50
+    linked = metadata["x"]["attrs"]["REFERENCE_LIST"]["dataset"].tolist()
+    assert linked == [Link(f"/v{number}") for number in range(50)]
+
+
+def test_the_names_of_few_files_are_kept(intertwined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist()
+    names = addresses.Names()
+    monkeypatch.setattr(objects, "object_names", names)
+    monkeypatch.setattr(addresses, "_MOST_FILES", 2)
+    for _ in range(4):
+        assert nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist() == expected
+    assert len(names._files) == 2
+
+
+@pytest.mark.parametrize("most", [1, 10])
+def test_where_there_are_too_many_names_libhdf5_is_asked(
+    intertwined: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    expected = nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist()
+    monkeypatch.setattr(addresses, "_MOST_STEPS", most)
+    assert nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist() == expected

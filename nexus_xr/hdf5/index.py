@@ -11,9 +11,10 @@ import numpy as np
 from h5py import h5d, h5f, h5i, h5s
 from numpy.typing import NDArray
 
+from .addresses import address_of
 from .btree import UNDEFINED, ChunkRecords, DamagedIndexError, read_btree
 from .chunk_array import NoArrayError, read_elements
-from .objects import address_of, properties_of
+from .objects import properties_of
 from .source import Source
 
 Integers = NDArray[np.integer[Any]]

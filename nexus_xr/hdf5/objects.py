@@ -22,6 +22,7 @@ from h5py._objects import phil
 from numpy.typing import NDArray
 
 from ..errors import NexusFileError
+from .addresses import address_of, object_names
 from .text import decode, decode_array, is_text, text_dtype
 
 Report = Callable[[str], None]
@@ -170,7 +171,7 @@ def name_references(values: NDArray[Any], dtype: np.dtype[Any], location: h5i.Ob
 
     def named(value: Any, dtype: np.dtype[Any]) -> Any:
         if h5py.check_ref_dtype(dtype) is not None:
-            name = h5py.h5r.get_name(value, location) if value else None
+            name = object_names.of_target(value, location) if value else None
             return Link(decode(name)) if name else None
         if dtype.names is not None:
             return tuple(named(value[name], dtype[name]) for name in dtype.names)
@@ -527,12 +528,6 @@ def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] 
             if address_of(source) in above or is_its_own_source(source, above):
                 return True
     return False
-
-
-def address_of(object_id: h5i.ObjectID) -> tuple[int, int]:
-    """Number of the file and address in it: what tells one object from another under whatever names it is reached."""
-    info = h5g.get_objinfo(object_id)  # h5o.get_info walks through the whole chunk index
-    return info.fileno[0], info.objno[0] | info.objno[1] << 32
 
 
 def located(dataset: h5d.DatasetID) -> tuple[str, str] | None:

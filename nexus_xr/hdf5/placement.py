@@ -20,6 +20,7 @@ from h5py._objects import phil
 from numpy.typing import NDArray
 
 from ..errors import NexusError, NexusFileError
+from .addresses import address_of
 from .chunk_array import NoArrayError
 from .codecs import REGISTRY, decoder
 from .file import File
@@ -29,7 +30,6 @@ from .mapping import Virtual, grows, read_mappings
 from .objects import (
     OUT_OF_REACH,
     Dataset,
-    address_of,
     has_sources_out_of_reach,
     in_high_level,
     is_its_own_source,

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 from h5py import h5a, h5l, h5o, h5s
 
-from .objects import LINKS_OF_HDF5, address_of
+from .addresses import address_of
+from .objects import LINKS_OF_HDF5
 from .text import decode
 
 _MOST_LINKS = 100
