@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from h5py import h5f, h5p
+from h5py import h5, h5a, h5f, h5p, h5s, h5t
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
@@ -20,6 +21,7 @@ from nexus_xr.hdf5.objects import Link, root_of
 from nexus_xr.hdf5.replacing import other_names, place_of
 
 from .files import nxdata, nxentry, write_tree
+from .test_threads import run
 
 TEXT, OBJECT, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
 
@@ -254,3 +256,109 @@ def test_where_there_are_too_many_names_libhdf5_is_asked(
     expected = nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist()
     monkeypatch.setattr(addresses, "_MOST_STEPS", most)
     assert nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [OBJECT, REGION], ids=["objects", "regions"])
+def test_a_reference_that_can_not_be_named_is_none_alone(tmp_path: Path, dtype: np.dtype[Any]) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        kind = h5py.check_ref_dtype(dtype)
+        references = [each.ref if kind is h5py.Reference else each.regionref[1:] for each in targets(file)] * 5
+        file.create_dataset("many", data=np.array(references, dtype), dtype=dtype)
+        file.create_dataset("few", data=np.array(references[:3], dtype), dtype=dtype)
+        size = file["few"].id.get_type().get_size()
+        at = [file[name].id.get_offset() for name in ("many", "few")]
+    content = bytearray((tmp_path / "f.h5").read_bytes())
+    for offset in at:
+        content[offset + size : offset + size + 8] = b"\x03\xff\xee\0\0\0\0\0"
+    (tmp_path / "f.h5").write_bytes(content)
+    metadata = nexus_xr.read_metadata(tmp_path / "f.h5")
+    assert metadata["many"]["value"].tolist() == [Link("/a"), None, Link("/c"), *LINKS * 4]
+    assert metadata["few"]["value"].tolist() == [Link("/a"), None, Link("/c")]
+
+
+REGIONS = h5py.vlen_dtype(REGION)
+WITH_REGIONS = {
+    "regions": REGIONS,
+    "rows": np.dtype([("count", "i4"), ("regions", REGIONS)]),
+    "varying rows": h5py.vlen_dtype(np.dtype([("region", REGION), ("count", "i4")])),
+    "pairs": np.dtype((REGIONS, (2,))),
+    "pairs that vary": h5py.vlen_dtype(np.dtype((REGION, (2,)))),
+}
+
+READ_REGIONS = """
+import sys, warnings
+import xarray as xr
+import nexus_xr
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    metadata = nexus_xr.read_metadata(sys.argv[1])
+    [signal] = nexus_xr.open_signals(sys.argv[1])
+    assert signal.name == "a"
+    try:
+        xr.open_dataset(sys.argv[1], engine="nexus", dataset_path="/stored")
+    except nexus_xr.NexusError:
+        pass
+[said] = {str(each.message) for each in caught if "region references" in str(each.message)}
+assert metadata["attrs"] == {"other": "is there"}
+assert set(metadata) == {"a", "attrs"}
+assert "'regions' can't be read (region references of varying number" in said, said
+assert "/stored: its datatype can't be read" in said, said
+"""
+
+
+@pytest.mark.parametrize("name", WITH_REGIONS)
+def test_region_references_of_varying_number_are_left_out(tmp_path: Path, name: str) -> None:
+    dtype = WITH_REGIONS[name]
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        target = file.create_dataset("a", data=np.arange(4))
+        stored = file.create_dataset("stored", (3,), dtype)
+        h5a.create(file.id, b"regions", h5t.py_create(dtype, logical=True), h5s.create_simple((3,)))
+        file.attrs["other"] = "is there"
+        if name == "regions":
+            regions = np.array([target.regionref[1:3], target.regionref[:1]], REGION)
+            for number in range(3):
+                stored[number] = regions
+            file.attrs.create("regions", in_turn([regions], (3,), dtype), (3,), dtype)
+    run(READ_REGIONS, tmp_path / "f.h5")
+
+
+# --- properties -----------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_whose_properties_are_damaged_leaves_the_others_alone(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        data.attrs.update(NX_class="NXdata", signal="n")
+        data["n"] = np.arange(3)
+        data.create_dataset("names", (3,), TEXT, chunks=(2,), fillvalue="a fill value")
+    content = path.read_bytes()
+    reference = struct.pack("<IQ", len("a fill value"), content.index(b"GCOL"))
+    assert reference in content
+    path.write_bytes(content.replace(reference, struct.pack("<IQ", len("a fill value"), 64)))
+    with h5py.File(path) as file, pytest.raises(Exception, match=r"heap|fill"):
+        file["data/names"].id.get_create_plist()
+    with pytest.warns(NexusWarning, match=r"/data/names: how it is stored can't be told"):
+        dataset = xr.open_dataset(path, engine="nexus")
+    assert dataset.n.values.tolist() == [0, 1, 2]
+    with pytest.raises(NexusFileError, match="/data/names"):
+        dataset.names.load()
+    with pytest.warns(NexusWarning):
+        assert xr.open_datatree(path, engine="nexus")["data"].n.size == 3
+    with pytest.warns(NexusWarning):
+        assert nexus_xr.open_signals(path)[0].name == "n"
+    assert nexus_xr.list_datasets(path)[0] == ["/data"]
+    assert "data" not in nexus_xr.read_metadata(path)
+
+
+def test_members_are_listed_by_name_where_their_order_can_not_be_told(tmp_path: Path) -> None:
+    class Damaged:
+        def get_create_plist(self) -> None:
+            raise RuntimeError("damaged")
+
+    reports: list[str] = []
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        group = root_of(file, reports.append)
+        group.id = Damaged()
+        assert group._index == h5.INDEX_NAME
+    assert reports == ["/: the order of its members can't be told (damaged)"]

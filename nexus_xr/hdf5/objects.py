@@ -103,6 +103,8 @@ def _known_type(type_id: h5t.TypeID) -> _Type:
     known = _types.get(encoded)
     if known is None:
         dtype = type_id.dtype
+        if _ends_the_process(dtype):
+            raise TypeError("region references of varying number, with which libhdf5 would end the process")
         element, inner_shape = split_array_type(dtype)
         known = _Type(
             dtype,
@@ -164,6 +166,18 @@ def has_references(dtype: np.dtype[Any]) -> bool:
     if dtype.names is not None:
         return any(has_references(dtype[name]) for name in dtype.names)
     return dtype.subdtype is not None and has_references(dtype.base)
+
+
+def _ends_the_process(dtype: np.dtype[Any], varies: bool = False) -> bool:
+    """Whether libhdf5 crashes on reading a dtype: on region references within elements of varying length."""
+    inner = h5py.check_vlen_dtype(dtype)
+    if isinstance(inner, np.dtype):
+        return _ends_the_process(inner, True)
+    if dtype.names is not None:
+        return any(_ends_the_process(dtype[name], varies) for name in dtype.names)
+    if dtype.subdtype is not None:
+        return _ends_the_process(dtype.base, varies)
+    return varies and h5py.check_ref_dtype(dtype) is h5py.RegionReference
 
 
 def name_references(values: NDArray[Any], dtype: np.dtype[Any], location: h5i.ObjectID) -> NDArray[Any]:
@@ -329,9 +343,7 @@ class Group(_Node):
         """
         links: list[tuple[bytes, int]] = []
         try:
-            in_order = self.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
-            index = h5.INDEX_CRT_ORDER if in_order else h5.INDEX_NAME
-            self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=index)
+            self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=self._index)
         except Exception as error:  # h5py raises nearly any type, by what is broken
             self.report(f"{self.path}: its members can't be listed ({_reason(error)})")
         kinds = dict(links)
@@ -340,6 +352,16 @@ class Group(_Node):
             member = self._open(raw_name, kind)
             if member is not None:
                 yield decode(raw_name), member, kind != h5l.TYPE_HARD
+
+    @property
+    def _index(self) -> int:
+        """What the members are listed by: in the order in which they were made, where that is known."""
+        try:
+            in_order = self.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            self.report(f"{self.path}: the order of its members can't be told ({_reason(error)})")
+            in_order = False
+        return int(h5.INDEX_CRT_ORDER if in_order else h5.INDEX_NAME)
 
     def member_path(self, name: str) -> str:
         """Path of a member of that name."""
@@ -509,7 +531,10 @@ def is_virtual(dataset: h5d.DatasetID) -> bool:
     if dataset.get_offset() is not None:  # contiguous, as most are; and much faster to know than the properties
         return False
     # Not by the size of what it stores, for which libhdf5 looks at every node of a chunk index.
-    return bool(properties_of(dataset).get_layout() == h5d.VIRTUAL)
+    try:
+        return bool(properties_of(dataset).get_layout() == h5d.VIRTUAL)
+    except Exception:  # h5py raises nearly any type, by what is broken; a virtual dataset has nothing that could be
+        return False
 
 
 def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] = frozenset()) -> bool:

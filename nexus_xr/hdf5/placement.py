@@ -198,9 +198,9 @@ def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Data
     dataset: h5py.Dataset | None = None
     try:
         dataset = _find_dataset(handle, path)
-        if dataset.is_virtual and is_its_own_source(dataset.id):
+        if is_its_own_source(dataset.id):
             raise ValueError("it is a virtual dataset that is made of itself")
-        if dataset.is_virtual and has_sources_out_of_reach(dataset.id):
+        if has_sources_out_of_reach(dataset.id):
             raise ValueError(OUT_OF_REACH)
         yield dataset
     except (IndexError, MemoryError, NexusError):

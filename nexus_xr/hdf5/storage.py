@@ -25,6 +25,7 @@ _LAYOUTS = {
     h5d.CHUNKED: "chunked",
     h5d.VIRTUAL: "virtual",
 }
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Storage:
     Parameters
     ----------
     layout
-        ``compact``, ``contiguous``, ``chunked`` or ``virtual``.
+        ``compact``, ``contiguous``, ``chunked`` or ``virtual``; ``unknown`` for another, or where that can't be told.
     chunks
         Shape of a chunk; None where the dataset isn't chunked.
     filters
@@ -67,13 +68,17 @@ class Storage:
 
 def storage_of(dataset: Dataset) -> Storage:
     """Read how a dataset is stored."""
-    properties = properties_of(dataset.id)
-    layout = _LAYOUTS.get(properties.get_layout(), "unknown")
-    chunks = None
-    if layout == "chunked":
-        own = tuple(properties.get_chunk())
-        chunks = (*own, *dataset.shape[len(own) :])
-    return Storage(layout, chunks, filters_of(properties))
+    try:
+        properties = properties_of(dataset.id)
+        layout = _LAYOUTS.get(properties.get_layout(), UNKNOWN)
+        chunks = None
+        if layout == "chunked":
+            own = tuple(properties.get_chunk())
+            chunks = (*own, *dataset.shape[len(own) :])
+        return Storage(layout, chunks, filters_of(properties))
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        dataset.report(f"{dataset.path}: how it is stored can't be told ({error})")
+        return Storage(UNKNOWN, None, ())
 
 
 def filters_of(properties: h5p.PropDCID) -> tuple[Filter, ...]:
