@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
 
 from .errors import NexusError, NexusFileError
 from .hdf5.file import File
 from .hdf5.target import Region, Target
+from .hdf5.writable import closing_file, open_file
 from .nexus.content import Field
 from .nexus.find import absolute
 from .nexus.marks import recorded_dtype
@@ -73,10 +73,10 @@ def write_region(
     with _opening:
         parts = _parts(wanted, os.fspath(path), region)
         try:
-            file = h5py.File(path, "r+")
+            file = open_file(path, "r+")
         except OSError as error:
             raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
-    with file:
+    with closing_file(file, path):
         for part in parts:
             target = Target(file[part.path], num_threads, is_new=False)
             if hasattr(part.values, "dask"):

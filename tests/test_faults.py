@@ -612,3 +612,85 @@ def run(code: str, *arguments: Any) -> str:
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
+
+
+# --- a disk that is full ---------------------------------------------------------------------------------------
+
+WRITING_ON_A_FULL_DISK = """
+import os, resource, sys
+import dask, h5py, numpy as np, xarray as xr
+import nexus_xr
+from nexus_xr import parts
+from nexus_xr.hdf5.target import Target
+
+variant = sys.argv[1]
+values = np.random.default_rng(0).integers(0, 60000, (32, 64, 64)).astype("u2")
+whole = xr.DataArray(values, dims=("n", "y", "x"), name="counts")
+small = xr.DataArray(np.arange(9.0), dims="x", name="small")
+genuine = Target._write_chunk
+written = []
+
+def write_chunk(target, *what):
+    written.append(what)
+    if len(written) == 9:
+        os.dup2(os.open("/dev/full", os.O_RDWR), target._dataset.file.id.get_vfd_handle())
+    genuine(target, *what)
+
+def refused(disk, path, **options):
+    if disk == "limited":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    else:
+        Target._write_chunk = write_chunk
+        written.clear()
+    try:
+        array = whole.chunk(n=16) if variant in ("dask", "divided") else whole
+        nexus_xr.to_nexus(array, path, compression=None, chunks={"n": 1}, **options)
+    except nexus_xr.NexusFileError as error:
+        print(error)
+    else:
+        raise AssertionError("there was room")
+    finally:
+        Target._write_chunk = genuine
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+def try_on(disk):
+    if variant == "region":
+        nexus_xr.to_nexus(whole, "full.nxs", chunks={"n": 1}, compression="gzip")
+        refused(disk, "full.nxs", region={"n": slice(0, 32)})
+        os.unlink("full.nxs")
+    else:
+        with dask.config.set(scheduler="processes" if variant == "divided" else "threads", num_workers=1):
+            refused(disk, "full.nxs")
+    for _ in range(2):
+        nexus_xr.to_nexus(small, "before.nxs", mode="a")
+    nexus_xr.to_nexus(whole.chunk(n=4), "after.nxs")
+    assert (xr.open_dataset("after.nxs", engine="nexus").counts == whole).all()
+
+def main():
+    parts.MOST_GATHERED_BYTES = 0
+    nexus_xr.to_nexus(small, "before.nxs")
+    disks = ["limited"] if variant == "divided" else ["full", "limited"]
+    for disk in disks:
+        try_on(disk)
+        assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) <= (disk == "limited")
+    with h5py.File("before.nxs") as file:
+        assert len(file) == 1 + 2 * len(disks)
+    assert sorted(os.listdir()) == ["after.nxs", "before.nxs"]
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("variant", ["numpy", "dask", "divided", "region"])
+def test_after_a_disk_was_full_the_process_goes_on(variant: str, tmp_path: Path) -> None:
+    script = tmp_path / "writing.py"
+    script.write_text(WRITING_ON_A_FULL_DISK)
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-X", "faulthandler", str(script), variant]
+    done = subprocess.run(command, cwd=tmp_path / "data", capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")
+    where = r"full_parts/\w+/part_00001.h5\S*" if variant == "divided" else r"full.nxs:/entry1/counts/counts"
+    limited = rf"\S*{where}: can't be written \(File too large\)\n"
+    full = rf"\S*{where}: can't be written \(No space left on device\)\n"
+    assert re.fullmatch(limited if variant == "divided" else full + limited, done.stdout), done.stdout

@@ -23,6 +23,7 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import NexusFileError
+from nexus_xr.hdf5.new_file import NewFile
 
 from .files import Field, nxdata, nxentry, scan_file
 
@@ -249,3 +250,18 @@ def test_a_url_that_leads_nowhere_says_so(url: str) -> None:
 def test_something_that_is_no_file_is_refused() -> None:
     with pytest.raises(NexusFileError, match="expected a path, a URL or an open binary file"):
         nexus_xr.open_signals(42)
+
+
+@pytest.mark.parametrize("strategy", ["fsm", "page"])
+def test_a_copy_of_a_file_that_remembers_its_free_space_can_be_given_up(strategy: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w", fs_strategy=strategy, fs_persist=True) as file:
+        file.update({str(number): np.arange(999) for number in range(99)})
+    with h5py.File(tmp_path / "f.nxs", "r+") as file:
+        for number in range(0, 99, 3):
+            del file[str(number)]
+    begun = NewFile(tmp_path / "f.nxs", "a")
+    begun.file["new"] = np.arange(99999.0)
+    del begun.file["1"]
+    begun.abort()
+    assert os.listdir(tmp_path) == ["f.nxs"]
+    assert not h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)

@@ -14,6 +14,7 @@ import h5py
 
 from ..errors import NexusFileError
 from .file import File
+from .writable import close_file, discard_file, open_file, why_unwritten
 
 # An attribute of the root: the folders in `<name>_parts` that are this file's own.
 PARTS = "nexus_xr_parts"
@@ -61,7 +62,7 @@ class NewFile:
         weakref.finalize(self, _discard, self._handles, self._temporary, self.path, self.parts)
         try:
             if origin is None:
-                self._handles.append(h5py.File(self._temporary, "w-", track_order=True))
+                self._handles.append(open_file(self._temporary, "w-", track_order=True))
             else:
                 origin.copy_to(self._temporary)
         except Exception as error:  # h5py raises nearly any type, by what is broken
@@ -77,13 +78,13 @@ class NewFile:
         """The open file; opened again where it was closed, perhaps by another process, or begun as a copy."""
         if not self._handles:
             try:
-                self._handles.append(h5py.File(self._temporary, "r+"))
+                self._handles.append(open_file(self._temporary, "r+"))
             except Exception as error:  # h5py raises nearly any type, by what is broken
                 raise self._error(error) from error
         return self._handles[0]
 
     def _error(self, error: Exception) -> NexusFileError:
-        return NexusFileError(f"{self.path}: can't be written ({error})")
+        return NexusFileError(f"{self.path}: can't be written ({why_unwritten(error)})")
 
     def make_parts(self) -> None:
         """Make the folder for parts, which from then on comes and goes with this file."""
@@ -96,7 +97,7 @@ class NewFile:
     def close(self) -> None:
         """Close it, incomplete; asking for `file` opens it again."""
         while self._handles:
-            self._handles.pop().close()
+            close_file(self._handles.pop())
 
     def commit(self) -> None:
         """Have all of it on the disk, and only then under the target's name."""
@@ -130,9 +131,8 @@ class NewFile:
 
 
 def _discard(handles: list[h5py.File], temporary: str, target: str, parts: str) -> None:
-    for handle in handles:
-        with suppress(Exception):
-            handle.close()
+    while handles:
+        discard_file(handles.pop())
     with suppress(OSError):  # it isn't there: the file was completed, and its parts are in use
         is_complete = os.path.exists(target) and os.path.samefile(temporary, target)
         os.unlink(temporary)

@@ -19,6 +19,7 @@ from .creation import create_dataset
 from .storage import Filter
 from .target import Region, Target
 from .worker import this_worker
+from .writable import close_file, discard_file, open_file, why_unwritten
 
 # The one dataset of a part file.
 DATASET = "data"
@@ -148,18 +149,20 @@ def _on_axis(ndim: int, axis: int, number: int) -> tuple[int, ...]:
 def _new_part(path: str) -> Iterator[h5py.File]:
     """A file under a name that nobody else has, renamed in the end; a task that is done again replaces it."""
     temporary = f"{path}.{secrets.token_hex(4)}"
+    file = None
     try:
-        with h5py.File(temporary, "w-") as file:
-            yield file
-        with open(temporary, "rb+") as stream:
-            os.fsync(stream.fileno())
+        file = open_file(temporary, "w-")
+        yield file
+        close_file(file)
         os.replace(temporary, path)
     except NexusError:
         raise
     except (OSError, RuntimeError) as error:
         worker = this_worker()
         where = "" if worker is None else f" on {worker}; all workers need the folder under this path, to write there"
-        raise NexusFileError(f"{path}: can't be written{where} ({error})") from error
+        raise NexusFileError(f"{path}: can't be written{where} ({why_unwritten(error)})") from error
     finally:
+        if file is not None:
+            discard_file(file)
         with suppress(OSError):
             os.unlink(temporary)

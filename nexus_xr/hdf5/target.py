@@ -22,6 +22,7 @@ from . import threads
 from .encoders import Encoder
 from .memory import empty
 from .storage import filters_of
+from .writable import why_unwritten
 
 Region = tuple[tuple[int, int], ...]
 
@@ -133,7 +134,7 @@ class Target:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            raise NexusFileError(f"{self._where}: can't be written ({error})") from error
+            raise NexusFileError(f"{self._where}: can't be written ({why_unwritten(error)})") from error
 
     def __dask_tokenize__(self) -> tuple[str, int]:
         return (type(self).__name__, id(self))
