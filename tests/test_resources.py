@@ -11,6 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,25 @@ def test_a_url_that_leads_nowhere_says_so(url: str) -> None:
 def test_something_that_is_no_file_is_refused() -> None:
     with pytest.raises(NexusFileError, match="expected a path, a URL or an open binary file"):
         nexus_xr.open_signals(42)
+
+
+def test_files_that_travel_to_be_completed_are_known_only_until_they_are(tmp_path: Path) -> None:
+    given_up = NewFile(tmp_path / "given_up.nxs")
+    given_up.close()
+    for number in range(5):
+        file = NewFile(tmp_path / f"{number}.nxs")
+        file.close()
+        sent = [pickle.dumps(file) for _ in range(9)]
+        known = weakref.ref(file)
+        del file
+        assert known() is not None
+        assert len(os.listdir(tmp_path)) == number + 2
+        pickle.loads(sent[0]).commit()
+        pickle.dumps(given_up)
+        assert known() is None
+        assert sorted(os.listdir(tmp_path))[1:] == [f"{each}.nxs" for each in range(number + 1)]
+    pickle.loads(pickle.dumps(given_up)).abort()
+    assert len(os.listdir(tmp_path)) == 5
 
 
 @pytest.mark.parametrize("strategy", ["fsm", "page"])

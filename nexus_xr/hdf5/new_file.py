@@ -19,8 +19,9 @@ from .writable import close_file, discard_file, open_file, why_unwritten
 # An attribute of the root: the folders in `<name>_parts` that are this file's own.
 PARTS = "nexus_xr_parts"
 
-# Those that another process has to complete. They live, and are given up, with this process.
-_sent: list[NewFile] = []
+# Those that another process has to complete, by their temporary names. Until that is done they live, and are given up,
+# with this process.
+_sent: dict[str, NewFile] = {}
 
 
 class NewFile:
@@ -70,7 +71,10 @@ class NewFile:
             raise self._error(error) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        _sent.append(self)
+        for temporary in list(_sent):
+            if not os.path.exists(temporary):
+                _sent.pop(temporary, None)
+        _sent[self._temporary] = self
         return {**self.__dict__, "_handles": []}
 
     @property
