@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable
 from types import FrameType
+from typing import TypeVar
 
 _LISTED = 10
 _BETWEEN = ("nexus_xr", "xarray", "contextlib")
@@ -29,6 +32,28 @@ class NexusPathError(NexusError):
 
 class NexusWarning(UserWarning):
     """A file opened, but something in it could not be honoured; the message says where and why."""
+
+
+AnyError = TypeVar("AnyError", bound=BaseException)
+
+
+def anew(error: AnyError) -> AnyError:
+    """An error to be kept, or to be raised in several threads: like this one, but with no frames that it came through.
+
+    An error that is kept where one of its frames can reach it lives, with all that its frames hold, until garbage is
+    collected.
+    """
+    fresh = copy.copy(error)
+    fresh.__cause__ = error.__cause__
+    return fresh
+
+
+def let_go(error: BaseException) -> None:
+    """Have an error, which its user may keep, hold nothing of what was at work when it was raised."""
+    chained: BaseException | None = error
+    while chained is not None:
+        traceback.clear_frames(chained.__traceback__)
+        chained = chained.__cause__ or chained.__context__
 
 
 def listed(items: Iterable[str], most: int = _LISTED) -> str:

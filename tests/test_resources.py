@@ -12,7 +12,7 @@ import pickle
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import NexusFileError
+from nexus_xr import NexusError, NexusFileError
+from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.file import File
 from nexus_xr.hdf5.new_file import NewFile
 
 from .files import Field, nxdata, nxentry, scan_file
@@ -285,3 +287,88 @@ def test_a_copy_of_a_file_that_remembers_its_free_space_can_be_given_up(strategy
     begun.abort()
     assert os.listdir(tmp_path) == ["f.nxs"]
     assert not h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)
+
+
+# --- errors hold nothing -----------------------------------------------------------------------------------------
+
+
+def open_identifiers() -> int:
+    """Of files and of what is in them; datatypes in memory belong to none."""
+    return int(h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_ALL & ~h5py.h5f.OBJ_DATATYPE))
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def linked(folder: Path) -> Path:
+    """A master whose detector is in another file, with one chunk that is damaged and one reference."""
+    with h5py.File(folder / "other.h5", "w") as file:
+        file.create_dataset("counts", data=np.ones((64, 9, 9), "u2"), chunks=(1, 9, 9), compression="gzip")
+        place = file["counts"].id.get_chunk_info(40)
+        file["detector/counts"] = h5py.SoftLink("/counts")
+        file["detector/refers"] = np.array([file["counts"].ref] * 3, dtype=h5py.ref_dtype)
+        file["detector"].attrs.update(NX_class="NXdata", signal="counts")
+    with open(folder / "other.h5", "r+b") as stream:
+        stream.seek(place.byte_offset)
+        stream.write(b"\xff" * place.size)
+    with h5py.File(folder / "master.nxs", "w") as file:
+        file["entry/data"] = h5py.ExternalLink("other.h5", "/detector")
+        file["entry/gone"] = h5py.ExternalLink("gone.h5", "/detector")
+        file["entry"].attrs["NX_class"] = "NXentry"
+        file["entry/name"] = "name"
+    return folder / "master.nxs"
+
+
+WAYS_TO_FAIL: dict[str, Callable[[Path], Any]] = {
+    "no such path": lambda path: open_nexus(path, dataset_path="/entry/data/nothing"),
+    "no such group": lambda path: open_nexus(path, group="/entry/nothing"),
+    "what is missing": lambda path: open_nexus(path, missing="raise"),
+    "a damaged chunk": lambda path: open_nexus(path, num_threads=4).counts.values,
+    "a damaged chunk, in dask": lambda path: open_nexus(path, chunks={}).counts.values,
+    "a dataset that went": lambda path: LazyArray(File(path), "/entry/data/nothing", (9,), np.dtype("u2"))[...],
+    "a truncated file": lambda path: open_nexus(cut_short(path)),
+    "a damaged file": lambda path: open_nexus(overwritten(path)),
+    "no HDF5 file": lambda path: open_nexus(path.parent / "text.nxs"),
+}
+
+
+def cut_short(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-90])
+    return path
+
+
+def overwritten(path: Path) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[:96] + b"\xff" * 400 + content[496:])
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("way", WAYS_TO_FAIL)
+def test_an_error_keeps_nothing_open_even_if_it_is_kept_itself(way: str, tmp_path: Path) -> None:
+    path = linked(tmp_path)
+    (tmp_path / "text.nxs").write_text("no HDF5 file at all")
+    before = open_identifiers()
+    with pytest.raises(NexusError) as kept:
+        WAYS_TO_FAIL[way](path)
+    assert open_identifiers() == before
+    del kept
+    assert not gc.garbage
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+@pytest.mark.usefixtures("no_collector")
+def test_what_was_opened_keeps_nothing_open(tmp_path: Path) -> None:
+    path = linked(tmp_path)
+    before = open_identifiers()
+    dataset = open_nexus(path)
+    assert len(dataset.attrs) == 4
+    dataset.counts[3].load()
+    assert [link.path for link in open_nexus(path, dataset_path="/entry/data/refers").refers.values] == ["/counts"] * 3
+    assert open_identifiers() == before

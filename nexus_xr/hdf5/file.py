@@ -19,7 +19,7 @@ from fsspec.spec import AbstractBufferedFile
 from h5py import h5f
 from h5py._objects import phil
 
-from ..errors import NexusError, NexusFileError, NexusFileNotFoundError
+from ..errors import NexusError, NexusFileError, NexusFileNotFoundError, anew, let_go
 from .handles import handles
 from .remote import RemoteFile, RemoteStream
 from .source import GrowingSource, LocalSource, Source, StreamSource
@@ -172,6 +172,9 @@ class File:
             self._readers += 1
         try:
             yield handle
+        except BaseException as error:
+            let_go(error)
+            raise
         finally:
             with self._lock:
                 self._readers -= 1
@@ -423,7 +426,7 @@ def _has_failed(stream: Any) -> bool:
 def _raise_failure(stream: Any) -> None:
     """Raise what kept libhdf5 from reading, which is a better reason than what it says itself."""
     if isinstance(stream, RemoteStream) and stream.failure is not None:
-        raise stream.failure
+        raise anew(stream.failure)
 
 
 def _open_local(path: str, is_beside_writers: bool) -> h5py.File:
@@ -435,12 +438,11 @@ def _open_local(path: str, is_beside_writers: bool) -> h5py.File:
     try:
         return h5py.File(path, "r", locking=False)
     except Exception as error:  # h5py raises nearly any type, by what is broken
-        first_error = error
-    for mentioned, ways in _OTHER_WAYS:
-        for options in ways if mentioned in str(first_error) else ():
-            with suppress(Exception):
-                return h5py.File(path, "r", **options)
-    raise NexusFileError(_explain_local(path, first_error)) from first_error
+        for mentioned, ways in _OTHER_WAYS:
+            for options in ways if mentioned in str(error) else ():
+                with suppress(Exception):
+                    return h5py.File(path, "r", **options)
+        raise NexusFileError(_explain_local(path, error)) from error
 
 
 def _explain_local(path: str, error: Exception) -> str:

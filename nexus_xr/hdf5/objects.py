@@ -182,23 +182,23 @@ def _ends_the_process(dtype: np.dtype[Any], varies: bool = False) -> bool:
 
 def name_references(values: NDArray[Any], dtype: np.dtype[Any], location: h5i.ObjectID) -> NDArray[Any]:
     """References as a `Link` to what they refer to, for which the open file is needed; None for null references."""
-
-    def named(value: Any, dtype: np.dtype[Any]) -> Any:
-        if h5py.check_ref_dtype(dtype) is not None:
-            name = object_names.of_target(value, location) if value else None
-            return Link(decode(name)) if name else None
-        if dtype.names is not None:
-            return tuple(named(value[name], dtype[name]) for name in dtype.names)
-        if not has_references(dtype):
-            return value
-        inner = h5py.check_vlen_dtype(dtype) or dtype.base
-        return _objects([named(each, inner) for each in np.ravel(value)])
-
-    linked = [named(value, dtype) for value in values.flat]
+    linked = [_named(value, dtype, location) for value in values.flat]
     if dtype.names is None:
         return _objects(linked).reshape(values.shape)
     parts = [(name, object if has_references(dtype[name]) else dtype[name]) for name in dtype.names]
     return np.array(linked, dtype=parts).reshape(values.shape)
+
+
+def _named(value: Any, dtype: np.dtype[Any], location: h5i.ObjectID) -> Any:
+    if h5py.check_ref_dtype(dtype) is not None:
+        name = object_names.of_target(value, location) if value else None
+        return Link(decode(name)) if name else None
+    if dtype.names is not None:
+        return tuple(_named(value[name], dtype[name], location) for name in dtype.names)
+    if not has_references(dtype):
+        return value
+    inner = h5py.check_vlen_dtype(dtype) or dtype.base
+    return _objects([_named(each, inner, location) for each in np.ravel(value)])
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:
@@ -451,16 +451,19 @@ def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
     try:
         return h5o.open(location, raw_name)
     except Exception as error:  # h5py raises nearly any type, by what is broken
-        first_error = error
-    for locking in _WAYS_TO_LOCK if "lock" in str(first_error) else ():
-        with suppress(Exception):
-            return h5o.open(location, raw_name, _link_access(locking))
-    if _NEEDS_READER in str(first_error):
+        for access in _other_accesses(str(error)):
+            with suppress(Exception):
+                return h5o.open(location, raw_name, access)
+        raise
+
+
+def _other_accesses(reason: str) -> Iterator[h5p.PropLAID]:
+    if "lock" in reason:
+        yield from map(_link_access, _WAYS_TO_LOCK)
+    if _NEEDS_READER in reason:
         access = _link_access((False, True))
         access.set_elink_acc_flags(h5f.ACC_RDONLY | h5f.ACC_SWMR_READ)
-        with suppress(Exception):
-            return h5o.open(location, raw_name, access)
-    raise first_error
+        yield access
 
 
 def _link_access(locking: tuple[bool, bool]) -> h5p.PropLAID:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..errors import anew
 from .source import Source
 from .store import Answer, StoredFile, Version
 
@@ -66,7 +67,7 @@ class _Request:
         try:
             self._answer = await file.read(self.begin, self.end, known)
         except BaseException as error:  # raised again where it is waited for
-            self._answer = error
+            self._answer = anew(error)
         for woken in self._waiting:
             woken.release()
 
@@ -83,7 +84,7 @@ class _Request:
             if self._answer is None:  # else it may have come before the loop knew who waits
                 woken.acquire()
         if isinstance(self._answer, BaseException):
-            raise self._answer
+            raise anew(self._answer)
         assert self._answer is not None, "a thread is woken when the answer is there"
         return self._answer
 
@@ -402,7 +403,7 @@ class RemoteStream(io.RawIOBase):
             with _without_collector():
                 count = self._file.read_into(view, self._position)
         except BaseException as error:
-            self.failure = self.failure or error
+            self.failure = self.failure or anew(error)
             raise
         self._position += count
         return count

@@ -171,7 +171,12 @@ def run(tasks: Sequence[Task], threads: int | None = None) -> None:
         finally:
             shared.stop()
             shared.wait_for_helpers()
-        shared.raise_failure()
+            failure = shared.take_failure()
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # whose traceback has this frame
 
 
 class _Shared:
@@ -228,16 +233,20 @@ class _Shared:
                 self._all_left.acquire()
             except BaseException as error:
                 interrupted = error
-        if interrupted is not None:
-            raise interrupted
+        try:
+            if interrupted is not None:
+                raise interrupted
+        finally:
+            del interrupted  # whose traceback has this frame
 
     def _are_helpers_at_work(self) -> bool:
         with self._lock:
             return self._helpers > 0
 
-    def raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+    def take_failure(self) -> BaseException | None:
+        """The first error of a helper, in whose traceback this is."""
+        failure, self._failure = self._failure, None
+        return failure
 
 
 def _in_pool() -> bool:
