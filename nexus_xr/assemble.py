@@ -179,7 +179,7 @@ def _storage(dataset: Dataset, raw: LazyArray) -> Storage | Sources:
         return sources_of(raw.layout, file)
     if not is_virtual(dataset.id):
         return storage_of(dataset)
-    report_missing(dataset, file)
+    report_missing(dataset, raw.looked, file)
     mappings = read_mappings(dataset.id) if file.is_local else None
     if mappings is None or len(dataset.shape) != len(dataset.id.shape):
         return storage_of(dataset)

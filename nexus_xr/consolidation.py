@@ -19,7 +19,7 @@ from .hdf5.parts import copy_values
 from .hdf5.replacing import UserDefinedLink, copy_attributes, link_of
 from .hdf5.sources import Piece, are_chunks_of, chunk_form, pieces_of
 from .hdf5.target import Target
-from .hdf5.virtual import missing_sources
+from .hdf5.virtual import look_for_sources
 from .writing import fill
 
 _TEMPORARY = "nexus_xr is writing"
@@ -163,9 +163,11 @@ class _Consolidation:
     def _make_real(self, source: h5py.Dataset, group: h5py.Group, name: str) -> None:
         """A dataset with the values of one that is made of others."""
         file = File(source.file.filename)
-        if source.is_virtual and (missing := missing_sources(source.id, file, thoroughly=True)):
+        looked = look_for_sources(source.id, file, thoroughly=True)
+        if looked is not None and looked.missing:
+            missing = listed(each.absolute(file) for each in looked.missing)
             raise NexusFileError(
-                f"{file.name}:{source.name}: nothing was done, as sources of it are missing:\n{listed(missing)}"
+                f"{file.name}:{source.name}: nothing was done, as sources of it are missing:\n{missing}"
             )
         pieces = pieces_of(source) if source.is_virtual else None
         form = _form_of(pieces) if pieces else None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -22,7 +23,7 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, consolidation, parts, to_nexus
+from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, NexusWarning, consolidation, parts, to_nexus
 from nexus_xr.hdf5 import creation
 from nexus_xr.hdf5.new_file import PARTS
 
@@ -150,6 +151,52 @@ def test_a_file_that_a_worker_may_not_open_is_such_an_error_too(client: Any) -> 
     os.symlink("scan.nxs", "scan.nxs")
     with pytest.raises(NexusFileError, match=r"scan.nxs: can't be opened .* on the worker tcp://127.0.0.1:"):
         lazy.compute()
+
+
+def write_virtual(count: int = 3) -> None:
+    layout = h5py.VirtualLayout((count, 40, 50), "u2")
+    for number in range(count):
+        with h5py.File(f"part_{number}.h5", "w") as file:
+            file["data"] = FRAMES[number]
+        layout[number] = h5py.VirtualSource(f"part_{number}.h5", "data", (40, 50))
+    with h5py.File("master.nxs", "w") as file:
+        file.create_virtual_dataset("entry/data/counts", layout)
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+        file["entry"].attrs["NX_class"] = "NXentry"
+
+
+@pytest.mark.parametrize("missing", ["fill", "raise"])
+def test_a_source_that_a_worker_has_not_is_an_error_that_names_both(client: Any, missing: str) -> None:
+    write_virtual()
+    dataset = xr.open_dataset("master.nxs", engine="nexus", chunks={"dim_0": 1}, missing=missing)
+    source = Path("part_1.h5").absolute()
+    source.rename("away.h5")
+    with pytest.raises(
+        NexusFileError, match=rf"{source}: there is no such file on the worker tcp://\S+ \(host .*master"
+    ):
+        dataset.counts.sum().compute()
+    assert int(dataset.counts[::2].sum()) == int(FRAMES[:3:2].sum())
+    Path("away.h5").rename(source)
+    assert int(dataset.counts.sum()) == int(FRAMES[:3].sum())
+
+
+def test_a_worker_tells_of_the_sources_that_were_missing_when_the_file_was_opened(client: Any) -> None:
+    write_virtual()
+    source = Path("part_1.h5").absolute()
+    source.unlink()
+    with pytest.warns(NexusWarning, match=r"part_1.h5"):
+        array = xr.open_dataset("master.nxs", engine="nexus").counts.variable
+
+    def told(array: xr.Variable) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for number in (0, 1, 1, 2):
+                array[number].values  # noqa: B018
+        return [str(each.message) for each in caught if "fill values" in str(each.message)]
+
+    (message,) = client.submit(told, array, pure=False).result()
+    assert message.endswith(f": {source}")
+    assert " on the worker tcp://" in message
 
 
 def test_a_path_stays_that_of_the_folder_it_was_opened_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,10 @@ from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr import NexusError, NexusWarning
+from nexus_xr.hdf5 import virtual
 from nexus_xr.hdf5.array import LazyArray
 from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.objects import Dataset, root_of
 from nexus_xr.hdf5.source import LocalSource
 
 from .stacks import counts
@@ -294,9 +300,7 @@ def test_sources_that_are_not_in_their_files_read_as_fill_values_with_warnings(t
     with pytest.warns(NexusWarning, match=r"fill values.*: part_0.h5:data$"):
         dataset = xr.open_dataset(master, engine="nexus", chunks={})
     assert dataset.counts[2:4].values.any()
-    with pytest.warns(
-        NexusWarning, match=r"part_2.h5:/?data: there is no such dataset; .*master.*counts is made of it"
-    ):
+    with pytest.warns(NexusWarning, match=r"master.*counts: reads as fill values .* missing: /.*part_2.h5:/?data$"):
         assert not dataset.counts[4:6].values.any()
 
 
@@ -322,9 +326,101 @@ def test_a_source_that_goes_missing_later_is_an_error_where_that_is_wanted(tmp_p
     strict = xr.open_dataset(master, engine="nexus", missing="raise")
     lenient = xr.open_dataset(master, engine="nexus")
     (tmp_path / "part_1.h5").unlink()
-    with pytest.raises(NexusError, match=r"part_1.h5: there is no such file; .*missing=\"fill\""):
+    with pytest.raises(NexusError, match=r"/.*part_1.h5: there is no such file; .*missing=\"fill\""):
         pickle.loads(pickle.dumps(strict)).counts.load()
-    assert not lenient.counts.values[2:].any()
+    with pytest.raises(NexusError, match=r"/.*part_1.h5: there is no such file; .*counts is made of it, .*was there"):
+        lenient.counts.load()
+
+
+WAYS_TO_READ: dict[str, Callable[[xr.Dataset], Any]] = {
+    "all": lambda dataset: dataset.counts.values,
+    "a part": lambda dataset: dataset.counts[3, 2].values,
+    "one": lambda dataset: dataset.counts[3:4, 2, 1].values,
+    "in dask": lambda dataset: dataset.chunk({"dim_0": 1}).counts.values,
+    "pickled": lambda dataset: pickle.loads(pickle.dumps(dataset)).counts.values,
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_READ)
+@pytest.mark.parametrize("kind", ["u2", "S5"])
+def test_a_source_that_goes_after_opening_is_an_error_that_names_it(tmp_path: Path, way: str, kind: str) -> None:
+    layout = h5py.VirtualLayout((6, 6, 6), kind)  # text is read by libhdf5
+    for number in range(3):
+        values = np.full((2, 6, 6), number + 1).astype(kind)
+        layout[2 * number : 2 * number + 2] = write(tmp_path / f"part_{number}.h5", values)
+    master = nexus(tmp_path / "master.nxs", layout)
+    (tmp_path / "part_2.h5").rename(tmp_path / "later.h5")
+    with pytest.warns(NexusWarning, match=r"missing: part_2.h5$"):
+        dataset = xr.open_dataset(master, engine="nexus", cache=False)
+    (tmp_path / "part_1.h5").rename(tmp_path / "away.h5")
+    with pytest.raises(NexusError, match=rf"^{tmp_path}/part_1.h5: there is no such file; {master}:\S*/counts is made"):
+        WAYS_TO_READ[way](dataset)
+    (tmp_path / "away.h5").rename(tmp_path / "part_1.h5")
+    assert dataset.counts[3:, 2, 1].values.astype(str).tolist()[0] == "2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was told when it was opened
+        assert dataset.counts.values.size
+    (tmp_path / "later.h5").rename(tmp_path / "part_2.h5")
+    assert dataset.counts[4:, 0, 0].values.astype(str).tolist()[0] == "3"
+
+
+def test_a_source_in_the_own_file_that_goes_is_an_error_too(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((4,), "u2")
+    layout[:] = h5py.VirtualSource(".", "own", (4,))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["own"] = np.arange(4, dtype="u2")
+        file.create_virtual_dataset("data", layout)
+    with h5py.File(tmp_path / "f.h5") as file:
+        dataset = root_of(file, lambda _: None).get("data")
+        assert isinstance(dataset, Dataset)
+        opened = LazyArray.of(dataset, File(tmp_path / "f.h5"))
+    assert opened[...].tolist() == [0, 1, 2, 3]
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        file.move("own", "other")
+    gone = replace(opened, file=File(tmp_path / "f.h5"))
+    with pytest.raises(NexusError, match=rf"^{tmp_path}/f.h5:/?own: there is no such dataset; .*data is made of it"):
+        gone[...]
+
+
+READING_IN_ANOTHER_PROCESS = """
+import pickle, sys, warnings
+import nexus_xr
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    dataset = pickle.load(open(sys.argv[1], "rb"))
+    total = sum(int(dataset.counts[number].sum()) for number in range(6)) + int(dataset.counts.sum())
+for each in told:
+    if issubclass(each.category, nexus_xr.NexusWarning):
+        print(each.message)
+print(total)
+"""
+
+
+def test_each_process_that_reads_tells_once_what_was_missing(tmp_path: Path) -> None:
+    master = stack(tmp_path, [1] * 6, frame=2)
+    for number in (1, 3):
+        (tmp_path / f"part_{number}.h5").unlink()
+    with pytest.warns(NexusWarning):
+        dataset = xr.open_dataset(master, engine="nexus", chunks={"dim_0": 1})
+    (tmp_path / "pickled").write_bytes(pickle.dumps(dataset))
+    command = [sys.executable, "-c", READING_IN_ANOTHER_PROCESS, str(tmp_path / "pickled")]
+    told, total = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    missing = ", ".join(str(tmp_path / f"part_{number}.h5") for number in (1, 3))
+    assert told.endswith(f"/counts: reads as fill values where its sources are missing: {missing}")
+    assert int(total) == 2 * with_h5py(master).sum()
+
+
+def test_what_is_known_to_be_missing_keeps_pickled_arrays_small(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((3000,), "u2")
+    for number in range(3000):
+        layout[number] = h5py.VirtualSource(f"a_long_name_of_a_part_{number}.h5", "data", (1,))[0]
+    with pytest.warns(NexusWarning):
+        dataset = xr.open_dataset(nexus(tmp_path / "master.nxs", layout), engine="nexus")
+    pickled = pickle.dumps(dataset.counts.variable._data)
+    assert len(pickled) < 10_000
+    virtual._told.clear()  # as in another process
+    with pytest.warns(NexusWarning, match=r"part_0.h5, .* and 2995 more"):
+        assert not np.asarray(pickle.loads(pickled)).any()
 
 
 def test_a_bad_value_of_missing_is_an_error(tmp_path: Path) -> None:

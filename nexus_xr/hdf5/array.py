@@ -6,14 +6,14 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..errors import NexusFileError, listed
+from ..errors import NexusFileError
 from .chunk import ChunkError
 from .engine import read
 from .file import File
@@ -30,7 +30,7 @@ from .placement import Elsewhere, Outside, Placement, carrier_of, open_dataset, 
 from .selection import Indexer, expand, length, normalize, read_selection
 from .source import Source
 from .text import decode_array, is_text
-from .virtual import MissingSourceError, OnlyLibhdf5Error, missing_sources, read_virtual
+from .virtual import Looked, OnlyLibhdf5Error, check_sources, look_for_sources, read_virtual
 
 # Read by libhdf5 in less time than it takes to start a process.
 _SMALL_BYTES = 8 << 20
@@ -54,6 +54,8 @@ class LazyArray:
         Its dtype in the file.
     layout
         Which part of which dataset stands where, for an array that no dataset of the file is.
+    looked
+        Which sources of a virtual dataset there were when it was opened; None where that isn't known.
 
     Examples
     --------
@@ -66,6 +68,7 @@ class LazyArray:
     shape: tuple[int, ...]
     stored_dtype: np.dtype[Any]
     layout: Virtual | None = None
+    looked: Looked | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, file: File) -> LazyArray:
@@ -83,7 +86,8 @@ class LazyArray:
         if place is not None and not _is_same_file(place[0], file.path):
             file, path = file.linked(place[0]), place[1]
             file.check()  # from now on, it is that file and no other
-        return cls(file, path, dataset.shape, dataset.stored_dtype)
+        looked = look_for_sources(dataset.id, file, thoroughly=not file.fills_missing)
+        return cls(file, path, dataset.shape, dataset.stored_dtype, looked=looked)
 
     @classmethod
     def joined(cls, parts: Sequence[Dataset], file: File, path: str) -> LazyArray:
@@ -109,7 +113,11 @@ class LazyArray:
             mappings.append(Mapping(name, array.path, target, origin, (None if count == 1 else 0, *pairs)))
             begin += count
         layout = Virtual((begin, *rest), dtype, np.zeros((), carrier_of(dtype)), tuple(mappings))
-        return cls(file, path, layout.shape, dtype, layout)
+        return cls(file, path, layout.shape, dtype, layout, Looked())
+
+    def __getstate__(self) -> dict[str, Any]:
+        is_small = self.looked is None or self.looked.is_small
+        return {**self.__dict__, "looked": self.looked if is_small else None}
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -154,9 +162,7 @@ class LazyArray:
             if isinstance(place, Placement):
                 return self._read(place, source, indexers)
             if isinstance(place, Elsewhere):
-                return np.asarray(
-                    LazyArray(self.file.linked(place.file), place.path, self.shape, self.stored_dtype)[tuple(indexers)]
-                )
+                return np.asarray(replace(self, file=self.file.linked(place.file), path=place.path)[tuple(indexers)])
             if isinstance(place, Virtual):
                 return self._read_virtual(place, indexers)
             if place is not None and self._needs_processes(place, indexers):
@@ -182,20 +188,15 @@ class LazyArray:
         self._check_shape(virtual.shape)
         try:
             if self.file.is_local:
-                return self._presented(read_virtual(virtual, self.file, self.path, indexers))
+                return self._presented(read_virtual(virtual, self.file, self.path, indexers, self.looked))
         except OnlyLibhdf5Error:
             if self.layout is not None:
                 raise NexusFileError(
                     f"{self.file.name}:{self.path}: a part of it is being written by this process, or stored as only "
                     "libhdf5 reads it; open the parts one by one with dataset_path"
                 ) from None
-        if not self.file.fills_missing:
-            with self.opened() as dataset:
-                missing = missing_sources(dataset.id, self.file, thoroughly=True)
-            if missing:
-                raise MissingSourceError(
-                    f"{self.file.name}:{self.path}: of its sources are missing:\n{listed(missing)}"
-                )
+        with self.opened() as dataset:
+            check_sources(dataset.id, self.file, self.path, self.looked)
         return self._read_with_hdf5(indexers)
 
     def _needs_processes(self, outside: Outside, indexers: list[Indexer]) -> bool:

@@ -430,6 +430,11 @@ def _places(name: str, holder: str) -> Iterator[str]:
     yield os.path.join(os.path.dirname(os.path.realpath(holder)), name)
 
 
+def where_it_should_be(name: str, holder: str) -> str:
+    """The absolute path at which a mapping's file is expected: the one that it names, from the holder's folder."""
+    return os.path.join(os.path.dirname(os.path.abspath(holder)), name)
+
+
 def is_own_file(name: str) -> bool:
     """Whether a mapping's file is that of the virtual dataset."""
     return name == OWN_FILE

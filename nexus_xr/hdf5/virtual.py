@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +22,18 @@ from . import threads
 from .chunk import ChunkError
 from .engine import outer_key, read, tasks_into
 from .file import File
-from .mapping import Cut, Mapping, Positions, Virtual, cut, find_file, is_own_file, read_mappings, source_names
+from .mapping import (
+    Cut,
+    Mapping,
+    Positions,
+    Virtual,
+    cut,
+    find_file,
+    is_own_file,
+    read_mappings,
+    source_names,
+    where_it_should_be,
+)
 from .memory import empty
 from .objects import Dataset, Missing, is_virtual
 from .outside import read_outside
@@ -27,12 +41,20 @@ from .placement import Elsewhere, MissingDatasetError, Outside, Placement, carri
 from .selection import Indexer, length
 from .source import Source
 from .storage import Filter, Storage, storage_of
+from .worker import this_worker
 
 # Virtual datasets of virtual datasets; deeper than any real ones, and far from the end of Python's stack.
 _DEEPEST = 16
 # Files of which it is looked whether they are there when a virtual dataset is opened.
 _MOST_LOOKED_FOR = 4096
 _LISTED = 5
+# Names of missing sources that travel with an array, so that it stays small.
+_MOST_CARRIED = 100
+# The missing sources that this process has told of, with the file and the dataset that are made of them.
+_MOST_TOLD = 1 << 16
+_told: set[tuple[str, str, SourceName]] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_told.clear)
 # With so many files for each thread, each file is read by one thread. Most files that are open at once.
 _MANY = 8
 _MOST_OPEN = 64
@@ -49,7 +71,12 @@ class MissingSourceError(NexusFileError):
 
 
 def read_virtual(
-    virtual: Virtual, holder: File, path: str, indexers: Sequence[Indexer], depth: int = 0
+    virtual: Virtual,
+    holder: File,
+    path: str,
+    indexers: Sequence[Indexer],
+    looked: Looked | None = None,
+    depth: int = 0,
 ) -> NDArray[Any]:
     """Read the outer product of one indexer a dimension, without the dimensions that an integer selected.
 
@@ -61,6 +88,8 @@ def read_virtual(
         The file that holds it, and its path there.
     indexers
         One a dimension, normalized.
+    looked
+        Which sources were there when the file was opened; None where that isn't known.
     depth
         How many virtual datasets this one is a source of.
 
@@ -68,13 +97,15 @@ def read_virtual(
     ------
     OnlyLibhdf5Error
         A source has no placement, or another type, or this process is writing it.
+    MissingSourceError
+        A source isn't there any more, or is missing where that is to be an error.
     NexusFileError
         A source can't be read.
     """
     if depth > _DEEPEST:
         raise NexusFileError(f"{holder.name}:{path}: it is made of virtual datasets without end")
     rising = [_rising(indexer) for indexer in indexers]
-    values = _Reading(virtual, holder, path, rising, depth).values()
+    values = _Reading(virtual, holder, path, rising, looked, depth).values()
     turned = (isinstance(indexer, slice) and indexer.step < 0 for indexer in indexers)
     values = values[tuple(slice(None, None, -1 if backwards else 1) for backwards in turned)]
     return values.reshape([length(indexer) for indexer in indexers if not isinstance(indexer, int)])
@@ -92,8 +123,55 @@ def _rising(indexer: Indexer) -> Positions:
 # --- what is known without reading --------------------------------------------------------------------------------
 
 
-def missing_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = False) -> list[str]:
-    """Sources of an open virtual dataset that are not there.
+class SourceName(NamedTuple):
+    """A source of a virtual dataset, or with no path its file, by the names that are stored."""
+
+    file: str
+    path: str | None = None
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return self.file
+        return self.path if is_own_file(self.file) else f"{self.file}:{self.path}"
+
+    def absolute(self, holder: File) -> str:
+        """Where it should be."""
+        file = holder.path if is_own_file(self.file) else where_it_should_be(self.file, holder.path)
+        return file if self.path is None else f"{file}:{self.path}"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What there was when it was looked for the sources of a virtual dataset.
+
+    Parameters
+    ----------
+    missing
+        Files, and sources in files that are there, that were missing.
+    inside
+        Which sources were looked for in their files, besides those of the own file; None for all of them.
+    is_complete
+        Whether it was looked for all files.
+    """
+
+    missing: tuple[SourceName, ...] = ()
+    inside: SourceName | None = None
+    is_complete: bool = True
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be carried to other processes."""
+        return len(self.missing) <= _MOST_CARRIED
+
+    def saw(self, source: SourceName) -> bool:
+        """Whether a file was there, or in it a source."""
+        was_looked_for = source.path is None or is_own_file(source.file) or self.inside in (None, source)
+        is_missing = source in self.missing or SourceName(source.file) in self.missing
+        return self.is_complete and was_looked_for and not is_missing
+
+
+def look_for_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = False) -> Looked | None:
+    """Which sources of an open dataset of a local file there are; None where it isn't virtual.
 
     Parameters
     ----------
@@ -106,33 +184,88 @@ def missing_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = Fal
         for the first source in one that is.
     """
     if not is_virtual(dataset) or not holder.is_local:
-        return []
+        return None
     there: dict[str, str | None] = {}
-    missing: dict[str, None] = {}
-    was_looked_for = False
-    for file, path in source_names(dataset):
+    missing: dict[SourceName, None] = {}
+    is_complete = True
+    inside: SourceName | None = None
+    for source in itertools.starmap(SourceName, source_names(dataset)):
+        file = source.file
         if file not in there and (thoroughly or len(there) < _MOST_LOOKED_FOR):
             there[file] = holder.path if is_own_file(file) else find_file(file, holder.path)
+        is_complete = is_complete and file in there
         found = there.get(file, "")
         if found is None:
-            missing[file] = None
-        elif found and (thoroughly or is_own_file(file) or not was_looked_for):
-            was_looked_for = True
-            if not _has_dataset(holder.linked(found), path):
-                missing[path if is_own_file(file) else f"{file}:{path}"] = None
-    return list(missing)
+            missing[SourceName(file)] = None
+        elif found and (thoroughly or is_own_file(file) or inside is None):
+            inside = inside or source
+            if not _has_dataset(holder.linked(found), str(source.path)):
+                missing[source] = None
+    return Looked(tuple(missing), None if thoroughly else inside, is_complete)
 
 
-def report_missing(dataset: Dataset, holder: File) -> None:
+def report_missing(dataset: Dataset, looked: Looked | None, holder: File) -> None:
     """Report the sources of a dataset that are not there: in one line, or each by itself where that is an error."""
-    missing = missing_sources(dataset.id, holder, thoroughly=not holder.fills_missing)
+    missing = () if looked is None else looked.missing
     if missing and holder.fills_missing:
-        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
-        names = ", ".join(missing[:_LISTED]) + more
+        _not_told(holder, dataset.path, missing)
+        names = _few(list(map(str, missing)))
         dataset.report(Missing(f"{dataset.path}: reads as fill values where its sources are missing: {names}"))
     elif missing:
-        for name in missing:
-            dataset.report(Missing(f"{dataset.path}: its source {name} is missing"))
+        for each in missing:
+            dataset.report(Missing(f"{dataset.path}: its source {each.absolute(holder)} is missing{_here()}"))
+
+
+def check_sources(dataset: h5d.DatasetID, holder: File, path: str, looked: Looked | None) -> None:
+    """Tell of the sources of an open dataset that are missing, before libhdf5 reads fill values in their place."""
+    now = look_for_sources(dataset, holder, thoroughly=not holder.fills_missing)
+    for each in () if now is None else now.missing:
+        _check_missing(each, holder, path, looked)
+    tell_of_missing(holder, path, () if now is None else now.missing)
+
+
+def _check_missing(source: SourceName, holder: File, path: str, looked: Looked | None) -> None:
+    """Raise where a source is missing that was there, or that has to be there."""
+    was_there = looked is not None and looked.saw(source)
+    if holder.fills_missing and not was_there:
+        return
+    kind = "file" if source.path is None else "dataset"
+    message = f"{source.absolute(holder)}: there is no such {kind}{_here()}; {holder.name}:{path} is made of it"
+    if holder.fills_missing:
+        advice = "it was there when that was opened; put it where it was, for all workers of a cluster, or open anew"
+        raise MissingSourceError(f"{message}, and {advice}")
+    raise MissingSourceError(f'{message}, and reads as fill values with missing="fill"')
+
+
+def tell_of_missing(holder: File, path: str, missing: Iterable[SourceName]) -> None:
+    """Warn, once in a process, of sources of a dataset that are missing and read as fill values."""
+    names = [each.absolute(holder) for each in _not_told(holder, path, missing)]
+    if names:
+        message = f"{holder.name}:{path}: reads as fill values where its sources are missing{_here()}: {_few(names)}"
+        warnings.warn(message, NexusWarning, stacklevel=2)
+
+
+def _not_told(holder: File, path: str, missing: Iterable[SourceName]) -> list[SourceName]:
+    """Those that this process didn't tell of before; from now on it did."""
+    found = [each for each in dict.fromkeys(missing) if not _is_told(holder, path, each)]
+    if len(_told) + len(found) > _MOST_TOLD:
+        _told.clear()
+    _told.update((holder.path, path, each) for each in found)
+    return found
+
+
+def _is_told(holder: File, path: str, source: SourceName) -> bool:
+    return (holder.path, path, source) in _told
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _here() -> str:
+    worker = this_worker()
+    return "" if worker is None else f" on {worker}"
 
 
 def _has_dataset(file: File, path: str) -> bool:
@@ -219,17 +352,33 @@ class _Reading:
         holder: File,
         path: str,
         indexers: Sequence[Positions],
+        looked: Looked | None,
         depth: int,
     ) -> None:
         self._virtual = virtual
         self._holder = holder
         self._path = path
         self._indexers = indexers
+        self._looked = looked
         self._depth = depth
+        self._missing: dict[SourceName, None] = {}
         self._shape = tuple(map(length, indexers))
 
     def values(self) -> NDArray[Any]:
         """The values of the selection, with all dimensions."""
+        values = self._values()
+        if any(not _is_told(self._holder, self._path, source) for source in self._missing):
+            tell_of_missing(self._holder, self._path, [*self._missing_files(), *self._missing])
+        return values
+
+    def _missing_files(self) -> Iterator[SourceName]:
+        """All files that are missing where one of them is, so that they are told of together."""
+        files = dict.fromkeys(mapping.file for mapping in self._virtual.mappings)
+        for file in itertools.islice(files, _MOST_LOOKED_FOR):
+            if not is_own_file(file) and find_file(file, self._holder.path) is None:
+                yield SourceName(file)
+
+    def _values(self) -> NDArray[Any]:
         touched = self._virtual.touched(self._indexers).tolist() if 0 not in self._shape else []
         found = ((number, cut(self._virtual.mappings[number], None, self._indexers)) for number in touched)
         cuts = {number: parts for number, parts in found if parts is not None}
@@ -326,7 +475,7 @@ class _Reading:
     def _read_source(self, opened: _Opened, indexers: tuple[Indexer, ...]) -> NDArray[Any]:
         place = opened.place
         if isinstance(place, Virtual):
-            return read_virtual(place, opened.file, opened.path, indexers, self._depth + 1)
+            return read_virtual(place, opened.file, opened.path, indexers, depth=self._depth + 1)
         with self._explained(opened):
             if isinstance(place, Placement):
                 with place.source(opened.source) as source:
@@ -349,7 +498,7 @@ class _Reading:
         """The source of a mapping, None where it is missing."""
         name = None if is_own_file(mapping.file) else find_file(mapping.file, self._holder.path)
         if name is None and not is_own_file(mapping.file):
-            self._miss(f"{mapping.file}: there is no such file")
+            self._miss(SourceName(mapping.file))
             return None
         file, path = self._holder if name is None else self._holder.linked(name), mapping.path
         source = stack.enter_context(file.source())
@@ -360,10 +509,7 @@ class _Reading:
                 source = stack.enter_context(file.source())
                 place = placement_of(file, path, source)
         except MissingDatasetError:
-            what = f"{file.name}:{path}: there is no such dataset"
-            self._miss(what)
-            # Of files that are missing a warning told when this one was opened.
-            warnings.warn(f"{what}; {self._holder.name}:{self._path} is made of it", NexusWarning, stacklevel=2)
+            self._miss(SourceName(mapping.file, mapping.path))
             return None
         if place is None or isinstance(place, Elsewhere) or file.is_written_here or not self._is_alike(place.dtype):
             raise OnlyLibhdf5Error
@@ -376,11 +522,9 @@ class _Reading:
         own = self._virtual.dtype
         return own == other and h5py.check_enum_dtype(own) == h5py.check_enum_dtype(other)
 
-    def _miss(self, what: str) -> None:
-        if not self._holder.fills_missing:
-            raise MissingSourceError(
-                f'{what}; {self._holder.name}:{self._path} is made of it, and reads as fill values with missing="fill"'
-            )
+    def _miss(self, source: SourceName) -> None:
+        _check_missing(source, self._holder, self._path, self._looked)
+        self._missing[source] = None
 
 
 def _batches(by_file: Sequence[_Parts], num_threads: int) -> Iterator[Sequence[_Parts]]:

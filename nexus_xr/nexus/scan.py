@@ -216,7 +216,8 @@ class _Walk:
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
     if is_virtual(dataset.id):
-        report_missing(dataset, LazyArray.of(dataset, file).file)
+        array = LazyArray.of(dataset, file)
+        report_missing(dataset, array.looked, array.file)
     value: Any = None
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
