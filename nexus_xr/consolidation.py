@@ -62,7 +62,7 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
         elsewhere = list(_elsewhere(opened, {address_of(opened.id)}))
         if not elsewhere:
             return
-        new = NewFile(asked.path, "a")
+        new = NewFile(asked.path, "w", asked)
         try:
             _Consolidation(opened, new.file, num_threads).run(elsewhere)
             new.file.attrs.pop(PARTS, None)

@@ -14,6 +14,7 @@ import xarray as xr
 
 from .errors import NexusError, NexusFileError
 from .hdf5.file import File
+from .hdf5.locking import alone
 from .hdf5.target import Region, Target
 from .hdf5.writable import closing_file, open_file
 from .nexus.content import Field
@@ -70,7 +71,7 @@ def write_region(
             f"{os.fspath(path)}: nothing was written: this process alone writes regions, and dask computes in others; "
             'write in threads: with dask.config.set(scheduler="threads"): ...'
         )
-    with _opening:
+    with _opening, alone(os.path.realpath(path)):  # not while it is copied or replaced
         parts = _parts(wanted, os.fspath(path), region)
         try:
             file = open_file(path, "r+")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -309,6 +310,7 @@ def _store_entries(
     for entry in entries:
         names.append(name or next_entry(root))
         late += store(root, GroupNode({names[-1]: divide(entry.group)}))
+    file.carry = _Entries(tuple(names), name is not None, use_default, file.path)
     if len(root) == len(entries):
         default = names[0] if use_default or len(names) == 1 else None
         time = datetime.now(UTC).isoformat(timespec="seconds")
@@ -318,6 +320,26 @@ def _store_entries(
     elif use_default:
         root.attrs["default"] = names[0]
     return late
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Entries that were added to a file, to be brought into another copy of it."""
+
+    names: tuple[str, ...]
+    are_named: bool
+    use_default: bool
+    path: str
+
+    def __call__(self, written: h5py.File, current: h5py.File) -> None:
+        names = []
+        for name in self.names:
+            if self.are_named and name in current:
+                raise NexusError(f"{self.path}: has an entry {name!r} by now; nothing was written")
+            names.append(name if self.are_named else next_entry(current))
+            written.copy(written[name], current, name=names[-1])
+        if self.use_default:
+            current.attrs["default"] = names[0]
 
 
 def _write(late: Sequence[Late], path: str, num_threads: int | None) -> list[Late]:

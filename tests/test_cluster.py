@@ -452,6 +452,21 @@ def test_an_entry_more_keeps_the_parts_of_those_before(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_an_entry_of_parts_joins_what_came_while_it_was_written(client: Any) -> None:
+    to_nexus(scan(), "new.nxs")
+    job = to_nexus(scan() + 1, "new.nxs", mode="a", compute=False)
+    to_nexus(scan() + 2, "new.nxs", mode="a")
+    job.compute()
+    found = [each.load() for each in nexus_xr.open_signals("new.nxs", nxdata_only=True)]
+    assert [int((each - FRAMES).mean()) for each in found] == [0, 2, 1]
+    assert len(part_names()) == 18
+    assert [name for name in files() if not name.startswith("new_parts")] == ["new.nxs"]
+    with h5py.File("new.nxs", "r+") as file:  # which nobody holds
+        assert file["entry3/counts/counts"].is_virtual
+        assert len(file.attrs[PARTS]) == 3
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_a_worker_that_has_not_the_folder_is_an_error_that_names_both(client: Any) -> None:
     job = to_nexus(scan(), "new.nxs", compute=False)
     os.rename("new_parts", "elsewhere")

@@ -11,10 +11,11 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nexus_xr import NexusFileError, NexusFileNotFoundError, consolidate, consolidation
+from nexus_xr import NexusFileError, NexusFileNotFoundError, consolidate, consolidation, to_nexus
 
 from .stacks import counts
 
@@ -163,6 +164,26 @@ def test_missing_sources_are_an_error_that_names_them() -> None:
         consolidate("master.nxs")
     assert Path("master.nxs").read_bytes() == before
     assert sorted(os.listdir()) == ["a.h5", "master.nxs"]
+
+
+def test_a_file_that_is_changed_meanwhile_stays_as_that_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_source("a.h5", VALUES[:6])
+    write_source("b.h5", VALUES[6:])
+    write_master(HALVES)
+    run = consolidation._Consolidation.run
+
+    def run_beside_another(*arguments: Any) -> None:
+        to_nexus(xr.DataArray([1, 2], name="meanwhile"), "master.nxs", mode="a")
+        run(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(consolidation._Consolidation, "run", run_beside_another)
+        with pytest.raises(NexusFileError, match=r"master\.nxs: another writer has changed it"):
+            consolidate("master.nxs")
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        np.testing.assert_array_equal(file["entry/counts"], VALUES)
+        assert file["entry1/meanwhile/meanwhile"][()].tolist() == [1, 2]
 
 
 def test_files_that_are_not_there_or_whole_already() -> None:

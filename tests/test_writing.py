@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
+import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, to_nexus
+from nexus_xr.hdf5 import locking
 from nexus_xr.nexus.tree import same_tree
 
 from .conftest import corpus_files
@@ -487,6 +492,158 @@ def test_permissions_and_links_of_the_old_file_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "f.nxs").stat().st_mode & 0o777 == 0o640
 
 
+# --- several writers -------------------------------------------------------------------------------------------
+
+APPENDING = """
+import sys
+import xarray as xr, nexus_xr
+
+for name in sys.argv[2:]:
+    nexus_xr.to_nexus(xr.DataArray([1, 2], name=name), sys.argv[1], mode="a")
+"""
+
+
+def signals_of(path: Path) -> list[str]:
+    groups, _ = nexus_xr.list_datasets(path)
+    assert [group.split("/")[1] for group in groups] == [f"entry{number + 1}" for number in range(len(groups))]
+    return sorted(group.split("/")[2] for group in groups)
+
+
+def test_what_several_processes_add_at_once_is_all_there(tmp_path: Path) -> None:
+    names = [[f"of_{process}_{number}" for number in range(3)] for process in range(4)]
+    commands = [[sys.executable, "-c", APPENDING, str(tmp_path / "f.nxs"), *each] for each in names]
+    writers = [subprocess.Popen(command) for command in commands]
+    assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
+    assert signals_of(tmp_path / "f.nxs") == sorted(name for each in names for name in each)
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_what_several_threads_add_at_once_is_all_there(tmp_path: Path) -> None:
+    names = [f"of_{number:02}" for number in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: to_nexus(scan()[0].rename(name), tmp_path / "f.nxs", mode="a"), names))
+    assert signals_of(tmp_path / "f.nxs") == names
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def begun(path: Path, name: str = "late", **options: Any) -> Any:
+    """An entry that is still to be written, into a file that has begun as a copy of the one that is there."""
+    late = scan(da.from_array(FRAMES, chunks=(1, 40, 50))).rename(name)
+    return to_nexus(late, path, mode="a", compute=False, **options)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("use_default", [True, False])
+def test_an_entry_joins_what_came_while_it_was_written(tmp_path: Path, is_there: bool, use_default: bool) -> None:
+    path = tmp_path / "f.nxs"
+    if is_there:
+        to_nexus(scan(), path)
+    job = begun(path, use_default=use_default)
+    to_nexus(scan().rename("meanwhile"), path, mode="a")
+    job.compute()
+    assert signals_of(path) == sorted([*["counts"] * is_there, "late", "meanwhile"])
+    with h5py.File(path) as file:
+        assert file.attrs["default"] == (list(file)[-1] if use_default else "entry1")
+    found = {array.name: array for array in nexus_xr.open_signals(path, nxdata_only=True)}
+    assert found["late"].identical(scan().rename("late"))
+    assert found["meanwhile"].identical(scan().rename("meanwhile"))
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_an_entry_of_a_name_that_another_took_meanwhile_is_refused(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    job = begun(tmp_path / "f.nxs", entry="mine")
+    to_nexus(scan().rename("meanwhile"), tmp_path / "f.nxs", mode="a", entry="mine")
+    with pytest.raises(NexusError, match="has an entry 'mine' by now"):
+        job.compute()
+    assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/counts", "/mine/meanwhile"]
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_an_entry_joins_a_region_that_was_written_meanwhile(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    job = begun(tmp_path / "f.nxs")
+    to_nexus(scan()[2:4].drop_vars("scan") + 1, tmp_path / "f.nxs", region={"scan": slice(2, 4)})
+    job.compute()
+    counts, late = (array.values for array in nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True))
+    np.testing.assert_array_equal(counts[2:4], FRAMES[2:4] + 1)
+    np.testing.assert_array_equal(late, FRAMES)
+
+
+def test_a_file_that_is_open_for_writing_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    job = begun(tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs", "r+") as file, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(job.compute)
+        file["entry1/counts/counts"][0] = 7
+        file.close()
+        future.result(timeout=60)
+    counts, _ = (array.values for array in nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True))
+    assert (counts[0] == 7).all()
+    monkeypatch.setattr(locking, "MOST_SECONDS", 0.02)
+    job = begun(tmp_path / "f.nxs", "more")
+    with h5py.File(tmp_path / "f.nxs", "r+"), pytest.raises(NexusFileError, match="open for writing still"):
+        job.compute()
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_a_file_that_another_changed_is_not_written_back_onto(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    opened["counts"] = opened.counts.copy(data=da.from_array(FRAMES + 1, chunks=(1, 40, 50)))
+    job = opened.nexus.to_nexus(tmp_path / "f.nxs", layout="inplace", compute=False)
+    to_nexus(scan().rename("meanwhile"), tmp_path / "f.nxs", mode="a")
+    after = (tmp_path / "f.nxs").read_bytes()
+    with pytest.raises(NexusFileError, match="another writer has changed it"):
+        job.compute()
+    assert (tmp_path / "f.nxs").read_bytes() == after
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_who_writes_a_file_is_waited_for_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "MOST_SECONDS", 0.02)
+    lock = locking.Lock(str(tmp_path / ".f.nxs.lock"))
+    for options in ({}, {"mode": "a"}):
+        with pytest.raises(NexusFileError, match=f"f.nxs: process {os.getpid()} on .* is still writing"):
+            to_nexus(scan(), tmp_path / "f.nxs", **options)
+    lock.close()
+    (tmp_path / ".f.nxs.lock").write_text("process 1 on a host that died")
+    to_nexus(scan(), tmp_path / "f.nxs", mode="a")
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_where_the_file_system_has_no_locks_files_are_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locking.fcntl, "flock", refuse)
+    for name in (".f.nxs.0123abcd.part", ".f.nxs.0123abcd.lock"):
+        (tmp_path / name).touch()
+    job = begun(tmp_path / "f.nxs")
+    to_nexus(scan(), tmp_path / "f.nxs", mode="a")
+    job.compute()
+    assert signals_of(tmp_path / "f.nxs") == ["counts", "late"]
+    assert ".f.nxs.0123abcd.part" in folder(tmp_path)  # whose writer may be alive
+
+
+def test_what_a_writer_left_is_removed_once_it_is_surely_gone(tmp_path: Path) -> None:
+    names = {part: tmp_path / f".f.nxs.0123abcd.{part}" for part in ("part", "newer", "lock")}
+    parts = tmp_path / "f_parts" / "0123abcd"
+    here, elsewhere = f"process 1 on {socket.gethostname()}", "process 1 on another host"
+    for said, hours, stays in ((here, 0, False), (elsewhere, 23, True), (elsewhere, 25, False)):
+        parts.mkdir(parents=True, exist_ok=True)
+        then = time.time() - hours * 3600
+        for path in (*names.values(), parts):
+            if path is not parts:
+                path.write_text(said)
+            os.utime(path, (then, then))
+        to_nexus(scan(), tmp_path / "f.nxs")
+        assert [path.exists() for path in (*names.values(), parts)] == [stays] * 4
+    assert folder(tmp_path) == ["f.nxs"]
+
+
 # --- what can't be written -------------------------------------------------------------------------------------
 
 
@@ -584,6 +741,12 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path, blocks: int) -> Non
             assert writer.stdout.readline() == b"writing\n"
         writer.send_signal(signal.SIGKILL)
     assert reopened(tmp_path / "f.nxs").identical(scan())
+    left = folder(tmp_path)
+    assert len(left) > 1 or blocks == 1  # dask tries a block before there is a file
+    to_nexus(scan()[0], tmp_path / "g.nxs")
+    assert folder(tmp_path) == [*left, "g.nxs"]
+    to_nexus(scan()[0], tmp_path / "f.nxs")
+    assert folder(tmp_path) == ["f.nxs", "g.nxs"]
 
 
 TOO_LARGE = """
