@@ -14,7 +14,7 @@ from xarray.core import indexing
 from xarray.indexes import PandasMultiIndex
 
 from .arrays import centres, file_array
-from .errors import NexusError
+from .errors import NexusError, listed
 from .hdf5.array import LazyArray
 from .hdf5.copying import Copied
 from .hdf5.creation import (
@@ -60,6 +60,36 @@ class Storing:
                 raise NexusError("compression_opts and shuffle need compression to be named")
         else:
             filters_named(self.compression, self.compression_opts, self.shuffle)
+        lengths = self.chunks.values() if isinstance(self.chunks, Mapping) else self.chunks
+        if lengths is not None and (
+            isinstance(lengths, str)
+            or not isinstance(lengths, Iterable)
+            or not all(isinstance(each, int | np.integer) and each > 0 for each in lengths)
+        ):
+            raise NexusError(
+                f"chunks={self.chunks!r}: expected a length of 1 or more for each dimension, or by dimension"
+            )
+
+    def check(self, datasets: Iterable[xr.Dataset]) -> None:
+        """Find chunks that are meant for other arrays than these.
+
+        Raises
+        ------
+        NexusError
+            They name a dimension that there isn't, or are for another number of them than any array has.
+        """
+        arrays = {str(name): array.dims for dataset in datasets for name, array in dataset.data_vars.items()}
+        if self.chunks is None or not arrays:
+            return
+        if isinstance(self.chunks, Mapping):
+            fits = self.chunks.keys() <= {dim for dims in arrays.values() for dim in dims}
+        else:
+            fits = any(len(dims) == len(self.chunks) for dims in arrays.values())
+        if not fits:
+            raise NexusError(
+                f"chunks={self.chunks!r}: the arrays to write have other dimensions:\n"
+                + listed(f"{name}: {dims}" for name, dims in arrays.items())
+            )
 
     @property
     def keeps_source(self) -> bool:

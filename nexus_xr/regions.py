@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .errors import NexusError, NexusFileError
+from .errors import NexusError, NexusFileError, listed
 from .hdf5.file import File
 from .hdf5.locking import alone
+from .hdf5.objects import Dataset, address_of
 from .hdf5.target import Region, Target
 from .hdf5.writable import closing_file, open_file
 from .nexus.content import Field
+from .nexus.data_rules import Variable
 from .nexus.find import absolute
 from .nexus.marks import recorded_dtype
-from .opening import Opening, Options, describe_with
+from .opening import Described, Opening, Options, describe_with
 from .scheduling import computes_elsewhere
 
 # libhdf5 opens no file for writing that the same process has open for reading.
@@ -40,6 +42,7 @@ def write_region(
     obj: xr.DataArray | xr.Dataset,
     path: str | os.PathLike[str],
     region: Mapping[Any, slice],
+    entry: str | None = None,
     num_threads: int | None = None,
 ) -> None:
     """Write each variable that has one of the region's dimensions into that region of the variable in the file.
@@ -54,25 +57,19 @@ def write_region(
         A file that has variables of these names.
     region
         A slice for each dimension of which only a part is written.
+    entry
+        Name of the entry, or path of the group, that has the variables; None where only one has them.
     num_threads
         Most threads that encode.
 
     Raises
     ------
     NexusError
-        The file has no such variables, or the region doesn't fit; nothing has been written then.
+        The file has no such variables, or several of them, or the region doesn't fit; nothing has been written then.
     """
-    dataset = obj.to_dataset(name=obj.name or "data") if isinstance(obj, xr.DataArray) else obj
-    wanted = {str(name): each for name, each in dataset.variables.items() if set(each.dims) & region.keys()}
-    if not wanted:
-        raise NexusError(f"{os.fspath(path)}: no variable to write has a dimension of region={dict(region)!r}")
-    if computes_elsewhere() and any(hasattr(each._data, "dask") for each in wanted.values()):
-        raise NexusError(
-            f"{os.fspath(path)}: nothing was written: this process alone writes regions, and dask computes in others; "
-            'write in threads: with dask.config.set(scheduler="threads"): ...'
-        )
+    wanted = _wanted(obj, os.fspath(path), region)
     with _opening, alone(os.path.realpath(path)):  # not while it is copied or replaced
-        parts = _parts(wanted, os.fspath(path), region)
+        parts = _parts(wanted, os.fspath(path), region, entry)
         try:
             file = open_file(path, "r+")
         except OSError as error:
@@ -89,31 +86,77 @@ def write_region(
                 target.write(part.region, np.asarray(part.values, target.dtype))
 
 
-def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, slice]) -> list[_Part]:
-    return describe_with(partial(_find_parts, wanted, region), File(path), Options())
+def check_region(
+    obj: xr.DataArray | xr.Dataset, path: str | os.PathLike[str], region: Mapping[Any, slice], entry: str | None = None
+) -> None:
+    """Raise the error that `write_region` would raise before it writes."""
+    with _opening:
+        _parts(_wanted(obj, os.fspath(path), region), os.fspath(path), region, entry)
 
 
-def _find_parts(wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], opening: Opening) -> list[_Part]:
+def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> Mapping[str, xr.Variable]:
+    """The variables of which a part is to be written."""
+    dataset = obj.to_dataset(name=obj.name or "data") if isinstance(obj, xr.DataArray) else obj
+    there_are = f"there are {', '.join(map(repr, dataset.dims))}"
+    if not isinstance(region, Mapping):
+        raise NexusError(
+            f"region={region!r}: expected a slice for each dimension of which a part is given; {there_are}"
+        )
+    wanted = {str(name): each for name, each in dataset.variables.items() if set(each.dims) & region.keys()}
+    unknown = [repr(dim) for dim in region if dim not in dataset.dims]
+    if unknown or not wanted:
+        raise NexusError(f"{path}: region: no variable to write has a dimension {', '.join(unknown)}; {there_are}")
+    if computes_elsewhere() and any(hasattr(each._data, "dask") for each in wanted.values()):
+        raise NexusError(
+            f"{path}: nothing was written: this process alone writes regions, and dask computes in others; "
+            'write in threads: with dask.config.set(scheduler="threads"): ...'
+        )
+    return wanted
+
+
+def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, slice], entry: str | None) -> list[_Part]:
+    return describe_with(partial(_find_parts, wanted, region, entry), File(path), Options())
+
+
+def _find_parts(
+    wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], entry: str | None, opening: Opening
+) -> list[_Part]:
+    holders = list(_holders(wanted, opening))
+    chosen = [each for each in holders if entry is None or f"{each.group.path}/".startswith(f"{absolute(entry)}/")]
+    names, file = ", ".join(map(repr, wanted)), opening.file.name
+    if not holders:
+        raise NexusError(f"{file}: no NXdata group has {names}; write the whole first, then its regions")
+    if not chosen or any(_datasets(each, wanted) != _datasets(chosen[0], wanted) for each in chosen[1:]):
+        raise NexusError(
+            f"{file}: {'several NXdata groups have' if chosen else f'entry={entry!r} has no'} {names}; "
+            f"name the entry, or the path of the group, by entry:\n{listed(each.group.path for each in holders)}"
+        )
+    fields = {name: (variable.dims, variable.field) for name, variable in _known(chosen[0]).items()}
+    parts = []
+    for name, variable in wanted.items():
+        dims, name_of_field = fields[name]
+        field = chosen[0].content.fields[name_of_field]
+        where = absolute(chosen[0].group.member_path(name_of_field))
+        parts.append(_part(name, variable, where, dict(zip(dims, field.shape, strict=True)), field, region))
+    return parts
+
+
+def _holders(wanted: Mapping[str, xr.Variable], opening: Opening) -> Iterator[Described]:
+    """The NXdata groups that have all these variables."""
     for found in opening.several():
-        if not found.is_nxdata:
-            continue
-        described = opening.describe(found)
-        known = {each.name: each for each in described.data.variables}
-        if wanted.keys() <= known.keys():
-            group, content = described.group, described.content
-            return [
-                _part(
-                    name,
-                    variable,
-                    absolute(group.member_path(known[name].field)),
-                    dict(zip(known[name].dims, content.fields[known[name].field].shape, strict=True)),
-                    content.fields[known[name].field],
-                    region,
-                )
-                for name, variable in wanted.items()
-            ]
-    names = ", ".join(map(repr, wanted))
-    raise NexusError(f"{opening.file.name}: no NXdata group has {names}; write the whole first, then its regions")
+        if found.is_nxdata and wanted.keys() <= _known(described := opening.describe(found)).keys():
+            yield described
+
+
+def _known(described: Described) -> dict[str, Variable]:
+    return {each.name: each for each in described.data.variables}
+
+
+def _datasets(described: Described, wanted: Mapping[str, xr.Variable]) -> list[Any]:
+    """What tells the datasets of some variables from others, by whatever names these are reached."""
+    known = _known(described)
+    members = (described.group.get(known[name].field) for name in wanted)
+    return [address_of(member.id) if isinstance(member, Dataset) else None for member in members]
 
 
 def _part(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import h5py
@@ -27,7 +28,7 @@ from .nexus.layout import data_group, entry_group, next_entry, root_attributes, 
 from .nexus.storing import GroupNode, Late, Node, Skip, node_of, raise_problems, store, why_no_name
 from .nexus.tree import same_tree
 from .parts import Workers, aligned
-from .regions import write_region
+from .regions import check_region, write_region
 from .scheduling import computes_elsewhere
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
@@ -37,7 +38,7 @@ def to_nexus(
     obj: Writable | Sequence[Writable],
     path: str | os.PathLike[str],
     *,
-    mode: str = "w",
+    mode: str | None = None,
     use_default: bool = False,
     save_original_metadata: bool = True,
     skip_metadata_key: Keys = None,
@@ -47,7 +48,7 @@ def to_nexus(
     chunks: Sequence[int] | Mapping[Any, int] | None = None,
     entry: str | None = None,
     region: Mapping[Any, slice] | None = None,
-    layout: str = "entry",
+    layout: str | None = None,
     compute: bool = True,
     num_threads: int | None = None,
 ) -> Any:
@@ -67,7 +68,8 @@ def to_nexus(
     path
         The file.
     mode
-        ``w`` replaces a file that is there, ``x`` doesn't, ``a`` adds entries to it.
+        ``w``, as by default, replaces a file that is there, ``x`` doesn't, ``a`` adds entries to it, beside those that
+        others add meanwhile.
     use_default
         Whether the first is the default plot where there are several.
     save_original_metadata
@@ -82,17 +84,19 @@ def to_nexus(
     chunks
         Shape of the chunks, or lengths by dimension. By default those of the array's source, or whole frames.
     entry
-        Name of the entry where one is written; by default the first of ``entry1``, ``entry2``, ... that is free.
+        Name of the entry where one is written; by default the first of ``entry1``, ``entry2``, ... that is free. With
+        `region`, the entry that has the variables, or the path of their group, where several have some of these names.
     region
         A slice for each dimension of which `obj` is only a part: its values go into the variables of these names that
-        the file has already, in place and whatever else is asked for; several threads may do so at once.
+        the file has already, in place and as they are stored; several threads may do so at once. Of the other
+        arguments only `entry`, `compute` and `num_threads` go with it.
     layout
-        ``entry``, an entry for each array, as HyperSpy has it. ``inplace``, the tree of the file that they were opened
-        from: the new file is a copy of that one, in which only what is new or has other values is changed, at its
-        place. What the objects no longer have stays, links stay links, and no other file is changed.
+        ``entry``, as by default, an entry for each array, as HyperSpy has it. ``inplace``, the tree of the file that
+        they were opened from: the new file is a copy of that one, in which only what is new or has other values is
+        changed, at its place. What the objects no longer have stays, links stay links, and no other file is changed.
     compute
         Whether the values of dask arrays are written at once; if not, a `dask.delayed.Delayed` is returned that
-        writes them and completes the file.
+        writes them and completes the file. That of a region writes all of it.
     num_threads
         Most threads that encode; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that this process
         may use. Blocks of dask arrays are encoded by dask's threads.
@@ -115,14 +119,25 @@ def to_nexus(
     >>> xr.open_dataset("counts.nxs", engine="nexus").counts.sizes
     Frozen({'y': 2, 'x': 2})
     """
+    if region is not None:
+        asked = {
+            "mode": mode is not None,
+            "layout": layout is not None,
+            "use_default": use_default,
+            "save_original_metadata": not save_original_metadata,
+            "skip_metadata_key": skip_metadata_key is not None,
+            "compression": compression != KEEP,
+            "compression_opts": compression_opts is not None,
+            "shuffle": shuffle is not None,
+            "chunks": chunks is not None,
+        }
+        return _write_region(obj, path, region, entry, compute, num_threads, [name for name in asked if asked[name]])
+    mode = "w" if mode is None else mode
+    layout = "entry" if layout is None else layout
     if mode not in ("w", "x", "a"):
         raise NexusError(f'mode={mode!r}: expected "w" (replace), "x" (create) or "a" (add)')
-    if region is not None:
-        if not isinstance(obj, xr.DataArray | xr.Dataset):
-            raise NexusError(f"region: expected a DataArray or a Dataset, found {type(obj).__name__}")
-        write_region(obj, path, region, num_threads)
-        return None if compute else _nothing_left()
     storing = Storing(compression, compression_opts, shuffle, chunks)
+    storing.check([signal.dataset for signal in _signals(obj)])
     skip = _skipper(as_keys(skip_metadata_key))
     if layout == "inplace":
         if mode == "a" or use_default or entry is not None:
@@ -158,6 +173,31 @@ def to_nexus(
         raise
     file.commit()
     return None if compute else _nothing_left()
+
+
+def _write_region(
+    obj: Writable | Sequence[Writable],
+    path: str | os.PathLike[str],
+    region: Any,
+    entry: str | None,
+    compute: bool,
+    num_threads: int | None,
+    also_asked: Sequence[str],
+) -> Any:
+    """Write a part of arrays that are there, or give a `Delayed` that does."""
+    if also_asked:
+        raise NexusError(
+            f"{os.fspath(path)}: nothing was written: region goes into arrays that are there, as they are stored, and "
+            f"takes no {', '.join(also_asked)}; leave that out, or write the whole without region"
+        )
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        raise NexusError(f"region: expected a DataArray or a Dataset, found {type(obj).__name__}")
+    if compute:
+        return write_region(obj, path, region, entry, num_threads)
+    import dask
+
+    check_region(obj, path, region, entry)
+    return dask.delayed(partial(write_region, obj, os.path.abspath(path), region, entry, num_threads), pure=False)()
 
 
 Divide = Callable[[Node], Node]

@@ -314,6 +314,36 @@ def test_filters_and_chunks_are_as_asked_for(
     assert back.identical(scan())
 
 
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ((1, 100), r"chunks=\(1, 100\): .*other dimensions:\n  - counts: \('scan', 'y', 'x'\)"),
+        ((1, 1, 40, 50), "other dimensions"),
+        ({"frame": 1}, r"chunks={'frame': 1}: .*other dimensions:\n  - counts"),
+        ({"scan": 1, "frame": 1}, "other dimensions"),
+        ((1, 0, 50), "a length of 1 or more"),
+        ({"scan": -1}, "a length of 1 or more"),
+        ((1, 1.5, 50), "a length of 1 or more"),
+        ("auto", "chunks='auto': expected a length"),
+        (5, "chunks=5: expected a length"),
+    ],
+)
+def test_chunks_that_are_meant_for_other_arrays_are_refused(tmp_path: Path, chunks: Any, said: str) -> None:
+    to_nexus(scan(), tmp_path / "a.nxs")
+    opened = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    objects: list[tuple[Any, dict[str, Any]]] = [(scan(), {}), (opened, {"layout": "inplace"}), ([scan()], {})]
+    for obj, options in objects:
+        with pytest.raises(NexusError, match=said):
+            to_nexus(obj, tmp_path / "f.nxs", chunks=chunks, **options)
+    assert folder(tmp_path) == ["a.nxs"]
+
+
+def test_chunks_may_be_those_of_one_array_of_several(tmp_path: Path) -> None:
+    both = [scan(), scan()[0].rename("first")]
+    for chunks in ((1, 40, 50), (20, 50), {"scan": 1, "x": 25}, {np.str_("y"): np.int64(7)}):
+        to_nexus(both, tmp_path / "f.nxs", chunks=chunks)
+
+
 def test_an_opened_array_is_copied_as_it_is_stored(tmp_path: Path) -> None:
     to_nexus(scan(), tmp_path / "a.nxs", compression="gzip", compression_opts=1, chunks=(2, 13, 50))
     with h5py.File(tmp_path / "a.nxs", "r+") as file:
@@ -437,7 +467,10 @@ def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:
         (lambda a: a, {"scan": slice(0, 3)}, "shape"),
         (lambda a: a[:3], {"scan": slice(4, 7)}, "goes beyond"),
         (lambda a: a[:3], {"scan": slice(0, 6, 2)}, "without a step"),
-        (lambda a: a[:3], {"frame": slice(0, 3)}, "no variable to write"),
+        (lambda a: a[:3], {"frame": slice(0, 3)}, "no variable to write .*'frame'; there are 'scan', 'y', 'x'"),
+        (lambda a: a[:3], {"scan": slice(0, 3), "z": slice(0, 1)}, "no variable to write .*'z'; there are 'scan'"),
+        (lambda a: a[:3], {}, "no variable to write"),
+        (lambda a: a[:3], "auto", "region='auto': expected a slice for each dimension .*'scan', 'y', 'x'"),
         (lambda a: a[:3].rename("other"), {"scan": slice(0, 3)}, "no NXdata group has"),
         (lambda a: a[:3].astype(float), {"scan": slice(0, 3)}, "astype"),
         (lambda a: a[:3, 0], {"scan": slice(0, 3)}, "dimensions"),
@@ -446,9 +479,82 @@ def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:
 def test_a_region_that_does_not_fit_is_refused(tmp_path: Path, change: Any, region: Any, said: str) -> None:
     to_nexus(scan(), tmp_path / "f.nxs")
     before = (tmp_path / "f.nxs").read_bytes()
-    with pytest.raises(NexusError, match=said):
-        to_nexus(change(scan()), tmp_path / "f.nxs", region=region)
+    for compute in (True, False):
+        with pytest.raises(NexusError, match=said):
+            to_nexus(change(scan()), tmp_path / "f.nxs", region=region, compute=compute)
     assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "a"}, "mode"),
+        ({"mode": "w", "layout": "entry"}, "mode, layout"),
+        ({"layout": "inplace"}, "layout"),
+        ({"use_default": True}, "use_default"),
+        ({"save_original_metadata": False}, "save_original_metadata"),
+        ({"skip_metadata_key": "a"}, "skip_metadata_key"),
+        ({"compression": None}, "compression"),
+        ({"compression": hdf5plugin.Bitshuffle(), "shuffle": False}, "compression, shuffle"),
+        ({"compression_opts": 3, "chunks": (1, 40, 50)}, "compression_opts, chunks"),
+    ],
+)
+def test_what_does_not_go_with_a_region_is_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    before = (tmp_path / "f.nxs").read_bytes()
+    with pytest.raises(NexusError, match=f"nothing was written: region .* takes no {said}; leave that out"):
+        to_nexus(scan()[:3], tmp_path / "f.nxs", region={"scan": slice(0, 3)}, **options)
+    assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+@pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])
+def test_regions_may_be_written_later(tmp_path: Path, is_dask: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    to_nexus(scan(np.zeros_like(FRAMES)), "f.nxs", chunks=(2, 40, 50))
+    before = Path("f.nxs").read_bytes()
+    values = scan(da.from_array(FRAMES, chunks=(1, 40, 50)) if is_dask else FRAMES).drop_vars("scan")
+    parts = [slice(0, 3), slice(3, 6)]
+    jobs = [to_nexus(values[part], "f.nxs", region={"scan": part}, compute=False) for part in parts]
+    assert Path("f.nxs").read_bytes() == before
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    dask.compute(*jobs)
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+def test_of_several_equal_names_the_one_for_a_region_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus([scan(), scan()], path)
+    with h5py.File(path, "r+") as file:
+        file.copy("entry2/counts", file["entry2"], "again")
+        file["entry2/link"] = file["entry2/again"]
+    before = path.read_bytes()
+    part, region = scan()[:2].drop_vars("scan") + 1, {"scan": slice(0, 2)}
+    for entry, said in (
+        (None, r"(?s)several NXdata groups have .*'counts'.*/entry1/counts\n.*/entry2/counts"),
+        ("entry2", "several NXdata groups"),
+        ("entry", "entry='entry' has no .*"),
+        ("nowhere", "entry='nowhere' has no .*"),
+    ):
+        with pytest.raises(NexusError, match=said):
+            to_nexus(part, path, region=region, entry=entry)
+    assert path.read_bytes() == before
+    to_nexus(part, path, region=region, entry="entry2/again")
+    to_nexus(part, path, region=region, entry="entry1")
+    with h5py.File(path) as file:
+        groups = ("entry1/counts", "entry2/counts", "entry2/again")
+        changed = [bool((file[group]["counts"][:2] != FRAMES[:2]).any()) for group in groups]
+    assert changed == [True, False, True]
+
+
+def test_a_group_of_several_names_is_one_for_a_region(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs", "r+") as file:
+        file["entry1/again"] = file["entry1/counts"]
+        file["entry1/too"] = h5py.SoftLink("/entry1/counts")
+    to_nexus(scan()[:2].drop_vars("scan") + 1, tmp_path / "f.nxs", region={"scan": slice(0, 2)})
+    with h5py.File(tmp_path / "f.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/counts/counts"][:2], FRAMES[:2] + 1)
 
 
 # --- modes -----------------------------------------------------------------------------------------------------
