@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -204,6 +205,9 @@ def field_of(
     variable: xr.Variable, attributes: Mapping[str, Any], where: str, storing: Storing, problems: list[str]
 ) -> FieldNode | None:
     """The field of a variable; None where it can't be stored, which the problems then say."""
+    if any(math.isnan(size) for size in variable.shape):
+        problems.append(f"{where}: has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()")
+        return None
     stored = attributes_of(attributes, where, problems)
     reserved = {DIMENSIONS, DTYPE} & stored.keys()
     if reserved:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from h5py import h5a, h5d, h5s, h5t
 
 import nexus_xr
 from nexus_xr import NexusError, to_nexus
@@ -203,6 +204,90 @@ def test_a_value_of_the_tree_keeps_its_type_and_its_attributes(file: Path, tmp_p
         assert distance.attrs["error"].dtype == "f4"
         assert new["entry/title"][()] == b"another"
     assert xr.open_dataset(tmp_path / "new.nxs", engine="nexus").identical(dataset)
+
+
+PADDINGS = {"null-terminated": h5t.STR_NULLTERM, "null-padded": h5t.STR_NULLPAD, "space-padded": h5t.STR_SPACEPAD}
+CHARACTERS = {"ascii": h5t.CSET_ASCII, "utf-8": h5t.CSET_UTF8}
+
+
+@pytest.mark.parametrize("characters", CHARACTERS)
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("shape", [(), (1,), (2,)])
+def test_text_goes_into_strings_of_fixed_length_that_hold_it(
+    tmp_path: Path, characters: str, padding: str, shape: tuple[int, ...]
+) -> None:
+    kind = h5t.C_S1.copy()
+    kind.set_size(6)
+    kind.set_strpad(PADDINGS[padding])
+    kind.set_cset(CHARACTERS[characters])
+    space = h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR)
+    write_tree(tmp_path / "old.nxs", scan_file())
+    with h5py.File(tmp_path / "old.nxs", "r+") as file:
+        old = np.full(shape, b"abcd", h5py.string_dtype(characters, 6))
+        h5py.Dataset(h5d.create(file["entry"].id, b"text", kind, space))[...] = old
+        h5a.create(file["entry/text"].id, b"text", kind, space).write(old)
+    fitting = ["abc", "abcd", "abcde", ""]
+    fitting += ["abcdef"] * (padding != "null-terminated") + ["a "] * (padding != "space-padded")
+    fitting += ["é€"] * (characters == "utf-8")
+    for text in [*fitting, "abcdef", "a ", "é€", "abcdefg", "é€é"]:
+        dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+        field = dataset.attrs["text"]
+        value = text if np.size(field["value"]) == 1 else np.array([text, "x"])
+        field["value"] = field["attrs"]["text"] = value
+        dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+        with h5py.File(tmp_path / "new.nxs") as new:
+            stored = new["entry/text"]
+            types = [stored.id.get_type(), stored.attrs.get_id("text").get_type()]
+            assert [kind == each for each in types] == [text in fitting] * 2, text
+            if text in fitting:
+                assert stored.shape == stored.attrs.get_id("text").shape == shape
+        again = xr.open_dataset(tmp_path / "new.nxs", engine="nexus").attrs["text"]
+        assert np.array_equal(again["value"], value), text
+        assert np.array_equal(again["attrs"]["text"], value), text
+
+
+def test_text_of_any_length_stays_that(file: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus")
+    dataset.attrs["title"]["value"] = "ein längerer Titel"
+    dataset.attrs["instrument"]["detector"]["distance"]["attrs"]["units"] = "µm"
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
+        for group in (old, new):
+            assert h5py.check_string_dtype(group["entry/title"].dtype).length is None
+        assert new["entry/title"].asstr()[()] == "ein längerer Titel"
+        assert new["entry/instrument/detector/distance"].attrs["units"] == "µm"
+        assert links(old["entry"]) == links(new["entry"])
+
+
+def test_groups_of_a_field_value_change_where_they_are(tmp_path: Path) -> None:
+    positioner = {"@NX_class": "NXpositioner", "value": Field(1.5, {"units": "mm"})}
+    nested = {"@NX_class": "NXcollection", "value": {"value": {"value": 2}}}
+    data = nxdata({"n": [1, 2]}, signal="n")
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data, "x": positioner, "nested": nested, "y": 1.0})})
+    for change in (dict, lambda tree: tree):
+        dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+        dataset.attrs["x"] = change(dataset.attrs["x"])
+        dataset.nexus.to_nexus(tmp_path / "same.nxs", layout="inplace")
+        assert_same_tree(tmp_path / "old.nxs", tmp_path / "same.nxs")
+        dataset.attrs["x"]["value"] = {"value": 2.5, "attrs": {"units": "um"}}
+        dataset.attrs["nested"]["value"]["value"]["value"]["value"] = 3
+        dataset.attrs["y"] = {"value": {"value": 4.0, "attrs": {"units": "mm"}}, "attrs": {"NX_class": "NXpositioner"}}
+        dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+        with h5py.File(tmp_path / "new.nxs") as new:
+            assert new["entry/x"].attrs["NX_class"] == new["entry/y"].attrs["NX_class"] == "NXpositioner"
+            assert (new["entry/x/value"][()], new["entry/x/value"].attrs["units"]) == (2.5, "um")
+            assert new["entry/nested/value/value/value"][()] == 3
+            assert (new["entry/y/value"][()], new["entry/y/value"].attrs["units"]) == (4.0, "mm")
+
+
+def test_a_field_takes_the_place_of_a_group_of_a_field_value(tmp_path: Path) -> None:
+    positioner = {"@NX_class": "NXpositioner", "value": 1.5}
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": nxdata({"n": [1]}, signal="n"), "x": positioner})})
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    dataset.attrs["x"] = {"value": 1.5}
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        assert new["entry/x"][()] == 1.5
 
 
 def test_what_is_new_stands_beside_what_there_was(file: Path, tmp_path: Path) -> None:

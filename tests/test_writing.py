@@ -187,6 +187,52 @@ def test_a_tree_is_written_node_by_node(tmp_path: Path) -> None:
     assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/a", "/entry2/c"]
 
 
+VALUES = st.one_of(st.integers(-5, 5), st.floats(-1, 1), st.text("abé", max_size=3))
+FIELDS = st.builds(
+    lambda value, attrs: {"value": value, **({"attrs": attrs} if attrs else {})},
+    VALUES,
+    st.dictionaries(st.sampled_from(["units", "value"]), VALUES, max_size=2),
+)
+MEMBERS = st.sampled_from(["value", "x", "attrs_", "values", "attributes"])
+TREES = st.recursive(
+    FIELDS,
+    lambda inner: st.builds(
+        lambda members, attrs: {**members, **({"attrs": attrs} if attrs else {})},
+        st.dictionaries(MEMBERS, inner, min_size=1, max_size=3),
+        st.dictionaries(st.sampled_from(["NX_class", "value"]), st.just("NXpositioner"), max_size=2),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60)
+@given(tree=TREES)
+def test_any_tree_of_groups_and_fields_comes_back(tmp_path_factory: pytest.TempPathFactory, tree: Any) -> None:
+    path = tmp_path_factory.mktemp("any")
+    to_nexus(xr.DataArray([1, 2], name="n", attrs={"tree": tree}), path / "a.nxs", compression=None)
+    back = reopened(path / "a.nxs")
+    assert back.attrs["tree"] == tree
+    to_nexus(back, path / "b.nxs", compression=None)  # as it is read, which says of each what it is
+    assert reopened(path / "b.nxs").attrs["tree"] == tree
+
+
+def test_groups_of_a_field_value_are_written(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        file["entry/data/n"], file["entry/x/value"], file["entry/deep/value/value/value"] = [1, 2], 1.5, "text"
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="n")
+        file["entry"].attrs["NX_class"] = "NXentry"
+        file["entry/x"].attrs["NX_class"] = "NXpositioner"
+        file["entry/x/value"].attrs["units"] = "mm"
+    opened = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    opened.nexus.to_nexus(tmp_path / "b.nxs")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        original = file["entry1/auxiliary/original_metadata"]
+        assert original["x"].attrs["NX_class"] == "NXpositioner"
+        assert (original["x/value"][()], original["x/value"].attrs["units"]) == (1.5, "mm")
+        assert original["deep/value/value/value"][()] == b"text"
+    assert xr.open_dataset(tmp_path / "b.nxs", engine="nexus").attrs == opened.attrs
+
+
 def test_links_of_the_tree_stay_links(tmp_path: Path) -> None:
     array = scan().assign_attrs(links={"soft": Link("/nowhere"), "external": Link("/x", "missing.h5")})
     to_nexus(array, tmp_path / "f.nxs")
@@ -789,6 +835,16 @@ def test_sparse_arrays_are_refused(tmp_path: Path) -> None:
     for values in (sparse.COO.from_numpy(FRAMES), da.from_array(FRAMES).map_blocks(sparse.COO.from_numpy)):
         with pytest.raises(NexusError, match=r"dense|NumPy array"):
             to_nexus(scan(values), tmp_path / "f.nxs")
+
+
+def test_blocks_of_unknown_lengths_are_refused(tmp_path: Path) -> None:
+    numbers = da.arange(10, chunks=3)
+    chosen = xr.DataArray(numbers[numbers > 4], dims="n", name="chosen")
+    with pytest.raises(NexusError, match=r"chosen/chosen: has blocks of unknown lengths.*compute_chunk_sizes\(\)"):
+        to_nexus(chosen, tmp_path / "f.nxs")
+    chosen.data.compute_chunk_sizes()
+    to_nexus(xr.DataArray(chosen.data, dims="n", name="chosen"), tmp_path / "f.nxs")
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), np.arange(5, 10))
 
 
 @pytest.mark.parametrize("obj", [None, 5, "text", [3], {}, xr.Dataset(), []])

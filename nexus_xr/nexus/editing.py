@@ -9,6 +9,8 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5t
+from numpy.typing import NDArray
 
 from ..hdf5.copying import Copied
 from ..hdf5.objects import Dataset
@@ -27,7 +29,7 @@ from .storing import (
     store_attributes,
     stored_dtype,
 )
-from .tree import same_tree
+from .tree import is_field, same_tree
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,14 @@ def tree_edits(
 
 
 def _is_group(member: Any) -> bool:
-    return isinstance(member, Mapping) and "value" not in member
+    return isinstance(member, Mapping) and not is_field(member)
 
 
 def _field_edits(before: Any, now: Any, path: str, problems: list[str]) -> Iterator[Edit]:
-    old, new = (each if isinstance(each, Mapping) else {"value": each} for each in (before, now))
-    if not same_tree(old.get("value"), new.get("value")):
+    old, new = (each if is_field(each) else {"value": each} for each in (before, now))
+    if not same_tree(old["value"], new["value"]):
         parent, _, name = path.rpartition("/")
-        yield Edit(path, node_of({name: new}, parent, problems).members.get(name))
+        yield Edit(path, node_of({name: now}, parent, problems).members.get(name))
     yield from attribute_edits(old.get("attrs", {}), new.get("attrs", {}), path, problems)
 
 
@@ -154,7 +156,8 @@ def _put_values(
     if is_own and keeps_storage and _can_hold(present, values):
         if isinstance(values, np.ndarray):
             if values.size:
-                present[...] = values.reshape(present.shape)
+                text = _as_text_of(present.id.get_type(), values)
+                present[...] = (values if text is None else text).reshape(present.shape)
             return []
         return [(present, values)] if math.prod(values.shape) else []
     names = other_names(group.file, present)
@@ -176,12 +179,10 @@ def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
     if dataset.shape != values.shape and not (dataset.size == 1 == math.prod(values.shape)):
         return False
     wanted = stored_dtype(values)
+    if isinstance(values, np.ndarray) and h5py.check_string_dtype(dataset.dtype):
+        return _as_text_of(dataset.id.get_type(), values) is not None
     if dataset.dtype == wanted:
         return True
-    is_text = [h5py.check_string_dtype(dtype) for dtype in (dataset.dtype, wanted)]
-    if all(is_text):
-        room = dataset.dtype.itemsize if is_text[0].length is not None else math.inf
-        return isinstance(values, np.ndarray) and all(len(_encoded(each)) <= room for each in values.flat)
     if not isinstance(values, np.ndarray) or dataset.dtype.kind not in "biufc" or wanted.kind not in "biufc":
         return False
     with np.errstate(all="ignore"):
@@ -189,31 +190,42 @@ def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
     return bool(np.array_equal(cast.astype(wanted), values, equal_nan=wanted.kind in "fc"))
 
 
-def _encoded(text: str | bytes) -> bytes:
-    return text.encode() if isinstance(text, str) else text
+def _as_text_of(stored: h5t.TypeID, values: Any) -> NDArray[Any] | None:
+    """Text in the type that a file has for it; None where it isn't text, or wouldn't come back as it is."""
+    if not isinstance(values, np.ndarray) or not h5py.check_string_dtype(values.dtype):
+        return None
+    info = h5py.check_string_dtype(stored.dtype)
+    if info is None:
+        return None
+    encoded = [each if isinstance(each, bytes) else str(each).encode() for each in values.flat]
+    if info.length is not None:
+        has_end, is_padded = (stored.get_strpad() == kind for kind in (h5t.STR_NULLTERM, h5t.STR_SPACEPAD))
+        room = info.length - has_end
+        is_cut = any(len(each) > room or (is_padded and each.endswith(b" ")) for each in encoded)
+        if is_cut or (info.encoding == "ascii" and not all(each.isascii() for each in encoded)):
+            return None
+    text = np.empty(len(encoded), stored.dtype)
+    text[:] = encoded
+    return text.reshape(values.shape)
 
 
 def _set_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
     """Set attributes in the types that they have, where these hold the values."""
     kept = {}
     for name, value in attributes.items():
-        dtype = item.attrs.get_id(name).dtype if name in item.attrs else None
+        present = item.attrs.get_id(name) if name in item.attrs else None
         is_number = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
-        if dtype is not None and is_number and dtype.kind in "biufc":
+        if present is not None and is_number and present.dtype.kind in "biufc":
             with np.errstate(all="ignore"):
-                cast = value.astype(dtype)
+                cast = value.astype(present.dtype)
             value = cast if np.array_equal(cast.astype(value.dtype), value, equal_nan=True) else value
-        elif dtype is not None and (text := h5py.check_string_dtype(dtype)) is not None and text.length is None:
-            value = _as_long_as_it_is(value)
+        elif present is not None and (text := _as_text_of(present.get_type(), value)) is not None:
+            if present.shape is not None and text.size == math.prod(present.shape):
+                present.write(text.reshape(present.shape))
+                continue
+            value = text
         kept[name] = value
     store_attributes(item, kept)
-
-
-def _as_long_as_it_is(value: Any) -> Any:
-    """Text of a fixed length as text of any."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
-        return np.strings.decode(value, "utf-8").astype(h5py.string_dtype())
-    return value
 
 
 def is_stored_as(dataset: Dataset, node: FieldNode) -> bool:

@@ -21,6 +21,7 @@ from ..hdf5.creation import create_dataset, default_chunks
 from ..hdf5.objects import Link
 from ..hdf5.parts import Joined, create_joined
 from ..hdf5.storage import Filter
+from .tree import is_field
 
 # HDF5 holds attributes in the header of their object only up to this size.
 _MOST_ATTRIBUTE_BYTES = 60 * 1024
@@ -69,8 +70,8 @@ def node_of(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip 
     Parameters
     ----------
     tree
-        Members by name; attributes are under ``"attrs"``. A member with a ``"value"`` is a field, any other dictionary
-        a group, and a bare value a field without attributes.
+        Members by name; attributes are under ``"attrs"``. A member with a ``"value"`` that is no dictionary is a field,
+        any other dictionary a group, and a bare value a field without attributes.
     path
         Where it stands, for what is said of it.
     problems
@@ -106,7 +107,7 @@ def _member(value: Any, path: str, problems: list[str], skip: Skip, above: tuple
         return value
     attributes: Any = {}
     if isinstance(value, Mapping):
-        if "value" not in value or not set(value) <= {"value", "attrs"}:
+        if not is_field(value):
             return _group(value, path, problems, skip, above)
         value, attributes = value["value"], value.get("attrs", {})
     try:

@@ -158,13 +158,25 @@ def common_tree(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
             common[name] = member
         elif isinstance(member, Mapping) and isinstance(other, Mapping):
             inner = common_tree(member, other)
-            if inner and not (_is_field(member) and "value" not in inner):
+            if inner and not (is_field(member) and "value" not in inner):
                 common[name] = inner
     return common
 
 
-def _is_field(member: Mapping[str, Any]) -> bool:
-    return "value" in member and member.keys() <= {"value", "attrs"} and not isinstance(member, MetadataGroup)
+def is_field(member: Any) -> bool:
+    """Whether a member of a tree is a field with its value and attributes, and no group nor a bare value.
+
+    Of plain dictionaries that have a ``"value"`` and at most ``"attrs"`` beside it, those are groups whose value is a
+    dictionary itself: a field or a group that is called so.
+
+    Examples
+    --------
+    >>> is_field({"value": 1.5, "attrs": {"units": "mm"}}), is_field({"value": {"value": 1.5}})
+    (True, False)
+    """
+    if isinstance(member, MetadataField | MetadataGroup) or not isinstance(member, Mapping):
+        return isinstance(member, MetadataField)
+    return "value" in member and member.keys() <= {"value", "attrs"} and not isinstance(member["value"], Mapping)
 
 
 def arrays_of(tree: Mapping[str, Any]) -> Iterator[Any]:
