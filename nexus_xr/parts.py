@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .hdf5.new_file import NewFile
 from .hdf5.parts import Form, Joined, join_parts, write_part
 from .hdf5.storage import TARGET_BLOCK_BYTES, align_blocks
-from .hdf5.target import Target
+from .hdf5.target import Region, Target
 from .nexus.storing import FieldNode, GroupNode, Late, Node, stored_dtype
 
 # Arrays up to this size come to the process that writes the master, and go into that.
@@ -95,13 +95,15 @@ class Workers:
     def __init__(self, file: NewFile) -> None:
         self._file = file
         self._tasks: list[Any] = []
+        self._regions: list[tuple[str, list[Region]]] = []
         self._gathered: dict[str, Any] = {}
         self._count = 0
 
-    def divided(self, node: Node) -> Node:
-        """A tree in which the large dask arrays are joined of parts that the workers write."""
+    def divided(self, path: str, node: Node) -> Node:
+        """What is to stand at a path, with the large dask arrays joined of parts that the workers write."""
         if isinstance(node, GroupNode):
-            return replace(node, members={name: self.divided(member) for name, member in node.members.items()})
+            members = {name: self.divided(f"{path}/{name}", member) for name, member in node.members.items()}
+            return replace(node, members=members)
         if not isinstance(node, FieldNode) or not hasattr(node.values, "dask"):
             return node
         dtype = stored_dtype(node.values)
@@ -113,8 +115,10 @@ class Workers:
         form = Form(dtype, node.chunks, node.filters)
         parts = Parts(self._file.parts, self._count + 1, values.numblocks, _grouped(values), form)
         self._count += math.prod(parts.counts)
-        self._tasks.append(_tasks(values, parts))
-        return replace(node, values=Joined(values.shape, dtype, _regions(values.chunks, parts)))
+        regions = _regions(values.chunks, parts)
+        self._tasks.append(_tasks(values, parts, path.rpartition("/")[2]))
+        self._regions.append((path, [region for region, _ in regions]))
+        return replace(node, values=Joined(values.shape, dtype, regions))
 
     def gather(self, late: Sequence[Late]) -> None:
         """Have the values of dask arrays come back, and be written into their datasets in the master."""
@@ -137,8 +141,21 @@ class Workers:
         import dask
 
         self._file.close()
-        tasks, gathered = dask.compute(self._tasks, self._gathered)
+        begun, gathering = dask.persist(self._tasks, self._gathered)
+        try:
+            tasks, gathered = dask.compute(begun, gathering)
+        except Exception as error:
+            for where in self._failed(begun):
+                error.add_note(f"while writing {self._file.path}:{where}")
+            raise
         _complete(self._file, gathered, tasks)
+
+    def _failed(self, begun: Sequence[Any]) -> Iterator[str]:
+        """The arrays and regions that workers could not write, as far as they tell it."""
+        for (path, regions), tasks in zip(self._regions, begun, strict=True):
+            for region, task in zip(regions, _in_order(tasks), strict=True):
+                if getattr(task, "status", None) == "error":
+                    yield f"{path}[{', '.join(f'{first}:{last}' for first, last in region)}]"
 
 
 def aligned(array: Any, chunks: tuple[int, ...] | None) -> Any:
@@ -174,18 +191,25 @@ def group_shape(counts: Sequence[int], wanted: float) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _tasks(values: Any, parts: Parts) -> Any:
+def _tasks(values: Any, parts: Parts, name: str) -> Any:
     """A dask array of one small value a part, which is there when the part is."""
-    written = _flags(values.map_blocks, _write_block, parts, parts.blocks)
+    written = _flags(values.map_blocks, _write_block, parts, parts.blocks, f"write-{name}")
     if math.prod(parts.group) == 1:
         return written
     grouped = written.rechunk(parts.group, method="tasks")
-    return _flags(grouped.map_blocks, _join_blocks, parts, parts.counts)
+    return _flags(grouped.map_blocks, _join_blocks, parts, parts.counts, f"join-{name}")
 
 
-def _flags(map_blocks: Any, function: Any, parts: Parts, counts: tuple[int, ...]) -> Any:
-    ones = tuple((1,) * count for count in counts)
-    return map_blocks(function, parts=parts, chunks=ones, dtype=np.uint8, meta=np.empty((0,) * len(counts), np.uint8))
+def _flags(map_blocks: Any, function: Any, parts: Parts, counts: tuple[int, ...], token: str) -> Any:
+    ones, meta = tuple((1,) * count for count in counts), np.empty((0,) * len(counts), np.uint8)
+    return map_blocks(function, parts=parts, chunks=ones, dtype=np.uint8, meta=meta, token=token)
+
+
+def _in_order(tasks: Any) -> Iterator[Any]:
+    """What stands for each block of a dask array in its graph, in their order."""
+    graph = dict(tasks.__dask_graph__())
+    for place in np.ndindex(tasks.numblocks):
+        yield graph.get((tasks.name, *place))
 
 
 def _write_block(values: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) -> NDArray[np.uint8]:

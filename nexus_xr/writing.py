@@ -167,7 +167,11 @@ def to_nexus(
             delayed = _stores(of_dask, file.path, num_threads)
             if not compute:
                 return _completed(file, delayed)
-            delayed.compute()
+            try:
+                delayed.compute()
+            except Exception as error:
+                error.add_note(f"while writing {file.path}:{', '.join(dataset.name for dataset, _ in of_dask)}")
+                raise
     except BaseException:
         file.abort()
         raise
@@ -200,10 +204,10 @@ def _write_region(
     return dask.delayed(partial(write_region, obj, os.path.abspath(path), region, entry, num_threads), pure=False)()
 
 
-Divide = Callable[[Node], Node]
+Divide = Callable[[str, Node], Node]
 
 
-def _undivided(node: Node) -> Node:
+def _undivided(_: str, node: Node) -> Node:
     return node
 
 
@@ -232,7 +236,9 @@ def _content_inplace(
     raise_problems(os.fspath(path), problems)
 
     def store(file: NewFile, divide: Divide) -> list[Late]:
-        edits = [edit if edit.node is None else replace(edit, node=divide(edit.node)) for edit in changed.edits]
+        edits = [
+            edit if edit.node is None else replace(edit, node=divide(edit.path, edit.node)) for edit in changed.edits
+        ]
         return apply(file.file, edits) if edits else []
 
     return _Content(store, changed.origin)
@@ -349,7 +355,7 @@ def _store_entries(
         raise NexusError(f"{file.path}: has an entry {name!r} already; nothing was written")
     for entry in entries:
         names.append(name or next_entry(root))
-        late += store(root, GroupNode({names[-1]: divide(entry.group)}))
+        late += store(root, GroupNode({names[-1]: divide(f"/{names[-1]}", entry.group)}))
     file.carry = _Entries(tuple(names), name is not None, use_default, file.path)
     if len(root) == len(entries):
         default = names[0] if use_default or len(names) == 1 else None

@@ -387,6 +387,25 @@ def test_an_error_in_a_task_leaves_everything_as_it_was(client: Any, mode: str) 
 
 
 @pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_an_error_in_a_task_says_where_it_was(client: Any, is_grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if is_grouped:
+        monkeypatch.setattr(parts, "LEAST_PART_BYTES", 8 * FRAMES[0].nbytes)
+    failing = scan().copy(data=scan().data.map_blocks(fail_late, dtype="u2", meta=np.empty((0, 0, 0), "u2")))
+    with pytest.raises(ZeroDivisionError) as caught:
+        to_nexus([scan(), failing], "new.nxs")
+    region = "[16:24, 0:40, 0:50]" if is_grouped else "[16:20, 0:40, 0:50]"
+    assert caught.value.__notes__ == [f"while writing {os.path.abspath('new.nxs')}:/entry2/counts/counts{region}"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_tasks_are_called_like_the_array_that_they_write(client: Any) -> None:
+    job = to_nexus(scan(), "new.nxs", compute=False)
+    names = {distributed.utils.key_split(key) for key in dict(job.__dask_graph__())}
+    assert "write-counts" in names
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_a_worker_that_is_killed_while_it_writes_loses_nothing(client: Any) -> None:
     slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
     future = client.compute(to_nexus(scan().copy(data=slow), "new.nxs", compute=False))

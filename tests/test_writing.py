@@ -873,8 +873,9 @@ def failing(block: Any, block_info: Any = None) -> Any:
 def test_an_error_in_a_task_leaves_the_old_file(tmp_path: Path) -> None:
     to_nexus(scan(), tmp_path / "f.nxs")
     values = da.from_array(FRAMES, chunks=(1, 40, 50)).map_blocks(failing, dtype="u2")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as caught:
         to_nexus(scan(values), tmp_path / "f.nxs")
+    assert caught.value.__notes__ == [f"while writing {tmp_path / 'f.nxs'}:/entry1/counts/counts"]
     assert folder(tmp_path) == ["f.nxs"]
     assert reopened(tmp_path / "f.nxs").identical(scan())
 
