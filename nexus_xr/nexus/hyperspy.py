@@ -7,19 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from .attributes import text
-from .storing import GroupNode
-from .tree import MetadataAttributes, MetadataGroup
+from .storing import FieldNode, GroupNode, Node
+from .tree import MetadataAttributes, MetadataField, MetadataGroup
 
 _WRITER = "hyperspy_nexus_v3"
 # By which HyperSpy knows that there is metadata to restore.
 ROOT_ATTRIBUTES = {"file_format": "nexus", "file_writer": _WRITER}
 # What is stored in the group `auxiliary` of an entry.
 METADATA = ("original_metadata", "hyperspy_metadata", "learning_results")
-# Within a collection nothing is to be taken for data: attributes by which a group would be are kept under other names.
+# Within a collection nothing is to be taken for data, nor for a link: attributes by which it would be are kept under
+# other names.
 _MISLEADING = {
     "NX_class": ("NXroot", "NXentry", "NXsubentry", "NXdata", "SASdata", "SAStransmission_spectrum"),
     "canSAS_class": ("SASdata", "SAStransmission_spectrum"),
 }
+# By which a link tells where the original is.
+_TARGET = "target"
 _PREFIX = "original_"
 
 
@@ -36,14 +39,24 @@ def as_collection(collection: GroupNode) -> GroupNode:
 
 
 def _hidden(group: GroupNode) -> GroupNode:
-    members = {
-        name: _hidden(member) if isinstance(member, GroupNode) else member for name, member in group.members.items()
-    }
-    attributes = {
-        _PREFIX + name if text(value) in _MISLEADING.get(name, ()) else name: value
-        for name, value in group.attributes.items()
-    }
-    return GroupNode(members, attributes)
+    members: dict[str, Node] = {}
+    for name, member in group.members.items():
+        if isinstance(member, GroupNode):
+            members[name] = _hidden(member)
+        elif isinstance(member, FieldNode):
+            members[name] = replace(member, attributes=_with_other_names(member.attributes))
+        else:
+            members[name] = member
+    return GroupNode(members, _with_other_names(group.attributes))
+
+
+def _with_other_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {_PREFIX + name if _is_misleading(name, value) else name: value for name, value in attributes.items()}
+
+
+def _is_misleading(name: str, value: Any) -> bool:
+    is_link = name == _TARGET and (text(value) or "").startswith("/")
+    return is_link or text(value) in _MISLEADING.get(name, ())
 
 
 def _shown(tree: MetadataGroup) -> MetadataGroup:
@@ -51,14 +64,20 @@ def _shown(tree: MetadataGroup) -> MetadataGroup:
     shown = MetadataGroup()
     for name, member in tree.items():
         if name == "attrs" and isinstance(member, MetadataAttributes):
-            kept = [key for key in member if _PREFIX + key not in member]
-            names = {
-                key: key.removeprefix(_PREFIX) if key.removeprefix(_PREFIX) in _MISLEADING else key for key in kept
-            }
-            shown[name] = MetadataAttributes((names[key], member[key]) for key in kept)
+            shown[name] = _with_own_names(member)
+        elif isinstance(member, MetadataField) and isinstance(member.get("attrs"), MetadataAttributes):
+            shown[name] = MetadataField({**member, "attrs": _with_own_names(member["attrs"])})
         else:
             shown[name] = _shown(member) if isinstance(member, MetadataGroup) else member
     return shown
+
+
+def _with_own_names(attributes: MetadataAttributes) -> MetadataAttributes:
+    kept = [key for key in attributes if _PREFIX + key not in attributes]
+    own = {key: key.removeprefix(_PREFIX) for key in kept}
+    return MetadataAttributes(
+        (own[key] if own[key] in (*_MISLEADING, _TARGET) else key, attributes[key]) for key in kept
+    )
 
 
 def restored_metadata(entry: MetadataGroup) -> MetadataGroup | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 
+from .claims import true_of_coordinates, true_of_data
 from .hyperspy import METADATA, ROOT_ATTRIBUTES, as_collection
 from .marks import COORDINATES, DIMENSIONS
 from .storing import FieldNode, GroupNode, Node
@@ -41,7 +42,7 @@ class DataField:
 
 
 def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
-    """The NXdata group of some fields.
+    """The NXdata group of some fields, which keep of their attributes what is true in it.
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     fields
         All fields, by name; those of uncertainties are called ``FIELD_errors``.
     """
+    fields = _with_true_attributes(signal, fields)
     dims = fields[signal].dims
     attributes: dict[str, Any] = {"NX_class": "NXdata", "signal": signal}
     auxiliary = [name for name, each in fields.items() if _is_auxiliary(name, each, signal, fields)]
@@ -71,6 +73,19 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
         attributes["interpretation"] = fields[signal].interpretation
     named = {name: _with_dimensions(name, each, signal, fields) for name, each in fields.items()}
     return GroupNode(named, attributes)
+
+
+def _with_true_attributes(signal: str, fields: Mapping[str, DataField]) -> dict[str, DataField]:
+    coordinates = {name: (each.node.attributes, each.dims) for name, each in fields.items() if each.is_coordinate}
+    spans = {name: dims for name, (_, dims) in coordinates.items()}
+    of_coordinates = true_of_coordinates(coordinates, fields[signal].dims)
+    true = {
+        name: of_coordinates[name]
+        if each.is_coordinate
+        else true_of_data(each.node.attributes, each.dims, name == signal, spans)
+        for name, each in fields.items()
+    }
+    return {name: replace(each, node=replace(each.node, attributes=true[name])) for name, each in fields.items()}
 
 
 def _names_dimension(dim: str, fields: Mapping[str, DataField]) -> bool:
