@@ -16,6 +16,7 @@ from .hdf5.creation import SMALL_BYTES
 from .hdf5.file import File
 from .hdf5.objects import Dataset, is_virtual, root_of
 from .nexus.attributes import names
+from .nexus.claims import true_of_data
 from .nexus.data_rules import Variable
 from .nexus.editing import Edit, attribute_edits, conflicts, is_stored_as, tree_edits
 from .nexus.find import entry_of
@@ -234,6 +235,8 @@ class _Data:
         new = [name for name in wanted if name not in known]
         if new:
             yield from self._added(new)
+        if self.data.signal in wanted and self.data.signal in known:
+            yield from self._told_anew(known[self.data.signal])
 
     def _edits_of(self, variable: Variable) -> Iterator[Edit]:
         path = self.group.member_path(variable.field)
@@ -244,6 +247,24 @@ class _Data:
             yield from self._stored_otherwise(variable, path)
         old, new = ({key: each.attrs[key] for key in each.attrs if key != "bounds"} for each in (before, now))
         yield from attribute_edits(old, new, path, self.rules.problems)
+
+    def _told_anew(self, signal: Variable) -> Iterator[Edit]:
+        """What the group and the signal say of its dimensions, where these are others than before."""
+        before, now = (dataset.variables[signal.name] for dataset in (self.before, self.now))
+        if set(now.dims) == set(before.dims):
+            return
+        present = {name: DataField(FieldNode(None), _dims(each), name in self.now.coords) for name, each in self._own()}
+        told = data_group(signal.name, present).attributes
+        attributes = {name: told[name] for name in told if name == "axes" or name.endswith("_indices")}
+        untrue = {name for name in self.attributes if name == "axes" or name.endswith("_indices")} - attributes.keys()
+        yield Edit(self.group.path, None, attributes, untrue)
+        spans = {name: each.dims for name, each in present.items() if each.is_coordinate}
+        true = true_of_data(now.attrs, _dims(now), True, spans)
+        yield Edit(self.group.member_path(signal.field), None, {}, now.attrs.keys() - true.keys() - {"target"})
+
+    def _own(self) -> Iterator[tuple[str, xr.Variable]]:
+        bounds = {each.bounds for each in self.data.variables}
+        return ((str(name), each) for name, each in self.now.variables.items() if name not in bounds)
 
     def _in_order(self, name: str) -> xr.Variable:
         """A variable with its dimensions as they are in the file."""

@@ -206,6 +206,27 @@ def test_a_value_of_the_tree_keeps_its_type_and_its_attributes(file: Path, tmp_p
     assert xr.open_dataset(tmp_path / "new.nxs", engine="nexus").identical(dataset)
 
 
+def test_a_signal_of_other_dimensions_is_told_of_anew(tmp_path: Path) -> None:
+    signal = Field(np.arange(12.0).reshape(3, 4), {"signal": 1, "axes": "y:x", "units": "s", "interpretation": "image"})
+    axes = {"y": Field(np.arange(3.0), {"axis": 1}), "x": Field(np.arange(4.0), {"axis": 2}), "title": "a map"}
+    data = nxdata({"n": signal, **axes}, signal="n", axes=["y", "x"], y_indices=0, x_indices=1, note="kept")
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data})})
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    with xr.set_options(keep_attrs=True):
+        mean = dataset.mean("y")
+    mean.encoding = dataset.encoding
+    mean.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        group = new["entry/data"]
+        assert (list(group.attrs["axes"]), group.attrs["x_indices"], "y_indices" in group.attrs) == (["x"], 0, False)
+        assert group.attrs["note"] == "kept"
+        assert dict(group["n"].attrs) == {"signal": 1, "units": "s"}
+        np.testing.assert_array_equal(group["n"], np.arange(12.0).reshape(3, 4).mean(0))
+    turned = dataset.transpose("x", "y")  # whose order in the file is the file's
+    turned.nexus.to_nexus(tmp_path / "same.nxs", layout="inplace")
+    assert_same_tree(tmp_path / "old.nxs", tmp_path / "same.nxs")
+
+
 PADDINGS = {"null-terminated": h5t.STR_NULLTERM, "null-padded": h5t.STR_NULLPAD, "space-padded": h5t.STR_SPACEPAD}
 CHARACTERS = {"ascii": h5t.CSET_ASCII, "utf-8": h5t.CSET_UTF8}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,8 @@ class Edit:
         What is to stand there; None where only attributes change.
     attributes
         Attributes that are new or have other values.
+    untrue
+        Names of attributes that are true no longer, and go.
     keeps_storage
         Whether a dataset that can hold the values stays, with its chunks and filters.
     """
@@ -51,6 +53,7 @@ class Edit:
     path: str
     node: Node | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    untrue: Collection[str] = ()
     keeps_storage: bool = True
 
 
@@ -134,6 +137,8 @@ def apply(file: h5py.File, edits: Sequence[Edit]) -> list[Late]:
             late += _put(place, edit.node, edit.keeps_storage)
         if edit.attributes:
             _set_attributes(file[edit.path], edit.attributes)
+        for name in edit.untrue:
+            file[edit.path].attrs.pop(name, None)
     return late
 
 
