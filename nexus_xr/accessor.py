@@ -8,11 +8,12 @@ from typing import Any
 import xarray as xr
 
 from .errors import NexusError
+from .nexus.interpretation import shown_dims
 from .refreshing import refresh_array, refresh_dataset, refresh_tree
 from .writing import to_nexus
 
-# Dimensions that an interpretation shows together (NXdata).
-_SHOWN_DIMS = {"scalar": 0, "spectrum": 1, "vertex": 1, "image": 2, "rgb-image": 3, "rgba-image": 3}
+# What a plot shows together where nothing is said of it: an image.
+_USUALLY_SHOWN = 2
 
 
 class _Accessor:
@@ -57,7 +58,8 @@ class DataArrayAccessor(_Accessor):
         """
         array: xr.DataArray = self._obj
         chosen = {dim: at for dim, at in array.encoding.get("default_slice", {}).items() if dim in array.dims}
-        shown = _SHOWN_DIMS.get(str(array.attrs.get("interpretation")), 2)
+        said = shown_dims(array.attrs)
+        shown = _USUALLY_SHOWN if said is None else said
         left = [dim for dim in array.dims if dim not in chosen]
         chosen |= dict.fromkeys(left[: max(0, len(left) - shown)], 0)
         return array.isel(chosen)

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
 from nexus_xr.nexus.data_rules import NXdata, Role, Scaling, describe_nxdata
 
@@ -400,6 +401,39 @@ def test_rule(rule: Rule, write: Write) -> None:
         assert any(expected in problem for problem in data.problems), data.problems
     if not rule.problems:
         assert data.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("interpretation", "shown"),
+    [
+        ("spectrum", 1),
+        ("vertex", 1),
+        ("image", 2),
+        ("rgb-image", 3),
+        ("rgba-image", 3),
+        ("hsl-image", 3),
+        ("hsla-image", 3),
+        ("cmyk-image", 3),
+    ],
+)
+@pytest.mark.parametrize("kind", [str, np.bytes_])
+def test_what_an_interpretation_shows_has_the_listed_axes_and_is_the_default_view(
+    interpretation: str, shown: int, kind: type, write: Write
+) -> None:
+    axes = ["y", "x", "c"][:shown]
+    stack = Field(np.zeros((3, 3, 3, 3)), {"interpretation": kind(interpretation)})
+    path = write({"data": nxdata({"data": stack, **dict.fromkeys(axes, Y3)}, signal="data", axes=axes)})
+    with xr.open_dataset(path, engine="nexus") as dataset:
+        assert dataset["data"].dims[-shown:] == tuple(axes)
+        assert dataset["data"].nexus.default_view().dims == tuple(axes)
+
+
+@pytest.mark.parametrize("interpretation", ["scalar", "scaler"])
+def test_of_scalars_the_default_view_is_one(interpretation: str, write: Write) -> None:
+    with xr.open_dataset(
+        write({"data": nxdata({"data": Field(D2, {"interpretation": interpretation})}, signal="data")}), engine="nexus"
+    ) as dataset:
+        assert dataset["data"].nexus.default_view().dims == ()
 
 
 def test_signal_comes_first_and_each_field_has_its_role(write: Write) -> None:

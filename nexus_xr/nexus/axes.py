@@ -10,13 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .attributes import integers, names, text
+from .attributes import integers, names
 from .content import Field, GroupContent, why_no_field
+from .interpretation import shown_dims
 
 Dims = tuple[int, ...]
-
-# How many of the last dimensions an interpretation shows together.
-_INTERPRETED_DIMS = {"scalar": 0, "spectrum": 1, "vertex": 1, "image": 2}
 
 
 @dataclass(frozen=True)
@@ -161,8 +159,7 @@ def _first_dimension(content: GroupContent, signal: str, listed: Sequence[str]) 
         )
         for first in (0, missing)
     )
-    interpretation = text(field.attributes.get("interpretation")) or text(content.attributes.get("interpretation"))
-    is_shown = _INTERPRETED_DIMS.get(interpretation or "") == len(listed)
+    is_shown = shown_dims(field.attributes, content.attributes) == len(listed)
     return missing if trailing > leading or (is_shown and trailing == leading) else 0
 
 
