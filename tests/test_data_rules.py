@@ -381,7 +381,157 @@ RULES = {
         nxdata({"data": np.zeros((4, 4)), "y": X4, "x": X4}, signal="data", axes=["y", "x"], y_indices=0, x_indices=0),
         "data",
         {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
-        ("@x_indices claims the dimension of another of @axes",),
+        ("@x_indices says dimension 0, @axes dimension 1; went by @axes",),
+    ),
+    "axes of the signal listed from the fastest dimension": Rule(
+        "Version 2 as some writers had it: the fastest dimension first, here with the edges of its bins",
+        nxdata({"data": Field(D2, {"signal": 1, "axes": "x,y"}), "x": np.arange(5.0), "y": Y3}),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "axes of the last dimensions listed from the fastest": Rule(
+        "Version 2 as some writers had it, with fewer axes than dimensions",
+        nxdata({"data": Field(np.zeros((2, 3, 4)), {"signal": 1, "axes": "x:y"}), "x": np.arange(5.0), "y": Y3}),
+        "data",
+        {"data": ("dim_0", "y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "axes of the group listed from the fastest dimension": Rule(
+        "NXdata@axes: in the order of the dimensions; it is said where only the opposite order fits",
+        nxdata({"data": D2, "x": np.arange(5.0), "y": Y3}, signal="data", axes=["x", "y"]),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+        ("@axes lists the axes of 'data' last dimension first",),
+    ),
+    "axes that fit in the order of the dimensions, if one of them is edges": Rule(
+        "Version 2: the order of the list comes before what else would fit",
+        nxdata({"data": Field(np.zeros((4, 3)), {"signal": 1, "axes": "a:b"}), "a": X4, "b": np.arange(4.0)}),
+        "data",
+        {"data": ("a", "b"), "a": ("a",), "b": ("b",)},
+    ),
+    "axes of which one fits neither order": Rule(
+        "Version 2: the opposite order is meant only if it fits all",
+        nxdata({"data": Field(D2, {"signal": 1, "axes": "x:y"}), "x": np.arange(5.0), "y": np.zeros(7)}),
+        "data",
+        {"data": ("dim_0", "dim_1")},
+        ("axis 'x' of shape (5,) doesn't fit where @axes of 'data' puts it (dimension 0)", "axis 'y' of shape (7,)"),
+    ),
+    "more axes than dimensions": Rule(
+        "NXdata@axes: one entry for every dimension",
+        nxdata({"data": X4, "x": X4, "t": D2}, signal="data", axes=["x", "t"]),
+        "data",
+        {"data": ("x",), "x": ("x",)},
+        ("axis 't' of shape (3, 4) doesn't fit where @axes puts it (beyond the last dimension)",),
+    ),
+    "numbered axis beyond the rank": Rule(
+        "Version 1: a number that is no dimension's; the length tells, of the first choice and of the other",
+        nxdata(
+            {
+                "data": Field(np.zeros((1, 4)), {"signal": 1}),
+                "i": Field([0.0], {"axis": 1}),
+                "q": Field(X4, {"axis": 3, "primary": 2}),
+                "e": Field(X4, {"axis": 3, "primary": 1}),
+            }
+        ),
+        "data",
+        {"data": ("i", "e"), "i": ("i",), "e": ("e",), "q": ("e",)},
+        ("axis 'e' of shape (4,) has @axis=3, which is no dimension", "took it for dimension 1 by its length"),
+    ),
+    "numbered edges beyond the rank": Rule(
+        "Version 1: a number that is no dimension's",
+        nxdata({"data": Field(D2, {"signal": 1}), "e": Field(np.arange(5.0), {"axis": 3})}),
+        "data",
+        {"data": ("dim_0", "e"), "e": ("e",)},
+        ("took it for dimension 1 by its length",),
+    ),
+    "numbered axis beyond the rank that could be either dimension's": Rule(
+        "Version 1: a number that is no dimension's",
+        nxdata({"data": Field(np.zeros((4, 4)), {"signal": 1}), "e": Field(X4, {"axis": 3})}),
+        "data",
+        {"data": ("dim_0", "dim_1")},
+        ("axis 'e' of shape (4,) has @axis=3, which is no dimension of a signal of shape (4, 4)", "left it out"),
+    ),
+    "numbered axis beyond the rank where one of two dimensions has none": Rule(
+        "Version 1: a number that is no dimension's",
+        nxdata(
+            {"data": Field(np.zeros((4, 4)), {"signal": 1}), "x": Field(X4, {"axis": 1}), "e": Field(X4, {"axis": 3})}
+        ),
+        "data",
+        {"data": ("e", "x"), "x": ("x",), "e": ("e",)},
+        ("took it for dimension 0",),
+    ),
+    "axes of all dimensions by one number": Rule(
+        "Version 1: axes of a map whose points are not on a grid",
+        nxdata({"data": Field(D2, {"signal": 1}), "x": Field(D2, {"axis": 1}), "y": Field(D2, {"axis": 1})}),
+        "data",
+        {"data": ("dim_0", "dim_1"), "x": ("dim_0", "dim_1"), "y": ("dim_0", "dim_1")},
+    ),
+    "axis of two of three dimensions by one number": Rule(
+        "Version 1: the number is that of one of its dimensions",
+        nxdata(
+            {
+                "data": Field(np.zeros((2, 3, 4)), {"signal": 1}),
+                "q": Field(D2, {"axis": 1}),
+                "t": Field([1, 2], {"axis": 3}),
+            }
+        ),
+        "data",
+        {"data": ("t", "dim_1", "dim_2"), "t": ("t",), "q": ("dim_1", "dim_2")},
+    ),
+    "two axes of the same two dimensions": Rule(
+        "NXcanSAS: a vector Q in two fields, each listed, and with one index",
+        nxdata(
+            {"I": np.zeros((2, 3, 4)), "t": [1.0, 2.0], "Qx": D2, "Qy": D2},
+            signal="I",
+            axes=["t", "Qx", "Qy"],
+            t_indices=0,
+            Qx_indices=1,
+            Qy_indices=2,
+        ),
+        "I",
+        {"I": ("t", "dim_1", "dim_2"), "t": ("t",), "Qx": ("dim_1", "dim_2"), "Qy": ("dim_1", "dim_2")},
+    ),
+    "an axis listed for each of its dimensions": Rule(
+        "NXdata@AXISNAME_indices: where they are missing, the positions in @axes",
+        nxdata({"data": np.zeros((3, 2, 4)), "q": D2, "t": [1, 2]}, signal="data", axes=["q", "t", "q"]),
+        "data",
+        {"data": ("dim_0", "t", "dim_2"), "t": ("t",), "q": ("dim_0", "dim_2")},
+    ),
+    "numbered axes of which one is counted from zero": Rule(
+        "Version 1: the first choice tells that they are counted from one",
+        nxdata(
+            {
+                "data": Field(X4, {"signal": 1}),
+                "t": Field(X4, {"axis": 0}),
+                "x": Field(X4, {"axis": 1, "primary": 1}),
+            }
+        ),
+        "data",
+        {"data": ("x",), "x": ("x",), "t": ("x",)},
+        ("axis 't' of shape (4,) has @axis=0",),
+    ),
+    "indices that contradict the list": Rule(
+        "NXdata@AXISNAME_indices: the position in @axes must be one of them",
+        nxdata({"data": D2, "x": X4, "y": Y3}, signal="data", axes=["x", "y"], x_indices=1, y_indices=0),
+        "data",
+        {"data": ("y", "x"), "x": ("x",), "y": ("y",)},
+        ("@axes lists the axes of 'data' last dimension first",),
+    ),
+    "indices that contradict the list where both would fit": Rule(
+        "NXdata@AXISNAME_indices: the position in @axes must be one of them",
+        nxdata({"data": np.zeros((4, 4)), "x": X4, "y": X4}, signal="data", axes=["x", "y"], x_indices=1, y_indices=0),
+        "data",
+        {"data": ("y", "x"), "x": ("x",), "y": ("y",)},
+        (
+            "@x_indices says dimension 1, @axes dimension 0; went by @x_indices",
+            "@y_indices says dimension 0, @axes dimension 1; went by @y_indices",
+        ),
+    ),
+    "indices that contradict the list and the lengths": Rule(
+        "NXdata@AXISNAME_indices: the lengths must be those of the dimensions",
+        nxdata(XY, signal="data", axes=["y", "x"], y_indices=1, x_indices=1),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+        ("@y_indices says dimension 1, @axes dimension 0; went by @axes",),
     ),
     "indices that are nonsense": Rule(
         "@AXISNAME_indices that are no integers",

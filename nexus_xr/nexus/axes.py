@@ -7,7 +7,7 @@ signal, and by the number of the dimension on each axis; NXcanSAS adds a fourth 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .attributes import integers, names
@@ -65,15 +65,29 @@ def find_axes(content: GroupContent, signal: str, problems: list[str]) -> tuple[
     problems
         Is given what can't be honoured: an axis that isn't there, or of a shape that fits nowhere.
     """
+    return _settled(content, signal, _candidates(content, signal, problems), problems)
+
+
+def find_own_axes(content: GroupContent, name: str, problems: list[str]) -> tuple[Axis, ...]:
+    """The axes that a field names in an ``@axes`` of its own, whatever its group says of the signal."""
+    alone = replace(content, attributes={})
+    listed, source = _listed_axes(alone, name)
+    return _settled(alone, name, _axes_by_name(alone, name, listed, source, problems), problems)
+
+
+def _settled(
+    content: GroupContent, signal: str, candidates: Iterable[_Candidate], problems: list[str]
+) -> tuple[Axis, ...]:
+    """The candidates at the dimensions that they have by their shapes."""
     shape = content.fields[signal].shape
     merged: dict[str, _Candidate] = {}
-    for candidate in _candidates(content, signal, problems):
+    for candidate in candidates:
         before = merged.get(candidate.field)
         merged[candidate.field] = candidate if before is None else before.or_at(candidate)
-    fits = {name: _fit(candidate, content.fields[name], shape) for name, candidate in merged.items()}
-    axes = [axis for axis in fits.values() if axis is not None]
+    spans = {name: _span(content.fields[name], candidate.places, shape) for name, candidate in merged.items()}
+    axes = [Axis(name, *span, merged[name].is_default) for name, span in spans.items() if span is not None]
     for name, candidate in merged.items():
-        if fits[name] is None:
+        if spans[name] is None:
             axes += _place_misfit(candidate, content, shape, axes, problems)
     return tuple(axes)
 
@@ -85,14 +99,14 @@ def _candidates(content: GroupContent, signal: str, problems: list[str]) -> Iter
     for name in content.indices:
         declared = _declared(content, name, rank)
         if declared is not None and name not in (*listed, signal):
-            yield _Candidate(name, _valid(declared, content.fields[name], None), False, f"@{name}_indices")
-    is_unlisted = all(name == "." for name in listed)
-    for numbered in _axes_by_number(content, signal, is_unlisted):
-        if numbered.field not in listed:
-            yield numbered
+            places = _by_indices(declared, content.fields[name], rank) or (declared,)
+            yield _Candidate(name, places, False, f"@{name}_indices")
+    yield from _axes_by_number(content, signal, listed, problems)
 
 
 # --- by name: versions 3 and 2, NXcanSAS --------------------------------------------------------------------------
+
+_OF_GROUP = "@axes"
 
 
 def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], str]:
@@ -101,7 +115,7 @@ def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], s
     Version 3: ``@axes`` of the group. Version 2: ``@axes`` of the signal. NXcanSAS: ``@I_axes`` of the group.
     """
     places = (
-        (content.attributes, "axes", "@axes"),
+        (content.attributes, "axes", _OF_GROUP),
         (content.fields[signal].attributes, "axes", f"@axes of {signal!r}"),
         (content.attributes, f"{signal}_axes", f"@{signal}_axes"),
     )
@@ -109,7 +123,7 @@ def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], s
         listed = names(attributes.get(key), content.fields)
         if listed:
             return listed, source
-    return (), "@axes"
+    return (), _OF_GROUP
 
 
 def _axes_by_name(
@@ -118,49 +132,74 @@ def _axes_by_name(
     """Listed axes span what their ``@AXISNAME_indices`` say, and else dimensions from their place in the list on."""
     shape = content.fields[signal].shape
     rank = len(shape)
-    first = _first_dimension(content, signal, listed)
-    claims = Counter(_declared(content, name, rank) for name in listed if name in content.fields)
-    for place, name in enumerate(listed, first):
+    places: dict[str, Dims] = {}
+    for dim, name in zip(_order(content, signal, listed, source, problems), listed, strict=True):
+        places[name] = (*places.get(name, ()), dim)
+    claims = Counter(_declared(content, name, rank) for name in places if name in content.fields)
+    for name, at in places.items():
         if name == signal:
             problems.append(f"{content.path}: {source} names the signal {name!r} itself")
         elif name in content.fields:
             field = content.fields[name]
             declared = _declared(content, name, rank)
-            by_indices = () if declared is None else _valid(declared, field, place)
+            by_place = (
+                (at,) if 1 < field.ndim == len(at) else tuple(run for dim in at for run in _runs(dim, field, rank))
+            )
+            by_indices = () if declared is None else _by_indices(declared, field, rank)
+            chosen = by_indices or by_place
             if (
                 by_indices
-                and claims[declared] > 1
-                and field.shape == shape[place : place + 1]
-                and by_indices != ((place,),)
+                and len(listed) >= rank
+                and _is_likelier(by_place, by_indices, claims[declared], field, shape)
             ):
+                chosen = by_place
+            is_denied = declared is not None and len(listed) == rank and not set(at) <= set(declared)
+            if declared is not None and (is_denied or (by_indices and chosen is by_place)):
                 problems.append(
-                    f"{content.path}: @{name}_indices claims the dimension of another of {source}; went by that"
+                    f"{content.path}: @{name}_indices says dimension {_in_words(declared)}, {source} dimension "
+                    f"{_in_words(at)}; went by {source if chosen is by_place else f'@{name}_indices'}"
                 )
-                by_indices = ()
-            places = by_indices or tuple(_from_place(place, field.ndim, rank))
-            yield _Candidate(name, places, place < rank, source)
+            yield _Candidate(name, chosen, at[0] < rank, source)
         elif name != ".":
             problems.append(f"{content.path}: {source} names {name!r}, which {why_no_field(content, name)}")
 
 
-def _first_dimension(content: GroupContent, signal: str, listed: Sequence[str]) -> int:
-    """The dimension of the first listed axis: where axes are fewer than dimensions, they may be the last ones'.
+def _order(content: GroupContent, signal: str, listed: Sequence[str], source: str, problems: list[str]) -> range:
+    """The dimensions that the listed axes are those of, in the order of the list.
 
-    They are if ``@interpretation`` shows just as many dimensions, or if more of their lengths fit there.
+    Where axes are fewer than dimensions, they may be the last ones'. They are if more of them fit there, or as many,
+    and ``@interpretation`` shows just that many dimensions. Some writers list the fastest dimension first: if that,
+    and only that, fits all axes, it is meant.
     """
     field = content.fields[signal]
-    missing = field.ndim - len(listed)
-    if missing <= 0 or not listed:
-        return 0
-    leading, trailing = (
-        sum(
-            name in content.fields and content.fields[name].shape == (field.shape[first + place],)
-            for place, name in enumerate(listed)
-        )
-        for first in (0, missing)
-    )
+    missing = max(field.ndim - len(listed), 0)
+    leading, trailing = (range(first, first + len(listed)) for first in (0, missing))
     is_shown = shown_dims(field.attributes, content.attributes) == len(listed)
-    return missing if trailing > leading or (is_shown and trailing == leading) else 0
+    orders = (trailing, leading) if is_shown else (leading, trailing)
+
+    def fitting(order: range) -> tuple[int, int]:
+        """How many axes fit, and how many of them without being edges."""
+        at = ((content.fields[name], dim) for dim, name in zip(order, listed, strict=True) if name in content.fields)
+        spans = [_span(each, ((dim,),), field.shape) for each, dim in at if dim < field.ndim]
+        return sum(span is not None for span in spans), sum(span is not None and not span[1] for span in spans)
+
+    order = max(orders, key=fitting)
+    if fitting(order)[0] < len(listed):
+        backwards = [reverse for each in orders if fitting(reverse := each[::-1])[0] == len(listed)]
+        if backwards and source == _OF_GROUP:
+            problems.append(
+                f"{content.path}: by their lengths, {source} lists the axes of {signal!r} last dimension first"
+            )
+        order = (*backwards, order)[0]
+    return order
+
+
+def _is_likelier(
+    by_place: Sequence[Dims], by_indices: Sequence[Dims], claims: int, field: Field, signal: tuple[int, ...]
+) -> bool:
+    """Whether an axis is where the list has it: only that fits, or its indices are those of another listed axis."""
+    at_place, at_indices = _span(field, by_place, signal), _span(field, by_indices, signal)
+    return at_place not in (None, at_indices) and (at_indices is None or claims > 1)
 
 
 def _declared(content: GroupContent, name: str, rank: int) -> Dims | None:
@@ -171,53 +210,95 @@ def _declared(content: GroupContent, name: str, rank: int) -> Dims | None:
     return indices
 
 
-def _valid(declared: Dims, field: Field, place: int | None) -> tuple[Dims, ...]:
-    """Indices count where there are as many as the field has dimensions, or where its place is one of them."""
+def _by_indices(declared: Dims, field: Field, rank: int) -> tuple[Dims, ...]:
+    """Indices count where there are as many as the field has dimensions, or where they give one of its dimensions."""
     if len(declared) == field.ndim:
         return (declared,)
-    return ((place,),) if field.ndim == 1 and place in declared else ()
+    return tuple(_runs(declared[0], field, rank)) if len(declared) == 1 < field.ndim else ()
 
 
-def _from_place(place: int, own_rank: int, rank: int) -> Iterator[Dims]:
-    """Without indices: as many dimensions as the field has, from its place in the list on, or all of the signal's."""
-    if place + own_rank <= rank:
-        yield tuple(range(place, place + own_rank))
-    if own_rank == rank:
+def _runs(dim: int, field: Field, rank: int) -> Iterator[Dims]:
+    """As many dimensions as a field has, where one is given: from that one on, or else others around it."""
+    if not field.ndim:
+        yield ()
+    elif dim < rank:
+        for first in range(min(dim, rank - field.ndim), max(dim - field.ndim, -1), -1):
+            yield tuple(range(first, first + field.ndim))
+    elif field.ndim == rank:
         yield tuple(range(rank))
 
 
 # --- by number: version 1 -----------------------------------------------------------------------------------------
 
 
-def _axes_by_number(content: GroupContent, signal: str, may_be_default: bool) -> list[_Candidate]:
-    """Fields with ``@axis``, the number of the dimension, and ``@primary=1`` on the first choice.
+def _axes_by_number(
+    content: GroupContent, signal: str, listed: Sequence[str], problems: list[str]
+) -> Iterator[_Candidate]:
+    """Fields with ``@axis``, the number of a dimension, and ``@primary=1`` on the first choice.
 
     The manual counts from one and the fastest dimension; many writers counted from the slowest, some from zero.
-    The lengths decide, for all axes of the group together.
+    The lengths decide, for all axes of the group together, and where they don't, those of the first choices.
     """
     shape = content.fields[signal].shape
-    rank = len(shape)
     numbered = {name: numbers for name, numbers in content.axis_numbers.items() if name != signal}
     by_preference = sorted(numbered, key=lambda name: _primary(content.fields[name]))
-    from_zero = any(0 in numbers for numbers in numbered.values())
 
-    def counted(from_fastest: bool) -> list[_Candidate]:
-        candidates: list[_Candidate] = []
-        for name in by_preference:
-            start = 0 if from_zero else 1
-            dims = tuple(sorted(rank - number if from_fastest else number - start for number in numbered[name]))
-            if all(0 <= dim < rank for dim in dims) or not rank:
-                places = (dims if rank else (),)
-                is_first = all(candidate.places != places for candidate in candidates)
-                candidates.append(_Candidate(name, places, is_first and may_be_default, "@axis"))
-        return candidates
+    def counted(start: int, from_fastest: bool) -> dict[str, tuple[Dims, ...]]:
+        places = {name: _counted(numbered[name], start, from_fastest, content.fields[name], shape) for name in numbered}
+        return {name: found for name, found in places.items() if found}
 
-    def fitting(candidates: list[_Candidate]) -> int:
-        return sum(_fit(candidate, content.fields[candidate.field], shape) is not None for candidate in candidates)
+    def fitting(places: Mapping[str, tuple[Dims, ...]]) -> tuple[int, int]:
+        """How many axes fit, and how many of them are first choices."""
+        fits = [name for name in places if _span(content.fields[name], places[name], shape) is not None]
+        return len(fits), sum(_primary(content.fields[name]) == 1 for name in fits)
 
-    if from_zero:
-        return counted(from_fastest=False)
-    return max(counted(from_fastest=True), counted(from_fastest=False), key=fitting)
+    countings = [counted(1, from_fastest=True), counted(1, from_fastest=False)]
+    if any(0 in numbers for numbers in numbered.values()):
+        countings = [counted(0, from_fastest=False), *countings, counted(0, from_fastest=True)]
+    best = max(countings, key=fitting)
+    spans = [_span(content.fields[name], places, shape) for name, places in best.items()]
+    described = {span[0] for span in spans if span is not None}
+    first_of = {(numbered[name], content.fields[name].ndim): name for name in reversed(by_preference)}
+    is_unlisted = all(name == "." for name in listed)
+    for name in by_preference:
+        is_default = is_unlisted and name in first_of.values()
+        if name in listed:
+            continue
+        if name in best:
+            yield _Candidate(name, best[name], is_default, "@axis")
+        elif (dims := _by_length(content, name, shape, described, problems)) is not None:
+            yield _Candidate(name, (dims,), is_default and dims not in described, "@axis")
+
+
+def _counted(numbers: Dims, start: int, from_fastest: bool, field: Field, signal: tuple[int, ...]) -> tuple[Dims, ...]:
+    """What an axis with these numbers may span, as they are counted; nothing where there is no such dimension."""
+    rank = len(signal)
+    dims = tuple(sorted(rank - 1 - (number - start) if from_fastest else number - start for number in numbers))
+    if not rank:
+        return ((),)
+    if not all(0 <= dim < rank for dim in dims):
+        return ()
+    return tuple(_runs(dims[0], field, rank)) if len(dims) == 1 < field.ndim else (dims,)
+
+
+def _by_length(
+    content: GroupContent, name: str, signal: tuple[int, ...], described: Container[Dims], problems: list[str]
+) -> Dims | None:
+    """The only dimensions of the lengths of an axis whose number is no dimension's: those without one before others."""
+    field = content.fields[name]
+    runs = dict.fromkeys(tuple(range(dim, dim + field.ndim)) for dim in range(len(signal) - field.ndim + 1))
+    spans = [span for run in runs if (span := _span(field, (run,), signal)) is not None]
+    fitting = [dims for dims, is_edges in spans if not is_edges] or [dims for dims, _ in spans]
+    fitting = [dims for dims in fitting if dims not in described] or fitting
+    where = (
+        f"{content.path}: axis {name!r} of shape {field.shape} has @axis={_in_words(content.axis_numbers[name])}, "
+        f"which is no dimension of a signal of shape {signal} as the axes are counted"
+    )
+    if len(fitting) == 1:
+        problems.append(f"{where}; took it for dimension {_in_words(fitting[0])} by its length")
+        return fitting[0]
+    problems.append(f"{where}; left it out")
+    return None
 
 
 def _primary(field: Field) -> int:
@@ -228,15 +309,15 @@ def _primary(field: Field) -> int:
 # --- against the shape of the signal ------------------------------------------------------------------------------
 
 
-def _fit(candidate: _Candidate, field: Field, signal: tuple[int, ...]) -> Axis | None:
-    """The candidate as an axis, if its shape is that of dimensions that it may span, or one more in the last."""
-    for dims in candidate.places:
+def _span(field: Field, places: Iterable[Dims], signal: tuple[int, ...]) -> tuple[Dims, bool] | None:
+    """The dimensions whose lengths are those of a field, and whether it has one value more along the last of them."""
+    for dims in places:
         if field.shape == tuple(signal[dim] for dim in dims):
-            return Axis(candidate.field, dims, False, candidate.is_default)
-    for dims in candidate.places:
+            return dims, False
+    for dims in places:
         edges = tuple(signal[dim] for dim in dims[:-1]) + tuple(signal[dim] + 1 for dim in dims[-1:])
         if dims and field.shape == edges and edges[-1] > 1 and field.is_numeric:
-            return Axis(candidate.field, dims, True, candidate.is_default)
+            return dims, True
     return None
 
 
@@ -247,11 +328,16 @@ def _place_misfit(
     shape = content.fields[candidate.field].shape
     described = {axis.dims[0] for axis in axes if len(axis.dims) == 1}
     free = [dim for dim, length in enumerate(signal) if dim not in described and shape == (length,)]
-    place = " or ".join(", ".join(map(str, dims)) for dims in candidate.places) or "none that there is"
-    where = f"{content.path}: axis {candidate.field!r} of shape {shape} doesn't fit where {candidate.source} puts it"
-    where = f"{where} (dimension {place})"
+    where = f"{content.path}: axis {candidate.field!r} of shape {shape}"
+    dimensions = " or ".join(map(_in_words, dict.fromkeys(candidate.places)))
+    place = f"dimension {dimensions}" if candidate.places else "beyond the last dimension"
+    where = f"{where} doesn't fit where {candidate.source} puts it ({place})"
     if len(free) == 1 and candidate.is_default:
         problems.append(f"{where}; took it for dimension {free[0]}, the only one of its length without an axis")
         yield Axis(candidate.field, (free[0],), False, True)
     else:
         problems.append(f"{where} of a signal of shape {signal}; left it out")
+
+
+def _in_words(dims: Dims) -> str:
+    return ", ".join(map(str, dims))
