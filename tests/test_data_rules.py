@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from nexus_xr import NexusWarning
 from nexus_xr.nexus.data_rules import NXdata, Role, Scaling, describe_nxdata
 
 from .files import Field, nxdata
@@ -237,6 +238,47 @@ RULES = {
         None,
         {"a": ("a_dim_0",), "b": ("b_dim_0",)},
         ("could be any of a, b, n",),
+    ),
+    "undeclared signal whose only other candidate links nowhere": Rule(
+        "No @signal anywhere, and the field 'data' can't be read",
+        nxdata({"data": h5py.ExternalLink("gone.h5", "/data"), "I0": X4, "x": Field(X4, {"axis": 1})}),
+        None,
+        {"I0": ("I0_dim_0",), "x": ("x_dim_0",)},
+        ("no signal is declared, and it may be 'data', which is a link to gone.h5:/data, which is not there",),
+    ),
+    "undeclared signal beside an axis, under another name and behind a link": Rule(
+        "No @signal anywhere, and what is no axis can't be read",
+        nxdata({"counts": h5py.SoftLink("/gone"), "x": Field(X4, {"axis": 1})}),
+        None,
+        {"x": ("x_dim_0",)},
+        ("it may be 'counts', which is a link to /gone, which is not there",),
+    ),
+    "undeclared signal beside a link that leads nowhere": Rule(
+        "No @signal anywhere, one field that is no axis, and one that can't be read",
+        nxdata({"counts": X4, "other": h5py.SoftLink("/gone"), "x": Field(X4, {"axis": 1})}),
+        "counts",
+        {"counts": ("x",), "x": ("x",)},
+        ("took the only candidate 'counts', beside 'other', which is a link to /gone",),
+    ),
+    "undeclared signal beside a group": Rule(
+        "No @signal anywhere; a group can't be the signal",
+        nxdata({"x": Field(X4, {"axis": 1}), "settings": {"gain": 1}}),
+        "x",
+        {"x": ("dim_0",)},
+        ("took the only candidate 'x'",),
+    ),
+    "the only field with a number": Rule(
+        "Versions 2 and 1: @signal of a field, whatever its number, where no other field has one",
+        nxdata({"data_x_y": Field(D2, {"signal": 2, "axes": "y,x"}), "total": [7], "x": X4, "y": Y3}),
+        "data_x_y",
+        {"data_x_y": ("y", "x"), "y": ("y",), "x": ("x",)},
+    ),
+    "fields with numbers, none of them one": Rule(
+        "Versions 2 and 1: @signal of a field is its priority",
+        nxdata({"c": Field(X4, {"signal": 3}), "b": Field(X4, {"signal": 2}), "a": Field(X4, {"signal": 0})}),
+        "b",
+        {"b": ("dim_0",), "c": ("dim_0",), "a": ("dim_0",)},
+        ("no field has @signal=1; took 'b' with @signal=2",),
     ),
     "signal that is missing": Rule(
         "NXdata@signal: the field must exist",
@@ -551,6 +593,15 @@ def test_rule(rule: Rule, write: Write) -> None:
         assert any(expected in problem for problem in data.problems), data.problems
     if not rule.problems:
         assert data.problems == ()
+
+
+def test_every_group_of_these_rules_opens_with_these_dimensions(write: Write) -> None:
+    rules = {f"/data_{number}": rule for number, rule in enumerate(RULES.values())}
+    with pytest.warns(NexusWarning):
+        nodes = xr.open_groups(write({path: rule.group for path, rule in rules.items()}), engine="nexus")
+    for path, rule in rules.items():
+        with nodes[path] as node:
+            assert {each: node[each].dims for each in rule.dims} == rule.dims, rule.source
 
 
 @pytest.mark.parametrize(

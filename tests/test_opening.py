@@ -264,6 +264,10 @@ def one(value: float) -> dict[str, Any]:
     return nxdata({"n": np.array([value, 0.0])}, signal="n")
 
 
+def guessed(value: float) -> dict[str, Any]:
+    return nxdata({"n": np.array([value, 0.0])})
+
+
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
@@ -274,6 +278,9 @@ def one(value: float) -> dict[str, Any]:
         ({"a": nxentry({"d": one(1), "s": {"e": one(2)}}, default="s/e/n")}, 2),
         ({"a": nxentry({"s": {"@NX_class": "NXsubentry", "@default": "e", "e": one(1)}}, default="s")}, 1),
         ({"@default": "gone", "a": nxentry({"d": one(1)})}, 1),
+        ({"a": nxentry({"c": guessed(1), "d": one(2)})}, 2),
+        ({"a": nxentry({"c": guessed(1)}), "b": nxentry({"d": one(2)})}, 2),
+        ({"a": nxentry({"b": nxdata({"x": [0], "y": [0]}), "c": guessed(1), "d": guessed(2)})}, 1),
         ({"a": {"d": one(1)}, "b": nxentry({"d": one(2)})}, 2),
         ({"a": nxentry({"d": nxdata({}), "e": one(2)})}, 2),
         ({"a": nxentry({"d": nxdata({"n": Field([5.0, 0], {"signal": 1})}), "e": nxdata({})})}, 5),
@@ -288,6 +295,9 @@ def one(value: float) -> dict[str, Any]:
         "default that names the signal",
         "default through a subentry",
         "default that leads nowhere",
+        "a signal that is declared before one that is guessed",
+        "a signal that is declared in a later entry",
+        "the first signal that is guessed",
         "first NXentry",
         "first NXdata with a signal",
         "version 2",

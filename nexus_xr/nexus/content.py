@@ -12,6 +12,8 @@ import numpy as np
 from ..hdf5.objects import Dataset, Group, Link
 from .attributes import integers
 
+_IS_GROUP = "is a group"
+
 
 @dataclass(frozen=True)
 class Field:
@@ -61,6 +63,11 @@ class GroupContent:
     others: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
+    def unreadable(self) -> tuple[str, ...]:
+        """The members that are neither fields nor groups: links that lead nowhere, and what is no array."""
+        return tuple(name for name, reason in self.others.items() if reason != _IS_GROUP)
+
+    @cached_property
     def signal_numbers(self) -> Mapping[str, int]:
         """``@signal`` of the fields that have one."""
         found = ((name, integers(field.attributes.get("signal"))) for name, field in self.fields.items())
@@ -94,7 +101,7 @@ def read_content(group: Group) -> GroupContent:
         elif isinstance(member, Link):
             others[name] = f"is a link to {member}, which {member.trouble}"
         else:
-            others[name] = "is a group"
+            others[name] = _IS_GROUP
     return GroupContent(group.path, group.read_attributes(), fields, others)
 
 

@@ -202,43 +202,65 @@ def _companions(content: GroupContent, signal: str, dims: tuple[str, ...], probl
 def find_signal(content: GroupContent, problems: list[str]) -> str | None:
     """Name of the signal.
 
-    Version 3: the field that the group's ``@signal`` names. Versions 2 and 1: the field with ``@signal=1``.
-    Where a group declares none: its field ``data``, or the only field that is no axis.
+    Version 3: the field that the group's ``@signal`` names. Versions 2 and 1: the field with ``@signal=1``, or with
+    the lowest number where none has that one. Where a group declares none: its field ``data``, or the only field that
+    is no axis.
     """
-    declared = names(content.attributes.get("signal"), content.fields)
-    for name in declared:
-        if name in content.fields:
-            return name
-    if integers(content.attributes.get("signal")) is not None:
-        declared = ()  # a number, meant for a field, not the name of one
-    if declared:
-        problems.append(f"{content.path}: @signal names {declared[0]!r}, which {why_no_field(content, declared[0])}")
-    marked = [name for name, number in content.signal_numbers.items() if number == 1]
-    if marked:
-        if len(marked) > 1:
-            problems.append(f"{content.path}: several fields have @signal=1 ({', '.join(marked)}); took the first")
-        return marked[0]
-    if declared:
-        return None
+    if declares_signal(content):
+        return _declared_signal(content, problems)
     return _undeclared_signal(content, problems)
 
 
+def declares_signal(content: GroupContent) -> bool:
+    """Whether a group says what its signal is, be it there or not."""
+    return bool(content.signal_numbers or _signal_names(content))
+
+
+def _signal_names(content: GroupContent) -> tuple[str, ...]:
+    """The names in ``@signal`` of the group; a number there is meant for a field, and is not the name of one."""
+    value = content.attributes.get("signal")
+    listed = names(value, content.fields)
+    is_number = integers(value) is not None and not any(name in content.fields for name in listed)
+    return () if is_number else listed
+
+
+def _declared_signal(content: GroupContent, problems: list[str]) -> str | None:
+    declared = _signal_names(content)
+    for name in declared:
+        if name in content.fields:
+            return name
+    if declared:
+        problems.append(f"{content.path}: @signal names {declared[0]!r}, which {why_no_field(content, declared[0])}")
+    numbers = content.signal_numbers
+    first = min(numbers.values(), key=lambda number: (number < 1, number), default=1)
+    marked = [name for name, number in numbers.items() if number == first]
+    if len(marked) > 1:
+        problems.append(f"{content.path}: several fields have @signal={first} ({_some(marked)}); took the first")
+    elif first != 1 and len(numbers) > 1:
+        problems.append(f"{content.path}: no field has @signal=1; took {marked[0]!r} with @signal={first}")
+    return marked[0] if marked else None
+
+
 def _undeclared_signal(content: GroupContent, problems: list[str]) -> str | None:
+    where = f"{content.path}: no signal is declared"
     if "data" in content.fields:
-        problems.append(f"{content.path}: no signal is declared; took the field 'data'")
+        problems.append(f"{where}; took the field 'data'")
         return "data"
+    unreadable = [f"{name!r}, which {content.others[name]}" for name in content.unreadable]
     supporting = set(_supporting_fields(content))
-    candidates = [name for name in content.fields if name not in supporting] or list(content.fields)
+    candidates = [name for name in content.fields if name not in supporting]
+    if "data" in content.unreadable or (unreadable and not candidates):
+        problems.append(f"{where}, and it may be {_some(unreadable)}")
+        return None
+    candidates = candidates or list(content.fields)
     if len(candidates) == 1:
-        problems.append(f"{content.path}: no signal is declared; took the only candidate {candidates[0]!r}")
+        besides = f", beside {_some(unreadable)}" if unreadable else ""
+        problems.append(f"{where}; took the only candidate {candidates[0]!r}{besides}")
         return candidates[0]
     if candidates:
-        problems.append(
-            f"{content.path}: no signal is declared, and it could be any of {', '.join(candidates[:10])}; "
-            "choose one with dataset_path"
-        )
+        problems.append(f"{where}, and it could be any of {', '.join(candidates[:10])}; choose one with dataset_path")
     else:
-        problems.append(f"{content.path}: no signal is declared, and there is no field that could be it")
+        problems.append(f"{where}, and there is no field that could be it")
     return None
 
 
@@ -269,7 +291,6 @@ def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[st
 
 
 _PART = re.compile(r"(?P<stem>.+)_(?P<number>\d{3,})")
-_LISTED = 5
 
 
 def join_parts(content: GroupContent, problems: list[str]) -> GroupContent:
@@ -325,10 +346,7 @@ def _joined(
     numbers = list(numbered)
     gone += [f"{stem}_{a + 1}" + f" to {b - 1}" * (b > a + 2) for a, b in pairwise(numbers) if b > a + 1]
     if gone:
-        more = f" and {len(gone) - _LISTED} more" if len(gone) > _LISTED else ""
-        problems.append(
-            f"{content.path}: of the parts of {name!r} these are left out: {', '.join(gone[:_LISTED])}{more}"
-        )
+        problems.append(f"{content.path}: of the parts of {name!r} these are left out: {_some(gone)}")
     shape = (sum(field.shape[0] for field in alike.values()), *first.shape[1:])
     common = dict(first.attributes)
     for field in alike.values():
@@ -428,7 +446,15 @@ def _default_slice(content: GroupContent, signal: str) -> tuple[int | None, ...]
     return tuple(chosen) if in_range and is_understood else None
 
 
-# --- names ------------------------------------------------------------------------------------------------------
+# --- words and names --------------------------------------------------------------------------------------------
+
+
+_LISTED = 5
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return ", ".join(items[:_LISTED]) + more
 
 
 def _name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) -> tuple[str, ...]:

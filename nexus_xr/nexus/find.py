@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ..hdf5.objects import Dataset, Group, Link
 from .attributes import nx_class, text
 from .content import read_content
-from .data_rules import find_signal, join_parts
+from .data_rules import declares_signal, find_signal, join_parts
 from .scan import Found, holds_data, is_nxdata
 
 Keys = str | Sequence[str] | None
@@ -51,8 +51,8 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
     """The NXdata group that is the default plot of a file, or of one of its groups.
 
     Version 3 of finding the plottable data: the chain of ``@default`` attributes. Versions 2 and 1: the first
-    NXdata with a signal of the first NXentry that has one. Then the first NXdata of the first NXentry, and at
-    last the first NXdata of any group.
+    NXdata that declares its signal, of the first NXentry that has one. Then the first one whose signal can be guessed,
+    then the first NXdata of the first NXentry, and at last the first NXdata of any group.
 
     Parameters
     ----------
@@ -70,13 +70,18 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
         chained = declared_default(root, entry)
         if chained is not None and holds_data(chained.read_attributes()):
             return chained
+    guessed: Group | None = None
     without_signal: Group | None = None
     for entry in [*entries, reached]:
         for group in _data_groups(entry):
-            if find_signal(join_parts(read_content(group), []), []) is not None:
+            content = join_parts(read_content(group), [])
+            if find_signal(content, []) is None:
+                without_signal = without_signal or group
+            elif declares_signal(content):
                 return group
-            without_signal = without_signal or group
-    return without_signal
+            else:
+                guessed = guessed or group
+    return guessed or without_signal
 
 
 def declared_default(root: Group, start: Group) -> Group | None:
