@@ -280,6 +280,90 @@ RULES = {
         {"b": ("dim_0",), "c": ("dim_0",), "a": ("dim_0",)},
         ("no field has @signal=1; took 'b' with @signal=2",),
     ),
+    "auxiliary signals of the older versions with axes of their own": Rule(
+        "Version 2: @axes of each field with @signal; what is alike is shared",
+        nxdata(
+            {
+                "t_sum": Field(X4, {"signal": 1, "axes": "t"}),
+                "y_sum": Field(Y3, {"signal": 2, "axes": "y"}),
+                "y_t": Field(D2, {"signal": 2, "axes": "y:t"}),
+                "t": X4,
+                "y": Y3,
+                "y_errors": Y3,
+            }
+        ),
+        "t_sum",
+        {
+            "t_sum": ("t",),
+            "y_sum": ("y",),
+            "y_t": ("y", "t"),
+            "t": ("t",),
+            "y": ("y",),
+            "y_errors": ("y",),
+        },
+    ),
+    "an auxiliary signal of the same shape with another axis": Rule(
+        "Version 2: @axes of each field with @signal",
+        nxdata(
+            {
+                "a": Field(X4, {"signal": 1, "axes": "x"}),
+                "b": Field(X4, {"signal": 2, "axes": "k"}),
+                "x": X4,
+                "k": X4,
+            }
+        ),
+        "a",
+        {"a": ("x",), "b": ("k",), "x": ("x",), "k": ("k",)},
+    ),
+    "an auxiliary signal along an axis that is not the first choice": Rule(
+        "Version 2: @axes of each field with @signal; version 1: an alternative axis",
+        nxdata(
+            {
+                "a": Field(X4, {"signal": 1, "axes": "x"}),
+                "b": Field(D2, {"signal": 2, "axes": "y:h"}),
+                "x": X4,
+                "h": Field(X4, {"axis": 1}),
+                "y": Y3,
+            }
+        ),
+        "a",
+        {"a": ("x",), "b": ("y", "x"), "x": ("x",), "h": ("x",), "y": ("y",)},
+    ),
+    "an auxiliary signal whose axis has the signal's edges": Rule(
+        "Version 2: @axes of each field with @signal; one name can't stand for two lengths",
+        nxdata(
+            {
+                "a": Field(X4, {"signal": 1, "axes": "t"}),
+                "b": Field(np.arange(5.0), {"signal": 2, "axes": "t"}),
+                "t": np.arange(5.0),
+            }
+        ),
+        "a",
+        {"a": ("t",), "b": ("b_dim_0",), "t": ("t",)},
+    ),
+    "an auxiliary signal with a signal for its axis": Rule(
+        "Version 2: @axes of each field with @signal; what is data is no axis",
+        nxdata(
+            {
+                "a": Field(X4, {"signal": 1}),
+                "b": Field(D2, {"signal": 2, "axes": "c:a"}),
+                "c": Field(Y3, {"signal": 3}),
+            }
+        ),
+        "a",
+        {"a": ("dim_0",), "b": ("b_dim_0", "b_dim_1"), "c": ("c_dim_0",)},
+    ),
+    "auxiliary signals of the shape that the group gives axes for": Rule(
+        "NXdata@axes: those of the signal as well as of any auxiliary signals",
+        nxdata(
+            {"a": X4, "b": Field(X4, {"axes": "k"}), "x": X4, "k": np.arange(4.0)},
+            signal="a",
+            auxiliary_signals=["b"],
+            axes=["x"],
+        ),
+        "a",
+        {"a": ("x",), "b": ("x",), "x": ("x",), "k": ("x",)},
+    ),
     "signal that is missing": Rule(
         "NXdata@signal: the field must exist",
         nxdata({"a": X4}, signal="data"),
@@ -732,6 +816,11 @@ def test_a_field_can_be_chosen_as_the_signal(write: Write) -> None:
     group = nxdata({"data": D2, "weights": D2, "x": X4, "y": Y3}, signal="data", axes=["y", "x"])
     assert dims_of(described(write, group, "weights")) == {"weights": ("y", "x"), "y": ("y",), "x": ("x",)}
     assert dims_of(described(write, group, "x")) == {"x": ("dim_0",)}
+
+
+def test_an_auxiliary_signal_that_is_chosen_has_the_axes_that_it_names(write: Write) -> None:
+    fields = {"a": Field(X4, {"signal": 1}), "b": Field(D2, {"signal": 2, "axes": "y:x"}), "x": X4, "y": Y3}
+    assert dims_of(described(write, nxdata(fields), "b")) == {"b": ("y", "x"), "y": ("y",), "x": ("x",)}
 
 
 def test_errors_without_a_name_are_those_of_the_declared_signal(write: Write) -> None:

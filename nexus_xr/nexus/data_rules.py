@@ -20,7 +20,7 @@ import numpy as np
 
 from ..hdf5.objects import Group
 from .attributes import integers, names, text
-from .axes import Axis, find_axes
+from .axes import Axis, find_axes, find_own_axes
 from .content import Field, GroupContent, read_content, why_no_field
 from .marks import recorded_coordinates, recorded_dims
 
@@ -132,7 +132,7 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
         The group.
     signal
         Name of the field to take for the signal, whatever the group's attributes say. Other fields of its
-        shape then take no part, and axes only where it has the shape that they are meant for.
+        shape then take no part, and axes only where it names them itself or has the shape that they are meant for.
     """
     problems: list[str] = []
     declared = find_signal(content, problems)
@@ -141,14 +141,14 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
         several = [name for name, member in content.fields.items() if math.prod(member.shape) >= 2]
         return replace(describe_apart(content, several or content.fields), problems=tuple(problems))
     has_axes = declared is None or content.fields[declared].shape == content.fields[chosen].shape
-    axes = find_axes(content, chosen, problems) if has_axes else ()
+    axes = find_axes(content, chosen, problems) if has_axes else find_own_axes(content, chosen, problems)
     dims = _name_dimensions(content, chosen, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
     found += _coordinates(content, axes, dims, problems)
     older_name = "errors" if chosen == declared and not _has_own_part(content, "errors") else None
     found += _find_errors(content, chosen, dims, Role.ERRORS, problems, older_name)
     if signal is None:
-        found += _companions(content, chosen, dims, problems)
+        found += _companions(content, found, problems)
     variables = sorted(_each_field_once(found), key=lambda variable: _ORDER.index(variable.role))
     scaled = [replace(variable, scaling=_find_scaling(content, variable.field, problems)) for variable in variables]
     bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
@@ -168,32 +168,78 @@ _ORDER = (Role.SIGNAL, Role.AUXILIARY, Role.ERRORS, Role.OTHER, Role.AXIS, Role.
 def _coordinates(
     content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], problems: list[str]
 ) -> Iterator[Variable]:
-    for axis in axes:
-        spanned = tuple(dims[dim] for dim in axis.dims)
-        bounds = _free_name(content, f"{axis.field}_bounds") if axis.is_edges else None
-        yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
-        if not axis.is_edges:
-            yield from _find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, problems)
+    yield from _axis_variables(content, axes, dims, problems)
     for name in recorded_coordinates(content):
         spanned = _own_dimensions(content, name, content.fields[name].ndim)
         yield Variable(name, name, spanned, Role.AXIS)
         yield from _find_errors(content, name, spanned, Role.AXIS_ERRORS, problems)
 
 
-def _companions(content: GroupContent, signal: str, dims: tuple[str, ...], problems: list[str]) -> Iterator[Variable]:
-    """Auxiliary signals with their uncertainties, then all else that has the signal's shape."""
-    shape = content.fields[signal].shape
-    for name in find_auxiliary_signals(content, signal, problems):
-        rank = content.fields[name].ndim
-        recorded = recorded_dims(content.fields[name])
-        is_alike = recorded is None and content.fields[name].shape == shape
-        spanned = dims if is_alike else _own_dimensions(content, name, rank)
-        yield Variable(name, name, spanned, Role.AUXILIARY)
-        yield from _find_errors(content, name, spanned, Role.ERRORS, problems)
+def _axis_variables(
+    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], problems: list[str]
+) -> Iterator[Variable]:
+    for axis in axes:
+        spanned = tuple(dims[dim] for dim in axis.dims)
+        bounds = _free_name(content, f"{axis.field}_bounds") if axis.is_edges else None
+        yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
+        if not axis.is_edges:
+            yield from _find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, problems)
+
+
+def _companions(content: GroupContent, found: Sequence[Variable], problems: list[str]) -> Iterator[Variable]:
+    """Auxiliary signals with their axes and uncertainties, then all else that has the signal's shape."""
+    signal = found[0]
+    shape = content.fields[signal.field].shape
+    auxiliary = find_auxiliary_signals(content, signal.field, problems)
+    coordinates = {variable.field: variable.dims for variable in found if variable.role is Role.AXIS}
+    taken = {variable.field for variable in found} - coordinates.keys() | set(auxiliary)
+    lengths = dict(zip(signal.dims, shape, strict=True))
+    for name in auxiliary:
+        axes = [axis for axis in _axes_of_auxiliary(content, name, shape, problems) if axis.field not in taken]
+        dims = _dimensions_of_auxiliary(content, name, signal, axes, coordinates, lengths)
+        new = [axis for axis in axes if axis.field not in coordinates]
+        coordinates |= {axis.field: tuple(dims[dim] for dim in axis.dims) for axis in new}
+        lengths |= dict(zip(dims, content.fields[name].shape, strict=True))
+        errors = _find_errors(content, name, dims, Role.ERRORS, problems)
+        taken |= {variable.field for variable in errors}
+        yield from (Variable(name, name, dims, Role.AUXILIARY), *errors)
+        yield from _axis_variables(content, new, dims, problems)
     if shape:
         for name, other in content.fields.items():
             if other.shape == shape:
-                yield Variable(name, name, dims, Role.OTHER)
+                yield Variable(name, name, signal.dims, Role.OTHER)
+
+
+def _axes_of_auxiliary(
+    content: GroupContent, name: str, signal: tuple[int, ...], problems: list[str]
+) -> tuple[Axis, ...]:
+    """Axes that an auxiliary signal names itself; ``@axes`` of the group are those of all signals of one shape."""
+    field = content.fields[name]
+    is_told = "axes" in content.attributes and field.shape == signal
+    return () if is_told or recorded_dims(field) else find_own_axes(content, name, problems)
+
+
+def _dimensions_of_auxiliary(
+    content: GroupContent,
+    name: str,
+    signal: Variable,
+    axes: Iterable[Axis],
+    coordinates: Mapping[str, tuple[str, ...]],
+    lengths: Mapping[str, int],
+) -> tuple[str, ...]:
+    """A dimension is that of its axis, else the signal's where the shapes are alike, and else one of its own."""
+    field = content.fields[name]
+    own = _own_dimensions(content, name, field.ndim)
+    is_alike = recorded_dims(field) is None and field.shape == content.fields[signal.field].shape
+    otherwise = signal.dims if is_alike else own
+    named: dict[int, str] = {}
+    for axis in axes:
+        if axis.is_default and len(axis.dims) == 1:
+            dim, length = coordinates.get(axis.field, (axis.field,))[0], field.shape[axis.dims[0]]
+            if dim not in named.values() and lengths.get(dim, length) == length:
+                named.setdefault(axis.dims[0], dim)
+    rest = (other if other not in named.values() else own[dim] for dim, other in enumerate(otherwise))
+    return tuple(named.get(dim, other) for dim, other in enumerate(rest))
 
 
 # --- the signal -------------------------------------------------------------------------------------------------
