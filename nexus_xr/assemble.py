@@ -29,7 +29,7 @@ from .hdf5.storage import (
 )
 from .hdf5.text import is_text
 from .hdf5.virtual import Sources, report_missing, sources_of
-from .nexus.attributes import integers
+from .nexus.attributes import integers, with_units
 from .nexus.content import GroupContent
 from .nexus.data_rules import NXdata, Role, Scaling, Variable, free_name
 from .nexus.marks import recorded_dtype, without_marks
@@ -155,7 +155,7 @@ class _Assembler:
     def build(self, variable: Variable, source: Stored) -> dict[str, xr.Variable]:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
-        attributes = without_marks(self.content.fields[variable.field].attributes, dataset.stored_dtype)
+        attributes = without_marks(with_units(self.content.fields[variable.field].attributes), dataset.stored_dtype)
         raw = self.array(variable.field)
         storage = _storage(dataset, raw)
         nexus_path = self.group.member_path(variable.field)

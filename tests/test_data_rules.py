@@ -823,6 +823,19 @@ def test_an_auxiliary_signal_that_is_chosen_has_the_axes_that_it_names(write: Wr
     assert dims_of(described(write, nxdata(fields), "b")) == {"b": ("y", "x"), "y": ("y",), "x": ("x",)}
 
 
+def test_signals_and_axes_have_their_units_from_unit_where_there_are_no_units(write: Write) -> None:
+    fields = {
+        "data": Field(X4, {"unit": "counts"}),
+        "x": Field(X4, {"unit": np.bytes_("mm"), "units": "m"}),
+        "k": Field(X4, {"unit": 7}),
+    }
+    group = nxdata(fields, signal="data", axes="x", k_indices=0)
+    with xr.open_dataset(write({"data": group}), engine="nexus") as dataset:
+        assert dataset["data"].attrs == {"unit": "counts", "units": "counts"}
+        assert dataset["x"].attrs["units"] == "m"
+        assert "units" not in dataset["k"].attrs
+
+
 def test_errors_without_a_name_are_those_of_the_declared_signal(write: Write) -> None:
     group = nxdata({"data": X4, "other": X4, "errors": X4}, signal="data")
     assert roles_of(described(write, group, "data")) == {"data": Role.SIGNAL, "data_errors": Role.ERRORS}

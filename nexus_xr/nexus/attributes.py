@@ -86,3 +86,15 @@ def integers(value: Any) -> tuple[int, ...] | None:
 def nx_class(attributes: Mapping[str, Any]) -> str | None:
     """The NX_class of a group, None where it has none."""
     return text(attributes.get("NX_class"))
+
+
+def with_units(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a field, with ``units`` where the writer called them ``unit``, which stays as well.
+
+    Examples
+    --------
+    >>> with_units({"unit": "mm"}), with_units({"unit": "mm", "units": "m"})
+    ({'unit': 'mm', 'units': 'mm'}, {'unit': 'mm', 'units': 'm'})
+    """
+    unit = text(attributes.get("unit"))
+    return dict(attributes) if unit is None else {**attributes, "units": attributes.get("units", unit)}
