@@ -11,9 +11,13 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nexus_xr import NexusWarning
-from nexus_xr.nexus.data_rules import NXdata, Role, Scaling, describe_nxdata
+from nexus_xr.nexus.content import Field as Member
+from nexus_xr.nexus.content import GroupContent
+from nexus_xr.nexus.data_rules import NXdata, Role, Scaling, apply_rules, describe_nxdata
 
 from .files import Field, nxdata
 
@@ -719,6 +723,77 @@ def test_of_scalars_the_default_view_is_one(interpretation: str, write: Write) -
         write({"data": nxdata({"data": Field(D2, {"interpretation": interpretation})}, signal="data")}), engine="nexus"
     ) as dataset:
         assert dataset["data"].nexus.default_view().dims == ()
+
+
+@dataclass
+class Layout:
+    """A signal, and axes of which each spans some of its dimensions, those of ``first`` as their first choice."""
+
+    shape: tuple[int, ...]
+    axes: dict[str, tuple[int, ...]]
+    first: dict[int, str]
+    edges: frozenset[str]
+
+    def content(self, attributes: Mapping[str, Any], of_fields: Mapping[str, Mapping[str, Any]]) -> GroupContent:
+        shapes = {"data": self.shape}
+        for name, dims in self.axes.items():
+            *others, last = (self.shape[dim] for dim in dims)
+            shapes[name] = (*others, last + (name in self.edges))
+        fields = {name: Member(shape, np.dtype(float), of_fields.get(name, {})) for name, shape in shapes.items()}
+        return GroupContent("/data", attributes, fields)
+
+    @property
+    def listed(self) -> list[str]:
+        return [self.first.get(dim, ".") for dim in range(len(self.shape))]
+
+    def version_3(self) -> GroupContent:
+        indices = {f"{name}_indices": np.array(dims) for name, dims in self.axes.items()}
+        return self.content({"signal": "data", "axes": self.listed, **indices}, {})
+
+    def version_3_without_indices(self) -> GroupContent:
+        return self.content({"signal": "data", "axes": np.array(self.listed, object)}, {})
+
+    def version_2(self) -> GroupContent:
+        return self.content({}, {"data": {"signal": 1, "axes": ":".join(self.listed)}})
+
+    def version_1(self) -> GroupContent:
+        first = self.first.values()
+        numbers = {name: ",".join(str(len(self.shape) - dim) for dim in dims) for name, dims in self.axes.items()}
+        fields = {name: {"axis": number, "primary": 1 if name in first else 2} for name, number in numbers.items()}
+        return self.content({}, {"data": {"signal": "1"}, **fields})
+
+
+@st.composite
+def layouts(draw: st.DrawFn, has_others: bool) -> Layout:
+    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
+    first = {dim: f"first_{dim}" for dim in range(len(shape)) if draw(st.booleans())}
+    axes: dict[str, tuple[int, ...]] = {name: (dim,) for dim, name in first.items()}
+    for number in range(draw(st.integers(0, 3)) if has_others else 0):
+        spanned = st.lists(st.sampled_from(range(len(shape))), min_size=1, unique=True)
+        axes[f"other_{number}"] = tuple(sorted(draw(spanned)))
+    return Layout(shape, axes, first, frozenset(name for name in axes if draw(st.booleans())))
+
+
+def assert_found(layout: Layout, content: GroupContent) -> None:
+    data = apply_rules(content)
+    dims = dims_of(data)
+    assert len(set(dims["data"])) == len(layout.shape)
+    assert {dim: dims["data"][dim] for dim in layout.first} == layout.first
+    assert {name: tuple(map(dims["data"].index, dims[name])) for name in layout.axes} == layout.axes
+    assert {variable.name for variable in data.variables if variable.bounds} == layout.edges
+    assert data.problems == ()
+
+
+@given(layouts(has_others=True))
+def test_every_axis_is_found_at_its_dimensions_by_indices_and_by_numbers(layout: Layout) -> None:
+    assert_found(layout, layout.version_3())
+    assert_found(layout, layout.version_1())
+
+
+@given(layouts(has_others=False))
+def test_every_axis_is_found_at_its_dimension_by_its_place(layout: Layout) -> None:
+    assert_found(layout, layout.version_3_without_indices())
+    assert_found(layout, layout.version_2())
 
 
 def test_signal_comes_first_and_each_field_has_its_role(write: Write) -> None:
