@@ -796,6 +796,40 @@ def test_every_axis_is_found_at_its_dimension_by_its_place(layout: Layout) -> No
     assert_found(layout, layout.version_2())
 
 
+NAMES = ("a", "b", "c", "a_errors", "errors")
+SOME_NAMES = st.lists(st.sampled_from((*NAMES, ".", "gone")), max_size=4).map(":".join)
+NUMBERS = st.integers(-1, 4)
+
+
+@st.composite
+def contents(draw: st.DrawFn) -> GroupContent:
+    said = st.fixed_dictionaries(
+        {}, optional={"signal": NUMBERS, "axis": NUMBERS, "axes": SOME_NAMES, "primary": NUMBERS}
+    )
+    fields = {
+        name: Member(tuple(draw(st.lists(st.integers(0, 3), max_size=3))), np.dtype(float), draw(said))
+        for name in NAMES
+        if draw(st.booleans())
+    }
+    indices = {f"{name}_indices": st.lists(NUMBERS, max_size=2).map(np.array) for name in NAMES}
+    told = {"signal": st.sampled_from(NAMES), "axes": SOME_NAMES, "auxiliary_signals": SOME_NAMES, "a_axes": SOME_NAMES}
+    return GroupContent("/data", draw(st.fixed_dictionaries({}, optional={**told, **indices})), fields)
+
+
+@given(contents())
+def test_whatever_a_group_says_its_variables_fit_together(content: GroupContent) -> None:
+    data = apply_rules(content)
+    lengths: dict[str, int] = {}
+    for variable in data.variables:
+        shape = content.fields[variable.field].shape
+        assert len(variable.dims) == len(set(variable.dims)) == len(shape)
+        for number, (dim, length) in enumerate(zip(variable.dims, shape, strict=True), 1):
+            is_edges = variable.bounds is not None and number == len(shape)
+            assert lengths.setdefault(dim, length - is_edges) == length - is_edges
+    dims = dims_of(data)
+    assert all(dims[dim] == (dim,) for dim in lengths if dim in dims)
+
+
 def test_signal_comes_first_and_each_field_has_its_role(write: Write) -> None:
     group = nxdata(
         {"data": D2, "data_errors": D2, "aux": D2, "other": D2, "y": Y3, "y_errors": Y3, "x": X4},

@@ -142,9 +142,7 @@ def _axes_by_name(
         elif name in content.fields:
             field = content.fields[name]
             declared = _declared(content, name, rank)
-            by_place = (
-                (at,) if 1 < field.ndim == len(at) else tuple(run for dim in at for run in _runs(dim, field, rank))
-            )
+            by_place = _by_places(at, field, rank)
             by_indices = () if declared is None else _by_indices(declared, field, rank)
             chosen = by_indices or by_place
             if (
@@ -215,6 +213,13 @@ def _by_indices(declared: Dims, field: Field, rank: int) -> tuple[Dims, ...]:
     if len(declared) == field.ndim:
         return (declared,)
     return tuple(_runs(declared[0], field, rank)) if len(declared) == 1 < field.ndim else ()
+
+
+def _by_places(at: Dims, field: Field, rank: int) -> tuple[Dims, ...]:
+    """A field that is listed once for each of its dimensions spans those; else the place is that of one of them."""
+    if 1 < field.ndim == len(at) and max(at) < rank:
+        return (at,)
+    return tuple(run for dim in at for run in _runs(dim, field, rank))
 
 
 def _runs(dim: int, field: Field, rank: int) -> Iterator[Dims]:
