@@ -289,7 +289,21 @@ def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """
     if a.shape != b.shape:
         return False
+    if a.dtype.names is not None:
+        return a.dtype.names == b.dtype.names and all(same_values(a[name], b[name]) for name in a.dtype.names)
+    if a.dtype.hasobject:
+        return all(map(_same_element, a.flat, b.flat))
     same = a == b
-    if a.dtype.kind in "fc" and b.dtype.kind in "fc":
+    if a.dtype.kind in "fcmM" and b.dtype.kind in "fcmM":
         same = same | (np.isnan(a) & np.isnan(b))
     return bool(np.all(same))
+
+
+def _same_element(a: Any, b: Any) -> bool:
+    """Whether two elements of object arrays are the same: text, or what HDF5 has of varying length."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and same_values(a, b)
+    try:
+        return a is b or bool(a == b) or bool(a != a and b != b)
+    except (TypeError, ValueError):
+        return False

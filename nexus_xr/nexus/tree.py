@@ -15,16 +15,15 @@ _SHOWN = 6
 
 
 class Metadata(dict[str, Any]):
-    """A dictionary that compares as a whole, arrays within it included."""
+    """A dictionary that compares as a whole, arrays within it included; it is never the same as what is no mapping."""
 
     __slots__ = ()
+    __array_ufunc__ = None  # NumPy leaves a comparison with it to it, and doesn't go through the elements of an array
 
     def __eq__(self, other: object) -> bool:
-        return same_tree(self, other)
+        return same_tree(self, other) if isinstance(other, Mapping) else NotImplemented
 
-    def __ne__(self, other: object) -> bool:
-        return not same_tree(self, other)
-
+    __ne__ = object.__ne__
     __hash__ = None
 
 
@@ -86,20 +85,32 @@ def same_tree(a: Any, b: Any) -> bool:
     --------
     >>> same_tree({"x": {"value": np.arange(3)}}, {"x": {"value": np.arange(3)}})
     True
+    >>> same_tree({"value": 1}, 1)
+    False
     """
     if a is b:
         return True
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
+    kind = _kind(a)
+    if kind is not _kind(b):
+        return False
+    if kind is Mapping:
         return a.keys() == b.keys() and all(same_tree(a[key], b[key]) for key in a)
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and same_values(a, b)
-    if isinstance(a, np.ndarray | LazyArray) or isinstance(b, np.ndarray | LazyArray):
-        lazy, other = (a, b) if isinstance(a, LazyArray) else (b, a)
-        return isinstance(lazy, LazyArray) and isinstance(other, np.ndarray | LazyArray) and lazy == other
+    if kind in (list, tuple):
+        return len(a) == len(b) and all(map(same_tree, a, b))
+    if kind is np.ndarray:
+        is_lazy = isinstance(a, LazyArray) or isinstance(b, LazyArray)
+        return bool(a == b) if is_lazy else a.dtype == b.dtype and same_values(a, b)
     try:
-        return bool(a == b) or (a != a and b != b)
+        return bool(a == b) or bool(a != a and b != b)
     except (TypeError, ValueError):
         return False
+
+
+def _kind(value: Any) -> type | None:
+    """What a value is a whole of, None where it is one of its own; what is of different kinds is never the same."""
+    if isinstance(value, LazyArray | np.void):
+        return np.ndarray
+    return next((kind for kind in (Mapping, list, tuple, np.ndarray) if isinstance(value, kind)), None)
 
 
 def select_metadata(tree: Mapping[str, Any], keys: Sequence[str], path: str = "") -> MetadataGroup:
