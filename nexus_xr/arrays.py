@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from .errors import NexusError
 from .hdf5.array import LazyArray
 from .hdf5.selection import expand
 
@@ -185,20 +186,36 @@ def chunked(variable: xr.Variable, chunks: Chunks) -> xr.Variable:
     """A variable with dask chunks, as `xarray.open_dataset` makes them of its argument `chunks`.
 
     None leaves the variable lazily indexed; ``{}`` takes the preferred chunks; a mapping is by dimension.
+
+    Raises
+    ------
+    NexusError
+        The chunks are of no kind that is known, or can't be those of the variable.
     """
     if chunks is None:
         cached = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(variable._data))
         return xr.Variable(variable.dims, cached, variable.attrs, variable.encoding)
+    try:
+        return variable.chunk(_blocks(variable, chunks))
+    except (ValueError, TypeError, ArithmeticError) as error:  # dask raises any of them
+        raise NexusError(
+            f"{variable.encoding['source']}:{variable.encoding['nexus_path']}: chunks={chunks!r} can't be those of "
+            f'dimensions {dict(variable.sizes)} ({error}); give "auto", a length, or lengths by dimension'
+        ) from error
+
+
+def _blocks(variable: xr.Variable, chunks: Chunks) -> Any:
+    """The blocks as `xarray.Variable.chunk` takes them."""
+    if not isinstance(chunks, int | np.integer | str | Mapping):
+        raise TypeError(f"a {type(chunks).__name__} doesn't say which dimensions it is for")
     preferred = variable.encoding.get("preferred_chunks", {})
     if chunks == "auto":
         from dask.array.core import normalize_chunks
 
         blocks = tuple(preferred.get(dim, size) for dim, size in variable.sizes.items())
         previous = normalize_chunks(blocks, variable.shape)
-        return variable.chunk(
-            normalize_chunks("auto", variable.shape, dtype=variable.dtype, previous_chunks=previous)
-            if variable.dtype.hasobject is False
-            else previous
-        )
+        if variable.dtype.hasobject:
+            return previous
+        return normalize_chunks("auto", variable.shape, dtype=variable.dtype, previous_chunks=previous)
     wanted = dict.fromkeys(variable.dims, chunks) if not isinstance(chunks, Mapping) else chunks
-    return variable.chunk({dim: wanted.get(dim, preferred.get(dim, size)) for dim, size in variable.sizes.items()})
+    return {dim: wanted.get(dim, preferred.get(dim, size)) for dim, size in variable.sizes.items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import xarray as xr
 
 from .arrays import Chunks, chunked
+from .errors import NexusError, listed
 from .hdf5.file import File, as_file_like
 from .nexus.find import Keys
 from .nexus.scan import scan
@@ -58,7 +59,8 @@ def open_signals(
         What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
         where there are sources, and warns of them all; "raise" makes them an error.
     chunks
-        As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5.
+        As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5, "auto",
+        a length, or lengths by dimension, each of which some signal must have.
     storage_options
         Options for the fsspec file system of a URL.
     num_threads
@@ -76,7 +78,8 @@ def open_signals(
     Raises
     ------
     NexusError
-        A file isn't HDF5, or what was asked for isn't in it; or no file matches the pattern.
+        A file isn't HDF5, or what was asked for isn't in it; or no file matches the pattern; or the chunks are none
+        that the signals can have.
 
     Examples
     --------
@@ -99,7 +102,10 @@ def open_signals(
         missing=missing,
     )
     files = [File(each, storage_options, num_threads) for each in files_of(path, storage_options)]
-    return [signal for file in files for signal in signals_of(file, options, nxdata_only, chunks)]
+    signals = [signal for file in files for signal in signals_of(file, options, nxdata_only, chunks)]
+    if isinstance(chunks, Mapping) and signals:
+        _check_dimensions(chunks, signals)
+    return signals
 
 
 def signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
@@ -128,6 +134,15 @@ def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.Dat
         signal.set_close(opening.file.close)
         signals.append(signal)
     return signals
+
+
+def _check_dimensions(chunks: Mapping[Any, Any], signals: Sequence[xr.DataArray]) -> None:
+    """What chunks are given for must be a dimension of a signal; one of several signals need not have it."""
+    sizes = {f"{signal.encoding['source']}:{signal.encoding['nexus_path']}": dict(signal.sizes) for signal in signals}
+    unknown = [dim for dim in chunks if not any(dim in each for each in sizes.values())]
+    if unknown:
+        there_are = listed(f"{path}: {own}" for path, own in sizes.items())
+        raise NexusError(f"chunks={chunks!r}: no signal has a dimension {unknown[0]!r}; there are:\n{there_are}")
 
 
 def list_datasets(

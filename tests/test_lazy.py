@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -288,6 +289,28 @@ def test_signals_take_chunks_as_open_dataset_does(stack_file: Path, chunks: Any,
     assert signal.chunks is not None
     assert signal.chunks[dimension] == expected
     np.testing.assert_array_equal(signal, STACK)
+
+
+@pytest.mark.parametrize(
+    "chunks", [(3, 2), (1, 2, 3), [1, 2, 3], 1.5, 0, -2, "frames", b"auto", {"x": (1, 2)}, {"x": 0}]
+)
+def test_chunks_that_a_signal_can_not_have_say_what_it_has(stack_file: Path, chunks: Any) -> None:
+    with pytest.raises(nexus_xr.NexusError, match=re.escape(f"chunks={chunks!r}")) as caught:
+        nexus_xr.open_signals(stack_file, nxdata_only=True, chunks=chunks)
+    for word in (str(stack_file), "/entry/data/n", "'x': 7"):
+        assert word in str(caught.value)
+
+
+def test_chunks_are_for_dimensions_that_some_signal_has(write: Write) -> None:
+    groups = {"a": nxdata({"n": np.zeros((2, 3))}, signal="n"), "b": nxdata({"m": np.zeros(4)}, signal="m")}
+    path = write({"entry": nxentry(groups)})
+    matrix, line = nexus_xr.open_signals(path, chunks={"dim_1": 1})
+    assert (matrix.chunks, line.chunks) == (((2,), (1, 1, 1)), ((4,),))
+    with pytest.raises(nexus_xr.NexusError, match="no signal has a dimension 'frame'") as caught:
+        nexus_xr.open_signals(path, chunks={"dim_1": 1, "frame": 1})
+    assert f"{path}:/entry/a/n: {{'dim_0': 2, 'dim_1': 3}}" in str(caught.value)
+    assert nexus_xr.open_signals(path, dataset_key="/entry/b", chunks={"dim_0": 2})[0].chunks == ((2, 2),)
+    assert nexus_xr.open_signals(write({}, name="empty.h5"), chunks={"frame": 1}) == []
 
 
 def test_signals_without_chunks_are_lazily_indexed(stack_file: Path) -> None:
