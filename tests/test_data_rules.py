@@ -130,6 +130,7 @@ RULES = {
         nxdata(XY, signal="data", axes=["y"], y_indices=0),
         "data",
         {"data": ("y", "dim_1"), "y": ("y",)},
+        ("dimension 1 of 'data', of length 4, has no axis; nothing declares what has that length to be one: x",),
     ),
     "bin edges": Rule(
         "NXdata: a dimension scale of size n+1 contains the bin boundaries",
@@ -154,6 +155,7 @@ RULES = {
         nxdata({"data": D2, "weights": D2, "n": Y3}, signal="data"),
         "data",
         {"data": ("dim_0", "dim_1"), "weights": ("dim_0", "dim_1")},
+        ("dimension 0 of 'data', of length 3, has no axis; nothing declares what has that length to be one: n",),
     ),
     "signal and axes on the field, colons": Rule(
         "Find plottable data, version 2; associating axes by name",
@@ -388,6 +390,111 @@ RULES = {
         None,
         {"a": ("a_dim_0",)},
         ("link to gone.h5:/data, which is not there",),
+    ),
+    "signal that is missing, with axes": Rule(
+        "NXdata@axes and @AXISNAME_indices hold as if the signal were there",
+        nxdata(
+            {
+                "data": h5py.ExternalLink("gone.h5", "/data"),
+                "y": Y3,
+                "x": X4,
+                "x_read": D2,
+                "i0": D2,
+                "spectra": np.zeros((3, 4, 5)),
+                "dark": np.zeros((2, 5)),
+            },
+            signal="data",
+            axes=["y", "x", "."],
+            y_indices=0,
+            x_indices=1,
+            x_read_indices=[0, 1],
+        ),
+        None,
+        {
+            "i0": ("y", "x"),
+            "spectra": ("y", "x", "spectra_dim_2"),
+            "dark": ("dark_dim_0", "dark_dim_1"),
+            "y": ("y",),
+            "x": ("x",),
+            "x_read": ("y", "x"),
+        },
+        ("link to gone.h5:/data, which is not there",),
+    ),
+    "signal that is missing, with edges of bins": Rule(
+        "One length more than others give the dimension",
+        nxdata({"x": np.zeros(5), "centre": X4, "i0": X4}, signal="data", axes="x", centre_indices=0),
+        None,
+        {"i0": ("x",), "x": ("x",), "centre": ("x",)},
+        ("@signal names 'data'",),
+    ),
+    "signal that is missing, with axes of the last dimensions": Rule(
+        "A dimension without a default axis has no length that is known",
+        nxdata({"x": X4, "i0": Y3, "like_x": X4}, signal="data", axes=[".", "x"], x_indices=1),
+        None,
+        {"x": ("x",), "i0": ("i0_dim_0",), "like_x": ("like_x_dim_0",)},
+        ("@signal names 'data'",),
+    ),
+    "signal that is missing, with axes that are nonsense": Rule(
+        "@AXISNAME_indices that are no dimensions",
+        nxdata({"x": X4, "y": Y3}, signal="data", axes=["gone"], x_indices=2**40, y_indices=-1),
+        None,
+        {"x": ("x_dim_0",), "y": ("y_dim_0",)},
+        ("@signal names 'data'",),
+    ),
+    "signal that is missing, with a numbered axis": Rule(
+        "Version 1: @axis=1 where all else is of one length",
+        nxdata({"energy": Field(X4, {"axis": 1, "primary": 1}), "i0": X4, "it": X4}),
+        None,
+        {"energy": ("energy",), "i0": ("energy",), "it": ("energy",)},
+        ("could be any of i0, it",),
+    ),
+    "columns of a table": Rule(
+        "No rule of the manual: lists of one length in a group without a signal",
+        {"x": X4, "i0": X4, "names": ["a", "b", "c", "d"], "mode": "step"},
+        None,
+        {"x": ("dim_0",), "i0": ("dim_0",), "names": ("dim_0",)},
+    ),
+    "columns of two tables": Rule(
+        "No rule of the manual: NXevent_data has events, and pulses",
+        {"event_id": X4, "event_time_offset": X4, "event_index": Y3, "event_time_zero": Y3, "total": np.zeros(7)},
+        None,
+        {
+            "event_id": ("dim_0",),
+            "event_time_offset": ("dim_0",),
+            "event_index": ("dim_1",),
+            "event_time_zero": ("dim_1",),
+            "total": ("total_dim_0",),
+        },
+    ),
+    "columns of images": Rule(
+        "No rule of the manual: a stack of images beside lists of its length",
+        {"x": X4, "image": np.zeros((4, 5, 5)), "other": np.zeros((5, 2))},
+        None,
+        {"x": ("dim_0",), "image": ("dim_0", "image_dim_1", "image_dim_2"), "other": ("other_dim_0", "other_dim_1")},
+    ),
+    "no columns beside a square": Rule(
+        "No rule of the manual: a length that is one of an image's rows and columns tells nothing",
+        {"x": X4, "y": X4, "image": np.zeros((4, 4))},
+        None,
+        {"x": ("x_dim_0",), "y": ("y_dim_0",), "image": ("image_dim_0", "image_dim_1")},
+    ),
+    "no columns of one element": Rule(
+        "No rule of the manual: many writers store a single value as a list",
+        {"x": [1.0], "i0": [2.0]},
+        None,
+        {"x": ("x_dim_0",), "i0": ("i0_dim_0",)},
+    ),
+    "columns that record their dimensions": Rule(
+        "Names of dimensions as this package records them",
+        {"x": Field(X4, {"_ARRAY_DIMENSIONS": ["t"]}), "y": X4, "dim_0": X4},
+        None,
+        {"x": ("t",), "y": ("dim_0_",), "dim_0": ("dim_0_",)},
+    ),
+    "images of one shape": Rule(
+        "No rule of the manual: without a list there is no table",
+        {"a": D2, "b": D2},
+        None,
+        {"a": ("a_dim_0", "a_dim_1"), "b": ("b_dim_0", "b_dim_1")},
     ),
     "a number for a signal": Rule(
         "@signal=1 on the group instead of the field",
@@ -828,6 +935,16 @@ def test_whatever_a_group_says_its_variables_fit_together(content: GroupContent)
             assert lengths.setdefault(dim, length - is_edges) == length - is_edges
     dims = dims_of(data)
     assert all(dims[dim] == (dim,) for dim in lengths if dim in dims)
+
+
+def test_axes_of_a_missing_signal_are_coordinates_and_scaled(write: Write) -> None:
+    fields = {"x": np.zeros(5), "c": X4, "c_errors": X4, "x_offset": 1.0, "i0": X4}
+    data = described(write, nxdata(fields, signal="gone", axes="x", c_indices=0))
+    assert roles_of(data) == {"i0": Role.OTHER, "x": Role.AXIS, "c": Role.AXIS, "c_errors": Role.AXIS_ERRORS}
+    assert {each.name: (each.bounds, each.scaling) for each in data.variables if each.name in ("x", "c")} == {
+        "x": ("x_bounds", Scaling(None, "x_offset")),
+        "c": (None, None),
+    }
 
 
 def test_signal_comes_first_and_each_field_has_its_role(write: Write) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import pairwise
+from itertools import count as count_from
+from itertools import pairwise, takewhile
 from typing import Any
 
 import h5py
 import numpy as np
 
 from ..hdf5.objects import Group
-from .attributes import integers, names, text
+from .attributes import integers, names, nx_class, text
 from .axes import Axis, find_axes, find_own_axes
 from .content import Field, GroupContent, read_content, why_no_field
 from .marks import recorded_coordinates, recorded_dims
@@ -138,8 +140,7 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     declared = find_signal(content, problems)
     chosen = declared if signal is None else signal
     if chosen is None:
-        several = [name for name, member in content.fields.items() if math.prod(member.shape) >= 2]
-        return replace(describe_apart(content, several or content.fields), problems=tuple(problems))
+        return describe_without_signal(content, problems if _ought_to_have_signal(content) else [])
     has_axes = declared is None or content.fields[declared].shape == content.fields[chosen].shape
     axes = find_axes(content, chosen, problems) if has_axes else find_own_axes(content, chosen, problems)
     dims = _name_dimensions(content, chosen, axes)
@@ -149,17 +150,17 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     found += _find_errors(content, chosen, dims, Role.ERRORS, problems, older_name)
     if signal is None:
         found += _companions(content, found, problems)
+        _name_possible_axes(content, chosen, axes, found, problems)
+    described = _described(content, chosen, found, problems)
+    return replace(described, default_slice=_default_slice(content, chosen))
+
+
+def _described(content: GroupContent, signal: str | None, found: Iterable[Variable], problems: list[str]) -> NXdata:
+    """What was found, in order and with its scaling."""
     variables = sorted(_each_field_once(found), key=lambda variable: _ORDER.index(variable.role))
     scaled = [replace(variable, scaling=_find_scaling(content, variable.field, problems)) for variable in variables]
     bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
-    return NXdata(content.path, chosen, tuple(scaled), _default_slice(content, chosen), tuple(problems), bounds_dim)
-
-
-def describe_apart(content: GroupContent, fields: Iterable[str]) -> NXdata:
-    """Describe fields that no rule relates to each other: each has dimensions of its own."""
-    ranks = ((name, content.fields[name].ndim) for name in fields)
-    variables = (Variable(name, name, _own_dimensions(content, name, rank), Role.OTHER) for name, rank in ranks)
-    return NXdata(content.path, None, tuple(variables))
+    return NXdata(content.path, signal, tuple(scaled), None, tuple(problems), bounds_dim)
 
 
 _ORDER = (Role.SIGNAL, Role.AUXILIARY, Role.ERRORS, Role.OTHER, Role.AXIS, Role.AXIS_ERRORS)
@@ -240,6 +241,124 @@ def _dimensions_of_auxiliary(
                 named.setdefault(axis.dims[0], dim)
     rest = (other if other not in named.values() else own[dim] for dim, other in enumerate(otherwise))
     return tuple(named.get(dim, other) for dim, other in enumerate(rest))
+
+
+def _name_possible_axes(
+    content: GroupContent, signal: str, axes: Iterable[Axis], found: Iterable[Variable], problems: list[str]
+) -> None:
+    """Say of a dimension without an axis which fields take no part and have its length."""
+    used = {variable.field for variable in found}
+    spanned = {dim for axis in axes for dim in axis.dims}
+    listed = names(content.attributes.get("axes"), content.fields)
+    for dim, length in enumerate(content.fields[signal].shape):
+        alike = [name for name, field in content.fields.items() if field.shape == (length,) and name not in used]
+        if dim not in spanned and listed[dim : dim + 1] != (".",) and length > 1 and alike:
+            problems.append(
+                f"{content.path}: dimension {dim} of {signal!r}, of length {length}, has no axis; nothing declares "
+                f"what has that length to be one: {', '.join(alike[:10])}"
+            )
+
+
+# --- without a signal -------------------------------------------------------------------------------------------
+
+
+_HIGHEST_RANK = 32  # of an HDF5 dataset
+
+
+def _ought_to_have_signal(content: GroupContent) -> bool:
+    """Whether a group is one of data, or says that it has a signal; of other groups nothing is amiss without one."""
+    attributes = content.attributes
+    return nx_class(attributes) == "NXdata" or "canSAS_class" in attributes or "signal" in attributes
+
+
+def describe_without_signal(content: GroupContent, problems: list[str]) -> NXdata:
+    """Describe the fields of a group whose signal isn't there, or which has none.
+
+    What the group says of axes holds as if the signal were there. Fields whose first lengths are those of all the
+    axes, such as counters beside a detector whose file is missing, share their dimensions.
+
+    Parameters
+    ----------
+    content
+        The group.
+    problems
+        What could not be honoured so far.
+    """
+    shape = _shape_told_by_axes(content)
+    signal = _free_name(content, "signal")
+    as_if = replace(content, fields={**content.fields, signal: Field(shape, np.dtype(np.float64))})
+    axes = find_axes(as_if, signal, problems) if shape else ()
+    dims = _name_dimensions(as_if, signal, axes)
+    found = list(_coordinates(content, axes, dims, problems))
+    several = [name for name, field in content.fields.items() if math.prod(field.shape) >= 2]
+    placed = {variable.field for variable in found}
+    others = [name for name in several or content.fields if name not in placed]
+    known = tuple(takewhile(lambda length: length >= 0, shape))
+    along = [name for name in others if known and content.fields[name].shape[: len(known)] == known]
+    found += [Variable(name, name, _dims_after(content, name, dims[: len(known)]), Role.OTHER) for name in along]
+    found += _columns(content, [name for name in others if name not in along], dims)
+    return _described(content, None, found, problems)
+
+
+def _shape_told_by_axes(content: GroupContent) -> tuple[int, ...]:
+    """The shape of a missing signal as far as its axes tell it; -1 for a length that none tells.
+
+    Where several tell the length of a dimension, it is that of most of them, and among as many the shorter one, as
+    the longer may be edges of bins.
+    """
+    listed = names(content.attributes.get("axes"), content.fields)[:_HIGHEST_RANK]
+    numbered = content.axis_numbers
+    places: dict[str, tuple[int, ...]] = {name: (place,) for place, name in enumerate(listed)}
+    if not any(name in content.fields for name in listed) and set(numbered.values()) == {(1,)}:
+        places |= dict.fromkeys(numbered, (0,))
+    places |= content.indices
+    told: dict[int, list[int]] = {}
+    for name, dims in places.items():
+        lengths = content.fields[name].shape if name in content.fields else ()
+        if len(lengths) == len(dims) and all(0 <= dim < _HIGHEST_RANK for dim in dims):
+            for dim, length in zip(dims, lengths, strict=True):
+                told.setdefault(dim, []).append(length)
+    every = (told.get(dim, []) for dim in range(max(told, default=-1) + 1))
+    return tuple(min(lengths, key=lambda one: (-lengths.count(one), one), default=-1) for lengths in every)
+
+
+def describe_apart(content: GroupContent, fields: Iterable[str]) -> NXdata:
+    """Describe fields that no rule relates to a signal."""
+    return NXdata(content.path, None, tuple(_columns(content, fields)))
+
+
+def _columns(content: GroupContent, fields: Iterable[str], taken: Container[str] = ()) -> Iterator[Variable]:
+    """Fields as the columns of tables: those of one length share its dimension, all other dimensions are their own.
+
+    A stack of images, or of spectra, is a column as well. Where a length is also that of another dimension than the
+    first, as of a square image and the positions of its rows and columns, it tells nothing, and neither does one of 1.
+    """
+    shapes = {name: content.fields[name].shape for name in fields}
+    free = {name: shape for name, shape in shapes.items() if recorded_dims(content.fields[name]) is None}
+    inner = {length for shape in free.values() for length in shape[1:]}
+    rows = Counter(shape[0] for shape in free.values() if shape and shape[0] not in inner)
+    lists = {shape[0] for shape in free.values() if len(shape) == 1}
+    lengths = [length for length, count in rows.items() if count > 1 and length > 1 and length in lists]
+    unused = (name for number in count_from(0) if (name := _free_name(content, f"dim_{number}")) not in taken)
+    shared = dict(zip(lengths, unused, strict=False))
+    for name, shape in shapes.items():
+        first = [shared[length] for length in shape[:1] if length in shared]
+        yield Variable(name, name, _dims_after(content, name, first), Role.OTHER)
+
+
+def _dims_after(content: GroupContent, name: str, leading: Sequence[str]) -> tuple[str, ...]:
+    """The dimensions of a field whose first ones it has in common with others, unless it records its own."""
+    field = content.fields[name]
+    own = _own_dimensions(content, name, field.ndim)
+    return own if recorded_dims(field) is not None else (*leading, *own[len(leading) :])
+
+
+def log_as_data(content: GroupContent) -> GroupContent:
+    """An NXlog as data: its ``value`` on its ``time``, as the manual has it."""
+    if nx_class(content.attributes) != "NXlog" or "value" not in content.fields or "signal" in content.attributes:
+        return content
+    on_time = {"axes": "time"} if "time" in content.fields else {}
+    return replace(content, attributes={**content.attributes, "signal": "value", **on_time})
 
 
 # --- the signal -------------------------------------------------------------------------------------------------
