@@ -5,6 +5,7 @@ What xarray's engine and the functions of this package have in common.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,15 +19,17 @@ from .hdf5.file import File
 from .hdf5.objects import BeingWritten, Dataset, Group, Missing, root_of
 from .nexus.attributes import text
 from .nexus.content import GroupContent, read_content
-from .nexus.data_rules import NXdata, apply_rules, find_signal, join_parts
+from .nexus.data_rules import NXdata, apply_rules, find_signal, join_parts, log_as_data
 from .nexus.find import (
     Keys,
     absolute,
     as_keys,
+    candidates,
     declared_default,
     default_data,
     entry_of,
     explain_path,
+    instruments,
     matching,
 )
 from .nexus.growing import at_common_length
@@ -180,11 +183,23 @@ class Opening:
             return self.at(options.group)
         if not options.selects and options.use_default and (default := self._default()) is not None:
             return default
-        candidates = self.selected()
-        groups = [item for item in candidates if item.is_nxdata] or candidates
-        if len(groups) == 1:
-            return groups[0]
-        raise self._not_one(groups)
+        selected = self.selected()
+        groups = [item for item in selected if item.is_nxdata]
+        if not groups and not options.selects:
+            groups = self._only_instrument(selected)
+        chosen = groups or selected
+        if len(chosen) == 1:
+            return chosen[0]
+        raise self._not_one(chosen)
+
+    def _only_instrument(self, found: list[Found]) -> list[Found]:
+        """The detector or monitor in a file without NXdata, where there is just one with a signal."""
+        found_instruments = instruments(self.root, found)
+        if len(found_instruments) != 1:
+            return []
+        [group] = found_instruments
+        self.problems.append(f"{group.path}: there is no NXdata; took this, the only detector or monitor with a signal")
+        return [Found(group.path, True)]
 
     def _default(self) -> Found | None:
         """The default plot; where there is none, or it lies behind a link that is left alone, the first data."""
@@ -203,7 +218,7 @@ class Opening:
         by_key = matching(self.found, options.keys) if options.keys else []
         return list(dict.fromkeys([*exact, *by_key]))
 
-    def _not_one(self, candidates: list[Found]) -> NexusPathError:
+    def _not_one(self, selected: list[Found]) -> NexusPathError:
         options = self.options
         selector = ", ".join(
             f"{name}={value!r}"
@@ -216,12 +231,13 @@ class Opening:
             if value is not None
         )
         name = self.file.name
-        if candidates:
-            what = "NXdata groups" if candidates[0].is_nxdata else "datasets, in no NXdata group"
+        if selected:
+            are_groups = selected[0].is_nxdata
+            what = "NXdata groups" if are_groups else "datasets, in no NXdata group"
             chosen = f"{selector} matches" if options.selects else "the file has"
-            paths = listed(item.path for item in candidates)
+            there_are = listed((item.path for item in selected) if are_groups else candidates(self.root, selected))
             return NexusPathError(
-                f"{name}: {chosen} {len(candidates)} {what}:\n{paths}\n"
+                f"{name}: {chosen} {len(selected)} {what}:\n{there_are}\n"
                 "choose one with dataset_path, or open them all with xarray.open_datatree or nexus_xr.open_signals"
             )
         if not self.found:
@@ -248,7 +264,9 @@ class Opening:
         default = default_data(self.root, member)
         if default is not None:
             return Found(default.path, True)
-        if self.describe(Found(path, True)).data.signal is not None:
+        described = self.describe(Found(path, True))
+        fields = described.content.fields
+        if described.data.signal is not None or any(math.prod(field.shape) > 1 for field in fields.values()):
             return Found(path, True)
         raise NexusPathError(f"{self.file.name}: the group {path} holds no data; choose another with dataset_path")
 
@@ -274,7 +292,7 @@ class Opening:
         group, content = self._content_of(found)
         problems: list[str] = []
         if found.is_nxdata:
-            content = join_parts(content, problems)
+            content = log_as_data(join_parts(content, problems))
         data = apply_rules(content, None if found.is_nxdata else found.path.rsplit("/", 1)[1])
         return Described(found, replace(data, problems=(*problems, *data.problems)), content, group)
 

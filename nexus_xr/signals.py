@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,8 +13,8 @@ from .arrays import Chunks, chunked
 from .errors import NexusError, listed
 from .hdf5.file import File, as_file_like
 from .nexus.find import Keys
-from .nexus.scan import scan
-from .opening import Opening, Options, describe_with
+from .nexus.scan import Found, scan
+from .opening import Described, Opening, Options, describe_with
 from .several import files_of
 
 
@@ -116,7 +117,8 @@ def signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) 
 def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.DataArray]:
     signals = []
     plotted: set[str] = set()
-    for found in sorted(opening.several(), key=lambda found: not found.is_nxdata):
+    waiting = sorted(opening.several(), key=lambda found: not found.is_nxdata)
+    for found in waiting:
         if not found.is_nxdata and (nxdata_only or found.path in plotted):
             continue
         described = opening.describe(found)
@@ -124,6 +126,8 @@ def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.Dat
         if found.is_nxdata:
             opening.problems += described.data.problems
         if name is None:
+            # Without paths to go by, all datasets are there already.
+            waiting += [each for each in _arrays_of(described) if opening.options.paths and each not in waiting]
             continue
         dataset = opening.assemble(described)
         signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
@@ -143,6 +147,12 @@ def _check_dimensions(chunks: Mapping[Any, Any], signals: Sequence[xr.DataArray]
     if unknown:
         there_are = listed(f"{path}: {own}" for path, own in sizes.items())
         raise NexusError(f"chunks={chunks!r}: no signal has a dimension {unknown[0]!r}; there are:\n{there_are}")
+
+
+def _arrays_of(described: Described) -> list[Found]:
+    """The datasets of a group that are signals of their own where it has none."""
+    fields = described.content.fields.items()
+    return [Found(described.group.member_path(name), False) for name, field in fields if math.prod(field.shape) >= 2]
 
 
 def list_datasets(

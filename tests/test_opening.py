@@ -370,6 +370,141 @@ def test_a_plain_hdf5_file_opens(write: Write) -> None:
     assert nexus_xr.open_signals(path, nxdata_only=True) == []
 
 
+def detector(**members: Any) -> dict[str, Any]:
+    return {"@NX_class": "NXdetector", **members}
+
+
+@pytest.mark.parametrize(
+    ("members", "name"),
+    [
+        ({"data": np.ones((3, 2)), "mask": np.zeros(9)}, "data"),
+        ({"counts": Field(np.ones((3, 2)), {"signal": 1, "axes": "x"}), "x": np.arange(3.0)}, "counts"),
+        ({"@signal": "counts", "@axes": "x", "counts": np.ones((3, 2)), "x": np.arange(3.0)}, "counts"),
+    ],
+)
+def test_the_only_detector_of_a_file_without_nxdata_opens(members: dict[str, Any], name: str, write: Write) -> None:
+    gas = {"@NX_class": "NXdetector", "temperature": np.zeros(5), "data": 1.0}  # no array, and so no signal
+    instrument = {"@NX_class": "NXinstrument", "a": detector(**members), "gas": gas}
+    path = write({"entry": nxentry({"instrument": instrument, "table": {"p": [1, 2], "q": [3, 4]}})})
+    with h5py.File(path, "a") as file:
+        file["entry/linked"] = file["entry/instrument/a"]
+    with pytest.warns(NexusWarning, match="there is no NXdata; took this, the only detector or monitor with a signal"):
+        dataset = open_nexus(path)
+    assert list(dataset.data_vars) == [name]
+    assert dataset.sizes == ({"x": 3, "dim_1": 2} if name == "counts" else {"dim_0": 3, "dim_1": 2})
+    assert dataset.attrs["table"]["p"]["value"].tolist() == [1, 2]
+    with pytest.raises(NexusPathError, match="in no NXdata group"):
+        open_nexus(path, dataset_key="entry")
+
+
+def test_candidates_are_detectors_monitors_and_tables_first(write: Write) -> None:
+    logs = {"t": {"@NX_class": "NXlog", "time": np.arange(3.0), "value": np.arange(3.0)}}
+    entry = nxentry(
+        {
+            "apart": {"a": np.zeros(3), "b": np.zeros((4, 2))},
+            "b_monitor": {"@NX_class": "NXmonitor", "data": np.arange(5)},
+            "columns": {"x": np.arange(7), "y": np.arange(7), "image": np.zeros((7, 2, 2)), "n": 1},
+            "detector": detector(data=np.arange(5)),
+            "events": {"@NX_class": "NXevent_data", "event_id": np.arange(9), "event_index": np.arange(3)},
+            "d_logs": logs,
+        }
+    )
+    with pytest.raises(NexusPathError, match="11 datasets, in no NXdata group") as caught:
+        open_nexus(write({"entry": entry}))
+    assert [line.strip("- ") for line in str(caught.value).splitlines()[1:-1]] == [
+        "/entry/detector (NXdetector)",
+        "/entry/b_monitor (NXmonitor)",
+        "/entry/events (NXevent_data)",
+        "/entry/columns (group of 3 columns of 7)",
+        "/entry/d_logs/t (NXlog of 2 columns of 3)",
+        "/entry/apart/a",
+        "/entry/apart/b",
+    ]
+
+
+GROUPS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
+    "log": (
+        {"@NX_class": "NXlog", "time": np.arange(3.0), "value": np.zeros((3, 2)), "average_value": 0.0},
+        {"time": ("time",), "value": ("time", "dim_1")},
+    ),
+    "log without a time": ({"@NX_class": "NXlog", "value": np.zeros(3)}, {"value": ("dim_0",)}),
+    "events": (
+        {"@NX_class": "NXevent_data", **{name: np.arange(9) for name in ("event_id", "event_time_offset")}}
+        | {name: np.arange(4) for name in ("event_index", "event_time_zero")},
+        {"event_id": ("dim_0",), "event_time_offset": ("dim_0",), "event_index": ("dim_1",)}
+        | {"event_time_zero": ("dim_1",)},
+    ),
+    "monitor": (
+        {"@NX_class": "NXmonitor", "counts": np.arange(3), "time_of_flight": np.arange(4.0), "distance": 1.0},
+        {"counts": ("counts_dim_0",), "time_of_flight": ("time_of_flight_dim_0",)},
+    ),
+    "detector": (
+        {"@NX_class": "NXdetector", "image": np.zeros((3, 4, 5)), "exposure": np.arange(3.0)},
+        {"image": ("dim_0", "image_dim_1", "image_dim_2"), "exposure": ("dim_0",)},
+    ),
+    "measurement": (
+        {"@NX_class": "NXcollection", "x": np.arange(5.0), "diode": np.arange(5), "name": "a scan"},
+        {"x": ("dim_0",), "diode": ("dim_0",)},
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("group", "expected"), GROUPS.values(), ids=GROUPS)
+def test_any_group_with_arrays_opens_by_its_path(
+    group: dict[str, Any], expected: dict[str, tuple[str, ...]], write: Write
+) -> None:
+    path = write({"entry": nxentry({"group": group, "data": nxdata({"n": [1, 2]}, signal="n")})})
+    dataset = open_nexus(path, dataset_path="/entry/group")
+    assert {name: variable.dims for name, variable in dataset.variables.items()} == expected
+    for name in expected:
+        np.testing.assert_array_equal(dataset[name], group[name])
+    assert dataset.nexus.refresh().identical(dataset)
+    assert open_nexus(path, group="/entry/group").identical(dataset)
+    tree = xr.open_datatree(path, engine="nexus", dataset_path="/entry/group")
+    assert {name: each.dims for name, each in tree["entry/group"].dataset.variables.items()} == expected
+    signals = nexus_xr.open_signals(path, dataset_path="/entry/group")
+    assert [signal.name for signal in signals] == sorted(dataset.data_vars)
+    for signal in signals:
+        np.testing.assert_array_equal(signal, dataset[signal.name])
+        assert signal.nexus.refresh().identical(signal)
+        assert signal.attrs["group"]["attrs"] == {"NX_class": group["@NX_class"]}
+
+
+def test_a_group_without_arrays_is_none_to_open(write: Write) -> None:
+    path = write({"entry": nxentry({"sample": {"name": "ice", "temperature": 77.0, "mass": [1.0]}})})
+    with pytest.raises(NexusPathError, match="/entry/sample holds no data"):
+        open_nexus(path, dataset_path="/entry/sample")
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_fields_of_a_scan_share_dimensions_though_its_detector_is_missing(write: Write) -> None:
+    fields = {"x": np.arange(3.0), "x_read": np.arange(3.0), "i0": np.arange(3)}
+    links = {"frames": h5py.ExternalLink("gone.h5", "/data")}
+    axes = {"signal": "frames", "axes": ["x", ".", "."], "x_indices": 0, "x_read_indices": 0}
+    path = write({"entry": nxentry({"data": nxdata(fields | links, **axes)})})
+    dataset = open_nexus(path)
+    assert dataset.sizes == {"x": 3}
+    assert (list(dataset.coords), list(dataset.data_vars)) == (["x", "x_read"], ["i0"])
+    assert dataset.i0.sel(x=2.0).item() == 2
+    assert xr.open_datatree(path, engine="nexus")["entry/data"].sizes == {"x": 3}
+    for options in ({}, {"dataset_path": "/entry/data"}):
+        counter = next(signal for signal in nexus_xr.open_signals(path, **options) if signal.name == "i0")
+        assert (counter.dims, list(counter.coords)) == (("x",), ["x", "x_read"])
+    assert nexus_xr.open_signals(path, nxdata_only=True) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_columns_of_a_file_without_nxdata_share_a_dimension(write: Write) -> None:
+    columns = {"x": np.arange(5.0), "diode": np.arange(5), "name": "a scan"}
+    path = write({"entry": nxentry({"measurement": columns, "other": {"a": [1, 2], "b": [1, 2, 3]}})})
+    tree = xr.open_datatree(path, engine="nexus")
+    assert tree["entry/measurement"].sizes == {"dim_0": 5}
+    assert tree["entry/other"].sizes == {"a_dim_0": 2, "b_dim_0": 3}
+    signals = {signal.name: signal for signal in nexus_xr.open_signals(path, dataset_key="measurement")}
+    assert signals["x"].dims == signals["diode"].dims
+
+
 def test_datasets_on_either_side_of_a_group_are_one_node(write: Write) -> None:
     tree = xr.open_datatree(write({"g": {"a": [1, 2], "b": {"x": [3, 4]}, "c": [5, 6]}}), engine="nexus")
     assert list(tree["g"].dataset.data_vars) == ["a", "c"]

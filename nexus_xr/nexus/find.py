@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..hdf5.objects import Dataset, Group, Link
-from .attributes import nx_class, text
+from .attributes import names, nx_class, text
 from .content import read_content
 from .data_rules import declares_signal, find_signal, join_parts
 from .scan import Found, holds_data, is_nxdata
@@ -84,6 +85,38 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
     return guessed or without_signal
 
 
+_INSTRUMENTS = ("NXdetector", "NXmonitor")
+# The order in which groups of datasets are offered; None stands for groups of any other class that are tables.
+_OFFERED = (*_INSTRUMENTS, "NXevent_data", None, "NXlog")
+
+
+def instruments(root: Group, found: Iterable[Found]) -> list[Group]:
+    """The detectors and monitors among the groups of datasets that declare a signal, or have a field ``data``."""
+    return [group for group in _groups_of(root, found) if _measures(group)]
+
+
+def candidates(root: Group, found: Iterable[Found]) -> list[str]:
+    """What there is to choose from among datasets in no NXdata group, in words, with the path first.
+
+    Detectors and monitors, then other groups whose datasets are columns of a table, then logs, then each dataset of
+    the other groups.
+    """
+    by_group: dict[str, list[Found]] = {}
+    for item in found:
+        by_group.setdefault(_above(item.path), []).append(item)
+    ranked: list[tuple[int, str]] = []
+    for path, items in by_group.items():
+        group = root.find(path)
+        kind = nx_class(group.read_attributes()) if isinstance(group, Group) else None
+        columns = _columns(root, items)
+        if columns or (kind is not None and kind in _OFFERED):
+            rank = _OFFERED.index(kind if kind in _OFFERED else None)
+            ranked.append((rank, f"{path} ({kind or 'group'}{columns})"))
+        else:
+            ranked += [(len(_OFFERED), item.path) for item in items]
+    return [words for _, words in sorted(ranked, key=lambda each: each[0])]
+
+
 def declared_default(root: Group, start: Group) -> Group | None:
     """Where the chain of ``@default`` attributes leads from a group, None where it has none or leads nowhere."""
     group = start
@@ -101,6 +134,39 @@ def declared_default(root: Group, start: Group) -> Group | None:
         visited.add(member.address)
         group = member
     return group if group is not start else None
+
+
+def _above(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _groups_of(root: Group, found: Iterable[Found]) -> Iterator[Group]:
+    """The groups of datasets, each once, whatever its names."""
+    seen = set()
+    for path in dict.fromkeys(_above(item.path) for item in found):
+        group = root.find(path)
+        if isinstance(group, Group) and group.address not in seen:
+            seen.add(group.address)
+            yield group
+
+
+def _measures(group: Group) -> bool:
+    if nx_class(group.read_attributes()) not in _INSTRUMENTS:
+        return False
+    content = read_content(group)
+    signal = find_signal(content, [])
+    is_declared = signal in content.signal_numbers or signal in names(content.attributes.get("signal"), content.fields)
+    return signal is not None and (is_declared or signal == "data") and math.prod(content.fields[signal].shape) > 1
+
+
+def _columns(root: Group, items: Sequence[Found]) -> str:
+    """How many columns of which length datasets are, in words; nothing where they are none, or no lists among them."""
+    members = [root.find(item.path) for item in items]
+    shapes = [member.shape for member in members if isinstance(member, Dataset) and member.shape]
+    has_lists = any(len(shape) == 1 for shape in shapes)
+    lengths = {shape[0] for shape in shapes}
+    is_table = len(items) > 1 and len(shapes) == len(items) and has_lists and len(lengths) == 1
+    return f" of {len(items)} columns of {lengths.pop()}" if is_table else ""
 
 
 def _entries(root: Group) -> list[Group]:
