@@ -31,7 +31,8 @@ class FileArray(BackendArray):
         if not isinstance(key, indexing.VectorizedIndexer):
             values = self.array[key.tuple]
             is_element = not any(isinstance(part, slice | np.ndarray) for part in key.tuple)
-            return _element(values) if is_element and self.dtype.kind == "O" else values
+            # Of an element that is an array itself, xarray would take the elements.
+            return _wrapped(values) if is_element and self.dtype.kind == "O" and np.ndim(values) else values
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
         )
@@ -40,7 +41,7 @@ class FileArray(BackendArray):
         return (type(self).__name__, self.array)
 
 
-def _element(value: Any) -> NDArray[Any]:
+def _wrapped(value: Any) -> NDArray[Any]:
     """A Python object as an array of it, also where it is an array itself."""
     return np.fromiter([value], dtype=object).reshape(())
 

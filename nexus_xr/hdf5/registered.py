@@ -37,7 +37,7 @@ _HDF_GROUP = "the HDF5 filter plugins of The HDF Group"
 FILTERS: dict[int, Registered] = {
     257: Registered("hzip", "the library Silo"),
     258: Registered("fpzip", "the library Silo"),
-    305: Registered("LZO", "PyTables (the Python package tables), which reads the file with an HDF5 of its own"),
+    305: Registered("LZO", "PyTables (the Python package tables, with an HDF5 of its own)"),
     307: Registered("BZIP2", _HDF5PLUGIN),
     32001: Registered("Blosc", _HDF5PLUGIN),
     32002: Registered("MAFISC"),
