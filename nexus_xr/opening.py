@@ -125,6 +125,10 @@ def describe_with(
         if not _can_join_writers(file, problems):
             raise
         return describe_with(work, file, options, way)
+    except Exception as error:
+        if not _is_of_h5py(error):
+            raise
+        raise NexusFileError(f"{file.name}: can't be read ({error}); the file is damaged, copy it again") from error
     finally:
         file.close()
     if _can_join_writers(file, problems):
@@ -137,6 +141,14 @@ def describe_with(
         )
     warn_once(file.name, problems)
     return description
+
+
+def _is_of_h5py(error: Exception) -> bool:
+    """Whether h5py raised an error, which may be of nearly any type by what is broken in a file."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and "h5py" in frame.tb_frame.f_code.co_filename
 
 
 def _can_join_writers(file: File, problems: Sequence[str]) -> bool:

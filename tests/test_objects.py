@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from h5py import h5, h5a, h5f, h5p, h5s, h5t
+from h5py import h5, h5a, h5f, h5o, h5p, h5s, h5t
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.hdf5 import addresses, objects
-from nexus_xr.hdf5.objects import Link, root_of
+from nexus_xr.hdf5.objects import Group, Link, root_of
 from nexus_xr.hdf5.replacing import other_names, place_of
 
 from .files import nxdata, nxentry, write_tree
@@ -362,3 +363,74 @@ def test_members_are_listed_by_name_where_their_order_can_not_be_told(tmp_path: 
         group.id = Damaged()
         assert group._index == h5.INDEX_NAME
     assert reports == ["/: the order of its members can't be told (damaged)"]
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
+
+
+def open_in_all_ways(path: Path) -> None:
+    """Open a file that has one group of data, which is in order."""
+    for opened in (
+        xr.open_dataset(path, engine="nexus"),
+        xr.open_datatree(path, engine="nexus")["entry/data"],
+        xr.open_groups(path, engine="nexus")["/entry/data"],
+    ):
+        assert opened.n.values.tolist() == [0, 1, 2]
+    assert [signal.name for signal in nexus_xr.open_signals(path, nxdata_only=True)] == ["n"]
+    for hardlinks_only in (False, True):
+        assert nexus_xr.list_datasets(path, hardlinks_only=hardlinks_only)[0] == ["/entry/data"]
+    assert "entry" in nexus_xr.read_metadata(path)
+
+
+@pytest.fixture
+def with_soft_link(tmp_path: Path) -> Path:
+    path = tmp_path / "f.nxs"
+    data = nxdata({"n": np.arange(3.0)}, signal="n")
+    write_tree(path, {"entry": nxentry({"data": data, "other": {"title": "a title"}})})
+    with h5py.File(path, "a") as file:
+        file["entry/other/soft"] = h5py.SoftLink("/entry/data/n")
+    return path
+
+
+def test_a_link_whose_target_is_damaged_is_left_out(with_soft_link: Path) -> None:
+    content = with_soft_link.read_bytes()
+    # An entry of a symbol table: no address, a soft link, and where its target stands in the local heap.
+    at = content.index(b"\xff" * 8 + struct.pack("<II", 2, 0)) + 16
+    with_soft_link.write_bytes(content[:at] + struct.pack("<I", 0x7FFFFF00) + content[at + 4 :])
+    with h5py.File(with_soft_link) as file, pytest.raises(RuntimeError):
+        file.get("entry/other/soft", getlink=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_in_all_ways(with_soft_link)
+    assert any("/entry/other: its members can't be listed" in str(each.message) for each in caught)
+    reports: list[str] = []
+    with h5py.File(with_soft_link) as file:
+        root = root_of(file, reports.append)
+        assert root.find("entry/other/soft") is None
+        assert isinstance(other := root.find("entry/other"), Group)
+        with pytest.raises(KeyError):
+            other.link_to("soft")
+    assert {report.split(" (")[0] for report in reports} == {"/entry/other: its member 'soft' can't be looked up"}
+
+
+def test_a_group_whose_local_heap_is_damaged_leaves_the_others_alone(with_soft_link: Path) -> None:
+    content = with_soft_link.read_bytes()
+    heap = content.rindex(b"HEAP", 0, content.index(b"soft\0"))
+    with_soft_link.write_bytes(content[:heap] + b"PEAH" + content[heap + 4 :])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_in_all_ways(with_soft_link)
+    assert any("/entry/other: its members can't be listed" in str(each.message) for each in caught)
+
+
+def test_what_h5py_raises_while_a_file_is_described_names_the_file(
+    with_soft_link: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Group, "read_attributes", lambda group: h5o.open(group.id, b"nothing"))
+    with pytest.raises(NexusFileError, match=r"f\.nxs: can't be read .*the file is damaged"):
+        nexus_xr.read_metadata(with_soft_link)
+
+
+def test_an_error_of_the_caller_stays_what_it_is(with_soft_link: Path) -> None:
+    with pytest.raises(TypeError, match="expected a string or a list of strings"):
+        xr.open_dataset(with_soft_link, engine="nexus", dataset_key=[1])

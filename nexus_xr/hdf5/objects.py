@@ -369,8 +369,8 @@ class Group(_Node):
 
     def get(self, name: str) -> Group | Dataset | Link | None:
         """The member of that name, None where there is none."""
-        raw_name = self._raw_name(name)
-        return None if raw_name is None else self._open(raw_name, self.id.links.get_info(raw_name).type)
+        found = self._look_up(name)
+        return None if found is None else self._open(*found)
 
     def find(self, path: str) -> Group | Dataset | Link | None:
         """What lies at a path below this group, None where there is nothing; the root finds absolute paths."""
@@ -381,14 +381,15 @@ class Group(_Node):
             found = found.get(name) if name not in ("", ".") else found
         return found
 
-    def _raw_name(self, name: str) -> bytes | None:
+    def _look_up(self, name: str) -> tuple[bytes, int] | None:
+        """A member's name as it is stored, and the kind of its link; None where there is none."""
         # Text that isn't UTF-8 in the file was decoded as Latin-1.
         for encoding in ("utf-8", "latin-1"):
             raw_name = name.encode(encoding, "ignore")
             if raw_name and b"\0" not in raw_name and decode(raw_name) == name:
                 try:
                     if self.id.links.exists(raw_name):
-                        return raw_name
+                        return raw_name, self.id.links.get_info(raw_name).type
                 except Exception as error:  # h5py raises nearly any type, by what is broken
                     self.report(f"{self.path}: its member {name!r} can't be looked up ({_reason(error)})")
         return None
@@ -398,10 +399,10 @@ class Group(_Node):
         if kind not in LINKS_OF_HDF5:
             self.report(f"{path}: is a link of a kind that only its writer follows ({kind}), and is left out")
             return None
-        if kind == h5l.TYPE_EXTERNAL and (
-            is_in_stream(self.id) or _is_special_file(self.id, self._dangling(raw_name, kind).file)
-        ):
-            return self._dangling(raw_name, kind)
+        if kind == h5l.TYPE_EXTERNAL:
+            link = self._dangling(raw_name, kind)
+            if link is None or is_in_stream(self.id) or _is_special_file(self.id, link.file):
+                return link
         try:
             return self._wrap(_open_object(self.id, raw_name), path)
         except Exception as error:  # h5py raises nearly any type, by what is broken
@@ -413,7 +414,7 @@ class Group(_Node):
                 return None
             link, reason = self._dangling(raw_name, kind), _reason(error)
             is_there = any(words in reason for words in _FILE_IS_THERE)
-            return replace(link, trouble=f"can't be opened ({reason})") if is_there else link
+            return replace(link, trouble=f"can't be opened ({reason})") if link is not None and is_there else link
 
     def _wrap(self, opened: h5i.ObjectID, path: str) -> Group | Dataset | None:
         if isinstance(opened, h5d.DatasetID):
@@ -427,19 +428,25 @@ class Group(_Node):
         self.report(f"{path}: is a named datatype, and is left out")
         return None
 
-    def _dangling(self, raw_name: bytes, kind: int) -> Link:
-        target = self.id.links.get_val(raw_name)
+    def _dangling(self, raw_name: bytes, kind: int) -> Link | None:
+        """The soft or external link of that name; one whose target can't be read is reported, and None."""
+        try:
+            target = self.id.links.get_val(raw_name)
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            path = self.member_path(decode(raw_name))
+            self.report(f"{path}: is a link whose target can't be read ({_reason(error)})")
+            return None
         if kind == h5l.TYPE_EXTERNAL:
             return Link(decode(target[1]), decode(target[0]))
         return Link(decode(target) if isinstance(target, bytes) else repr(target))
 
     def link_to(self, name: str) -> Link:
         """The soft or external link of that name, not followed."""
-        raw_name = self._raw_name(name)
-        kind = None if raw_name is None else self.id.links.get_info(raw_name).type
-        if raw_name is None or kind not in LINKS_OF_HDF5:
+        found = self._look_up(name)
+        link = self._dangling(*found) if found is not None and found[1] in LINKS_OF_HDF5 else None
+        if link is None:
             raise KeyError(name)
-        return self._dangling(raw_name, kind)
+        return link
 
 
 def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
