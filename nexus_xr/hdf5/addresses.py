@@ -71,7 +71,7 @@ class Names:
             known.asked += 1
             if known.asked <= _FEW_REFERENCES or file.get_intent() & _MAY_CHANGE:
                 with suppress(Exception):  # a damaged group is in the way, or the reference itself is damaged
-                    return h5r.get_name(reference, location)
+                    return _name(reference, location)
             if known.steps is None:
                 known.steps = _steps_of(file)
                 self._shrink()
@@ -79,7 +79,7 @@ class Names:
                 address = address_of(h5r.dereference(reference, location))[1]
                 if address in known.steps or len(known.steps) < _MOST_STEPS:
                     return _path(known.steps, address)
-                return h5r.get_name(reference, location)
+                return _name(reference, location)
         return None
 
     def _known(self, number: int) -> _File:
@@ -93,6 +93,11 @@ class Names:
             len(self._files) > _MOST_FILES or sum(len(file.steps or ()) for file in self._files.values()) > _MOST_STEPS
         ):
             self._files.popitem(last=False)
+
+
+def _name(reference: h5r.Reference, location: h5i.ObjectID) -> bytes | None:
+    name: bytes | None = h5r.get_name(reference, location)
+    return name
 
 
 def _steps_of(file: h5f.FileID) -> _Steps:

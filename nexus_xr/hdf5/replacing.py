@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import h5py
 import numpy as np
@@ -98,7 +99,7 @@ class UserDefinedLink:
     """A link of a kind that the program defines which wrote it."""
 
 
-AnyLink = h5py.HardLink | h5py.SoftLink | h5py.ExternalLink | UserDefinedLink
+AnyLink: TypeAlias = h5py.HardLink | h5py.SoftLink | h5py.ExternalLink | UserDefinedLink
 
 
 def _link(file: h5py.File, path: str, name: str) -> AnyLink | None:
