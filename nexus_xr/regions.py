@@ -13,9 +13,10 @@ import numpy as np
 import xarray as xr
 
 from .errors import NexusError, NexusFileError, listed
+from .hdf5.addresses import address_of
 from .hdf5.file import File
 from .hdf5.locking import alone
-from .hdf5.objects import Dataset, address_of
+from .hdf5.objects import Dataset
 from .hdf5.target import Region, Target
 from .hdf5.writable import closing_file, open_file
 from .nexus.content import Field

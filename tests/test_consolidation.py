@@ -160,7 +160,8 @@ def test_missing_sources_are_an_error_that_names_them() -> None:
     write_source("a.h5", VALUES[:6])
     write_master(HALVES)
     before = Path("master.nxs").read_bytes()
-    with pytest.raises(NexusFileError, match=r"(?s)master.nxs:/entry/counts: nothing was done.*missing:\n  - /\S*/b.h5"):
+    said = r"(?s)master.nxs:/entry/counts: nothing was done.*missing:\n  - /\S*/b.h5"
+    with pytest.raises(NexusFileError, match=said):
         consolidate("master.nxs")
     assert Path("master.nxs").read_bytes() == before
     assert sorted(os.listdir()) == ["a.h5", "master.nxs"]

@@ -249,14 +249,14 @@ RULES = {
         "No @signal anywhere, and the field 'data' can't be read",
         nxdata({"data": h5py.ExternalLink("gone.h5", "/data"), "I0": X4, "x": Field(X4, {"axis": 1})}),
         None,
-        {"I0": ("I0_dim_0",), "x": ("x_dim_0",)},
+        {"I0": ("x",), "x": ("x",)},
         ("no signal is declared, and it may be 'data', which is a link to gone.h5:/data, which is not there",),
     ),
     "undeclared signal beside an axis, under another name and behind a link": Rule(
         "No @signal anywhere, and what is no axis can't be read",
         nxdata({"counts": h5py.SoftLink("/gone"), "x": Field(X4, {"axis": 1})}),
         None,
-        {"x": ("x_dim_0",)},
+        {"x": ("x",)},
         ("it may be 'counts', which is a link to /gone, which is not there",),
     ),
     "undeclared signal beside a link that leads nowhere": Rule(
@@ -791,7 +791,7 @@ def test_rule(rule: Rule, write: Write) -> None:
 
 
 def test_every_group_of_these_rules_opens_with_these_dimensions(write: Write) -> None:
-    rules = {f"/data_{number}": rule for number, rule in enumerate(RULES.values())}
+    rules = {f"/data_{n}": rule for n, rule in enumerate(RULES.values()) if rule.group.get("@NX_class") == "NXdata"}
     with pytest.warns(NexusWarning):
         nodes = xr.open_groups(write({path: rule.group for path, rule in rules.items()}), engine="nexus")
     for path, rule in rules.items():

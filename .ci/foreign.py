@@ -1,0 +1,41 @@
+"""Hold reading against h5py on foreign files: fails where a read is wrong, ends the process, hangs or raises otherwise.
+
+usage: python .ci/foreign.py COMPARE FILES RESULTS [OPTION...]
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import subprocess
+import sys
+
+# What must not be. The others are told: what h5py can't read either, and what is refused with a reason.
+FAULTS = ("wrong-exception", "MISMATCH", "TREE-VALUE", "ATTR-DIFFERS", "ATTR-MISSING", "ATTR-EXTRA", "descriptor-left")
+
+
+def main(compare: str, files: str, results: str, *options: str) -> int:
+    """Compare, and count what was found."""
+    subprocess.run([sys.executable, compare, files, "--out", results, *options], check=True)
+    counts: collections.Counter[str] = collections.Counter()
+    faults: list[str] = []
+    with open(results) as lines:
+        for line in lines:
+            result = json.loads(line)
+            counts["files"] += 1
+            for event in result["events"]:
+                counts[event["kind"]] += 1
+                if event["kind"] in FAULTS:
+                    faults.append(f"{result['path']}: {event['kind']} {event.get('where')} {event.get('detail')}")
+            faults += [
+                f"{result['path']}: {crash['ended']} at {crash['at']}"
+                for crash in result["crashes"]
+                if not str(crash["at"]).startswith("h5py")
+            ]
+    print(*faults, sep="\n")
+    print(f"{counts['files']} files, {len(faults)} faults, {counts['error-where-h5py-reads']} errors where h5py reads")
+    return 1 if faults or not counts["files"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
