@@ -14,6 +14,7 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.objects import Dataset, root_of
 
 from .test_threads import run
 
@@ -70,6 +71,24 @@ assert len(ended) == 4
 """
 
 
+BEHIND_LINKS = """
+def use_often(first):
+    for number in range(20):
+        path = f"{folder}/master_{(first + number) % int(count)}.nxs"
+        opened = xr.open_dataset(path, engine="nexus", dataset_path="/entry/names")
+        assert opened.names.values.tolist() == ["a", "b", "c", opened.names.attrs["fill"]]
+        metadata = nexus_xr.read_metadata(path)["entry"]
+        assert metadata["table"]["value"][1]["name"] == b"b"
+        assert metadata["names"]["attrs"]["words"].tolist() == ["x", "y"]
+    ended.append(True)
+ended = []
+users = [threading.Thread(target=use_often, args=(first,)) for first in range(4)]
+for user in users: user.start()
+for user in users: user.join()
+assert len(ended) == 4
+"""
+
+
 def write(path: Path, fill: str, options: dict[str, Any]) -> None:
     rows = np.array([("a", 1), ("b", 2)], [("name", TEXT), ("count", "i4")])
     with h5py.File(path, "w") as file:
@@ -86,6 +105,28 @@ def test_elements_of_varying_length_are_read(tmp_path: Path, code: str) -> None:
     for number, (options, fill) in enumerate(itertools.product(STORED.values(), FILLS)):
         write(tmp_path / f"{number}.h5", fill, options)
     run(BEGIN + code, tmp_path, number + 1)
+
+
+def test_elements_of_varying_length_are_read_behind_links_by_several_threads(tmp_path: Path) -> None:
+    write(tmp_path / "target.h5", "abc", {})
+    for number in range(3):
+        with h5py.File(tmp_path / f"master_{number}.nxs", "w") as file:
+            file["entry"] = h5py.ExternalLink("target.h5", "/")
+    run(BEGIN + BEHIND_LINKS, tmp_path, 3)
+
+
+def test_a_linked_file_is_open_as_long_as_the_one_that_links_to_it(tmp_path: Path) -> None:
+    write(tmp_path / "target.h5", "abc", {})
+    with h5py.File(tmp_path / "master.nxs", "w") as file:
+        file["first"] = h5py.ExternalLink("target.h5", "/names")
+        file["second"] = h5py.ExternalLink("target.h5", "/table")
+    with File(tmp_path / "master.nxs").opened() as handle, File(tmp_path / "target.h5").opened() as target:
+        members = [each for _, each, _ in root_of(handle, pytest.fail).members() if isinstance(each, Dataset)]
+        assert len(members) == 2
+        assert {h5py.h5i.get_file_id(member.id) for member in members} == {target.id}
+        assert all(member.id.valid for member in members)
+    assert not target
+    assert not any(member.id.valid for member in members)
 
 
 @pytest.mark.parametrize("fill", FILLS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import fsspec
@@ -21,6 +22,7 @@ from h5py._objects import phil
 
 from ..errors import NexusError, NexusFileError, NexusFileNotFoundError, anew, let_go
 from .handles import handles
+from .linked_files import following
 from .remote import RemoteFile, RemoteStream
 from .source import GrowingSource, LocalSource, Source, StreamSource
 from .store import StoredFile, Version
@@ -156,11 +158,23 @@ class File:
         """Open a local file, and with it what it leads to, as a reader beside their writers; whether that is new."""
         is_new = self.is_local and not self._is_beside_writers
         self._is_beside_writers |= is_new
+        for file in self._linked.values():
+            file.join_writers()
         return is_new
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
-        """The open `h5py.File`, for the length of a ``with`` block, shared by all threads that read."""
+        """The open `h5py.File`, for the length of a ``with`` block, shared by all threads that read.
+
+        Other local files, to which links lead, are open for as long.
+        """
+        with ExitStack() as others, self._opened() as handle:
+            follow = functools.cache(lambda path: others.enter_context(self.linked(path)._opened()))
+            with following(follow) if self.is_local else nullcontext():
+                yield handle
+
+    @contextmanager
+    def _opened(self) -> Iterator[h5py.File]:
         with self._in_this_process():
             self.check()
             if self._handle is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -401,38 +400,7 @@ def _named(name: str, number: int | None = None) -> str:
     return re.sub("%(.)", lambda found: "%" if found[1] == "%" else str(number), name) if "%" in name else name
 
 
-# --- finding the files --------------------------------------------------------------------------------------------
-
-
-def find_file(name: str, holder: str) -> str | None:
-    """The file that a mapping names, None where there is none: where libhdf5 looks for it, in its order.
-
-    Parameters
-    ----------
-    name
-        The name as it is stored, not that for the virtual dataset's own file.
-    holder
-        Path of the file that holds the virtual dataset.
-    """
-    return next(filter(os.path.exists, _places(name, holder)), None)
-
-
-def _places(name: str, holder: str) -> Iterator[str]:
-    if os.path.isabs(name):
-        yield name
-        name = os.path.basename(name)
-    folder = os.path.dirname(os.path.abspath(holder))
-    for prefix in os.environ.get("HDF5_VDS_PREFIX", "").split(os.pathsep):
-        if prefix:
-            yield os.path.join(prefix.replace("${ORIGIN}", folder), name)
-    yield os.path.join(folder, name)
-    yield os.path.abspath(name)
-    yield os.path.join(os.path.dirname(os.path.realpath(holder)), name)
-
-
-def where_it_should_be(name: str, holder: str) -> str:
-    """The absolute path at which a mapping's file is expected: the one that it names, from the holder's folder."""
-    return os.path.join(os.path.dirname(os.path.abspath(holder)), name)
+# --- the sources -------------------------------------------------------------------------------------------------
 
 
 def is_own_file(name: str) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import NexusFileError
 from .addresses import address_of, object_names
+from .linked_files import FOR_LINKS, find_file, linked_handle
 from .text import decode, decode_array, is_text, text_dtype
 
 Report = Callable[[str], None]
@@ -399,12 +400,14 @@ class Group(_Node):
         if kind not in LINKS_OF_HDF5:
             self.report(f"{path}: is a link of a kind that only its writer follows ({kind}), and is left out")
             return None
+        link = None
         if kind == h5l.TYPE_EXTERNAL:
             link = self._dangling(raw_name, kind)
             if link is None or is_in_stream(self.id) or _is_special_file(self.id, link.file):
                 return link
         try:
-            return self._wrap(_open_object(self.id, raw_name), path)
+            opened = _open_in_other_file(self.id, link) if link is not None else None
+            return self._wrap(opened or _open_object(self.id, raw_name), path)
         except Exception as error:  # h5py raises nearly any type, by what is broken
             if _NEEDS_READER in str(error):
                 self.report(BeingWritten(f"{path}: can't be opened ({_reason(error)})"))
@@ -447,6 +450,16 @@ class Group(_Node):
         if link is None:
             raise KeyError(name)
         return link
+
+
+def _open_in_other_file(location: h5i.ObjectID, link: Link) -> h5i.ObjectID | None:
+    """What an external link leads to, by the one handle that its file has here; None where only libhdf5 may open it."""
+    path = find_file(link.file or "", decode(h5f.get_name(location)), FOR_LINKS)
+    if path is not None:
+        with suppress(Exception), linked_handle(os.path.abspath(path)) as handle:  # libhdf5 says better what is wrong
+            found = None if handle is None else root_of(handle, lambda _: None).find(link.path)
+            return found.id if isinstance(found, Group | Dataset) else None
+    return None
 
 
 def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:

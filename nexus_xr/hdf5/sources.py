@@ -9,7 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .mapping import Slab, find_file, is_own_file, read_mappings
+from .linked_files import find_file
+from .mapping import Slab, is_own_file, read_mappings
 from .storage import Filter, filters_of
 from .target import Region
 

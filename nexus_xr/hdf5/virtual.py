@@ -22,17 +22,16 @@ from . import threads
 from .chunk import ChunkError
 from .engine import outer_key, read, tasks_into
 from .file import File
+from .linked_files import find_file, where_it_should_be
 from .mapping import (
     Cut,
     Mapping,
     Positions,
     Virtual,
     cut,
-    find_file,
     is_own_file,
     read_mappings,
     source_names,
-    where_it_should_be,
 )
 from .memory import empty
 from .objects import Dataset, Missing, is_virtual

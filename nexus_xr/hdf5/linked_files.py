@@ -1,0 +1,91 @@
+"""The files that links and virtual datasets name: where they are, and how this thread opens them.
+
+What an external link leads to is opened through the one handle that its file has in this process, as what is read by
+several handles isn't safe from libhdf5.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import h5py
+
+# Variables of the environment with folders in which libhdf5 looks first.
+FOR_LINKS, FOR_SOURCES = "HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX"
+
+# Path of a local file -> its handle.
+Follow = Callable[[str], h5py.File]
+
+
+def find_file(name: str, holder: str, prefixes: str = FOR_SOURCES) -> str | None:
+    """The file that is named, None where there is none: where libhdf5 looks for it, in its order.
+
+    Parameters
+    ----------
+    name
+        The name as it is stored, not that for the file itself.
+    holder
+        Path of the file that names it.
+    prefixes
+        The variable of the environment with folders to look into first.
+    """
+    return next(filter(os.path.exists, _places(name, holder, prefixes)), None)
+
+
+def _places(name: str, holder: str, prefixes: str) -> Iterator[str]:
+    if os.path.isabs(name):
+        yield name
+        name = os.path.basename(name)
+    folder = os.path.dirname(os.path.abspath(holder))
+    for prefix in os.environ.get(prefixes, "").split(os.pathsep):
+        if prefix:
+            yield os.path.join(prefix.replace("${ORIGIN}", folder), name)
+    yield os.path.join(folder, name)
+    yield os.path.abspath(name)
+    yield os.path.join(os.path.dirname(os.path.realpath(holder)), name)
+
+
+def where_it_should_be(name: str, holder: str) -> str:
+    """The absolute path at which a file is expected that another names: from the folder of that one."""
+    return os.path.join(os.path.dirname(os.path.abspath(holder)), name)
+
+
+# As many links behind each other libhdf5 follows.
+_MOST_LINKS = 16
+
+
+class _Ways(threading.local):
+    """How this thread follows links: those of the files that it has open, the last of them last; and how far it is."""
+
+    def __init__(self) -> None:
+        self.open: list[Follow] = []
+        self.followed = 0
+
+
+_ways = _Ways()
+
+
+@contextmanager
+def following(follow: Follow) -> Iterator[None]:
+    """Have this thread open linked files so, for the length of a ``with`` block."""
+    _ways.open.append(follow)
+    try:
+        yield
+    finally:
+        _ways.open.pop()
+
+
+@contextmanager
+def linked_handle(path: str) -> Iterator[h5py.File | None]:
+    """The handle of a file that a link leads to, which is open as long as the file that this thread opened last.
+
+    None where there is none, and behind very many links, which may lead round in circles.
+    """
+    _ways.followed += 1
+    try:
+        yield _ways.open[-1](path) if _ways.open and _ways.followed <= _MOST_LINKS else None
+    finally:
+        _ways.followed -= 1
