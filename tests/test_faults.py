@@ -644,7 +644,8 @@ def refused(disk, path, **options):
         written.clear()
     try:
         array = whole.chunk(n=16) if variant in ("dask", "divided") else whole
-        nexus_xr.to_nexus(array, path, compression=None, chunks={"n": 1}, **options)
+        stored = {} if "region" in options else {"compression": None, "chunks": {"n": 1}}
+        nexus_xr.to_nexus(array, path, **stored, **options)
     except nexus_xr.NexusFileError as error:
         print(error)
     else:

@@ -80,6 +80,16 @@ def test_links_are_relative_to_the_folder_of_the_file_they_are_in(
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts.values, VALUES)
 
 
+def test_links_that_lead_round_in_circles_lead_nowhere(tmp_path: Path) -> None:
+    for here, there in ("ab", "ba"):
+        with h5py.File(tmp_path / f"{here}.nxs", "w") as file:
+            file["entry/values"] = VALUES
+            file["entry/round"] = h5py.ExternalLink(f"{there}.nxs", "/entry/round")
+    with pytest.warns(NexusWarning, match=r"/entry/round: links to b.nxs:/entry/round, which is not there"):
+        dataset = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    np.testing.assert_array_equal(dataset["values"], VALUES)
+
+
 @pytest.mark.parametrize("locking", [True, False, "best-effort", None])
 def test_targets_that_this_process_has_open(master: Path, locking: Any) -> None:
     with h5py.File(master.parent / "below/deeper/chunks.h5", "r", locking=locking):

@@ -18,6 +18,8 @@ import nexus_xr.hdf5
 
 # Values on either side of which arrays of a few kilobytes lie. None for as it is, where they are on the small side.
 DRAWN: dict[str, tuple[int | None, ...]] = {
+    "addresses._FEW_REFERENCES": (None, 0),
+    "addresses._MOST_STEPS": (None, 1),
     "batch.MOST_CHUNK_BYTES": (None, 0, 200),
     "btree._USUAL_ENTRIES": (None, 1, 3),
     "chunk.ROOM_BYTES": (None, 0, 300),
@@ -42,6 +44,7 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
 }
 # Those of which other tests are on either side, or which decide nothing about values.
 ELSEWHERE: dict[str, str] = {
+    "addresses._MOST_FILES": "how much is remembered",
     "array._SMALL_BYTES": "test_engine.py: filters of libhdf5 are undone here and in processes",
     "batch._MOST_STEPS": "more filters than any dataset has",
     "btree._MOST_MESSAGES": "a bound for damaged files",
@@ -52,7 +55,12 @@ ELSEWHERE: dict[str, str] = {
     "file._COPIED_AT_ONCE": "how much of a stream is copied at once",
     "memory._GRANULE": "what sizes of blocks are rounded to",
     "memory._MOST_WANTED": "how much is remembered",
+    "linked_files._MOST_LINKS": "test_links.py: links that lead round in circles lead nowhere",
+    "locking.MOST_SECONDS": "test_writing.py: a writer that never ends is told of",
+    "locking._LONGEST_PAUSE": "how often a lock is asked for",
+    "locking._SHORTEST_PAUSE": "how often a lock is asked for",
     "mapping._ENDLESS": "longer than any dimension",
+    "new_file._SECONDS_UNTOUCHED": "test_writing.py: what another host's writer left stays until it is old",
     "outside._PATIENCE_SECONDS": "test_faults.py: a decoder that never ends is an error",
     "pipeline._MARGIN": "room behind what is decoded",
     "placement._MOST_STATES": "how much is remembered of a growing file",
@@ -63,7 +71,9 @@ ELSEWHERE: dict[str, str] = {
     "target._PEEK_BYTES": "how much of a file is looked at",
     "virtual._DEEPEST": "test_virtual.py: virtual datasets that are made of each other are an error",
     "virtual._LISTED": "how many names a message lists",
+    "virtual._MOST_CARRIED": "test_virtual.py: what is known to be missing keeps pickled arrays small",
     "virtual._MOST_LOOKED_FOR": "which files are looked for at opening",
+    "virtual._MOST_TOLD": "how much is remembered",
 }
 # Remote files have a store of their own to be compared with.
 MODULES_ELSEWHERE = {"remote": "test_remote.py", "store": "test_remote.py", "_reader_process": "test_faults.py"}
@@ -71,6 +81,7 @@ MODULES_ELSEWHERE = {"remote": "test_remote.py", "store": "test_remote.py", "_re
 
 # Numbers of file formats, of filters and of the system.
 NO_THRESHOLDS: dict[str, set[str]] = {
+    "addresses": {"_MAY_CHANGE"},
     "btree": {"CHUNKED", "LAYOUT", "UNDEFINED", "_CONTINUATION"},
     "chunk_array": {"_BLOCK_HEAD_BYTES", "_CHECKSUM_BYTES", "_EXTENSIBLE", "_FIXED", "_HEAD_BYTES"},
     "codecs": {"BITSHUFFLE", "BLOSC", "BLOSC2", "BZIP2", "DEFLATE", "FLETCHER32", "LZ4", "LZF", "SHUFFLE", "ZSTD"},

@@ -94,7 +94,7 @@ class NewFile:
         for temporary in list(_sent):
             if not os.path.exists(temporary):
                 _sent.pop(temporary, None)
-        _sent[self._temporary] = self
+        _sent.setdefault(self._temporary, self)  # not a copy of it that came back, with which nothing is given up
         return {**self.__dict__, "_handles": [], "_claim": []}
 
     @property
