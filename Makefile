@@ -4,7 +4,7 @@ VENV ?= .venv
 PICTURE ?= demo.png
 IN_VENV = $(VENV)/bin/python
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 # make demo [FILE=scan.nxs [DATASET=/entry/data]]: open a file (one is made where none is given), reduce it with dask,
 # save a picture.
@@ -20,6 +20,10 @@ lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Every warning is an error, a name that leads nowhere too; the pages are in docs/_build/html.
+docs: $(VENV)/.docs
+	MPLBACKEND=Agg $(IN_VENV) -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+
 # Install the extra of that name.
 $(VENV)/.%: pyproject.toml
 	test -x $(IN_VENV) || $(PYTHON) -m venv $(VENV)
@@ -27,4 +31,4 @@ $(VENV)/.%: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo.nxs demo.png
+	rm -rf $(VENV) demo.nxs demo.png docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.h5
