@@ -19,7 +19,7 @@ class NexusBackendEntrypoint(BackendEntrypoint):
     """Opens NeXus files, and other HDF5 files, with ``engine="nexus"``."""
 
     description = "Open NeXus files of neutron, x-ray and electron facilities, lazily and chunk by chunk"
-    url = "https://pypi.org/project/nexus-xr"
+    url = "docs/index.md"  # where the documentation is in the repository
     supports_groups = True
 
     def open_dataset(
