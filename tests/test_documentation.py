@@ -1,0 +1,85 @@
+"""The code in the documentation runs, and what it names is there."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import nexus_xr
+from nexus_xr.backend import NexusBackendEntrypoint
+
+from .pages import DOCS, ROOT, commands, fault_of, pages, run
+
+GALLERY = sorted((DOCS / "gallery").glob("plot_*.py"))
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def _without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+@pytest.mark.filterwarnings("ignore")  # of peers, about their own futures
+def test_the_code_of_a_page_runs(page: Path) -> None:
+    run(page)
+
+
+@pytest.mark.parametrize("example", GALLERY, ids=name_of)
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_an_example_of_the_gallery_runs(example: Path) -> None:
+    runpy.run_path(str(example), run_name="__main__")
+
+
+def test_every_command_names_what_is_there() -> None:
+    faults = {f"{name_of(page)}: {' '.join(words)}": fault_of(words) for page in pages() for words in commands(page)}
+    assert {line: fault for line, fault in faults.items() if fault} == {}
+
+
+@pytest.mark.parametrize(
+    "line", ["make nothing", "pip install '.[none]'", "python examples/no.py", "python -m benchmarks read --no", "sl"]
+)
+def test_a_command_that_names_what_is_not_there_is_found(line: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"```sh\n{line}\n```\n")
+    [words] = commands(page)
+    assert fault_of(words)
+
+
+@pytest.mark.parametrize("text", ["1 / 0", ">>> 1 + 1\n3", ">>> 1 / 0\n1"])
+def test_code_that_fails_is_found(text: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\nx = 1\n```\n<!--\n```python\n{text}\n```\n-->\n")
+    with pytest.raises((ZeroDivisionError, AssertionError)):
+        run(page)
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_reference_has_every_public_name() -> None:
+    reference = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    documented = set(re.findall(r"auto\w+:: nexus_xr\.(\w+)", reference))
+    assert documented >= set(nexus_xr.__all__)
+
+
+def test_the_engine_names_the_documentation() -> None:
+    assert (ROOT / NexusBackendEntrypoint.url).is_file()
+
+
+@pytest.mark.parametrize("file", ["CITATION.cff", "docs/project/citing.md"])
+def test_what_is_cited_is_this_version(file: str) -> None:
+    assert f"version {nexus_xr.__version__}" in (ROOT / file).read_text().replace("version: ", "version ")
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
