@@ -42,7 +42,7 @@ _Description = TypeVar("_Description")
 
 @dataclass(frozen=True)
 class Options:
-    """The keyword arguments that the ways of opening share; `xarray.open_dataset` documents them in the README."""
+    """The keyword arguments that the ways of opening share; the engine's `open_dataset` says what they are."""
 
     group: str | None = None
     dataset_path: Keys = None

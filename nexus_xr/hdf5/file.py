@@ -422,7 +422,7 @@ def _url_explained(url: str) -> Iterator[None]:
         raise NexusFileNotFoundError(f"{url}: no such file; check the URL") from error
     except ImportError as error:
         raise NexusFileError(
-            f"{url}: no file system opens this URL ({error}); pip install 'nexus-xr[remote]' brings those of "
+            f"{url}: no file system opens this URL ({error}); the extra `remote` of this package brings those of "
             "s3:// and http://"
         ) from error
     except ValueError as error:
