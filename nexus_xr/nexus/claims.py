@@ -10,16 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .attributes import integers, names, text
+from .interpretation import shown_dims
 
 Attributes = Mapping[str, Any]
-
-# How many dimensions an interpretation shows together.
-_INTERPRETED_DIMS = {
-    "spectrum": 1,
-    "vertex": 1,
-    "image": 2,
-    **dict.fromkeys(("rgb-image", "rgba-image", "hsl-image", "hsla-image", "cmyk-image"), 3),
-}
 
 
 def true_of_data(
@@ -51,7 +44,7 @@ def true_of_data(
     parts = (dims[: len(listed)], dims[max(0, len(dims) - len(listed)) :])  # fewer may be the first or the last ones'
     if not any(_are_axes(listed, part, spans) for part in parts):
         false.add("axes")
-    if _INTERPRETED_DIMS.get(text(attributes.get("interpretation")) or "", 0) > len(dims):
+    if (shown_dims(attributes) or 0) > len(dims):
         false.add("interpretation")
     return _without(attributes, false)
 
