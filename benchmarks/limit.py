@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.codecs import BLOSC2, decoder
+from nexus_xr.hdf5.filters.codecs import BLOSC2, decoder
 
 from .cases import DATASET, Stack
 from .harness import UnsupportedError, cpu_count

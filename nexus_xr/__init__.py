@@ -4,14 +4,15 @@
 open every signal, list what there is to open, and read the metadata alone.
 """
 
+from nexus_xr.hdf5.objects.nodes import Link
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.opening.files import common_attrs
+from nexus_xr.opening.signals import list_datasets, open_signals, read_metadata
+from nexus_xr.writing.consolidate import consolidate
+from nexus_xr.writing.to_nexus import to_nexus
+
 from . import accessor as accessor
-from .consolidation import consolidate
 from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
-from .hdf5.array import LazyArray
-from .hdf5.objects import Link
-from .several import common_attrs
-from .signals import list_datasets, open_signals, read_metadata
-from .writing import to_nexus
 
 __all__ = [
     "LazyArray",

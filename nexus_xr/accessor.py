@@ -7,10 +7,11 @@ from typing import Any
 
 import xarray as xr
 
+from nexus_xr.nexus.rules.interpretation import shown_dims
+from nexus_xr.opening.refresh import refresh_array, refresh_dataset, refresh_tree
+from nexus_xr.writing.to_nexus import to_nexus
+
 from .errors import NexusError
-from .nexus.interpretation import shown_dims
-from .refreshing import refresh_array, refresh_dataset, refresh_tree
-from .writing import to_nexus
 
 # What a plot shows together where nothing is said of it: an image.
 _USUALLY_SHOWN = 2

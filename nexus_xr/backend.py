@@ -8,11 +8,11 @@ from typing import Any
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from .guess import is_nexus, leave_nexus_to_us
-from .hdf5.file import File, as_file_like
-from .nexus.find import Keys
-from .nodes import open_groups, tree_of
-from .opening import Options, open_one
+from nexus_xr.hdf5.io.file import File, as_file_like
+from nexus_xr.nexus.tree.find import Keys
+from nexus_xr.opening.datatree import open_groups, tree_of
+from nexus_xr.opening.guess import is_nexus, leave_nexus_to_us
+from nexus_xr.opening.session import Options, open_one
 
 
 class NexusBackendEntrypoint(BackendEntrypoint):

@@ -254,9 +254,9 @@ Read = Callable[[str, tuple[int, ...], np.dtype[Any], tuple[slice, ...]], NDArra
 
 def _with_nexus_xr() -> tuple[Read, tuple[type[BaseException], ...]]:
     from nexus_xr.errors import NexusError
-    from nexus_xr.hdf5 import outside
-    from nexus_xr.hdf5.array import LazyArray
-    from nexus_xr.hdf5.file import File
+    from nexus_xr.hdf5.io.file import File
+    from nexus_xr.hdf5.reading import processes as outside
+    from nexus_xr.hdf5.reading.array import LazyArray
 
     outside._PATIENCE_SECONDS = _PATIENCE_SECONDS // 4
 

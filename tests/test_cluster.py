@@ -23,9 +23,11 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, NexusWarning, consolidation, parts, to_nexus
-from nexus_xr.hdf5 import creation
-from nexus_xr.hdf5.new_file import PARTS
+from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, NexusWarning, to_nexus
+from nexus_xr.hdf5.writing import creation
+from nexus_xr.hdf5.writing.atomic_file import PARTS
+from nexus_xr.writing import consolidate as consolidation
+from nexus_xr.writing import distributed as parts
 
 from .files import Field, nxdata, nxentry, write_tree
 
@@ -85,7 +87,7 @@ def test_a_graph_carries_names_however_many_chunks_there_are() -> None:
 
 def count_placing() -> None:
     """Count in a worker how often it finds out where the values of a dataset are."""
-    from nexus_xr.hdf5 import placement
+    from nexus_xr.hdf5.reading import layouts as placement
 
     find = placement.place
     counted: list[int] = []
@@ -100,7 +102,7 @@ def count_placing() -> None:
 
 
 def counted_placing() -> int:
-    from nexus_xr.hdf5 import placement
+    from nexus_xr.hdf5.reading import layouts as placement
 
     place: Any = placement.place
     placement.place = place.find

@@ -15,7 +15,8 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nexus_xr import NexusFileError, NexusFileNotFoundError, consolidate, consolidation, to_nexus
+from nexus_xr import NexusFileError, NexusFileNotFoundError, consolidate, to_nexus
+from nexus_xr.writing import consolidate as consolidation
 
 from .stacks import counts
 

@@ -14,7 +14,7 @@ from xarray.backends.plugins import guess_engine
 
 import nexus_xr
 from nexus_xr import NexusPathError, NexusWarning
-from nexus_xr.guess import is_nexus
+from nexus_xr.opening.guess import is_nexus
 
 from .conftest import CORPUS, corpus_files
 

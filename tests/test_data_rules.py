@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_xr import NexusWarning
-from nexus_xr.nexus.content import Field as Member
-from nexus_xr.nexus.content import GroupContent
-from nexus_xr.nexus.data_rules import NXdata, Role, Scaling, apply_rules, describe_nxdata
+from nexus_xr.nexus.rules.content import Field as Member
+from nexus_xr.nexus.rules.content import GroupContent
+from nexus_xr.nexus.rules.nxdata import NXdata, Role, Scaling, apply_rules, describe_nxdata
 
 from .files import Field, nxdata
 

@@ -16,7 +16,7 @@ from dask.base import tokenize
 from dask.distributed import Client, LocalCluster
 
 import nexus_xr
-from nexus_xr.guess import is_nexus
+from nexus_xr.opening.guess import is_nexus
 
 from .files import Field, nxdata, nxentry, scan_file
 

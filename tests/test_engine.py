@@ -21,13 +21,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5 import array as array_module
-from nexus_xr.hdf5 import chunk, codecs, index, pipeline, placement
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.objects import Link, split_array_type
-from nexus_xr.hdf5.selection import expand
-from nexus_xr.hdf5.storage import filters_of
+from nexus_xr.hdf5.filters import codecs, pipeline
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.nodes import Link, split_array_type
+from nexus_xr.hdf5.objects.storage import filters_of
+from nexus_xr.hdf5.reading import array as array_module
+from nexus_xr.hdf5.reading import chunk
+from nexus_xr.hdf5.reading import chunk_index as index
+from nexus_xr.hdf5.reading import layouts as placement
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.selection import expand
 
 from .stacks import DTYPES, INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed, write_raw
 from .test_lazy import indexers
@@ -260,7 +263,7 @@ def test_chunks_may_leave_filters_out(tmp_path: Path) -> None:
 def test_partial_chunks_may_be_stored_without_filters(tmp_path: Path) -> None:
     from h5py._objects import phil
 
-    from nexus_xr.hdf5.libraries import Signature, function
+    from nexus_xr.hdf5.runtime.libraries import Signature, function
 
     signature = Signature(ctypes.c_int, (ctypes.c_int64, ctypes.c_uint))
     set_options = function("h5py", "H5Pset_chunk_opts", signature, 0)
@@ -763,7 +766,7 @@ def test_an_index_is_built_on_the_first_read_and_once(tmp_path: Path, monkeypatc
 def test_decoders_are_found_whoever_registered_the_filters() -> None:
     """NetCDF4 brings filters for libhdf5 too, and hdf5plugin leaves these as they are."""
     code = """
-import netCDF4, nexus_xr.hdf5.codecs as codecs
+import netCDF4, nexus_xr.hdf5.filters.codecs as codecs
 assert all(codecs.decoder(number, (0, 0, 2, 0, 2), 1 << 20) for number in codecs.REGISTRY)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -21,9 +21,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr import NexusFileError, NexusWarning, read_metadata
-from nexus_xr.hdf5 import _reader_process, outside, registered
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.filters import registered
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.reading import _reader_process
+from nexus_xr.hdf5.reading import processes as outside
+from nexus_xr.hdf5.reading.array import LazyArray
 
 from .stacks import INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed
 from .test_engine import assert_same_bits, h5py_values, lazy
@@ -531,8 +533,8 @@ def test_no_process_is_left_behind_by_crashes(tmp_path: Path) -> None:
 TOO_LARGE = """
 import resource, sys
 import numpy as np
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.io.file import File
 
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 array = LazyArray(File(sys.argv[1]), "/data", (1 << 50,), np.dtype("u1"))
@@ -556,9 +558,9 @@ def test_a_selection_larger_than_memory_is_a_memory_error(tmp_path: Path, option
 INTERRUPTED = """
 import signal, sys, threading
 import numpy as np
-from nexus_xr.hdf5 import threads
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.io.file import File
 
 path, shape, dtype, seconds = sys.argv[1], eval(sys.argv[2]), sys.argv[3], eval(sys.argv[4])
 array = LazyArray(File(path, num_threads=4), "/data", shape, np.dtype(dtype))
@@ -620,8 +622,8 @@ WRITING_ON_A_FULL_DISK = """
 import os, resource, sys
 import dask, h5py, numpy as np, xarray as xr
 import nexus_xr
-from nexus_xr import parts
-from nexus_xr.hdf5.target import Target
+from nexus_xr.writing import distributed as parts
+from nexus_xr.hdf5.writing.chunk_writer import Target
 
 variant = sys.argv[1]
 values = np.random.default_rng(0).integers(0, 60000, (32, 64, 64)).astype("u2")

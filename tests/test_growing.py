@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
-from nexus_xr.hdf5 import index
-from nexus_xr.hdf5.addresses import address_of
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.chunk_array import UNDEFINED, NoArrayError, read_elements
-from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.source import BytesSource
+from nexus_xr.hdf5.format.chunk_array import UNDEFINED, NoArrayError, read_elements
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.source import BytesSource
+from nexus_xr.hdf5.objects.addresses import address_of
+from nexus_xr.hdf5.reading import chunk_index as index
+from nexus_xr.hdf5.reading.array import LazyArray
 
 from .files import nxdata, nxentry, scan_file, write_tree
 

@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.objects import Dataset, root_of
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.nodes import Dataset, root_of
 
 from .test_threads import run
 

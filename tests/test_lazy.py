@@ -21,10 +21,10 @@ from hypothesis.extra import numpy as hnp
 
 import nexus_xr
 from nexus_xr import LazyArray, Link
-from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.selection import expand, normalize
-from nexus_xr.hdf5.storage import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
-from nexus_xr.hdf5.text import decode
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.storage import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
+from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.reading.selection import expand, normalize
 
 from .files import Field, nxdata, nxentry, write_tree
 
@@ -46,7 +46,7 @@ def test_opening_reads_no_signal(write: Write, monkeypatch: pytest.MonkeyPatch) 
     path = write({"entry": nxentry({"data": nxdata(small, signal="n", auxiliary_signals="aux")})})
     read: list[str] = []
     monkeypatch.setattr(LazyArray, "__getitem__", lambda self, key: read.append(self.path))
-    monkeypatch.setattr("nexus_xr.hdf5.objects.Dataset.read", lambda self: read.append(self.path))
+    monkeypatch.setattr("nexus_xr.hdf5.objects.nodes.Dataset.read", lambda self: read.append(self.path))
     xr.open_dataset(path, engine="nexus")
     xr.open_dataset(path, engine="nexus", chunks={})
     repr(xr.open_datatree(path, engine="nexus"))

@@ -16,8 +16,8 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import Link, NexusError, NexusWarning
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.reading.array import LazyArray
 
 from .files import nxdata, nxentry, write_tree
 from .stacks import counts

@@ -16,7 +16,7 @@ from dask.distributed import Client, LocalCluster
 
 import nexus_xr
 from nexus_xr import NexusFileError, NexusPathError, common_attrs
-from nexus_xr.several import natural_order
+from nexus_xr.opening.files import natural_order
 
 from .conftest import corpus_files
 from .files import Field, nxdata, nxentry, scan_file

@@ -17,9 +17,10 @@ from h5py import h5, h5a, h5f, h5o, h5p, h5s, h5t
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
-from nexus_xr.hdf5 import addresses, objects
-from nexus_xr.hdf5.objects import Group, Link, root_of
-from nexus_xr.hdf5.replacing import other_names, place_of
+from nexus_xr.hdf5.objects import addresses
+from nexus_xr.hdf5.objects import nodes as objects
+from nexus_xr.hdf5.objects.nodes import Group, Link, root_of
+from nexus_xr.hdf5.writing.link_targets import other_names, place_of
 
 from .files import nxdata, nxentry, write_tree
 from .test_threads import run

@@ -243,7 +243,7 @@ def test_a_member_called_attrs_gives_way_to_the_attributes(write: Write) -> None
 
 
 def test_an_axis_that_is_too_long_for_an_index_stays_in_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nexus_xr.assemble.INDEX_BYTES", 16)
+    monkeypatch.setattr("nexus_xr.opening.dataset.INDEX_BYTES", 16)
     path = write({"data": nxdata({"n": np.zeros(3), "t": np.arange(3.0)}, signal="n", axes="t")})
     with pytest.warns(NexusWarning, match="too long for an index"):
         dataset = open_nexus(path)

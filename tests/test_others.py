@@ -15,7 +15,8 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import parts, to_nexus
+from nexus_xr import to_nexus
+from nexus_xr.writing import distributed as parts
 
 FRAMES = np.random.default_rng(1).poisson(30, (6, 40, 50)).astype("u2")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr import NexusError, NexusWarning
-from nexus_xr.hdf5.array import LazyArray
+from nexus_xr.hdf5.reading.array import LazyArray
 
 from .files import Field, nxdata, nxentry, write_tree
 from .stacks import counts

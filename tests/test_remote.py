@@ -29,9 +29,9 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusFileError, NexusWarning
-from nexus_xr.hdf5 import remote, store
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.io import remote, store
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.reading.array import LazyArray
 
 from .files import Field, nxdata, nxentry, scan_file, write_tree
 from .servers import FaultyServer
@@ -453,7 +453,7 @@ def test_an_interrupt_ends_a_read_and_harms_no_other(server: FaultyServer, tmp_p
 
 GARBAGE = """
 import gc, sys, h5py, xarray as xr
-from nexus_xr.hdf5.store import StoredFile
+from nexus_xr.hdf5.io.store import StoredFile
 
 class Cycle:
     def __init__(self):

@@ -24,9 +24,9 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.new_file import NewFile
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.writing.atomic_file import NewFile
 
 from .files import Field, nxdata, nxentry, scan_file
 

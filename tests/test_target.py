@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5 import creation, encoders
-from nexus_xr.hdf5.creation import create_dataset, default_chunks, filters_named, filters_of_source
-from nexus_xr.hdf5.storage import filters_of
-from nexus_xr.hdf5.target import Target
+from nexus_xr.hdf5.filters import encoders
+from nexus_xr.hdf5.objects.storage import filters_of
+from nexus_xr.hdf5.writing import creation
+from nexus_xr.hdf5.writing.chunk_writer import Target
+from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 
 from .stacks import DTYPES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth
 
@@ -153,8 +154,8 @@ def test_without_a_library_the_same_is_written(tmp_path: Path, monkeypatch: pyte
 
 FILTERS_OF_NETCDF = """
 import netCDF4, h5py, numpy as np, sys
-from nexus_xr.hdf5.creation import create_dataset, filters_named
-from nexus_xr.hdf5.target import Target
+from nexus_xr.hdf5.writing.creation import create_dataset, filters_named
+from nexus_xr.hdf5.writing.chunk_writer import Target
 
 values = np.arange(10000).reshape(10, 1000)
 with h5py.File(sys.argv[1], "w") as file:

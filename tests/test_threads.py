@@ -20,12 +20,13 @@ import pytest
 from numpy.typing import NDArray
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5 import codecs, encoders, threads
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.codecs import DEFLATE
-from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.libraries import Allocated
-from nexus_xr.hdf5.storage import Filter
+from nexus_xr.hdf5.filters import codecs, encoders
+from nexus_xr.hdf5.filters.codecs import DEFLATE
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime.libraries import Allocated
 
 from .stacks import LOSSY, counts, smooth
 from .test_engine import assert_same_bits, lazy, take
@@ -78,7 +79,7 @@ def test_values_do_not_depend_on_the_number_of_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     values = write(tmp_path / "f.h5")
-    monkeypatch.setattr("nexus_xr.hdf5.engine.BATCH_BYTES", 10_000)
+    monkeypatch.setattr("nexus_xr.hdf5.reading.engine.BATCH_BYTES", 10_000)
     for key in ((slice(None),), (slice(None, None, -3), slice(3, 9)), ([5, 5, 60, 0],)):
         assert_same_bits(array_of(tmp_path / "f.h5", values, count)[key], values[key])
         monkeypatch.setenv("NEXUS_XR_NUM_THREADS", str(count))
@@ -128,7 +129,7 @@ def test_no_more_threads_work_than_there_are_tasks() -> None:
 
 AFFINITY = """
 import os
-from nexus_xr.hdf5 import threads
+from nexus_xr.hdf5.runtime import threads
 before = threads.available_cpus()
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
 print(before >= 1, threads.available_cpus(), threads.thread_count())
@@ -344,8 +345,8 @@ def test_many_threads_ask_for_one_new_dataset_at_once(tmp_path: Path) -> None:
 SCRIPT_BEGIN = """
 import os, signal, sys, threading
 import numpy as np
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.io.file import File
 
 signal.alarm(60)
 path, shape, dtype = sys.argv[1], eval(sys.argv[2]), np.dtype(sys.argv[3])
@@ -423,7 +424,7 @@ print("read")
 # The interpreter clears what is the threads' own while a decoder, which has the address, is still at work.
 EXITING_IN_A_DECODER = """
 import time
-from nexus_xr.hdf5.pipeline import Pipeline
+from nexus_xr.hdf5.filters.pipeline import Pipeline
 class Watched:
     def __del__(self, write=os.write):
         write(1, b"freed")

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr import NexusError, NexusWarning
-from nexus_xr.hdf5 import virtual
-from nexus_xr.hdf5.array import LazyArray
-from nexus_xr.hdf5.file import File
-from nexus_xr.hdf5.objects import Dataset, root_of
-from nexus_xr.hdf5.source import LocalSource
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.source import LocalSource
+from nexus_xr.hdf5.objects.nodes import Dataset, root_of
+from nexus_xr.hdf5.reading import virtual
+from nexus_xr.hdf5.reading.array import LazyArray
 
 from .stacks import counts
 from .thresholds import moved, thresholds
@@ -508,7 +508,7 @@ def test_sources_are_looked_for_where_libhdf5_does(tmp_path: Path, monkeypatch: 
 
 
 def test_dask_chunks_follow_the_sources_and_their_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nexus_xr.assemble.TARGET_BLOCK_BYTES", 8 * 72)
+    monkeypatch.setattr("nexus_xr.opening.dataset.TARGET_BLOCK_BYTES", 8 * 72)
     for lengths, frames in (
         ([3] * 4, ((6, 6),)),
         ([20, 20], ((7, 7, 6, 7, 7, 6),)),

@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, to_nexus
-from nexus_xr.hdf5 import locking
-from nexus_xr.nexus.tree import same_tree
+from nexus_xr.hdf5.io import locks as locking
+from nexus_xr.nexus.tree.metadata import same_tree
 
 from .conftest import corpus_files
 

@@ -1,0 +1,70 @@
+"""Decoding of many small chunks by one call, so that threads don't wait for Python between two chunks.
+
+The extension module is optional: where it could not be built, chunks are decoded one by one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.runtime.libraries import Signature, function
+
+from .codecs import DEFLATE, FLETCHER32, LZ4, LZF, SHUFFLE, ZSTD
+
+# Larger chunks keep a core busy for long enough by themselves.
+MOST_CHUNK_BYTES = 1 << 18
+_MOST_STEPS = 8
+
+# The functions that undo a filter: library and name of each, in the order that the extension takes them in.
+_FUNCTIONS: dict[int, tuple[tuple[str, str], ...]] = {
+    DEFLATE: (
+        ("deflate", "libdeflate_zlib_decompress"),
+        ("deflate", "libdeflate_alloc_decompressor"),
+        ("deflate", "libdeflate_free_decompressor"),
+    ),
+    SHUFFLE: (("blosc2", "blosc2_unshuffle"),),
+    FLETCHER32: (("h5py", "H5_checksum_fletcher32"),),
+    LZF: (("h5py", "lzf_decompress"),),
+    LZ4: (("lz4", "LZ4_decompress_safe"),),
+    ZSTD: (("zstd", "ZSTD_decompressDCtx"), ("zstd", "ZSTD_createDCtx"), ("zstd", "ZSTD_freeDCtx")),
+}
+_STEP = struct.Struct("6q")
+
+# Rows of source, size and target -> how many of them were decoded before the first that can't be.
+DecodeBatch = Callable[[NDArray[np.int64]], int]
+
+
+def batch_decoder(steps: Sequence[tuple[int, tuple[int, ...], int]], chunk_bytes: int) -> DecodeBatch | None:
+    """A decoder of many chunks at once, None where there is none for these filters or for chunks of that size.
+
+    Parameters
+    ----------
+    steps
+        Number and options of each filter, in the order of decoding, and the most bytes that it makes.
+    chunk_bytes
+        Bytes of a decoded chunk.
+    """
+    if not 0 < len(steps) <= _MOST_STEPS or chunk_bytes > MOST_CHUNK_BYTES:
+        return None
+    try:
+        from ._batch import decode
+    except ImportError:
+        return None
+    packed = b""
+    for number, options, room in steps:
+        addresses = [_address(*where) for where in _FUNCTIONS.get(number, ())]
+        width = options[0] if options else 0
+        if not addresses or None in addresses or (number == SHUFFLE and not 1 < width < 256):
+            return None
+        packed += _STEP.pack(number, width, room, *[*addresses, 0, 0][:3])
+    return lambda places: int(decode(packed, places.tobytes(), chunk_bytes))
+
+
+def _address(library: str, name: str) -> int | None:
+    found = function(library, name, Signature(None, ()))
+    return ctypes.cast(found, ctypes.c_void_p).value if found is not None else None  # type: ignore[arg-type]

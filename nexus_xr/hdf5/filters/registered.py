@@ -1,0 +1,121 @@
+"""Filters that only a plugin for libhdf5 undoes: how they are called, and who has the plugin.
+
+Source: the list of filters registered with The HDF Group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from h5py import h5d, h5z
+
+from nexus_xr.hdf5.objects.text import decode
+
+from .codecs import REGISTRY
+
+
+class Registered(NamedTuple):
+    """A registered filter.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    package
+        What has a plugin for it; None where no package is known.
+    """
+
+    name: str
+    package: str | None = None
+
+
+_HDF5PLUGIN = "the Python package hdf5plugin"
+_CCR = "the Community Codec Repository (conda-forge's package ccr)"
+_HDF_GROUP = "the HDF5 filter plugins of The HDF Group"
+
+FILTERS: dict[int, Registered] = {
+    257: Registered("hzip", "the library Silo"),
+    258: Registered("fpzip", "the library Silo"),
+    305: Registered("LZO", "PyTables (the Python package tables, with an HDF5 of its own)"),
+    307: Registered("BZIP2", _HDF5PLUGIN),
+    32001: Registered("Blosc", _HDF5PLUGIN),
+    32002: Registered("MAFISC"),
+    32003: Registered("Snappy"),
+    32004: Registered("LZ4", _HDF5PLUGIN),
+    32005: Registered("APAX"),
+    32006: Registered("CBF"),
+    32007: Registered("JPEG-XR"),
+    32008: Registered("bitshuffle", _HDF5PLUGIN),
+    32009: Registered("SPDP"),
+    32010: Registered("LPC-Rice"),
+    32011: Registered("CCSDS-123"),
+    32012: Registered("JPEG-LS"),
+    32013: Registered("zfp", _HDF5PLUGIN),
+    32014: Registered("fpzip"),
+    32015: Registered("Zstandard", _HDF5PLUGIN),
+    32016: Registered("B³D"),
+    32017: Registered("SZ", _HDF5PLUGIN),
+    32018: Registered("FCIDECOMP", _HDF5PLUGIN),
+    32019: Registered("JPEG", _HDF_GROUP),
+    32020: Registered("VBZ", "the Python package vbz-h5py-plugin"),
+    32021: Registered("FAPEC", "DAPCOM, on request"),
+    32022: Registered("BitGroom", _CCR),
+    32023: Registered("Granular BitRound", _CCR),
+    32024: Registered("SZ3", _HDF5PLUGIN),
+    32025: Registered("Delta-Rice"),
+    32026: Registered("Blosc2", _HDF5PLUGIN),
+    32027: Registered("FLAC"),
+    32028: Registered("SPERR", _HDF5PLUGIN),
+    32029: Registered("TERSE/PROLIX"),
+    32030: Registered("FFMPEG"),
+    32033: Registered("HTJ2K", _HDF5PLUGIN),
+}
+
+
+def missing_filters(dataset: h5d.DatasetID) -> str | None:
+    """Which filters of an open dataset nothing here undoes, in words; None where there are none.
+
+    Parameters
+    ----------
+    dataset
+        The open dataset.
+    """
+    properties = dataset.get_create_plist()
+    steps = (properties.get_filter(index) for index in range(properties.get_nfilters()))
+    missing = [(number, decode(name)) for number, _, _, name in steps if not _is_there(number)]
+    return described(missing) if missing else None
+
+
+def explained(dataset: h5d.DatasetID, error: Exception) -> str:
+    """Why libhdf5 can't read a dataset: a filter that is missing, or what it says itself."""
+    missing = None
+    if isinstance(error, OSError):
+        with suppress(Exception):  # h5py raises nearly any type, by what is broken
+            missing = missing_filters(dataset)
+    return missing or str(error)
+
+
+def _is_there(number: int) -> bool:
+    return number in REGISTRY or bool(h5z.filter_avail(number))
+
+
+def described(filters: Sequence[tuple[int, str]]) -> str:
+    """Filters that are missing, each by its number and the name that the file gives it.
+
+    Examples
+    --------
+    >>> described([(32020, "vbz")])
+    'filter 32020 (VBZ) is needed, which no plugin here has; the Python package vbz-h5py-plugin has it'
+    >>> described([(40000, "own")])
+    "filter 40000 ('own' in the file) is needed, which no plugin here has; ask who wrote the file where to find it"
+    """
+    return "; ".join(_described(number, name) for number, name in filters)
+
+
+def _described(number: int, name: str) -> str:
+    known = FILTERS.get(number)
+    called = f" ({known.name})" if known else f" ({name!r} in the file)" if name else ""
+    where = f"{known.package} has it" if known and known.package else "ask who wrote the file where to find it"
+    return f"filter {number}{called} is needed, which no plugin here has; {where}"

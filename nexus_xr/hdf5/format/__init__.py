@@ -1,0 +1,1 @@
+"""Structures of the HDF5 file format, from bytes to plain values."""

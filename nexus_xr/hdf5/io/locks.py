@@ -1,0 +1,159 @@
+"""Locks beside files, for writers in any process: each goes with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from nexus_xr.errors import NexusFileError
+
+try:
+    import fcntl
+except ImportError:  # where the system has no such locks, there are none
+    fcntl = None  # type: ignore[assignment]
+
+# Who holds a lock lives and is at work, copying a file of any size at most.
+MOST_SECONDS = 3600.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+
+
+class Lock:
+    """A lock that is held: a file of its own, which says by whom, and is removed when the lock is released.
+
+    Parameters
+    ----------
+    path
+        The lock's file. Where it can't be made, as the folder is not to be written to, nothing is locked.
+
+    Raises
+    ------
+    BlockingIOError
+        Another holds it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        #: Whether others are kept out; the file system may have no locks.
+        self.is_sure = False
+        with suppress(PermissionError):
+            self._descriptor, self.is_sure = _open_locked(path)
+        if self._descriptor is not None:
+            with suppress(OSError):  # a full disk
+                os.ftruncate(self._descriptor, 0)
+                os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+
+    def close(self) -> None:
+        """Release it; once more, nothing happens."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):  # before it is released, so that nobody's is removed but this one's
+                os.unlink(self._path)
+            os.close(descriptor)
+
+
+def _open_locked(path: str) -> tuple[int, bool]:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            is_locked = _lock(descriptor)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    return descriptor, is_locked
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the holder before removed it when it was done
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file, where its file system can."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def holder_of(path: str) -> str | None:
+    """Who says in a lock's file to hold it, or to have held it; None where there is no such file."""
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read(200)
+    return None
+
+
+def is_of_this_host(holder: str | None) -> bool:
+    return holder is not None and holder.endswith(f" on {socket.gethostname()}")
+
+
+def is_open_for_writing(path: str) -> bool:
+    """Whether libhdf5, in whatever process, has a file open for writing, as far as it has locked it."""
+    with suppress(OSError), open(path, "rb") as stream:
+        if fcntl is not None:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
+@contextmanager
+def alone(path: str) -> Iterator[None]:
+    """Be the only one, of all processes, that begins with or completes a file which takes the place of this one.
+
+    Raises
+    ------
+    NexusFileError
+        Another didn't come to an end within `MOST_SECONDS`.
+    """
+    lock = _lock_beside(path)
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def _lock_beside(path: str) -> Lock:
+    folder, name = os.path.split(path)
+    beside = os.path.join(folder, f".{name[:200]}.lock")
+    for pause in _pauses():
+        try:
+            return Lock(beside)
+        except BlockingIOError:
+            time.sleep(pause)
+        except OSError as error:
+            raise NexusFileError(f"{path}: can't be written ({error})") from error
+    holder = holder_of(beside) or "another process"
+    raise NexusFileError(
+        f"{path}: {holder} is still writing it after {MOST_SECONDS:.0f} s; wait for that, or end it, and do it again"
+    )
+
+
+def wait_until_closed(path: str) -> None:
+    """Wait until no process has a file open for writing.
+
+    Raises
+    ------
+    NexusFileError
+        One still has after `MOST_SECONDS`.
+    """
+    for pause in _pauses():
+        if not is_open_for_writing(path):
+            return
+        time.sleep(pause)
+    raise NexusFileError(f"{path}: is open for writing still after {MOST_SECONDS:.0f} s; close it, and do it again")
+
+
+def _pauses() -> Iterator[float]:
+    """How long to wait after each attempt."""
+    end, pause = time.monotonic() + MOST_SECONDS, _SHORTEST_PAUSE
+    while time.monotonic() < end:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,0 +1,1 @@
+"""Groups, datasets, links and attributes of an open file as descriptions."""

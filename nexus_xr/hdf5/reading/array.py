@@ -1,0 +1,304 @@
+"""Arrays that stay in their file until they are indexed."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.objects.nodes import Dataset, has_references, located, name_references, presented_dtype
+from nexus_xr.hdf5.objects.text import decode_array, is_text
+
+from .chunk import ChunkError
+from .engine import read
+from .layouts import Elsewhere, Outside, Placement, carrier_of, open_dataset, placement_of
+from .processes import read_outside
+from .selection import Indexer, expand, length, normalize, read_selection
+from .virtual import Looked, OnlyLibhdf5Error, check_sources, look_for_sources, read_virtual
+from .virtual_mapping import OWN_FILE, Mapping, Slab, Virtual
+
+# Read by libhdf5 in less time than it takes to start a process.
+_SMALL_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class LazyArray:
+    """The values of one dataset, read when they are indexed.
+
+    It is small, can be pickled and copied, and holds no open file. Text is decoded to `str`.
+
+    Parameters
+    ----------
+    file
+        The file that holds the dataset.
+    path
+        The dataset's path in the file.
+    shape
+        Its shape.
+    stored_dtype
+        Its dtype in the file.
+    layout
+        Which part of which dataset stands where, for an array that no dataset of the file is.
+    looked
+        Which sources of a virtual dataset there were when it was opened; None where that isn't known.
+
+    Examples
+    --------
+    >>> LazyArray(File("scan.nxs"), "/entry/data/counts", (100, 512, 512), np.dtype("u2"))
+    <LazyArray (100, 512, 512) uint16 of scan.nxs:/entry/data/counts>
+    """
+
+    file: File
+    path: str
+    shape: tuple[int, ...]
+    stored_dtype: np.dtype[Any]
+    layout: Virtual | None = None
+    looked: Looked | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, file: File) -> LazyArray:
+        """The values of an open dataset, of the file in which it is.
+
+        Parameters
+        ----------
+        dataset
+            The dataset, from whose own file it is read from then on.
+        file
+            The file that was opened, from which links may have led on.
+        """
+        place = located(dataset.id) if file.is_local else None
+        path = dataset.path
+        if place is not None and not _is_same_file(place[0], file.path):
+            file, path = file.linked(place[0]), place[1]
+            file.check()  # from now on, it is that file and no other
+        looked = look_for_sources(dataset.id, file, thoroughly=not file.fills_missing)
+        return cls(file, path, dataset.shape, dataset.stored_dtype, looked=looked)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Dataset], file: File, path: str) -> LazyArray:
+        """The values of open datasets, one behind the other.
+
+        Parameters
+        ----------
+        parts
+            The datasets, which are alike but for their first dimension.
+        file, path
+            The file that was opened, and a path that stands for them all.
+        """
+        arrays = [cls.of(part, file) for part in parts]
+        rest, dtype = arrays[0].shape[1:], arrays[0].stored_dtype
+        frame = tuple(Slab(0, length=size) for size in rest)
+        pairs = tuple(None if slab.length == 1 else dim for dim, slab in enumerate(frame, 1))
+        mappings: list[Mapping] = []
+        begin = 0
+        for array in arrays:
+            count = array.shape[0]
+            name = OWN_FILE if array.file is file else array.file.name
+            target, origin = (Slab(begin, length=count), *frame), (Slab(0, length=count), *frame)
+            mappings.append(Mapping(name, array.path, target, origin, (None if count == 1 else 0, *pairs)))
+            begin += count
+        layout = Virtual((begin, *rest), dtype, np.zeros((), carrier_of(dtype)), tuple(mappings))
+        return cls(file, path, layout.shape, dtype, layout, Looked())
+
+    def __getstate__(self) -> dict[str, Any]:
+        is_small = self.looked is None or self.looked.is_small
+        return {**self.__dict__, "looked": self.looked if is_small else None}
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return presented_dtype(self.stored_dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=object))
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without dimensions")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<LazyArray {self.shape} {self.dtype} of {self.file.name}:{self.path}>"
+
+    def __getitem__(self, key: Any) -> Any:
+        """Values of a selection: integers, slices, index arrays and masks, each for its own dimension."""
+        parts = expand(key, self.ndim)
+        indexers = [normalize(part, size) for part, size in zip(parts, self.shape, strict=True)]
+        if self.layout is not None:
+            values = self._read_virtual(self.layout, indexers)
+        elif self.file.is_written_here:
+            values = self._read_with_hdf5(indexers)
+        else:
+            values = self._read_stored(indexers)
+        return values if values.ndim else values[()]
+
+    def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
+        """Values that are all in the file: in the way that is best for how they are stored."""
+        with self.file.source() as source:
+            place = placement_of(self.file, self.path, source)
+            if isinstance(place, Placement):
+                return self._read(place, source, indexers)
+            if isinstance(place, Elsewhere):
+                return np.asarray(replace(self, file=self.file.linked(place.file), path=place.path)[tuple(indexers)])
+            if isinstance(place, Virtual):
+                return self._read_virtual(place, indexers)
+            if place is not None and self._needs_processes(place, indexers):
+                return self._read_outside(place, indexers)
+            if place is not None and self.file.is_local:
+                return self._read_here_or_outside(place, indexers)
+            return self._read_with_hdf5(indexers)
+
+    def _read(self, placement: Placement, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(placement.shape)
+        try:
+            with placement.source(asked) as source:
+                raw = read(placement, source, indexers or [0], self.file.num_threads)
+        except (ChunkError, OSError) as error:
+            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        return self._presented(raw)
+
+    def _presented(self, raw: NDArray[Any]) -> NDArray[Any]:
+        values = raw.view(self.stored_dtype)
+        return decode_array(values) if is_text(self.stored_dtype) else values
+
+    def _read_virtual(self, virtual: Virtual, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(virtual.shape)
+        try:
+            if self.file.is_local:
+                return self._presented(read_virtual(virtual, self.file, self.path, indexers, self.looked))
+        except OnlyLibhdf5Error:
+            if self.layout is not None:
+                raise NexusFileError(
+                    f"{self.file.name}:{self.path}: a part of it is being written by this process, or stored as only "
+                    "libhdf5 reads it; open the parts one by one with dataset_path"
+                ) from None
+        with self.opened() as dataset:
+            check_sources(dataset.id, self.file, self.path, self.looked)
+        return self._read_with_hdf5(indexers)
+
+    def _needs_processes(self, outside: Outside, indexers: list[Indexer]) -> bool:
+        """Whether reading in this process would be dangerous, or keep other cores waiting."""
+        size = math.prod(map(length, indexers)) * self.dtype.itemsize
+        return self.file.is_local and (not outside.is_safe or size > _SMALL_BYTES)
+
+    def _read_outside(self, outside: Outside, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(outside.shape)
+        try:
+            values = read_outside(outside, self.file.path, self.path, indexers, self.file.num_threads)
+            self.file.check()  # the processes opened it by its name
+        except ChunkError as error:
+            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        return decode_array(values) if is_text(self.stored_dtype) else values
+
+    def _read_here_or_outside(self, outside: Outside, indexers: list[Indexer]) -> NDArray[Any]:
+        try:
+            return self._read_with_hdf5(indexers)
+        except NexusFileError:
+            return self._read_outside(outside, indexers)  # chunk by chunk, so that the error names the one
+
+    def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:
+        with self.opened() as dataset:
+            self._check_shape(dataset.shape)
+            values = read_selection(dataset, indexers)
+            if is_text(self.stored_dtype):
+                return decode_array(values)
+            return (
+                name_references(values, self.stored_dtype, dataset.id) if has_references(self.stored_dtype) else values
+            )
+
+    @contextmanager
+    def opened(self) -> Iterator[h5py.Dataset]:
+        """The open dataset, for the length of a ``with`` block."""
+        with self.file.opened() as handle, open_dataset(self.file, handle, self.path) as dataset:
+            yield dataset
+
+    def _check_shape(self, now: tuple[int, ...]) -> None:
+        # A dataset that has grown since is read as if it had not.
+        if any(length < then for length, then in zip(now, self.shape, strict=False)):
+            raise NexusFileError(
+                f"{self.file.name}:{self.path}: its shape was {self.shape} and now is {now}; open the file again"
+            )
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError(f"{self!r} has to be read, which is a copy")
+        return np.asarray(self[...], dtype=dtype)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all values are the same, as for the dictionaries that it stands in, and not element by element."""
+        if isinstance(other, LazyArray) and self._token == other._token:
+            return True
+        if not isinstance(other, LazyArray | np.ndarray):
+            return NotImplemented
+        if self.shape != other.shape or self.dtype != other.dtype:
+            return False
+        if not self.ndim or not self.size:
+            return same_values(np.asarray(self), np.asarray(other))
+        # A slab at a time, so that comparing takes no more memory than a slab.
+        rows = max(1, self.shape[0] * (1 << 24) // max(self.nbytes, 1))
+        slabs = (slice(start, start + rows) for start in range(0, self.shape[0], rows))
+        return all(same_values(self[slab], np.asarray(other[slab])) for slab in slabs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LazyArray:
+        return self
+
+    @property
+    def _token(self) -> tuple[Any, ...]:
+        return (*self.file.token, self.path, self.shape)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, self.file.__dask_tokenize__(), self.path, self.shape)
+
+
+def _is_same_file(a: str, b: str) -> bool:
+    return a == b or os.path.samefile(a, b)
+
+
+def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays hold the same values in the same shape, NaN being like NaN.
+
+    Examples
+    --------
+    >>> same_values(np.array([1.0, np.nan]), np.array([1.0, np.nan]))
+    True
+    """
+    if a.shape != b.shape:
+        return False
+    if a.dtype.names is not None:
+        return a.dtype.names == b.dtype.names and all(same_values(a[name], b[name]) for name in a.dtype.names)
+    if a.dtype.hasobject:
+        return all(map(_same_element, a.flat, b.flat))
+    same = a == b
+    if a.dtype.kind in "fcmM" and b.dtype.kind in "fcmM":
+        same = same | (np.isnan(a) & np.isnan(b))
+    return bool(np.all(same))
+
+
+def _same_element(a: Any, b: Any) -> bool:
+    """Whether two elements of object arrays are the same: text, or what HDF5 has of varying length."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and same_values(a, b)
+    try:
+        return a is b or bool(a == b) or bool(a != a and b != b)
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,464 @@
+"""Where the values of a dataset are and how they are stored: all that is needed to read them without libhdf5."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from h5py import h5d, h5f, h5o, h5t
+from h5py._objects import phil
+from numpy.typing import NDArray
+
+from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.hdf5.filters.codecs import REGISTRY, decoder
+from nexus_xr.hdf5.filters.pipeline import Pipeline
+from nexus_xr.hdf5.filters.registered import explained, missing_filters
+from nexus_xr.hdf5.format.chunk_array import NoArrayError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.source import BytesSource, Segment, SegmentedSource, Source
+from nexus_xr.hdf5.objects.addresses import address_of
+from nexus_xr.hdf5.objects.nodes import (
+    OUT_OF_REACH,
+    Dataset,
+    has_sources_out_of_reach,
+    in_high_level,
+    is_its_own_source,
+    located,
+    properties_of,
+    root_of,
+    split_array_type,
+)
+from nexus_xr.hdf5.objects.storage import Filter, filters_of
+from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.runtime.libraries import Signature, function
+
+from .chunk_index import ChunkIndex, Known, Run, build_index
+from .virtual_mapping import Virtual, grows, read_mappings
+
+# As HDF5's own buffer for contiguous data: what is read around a few elements.
+PIECE_BYTES = 64 * 1024
+# What the indexes of all datasets that were read last may take together, unless one alone takes more.
+MOST_INDEX_BYTES = 256 << 20
+_MOST_PLACEMENTS = 4096
+# Older states of a growing file than this are found out anew.
+_MOST_STATES = 64
+_DONT_FILTER_PARTIAL_CHUNKS = 2
+# szip, nbit, scale-offset, zfp, FCIDECOMP and HTJ2K stand damaged data.
+_SAFE_IN_LIBHDF5 = frozenset({4, 5, 6, 32013, 32018, 32033})
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where values are.
+
+    Parameters
+    ----------
+    shape
+        Shape of the dataset, the dimensions of an array datatype behind its own.
+    dtype
+        Dtype of an element in the file.
+    carrier
+        A dtype as large as an element, which carries it whatever it means.
+    chunks
+        Shape of a chunk, or of the pieces in which contiguous values are read.
+    padded
+        Whether chunks at the far edges are stored as large as the others.
+    filters
+        The filter pipeline.
+    index
+        Where the chunks are.
+    fill
+        What elements have that are not stored.
+    segments
+        Parts of raw data files that hold the values; none where the file itself does.
+    inline
+        The values themselves, where they are in the dataset's header.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    carrier: np.dtype[Any]
+    chunks: tuple[int, ...]
+    padded: bool
+    filters: tuple[Filter, ...]
+    index: ChunkIndex | Run
+    fill: NDArray[Any]
+    segments: tuple[Segment, ...] = ()
+    inline: bytes | None = None
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.filters, math.prod(self.chunks) * self.carrier.itemsize)
+
+    @contextmanager
+    def source(self, asked: Source) -> Iterator[Source]:
+        """The bytes that the index speaks of, for the length of a ``with`` block.
+
+        Parameters
+        ----------
+        asked
+            Those of the file that was asked.
+        """
+        with ExitStack() as stack:
+            if self.inline is not None:
+                yield BytesSource(self.inline)
+            elif self.segments:
+                yield SegmentedSource(self.segments, stack)
+            else:
+                yield asked
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.index.nbytes + len(self.inline or b"")
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A chunked dataset that only libhdf5 decodes.
+
+    Parameters
+    ----------
+    shape
+        Shape of the dataset, without the dimensions of an array datatype.
+    chunks
+        Shape of a chunk.
+    dtype
+        What h5py reads an element as.
+    is_safe
+        Whether the decoders are known to stand damaged data.
+    missing
+        Which filters nothing here undoes, in words; None where there are none.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_safe: bool
+    missing: str | None = None
+
+    nbytes = 0
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A dataset in another file, to which an external link leads.
+
+    Parameters
+    ----------
+    file
+        Path of that file.
+    path
+        Path of the dataset in it.
+    """
+
+    file: str
+    path: str
+
+    nbytes = 0
+
+
+Place = Placement | Outside | Virtual | Elsewhere
+
+
+def placement_of(file: File, path: str, source: Source) -> Place | None:
+    """Where the values of a dataset are: `Outside` where only libhdf5 decodes its chunks, `Virtual` where they are in
+    other datasets, and None where only libhdf5 can read them at all.
+
+    Parameters
+    ----------
+    file, path
+        The file that is asked, and the dataset's path in it.
+    source
+        The bytes of the file.
+    """
+
+    def find(known: Place | None) -> Place | None:
+        with file.opened() as handle, open_dataset(file, handle, path) as dataset:
+            if address_of(dataset.id)[0] == address_of(handle.id)[0]:
+                return place(dataset.id, source, known)
+            found = located(dataset.id)
+            return None if found is None else Elsewhere(*found)
+
+    return placements.get((source.key, path), find, file.snapshot)
+
+
+@contextmanager
+def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Dataset]:
+    """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
+    dataset: h5py.Dataset | None = None
+    try:
+        dataset = _find_dataset(handle, path)
+        if is_its_own_source(dataset.id):
+            raise ValueError("it is a virtual dataset that is made of itself")
+        if has_sources_out_of_reach(dataset.id):
+            raise ValueError(OUT_OF_REACH)
+        yield dataset
+    except (IndexError, MemoryError, NexusError):
+        raise
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        reason = error if dataset is None else explained(dataset.id, error)
+        raise NexusFileError(f"{file.name}:{path}: the values can't be read ({reason})") from error
+
+
+def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
+    try:
+        found = h5o.open(handle.id, path.encode())
+    except KeyError:
+        # A name that isn't UTF-8 in the file, or another file that this process has open in another way.
+        member = root_of(handle, lambda _: None).find(path)
+        found = member.id if isinstance(member, Dataset) else None
+    if found is None:
+        raise MissingDatasetError(f"{handle.filename}:{path}: there is no such dataset; open the file again")
+    if not isinstance(found, h5d.DatasetID):
+        raise TypeError("it is no dataset")
+    return in_high_level(found)
+
+
+class MissingDatasetError(NexusFileError):
+    """There is no dataset of that path."""
+
+
+def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) -> Placement | Outside | Virtual | None:
+    """Where the values of an open dataset are.
+
+    Parameters
+    ----------
+    dataset
+        The open dataset.
+    source
+        The bytes of the file that it is in.
+    known
+        Where they were when the dataset was smaller.
+    """
+    # Libhdf5's to read are elements of variable length, references, and what it converts to something that NumPy
+    # knows.
+    own_shape, properties = dataset.shape, properties_of(dataset)
+    element, inner = split_array_type(dataset.dtype)
+    if own_shape is None or dataset.dtype.hasobject:
+        return None
+    if properties.get_layout() == h5d.CHUNKED and _only_outside(dataset, properties):
+        if inner:
+            return None
+        is_safe = all(step.id in _SAFE_IN_LIBHDF5 or step.id in REGISTRY for step in filters_of(properties))
+        return Outside(own_shape, tuple(properties.get_chunk()), element, is_safe, missing_filters(dataset))
+    if not _is_as_stored(dataset.get_type(), dataset.dtype):
+        return None
+    layout = properties.get_layout()
+    fill = _fill_value(properties, dataset.dtype, element)
+    if fill is None:
+        return None
+    shape, carrier = (*own_shape, *inner), carrier_of(element)
+    if layout == h5d.VIRTUAL:
+        mappings = None if inner else read_mappings(dataset)
+        return None if mappings is None else Virtual(shape, element, fill, mappings, grows(dataset))
+    if layout == h5d.CHUNKED:
+        chunks = tuple(properties.get_chunk())
+        return _place_chunks(dataset, source, shape, (*chunks, *inner), element, fill, known)
+    pieces = _pieces(shape or (1,), carrier.itemsize)
+    run = Run(0, (*(shape or (1,)), carrier.itemsize), pieces)
+    placement = Placement(shape or (1,), element, carrier, pieces, False, (), run, fill)
+    if layout == h5d.COMPACT:
+        values = np.empty(own_shape, dataset.dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, mtype=h5t.py_create(dataset.dtype))
+        return replace(placement, inline=values.tobytes())
+    if layout != h5d.CONTIGUOUS:
+        return None
+    if properties.get_external_count():
+        folder = os.path.dirname(decode(h5f.get_name(dataset)))
+        count = properties.get_external_count()
+        return replace(placement, segments=tuple(_segment(properties.get_external(i), folder) for i in range(count)))
+    offset = dataset.get_offset()
+    if offset is None:
+        nothing = np.zeros(0, np.int64)
+        grid = tuple(-(-size // piece) for size, piece in zip(placement.shape, pieces, strict=True))
+        return replace(placement, index=ChunkIndex(grid, nothing, nothing, nothing, None))
+    return replace(placement, index=replace(run, offset=offset))
+
+
+def _place_chunks(
+    dataset: h5d.DatasetID,
+    source: Source,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    element: np.dtype[Any],
+    fill: NDArray[Any],
+    known: Place | None,
+) -> Placement | None:
+    properties = properties_of(dataset)
+    filters = filters_of(properties)
+    grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+    before = None
+    if isinstance(known, Placement) and isinstance(known.index, ChunkIndex) and known.chunks == chunks:
+        before = Known(known.index, known.shape)
+    try:
+        index = build_index(dataset, source, grid, chunks, before)
+    except NoArrayError:
+        return None
+    if filters and _leaves_partial_chunks_alone(properties):
+        partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
+        index = replace(index, partial=partial)
+    return Placement(shape, element, carrier_of(element), chunks, True, filters, index, fill)
+
+
+def _only_outside(dataset: h5d.DatasetID, properties: Any) -> bool:
+    """Whether there is a filter without a decoder here."""
+    size = math.prod(properties.get_chunk()) * dataset.dtype.itemsize
+    return any(decoder(step.id, step.options, size) is None for step in filters_of(properties))
+
+
+def _pieces(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Shape of the pieces in which contiguous values are read: the last dimensions as far as they go together."""
+    piece = [1] * len(shape)
+    for dimension in reversed(range(len(shape))):
+        fitting = PIECE_BYTES // (itemsize * math.prod(piece))
+        piece[dimension] = max(1, min(shape[dimension], fitting))
+        if piece[dimension] < shape[dimension]:
+            break
+    return tuple(piece)
+
+
+def _segment(external: tuple[bytes, int, int], folder: str) -> Segment:
+    name, offset, size = external
+    prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "").replace("${ORIGIN}", folder)
+    return Segment(os.path.join(prefix, decode(name)), offset, size)
+
+
+def carrier_of(element: np.dtype[Any]) -> np.dtype[Any]:
+    """What copies an element as it is, bits that mean nothing among them."""
+    return np.dtype({1: "u1", 2: "u2", 4: "u4", 8: "u8"}.get(element.itemsize, f"V{element.itemsize}"))
+
+
+def _fill_value(properties: Any, dtype: np.dtype[Any], element: np.dtype[Any]) -> NDArray[Any] | None:
+    """One element as the carrier has it; None for that of an array datatype, which h5py can't tell."""
+    fill = np.zeros((), element)
+    # A virtual dataset stores nothing, so that there is no time to fill it.
+    may_fill = properties.get_fill_time() != h5d.FILL_TIME_NEVER or properties.get_layout() == h5d.VIRTUAL
+    if may_fill and properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+        if dtype != element:
+            return None
+        properties.get_fill_value(fill)
+    return fill.view(carrier_of(element))
+
+
+def _is_as_stored(type_id: h5t.TypeID, dtype: np.dtype[Any]) -> bool:
+    """Whether elements of a dtype are, byte for byte, what the file holds."""
+    if dtype.subdtype is not None:
+        return isinstance(type_id, h5t.TypeArrayID) and _is_as_stored(type_id.get_super(), dtype.subdtype[0])
+    if dtype.hasobject or type_id.get_size() != dtype.itemsize:
+        return False
+    if isinstance(type_id, h5t.TypeEnumID):
+        return dtype.kind == "b" or _is_as_stored(type_id.get_super(), np.dtype(dtype.str))
+    if isinstance(type_id, h5t.TypeOpaqueID):
+        return True
+    if isinstance(type_id, h5t.TypeCompoundID) and dtype.names is not None:
+        return type_id.get_nmembers() == len(dtype.names) and all(
+            type_id.get_member_offset(number) == dtype.fields[name][1]  # type: ignore[index]
+            and _is_as_stored(type_id.get_member_type(number), dtype[name])
+            for number, name in enumerate(dtype.names)
+        )
+    return bool(type_id.equal(h5t.py_create(dtype)))
+
+
+def _leaves_partial_chunks_alone(properties: Any) -> bool:
+    """Whether chunks that reach beyond the dataset are stored without filters, for which h5py has no name."""
+    options = ctypes.c_uint()
+    call = function("h5py", "H5Pget_chunk_opts", Signature(ctypes.c_int, (ctypes.c_int64, ctypes.c_void_p)), 0)
+    if call is None:
+        return False
+    with phil:
+        failed = call(properties.id, ctypes.addressof(options)) < 0
+    return not failed and bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
+
+
+Find = Callable[[Place | None], Place | None]
+
+
+class _Known(NamedTuple):
+    """A placement, and of which states of a growing file it is known to be right."""
+
+    placement: Place | None
+    states: tuple[Hashable, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.placement is None else self.placement.nbytes
+
+
+class Placements:
+    """The placements that were used last, so that each is found out once in a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
+        self._used = 0
+        self._in_work: dict[Hashable, threading.Lock] = {}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_anew)
+
+    def _start_anew(self) -> None:
+        # The locks may have been held, and what was in work will never be done.
+        self._lock = threading.Lock()
+        self._known = OrderedDict()
+        self._used = 0
+        self._in_work = {}
+
+    def get(self, key: Hashable, find: Find, state: Hashable = None) -> Place | None:
+        """The placement of that key; of several threads that want it, one finds it out.
+
+        Parameters
+        ----------
+        key
+            What tells the dataset from others.
+        find
+            Finds it out, or what is new in it since it was known for another state.
+        state
+            The state of a file that grows, in which the placement has to be right.
+        """
+        with self._lock:
+            known = self._right(key, state)
+            if known is not None:
+                return known.placement
+            in_work = self._in_work.setdefault(key, threading.Lock())
+        with in_work:
+            with self._lock:
+                known = self._right(key, state)
+                if known is not None:
+                    return known.placement
+                before = self._known.get(key, _Known(None, ()))
+            try:
+                found = _Known(find(before.placement), (*before.states[1 - _MOST_STATES :], state))
+                if not (isinstance(found.placement, Virtual) and found.placement.grows):
+                    with self._lock:
+                        self._keep(key, found)
+            finally:
+                with self._lock:
+                    self._in_work.pop(key, None)
+        return found.placement
+
+    def _right(self, key: Hashable, state: Hashable) -> _Known | None:
+        known = self._known.get(key)
+        if known is None or state not in known.states:
+            return None
+        self._known.move_to_end(key)
+        return known
+
+    def _keep(self, key: Hashable, found: _Known) -> None:
+        self._used += found.nbytes - (self._known.pop(key).nbytes if key in self._known else 0)
+        self._known[key] = found
+        while len(self._known) > 1 and (self._used > MOST_INDEX_BYTES or len(self._known) > _MOST_PLACEMENTS):
+            _, oldest = self._known.popitem(last=False)
+            self._used -= oldest.nbytes
+
+
+placements = Placements()

@@ -1,0 +1,232 @@
+"""Chunks that only libhdf5 decodes, read by processes of their own: on all cores, and safe with damaged data.
+
+Some decoders crash on bytes that they didn't write, and libhdf5 runs one at a time. A crash in such a process is an
+error here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime.memory import empty
+
+from . import _reader_process
+from .chunk import ChunkError
+from .engine import outer_key
+from .layouts import Outside
+from .plan import AxisPlan, plan_selection
+from .selection import Indexer
+
+# A chunk takes much less; a decoder that was led astray by damaged data may never come back.
+_PATIENCE_SECONDS = 120
+
+
+def read_outside(
+    outside: Outside, file: str, path: str, indexers: Sequence[Indexer], num_threads: int | None
+) -> NDArray[Any]:
+    """Read the outer product of one indexer a dimension in reader processes.
+
+    Parameters
+    ----------
+    outside
+        How the dataset is stored.
+    file
+        Local path of the file.
+    path
+        Path of the dataset in it.
+    indexers
+        One a dimension, normalized.
+    num_threads
+        Most processes to use; None for as many as there are CPUs for this process.
+    """
+    plan = plan_selection(indexers, outside.shape, outside.chunks, padded=False)
+    values = empty(plan.shape, outside.dtype)
+    target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
+    counts = tuple(len(axis.coordinates) for axis in plan.axes)
+    read_chunk = partial(_read_chunk, outside, file, path, target, plan.axes)
+    try:
+        threads.run([partial(read_chunk, numbers) for numbers in np.ndindex(counts)], num_threads)
+    finally:
+        _processes.rest()
+    return values.reshape([length for d, length in enumerate(plan.shape) if d not in plan.dropped])
+
+
+def _read_chunk(
+    outside: Outside,
+    file: str,
+    path: str,
+    target: NDArray[Any],
+    axes: tuple[AxisPlan, ...],
+    numbers: tuple[int, ...],
+) -> None:
+    coordinate = [int(axis.coordinates[number]) for axis, number in zip(axes, numbers, strict=True)]
+    places = zip(coordinate, outside.chunks, outside.shape, strict=True)
+    region = [(at * chunk, min((at + 1) * chunk, size)) for at, chunk, size in places]
+    shape = [stop - start for start, stop in region]
+    try:
+        content = _read_bytes(file, path, region)
+        decoded = np.frombuffer(content, outside.dtype).reshape(shape)
+    except ValueError as error:
+        raise ChunkError(coordinate, None, outside.missing or str(error)) from None
+    parts = [axis.part(number) for axis, number in zip(axes, numbers, strict=True)]
+    target[outer_key([part for _, part in parts])] = decoded[outer_key([part for part, _ in parts])]
+
+
+def _read_bytes(file: str, path: str, region: list[tuple[int, int]]) -> bytearray:
+    """The bytes of a region's values; a process that was lost while nobody used it is no fault of the file."""
+    with _processes.one() as process:
+        was_used = process.was_used
+        try:
+            return process.read(file, path, region)
+        except _LostError:
+            if not was_used:
+                raise
+    with _processes.one(new=True) as process:
+        return process.read(file, path, region)
+
+
+class _LostError(ValueError):
+    """A process came to its end before it answered, and not by a decoder."""
+
+
+class _Process:
+    """One reader process, used by one thread at a time."""
+
+    def __init__(self) -> None:
+        # -P: modules of this folder are not to stand for those of the standard library.
+        self._popen = subprocess.Popen(
+            [sys.executable, "-P", _reader_process.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,  # an interrupt from the keyboard is this process's to handle
+        )
+        self._is_idle = True
+        self.was_used = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def read(self, file: str, path: str, region: list[tuple[int, int]]) -> bytearray:
+        """The bytes of a region's values."""
+        self._is_idle, self.was_used = False, True
+        try:
+            self._send((file, path, region))
+            status, length = _reader_process.ANSWER.unpack(self._receive(_reader_process.ANSWER.size))
+            content = self._receive(length)
+        except BaseException:
+            self.end()  # there may be half an answer in the pipe
+            raise
+        if status:
+            raise ValueError(content.decode())
+        return content
+
+    def rest(self) -> None:
+        """Have the file closed."""
+        if not self._is_idle and self.is_alive:
+            self._is_idle = True
+            with suppress(OSError):
+                self._send(None)
+
+    def end(self) -> None:
+        """End the process."""
+        self._popen.kill()
+        self._popen.wait()
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _send(self, request: Any) -> None:
+        assert self._popen.stdin is not None
+        content = pickle.dumps(request)
+        with self._explained():
+            self._popen.stdin.write(_reader_process.REQUEST.pack(len(content)) + content)
+
+    def _receive(self, length: int) -> bytearray:
+        assert self._popen.stdout is not None
+        received = bytearray(length)
+        done = 0
+        with self._explained():
+            while done < length:
+                if not select.select([self._popen.stdout], [], [], _PATIENCE_SECONDS)[0]:
+                    raise ValueError(f"its decoder didn't come to an end in {_PATIENCE_SECONDS} s; the file is damaged")
+                count = self._popen.stdout.readinto(memoryview(received)[done:])  # type: ignore[attr-defined]
+                if not count:
+                    raise BrokenPipeError
+                done += count
+        return received
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            status = self._popen.wait()
+            how = signal.Signals(-status).name if status < 0 else f"status {status}"
+            # Not tried again where a decoder crashed: it might as well give what happens to be in memory.
+            is_lost = status in (-signal.SIGKILL, _reader_process.IDLE_STATUS)
+            raise (_LostError if is_lost else ValueError)(f"its decoder crashed ({how}); the file is damaged") from None
+
+
+class _Processes:
+    """Reader processes that are not in use, started when there are none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Process] = []
+
+    @contextmanager
+    def one(self, new: bool = False) -> Iterator[_Process]:
+        """A process for the length of a ``with`` block, a new one where that is wanted."""
+        with self._lock:
+            process = self._idle.pop() if self._idle and not new else None
+        if process is None or not process.is_alive:
+            process = _Process()
+        try:
+            yield process
+        finally:
+            if process.is_alive:
+                with self._lock:
+                    self._idle.append(process)
+
+    def rest(self) -> None:
+        """Have files closed by the processes that nobody uses."""
+        with self._lock:
+            for process in self._idle:
+                process.rest()
+
+    def end(self) -> None:
+        """End the processes that nobody uses."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().end()
+
+
+_processes = _Processes()
+
+
+def _start_anew() -> None:
+    global _processes
+    _processes = _Processes()
+
+
+atexit.register(lambda: _processes.end())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

@@ -1,0 +1,299 @@
+"""A file that takes its place only when it is complete, and the folder of the parts that belong to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import h5py
+
+from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
+
+from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
+
+# An attribute of the root: the folders in `<name>_parts` that are this file's own.
+PARTS = "nexus_xr_parts"
+
+# How long what another host's writer left is untouched before its lock is believed, which may not be seen here.
+_SECONDS_UNTOUCHED = 24 * 3600.0
+
+# Those that another process has to complete, by their temporary names. Until that is done they live, and are given up,
+# with this process.
+_sent: dict[str, NewFile] = {}
+
+
+class NewFile:
+    """An HDF5 file under a temporary name beside the target, renamed to it by `commit`.
+
+    Until then, and whatever happens, what stood under the target's name stays as it was; `abort` leaves nothing behind.
+    Once it is closed it can be pickled, and be completed by another process that has the same folder. What writers that
+    were killed have left beside the same target is removed at the beginning.
+
+    One that begins with what the target holds doesn't undo what others write there meanwhile: `carry` brings what was
+    added into what stands there in the end, and where nothing is to be carried, the target stays as they left it.
+
+    Parameters
+    ----------
+    path
+        The target.
+    mode
+        ``w``, replace what is there; ``x``, there must be nothing; ``a``, begin with a copy of what is there.
+    origin
+        A file to begin with a copy of.
+
+    Raises
+    ------
+    NexusFileError
+        The target can't be written, or with ``x`` is there already.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mode: str = "w", origin: File | None = None) -> None:
+        self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
+        self.mode = mode
+        if mode == "x" and os.path.lexists(self.path):
+            raise NexusFileError(f'{path}: is there already; choose another name, or mode="w" to replace it')
+        if os.path.isdir(self.path):
+            raise NexusFileError(f"{path}: is a directory; name a file in it")
+        token = secrets.token_hex(4)
+        self._temporary = _beside(self.path, token, "part")
+        self.parts = os.path.join(_parts_of(self.path), token)
+        #: Given the file as it was written and a copy of the target as it is, brings into that what was added.
+        self.carry: Callable[[h5py.File, h5py.File], None] | None = None
+        self._handles: list[h5py.File] = []
+        self._claim: list[Lock] = []
+        # Also where nobody commits: the object is given up, or the interpreter ends.
+        weakref.finalize(self, _discard, self._handles, self._claim, self._temporary, self.path, self.parts)
+        try:
+            with alone(self.path):
+                _remove_abandoned(self.path)
+                self._claim.append(Lock(_beside(self.path, token, "lock")))
+                if mode == "a" and os.path.exists(self.path):
+                    origin = File(self.path)
+                self._is_successor = mode == "a" or (origin is not None and _is_at(origin, self.path))
+                self._began_with = _version(self.path)
+                if origin is None:
+                    self._handles.append(open_file(self._temporary, "w-", track_order=True))
+                else:
+                    if self._is_successor and not origin.is_written_here:
+                        wait_until_closed(self.path)
+                        self._began_with = _version(self.path)
+                    origin.copy_to(self._temporary)
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            self.abort()
+            raise self._error(error) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        for temporary in list(_sent):
+            if not os.path.exists(temporary):
+                _sent.pop(temporary, None)
+        _sent.setdefault(self._temporary, self)  # not a copy of it that came back, with which nothing is given up
+        return {**self.__dict__, "_handles": [], "_claim": []}
+
+    @property
+    def file(self) -> h5py.File:
+        """The open file; opened again where it was closed, perhaps by another process, or begun as a copy."""
+        if not self._handles:
+            try:
+                self._handles.append(open_file(self._temporary, "r+"))
+            except Exception as error:  # h5py raises nearly any type, by what is broken
+                raise self._error(error) from error
+        return self._handles[0]
+
+    def _error(self, error: Exception) -> NexusError:
+        if isinstance(error, NexusError):
+            return error
+        return NexusFileError(f"{self.path}: can't be written ({why_unwritten(error)})")
+
+    def make_parts(self) -> None:
+        """Make the folder for parts, which from then on comes and goes with this file."""
+        try:
+            os.makedirs(self.parts)
+        except OSError as error:
+            raise NexusFileError(f"{self.parts}: can't be made ({error})") from error
+        self.file.attrs[PARTS] = [*sorted(_own_parts(self.file)), os.path.basename(self.parts)]
+
+    def close(self) -> None:
+        """Close it, incomplete; asking for `file` opens it again."""
+        while self._handles:
+            close_file(self._handles.pop())
+
+    def commit(self) -> None:
+        """Have all of it on the disk, and only then under the target's name."""
+        try:
+            self.close()
+            _sync_file(self._temporary)
+            with alone(self.path):
+                if self._is_successor:
+                    self._keep_up()
+                replaced = _own_parts_at(self.path)
+                kept = _own_parts_at(self._temporary, self.path)
+                self._take_place()
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, FileExistsError):
+                raise NexusFileError(f"{self.path}: is there by now; nothing was written") from None
+            if isinstance(error, OSError | RuntimeError):
+                raise self._error(error) from error
+            raise
+        self.abort()  # what there is beside it
+        sync_folder(os.path.dirname(self.path))
+        for name in replaced - kept:
+            _remove_parts(os.path.join(_parts_of(self.path), name))
+
+    def _take_place(self) -> None:
+        if self.mode == "x":
+            os.link(self._temporary, self.path)  # fails where there is something by now
+            os.unlink(self._temporary)
+        else:
+            with suppress(OSError):
+                shutil.copymode(self.path, self._temporary)
+            os.replace(self._temporary, self.path)
+
+    def _keep_up(self) -> None:
+        """Where others have changed the target since this began with what it holds, have what they wrote too."""
+        wait_until_closed(self.path)
+        found = _version(self.path)
+        if found is None or found == self._began_with:
+            return
+        if self.carry is None:
+            raise NexusFileError(
+                f"{self.path}: another writer has changed it meanwhile, and it stays as that left it; "
+                "open it again, and do it once more"
+            )
+        newer = _newer_of(self._temporary)
+        File(self.path).copy_to(newer)
+        with (
+            h5py.File(self._temporary, "r", locking=False) as written,
+            closing_file(open_file(newer, "r+"), self.path) as current,
+        ):
+            self.carry(written, current)
+            if parts := _own_parts(written) & {os.path.basename(self.parts)}:
+                current.attrs[PARTS] = sorted(_own_parts(current) | parts)
+        os.replace(newer, self._temporary)
+        _sync_file(self._temporary)
+
+    def abort(self) -> None:
+        """Leave nothing behind, unless it is complete."""
+        _discard(self._handles, self._claim, self._temporary, self.path, self.parts)
+
+
+def _discard(handles: list[h5py.File], claim: list[Lock], temporary: str, target: str, parts: str) -> None:
+    while handles:
+        discard_file(handles.pop())
+    with suppress(OSError):
+        os.unlink(_newer_of(temporary))
+    with suppress(OSError):  # it isn't there: the file was completed, and its parts are in use
+        is_complete = os.path.exists(target) and os.path.samefile(temporary, target)
+        os.unlink(temporary)
+        if not is_complete:
+            _remove_parts(parts)
+    while claim:
+        claim.pop().close()
+    with suppress(OSError):  # by another process than the one that claims it
+        os.unlink(_claim_of(temporary))
+
+
+# --- what lies beside the target ---------------------------------------------------------------------------------
+
+
+def _beside(path: str, token: str, kind: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name[:200]}.{token}.{kind}")
+
+
+def _claim_of(temporary: str) -> str:
+    """The lock that is held as long as somebody may complete the file."""
+    return temporary.removesuffix("part") + "lock"
+
+
+def _newer_of(temporary: str) -> str:
+    return temporary.removesuffix("part") + "newer"
+
+
+def _remove_abandoned(path: str) -> None:
+    """Remove what writers to a target have left that were killed; while others are kept from beginning."""
+    folder = os.path.dirname(path)
+    ours = re.compile(re.escape(os.path.basename(_beside(path, "", ""))[:-1]) + r"([0-9a-f]{8})\.(?:part|newer|lock)")
+    for token in {found[1] for name in os.listdir(folder) if (found := ours.fullmatch(name))}:
+        temporary, parts = _beside(path, token, "part"), os.path.join(_parts_of(path), token)
+        if _is_abandoned(temporary, parts):
+            with suppress(OSError):  # somebody claims it
+                claim = Lock(_claim_of(temporary))
+                if claim.is_sure:
+                    _discard([], [claim], temporary, path, parts)
+                claim.close()
+
+
+def _is_abandoned(temporary: str, parts: str) -> bool:
+    """Whether a lock that nobody holds means that nobody will complete a file."""
+    touched = 0.0
+    for each in (temporary, parts, _claim_of(temporary)):
+        with suppress(OSError):
+            touched = max(touched, os.stat(each).st_mtime)
+    is_known = is_of_this_host(holder_of(_claim_of(temporary)))
+    return (is_known or time.time() - touched > _SECONDS_UNTOUCHED) and not is_open_for_writing(temporary)
+
+
+def _is_at(file: File, path: str) -> bool:
+    return file.is_local and os.path.realpath(file.path) == path
+
+
+def _version(path: str) -> tuple[int, ...] | None:
+    """What tells a file from what stands under its name later, None where there is none."""
+    try:
+        # Opened, as names in network file systems are looked up anew only then.
+        with open(path, "rb") as stream:
+            found = os.fstat(stream.fileno())
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _sync_file(path: str) -> None:
+    with open(path, "rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _parts_of(path: str) -> str:
+    """The folder in which a file's parts have theirs."""
+    return os.path.splitext(path)[0] + "_parts"
+
+
+def _own_parts_at(path: str, target: str | None = None) -> set[str]:
+    """Names of the folders of parts that a file has as its own; none where it isn't one of ours."""
+    if os.path.isdir(_parts_of(target or path)):
+        with suppress(Exception), h5py.File(path, "r", locking=False) as file:
+            return _own_parts(file)
+    return set()
+
+
+def _own_parts(file: h5py.File) -> set[str]:
+    names = (str(name) for name in file.attrs.get(PARTS, ()))
+    return {name for name in names if re.fullmatch("[0-9a-f]{8}", name)}
+
+
+def _remove_parts(folder: str) -> None:
+    with suppress(OSError):
+        # Under another name at first, so that no worker that is still at work puts a file into it meanwhile.
+        os.rename(folder, f"{folder}.removed")
+        shutil.rmtree(f"{folder}.removed", ignore_errors=True)
+        os.rmdir(os.path.dirname(folder))  # unless there are others
+
+
+def sync_folder(folder: str) -> None:
+    """Have the names of a folder's files on the disk, where the system knows how."""
+    with suppress(OSError):
+        descriptor = os.open(folder or ".", os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,195 @@
+"""How a new dataset is to be stored: its chunks and filters, and the dataset made so."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5d, h5p, h5s, h5t, h5z
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.filters.codecs import BITSHUFFLE, BLOSC, BLOSC2, BZIP2, DEFLATE, FLETCHER32, LZ4, LZF, SHUFFLE, ZSTD
+from nexus_xr.hdf5.objects.storage import Filter
+
+_SZIP, _NBIT, _SCALEOFFSET = 4, 5, 6
+# An array that is smaller is stored as it is, in one piece.
+SMALL_BYTES = 64 * 1024
+_SMALLEST_CHUNK = 1 << 20
+_LARGEST_CHUNK = 4 << 20
+_GZIP_LEVEL = 4
+# What bitshuffle puts in front of the options that it was given.
+_BITSHUFFLE_OWN_OPTIONS = 3
+_NAMES_OF_PLUGINS = {
+    name.lower(): name
+    for name in ("Bitshuffle", "Blosc", "Blosc2", "BZip2", "LZ4", "Zfp", "Zstd", "SZ", "SZ3", "Sperr")
+}
+
+Compression = str | int | Mapping[str, Any] | None
+
+
+def filters_named(compression: Compression, options: Any = None, shuffle: bool | None = None) -> tuple[Filter, ...]:
+    """The filters that a user names as h5py has them.
+
+    Parameters
+    ----------
+    compression
+        ``gzip``, ``lzf``, ``szip``, the name of a filter of `hdf5plugin` or one of its objects, a level of gzip, or
+        the number of a filter; None for no compression.
+    options
+        `compression_opts` of h5py.
+    shuffle
+        Whether bytes are shuffled before; None for where it helps: gzip, LZF and Zstandard.
+
+    Raises
+    ------
+    NexusError
+        There is no such filter.
+
+    Examples
+    --------
+    >>> [step.name for step in filters_named("gzip")]
+    ['shuffle', 'deflate']
+    """
+    if isinstance(compression, str) and compression.lower() in _NAMES_OF_PLUGINS:
+        compression = _plugin(_NAMES_OF_PLUGINS[compression.lower()], options)
+        options = None
+    if isinstance(compression, Mapping):
+        number, given = compression.get("compression"), compression.get("compression_opts")
+        if not isinstance(number, int):
+            raise NexusError(f"compression={compression!r}: expected an object of hdf5plugin")
+        steps = [Filter(number, type(compression).__name__, tuple(map(int, given or ())))]
+    elif compression is None:
+        steps = []
+    elif compression == "gzip" or (isinstance(compression, int) and 0 <= compression <= 9):
+        level = compression if isinstance(compression, int) else _GZIP_LEVEL if options is None else options
+        if not isinstance(level, int) or not 0 <= level <= 9:
+            raise NexusError(f"compression_opts={level!r}: expected a level of gzip, 0 to 9")
+        steps = [Filter(DEFLATE, "deflate", (level,))]
+    elif compression == "lzf":
+        steps = [Filter(LZF, "lzf", ())]
+    elif compression == "szip":
+        kind, pixels = options or ("nn", 8)
+        steps = [Filter(_SZIP, "szip", ({"ec": h5z.SZIP_EC_OPTION_MASK, "nn": h5z.SZIP_NN_OPTION_MASK}[kind], pixels))]
+    elif isinstance(compression, int):
+        steps = [Filter(compression, str(compression), tuple(options or ()))]
+    else:
+        known = ", ".join(["gzip", "lzf", "szip", *_NAMES_OF_PLUGINS])
+        raise NexusError(f"compression={compression!r}: expected one of {known}, an object of hdf5plugin, or None")
+    helps = any(step.id in (DEFLATE, LZF, ZSTD) for step in steps)
+    return (Filter(SHUFFLE, "shuffle", ()), *steps) if (helps if shuffle is None else shuffle) else tuple(steps)
+
+
+def _plugin(name: str, options: Any) -> Mapping[str, Any]:
+    import hdf5plugin
+
+    made: Mapping[str, Any] = getattr(hdf5plugin, name)(**(options or {}))
+    return made
+
+
+# What gives back the values that it was given, whatever they are.
+_LOSSLESS = (DEFLATE, SHUFFLE, FLETCHER32, _SZIP, BZIP2, LZF, BLOSC, LZ4, BITSHUFFLE, ZSTD, BLOSC2)
+
+
+def filters_of_source(steps: Sequence[Filter]) -> tuple[Filter, ...] | None:
+    """Filters as a file has them, with the options that made them so; None where one may change values."""
+    if any(step.id not in _LOSSLESS for step in steps):
+        return None
+    return tuple(
+        Filter(step.id, step.name, step.options[_BITSHUFFLE_OWN_OPTIONS:]) if step.id == BITSHUFFLE else step
+        for step in steps
+    )
+
+
+def default_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
+    """Chunks of a new array: whole frames where they have 1 to 4 MiB, parts or groups of frames otherwise.
+
+    Examples
+    --------
+    >>> default_chunks((1000, 1024, 1024), 2), default_chunks((50_000, 100), 8), default_chunks((100,), 8)
+    ((1, 1024, 1024), (5000, 100), None)
+    """
+    if not shape or math.prod(shape) * itemsize <= SMALL_BYTES:
+        return None
+    chunk = [1] * len(shape)
+    for dimension in reversed(range(len(shape))):
+        row = math.prod(chunk) * itemsize
+        is_frame = dimension >= len(shape) - 2
+        most = max(1, (_LARGEST_CHUNK if is_frame else _SMALLEST_CHUNK) // row)
+        if shape[dimension] <= most:
+            chunk[dimension] = shape[dimension]
+            continue
+        if is_frame or row < _SMALLEST_CHUNK:
+            pieces = -(-shape[dimension] // max(1, most))
+            chunk[dimension] = -(-shape[dimension] // pieces)
+        break
+    return tuple(chunk)
+
+
+def fitting_chunks(chunks: Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Chunks for an array of that shape, None where they are for another number of dimensions."""
+    return tuple(chunks) if shape and len(chunks) == len(shape) and min(chunks) > 0 else None
+
+
+def create_dataset(
+    group: h5py.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    chunks: tuple[int, ...] | None = None,
+    filters: Sequence[Filter] = (),
+) -> h5py.Dataset:
+    """Make a dataset without values; one with filters is chunked."""
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_attr_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
+    chunks = chunks or (shape if filters and all(shape) and shape else None)
+    if chunks:
+        properties.set_chunk(chunks)
+        for step in filters:
+            _append(properties, step)
+    # Every element is written, so nothing is to be filled before.
+    properties.set_fill_time(h5d.FILL_TIME_IFSET)
+    space = h5s.create_simple(shape, _largest(shape, chunks)) if shape else h5s.create(h5s.SCALAR)
+    made = h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, properties)
+    return h5py.Dataset(made)
+
+
+def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Only a dimension that may grow can be shorter than its chunks."""
+    return tuple(h5s.UNLIMITED if length > size else size for length, size in zip(chunks or shape, shape, strict=True))
+
+
+def _append(properties: h5p.PropDCID, step: Filter) -> None:
+    if step.id == DEFLATE:
+        properties.set_deflate(*step.options[:1])
+    elif step.id == SHUFFLE:
+        properties.set_shuffle()
+    elif step.id == FLETCHER32:
+        properties.set_fletcher32()
+    elif step.id == _SZIP:
+        properties.set_szip(*step.options[:2])
+    elif step.id == _NBIT:
+        properties.set_filter(_NBIT, h5z.FLAG_OPTIONAL)
+    elif step.id == _SCALEOFFSET:
+        properties.set_scaleoffset(*step.options[:2])
+    else:
+        _register_plugins()
+        properties.set_filter(step.id, h5z.FLAG_OPTIONAL, step.options)
+
+
+@functools.cache
+def _register_plugins() -> None:
+    """Have the filters of `hdf5plugin` for those that others brought.
+
+    netCDF4 names filters of its own to every libhdf5 in the process and its children; they are linked with its own
+    libhdf5 and fail in h5py's.
+    """
+    import hdf5plugin
+
+    for name in hdf5plugin.FILTERS:
+        with suppress(RuntimeError):  # an open dataset uses it as it is
+            hdf5plugin.register((name,), force=True)

@@ -1,0 +1,151 @@
+"""Where a path leads in a file that is to be changed, and putting another dataset where one was."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import h5py
+import numpy as np
+from h5py import h5a, h5l, h5o, h5s
+
+from nexus_xr.hdf5.objects.addresses import address_of
+from nexus_xr.hdf5.objects.nodes import LINKS_OF_HDF5
+from nexus_xr.hdf5.objects.text import decode
+
+_MOST_LINKS = 100
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a file, soft links on the way to it followed.
+
+    Parameters
+    ----------
+    file
+        The open file.
+    parent
+        Path of the group that it is in, which need not be there.
+    name
+        Name in that group; empty for the root.
+    elsewhere
+        The link on the way, behind which it lies in another file or where only another program finds it; None where
+        there is none.
+    is_external
+        Whether an external link stands there itself.
+    is_link
+        Whether any link stands there that leads nowhere in this file.
+    """
+
+    file: h5py.File
+    parent: str
+    name: str
+    elsewhere: str | None = None
+    is_external: bool = False
+    is_link: bool = False
+
+    def group(self) -> h5py.Group:
+        """The group that it is in, made where it isn't there."""
+        return self.file.require_group(self.parent)
+
+    def present(self) -> h5py.Group | h5py.Dataset | None:
+        """What stands there, None where nothing does."""
+        path = f"{self.parent.rstrip('/')}/{self.name}"
+        return None if self.is_external or path not in self.file else self.file[path]
+
+
+def place_of(file: h5py.File, path: str) -> Place:
+    """Where a path leads in a file.
+
+    Examples
+    --------
+    >>> with h5py.File("a.nxs", "w") as file:
+    ...     file["entry/detector/counts"] = [1, 2]
+    ...     file["entry/data"] = h5py.SoftLink("/entry/detector")
+    ...     place_of(file, "/entry/data/counts").parent
+    '/entry/detector'
+    """
+    reached: list[str] = []
+    waiting = deque(part for part in path.split("/") if part not in ("", "."))
+    followed = 0
+    while waiting:
+        name = waiting.popleft()
+        at = "/" + "/".join(reached)
+        link = _link(file, at, name)
+        if isinstance(link, h5py.ExternalLink):
+            if waiting:
+                return Place(file, at, name, elsewhere=f"{at.rstrip('/')}/{name} -> {link.filename}:{link.path}")
+            return Place(file, at, name, is_external=True, is_link=True)
+        if isinstance(link, UserDefinedLink):
+            here = f"{at.rstrip('/')}/{name}"
+            return Place(file, at, name, elsewhere=f"{here}, which is of a kind that only its writer follows")
+        if isinstance(link, h5py.SoftLink) and followed < _MOST_LINKS:
+            target = [part for part in link.path.split("/") if part not in ("", ".")]
+            if not waiting and f"{at.rstrip('/')}/{name}" not in file:
+                return Place(file, at, name, is_link=True)  # the link leads nowhere, and gives way
+            followed += 1
+            waiting.extendleft(reversed(target))
+            if link.path.startswith("/"):
+                reached.clear()
+            continue
+        reached.append(name)
+    if not reached:
+        return Place(file, "/", "")
+    return Place(file, "/" + "/".join(reached[:-1]), reached[-1])
+
+
+class UserDefinedLink:
+    """A link of a kind that the program defines which wrote it."""
+
+
+AnyLink: TypeAlias = h5py.HardLink | h5py.SoftLink | h5py.ExternalLink | UserDefinedLink
+
+
+def _link(file: h5py.File, path: str, name: str) -> AnyLink | None:
+    holder = file.get(path)
+    is_there = isinstance(holder, h5py.Group) and holder.id.links.exists(name.encode())
+    return link_of(holder, name) if is_there else None
+
+
+def link_of(group: h5py.Group, name: str) -> AnyLink:
+    """The link of a name that a group has."""
+    kind = group.id.links.get_info(name.encode()).type
+    return group.get(name, getlink=True) if kind in LINKS_OF_HDF5 else UserDefinedLink()
+
+
+def other_names(file: h5py.File, dataset: h5py.Dataset) -> list[tuple[str, str]]:
+    """Every hard link of a file to a dataset: the path of its group, and its name there."""
+    wanted = address_of(dataset.id)
+    found: list[tuple[str, str]] = []
+    waiting = ["/"]
+    visited = {address_of(file["/"].id)}
+    while waiting:
+        path = waiting.pop()
+        group = file[path]
+        links: list[tuple[bytes, int]] = []
+        group.id.links.iterate(lambda name, info, links=links: links.append((name, info.type)), info=True)
+        for raw_name, kind in links:
+            if kind != h5l.TYPE_HARD:
+                continue
+            name = decode(raw_name)
+            address = address_of(h5o.open(group.id, raw_name))
+            if address == wanted:
+                found.append((path, name))
+            elif address not in visited and isinstance(group.get(name), h5py.Group):
+                visited.add(address)
+                waiting.append(f"{path.rstrip('/')}/{name}")
+    return found
+
+
+def copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py.Dataset) -> None:
+    """Give an object all attributes of another, as they are stored there."""
+    names: list[bytes] = []
+    h5a.iterate(source.id, names.append)
+    for name in names:
+        attribute = h5a.open(source.id, name)
+        made = h5a.create(target.id, name, attribute.get_type(), attribute.get_space())
+        if attribute.get_space().get_simple_extent_type() != h5s.NULL:
+            values = np.empty(attribute.shape, attribute.dtype)
+            attribute.read(values)
+            made.write(values)

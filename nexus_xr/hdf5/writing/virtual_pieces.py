@@ -1,0 +1,122 @@
+"""Which datasets of other files a virtual dataset is made of, and whether their chunks are also its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nexus_xr.hdf5.io.linked_files import find_file
+from nexus_xr.hdf5.objects.storage import Filter, filters_of
+from nexus_xr.hdf5.reading.virtual_mapping import Slab, is_own_file, read_mappings
+
+from .chunk_writer import Region
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A region of a virtual dataset that is a region of one other dataset.
+
+    Parameters
+    ----------
+    region
+        What it is in the virtual dataset.
+    file, path
+        The file and the dataset in it.
+    origin
+        Where the region begins there.
+    """
+
+    region: Region
+    file: str
+    path: str
+    origin: tuple[int, ...]
+
+    @property
+    def box(self) -> Region:
+        """The region there."""
+        return tuple((at, at + end - begin) for at, (begin, end) in zip(self.origin, self.region, strict=True))
+
+
+@dataclass(frozen=True)
+class ChunkForm:
+    """What chunks must have in common to be moved from one dataset to another as they are stored."""
+
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    filters: tuple[Filter, ...]
+    fill: bytes
+
+
+def pieces_of(dataset: h5py.Dataset) -> list[Piece] | None:
+    """The pieces of a virtual dataset, None where one of its mappings is no block that is mapped to another."""
+    mappings = read_mappings(dataset.id)
+    if mappings is None:
+        return None
+    holder = str(dataset.file.filename)
+    pieces = []
+    for mapping in mappings:
+        region, box = _box(mapping.target, dataset.shape), _box(mapping.origin)
+        file = holder if is_own_file(mapping.file) else find_file(mapping.file, holder)
+        if region is None or box is None or file is None or _lengths(region) != _lengths(box):
+            return None
+        pieces.append(Piece(region, file, mapping.path, tuple(first for first, _ in box)))
+    return pieces
+
+
+def _box(slabs: Sequence[Slab], shape: Sequence[int] | None = None) -> Region | None:
+    """The one block that a selection is, None where it is anything else or goes beyond a shape."""
+    if any(slab.length is None or (slab.stride != 1 and slab.length > 1) for slab in slabs):
+        return None
+    box = tuple((slab.start, slab.start + (slab.length or 0)) for slab in slabs)
+    is_within = shape is None or all(end <= size for (_, end), size in zip(box, shape, strict=True))
+    return box if is_within else None
+
+
+def _lengths(box: Region) -> tuple[int, ...]:
+    return tuple(end - begin for begin, end in box)
+
+
+def chunk_form(dataset: h5py.Dataset) -> ChunkForm | None:
+    """What the chunks of a dataset are like; None where it isn't chunked."""
+    if dataset.chunks is None or dataset.dtype.hasobject:
+        return None
+    fill = np.full(1, dataset.fillvalue, dataset.dtype).tobytes()
+    return ChunkForm(dataset.dtype, dataset.chunks, filters_of(dataset.id.get_create_plist()), fill)
+
+
+def are_chunks_of(dataset: h5py.Dataset, pieces: list[Piece], form: ChunkForm) -> bool:
+    """Whether the chunks of all pieces are chunks of the whole as well, each of one piece."""
+    fill = np.full(1, dataset.fillvalue, dataset.dtype).tobytes()
+    if (dataset.dtype, fill) != (form.dtype, form.fill) or len(form.chunks) != dataset.ndim:
+        return False
+    taken = np.zeros([-(-size // chunk) for size, chunk in zip(dataset.shape, form.chunks, strict=True)], bool)
+    for piece in pieces:
+        if not _is_of_whole_chunks(piece, dataset.shape, form):
+            return False
+        cells = tuple(
+            slice(begin // chunk, -(-end // chunk))
+            for (begin, end), chunk in zip(piece.region, form.chunks, strict=True)
+        )
+        if taken[cells].any():
+            return False
+        taken[cells] = True
+    return True
+
+
+def _is_of_whole_chunks(piece: Piece, shape: tuple[int, ...], form: ChunkForm) -> bool:
+    """Whether a piece begins with a chunk both there and here, and ends so or where both datasets end."""
+    with h5py.File(piece.file, "r", locking=False) as file:
+        source = file.get(piece.path)
+        if not isinstance(source, h5py.Dataset) or chunk_form(source) != form:
+            return False
+        along = zip(piece.region, piece.box, shape, source.shape, form.chunks, strict=True)
+    return all(
+        here[0] % chunk == there[0] % chunk == 0
+        and (here[1] % chunk == 0 or (here[1], there[1]) == (size, source_size))
+        and there[1] <= source_size
+        for here, there, size, source_size, chunk in along
+    )

@@ -1,0 +1,118 @@
+"""Files that are open for writing, whatever becomes of the disk that they are on.
+
+libhdf5 frees a file or a dataset of which it can't write out something when it is closed, and yet keeps its
+identifier. Whatever looks at all open identifiers later, as closing any file does, then ends the process. So nothing
+is left to be written when something is closed, or else goes nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import h5py
+from h5py import h5i
+
+from nexus_xr.errors import NexusFileError
+
+_DRIVER = "nexus_xr"
+
+# What is written to a dataset is written at once, so that it fails there, and not when the dataset is closed.
+h5py.register_driver(_DRIVER, lambda properties: properties.set_sieve_buf_size(0))
+
+
+def open_file(path: str | os.PathLike[str], mode: str, track_order: bool = False) -> h5py.File:
+    """Open a file for writing, to be closed by `close_file`.
+
+    Parameters
+    ----------
+    path
+        A local path.
+    mode
+        As h5py has it: ``r+`` or ``w-``.
+    track_order
+        Whether a new file's root keeps the order in which things are made.
+    """
+    order = {"track_order": True} if track_order else {}
+    return h5py.File(path, mode, driver=_DRIVER, rdcc_nbytes=0, **order)
+
+
+def close_file(file: h5py.File) -> None:
+    """Have all of a file on the disk, and close it; where that isn't possible it raises, and the file is closed too."""
+    try:
+        file.flush()
+        os.fsync(file.id.get_vfd_handle())  # some file systems tell only here what they couldn't write
+    except BaseException:
+        discard_file(file)
+        raise
+    file.close()
+
+
+@contextmanager
+def closing_file(file: h5py.File, name: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Close a file at the end of a ``with`` block, with all that could be written into it.
+
+    Parameters
+    ----------
+    file
+        The file.
+    name
+        What it is called in errors.
+    """
+    try:
+        yield file
+    except BaseException:
+        with suppress(Exception):
+            close_file(file)
+        raise
+    try:
+        close_file(file)
+    except (OSError, RuntimeError) as error:
+        raise NexusFileError(f"{os.fspath(name)}: can't be written ({why_unwritten(error)})") from error
+
+
+def discard_file(file: h5py.File) -> None:
+    """Close a file, what is left to be written of which goes nowhere."""
+    if not file:
+        return
+    descriptor = file.id.get_vfd_handle()
+    own = os.dup(descriptor)
+    try:
+        if not _is_read_at_its_end(file):
+            _divert(descriptor)
+        file.flush()
+        file.close()
+        os.close(own)
+    except Exception:  # h5py raises nearly any type, by what is broken
+        # It stays open, as to close it would fail; and so does the file of the operating system, as libhdf5 would
+        # take the next one of the same number for this one.
+        h5i.inc_ref(file.id)
+
+
+def _is_read_at_its_end(file: h5py.File) -> bool:
+    """Whether libhdf5 reads from a file to close it, as it does where the file remembers its free space."""
+    _, remembers, _ = file.id.get_create_plist().get_file_space_strategy()
+    return bool(remembers)
+
+
+def _divert(descriptor: int) -> None:
+    """Have a descriptor lead nowhere."""
+    nowhere = os.memfd_create("nowhere") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
+    try:
+        os.dup2(nowhere, descriptor, inheritable=False)
+    finally:
+        os.close(nowhere)
+
+
+def why_unwritten(error: Exception) -> str:
+    """What the operating system says, which libhdf5 hides among much else.
+
+    Examples
+    --------
+    >>> why_unwritten(OSError("Can't write data (errno = 28, error message = 'No space left on device', buf = 0x7f)"))
+    'No space left on device'
+    """
+    found = re.search("error message = '(.*?)'", str(error))
+    return found[1] if found else str(error)

@@ -1,0 +1,81 @@
+"""What attributes that a field brings from elsewhere claim of its place in a group, and which of that is true there.
+
+Sources: versions 1 and 2 of the data rules (``@signal``, ``@axes``, ``@axis``, ``@primary``), and the attributes
+``interpretation`` and ``target`` of the NeXus manual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nexus_xr.nexus.rules.attributes import integers, names, text
+from nexus_xr.nexus.rules.interpretation import shown_dims
+
+Attributes = Mapping[str, Any]
+
+
+def true_of_data(
+    attributes: Attributes, dims: Sequence[str], is_signal: bool, spans: Mapping[str, Sequence[str]]
+) -> Attributes:
+    """The attributes of a signal, or of another field of data, without what isn't true of it.
+
+    Parameters
+    ----------
+    attributes
+        All that it has.
+    dims
+        Names of its dimensions.
+    is_signal
+        Whether it is the signal of its group.
+    spans
+        The dimensions of each coordinate of the group.
+
+    Examples
+    --------
+    >>> true_of_data({"signal": 1, "axes": "y:x", "units": "s"}, ["x"], True, {"x": ["x"]})
+    {'signal': 1, 'units': 's'}
+    """
+    false = set()
+    number = integers(attributes.get("signal"))
+    if number is not None and (number == (1,)) != is_signal:
+        false.add("signal")
+    listed = names(attributes.get("axes"), spans)
+    parts = (dims[: len(listed)], dims[max(0, len(dims) - len(listed)) :])  # fewer may be the first or the last ones'
+    if not any(_are_axes(listed, part, spans) for part in parts):
+        false.add("axes")
+    if (shown_dims(attributes) or 0) > len(dims):
+        false.add("interpretation")
+    return _without(attributes, false)
+
+
+def _are_axes(listed: Sequence[str], dims: Sequence[str], spans: Mapping[str, Sequence[str]]) -> bool:
+    return len(listed) == len(dims) and all(
+        name == "." or dim in spans.get(name, ()) for name, dim in zip(listed, dims, strict=True)
+    )
+
+
+def true_of_coordinates(
+    coordinates: Mapping[str, tuple[Attributes, Sequence[str]]], dims: Sequence[str]
+) -> dict[str, Attributes]:
+    """The attributes of the coordinates of a signal, each given with its dimensions, without what isn't true of them.
+
+    Numbers of dimensions count from the slowest or from the fastest one, for all of them alike.
+    """
+    numbered = {
+        name: (numbers, [dims.index(dim) for dim in spanned if dim in dims])
+        for name, (attributes, spanned) in coordinates.items()
+        if (numbers := integers(attributes.get("axis"))) is not None
+    }
+    rank = len(dims)
+    from_slowest = all(sorted(numbers) == [at + 1 for at in sorted(places)] for numbers, places in numbered.values())
+    from_fastest = all(sorted(numbers) == sorted(rank - at for at in places) for numbers, places in numbered.values())
+    untrue = {"signal", "axes"} | (set() if from_slowest or from_fastest else {"axis", "primary"})
+    return {name: _without(attributes, untrue) for name, (attributes, _) in coordinates.items()}
+
+
+def _without(attributes: Attributes, false: set[str]) -> Attributes:
+    """The attributes without some, and without the path of a field that this is no link to."""
+    if (text(attributes.get("target")) or "").startswith("/"):
+        false = {*false, "target"}
+    return {name: value for name, value in attributes.items() if name not in false}

@@ -1,0 +1,231 @@
+"""Changes to a file that is there already: what of its tree is new or different, and putting that at its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5t
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.objects.nodes import Dataset
+from nexus_xr.hdf5.objects.storage import storage_of
+from nexus_xr.hdf5.writing.copying import Copied
+from nexus_xr.hdf5.writing.link_targets import Place, copy_attributes, other_names, place_of
+from nexus_xr.hdf5.writing.part_files import Joined
+from nexus_xr.nexus.tree.metadata import is_field, same_tree
+
+from .nodes import FieldNode, GroupNode, Late, Node, Skip, attributes_of, node_of, store, store_attributes, stored_dtype
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Something of a file that is to be different.
+
+    Parameters
+    ----------
+    path
+        Where it stands.
+    node
+        What is to stand there; None where only attributes change.
+    attributes
+        Attributes that are new or have other values.
+    untrue
+        Names of attributes that are true no longer, and go.
+    keeps_storage
+        Whether a dataset that can hold the values stays, with its chunks and filters.
+    """
+
+    path: str
+    node: Node | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    untrue: Collection[str] = ()
+    keeps_storage: bool = True
+
+
+def tree_edits(
+    before: Mapping[str, Any], now: Mapping[str, Any], path: str, problems: list[str], skip: Skip = lambda _: False
+) -> Iterator[Edit]:
+    """What a tree has that it had not, or had with another value. Nothing is taken for removed.
+
+    Parameters
+    ----------
+    before, now
+        The tree of a group as it is in the file, and as it is to be.
+    path
+        Path of the group.
+    problems
+        Is given what can't be stored, and why.
+    skip
+        Tells of a path whether it is left as it is.
+    """
+    for name, member in now.items():
+        here = f"{path.rstrip('/')}/{name}"
+        if skip(here) or (name in before and same_tree(before[name], member)):
+            continue
+        if name == "attrs" and isinstance(member, Mapping):
+            yield from attribute_edits(before.get("attrs", {}), member, path, problems)
+        elif name not in before:
+            yield Edit(here, node_of({name: member}, path.rstrip("/"), problems, skip).members.get(name))
+        elif _is_group(before[name]) and _is_group(member):
+            yield from tree_edits(before[name], member, here, problems, skip)
+        else:
+            yield from _field_edits(before[name], member, here, problems)
+
+
+def _is_group(member: Any) -> bool:
+    return isinstance(member, Mapping) and not is_field(member)
+
+
+def _field_edits(before: Any, now: Any, path: str, problems: list[str]) -> Iterator[Edit]:
+    old, new = (each if is_field(each) else {"value": each} for each in (before, now))
+    if not same_tree(old["value"], new["value"]):
+        parent, _, name = path.rpartition("/")
+        yield Edit(path, node_of({name: now}, parent, problems).members.get(name))
+    yield from attribute_edits(old.get("attrs", {}), new.get("attrs", {}), path, problems)
+
+
+def attribute_edits(
+    before: Mapping[str, Any], now: Mapping[str, Any], path: str, problems: list[str]
+) -> Iterator[Edit]:
+    """The attributes that are new or have other values."""
+    changed = {name: value for name, value in now.items() if name not in before or not same_tree(before[name], value)}
+    if changed:
+        yield Edit(path, None, attributes_of(changed, path, problems))
+
+
+def conflicts(file: h5py.File, edits: Iterable[Edit]) -> list[str]:
+    """Why edits can't be made: what they change lies in another file."""
+    problems = []
+    edits = list(edits)
+    replaced = {edit.path for edit in edits if edit.node is not None}
+    for edit in edits:
+        place = place_of(file, edit.path)
+        if place.elsewhere is not None:
+            problems.append(f"{edit.path}: lies behind the link {place.elsewhere}; change it in that file")
+        elif edit.path not in replaced and place.is_external:
+            problems.append(f"{edit.path}: is a link into another file; change its attributes there")
+    return problems
+
+
+def apply(file: h5py.File, edits: Sequence[Edit]) -> list[Late]:
+    """Make changes in a file that is open for writing.
+
+    Returns
+    -------
+    list of (dataset, values)
+        The datasets for values that come later.
+    """
+    late: list[Late] = []
+    for edit in edits:
+        place = place_of(file, edit.path)
+        if edit.node is not None:
+            late += _put(place, edit.node, edit.keeps_storage)
+        if edit.attributes:
+            _set_attributes(file[edit.path], edit.attributes)
+        for name in edit.untrue:
+            file[edit.path].attrs.pop(name, None)
+    return late
+
+
+def _put(place: Place, node: Node, keeps_storage: bool) -> list[Late]:
+    group = place.group()
+    present = place.present()
+    if isinstance(node, FieldNode) and isinstance(present, h5py.Dataset):
+        return _put_values(group, place.name, present, node, keeps_storage)
+    if present is not None or place.is_link:
+        del group[place.name]
+    return store(group, GroupNode({place.name: node}))
+
+
+def _put_values(
+    group: h5py.Group, name: str, present: h5py.Dataset, node: FieldNode, keeps_storage: bool
+) -> list[Late]:
+    """Write into the dataset that is there, or where it can't hold the values, into one in its place."""
+    values = node.values
+    is_own = not present.is_virtual and not present.external
+    if is_own and keeps_storage and _can_hold(present, values):
+        if isinstance(values, np.ndarray):
+            if values.size:
+                text = _as_text_of(present.id.get_type(), values)
+                present[...] = (values if text is None else text).reshape(present.shape)
+            return []
+        return [(present, values)] if math.prod(values.shape) else []
+    names = other_names(group.file, present)
+    del group[name]
+    late = store(group, GroupNode({name: replace(node, attributes={})}))
+    made = group[name]
+    copy_attributes(present, made)
+    for parent, other in names:
+        if (parent, other) != (group.name, name):
+            del group.file[parent][other]
+            group.file[parent][other] = made
+    return late
+
+
+def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
+    """Whether a dataset is of the shape of values, and of a type that holds each of them as it is."""
+    if isinstance(values, h5py.Empty | Copied | Joined) or dataset.shape is None:
+        return False
+    if dataset.shape != values.shape and not (dataset.size == 1 == math.prod(values.shape)):
+        return False
+    wanted = stored_dtype(values)
+    if isinstance(values, np.ndarray) and h5py.check_string_dtype(dataset.dtype):
+        return _as_text_of(dataset.id.get_type(), values) is not None
+    if dataset.dtype == wanted:
+        return True
+    if not isinstance(values, np.ndarray) or dataset.dtype.kind not in "biufc" or wanted.kind not in "biufc":
+        return False
+    with np.errstate(all="ignore"):
+        cast = values.astype(dataset.dtype)
+    return bool(np.array_equal(cast.astype(wanted), values, equal_nan=wanted.kind in "fc"))
+
+
+def _as_text_of(stored: h5t.TypeID, values: Any) -> NDArray[Any] | None:
+    """Text in the type that a file has for it; None where it isn't text, or wouldn't come back as it is."""
+    if not isinstance(values, np.ndarray) or not h5py.check_string_dtype(values.dtype):
+        return None
+    info = h5py.check_string_dtype(stored.dtype)
+    if info is None:
+        return None
+    encoded = [each if isinstance(each, bytes) else str(each).encode() for each in values.flat]
+    if info.length is not None:
+        has_end, is_padded = (stored.get_strpad() == kind for kind in (h5t.STR_NULLTERM, h5t.STR_SPACEPAD))
+        room = info.length - has_end
+        is_cut = any(len(each) > room or (is_padded and each.endswith(b" ")) for each in encoded)
+        if is_cut or (info.encoding == "ascii" and not all(each.isascii() for each in encoded)):
+            return None
+    text = np.empty(len(encoded), stored.dtype)
+    text[:] = encoded
+    return text.reshape(values.shape)
+
+
+def _set_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+    """Set attributes in the types that they have, where these hold the values."""
+    kept = {}
+    for name, value in attributes.items():
+        present = item.attrs.get_id(name) if name in item.attrs else None
+        is_number = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
+        if present is not None and is_number and present.dtype.kind in "biufc":
+            with np.errstate(all="ignore"):
+                cast = value.astype(present.dtype)
+            value = cast if np.array_equal(cast.astype(value.dtype), value, equal_nan=True) else value
+        elif present is not None and (text := _as_text_of(present.get_type(), value)) is not None:
+            if present.shape is not None and text.size == math.prod(present.shape):
+                present.write(text.reshape(present.shape))
+                continue
+            value = text
+        kept[name] = value
+    store_attributes(item, kept)
+
+
+def is_stored_as(dataset: Dataset, node: FieldNode) -> bool:
+    """Whether a dataset has the chunks and filters that a field is to have."""
+    storage = storage_of(dataset)
+    return storage.chunks == node.chunks and [(step.id, step.options) for step in storage.filters] == [
+        (step.id, step.options) for step in node.filters
+    ]

@@ -1,0 +1,108 @@
+"""Files as HyperSpy writes them: the metadata that is stored beside a signal, as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from nexus_xr.nexus.rules.attributes import text
+from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup
+
+from .nodes import FieldNode, GroupNode, Node
+
+_WRITER = "hyperspy_nexus_v3"
+# By which HyperSpy knows that there is metadata to restore.
+ROOT_ATTRIBUTES = {"file_format": "nexus", "file_writer": _WRITER}
+# What is stored in the group `auxiliary` of an entry.
+METADATA = ("original_metadata", "hyperspy_metadata", "learning_results")
+# Within a collection nothing is to be taken for data, nor for a link: attributes by which it would be are kept under
+# other names.
+_MISLEADING = {
+    "NX_class": ("NXroot", "NXentry", "NXsubentry", "NXdata", "SASdata", "SAStransmission_spectrum"),
+    "canSAS_class": ("SASdata", "SAStransmission_spectrum"),
+}
+# By which a link tells where the original is.
+_TARGET = "target"
+_PREFIX = "original_"
+
+
+def is_written_by_hyperspy(root_attributes: Mapping[str, Any]) -> bool:
+    """Whether the root says that the file is laid out as HyperSpy's NeXus writer does."""
+    return text(root_attributes.get("file_writer")) == _WRITER
+
+
+def as_collection(collection: GroupNode) -> GroupNode:
+    """A group as it is stored as a collection, where nothing counts as data of the file."""
+    inner = _hidden(collection)
+    own = {_PREFIX + name if name == "NX_class" else name: value for name, value in inner.attributes.items()}
+    return replace(inner, attributes={**own, "NX_class": "NXcollection"})
+
+
+def _hidden(group: GroupNode) -> GroupNode:
+    members: dict[str, Node] = {}
+    for name, member in group.members.items():
+        if isinstance(member, GroupNode):
+            members[name] = _hidden(member)
+        elif isinstance(member, FieldNode):
+            members[name] = replace(member, attributes=_with_other_names(member.attributes))
+        else:
+            members[name] = member
+    return GroupNode(members, _with_other_names(group.attributes))
+
+
+def _with_other_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {_PREFIX + name if _is_misleading(name, value) else name: value for name, value in attributes.items()}
+
+
+def _is_misleading(name: str, value: Any) -> bool:
+    is_link = name == _TARGET and (text(value) or "").startswith("/")
+    return is_link or text(value) in _MISLEADING.get(name, ())
+
+
+def _shown(tree: MetadataGroup) -> MetadataGroup:
+    """A tree as it was before it was stored in a collection."""
+    shown = MetadataGroup()
+    for name, member in tree.items():
+        if name == "attrs" and isinstance(member, MetadataAttributes):
+            shown[name] = _with_own_names(member)
+        elif isinstance(member, MetadataField) and isinstance(member.get("attrs"), MetadataAttributes):
+            shown[name] = MetadataField({**member, "attrs": _with_own_names(member["attrs"])})
+        else:
+            shown[name] = _shown(member) if isinstance(member, MetadataGroup) else member
+    return shown
+
+
+def _with_own_names(attributes: MetadataAttributes) -> MetadataAttributes:
+    kept = [key for key in attributes if _PREFIX + key not in attributes]
+    own = {key: key.removeprefix(_PREFIX) for key in kept}
+    return MetadataAttributes(
+        (own[key] if own[key] in (*_MISLEADING, _TARGET) else key, attributes[key]) for key in kept
+    )
+
+
+def restored_metadata(entry: MetadataGroup) -> MetadataGroup | None:
+    """The original metadata of an entry, with `hyperspy_metadata` and `learning_results` beside it.
+
+    Nothing for an entry that holds data alone; None for one that holds anything else instead, and keeps its tree.
+    """
+    if not entry.keys() - {"attrs"}:
+        return MetadataGroup()
+    auxiliary = entry.get("auxiliary")
+    if not isinstance(auxiliary, MetadataGroup):
+        return None
+    original = auxiliary.get("original_metadata")
+    restored = _without_own_class(_shown(original)) if isinstance(original, MetadataGroup) else MetadataGroup()
+    for name in METADATA[1:]:
+        if isinstance(auxiliary.get(name), MetadataGroup):
+            restored[name] = _without_own_class(_shown(auxiliary[name]))
+    return restored
+
+
+def _without_own_class(tree: MetadataGroup) -> MetadataGroup:
+    """A tree without the class of the collection that it was stored in."""
+    if text(tree.get("attrs", {}).get("NX_class")) == "NXcollection":
+        attributes = MetadataAttributes(item for item in tree.pop("attrs").items() if item[0] != "NX_class")
+        if attributes:
+            tree["attrs"] = attributes
+    return tree

@@ -1,0 +1,176 @@
+"""The layout of a written file: an entry for each signal, with its NXdata group and what else is known of it.
+
+Sources: the NeXus manual's chapters "Rules for Storing Data Items" and the base classes NXroot, NXentry and NXdata;
+for `auxiliary`, what HyperSpy reads back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import h5py
+
+from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS
+
+from .claims import true_of_coordinates, true_of_data
+from .hyperspy import METADATA, ROOT_ATTRIBUTES, as_collection
+from .nodes import FieldNode, GroupNode, Node
+
+
+@dataclass(frozen=True)
+class DataField:
+    """A field of an NXdata group that is to be written.
+
+    Parameters
+    ----------
+    node
+        The field.
+    dims
+        Names of its dimensions.
+    is_coordinate
+        Whether it is a coordinate and no data.
+    """
+
+    node: FieldNode
+    dims: tuple[str, ...]
+    is_coordinate: bool = False
+
+    @property
+    def interpretation(self) -> Any:
+        return self.node.attributes.get("interpretation")
+
+
+def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
+    """The NXdata group of some fields, which keep of their attributes what is true in it.
+
+    Parameters
+    ----------
+    signal
+        Name of the field to plot.
+    fields
+        All fields, by name; those of uncertainties are called ``FIELD_errors``.
+    """
+    fields = _with_true_attributes(signal, fields)
+    dims = fields[signal].dims
+    attributes: dict[str, Any] = {"NX_class": "NXdata", "signal": signal}
+    auxiliary = [name for name, each in fields.items() if _is_auxiliary(name, each, signal, fields)]
+    if auxiliary:
+        attributes["auxiliary_signals"] = auxiliary
+    if dims:
+        attributes["axes"] = [dim if _names_dimension(dim, fields) else "." for dim in dims]
+    unplaced = []
+    for name, each in fields.items():
+        if each.is_coordinate and not _is_errors(name, each, fields):
+            if each.dims and set(each.dims) <= set(dims):
+                indices = [dims.index(dim) for dim in each.dims]
+                attributes[f"{name}_indices"] = indices[0] if len(indices) == 1 else indices
+            else:
+                unplaced.append(name)
+    if unplaced:
+        attributes[COORDINATES] = unplaced
+    if fields[signal].interpretation is not None:
+        attributes["interpretation"] = fields[signal].interpretation
+    named = {name: _with_dimensions(name, each, signal, fields) for name, each in fields.items()}
+    return GroupNode(named, attributes)
+
+
+def _with_true_attributes(signal: str, fields: Mapping[str, DataField]) -> dict[str, DataField]:
+    coordinates = {name: (each.node.attributes, each.dims) for name, each in fields.items() if each.is_coordinate}
+    spans = {name: dims for name, (_, dims) in coordinates.items()}
+    of_coordinates = true_of_coordinates(coordinates, fields[signal].dims)
+    true = {
+        name: of_coordinates[name]
+        if each.is_coordinate
+        else true_of_data(each.node.attributes, each.dims, name == signal, spans)
+        for name, each in fields.items()
+    }
+    return {name: replace(each, node=replace(each.node, attributes=true[name])) for name, each in fields.items()}
+
+
+def _names_dimension(dim: str, fields: Mapping[str, DataField]) -> bool:
+    return dim in fields and fields[dim].is_coordinate and fields[dim].dims == (dim,)
+
+
+def _is_errors(name: str, field: DataField, fields: Mapping[str, DataField]) -> bool:
+    owner = fields.get(name.removesuffix("_errors")) if name.endswith("_errors") else None
+    return owner is not None and owner.dims == field.dims and owner.is_coordinate == field.is_coordinate
+
+
+def _is_auxiliary(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> bool:
+    return name != signal and not field.is_coordinate and not _is_errors(name, field, fields)
+
+
+def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> FieldNode:
+    """The field with the names of its dimensions, where they couldn't be told without."""
+    dims = fields[signal].dims
+    if name == signal:
+        is_told = all(_names_dimension(dim, fields) or dim == f"dim_{place}" for place, dim in enumerate(dims))
+    elif field.is_coordinate:
+        is_told = bool(field.dims) and set(field.dims) <= set(dims)
+    else:
+        is_told = field.dims == dims
+    if is_told or not field.dims or _is_errors(name, field, fields):
+        return field.node
+    return replace(field.node, attributes={**field.node.attributes, DIMENSIONS: list(field.dims)})
+
+
+def entry_group(name: str, data: GroupNode, metadata: Mapping[str, GroupNode]) -> GroupNode:
+    """An entry with one NXdata group.
+
+    Parameters
+    ----------
+    name
+        Name of the group of data.
+    data
+        The group of data.
+    metadata
+        What else is stored, by the names of `METADATA`.
+    """
+    collections = {key: as_collection(metadata[key]) for key in METADATA if key in metadata}
+    members: dict[str, Node] = {name: data}
+    if any(tree.members or tree.attributes for tree in metadata.values()):
+        members["auxiliary"] = GroupNode(collections, {"NX_class": "NXcollection"})
+    return GroupNode(members, {"NX_class": "NXentry", "default": name})
+
+
+def root_attributes(creator_version: str, file_name: str, time: str, default: str | None) -> dict[str, Any]:
+    """Attributes of the root of a new file (NXroot)."""
+    attributes = {
+        "NX_class": "NXroot",
+        "file_name": file_name,
+        "file_time": time,
+        "creator": "nexus_xr",
+        "creator_version": creator_version,
+        "HDF5_Version": h5py.version.hdf5_version,
+        "h5py_version": h5py.version.version,
+        **ROOT_ATTRIBUTES,
+    }
+    return attributes if default is None else {**attributes, "default": default}
+
+
+def valid_name(title: str) -> str:
+    """A name for a group or field made of a title: a slash becomes an underscore.
+
+    Examples
+    --------
+    >>> valid_name("counts/s"), valid_name("")
+    ('counts_s', 'data')
+    """
+    name = title.replace("/", "_").replace("\0", "_").strip()
+    return name if name.strip(".") else "data"
+
+
+def next_entry(taken: Any) -> str:
+    """The first of ``entry1``, ``entry2``, ... that isn't taken.
+
+    Examples
+    --------
+    >>> next_entry({"entry1"})
+    'entry2'
+    """
+    number = 1
+    while f"entry{number}" in taken:
+        number += 1
+    return f"entry{number}"

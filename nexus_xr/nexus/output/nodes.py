@@ -1,0 +1,267 @@
+"""What is to be written: a plain tree of groups, fields and links, made and checked before the first byte is.
+
+`node_of` makes it from nested dictionaries, as the metadata of a file is read; `store` writes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.objects.nodes import Link
+from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
+from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks
+from nexus_xr.hdf5.writing.part_files import Joined, create_joined
+from nexus_xr.nexus.tree.metadata import is_field
+
+# HDF5 holds attributes in the header of their object only up to this size.
+_MOST_ATTRIBUTE_BYTES = 60 * 1024
+_TEXT = h5py.string_dtype()
+
+
+@dataclass(frozen=True)
+class FieldNode:
+    """A field that is to be written.
+
+    Parameters
+    ----------
+    values
+        A NumPy array, `h5py.Empty`, or anything with ``shape`` and ``dtype`` that gives its values later.
+    attributes
+        Its attributes.
+    chunks, filters
+        How it is stored.
+    """
+
+    values: Any
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    chunks: tuple[int, ...] | None = None
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupNode:
+    """A group that is to be written: members by name, and attributes."""
+
+    members: Mapping[str, Node] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+Node = FieldNode | GroupNode | Link
+Skip = Callable[[str], bool]
+
+
+class _UnstorableError(ValueError):
+    """A value that HDF5 has no way to hold."""
+
+
+def node_of(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip = lambda _: False) -> GroupNode:
+    """The group that a nested dictionary stands for.
+
+    Parameters
+    ----------
+    tree
+        Members by name; attributes are under ``"attrs"``. A member with a ``"value"`` that is no dictionary is a field,
+        any other dictionary a group, and a bare value a field without attributes.
+    path
+        Where it stands, for what is said of it.
+    problems
+        Is given what can't be stored, and why.
+    skip
+        Tells of a path whether it is left out.
+    """
+    return _group(tree, path, problems, skip, ())
+
+
+def _group(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip, above: tuple[int, ...]) -> GroupNode:
+    if id(tree) in above:
+        problems.append(f"{path}: contains itself")
+        return GroupNode()
+    members: dict[str, Node] = {}
+    for name, value in tree.items():
+        here = f"{path}/{name}"
+        if name == "attrs" and isinstance(value, Mapping):
+            continue
+        if (reason := why_no_name(name)) is not None:
+            problems.append(f"{here}: {reason}")
+        elif not skip(here):
+            member = _member(value, here, problems, skip, (*above, id(tree)))
+            if member is not None:
+                members[name] = member
+    attributes = tree.get("attrs")
+    own = attributes_of(attributes, path, problems) if isinstance(attributes, Mapping) else {}
+    return GroupNode(members, own)
+
+
+def _member(value: Any, path: str, problems: list[str], skip: Skip, above: tuple[int, ...]) -> Node | None:
+    if isinstance(value, Link):
+        return value
+    attributes: Any = {}
+    if isinstance(value, Mapping):
+        if not is_field(value):
+            return _group(value, path, problems, skip, above)
+        value, attributes = value["value"], value.get("attrs", {})
+    try:
+        values = storable(value)
+    except _UnstorableError as error:
+        problems.append(f"{path}: {error}")
+        return None
+    own = attributes_of(attributes, path, problems) if isinstance(attributes, Mapping) else {}
+    if isinstance(values, LazyArray):
+        return FieldNode(Copied(values), own, default_chunks(values.shape, values.dtype.itemsize))
+    return FieldNode(values, own)
+
+
+def attributes_of(attributes: Mapping[str, Any], path: str, problems: list[str]) -> dict[str, Any]:
+    """Attributes as they are stored."""
+    made = {}
+    for name, value in attributes.items():
+        try:
+            if not isinstance(name, str) or not name:
+                raise _UnstorableError("its name is no text")
+            stored = storable(value)
+            if not isinstance(stored, np.ndarray | h5py.Empty):
+                stored = np.asarray(stored)
+            if isinstance(stored, np.ndarray) and stored.dtype != _TEXT and stored.nbytes > _MOST_ATTRIBUTE_BYTES:
+                raise _UnstorableError(f"it has {stored.nbytes} bytes; HDF5 holds attributes up to 64 KiB")
+            made[name] = stored
+        except _UnstorableError as error:
+            problems.append(f"{path}: attribute {name!r}: {error}")
+    return made
+
+
+def why_no_name(name: Any) -> str | None:
+    """Why something can't be the name of a member, None where it can."""
+    if not isinstance(name, str):
+        return f"{name!r} is no text"
+    if not name or name == "." or "/" in name or "\0" in name:
+        return f"{name!r} is no name in HDF5; rename it"
+    return None
+
+
+def storable(value: Any) -> Any:
+    """A value as HDF5 holds it: an array, `h5py.Empty`, or what gives an array later.
+
+    Raises
+    ------
+    ValueError
+        HDF5 has no way to hold it.
+
+    Examples
+    --------
+    >>> storable([1, 2]), storable(1.5)
+    (array([1, 2]), array(1.5))
+    """
+    if isinstance(value, h5py.Empty) or _comes_later(value):
+        return value
+    if isinstance(value, Link):
+        return np.asarray(str(value), dtype=_TEXT)
+    if isinstance(value, list | tuple) and any(isinstance(each, Link) for each in value):
+        value = [str(each) for each in value]
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise _UnstorableError(f"its parts are of several lengths ({error})") from None
+    return _storable_array(array)
+
+
+def _comes_later(value: Any) -> bool:
+    return isinstance(value, LazyArray) or (hasattr(value, "dask") and hasattr(value, "dtype"))
+
+
+def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
+    kind = array.dtype.kind
+    if kind in "biufcS":
+        return array if array.dtype.itemsize else array.astype("S1")
+    if kind == "U" and array.ndim:
+        encoded = np.strings.encode(array, "utf-8") if array.size else np.empty(array.shape, "S1")
+        length = max(1, array.dtype.itemsize // 4, encoded.dtype.itemsize)
+        return encoded.astype(h5py.string_dtype("utf-8", length))
+    if kind == "U" or (array.size and all(isinstance(each, str) for each in array.flat)):
+        if any("\0" in each for each in array.flat):
+            raise _UnstorableError("it is text with a zero in it, which would end there")
+        return array.astype(object).astype(_TEXT)
+    if kind == "T" or (kind == "O" and not array.size):
+        return array.astype(object).astype(_TEXT)
+    if kind == "O" and array.size and all(isinstance(each, Link) for each in array.flat):
+        return np.array([str(each) for each in array.flat], object).reshape(array.shape).astype(_TEXT)
+    if kind == "V" and not array.dtype.hasobject:
+        return array
+    if array.shape == ():
+        raise _UnstorableError(f"a value of type {type(array.item()).__name__} can't be stored in HDF5")
+    raise _UnstorableError(f"an array of {array.dtype} can't be stored in HDF5")
+
+
+Late = tuple[h5py.Dataset, Any]
+
+
+def store(group: h5py.Group, node: GroupNode) -> list[Late]:
+    """Write a tree into an open group.
+
+    Returns
+    -------
+    list of (dataset, values)
+        The datasets that were made for values that come later.
+    """
+    late: list[Late] = []
+    store_attributes(group, node.attributes)
+    for name, member in node.members.items():
+        if isinstance(member, Link):
+            group[name] = h5py.ExternalLink(member.file, member.path) if member.file else h5py.SoftLink(member.path)
+        elif isinstance(member, GroupNode):
+            late += store(group.create_group(name, track_order=True), member)
+        else:
+            late += _store_field(group, name, member)
+    return late
+
+
+def _store_field(group: h5py.Group, name: str, node: FieldNode) -> list[Late]:
+    values = node.values
+    if isinstance(values, h5py.Empty):
+        dataset = group.create_dataset(name, data=values)
+    elif isinstance(values, Joined):
+        store_attributes(create_joined(group, name, values), node.attributes)
+        return []
+    elif isinstance(values, Copied) and copy_dataset(values.array, group, name):
+        store_attributes(group[name], node.attributes)
+        return []
+    else:
+        values = values.array if isinstance(values, Copied) else values
+        dataset = create_dataset(group, name, values.shape, stored_dtype(values), node.chunks, node.filters)
+    store_attributes(dataset, node.attributes)
+    if isinstance(values, np.ndarray) and not node.chunks:
+        if values.size:
+            dataset[...] = values
+        return []
+    return [] if isinstance(values, h5py.Empty) or not math.prod(values.shape) else [(dataset, values)]
+
+
+def stored_dtype(values: Any) -> np.dtype[Any]:
+    """The dtype in the file of values that HDF5 can hold."""
+    dtype: np.dtype[Any] = values.dtype
+    return _TEXT if dtype.kind in "UOT" else dtype
+
+
+def store_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+    """Give an open object attributes, in place of those of the same names."""
+    for name, value in attributes.items():
+        item.attrs[name] = (
+            value.item() if isinstance(value, np.ndarray) and value.dtype == _TEXT and value.ndim == 0 else value
+        )
+
+
+def raise_problems(path: str, problems: Sequence[str]) -> None:
+    """One error for all that can't be stored."""
+    if problems:
+        shown = "\n".join(f"  {problem}" for problem in problems[:20])
+        more = f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise NexusError(f"{path}: nothing was written, as this can't be stored:\n{shown}{more}")

@@ -1,0 +1,111 @@
+"""A group as the data rules see it: names, shapes and attributes, and no values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
+
+from .attributes import integers
+
+_IS_GROUP = "is a group"
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the rules need to know of a field.
+
+    Parameters
+    ----------
+    shape, dtype, attributes
+        Those of the dataset.
+    parts
+        Names of the datasets that it is made of, one behind the other, where it isn't one of its own.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.dtype.kind in "biufc"
+
+
+@dataclass(frozen=True)
+class GroupContent:
+    """A group as the rules see it.
+
+    Parameters
+    ----------
+    path
+        Path of the group, for messages.
+    attributes
+        Its attributes.
+    fields
+        Its datasets.
+    others
+        Why each other member is no field, by name: it is a group, or a link that leads nowhere.
+    """
+
+    path: str
+    attributes: Mapping[str, Any]
+    fields: Mapping[str, Field]
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def unreadable(self) -> tuple[str, ...]:
+        """The members that are neither fields nor groups: links that lead nowhere, and what is no array."""
+        return tuple(name for name, reason in self.others.items() if reason != _IS_GROUP)
+
+    @cached_property
+    def signal_numbers(self) -> Mapping[str, int]:
+        """``@signal`` of the fields that have one."""
+        found = ((name, integers(field.attributes.get("signal"))) for name, field in self.fields.items())
+        return {name: numbers[0] for name, numbers in found if numbers}
+
+    @cached_property
+    def axis_numbers(self) -> Mapping[str, tuple[int, ...]]:
+        """``@axis`` of the fields that have one."""
+        found = ((name, integers(field.attributes.get("axis"))) for name, field in self.fields.items())
+        return {name: numbers for name, numbers in found if numbers}
+
+    @cached_property
+    def indices(self) -> Mapping[str, tuple[int, ...]]:
+        """``@AXISNAME_indices`` of the group, by the name of the field."""
+        suffix = "_indices"
+        named = (name.removesuffix(suffix) for name in self.attributes if name.endswith(suffix))
+        found = ((name, integers(self.attributes[name + suffix])) for name in named if name in self.fields)
+        return {name: numbers for name, numbers in found if numbers is not None}
+
+
+def read_content(group: Group) -> GroupContent:
+    """Read what the rules need of a group: its attributes, and the shapes, types and attributes of its fields."""
+    fields: dict[str, Field] = {}
+    others: dict[str, str] = {}
+    for name, member, _ in group.members():
+        if isinstance(member, Dataset):
+            if member.why_no_array is None:
+                fields[name] = Field(member.shape, member.stored_dtype, member.read_attributes())
+            else:
+                others[name] = member.why_no_array
+        elif isinstance(member, Link):
+            others[name] = f"is a link to {member}, which {member.trouble}"
+        else:
+            others[name] = _IS_GROUP
+    return GroupContent(group.path, group.read_attributes(), fields, others)
+
+
+def why_no_field(content: GroupContent, name: str) -> str:
+    """Why a name that an attribute gives is no field of the group."""
+    return content.others.get(name, "is not there")

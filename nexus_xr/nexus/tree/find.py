@@ -1,0 +1,230 @@
+"""Which data of a file is meant: the default plot, an exact path, or what a key matches."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
+from nexus_xr.nexus.rules.attributes import names, nx_class, text
+from nexus_xr.nexus.rules.content import read_content
+from nexus_xr.nexus.rules.nxdata import declares_signal, find_signal, join_parts
+
+from .scan import Found, holds_data, is_nxdata
+
+Keys = str | Sequence[str] | None
+
+
+def as_keys(keys: Keys) -> tuple[str, ...]:
+    """Selectors as a tuple, from one string or several.
+
+    Examples
+    --------
+    >>> as_keys("EDS"), as_keys(["EDS", "Fe"]), as_keys(None)
+    (('EDS',), ('EDS', 'Fe'), ())
+    """
+    if keys is None:
+        return ()
+    if isinstance(keys, str):
+        return (keys,)
+    if not all(isinstance(key, str) for key in keys):
+        raise TypeError(f"expected a string or a list of strings, found {keys!r}")
+    return tuple(keys)
+
+
+def absolute(path: str) -> str:
+    """A path in the file from its root on, without repeated or trailing slashes.
+
+    Examples
+    --------
+    >>> absolute("entry//data/"), absolute("/")
+    ('/entry/data', '/')
+    """
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def matching(found: Sequence[Found], keys: Sequence[str]) -> list[Found]:
+    """What has one of the keys in its path."""
+    return [item for item in found if any(key in item.path for key in keys)]
+
+
+def default_data(root: Group, start: Group | None = None) -> Group | None:
+    """The NXdata group that is the default plot of a file, or of one of its groups.
+
+    Version 3 of finding the plottable data: the chain of ``@default`` attributes. Versions 2 and 1: the first
+    NXdata that declares its signal, of the first NXentry that has one. Then the first one whose signal can be guessed,
+    then the first NXdata of the first NXentry, and at last the first NXdata of any group.
+
+    Parameters
+    ----------
+    root
+        The root group.
+    start
+        The group to begin at; the root where it is None.
+    """
+    start = start or root
+    reached = declared_default(root, start) or start
+    if holds_data(reached.read_attributes()):
+        return reached
+    entries = _entries(root) if reached is root else []
+    for entry in entries:
+        chained = declared_default(root, entry)
+        if chained is not None and holds_data(chained.read_attributes()):
+            return chained
+    guessed: Group | None = None
+    without_signal: Group | None = None
+    for entry in [*entries, reached]:
+        for group in _data_groups(entry):
+            content = join_parts(read_content(group), [])
+            if find_signal(content, []) is None:
+                without_signal = without_signal or group
+            elif declares_signal(content):
+                return group
+            else:
+                guessed = guessed or group
+    return guessed or without_signal
+
+
+_INSTRUMENTS = ("NXdetector", "NXmonitor")
+# The order in which groups of datasets are offered; None stands for groups of any other class that are tables.
+_OFFERED = (*_INSTRUMENTS, "NXevent_data", None, "NXlog")
+
+
+def instruments(root: Group, found: Iterable[Found]) -> list[Group]:
+    """The detectors and monitors among the groups of datasets that declare a signal, or have a field ``data``."""
+    return [group for group in _groups_of(root, found) if _measures(group)]
+
+
+def candidates(root: Group, found: Iterable[Found]) -> list[str]:
+    """What there is to choose from among datasets in no NXdata group, in words, with the path first.
+
+    Detectors and monitors, then other groups whose datasets are columns of a table, then logs, then each dataset of
+    the other groups.
+    """
+    by_group: dict[str, list[Found]] = {}
+    for item in found:
+        by_group.setdefault(_above(item.path), []).append(item)
+    ranked: list[tuple[int, str]] = []
+    for path, items in by_group.items():
+        group = root.find(path)
+        kind = nx_class(group.read_attributes()) if isinstance(group, Group) else None
+        columns = _columns(root, items)
+        if columns or (kind is not None and kind in _OFFERED):
+            rank = _OFFERED.index(kind if kind in _OFFERED else None)
+            ranked.append((rank, f"{path} ({kind or 'group'}{columns})"))
+        else:
+            ranked += [(len(_OFFERED), item.path) for item in items]
+    return [words for _, words in sorted(ranked, key=lambda each: each[0])]
+
+
+def declared_default(root: Group, start: Group) -> Group | None:
+    """Where the chain of ``@default`` attributes leads from a group, None where it has none or leads nowhere."""
+    group = start
+    visited = {group.address}
+    while (declared := text(group.read_attributes().get("default"))) and declared != ".":
+        origin = root if declared.startswith("/") else group
+        member = origin.find(declared)
+        if isinstance(member, Dataset):  # some writers name the signal itself
+            member = origin.find(declared.rpartition("/")[0])
+            if member is group:
+                break
+        if not isinstance(member, Group) or member.address in visited:
+            group.report(f"{group.path}: @default names {declared!r}, which is no group below it")
+            break
+        visited.add(member.address)
+        group = member
+    return group if group is not start else None
+
+
+def _above(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _groups_of(root: Group, found: Iterable[Found]) -> Iterator[Group]:
+    """The groups of datasets, each once, whatever its names."""
+    seen = set()
+    for path in dict.fromkeys(_above(item.path) for item in found):
+        group = root.find(path)
+        if isinstance(group, Group) and group.address not in seen:
+            seen.add(group.address)
+            yield group
+
+
+def _measures(group: Group) -> bool:
+    if nx_class(group.read_attributes()) not in _INSTRUMENTS:
+        return False
+    content = read_content(group)
+    signal = find_signal(content, [])
+    is_declared = signal in content.signal_numbers or signal in names(content.attributes.get("signal"), content.fields)
+    return signal is not None and (is_declared or signal == "data") and math.prod(content.fields[signal].shape) > 1
+
+
+def _columns(root: Group, items: Sequence[Found]) -> str:
+    """How many columns of which length datasets are, in words; nothing where they are none, or no lists among them."""
+    members = [root.find(item.path) for item in items]
+    shapes = [member.shape for member in members if isinstance(member, Dataset) and member.shape]
+    has_lists = any(len(shape) == 1 for shape in shapes)
+    lengths = {shape[0] for shape in shapes}
+    is_table = len(items) > 1 and len(shapes) == len(items) and has_lists and len(lengths) == 1
+    return f" of {len(items)} columns of {lengths.pop()}" if is_table else ""
+
+
+def _entries(root: Group) -> list[Group]:
+    groups = [member for _, member, _ in root.members() if isinstance(member, Group)]
+    return [group for group in groups if nx_class(group.read_attributes()) == "NXentry"]
+
+
+def _data_groups(start: Group) -> Iterator[Group]:
+    """Groups of data below a group, the nearest first, those of class NXdata before others."""
+    waiting = deque([start])
+    visited = {start.address}
+    while waiting:
+        others = []
+        for _, member, _ in waiting.popleft().members():
+            if isinstance(member, Group) and member.address not in visited:
+                visited.add(member.address)
+                waiting.append(member)
+                attributes = member.read_attributes()
+                if is_nxdata(attributes):
+                    yield member
+                elif holds_data(attributes):
+                    others.append(member)
+        yield from others
+
+
+def entry_of(root: Group, group: Group) -> Group:
+    """The group whose tree goes with the data of a group: the outermost NXentry that holds it.
+
+    Without an NXentry it is the top-level group that holds it, and for an NXdata group at the top level the root.
+    """
+    above: list[Group] = []
+    member: Group | Dataset | Link | None = root
+    names = absolute(group.path).strip("/").split("/")
+    for name in names if not holds_data(group.read_attributes()) else names[:-1]:
+        member = member.get(name) if isinstance(member, Group) and name else None
+        if isinstance(member, Group):
+            above.append(member)
+    entry = next((one for one in above if nx_class(one.read_attributes()) == "NXentry"), None)
+    return entry or (above[0] if above else root)
+
+
+def explain_path(root: Group, path: str) -> str:
+    """Say how far a path that leads nowhere can be followed, and what is there."""
+    group = root
+    for name in absolute(path).strip("/").split("/"):
+        member = group.get(name)
+        if isinstance(member, Link):
+            return f"{group.member_path(name)} is a link to {member}, which {member.trouble}"
+        if not isinstance(member, Group):
+            what = "is a dataset" if isinstance(member, Dataset) else "is not there"
+            return (
+                f"{group.member_path(name)} {what}; {group.path} holds {', '.join(sorted(_names(group))) or 'nothing'}"
+            )
+        group = member
+    return f"{group.path} is a group"
+
+
+def _names(group: Group) -> list[str]:
+    found = [name for name, _, _ in group.members()]
+    return found if len(found) <= 20 else [*found[:20], f"... {len(found) - 20} more"]

@@ -1,0 +1,219 @@
+"""The metadata of a file as nested dictionaries that print short, compare, copy and pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nexus_xr.hdf5.reading.array import LazyArray, same_values
+
+_WIDTH = 72
+_SHOWN = 6
+
+
+class Metadata(dict[str, Any]):
+    """A dictionary that compares as a whole, arrays within it included; it is never the same as what is no mapping."""
+
+    __slots__ = ()
+    __array_ufunc__ = None  # NumPy leaves a comparison with it to it, and doesn't go through the elements of an array
+
+    def __eq__(self, other: object) -> bool:
+        return same_tree(self, other) if isinstance(other, Mapping) else NotImplemented
+
+    __ne__ = object.__ne__
+    __hash__ = None
+
+
+class MetadataAttributes(Metadata):
+    """The attributes of a group or a field, by name."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{_short(name)}: {_short_value(self[name])}" for name in list(self)[:_SHOWN])
+        return f"{{{shown}{_more(len(self))}}}"
+
+
+class MetadataGroup(Metadata):
+    """A group: its members by name, and its attributes under ``"attrs"``.
+
+    Examples
+    --------
+    >>> MetadataGroup(distance=MetadataField(value=1.5, attrs={"units": "m"}), attrs={"NX_class": "NXdetector"})
+    <NXdetector: distance>
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        attributes = self.get("attrs")
+        kind = attributes.get("NX_class", "group") if isinstance(attributes, Mapping) else "group"
+        names = [name for name in self if name != "attrs"]
+        if not names:
+            return f"<{_short(kind)}>"
+        shown = ", ".join(_short(name) for name in names[:_SHOWN])
+        return f"<{_short(kind)}: {shown}{_more(len(names))}>"
+
+
+class MetadataField(Metadata):
+    """A field: its value under ``"value"``, and its attributes under ``"attrs"`` where it has some.
+
+    Examples
+    --------
+    >>> MetadataField(value=-4.0, attrs={"units": "mm"})
+    <-4.0 mm>
+    >>> MetadataField(value=np.zeros((29, 15)))
+    <float64 (29, 15)>
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        attributes = self.get("attrs")
+        units = attributes.get("units") if isinstance(attributes, Mapping) else None
+        shown = _short_value(self.get("value"))
+        return f"<{shown} {_short(units)}>" if isinstance(units, str) and units.strip() else f"<{shown}>"
+
+
+def same_tree(a: Any, b: Any) -> bool:
+    """Whether two trees hold the same, arrays being compared as a whole and NaN being like NaN.
+
+    Examples
+    --------
+    >>> same_tree({"x": {"value": np.arange(3)}}, {"x": {"value": np.arange(3)}})
+    True
+    >>> same_tree({"value": 1}, 1)
+    False
+    """
+    if a is b:
+        return True
+    kind = _kind(a)
+    if kind is not _kind(b):
+        return False
+    if kind is Mapping:
+        return a.keys() == b.keys() and all(same_tree(a[key], b[key]) for key in a)
+    if kind in (list, tuple):
+        return len(a) == len(b) and all(map(same_tree, a, b))
+    if kind is np.ndarray:
+        is_lazy = isinstance(a, LazyArray) or isinstance(b, LazyArray)
+        return bool(a == b) if is_lazy else a.dtype == b.dtype and same_values(a, b)
+    try:
+        return bool(a == b) or bool(a != a and b != b)
+    except (TypeError, ValueError):
+        return False
+
+
+def _kind(value: Any) -> type | None:
+    """What a value is a whole of, None where it is one of its own; what is of different kinds is never the same."""
+    if isinstance(value, LazyArray | np.void):
+        return np.ndarray
+    return next((kind for kind in (Mapping, list, tuple, np.ndarray) if isinstance(value, kind)), None)
+
+
+def select_metadata(tree: Mapping[str, Any], keys: Sequence[str], path: str = "") -> MetadataGroup:
+    """The parts of a tree whose path contains one of the keys, each at its place.
+
+    Parameters
+    ----------
+    tree
+        A group's dictionary.
+    keys
+        What a path may contain.
+    path
+        Path of that group in the file.
+
+    Examples
+    --------
+    >>> tree = MetadataGroup(m1=MetadataGroup(x=MetadataField(value=1)), m2=MetadataField(value=2))
+    >>> select_metadata(tree, ["m1/x"], "/entry")
+    <group: m1>
+    """
+    selected = MetadataGroup()
+    for name, member in tree.items():
+        if name == "attrs":
+            continue
+        member_path = f"{path.rstrip('/')}/{name}"
+        if any(key in member_path for key in keys):
+            selected[name] = member
+        elif isinstance(member, MetadataGroup) and (inner := select_metadata(member, keys, member_path)):
+            selected[name] = inner
+    return selected
+
+
+def without_arrays(tree: Mapping[str, Any]) -> MetadataGroup:
+    """A tree without the fields of two or more elements."""
+    kept = MetadataGroup()
+    for name, member in tree.items():
+        if isinstance(member, MetadataGroup):
+            kept[name] = without_arrays(member)
+        elif not (isinstance(member, MetadataField) and isinstance(member.get("value"), np.ndarray | LazyArray)):
+            kept[name] = member
+    return kept
+
+
+def common_tree(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """What two trees agree on: groups by their members, and fields whose value is the same in both.
+
+    Examples
+    --------
+    >>> common_tree({"x": {"value": 1}, "y": {"value": 2}}, {"x": {"value": 1}, "y": {"value": 3}})
+    {'x': {'value': 1}}
+    """
+    common = type(a)() if isinstance(a, Metadata) else {}
+    for name, member in a.items():
+        other = b.get(name)
+        if name in b and same_tree(member, other):
+            common[name] = member
+        elif isinstance(member, Mapping) and isinstance(other, Mapping):
+            inner = common_tree(member, other)
+            if inner and not (is_field(member) and "value" not in inner):
+                common[name] = inner
+    return common
+
+
+def is_field(member: Any) -> bool:
+    """Whether a member of a tree is a field with its value and attributes, and no group nor a bare value.
+
+    Of plain dictionaries that have a ``"value"`` and at most ``"attrs"`` beside it, those are groups whose value is a
+    dictionary itself: a field or a group that is called so.
+
+    Examples
+    --------
+    >>> is_field({"value": 1.5, "attrs": {"units": "mm"}}), is_field({"value": {"value": 1.5}})
+    (True, False)
+    """
+    if isinstance(member, MetadataField | MetadataGroup) or not isinstance(member, Mapping):
+        return isinstance(member, MetadataField)
+    return "value" in member and member.keys() <= {"value", "attrs"} and not isinstance(member["value"], Mapping)
+
+
+def arrays_of(tree: Mapping[str, Any]) -> Iterator[Any]:
+    """Every array of a tree, in memory or not."""
+    for member in tree.values():
+        if isinstance(member, Mapping):
+            yield from arrays_of(member)
+        elif isinstance(member, np.ndarray | LazyArray):
+            yield member
+
+
+def _more(count: int) -> str:
+    return f", ... {count - _SHOWN} more" if count > _SHOWN else ""
+
+
+def _short_value(value: Any) -> str:
+    if isinstance(value, np.ndarray | LazyArray):
+        return f"{value.dtype} {value.shape}"
+    if isinstance(value, h5py.Empty):
+        return "empty"
+    return _short(value, repr)
+
+
+def _short(value: Any, to_text: Callable[[Any], str] = str) -> str:
+    if isinstance(value, str) and len(value) > _WIDTH:
+        value = value[:_WIDTH]
+        return to_text(value) + "..."
+    shown = " ".join(to_text(value).split()) if to_text is str else to_text(value)
+    return shown if len(shown) <= _WIDTH else shown[:_WIDTH] + "..."

@@ -1,0 +1,222 @@
+"""Arrays of a file as xarray takes them: lazily indexed, scaled, or as dask chunks that follow HDF5's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.selection import expand
+
+Chunks = int | str | Mapping[Any, Any] | None
+
+
+class FileArray(BackendArray):
+    """A `LazyArray`, or one computed from it, behind xarray's lazy indexing."""
+
+    def __init__(self, array: Stored) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        if not isinstance(key, indexing.VectorizedIndexer):
+            values = self.array[key.tuple]
+            is_element = not any(isinstance(part, slice | np.ndarray) for part in key.tuple)
+            # Of an element that is an array itself, xarray would take the elements.
+            return _wrapped(values) if is_element and self.dtype.kind == "O" and np.ndim(values) else values
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
+        )
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, self.array)
+
+
+def _wrapped(value: Any) -> NDArray[Any]:
+    """A Python object as an array of it, also where it is an array itself."""
+    return np.fromiter([value], dtype=object).reshape(())
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledArray:
+    """(values + offset) * factor, computed on what is read.
+
+    Source: the reserved suffixes ``_scaling_factor`` and ``_offset`` of the NeXus manual.
+    """
+
+    raw: LazyArray
+    factor: float
+    offset: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.raw.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.result_type(self.raw.dtype, np.float64)
+
+    def __getitem__(self, key: Any) -> Any:
+        raw = np.asarray(self.raw[key])
+        # Integers of 64 bits don't fit into a float before the offset is taken off.
+        wide = np.longdouble if raw.dtype.kind in "iu" and raw.dtype.itemsize == 8 else self.dtype
+        with np.errstate(invalid="ignore", over="ignore"):
+            scaled: NDArray[Any] = (raw.astype(wide) + self.offset) * self.factor
+            return scaled.astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class DerivedArray:
+    """What a function makes of a small array, all of which is read."""
+
+    source: LazyArray | ScaledArray
+    function: Callable[[NDArray[Any]], NDArray[Any]]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, key: Any) -> Any:
+        values = self.function(np.asarray(self.source[...])).astype(self.dtype, copy=False)
+        for dimension, indexer in reversed(list(enumerate(expand(key, values.ndim)))):
+            values = values[(slice(None),) * dimension + (indexer,)]
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class TypedArray:
+    """Integers of the file as the dates or lengths of time that they stand for, or text as NumPy has it."""
+
+    raw: LazyArray
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.raw.shape
+
+    def __getitem__(self, key: Any) -> Any:
+        values = np.asarray(self.raw[key])
+        return values.astype(self.dtype) if self.dtype.kind == "U" else values.view(self.dtype)
+
+
+Stored = LazyArray | ScaledArray | DerivedArray | TypedArray
+
+
+def file_array(variable: xr.Variable) -> LazyArray | None:
+    """The array of a file that a variable is as a whole and unchanged, None where it is anything else."""
+    array = origin_of(variable)
+    return array if isinstance(array, LazyArray) else None
+
+
+def origin_of(variable: xr.Variable) -> Stored | None:
+    """What a variable was opened as, where it still is that as a whole; None where it is anything else."""
+    data: Any = variable._data
+    if hasattr(data, "dask"):
+        data = _only_source(data)
+    while isinstance(
+        data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray | indexing.ImplicitToExplicitIndexingAdapter
+    ):
+        data = data.array
+    if isinstance(data, indexing.LazilyIndexedArray):
+        is_whole = all(part == slice(None) for part in data.key.tuple)
+        data = data.array if is_whole else None
+    array = data.array if isinstance(data, FileArray) else None
+    return array if array is not None and array.shape == variable.shape else None
+
+
+def same_origin(a: xr.Variable, b: xr.Variable) -> bool:
+    """Whether two variables are as they were opened, as the same thing."""
+    from dask.base import tokenize
+
+    origins = [origin_of(each) for each in (a, b)]
+    return None not in origins and tokenize(origins[0]) == tokenize(origins[1])
+
+
+def stored_array(opened: Stored) -> LazyArray:
+    """The array of the file that something was opened from."""
+    if isinstance(opened, LazyArray):
+        return opened
+    return stored_array(opened.source) if isinstance(opened, DerivedArray) else opened.raw
+
+
+def _only_source(array: Any) -> Any:
+    """What a dask array reads its blocks from, if that is all that it does."""
+    graph = array.dask
+    if len(getattr(graph, "layers", ())) != 2 or array.name not in graph.layers:
+        return None
+    (origin,) = (layer for name, layer in graph.layers.items() if name != array.name)
+    sources = list(origin.values()) if len(origin) == 1 else []
+    source = getattr(sources[0], "value", sources[0]) if sources else None
+    return source if getattr(source, "shape", None) == array.shape else None
+
+
+def centres(edges: NDArray[Any]) -> NDArray[Any]:
+    """Middles of bins, along the last dimension.
+
+    Examples
+    --------
+    >>> centres(np.array([0, 1, 3], dtype="u1"))
+    array([0.5, 2. ])
+    """
+    if edges.dtype.kind not in "fc":
+        edges = edges.astype(np.float64)
+    middles: NDArray[Any] = edges[..., :-1] + (edges[..., 1:] - edges[..., :-1]) / 2
+    return middles
+
+
+def bounds(edges: NDArray[Any]) -> NDArray[Any]:
+    """Lower and upper bound of each bin along the last dimension, as CF has them.
+
+    Examples
+    --------
+    >>> bounds(np.array([0.0, 1.0, 3.0]))
+    array([[0., 1.],
+           [1., 3.]])
+    """
+    return np.stack([edges[..., :-1], edges[..., 1:]], axis=-1)
+
+
+def chunked(variable: xr.Variable, chunks: Chunks) -> xr.Variable:
+    """A variable with dask chunks, as `xarray.open_dataset` makes them of its argument `chunks`.
+
+    None leaves the variable lazily indexed; ``{}`` takes the preferred chunks; a mapping is by dimension.
+
+    Raises
+    ------
+    NexusError
+        The chunks are of no kind that is known, or can't be those of the variable.
+    """
+    if chunks is None:
+        cached = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(variable._data))
+        return xr.Variable(variable.dims, cached, variable.attrs, variable.encoding)
+    try:
+        return variable.chunk(_blocks(variable, chunks))
+    except (ValueError, TypeError, ArithmeticError) as error:  # dask raises any of them
+        raise NexusError(
+            f"{variable.encoding['source']}:{variable.encoding['nexus_path']}: chunks={chunks!r} can't be those of "
+            f'dimensions {dict(variable.sizes)} ({error}); give "auto", a length, or lengths by dimension'
+        ) from error
+
+
+def _blocks(variable: xr.Variable, chunks: Chunks) -> Any:
+    """The blocks as `xarray.Variable.chunk` takes them."""
+    if not isinstance(chunks, int | np.integer | str | Mapping):
+        raise TypeError(f"a {type(chunks).__name__} doesn't say which dimensions it is for")
+    preferred = variable.encoding.get("preferred_chunks", {})
+    if chunks == "auto":
+        from dask.array.core import normalize_chunks
+
+        blocks = tuple(preferred.get(dim, size) for dim, size in variable.sizes.items())
+        previous = normalize_chunks(blocks, variable.shape)
+        if variable.dtype.hasobject:
+            return previous
+        return normalize_chunks("auto", variable.shape, dtype=variable.dtype, previous_chunks=previous)
+    wanted = dict.fromkeys(variable.dims, chunks) if not isinstance(chunks, Mapping) else chunks
+    return {dim: wanted.get(dim, preferred.get(dim, size)) for dim, size in variable.sizes.items()}

@@ -1,0 +1,273 @@
+"""From a description of data to an xarray Dataset whose values stay in the file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+from xarray.indexes import PandasIndex
+
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.nodes import Dataset, Group, is_virtual
+from nexus_xr.hdf5.objects.storage import (
+    REMOTE_BLOCK_BYTES,
+    TARGET_BLOCK_BYTES,
+    Filter,
+    Storage,
+    align_blocks,
+    block_shape,
+    split_blocks,
+    storage_of,
+)
+from nexus_xr.hdf5.objects.text import is_text
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.virtual import Sources, report_missing, sources_of
+from nexus_xr.hdf5.reading.virtual_mapping import Virtual, read_mappings
+from nexus_xr.nexus.rules.attributes import integers, with_units
+from nexus_xr.nexus.rules.content import GroupContent
+from nexus_xr.nexus.rules.nxdata import NXdata, Role, Scaling, Variable, free_name
+from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
+
+from .arrays import DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres
+
+# An index is held in memory; a longer axis stays in the file, and its dimension has no index.
+INDEX_BYTES = 32 * 2**20
+# An attribute of the file may ask for dask chunks, but not for more of them than a graph can hold.
+_MOST_BLOCKS = 100_000
+_COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
+
+
+def dataset_of(
+    described: NXdata,
+    content: GroupContent,
+    group: Group,
+    file: File,
+    mask_and_scale: bool = True,
+    drop_variables: Collection[str] = (),
+) -> xr.Dataset:
+    """Build the Dataset of a described group; only index coordinates are read.
+
+    Parameters
+    ----------
+    described
+        What the data rules found.
+    content
+        What they found it in.
+    group
+        The open group.
+    file
+        The file, which the arrays keep to read from later.
+    mask_and_scale
+        Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+    drop_variables
+        Names of variables to leave out.
+    """
+    wanted = [variable for variable in described.variables if variable.name not in drop_variables]
+    assembler = _Assembler(content, group, file, mask_and_scale, described.bounds_dim)
+    sources = {variable.name: assembler.source(variable) for variable in wanted}
+    indexes, without_index = _read_indexes(wanted, sources, assembler)
+    dims = _other_dimensions(described, without_index, group) if without_index else {}
+    data_vars: dict[str, xr.Variable] = {}
+    coordinates: dict[str, xr.Variable] = {}
+    for variable in wanted:
+        renamed = replace(variable, dims=tuple(dims.get(dim, dim) for dim in variable.dims))
+        target = coordinates if variable.role in _COORDINATES else data_vars
+        target |= assembler.build(renamed, sources[variable.name])
+    for name, index in indexes.items():
+        coordinates |= index.create_variables({name: coordinates[name]})
+    dataset = xr.Dataset(data_vars, coords=xr.Coordinates(coordinates, indexes=indexes))
+    if described.signal in data_vars and described.default_slice is not None:
+        shown = zip(dataset[described.signal].dims, described.default_slice, strict=True)
+        dataset[described.signal].encoding["default_slice"] = {dim: at for dim, at in shown if at is not None}
+    return dataset
+
+
+class _Assembler:
+    """Makes variables of the fields of one group."""
+
+    def __init__(self, content: GroupContent, group: Group, file: File, mask_and_scale: bool, bounds_dim: str) -> None:
+        self.content = content
+        self.group = group
+        self.file = file
+        self.mask_and_scale = mask_and_scale
+        self.bounds_dim = bounds_dim
+        self._fields: dict[str, Dataset] = {}
+        self._arrays: dict[str, LazyArray] = {}
+
+    def field(self, name: str) -> Dataset:
+        if name not in self._fields:
+            parts = self.content.fields[name].parts  # alike, so that the first speaks for them all
+            member = self.group.get(parts[0] if parts else name)
+            assert isinstance(member, Dataset), f"{self.group.member_path(name)} was a field when it was described"
+            self._fields[name] = member
+        return self._fields[name]
+
+    def array(self, name: str) -> LazyArray:
+        """The values of a field as they are stored, of the file in which they are."""
+        if name not in self._arrays:
+            members = map(self.group.get, self.content.fields[name].parts)
+            parts = [member for member in members if isinstance(member, Dataset)]
+            path = self.group.member_path(name)
+            # The rules may have left off what a writer hasn't added to all fields yet.
+            self._arrays[name] = (
+                LazyArray.joined(parts, self.file, path)
+                if parts
+                else replace(LazyArray.of(self.field(name), self.file), shape=self.content.fields[name].shape)
+            )
+        return self._arrays[name]
+
+    def source(self, variable: Variable) -> Stored:
+        """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
+        dataset = self.field(variable.field)
+        raw = self.array(variable.field)
+        array: LazyArray | ScaledArray = raw
+        recorded = recorded_dtype(self.content.fields[variable.field].attributes, dataset.stored_dtype)
+        if recorded is not None and variable.bounds is None:
+            return TypedArray(raw, recorded)
+        if variable.scaling is not None and self.mask_and_scale:
+            factor, offset = self.scaling(variable.scaling)
+            if (factor, offset) != (1, 0):
+                array = ScaledArray(raw, factor, offset)
+        if variable.bounds is None:
+            return array
+        dtype = array.dtype if array.dtype.kind in "fc" else np.dtype(np.float64)
+        return DerivedArray(array, centres, (*raw.shape[:-1], raw.shape[-1] - 1), dtype)
+
+    def scaling(self, scaling: Scaling) -> tuple[float, float]:
+        factor = 1.0 if scaling.factor is None else self._number(scaling.factor, 1.0)
+        offset = 0.0 if scaling.offset is None else self._number(scaling.offset, 0.0)
+        return factor, offset
+
+    def _number(self, name: str, otherwise: float) -> float:
+        try:
+            number: int | float = self.field(name).read()
+            if not isinstance(number, int | float):
+                raise TypeError(f"it is {number!r} and no real number")
+            return number
+        except Exception as error:  # h5py raises nearly any type, by what is broken
+            self.group.report(f"{self.group.member_path(name)}: can't be read ({error}); nothing is scaled by it")
+            return otherwise
+
+    def build(self, variable: Variable, source: Stored) -> dict[str, xr.Variable]:
+        """The variable, and its bounds where it is one of bins."""
+        dataset = self.field(variable.field)
+        attributes = without_marks(with_units(self.content.fields[variable.field].attributes), dataset.stored_dtype)
+        raw = self.array(variable.field)
+        storage = _storage(dataset, raw)
+        nexus_path = self.group.member_path(variable.field)
+        encoding = _encoding(raw, nexus_path, source, storage.filters)
+        if variable.bounds is None:
+            if raw.shape:
+                encoding |= _chunking(raw, attributes, storage, variable.dims)
+            return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
+        assert isinstance(source, DerivedArray)
+        both = DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
+        return {
+            variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
+            variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
+        }
+
+
+def _storage(dataset: Dataset, raw: LazyArray) -> Storage | Sources:
+    """How the values are stored in their file: of a virtual dataset and of parts, how its sources are."""
+    file = raw.file
+    if raw.layout is not None:
+        return sources_of(raw.layout, file)
+    if not is_virtual(dataset.id):
+        return storage_of(dataset)
+    report_missing(dataset, raw.looked, file)
+    mappings = read_mappings(dataset.id) if file.is_local else None
+    if mappings is None or len(dataset.shape) != len(dataset.id.shape):
+        return storage_of(dataset)
+    return sources_of(Virtual(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), file)
+
+
+def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, ...]) -> dict[str, Any]:
+    """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
+    encoding: dict[str, Any] = {
+        "source": raw.file.name,
+        "source_path": raw.path,
+        "nexus_path": path,
+        "original_shape": raw.shape,
+    }
+    dtype = raw.stored_dtype
+    if is_text(dtype):
+        encoding["dtype"] = str if dtype.kind == "O" else dtype
+    elif dtype.kind in "iufc" and not isinstance(source, TypedArray):
+        encoding["dtype"] = np.dtype(dtype.str)
+    if isinstance(source, ScaledArray):
+        encoding |= {"scale_factor": source.factor, "add_offset": float(source.offset) * float(source.factor)}
+    if filters:
+        encoding["hdf5_filters"] = tuple(asdict(step) for step in filters)
+    return encoding
+
+
+def _chunking(
+    array: LazyArray, attributes: Mapping[str, Any], storage: Storage | Sources, dims: tuple[str, ...]
+) -> dict[str, Any]:
+    """The chunks of HDF5, and the blocks of whole chunks in which dask best reads them.
+
+    An attribute ``chunks`` of the field asks for blocks of that shape.
+    """
+    chunks, shape = storage.chunks, array.shape
+    target = TARGET_BLOCK_BYTES if array.file.is_local else REMOTE_BLOCK_BYTES
+    blocks = block_shape(shape, max(array.stored_dtype.itemsize, 1), chunks, target)
+    preferred: list[int | tuple[int, ...]] = list(blocks)
+    asked = integers(attributes.get("chunks"))
+    if asked is not None and len(asked) == len(blocks) and min(asked) > 0:
+        aligned = align_blocks(asked, shape, chunks)
+        count = math.prod(-(-size // length) for size, length in zip(shape, aligned, strict=True))
+        preferred = list(aligned if count <= _MOST_BLOCKS else blocks)
+    elif isinstance(storage, Sources):
+        units = chunks or (1,) * len(shape)
+        preferred = list(map(split_blocks, shape, blocks, storage.borders, units))
+    return {"chunksizes": chunks, "preferred_chunks": dict(zip(dims, preferred, strict=True))}
+
+
+def _lazy_variable(
+    dims: tuple[str, ...], source: Stored, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
+) -> xr.Variable:
+    return xr.Variable(dims, indexing.LazilyIndexedArray(FileArray(source)), attributes, dict(encoding))
+
+
+def _read_indexes(
+    variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: _Assembler
+) -> tuple[dict[str, PandasIndex], list[str]]:
+    """An index for each axis that names its dimension, and the names of those that can't have one."""
+    indexes: dict[str, PandasIndex] = {}
+    without: list[str] = []
+    for variable in variables:
+        if variable.role is not Role.AXIS or variable.dims != (variable.name,):
+            continue
+        source = sources[variable.name]
+        try:
+            if source.shape[0] * source.dtype.itemsize > INDEX_BYTES:
+                raise MemoryError(f"it is too long for an index in memory: {source.shape[0]} values")
+            indexes[variable.name] = _index(variable.name, np.asarray(source[...]))
+        except Exception as error:  # reading may fail in nearly any way, by what is broken
+            without.append(variable.name)
+            reason = f"axis {variable.field!r} gives its dimension no index ({error})"
+            assembler.group.report(f"{assembler.group.path}: {reason}")
+    return indexes, without
+
+
+def _index(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
+    dtype = values.dtype
+    has_unit_of_pandas = dtype.kind in "mM" and np.datetime_data(dtype)[0] in ("s", "ms", "us", "ns")
+    if dtype.kind not in "biufUO" and not has_unit_of_pandas:
+        raise TypeError(f"values of type {dtype} can't be looked up")
+    # pandas looks up in native byte order and not in half precision; the coordinate keeps the file's dtype.
+    native = np.dtype(np.float32) if (dtype.kind, dtype.itemsize) == ("f", 2) else dtype.newbyteorder("=")
+    return PandasIndex(values.astype(native, copy=False), name, coord_dtype=dtype)
+
+
+def _other_dimensions(described: NXdata, axes: Iterable[str], group: Group) -> dict[str, str]:
+    """Names for the dimensions that can't bear the name of their axis, as for dimensions without one."""
+    members = {name for name, _, _ in group.members()}
+    dims = list(dict.fromkeys(dim for variable in described.variables for dim in variable.dims))
+    return {axis: free_name(f"dim_{dims.index(axis)}", members) for axis in axes}

@@ -1,0 +1,128 @@
+"""Every NXdata group of a file at its own path, as the nodes of a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import xarray as xr
+
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.nexus.rules.content import read_content
+from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart, free_name
+from nexus_xr.nexus.tree.metadata import MetadataGroup
+from nexus_xr.nexus.tree.scan import Found, is_nxdata, scan
+
+from .session import Described, Opening, Options, describe_with
+
+
+def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """The nodes as a tree."""
+    tree = xr.DataTree.from_dict(dict(nodes))
+    tree.set_close(nodes["/"]._close)
+    return tree
+
+
+def open_groups(file: File, options: Options) -> dict[str, xr.Dataset]:
+    """A Dataset for each node of the tree of a file, by path."""
+    return describe_with(open_nodes, file, options, "tree")
+
+
+def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
+    """A Dataset for the start, for each group directly below it, and for each group of data.
+
+    The tree of a file lies in the attrs of the start and of the groups directly below it; a node of class NXdata
+    has what is left of its own group. In a file without NXdata, each group with datasets is a node of data.
+    """
+    described, trees = describe_nodes(opening)
+    datasets = {}
+    for relative, node in described.items():
+        opening.problems += node.data.problems
+        datasets[relative] = opening.assemble(node)
+    above = opening.start.path.rstrip("/")
+    for relative, tree in trees.items():
+        path = f"{above}{relative}" if relative != "/" else above or "/"
+        dataset = datasets.setdefault(relative, opening.empty(path))
+        dataset.attrs = opening.narrowed(tree, path)
+    return dict(sorted(datasets.items(), key=lambda item: item[0].split("/") if item[0] != "/" else []))
+
+
+def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, MetadataGroup]]:
+    """The data, and the trees, of the nodes of an open file, by their paths below the start."""
+    start = opening.start
+    scanned = scan(opening.root, start, opening.file, opening.options.hardlinks_only)
+    trees = _trees(scanned.tree)
+    nodes = {}
+    for path, node in _apart(_described(opening, scanned.found)).items():
+        relative = _relative(path, start.path)
+        if ".." in relative.split("/"):
+            opening.problems.append(f"{path}: can't be a node of a tree; open it with dataset_path")
+            continue
+        nodes[relative] = node
+        if is_nxdata(node.content.attributes):
+            trees[relative] = opening.left_over(node)
+    return nodes, trees
+
+
+def _trees(tree: MetadataGroup) -> dict[str, MetadataGroup]:
+    """The tree by node: each group of the first level is a node, the rest stays with the start.
+
+    A group called ".." can't be a node: xarray takes that for the node above.
+    """
+    members = ((name, member) for name, member in tree.items() if isinstance(member, MetadataGroup))
+    groups = {f"/{name}": member for name, member in members if name != ".."}
+    rest = MetadataGroup((name, member) for name, member in tree.items() if f"/{name}" not in groups)
+    return {"/": rest, **groups}
+
+
+def _described(opening: Opening, found: Iterable[Found]) -> dict[str, Described]:
+    """The data of each node: of groups of data, or where there are none or others are asked for, of datasets."""
+    found = list(found)
+    options = opening.options
+    if options.selects or options.use_default:
+        found = opening.several()
+    elif any(item.is_nxdata for item in found):
+        found = [item for item in found if item.is_nxdata]
+    described = {item.path: opening.describe(item) for item in found if item.is_nxdata}
+    names: dict[str, list[str]] = {}
+    for item in found:
+        if not item.is_nxdata:
+            parent, _, name = item.path.rpartition("/")
+            names.setdefault(parent or "/", []).append(name)
+    for parent in (parent for parent in names if parent not in described):
+        group = opening.group_at(parent)
+        content = read_content(group)
+        data = describe_apart(content, names[parent])
+        described[parent] = Described(Found(parent, True), data, content, group)
+    return described
+
+
+def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
+    """Data above other data gets dimensions of its own, so that nothing below inherits its coordinates."""
+    above = {parent for path in described for parent in _parents(path)}
+    apart = dict(described)
+    for path in sorted(described.keys() & above, key=len, reverse=True):
+        prefix = path.rstrip("/") + "/"
+        below = [other.data for at, other in apart.items() if at != path and at.startswith(prefix)]
+        apart[path] = replace(described[path], data=_renamed(described[path].data, path, below))
+    return apart
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path != "/":
+        path = path.rpartition("/")[0] or "/"
+        yield path
+
+
+def _renamed(data: NXdata, path: str, below: Iterable[NXdata]) -> NXdata:
+    taken = {dim for other in below for variable in other.variables for dim in (*variable.dims, other.bounds_dim)}
+    taken |= {variable.name for variable in data.variables}
+    own = dict.fromkeys(dim for variable in data.variables for dim in variable.dims)
+    group = path.rsplit("/", 1)[1] or "root"
+    names = {dim: free_name(f"{group}_dim_{index}", taken) for index, dim in enumerate(own)}
+    variables = (replace(variable, dims=tuple(names[dim] for dim in variable.dims)) for variable in data.variables)
+    return replace(data, variables=tuple(variables), bounds_dim=free_name(f"{group}_bnds", taken))
+
+
+def _relative(path: str, start: str) -> str:
+    return "/" + path.removeprefix(start.rstrip("/")).strip("/")

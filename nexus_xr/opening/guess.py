@@ -1,0 +1,86 @@
+"""Which files open with the engine "nexus" when no engine is named."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+from xarray.backends import BackendEntrypoint, H5netcdfBackendEntrypoint, NetCDF4BackendEntrypoint
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.file import File, as_file_like, has_hdf5_signature, is_url
+from nexus_xr.hdf5.objects.nodes import Group, root_of
+from nexus_xr.nexus.rules.attributes import nx_class
+
+EXTENSIONS = (".nxs", ".nx", ".nexus", ".nx5")
+_NETCDF_EXTENSIONS = (".nc", ".nc4", ".cdf")
+
+
+def is_nexus(source: Any) -> bool:
+    """Whether a file is NeXus: by its extension, or as HDF5 whose root or first group has an NX_class.
+
+    A file that netCDF wrote, or with its extension, is netCDF.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        extension = os.path.splitext(path)[1].lower()
+        if extension in EXTENSIONS:
+            return True
+        if extension in _NETCDF_EXTENSIONS or is_url(path) or not _is_hdf5(path):
+            return False
+    elif not isinstance(source, bytes | bytearray | memoryview) and not hasattr(source, "seek"):
+        return False
+    return _holds_nexus(source)
+
+
+def _is_hdf5(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return has_hdf5_signature(stream)
+    except (OSError, ValueError):
+        return False
+
+
+def _holds_nexus(source: Any) -> bool:
+    position = source.tell() if hasattr(source, "tell") else None
+    file = File(as_file_like(source))
+    try:
+        with file.opened() as handle:
+            return "_NCProperties" not in handle.attrs and _has_class(root_of(handle, lambda _: None))
+    except NexusError:
+        return False
+    finally:
+        file.close()
+        if position is not None:
+            source.seek(position)
+
+
+def _has_class(root: Group) -> bool:
+    if nx_class(root.read_attributes()) is not None:
+        return True
+    first = next((member for _, member, _ in root.members() if isinstance(member, Group)), None)
+    return first is not None and nx_class(first.read_attributes()) is not None
+
+
+def leave_nexus_to_us() -> None:
+    """Let xarray's netCDF engines not claim NeXus files when an engine is guessed.
+
+    They claim every HDF5 file, and xarray asks them before any other engine, so that without this a NeXus file
+    would open as an empty Dataset wherever netCDF4 or h5netcdf is installed. Naming an engine is not affected.
+    """
+    for engine in (NetCDF4BackendEntrypoint, H5netcdfBackendEntrypoint):
+        _decline_nexus(engine)
+
+
+def _decline_nexus(engine: type[BackendEntrypoint]) -> None:
+    claims = engine.guess_can_open
+    if getattr(claims, "declines_nexus", False):
+        return
+
+    @functools.wraps(claims)
+    def guess_can_open(self: BackendEntrypoint, filename_or_obj: Any) -> bool:
+        return bool(claims(self, filename_or_obj)) and not is_nexus(filename_or_obj)
+
+    guess_can_open.declines_nexus = True  # type: ignore[attr-defined]
+    engine.guess_can_open = guess_can_open  # type: ignore[method-assign]

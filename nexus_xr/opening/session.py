@@ -1,0 +1,422 @@
+"""Opening a file: what is asked for is found, described, and given its tree.
+
+What xarray's engine and the functions of this package have in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import xarray as xr
+
+from nexus_xr.errors import NexusError, NexusFileError, NexusPathError, listed, warn_once
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.nodes import BeingWritten, Dataset, Group, Missing, root_of
+from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
+from nexus_xr.nexus.rules.attributes import text
+from nexus_xr.nexus.rules.content import GroupContent, read_content
+from nexus_xr.nexus.rules.growing import at_common_length
+from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules, find_signal, join_parts, log_as_data
+from nexus_xr.nexus.tree.find import (
+    Keys,
+    absolute,
+    as_keys,
+    candidates,
+    declared_default,
+    default_data,
+    entry_of,
+    explain_path,
+    instruments,
+    matching,
+)
+from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without_arrays
+from nexus_xr.nexus.tree.scan import Found, holds_data, is_nxdata, remainder, scan
+
+from .dataset import dataset_of
+
+_Description = TypeVar("_Description")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keyword arguments that the ways of opening share; the engine's `open_dataset` says what they are."""
+
+    group: str | None = None
+    dataset_path: Keys = None
+    dataset_key: Keys = None
+    metadata_key: Keys = None
+    skip_array_metadata: bool = False
+    hardlinks_only: bool = False
+    use_default: bool = False
+    mask_and_scale: bool = True
+    drop_variables: Collection[str] = field(default=())
+    missing: str = "fill"
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("fill", "raise"):
+            raise NexusError(f'missing={self.missing!r}: expected "fill" or "raise"')
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return as_keys(self.dataset_path)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return as_keys(self.dataset_key)
+
+    @property
+    def selects(self) -> bool:
+        return bool(self.paths or self.keys)
+
+
+@dataclass(frozen=True)
+class Described:
+    """The data of a group, or of one of its datasets, with what it was found in."""
+
+    found: Found
+    data: NXdata
+    content: GroupContent
+    group: Group
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """How a variable came to be, so that it can be opened again.
+
+    Parameters
+    ----------
+    way
+        What was opened: a ``dataset``, a ``tree`` or ``signals``.
+    file, options
+        Of what, and how.
+    path
+        Path of the group, or of the dataset, that it is of.
+    sizes
+        Its dimensions and their lengths.
+    """
+
+    way: str
+    file: File
+    options: Options
+    path: str
+    sizes: tuple[tuple[Any, int], ...]
+
+    def __repr__(self) -> str:
+        return f"<{self.way} of {self.file.name}:{self.path}>"
+
+
+def describe_with(
+    work: Callable[[Opening], _Description], file: File, options: Options, way: str = "dataset"
+) -> _Description:
+    """Open a file for as long as it is described; at the end one warning lists what could not be honoured.
+
+    What links and virtual datasets name and isn't there is an error instead, where the options say so. Where
+    something turns out to be written by another process, the work is done once more, as that one's reader.
+    """
+    problems: list[str] = []
+    file.fills_missing = options.missing == "fill"
+    try:
+        with file.opened() as handle:
+            description = work(Opening(file, root_of(handle, problems.append), options, problems, way))
+    except NexusError:
+        if not _can_join_writers(file, problems):
+            raise
+        return describe_with(work, file, options, way)
+    except Exception as error:
+        if not _is_of_h5py(error):
+            raise
+        raise NexusFileError(f"{file.name}: can't be read ({error}); the file is damaged, copy it again") from error
+    finally:
+        file.close()
+    if _can_join_writers(file, problems):
+        return describe_with(work, file, options, way)
+    missing = [problem for problem in dict.fromkeys(problems) if isinstance(problem, Missing)]
+    if missing and options.missing == "raise":
+        raise NexusFileError(
+            f"{file.name}: what it is made of is missing:\n{listed(missing, len(missing))}\n"
+            'put it where it belongs, or open the file with missing="fill"'
+        )
+    warn_once(file.name, problems)
+    return description
+
+
+def _is_of_h5py(error: Exception) -> bool:
+    """Whether h5py raised an error, which may be of nearly any type by what is broken in a file."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and "h5py" in frame.tb_frame.f_code.co_filename
+
+
+def _can_join_writers(file: File, problems: Sequence[str]) -> bool:
+    return any(isinstance(problem, BeingWritten) for problem in problems) and file.join_writers()
+
+
+@dataclass
+class Opening:
+    """A file while it is open to be described."""
+
+    file: File
+    root: Group
+    options: Options
+    problems: list[str]
+    way: str
+    _entry_trees: dict[str, MetadataGroup] = field(default_factory=dict)
+    _contents: dict[str, tuple[Group, GroupContent]] = field(default_factory=dict)
+
+    # --- finding -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def start(self) -> Group:
+        """The group that `group` names, by default the root."""
+        return self.root if self.options.group is None else self.group_at(self.options.group)
+
+    def group_at(self, path: str) -> Group:
+        member = self.root.find(absolute(path))
+        if not isinstance(member, Group):
+            raise self._nothing_at(path, "name a group that is there")
+        return member
+
+    def _nothing_at(self, path: str, advice: str) -> NexusPathError:
+        return NexusPathError(f"{self.file.name}: no {path!r}: {explain_path(self.root, path)}; {advice}")
+
+    @cached_property
+    def found(self) -> list[Found]:
+        """Everything below `start` that could be opened."""
+        return list(scan(self.root, self.start, None, self.options.hardlinks_only).found)
+
+    def one(self) -> Found:
+        """The one thing that the options select, or an error that lists what there is."""
+        options = self.options
+        if not options.selects and options.group is not None:
+            return self.at(options.group)
+        if not options.selects and options.use_default and (default := self._default()) is not None:
+            return default
+        selected = self.selected()
+        groups = [item for item in selected if item.is_nxdata]
+        if not groups and not options.selects:
+            groups = self._only_instrument(selected)
+        chosen = groups or selected
+        if len(chosen) == 1:
+            return chosen[0]
+        raise self._not_one(chosen)
+
+    def _only_instrument(self, found: list[Found]) -> list[Found]:
+        """The detector or monitor in a file without NXdata, where there is just one with a signal."""
+        found_instruments = instruments(self.root, found)
+        if len(found_instruments) != 1:
+            return []
+        [group] = found_instruments
+        self.problems.append(f"{group.path}: there is no NXdata; took this, the only detector or monitor with a signal")
+        return [Found(group.path, True)]
+
+    def _default(self) -> Found | None:
+        """The default plot; where there is none, or it lies behind a link that is left alone, the first data."""
+        default = default_data(self.root, self.root)
+        found = None if default is None else Found(default.path, True)
+        if found is None or (self.options.hardlinks_only and found not in self.found):
+            return next((item for item in self.found if item.is_nxdata), None)
+        return found
+
+    def selected(self) -> list[Found]:
+        """All that the options select, each once; a path that is not there is an error."""
+        options = self.options
+        if not options.selects:
+            return self.found
+        exact = [self.at(path) for path in options.paths]
+        by_key = matching(self.found, options.keys) if options.keys else []
+        return list(dict.fromkeys([*exact, *by_key]))
+
+    def _not_one(self, selected: list[Found]) -> NexusPathError:
+        options = self.options
+        selector = ", ".join(
+            f"{name}={value!r}"
+            for name, value in (
+                ("group", options.group),
+                ("dataset_path", options.dataset_path),
+                ("dataset_key", options.dataset_key),
+                ("hardlinks_only", options.hardlinks_only or None),
+            )
+            if value is not None
+        )
+        name = self.file.name
+        if selected:
+            are_groups = selected[0].is_nxdata
+            what = "NXdata groups" if are_groups else "datasets, in no NXdata group"
+            chosen = f"{selector} matches" if options.selects else "the file has"
+            there_are = listed((item.path for item in selected) if are_groups else candidates(self.root, selected))
+            return NexusPathError(
+                f"{name}: {chosen} {len(selected)} {what}:\n{there_are}\n"
+                "choose one with dataset_path, or open them all with xarray.open_datatree or nexus_xr.open_signals"
+            )
+        if not self.found:
+            return NexusPathError(
+                f"{name}: {self.start.path} holds no NXdata group and no dataset of two or more elements; "
+                "nexus_xr.read_metadata reads what it holds"
+            )
+        paths = listed(item.path for item in self.found)
+        return NexusPathError(f"{name}: nothing matches {selector}; there are:\n{paths}")
+
+    def at(self, path: str) -> Found:
+        """The data at exactly this path: a group of data, or a dataset."""
+        path = absolute(path)
+        member = self.root.find(path)
+        if isinstance(member, Dataset):
+            if member.why_no_array is None:
+                return Found(path, False)
+            raise NexusPathError(f"{self.file.name}: {path} {member.why_no_array}; read_metadata gives what there is")
+        if not isinstance(member, Group):
+            raise self._nothing_at(path, "name an NXdata group or a dataset that is there")
+        attributes = member.read_attributes()
+        if holds_data(attributes) or isinstance(member.get(text(attributes.get("signal")) or ""), Dataset):
+            return Found(path, True)
+        default = default_data(self.root, member)
+        if default is not None:
+            return Found(default.path, True)
+        described = self.describe(Found(path, True))
+        fields = described.content.fields
+        if described.data.signal is not None or any(math.prod(field.shape) > 1 for field in fields.values()):
+            return Found(path, True)
+        raise NexusPathError(f"{self.file.name}: the group {path} holds no data; choose another with dataset_path")
+
+    def several(self) -> list[Found]:
+        """Everything that the options select; nothing is an error where something was asked for."""
+        if self.options.use_default and (default := self._declared_default()) is not None:
+            return [default]
+        selected = self.selected()
+        if self.options.selects and not selected:
+            raise self._not_one([])
+        return selected
+
+    def _declared_default(self) -> Found | None:
+        """The default plot of a file that declares one."""
+        declared = declared_default(self.root, self.start)
+        default = None if declared is None else default_data(self.root, declared)
+        return None if default is None else Found(default.path, True)
+
+    # --- describing -----------------------------------------------------------------------------------------
+
+    def describe(self, found: Found) -> Described:
+        """The data of a group, or of a dataset with the axes that its group gives it."""
+        group, content = self._content_of(found)
+        problems: list[str] = []
+        if found.is_nxdata:
+            content = log_as_data(join_parts(content, problems))
+        data = apply_rules(content, None if found.is_nxdata else found.path.rsplit("/", 1)[1])
+        return Described(found, replace(data, problems=(*problems, *data.problems)), content, group)
+
+    def _content_of(self, found: Found) -> tuple[Group, GroupContent]:
+        path = found.path if found.is_nxdata else found.path.rsplit("/", 1)[0] or "/"
+        if path not in self._contents:
+            group = self.group_at(path)
+            self._contents[path] = (group, self._read_content(group))
+        return self._contents[path]
+
+    def _read_content(self, group: Group) -> GroupContent:
+        content = read_content(group)
+        signal = find_signal(content, [])
+        member = None if signal is None else group.get(signal)
+        if signal is None or not isinstance(member, Dataset) or not member.is_being_written:
+            return content
+        members = ((name, group.get(name)) for name in content.fields)
+        can_grow = {
+            name: member.can_grow for name, member in members if isinstance(member, Dataset) and member.is_being_written
+        }
+        return at_common_length(content, signal, can_grow)
+
+    def assemble(self, described: Described) -> xr.Dataset:
+        """The Dataset of a description, without its tree."""
+        options = self.options
+        dataset = dataset_of(
+            described.data,
+            described.content,
+            described.group,
+            self.file,
+            options.mask_and_scale,
+            options.drop_variables,
+        )
+        for variable in dataset.variables.values():
+            variable.encoding["opened"] = Opened(
+                self.way, self.file, self.options, described.found.path, tuple(variable.sizes.items())
+            )
+        return self._of_file(dataset, described.found.path)
+
+    def empty(self, path: str) -> xr.Dataset:
+        """A Dataset for a group that holds no data of its own."""
+        return self._of_file(xr.Dataset(), path)
+
+    def _of_file(self, dataset: xr.Dataset, path: str) -> xr.Dataset:
+        dataset.set_close(self.file.close)
+        dataset.encoding |= {"source": self.file.name, "nexus_path": path}
+        return dataset
+
+    # --- the tree -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def is_hyperspy(self) -> bool:
+        return is_written_by_hyperspy(self.root.read_attributes())
+
+    def entry_tree(self, entry: Group) -> MetadataGroup:
+        """The tree of an entry."""
+        if entry.path not in self._entry_trees:
+            tree = scan(self.root, entry, self.file, self.options.hardlinks_only).tree
+            self._entry_trees[entry.path] = tree
+        return self._entry_trees[entry.path]
+
+    def left_over(self, described: Described) -> MetadataGroup:
+        """What a described group holds beyond its variables."""
+        fields = [variable.field for variable in described.data.variables]
+        used = (part for name in fields for part in (described.content.fields[name].parts or (name,)))
+        return remainder(described.group, self.file, used)
+
+    def with_left_over(self, entry: Group, tree: MetadataGroup, described: Described) -> MetadataGroup:
+        """The entry's tree with what the opened group holds beyond its variables, at its own place."""
+        below = described.group.path.removeprefix(entry.path).strip("/")
+        if not below or not described.found.is_nxdata or not is_nxdata(described.content.attributes):
+            return tree
+        return _placed(tree, below.split("/"), self.left_over(described))
+
+    def narrowed(self, tree: MetadataGroup, path: str) -> dict[str, Any]:
+        """The part of a tree that the options want."""
+        keys = as_keys(self.options.metadata_key)
+        tree = select_metadata(tree, keys, path) if keys else tree
+        return dict(without_arrays(tree) if self.options.skip_array_metadata else tree)
+
+    def attributes(self, described: Described) -> dict[str, Any]:
+        """The attrs of one Dataset: the tree of its entry; in a HyperSpy file, the metadata that the entry restores."""
+        entry = entry_of(self.root, described.group)
+        tree = self.entry_tree(entry)
+        restored = restored_metadata(tree) if self.is_hyperspy else None
+        if restored is None:
+            return self.narrowed(self.with_left_over(entry, tree, described), entry.path)
+        return self.narrowed(restored, entry.path)
+
+
+def open_one(file: File, options: Options) -> xr.Dataset:
+    """The one group that the options select."""
+    return describe_with(_open_one, file, options)
+
+
+def _open_one(opening: Opening) -> xr.Dataset:
+    described = opening.describe(found := opening.one())
+    if found.is_nxdata:
+        opening.problems += described.data.problems
+    dataset = opening.assemble(described)
+    dataset.attrs = opening.attributes(described)
+    return dataset
+
+
+def _placed(tree: Mapping[str, Any], below: list[str], member: MetadataGroup) -> MetadataGroup:
+    """A copy of a tree with a member at a path."""
+    name, *deeper = below
+    placed = MetadataGroup(tree)
+    if deeper:
+        inner = tree.get(name)
+        member = _placed(inner if isinstance(inner, MetadataGroup) else MetadataGroup(), deeper, member)
+    if len(member):
+        placed[name] = member
+    return placed

@@ -1,0 +1,248 @@
+"""Functions beside xarray's own: every signal of a file, what there is to open, and the metadata alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import xarray as xr
+
+from nexus_xr.errors import NexusError, listed
+from nexus_xr.hdf5.io.file import File, as_file_like
+from nexus_xr.nexus.tree.find import Keys
+from nexus_xr.nexus.tree.scan import Found, scan
+
+from .arrays import Chunks, chunked
+from .files import files_of
+from .session import Described, Opening, Options, describe_with
+
+
+def open_signals(
+    path: Any,
+    *,
+    dataset_path: Keys = None,
+    dataset_key: Keys = None,
+    nxdata_only: bool = False,
+    hardlinks_only: bool = False,
+    use_default: bool = False,
+    metadata_key: Keys = None,
+    skip_array_metadata: bool = False,
+    mask_and_scale: bool = True,
+    missing: str = "fill",
+    chunks: Chunks = None,
+    storage_options: Mapping[str, Any] | None = None,
+    num_threads: int | None = None,
+) -> list[xr.DataArray]:
+    """Open every signal of a file, or of several: of each NXdata group, and each other dataset of two or more elements.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file; a list of them, or a path or URL with wildcards (``scan_*.nxs``).
+    dataset_path
+        Exact path, or several, of what to open.
+    dataset_key
+        Part of the path, or several, of what to open.
+    nxdata_only
+        Whether to open signals of NXdata groups alone.
+    hardlinks_only
+        Whether to leave what soft and external links, and the attribute ``target``, lead to.
+    use_default
+        Whether to open the default plot alone, where the file declares one.
+    metadata_key
+        Part of the path, or several, of the metadata to keep.
+    skip_array_metadata
+        Whether to leave metadata of two or more elements out.
+    mask_and_scale
+        Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+    missing
+        What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
+        where there are sources, and warns of them all; "raise" makes them an error.
+    chunks
+        As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5, "auto",
+        a length, or lengths by dimension, each of which some signal must have.
+    storage_options
+        Options for the fsspec file system of a URL.
+    num_threads
+        Most threads that a read may decode with; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that
+        this process may use.
+
+    Returns
+    -------
+    list of xarray.DataArray
+        NXdata groups first, each under the name of its signal. ``attrs`` holds the tree of the entry, whose
+        values are dictionaries, and the attributes of the field, whose values are not. Of several files, those of one
+        after those of the other, as the list has them, and what a pattern matches in natural order (``scan_9`` before
+        ``scan_10``); ``encoding["source"]`` tells the file.
+
+    Raises
+    ------
+    NexusError
+        A file isn't HDF5, or what was asked for isn't in it; or no file matches the pattern; or the chunks are none
+        that the signals can have.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = [1, 2, 3]
+    ...     file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+    >>> [signal] = open_signals("scan.nxs", nxdata_only=True)
+    >>> signal.name, signal.dims, signal.values
+    ('counts', ('dim_0',), array([1, 2, 3]))
+    """
+    options = Options(
+        dataset_path=dataset_path,
+        dataset_key=dataset_key,
+        metadata_key=metadata_key,
+        skip_array_metadata=skip_array_metadata,
+        hardlinks_only=hardlinks_only,
+        use_default=use_default,
+        mask_and_scale=mask_and_scale,
+        missing=missing,
+    )
+    files = [File(each, storage_options, num_threads) for each in files_of(path, storage_options)]
+    signals = [signal for file in files for signal in signals_of(file, options, nxdata_only, chunks)]
+    if isinstance(chunks, Mapping) and signals:
+        _check_dimensions(chunks, signals)
+    return signals
+
+
+def signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
+    """Every signal of one file."""
+    return describe_with(partial(_signals, nxdata_only, chunks), file, options, "signals")
+
+
+def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.DataArray]:
+    signals = []
+    plotted: set[str] = set()
+    waiting = sorted(opening.several(), key=lambda found: not found.is_nxdata)
+    for found in waiting:
+        if not found.is_nxdata and (nxdata_only or found.path in plotted):
+            continue
+        described = opening.describe(found)
+        name = described.data.signal
+        if found.is_nxdata:
+            opening.problems += described.data.problems
+        if name is None:
+            # Without paths to go by, all datasets are there already.
+            waiting += [each for each in _arrays_of(described) if opening.options.paths and each not in waiting]
+            continue
+        dataset = opening.assemble(described)
+        signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
+        if found.is_nxdata:
+            parts = described.content.fields[name].parts
+            plotted.update(map(described.group.member_path, parts), [signal.encoding["nexus_path"]])
+        signal.attrs = {**opening.attributes(described), **signal.attrs}
+        signal.set_close(opening.file.close)
+        signals.append(signal)
+    return signals
+
+
+def _check_dimensions(chunks: Mapping[Any, Any], signals: Sequence[xr.DataArray]) -> None:
+    """What chunks are given for must be a dimension of a signal; one of several signals need not have it."""
+    sizes = {f"{signal.encoding['source']}:{signal.encoding['nexus_path']}": dict(signal.sizes) for signal in signals}
+    unknown = [dim for dim in chunks if not any(dim in each for each in sizes.values())]
+    if unknown:
+        there_are = listed(f"{path}: {own}" for path, own in sizes.items())
+        raise NexusError(f"chunks={chunks!r}: no signal has a dimension {unknown[0]!r}; there are:\n{there_are}")
+
+
+def _arrays_of(described: Described) -> list[Found]:
+    """The datasets of a group that are signals of their own where it has none."""
+    fields = described.content.fields.items()
+    return [Found(described.group.member_path(name), False) for name, field in fields if math.prod(field.shape) >= 2]
+
+
+def list_datasets(
+    path: Any,
+    *,
+    dataset_key: Keys = None,
+    hardlinks_only: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> tuple[list[str], list[str]]:
+    """List what there is to open: the paths of NXdata groups, and those of datasets of two or more elements.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file.
+    dataset_key
+        Part of the path, or several, of what to list.
+    hardlinks_only
+        Whether to leave what soft and external links, and the attribute ``target``, lead to.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Returns
+    -------
+    tuple of two lists of str
+        Paths of NXdata groups, paths of datasets.
+
+    Raises
+    ------
+    NexusError
+        The file isn't HDF5.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = [1, 2, 3]
+    ...     file["entry/data"].attrs["NX_class"] = "NXdata"
+    >>> list_datasets("scan.nxs")
+    (['/entry/data'], ['/entry/data/counts'])
+    """
+    options = Options(dataset_key=dataset_key, hardlinks_only=hardlinks_only)
+    selected = describe_with(Opening.selected, File(as_file_like(path), storage_options), options)
+    groups = [found.path for found in selected if found.is_nxdata]
+    return groups, [found.path for found in selected if not found.is_nxdata]
+
+
+def read_metadata(
+    path: Any,
+    *,
+    metadata_key: Keys = None,
+    skip_array_metadata: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Read the tree of a whole file, without its NXdata groups.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file.
+    metadata_key
+        Part of the path, or several, of what to keep.
+    skip_array_metadata
+        Whether to leave what has two or more elements out.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Returns
+    -------
+    dict
+        Members by name: a group is a dictionary of its members, with its attributes under ``"attrs"``; a field
+        is ``{"value": value, "attrs": {...}}``.
+
+    Raises
+    ------
+    NexusError
+        The file isn't HDF5.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/title"] = "a scan"
+    >>> read_metadata("scan.nxs")["entry"]["title"]["value"]
+    'a scan'
+    """
+    options = Options(metadata_key=metadata_key, skip_array_metadata=skip_array_metadata)
+    return describe_with(_whole_tree, File(as_file_like(path), storage_options), options)
+
+
+def _whole_tree(opening: Opening) -> dict[str, Any]:
+    return opening.narrowed(scan(opening.root, opening.root, opening.file).tree, "/")

@@ -1,0 +1,206 @@
+"""Bringing what a file has in others into the file itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import h5py
+from h5py import h5o
+
+from nexus_xr.errors import NexusError, NexusFileError, listed
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.addresses import address_of
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.virtual import look_for_sources
+from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile
+from nexus_xr.hdf5.writing.chunk_writer import Target
+from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
+from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
+from nexus_xr.hdf5.writing.part_files import copy_values
+from nexus_xr.hdf5.writing.virtual_pieces import Piece, are_chunks_of, chunk_form, pieces_of
+
+from .to_nexus import fill
+
+_TEMPORARY = "nexus_xr is writing"
+
+
+def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
+    """Make a file that has its values in others one file.
+
+    Virtual datasets become datasets of their own, and what external links lead to is copied to their places. Chunks
+    are copied as they are stored, without decoding, where those of the sources fit; else values are decoded and stored
+    anew, as the first source has them. The file is replaced when all of it is there, and the part files that belong
+    to it are removed then. Other files stay; links that lead nowhere stay links.
+
+    Parameters
+    ----------
+    path
+        The file.
+    num_threads
+        Most threads that decode and encode.
+
+    Raises
+    ------
+    NexusFileError
+        It can't be read or written, or sources of virtual datasets are missing. It is as it was then.
+
+    Examples
+    --------
+    >>> with h5py.File("frames.h5", "w") as file:
+    ...     file["data"] = list(range(6))
+    >>> with h5py.File("master.nxs", "w") as file:
+    ...     file["counts"] = h5py.ExternalLink("frames.h5", "/data")
+    >>> consolidate("master.nxs")
+    >>> os.unlink("frames.h5")
+    >>> with h5py.File("master.nxs") as file:
+    ...     file["counts"][...].tolist()
+    [0, 1, 2, 3, 4, 5]
+    """
+    asked = File(path)
+    with asked.opened() as opened:
+        elsewhere = list(_elsewhere(opened, {address_of(opened.id)}))
+        if not elsewhere:
+            return
+        new = NewFile(asked.path, "w", asked)
+        try:
+            _Consolidation(opened, new.file, num_threads).run(elsewhere)
+            new.file.attrs.pop(PARTS, None)
+            new.close()
+        except NexusError:
+            new.abort()
+            raise
+        except (OSError, RuntimeError) as error:
+            new.abort()
+            raise NexusFileError(f"{asked.name}: can't be made one file ({error})") from error
+        except BaseException:
+            new.abort()
+            raise
+    new.commit()
+
+
+def _elsewhere(group: h5py.Group, seen: set[Any]) -> Iterator[str]:
+    """Paths of the virtual datasets and external links below a group, which is entered once."""
+    for name in group:
+        link, path = link_of(group, name), f"{group.name.rstrip('/')}/{name}"
+        if isinstance(link, h5py.ExternalLink):
+            yield path
+        elif isinstance(link, h5py.HardLink):
+            item = group[name]
+            if isinstance(item, h5py.Dataset) and item.is_virtual:
+                yield path
+            elif isinstance(item, h5py.Group) and address_of(item.id) not in seen:
+                seen.add(address_of(item.id))
+                yield from _elsewhere(item, seen)
+
+
+class _Consolidation:
+    """Brings objects of other files into one that has the same paths as the file that leads to them.
+
+    Parameters
+    ----------
+    asked
+        The file as it is.
+    new
+        Its copy, which is changed.
+    num_threads
+        Most threads that decode and encode.
+    """
+
+    def __init__(self, asked: h5py.File, new: h5py.File, num_threads: int | None) -> None:
+        self._asked = asked
+        self._new = new
+        self._num_threads = num_threads
+        self._made: dict[tuple[str, Any], Any] = {}
+        self._orders: dict[str, list[str]] = {}
+
+    def run(self, paths: Sequence[str]) -> None:
+        """Replace what is at these paths by what it leads to."""
+        for path in paths:
+            found = self._asked.get(path)
+            if found is not None:  # else it leads nowhere, and stays
+                above, _, name = path.rpartition("/")
+                group = self._new[above or "/"]
+                self._orders.setdefault(group.name, list(group))
+                del group[name]
+                self._take_in(found, group, name)
+        for above, names in self._orders.items():
+            _restore_order(self._new[above], names)
+
+    def _take_in(self, found: Any, group: h5py.Group, name: str) -> None:
+        """Copy an object with all that it leads to; a second time it is a hard link."""
+        key = (os.path.realpath(found.file.filename), address_of(found.id))
+        if key in self._made:
+            group[name] = self._made[key]
+        elif isinstance(found, h5py.Group):
+            self._made[key] = group.create_group(name, track_order=True)
+            copy_attributes(found, self._made[key])
+            for member in found:
+                self._take_in_member(found, member, self._made[key])
+        else:
+            if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+                self._make_real(found, group, name)
+            else:
+                h5o.copy(found.id, b".", group.id, name.encode())
+            self._made[key] = group[name]
+
+    def _take_in_member(self, found: h5py.Group, member: str, made: h5py.Group) -> None:
+        link = link_of(found, member)
+        if isinstance(link, UserDefinedLink):
+            raise NexusFileError(
+                f"{found.file.filename}:{found.name}/{member}: nothing was done, as this link is of a kind that only "
+                "its writer follows; remove it"
+            )
+        target = found.get(member)
+        if target is not None:
+            self._take_in(target, made, member)
+        elif isinstance(link, h5py.ExternalLink):
+            there = os.path.join(os.path.dirname(found.file.filename), link.filename)
+            made[member] = h5py.ExternalLink(there, link.path)
+        else:
+            made[member] = link
+
+    def _make_real(self, source: h5py.Dataset, group: h5py.Group, name: str) -> None:
+        """A dataset with the values of one that is made of others."""
+        file = File(source.file.filename)
+        looked = look_for_sources(source.id, file, thoroughly=True)
+        if looked is not None and looked.missing:
+            missing = listed(each.absolute(file) for each in looked.missing)
+            raise NexusFileError(
+                f"{file.name}:{source.name}: nothing was done, as sources of it are missing:\n{missing}"
+            )
+        pieces = pieces_of(source) if source.is_virtual else None
+        form = _form_of(pieces) if pieces else None
+        filters = filters_of_source(form.filters) if form else None
+        chunks = form.chunks if form and len(form.chunks) == source.ndim else None
+        chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
+        if filters is None:
+            filters = filters_named("gzip")
+        filters = filters if chunks and not source.dtype.hasobject else ()
+        made = create_dataset(group, name, source.shape, source.dtype, chunks, filters)
+        copy_attributes(source, made)
+        if pieces and form is not None and chunk_form(made) == form and are_chunks_of(source, pieces, form):
+            for piece in pieces:
+                _copy_piece(piece, made)
+        elif made.size:
+            fill(Target(made, self._num_threads), LazyArray(file, source.name, source.shape, source.dtype))
+
+
+def _copy_piece(piece: Piece, made: h5py.Dataset) -> None:
+    with h5py.File(piece.file, "r", locking=False) as file:
+        copy_values(file[piece.path], made, piece.box, [first for first, _ in piece.region])
+
+
+def _restore_order(group: h5py.Group, names: Sequence[str]) -> None:
+    """Have members in the order of these names, where the order in which they came is kept."""
+    if group.id.get_create_plist().get_link_creation_order():
+        for name in names:
+            group.move(name, _TEMPORARY)
+            group.move(_TEMPORARY, name)
+
+
+def _form_of(pieces: list[Piece]) -> Any:
+    with h5py.File(pieces[0].file, "r", locking=False) as file:
+        source = file.get(pieces[0].path)
+        return chunk_form(source) if isinstance(source, h5py.Dataset) else None

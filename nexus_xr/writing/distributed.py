@@ -1,0 +1,258 @@
+"""Writing dask arrays with workers in other processes: each block into a file of its own, joined where there are many.
+
+Tasks carry paths, and each leaves a file that is complete or none, so that any worker may do any of them, and again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.objects.storage import TARGET_BLOCK_BYTES, align_blocks
+from nexus_xr.hdf5.writing.atomic_file import NewFile
+from nexus_xr.hdf5.writing.chunk_writer import Region, Target
+from nexus_xr.hdf5.writing.part_files import Form, Joined, join_parts, write_part
+from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Late, Node, stored_dtype
+
+# Arrays up to this size come to the process that writes the master, and go into that.
+MOST_GATHERED_BYTES = 1 << 20
+# An array has at most about as many part files, which libhdf5 opens one by one, and none is smaller than this.
+MOST_PARTS = 1000
+LEAST_PART_BYTES = TARGET_BLOCK_BYTES
+
+_PREFIX = "part_"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The part files of an array.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    first
+        Number of the first.
+    blocks
+        How many blocks the array has along each dimension.
+    group
+        How many of them go into a part.
+    form
+        How they are stored.
+    """
+
+    folder: str
+    first: int
+    blocks: tuple[int, ...]
+    group: tuple[int, ...]
+    form: Form
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many parts there are along each dimension."""
+        return tuple(-(-count // size) for count, size in zip(self.blocks, self.group, strict=True))
+
+    def path(self, place: Sequence[int]) -> str:
+        """The file of the part at a place among the parts."""
+        number = self.first + int(np.ravel_multi_index(tuple(place), self.counts))
+        return os.path.join(self.folder, f"{_PREFIX}{number:05}.h5")
+
+    def part_of(self, block: Sequence[int]) -> str:
+        """The file that a block is to be in."""
+        return self.path([number // size for number, size in zip(block, self.group, strict=True)])
+
+    def piece(self, block: Sequence[int]) -> str:
+        """The file that a block is written into: the part itself, or one that is to be joined with others."""
+        part = self.part_of(block)
+        return part if math.prod(self.group) == 1 else f"{part}.{'-'.join(map(str, block))}"
+
+    def pieces(self, place: Sequence[int]) -> NDArray[Any]:
+        """The files that make a part, in the order of their places."""
+        ranges = [
+            range(number * size, min((number + 1) * size, count))
+            for number, size, count in zip(place, self.group, self.blocks, strict=True)
+        ]
+        paths = [self.piece(block) for block in product(*ranges)]
+        return np.array(paths, dtype=object).reshape([len(each) for each in ranges])
+
+
+class Workers:
+    """What workers write beside a master file, and what of their results goes into it.
+
+    Parameters
+    ----------
+    file
+        The master, to be written.
+    """
+
+    def __init__(self, file: NewFile) -> None:
+        self._file = file
+        self._tasks: list[Any] = []
+        self._regions: list[tuple[str, list[Region]]] = []
+        self._gathered: dict[str, Any] = {}
+        self._count = 0
+
+    def divided(self, path: str, node: Node) -> Node:
+        """What is to stand at a path, with the large dask arrays joined of parts that the workers write."""
+        if isinstance(node, GroupNode):
+            members = {name: self.divided(f"{path}/{name}", member) for name, member in node.members.items()}
+            return replace(node, members=members)
+        if not isinstance(node, FieldNode) or not hasattr(node.values, "dask"):
+            return node
+        dtype = stored_dtype(node.values)
+        if dtype.hasobject or node.values.nbytes <= MOST_GATHERED_BYTES:
+            return node
+        if not self._tasks:
+            self._file.make_parts()
+        values = aligned(node.values, node.chunks)
+        form = Form(dtype, node.chunks, node.filters)
+        parts = Parts(self._file.parts, self._count + 1, values.numblocks, _grouped(values), form)
+        self._count += math.prod(parts.counts)
+        regions = _regions(values.chunks, parts)
+        self._tasks.append(_tasks(values, parts, path.rpartition("/")[2]))
+        self._regions.append((path, [region for region, _ in regions]))
+        return replace(node, values=Joined(values.shape, dtype, regions))
+
+    def gather(self, late: Sequence[Late]) -> None:
+        """Have the values of dask arrays come back, and be written into their datasets in the master."""
+        self._gathered.update({dataset.name: values for dataset, values in late})
+
+    @property
+    def are_idle(self) -> bool:
+        """Whether there is nothing that dask has to compute."""
+        return not self._tasks and not self._gathered
+
+    def delayed(self) -> Any:
+        """A `Delayed` that has all written and completes the master, whoever computes it."""
+        import dask
+
+        self._file.close()
+        return dask.delayed(_complete, pure=False)(self._file, self._gathered, self._tasks)
+
+    def run(self) -> None:
+        """Have all written, and complete the master here."""
+        import dask
+
+        self._file.close()
+        begun, gathering = dask.persist(self._tasks, self._gathered)
+        try:
+            tasks, gathered = dask.compute(begun, gathering)
+        except Exception as error:
+            for where in self._failed(begun):
+                error.add_note(f"while writing {self._file.path}:{where}")
+            raise
+        _complete(self._file, gathered, tasks)
+
+    def _failed(self, begun: Sequence[Any]) -> Iterator[str]:
+        """The arrays and regions that workers could not write, as far as they tell it."""
+        for (path, regions), tasks in zip(self._regions, begun, strict=True):
+            for region, task in zip(regions, _in_order(tasks), strict=True):
+                if getattr(task, "status", None) == "error":
+                    yield f"{path}[{', '.join(f'{first}:{last}' for first, last in region)}]"
+
+
+def aligned(array: Any, chunks: tuple[int, ...] | None) -> Any:
+    """A dask array whose blocks split no chunk, and none of which is empty."""
+    chunks = chunks or (1,) * array.ndim
+    is_aligned = all(0 not in lengths for lengths in array.chunks) and all(
+        all(length % chunk == 0 for length in lengths[:-1]) for lengths, chunk in zip(array.chunks, chunks, strict=True)
+    )
+    if is_aligned:
+        return array
+    wanted = tuple(max(lengths) for lengths in array.chunks)
+    return array.rechunk(align_blocks(wanted, array.shape, chunks))
+
+
+def _grouped(array: Any) -> tuple[int, ...]:
+    """How many blocks go into a part along each dimension: few enough parts, and none too small."""
+    block_bytes = max(1, array.nbytes // array.npartitions)
+    return group_shape(array.numblocks, max(array.npartitions / MOST_PARTS, LEAST_PART_BYTES / block_bytes))
+
+
+def group_shape(counts: Sequence[int], wanted: float) -> tuple[int, ...]:
+    """Shape of groups of that many items or somewhat more: whole rows of the fastest dimensions, as an array lies.
+
+    Examples
+    --------
+    >>> group_shape((100_000, 1, 1), 100), group_shape((10, 1000, 10), 100), group_shape((5, 3), 1)
+    ((100, 1, 1), (1, 10, 10), (1, 1))
+    """
+    shape = [1] * len(counts)
+    for dimension in reversed(range(len(counts))):
+        shape[dimension] = min(counts[dimension], max(1, math.ceil(wanted)))
+        wanted /= shape[dimension]
+    return tuple(shape)
+
+
+def _tasks(values: Any, parts: Parts, name: str) -> Any:
+    """A dask array of one small value a part, which is there when the part is."""
+    written = _flags(values.map_blocks, _write_block, parts, parts.blocks, f"write-{name}")
+    if math.prod(parts.group) == 1:
+        return written
+    grouped = written.rechunk(parts.group, method="tasks")
+    return _flags(grouped.map_blocks, _join_blocks, parts, parts.counts, f"join-{name}")
+
+
+def _flags(map_blocks: Any, function: Any, parts: Parts, counts: tuple[int, ...], token: str) -> Any:
+    ones, meta = tuple((1,) * count for count in counts), np.empty((0,) * len(counts), np.uint8)
+    return map_blocks(function, parts=parts, chunks=ones, dtype=np.uint8, meta=meta, token=token)
+
+
+def _in_order(tasks: Any) -> Iterator[Any]:
+    """What stands for each block of a dask array in its graph, in their order."""
+    graph = dict(tasks.__dask_graph__())
+    for place in np.ndindex(tasks.numblocks):
+        yield graph.get((tasks.name, *place))
+
+
+def _write_block(values: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) -> NDArray[np.uint8]:
+    piece, part = parts.piece(block_id), parts.part_of(block_id)
+    if piece == part or not os.path.exists(part):  # which has this block already, if it is there
+        write_part(piece, np.asarray(values), parts.form)
+    return np.zeros((1,) * len(block_id), np.uint8)
+
+
+def _join_blocks(flags: NDArray[np.uint8], parts: Parts, block_id: tuple[int, ...]) -> NDArray[np.uint8]:
+    join_parts(parts.path(block_id), parts.pieces(block_id), parts.form)
+    return flags[(slice(0, 1),) * flags.ndim]
+
+
+def _regions(chunks: Sequence[Sequence[int]], parts: Parts) -> list[tuple[Any, str]]:
+    """Which region is in which part, whose path begins at the master's folder."""
+    ends = [list(accumulate(lengths, initial=0))[::size] for lengths, size in zip(chunks, parts.group, strict=True)]
+    for along, lengths in zip(ends, chunks, strict=True):
+        if along[-1] != sum(lengths):
+            along.append(sum(lengths))
+    above = os.path.dirname(os.path.dirname(parts.folder))
+    found = []
+    for place in np.ndindex(parts.counts):
+        region = tuple((along[number], along[number + 1]) for along, number in zip(ends, place, strict=True))
+        found.append((region, os.path.relpath(parts.path(place), above).replace(os.sep, "/")))
+    return found
+
+
+def _complete(file: NewFile, gathered: Mapping[str, Any], _: Any) -> None:
+    try:
+        if gathered:
+            for name, values in gathered.items():
+                target = Target(file.file[name], where=f"{file.path}:{name}")
+                target.write(tuple((0, size) for size in values.shape), values)
+        _sweep(file.parts)
+    except BaseException:
+        file.abort()
+        raise
+    file.commit()
+
+
+def _sweep(folder: str) -> None:
+    """Remove what workers that were killed or given up have left."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if not (name.startswith(_PREFIX) and name.endswith(".h5")):
+            os.unlink(os.path.join(folder, name))

@@ -1,0 +1,193 @@
+"""Writing a part of arrays that a file has already."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nexus_xr.errors import NexusError, NexusFileError, listed
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.locks import alone
+from nexus_xr.hdf5.objects.addresses import address_of
+from nexus_xr.hdf5.objects.nodes import Dataset
+from nexus_xr.hdf5.writing.chunk_writer import Region, Target
+from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
+from nexus_xr.nexus.rules.content import Field
+from nexus_xr.nexus.rules.nxdata import Variable
+from nexus_xr.nexus.rules.reserved import recorded_dtype
+from nexus_xr.nexus.tree.find import absolute
+from nexus_xr.opening.session import Described, Opening, Options, describe_with
+
+from .schedule import computes_elsewhere
+
+# libhdf5 opens no file for writing that the same process has open for reading.
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Values for a region of a dataset."""
+
+    path: str
+    region: Region
+    values: Any
+
+
+def write_region(
+    obj: xr.DataArray | xr.Dataset,
+    path: str | os.PathLike[str],
+    region: Mapping[Any, slice],
+    entry: str | None = None,
+    num_threads: int | None = None,
+) -> None:
+    """Write each variable that has one of the region's dimensions into that region of the variable in the file.
+
+    The file is changed where it is. Several threads may write regions at once, whether or not these are whole chunks.
+
+    Parameters
+    ----------
+    obj
+        The values, as long as the region in its dimensions and as the file's in all others.
+    path
+        A file that has variables of these names.
+    region
+        A slice for each dimension of which only a part is written.
+    entry
+        Name of the entry, or path of the group, that has the variables; None where only one has them.
+    num_threads
+        Most threads that encode.
+
+    Raises
+    ------
+    NexusError
+        The file has no such variables, or several of them, or the region doesn't fit; nothing has been written then.
+    """
+    wanted = _wanted(obj, os.fspath(path), region)
+    with _opening, alone(os.path.realpath(path)):  # not while it is copied or replaced
+        parts = _parts(wanted, os.fspath(path), region, entry)
+        try:
+            file = open_file(path, "r+")
+        except OSError as error:
+            raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
+    with closing_file(file, path):
+        for part in parts:
+            target = Target(file[part.path], num_threads, is_new=False)
+            if hasattr(part.values, "dask"):
+                import dask.array as da
+
+                where = tuple(slice(*each) for each in part.region)
+                da.store([part.values], [target], regions=[where], lock=False)  # type: ignore[list-item]
+            else:
+                target.write(part.region, np.asarray(part.values, target.dtype))
+
+
+def check_region(
+    obj: xr.DataArray | xr.Dataset, path: str | os.PathLike[str], region: Mapping[Any, slice], entry: str | None = None
+) -> None:
+    """Raise the error that `write_region` would raise before it writes."""
+    with _opening:
+        _parts(_wanted(obj, os.fspath(path), region), os.fspath(path), region, entry)
+
+
+def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> Mapping[str, xr.Variable]:
+    """The variables of which a part is to be written."""
+    dataset = obj.to_dataset(name=obj.name or "data") if isinstance(obj, xr.DataArray) else obj
+    there_are = f"there are {', '.join(map(repr, dataset.dims))}"
+    if not isinstance(region, Mapping):
+        raise NexusError(
+            f"region={region!r}: expected a slice for each dimension of which a part is given; {there_are}"
+        )
+    wanted = {str(name): each for name, each in dataset.variables.items() if set(each.dims) & region.keys()}
+    unknown = [repr(dim) for dim in region if dim not in dataset.dims]
+    if unknown or not wanted:
+        raise NexusError(f"{path}: region: no variable to write has a dimension {', '.join(unknown)}; {there_are}")
+    if computes_elsewhere() and any(hasattr(each._data, "dask") for each in wanted.values()):
+        raise NexusError(
+            f"{path}: nothing was written: this process alone writes regions, and dask computes in others; "
+            'write in threads: with dask.config.set(scheduler="threads"): ...'
+        )
+    return wanted
+
+
+def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, slice], entry: str | None) -> list[_Part]:
+    return describe_with(partial(_find_parts, wanted, region, entry), File(path), Options())
+
+
+def _find_parts(
+    wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], entry: str | None, opening: Opening
+) -> list[_Part]:
+    holders = list(_holders(wanted, opening))
+    chosen = [each for each in holders if entry is None or f"{each.group.path}/".startswith(f"{absolute(entry)}/")]
+    names, file = ", ".join(map(repr, wanted)), opening.file.name
+    if not holders:
+        raise NexusError(f"{file}: no NXdata group has {names}; write the whole first, then its regions")
+    if not chosen or any(_datasets(each, wanted) != _datasets(chosen[0], wanted) for each in chosen[1:]):
+        raise NexusError(
+            f"{file}: {'several NXdata groups have' if chosen else f'entry={entry!r} has no'} {names}; "
+            f"name the entry, or the path of the group, by entry:\n{listed(each.group.path for each in holders)}"
+        )
+    fields = {name: (variable.dims, variable.field) for name, variable in _known(chosen[0]).items()}
+    parts = []
+    for name, variable in wanted.items():
+        dims, name_of_field = fields[name]
+        field = chosen[0].content.fields[name_of_field]
+        where = absolute(chosen[0].group.member_path(name_of_field))
+        parts.append(_part(name, variable, where, dict(zip(dims, field.shape, strict=True)), field, region))
+    return parts
+
+
+def _holders(wanted: Mapping[str, xr.Variable], opening: Opening) -> Iterator[Described]:
+    """The NXdata groups that have all these variables."""
+    for found in opening.several():
+        if found.is_nxdata and wanted.keys() <= _known(described := opening.describe(found)).keys():
+            yield described
+
+
+def _known(described: Described) -> dict[str, Variable]:
+    return {each.name: each for each in described.data.variables}
+
+
+def _datasets(described: Described, wanted: Mapping[str, xr.Variable]) -> list[Any]:
+    """What tells the datasets of some variables from others, by whatever names these are reached."""
+    known = _known(described)
+    members = (described.group.get(known[name].field) for name in wanted)
+    return [address_of(member.id) if isinstance(member, Dataset) else None for member in members]
+
+
+def _part(
+    name: str,
+    variable: xr.Variable,
+    path: str,
+    sizes: Mapping[str, int],
+    field: Field,
+    region: Mapping[Any, slice],
+) -> _Part:
+    if set(map(str, variable.dims)) != set(sizes):
+        raise NexusError(f"{path}: {name!r} has dimensions {variable.dims}, and in the file {tuple(sizes)}")
+    stored = recorded_dtype(field.attributes, field.dtype) or field.dtype
+    if not np.can_cast(variable.dtype, stored, "same_kind"):
+        raise NexusError(f"{path}: {name!r} of {variable.dtype} doesn't fit into {stored}; convert it with astype")
+    places = tuple(_extent(name, dim, size, region) for dim, size in sizes.items())
+    ordered = variable.transpose(*sizes)
+    found = tuple(last - first for first, last in places)
+    if ordered.shape != found:
+        raise NexusError(f"{path}: {name!r} has the shape {ordered.shape}, and its region {found}")
+    values = ordered.data.astype(stored)
+    return _Part(path, places, values.view(field.dtype) if stored.kind in "mM" else values)
+
+
+def _extent(name: str, dim: str, size: int, region: Mapping[Any, slice]) -> tuple[int, int]:
+    part = region.get(dim, slice(None))
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        raise NexusError(f"region: {dim!r} of {name!r}: expected a slice without a step, found {part!r}")
+    first, last, _ = part.indices(size)
+    if (part.stop is not None and part.stop > size) or last < first:
+        raise NexusError(f"region: {dim!r} of {name!r} has {size} elements, and {part!r} goes beyond")
+    return first, last

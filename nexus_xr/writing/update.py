@@ -1,0 +1,347 @@
+"""Writing back what was opened: the file that it came from, with what is new or different put at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.nodes import Dataset, is_virtual, root_of
+from nexus_xr.hdf5.writing.creation import SMALL_BYTES
+from nexus_xr.nexus.output.claims import true_of_data
+from nexus_xr.nexus.output.edits import Edit, attribute_edits, conflicts, is_stored_as, tree_edits
+from nexus_xr.nexus.output.hyperspy import METADATA, restored_metadata
+from nexus_xr.nexus.output.layout import DataField, data_group
+from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
+from nexus_xr.nexus.rules.attributes import names
+from nexus_xr.nexus.rules.nxdata import Variable
+from nexus_xr.nexus.rules.reserved import COORDINATES
+from nexus_xr.nexus.tree.find import entry_of
+from nexus_xr.opening.arrays import origin_of, same_origin, stored_array
+from nexus_xr.opening.datatree import describe_nodes
+from nexus_xr.opening.session import Described, Opened, Opening, Options
+
+from .variables import LazyVariable, Storing, blocks, fields_of
+
+Writable = xr.DataArray | xr.Dataset | xr.DataTree
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A file, and what is to be different in a copy of it."""
+
+    origin: File
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the user asks for.
+
+    Parameters
+    ----------
+    with_metadata
+        Whether changes of the tree in ``attrs`` count.
+    skip
+        Tells of a path whether it is left as it is.
+    storing
+        How arrays are to be stored; those that are stored otherwise count as changed.
+    problems
+        Is given what can't be stored, and why.
+    """
+
+    with_metadata: bool
+    skip: Skip
+    storing: Storing
+    problems: list[str]
+
+
+def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
+    """What objects that were opened from one file have that it has not. What they no longer have stays in the file.
+
+    Raises
+    ------
+    NexusError
+        An object doesn't come from a file, or they come from several.
+    """
+    objects = [obj] if isinstance(obj, Writable) else list(obj)
+    origins = [_origin(each) for each in objects]
+    found = sorted({origin.file.name for origin in origins})
+    if len(found) != 1:
+        raise NexusError(f'layout="inplace": expected what was opened from one file, found {found}')
+    file = origins[0].file
+    edits: list[Edit] = []
+    openings: dict[str, Opening] = {}  # one for all that were opened in the same way
+    with file.opened() as handle:
+        for each, origin in zip(objects, origins, strict=True):
+            how = repr(origin.options)
+            if how not in openings:
+                # What can't be honoured was said when it was opened.
+                root = root_of(handle, lambda _: None)
+                openings[how] = Opening(file, root, origin.options, [], origin.way)
+            opening = openings[how]
+            if isinstance(each, xr.DataTree):
+                edits += _edits_of_tree(each, origin.path, opening, rules)
+            else:
+                edits += _edits_of_data(each, origin, opening, rules)
+        rules.problems.extend(conflicts(handle, edits))
+    return Changes(file, tuple(edits))
+
+
+# --- where it comes from ---------------------------------------------------------------------------------------
+
+
+def _origin(obj: Writable) -> Opened:
+    """How an object was opened; of a tree, with the path of its root."""
+    encoding = obj.encoding
+    # Variables may have been put into a Dataset from other files.
+    whole = None if isinstance(obj, xr.DataArray) else encoding.get("source")
+    for path, variable in _variables(obj):
+        found = variable.encoding.get("opened")
+        if isinstance(found, Opened) and found.path.endswith(path) and whole in (None, found.file.name):
+            return replace(found, path=found.path.removesuffix(path) or "/") if path else found
+    if "source" in encoding and "nexus_path" in encoding:
+        way = "tree" if isinstance(obj, xr.DataTree) else "dataset"
+        return Opened(way, File(encoding["source"]), Options(), str(encoding["nexus_path"]), ())
+    raise NexusError(
+        f'layout="inplace": the {type(obj).__name__} doesn\'t say which file it was opened from; '
+        "write what was opened, with what is new put into it, or leave layout out"
+    )
+
+
+def _below(node: xr.DataTree, above: xr.DataTree) -> str:
+    return "" if node is above else f"/{node.relative_to(above)}"
+
+
+def _variables(obj: Writable) -> Iterator[tuple[str, xr.Variable]]:
+    """Each variable, and the path of its group below the object's own."""
+    if isinstance(obj, xr.DataTree):
+        for node in obj.subtree:
+            yield from ((_below(node, obj), variable) for variable in node.dataset.variables.values())
+    else:
+        variables = obj.variables.values() if isinstance(obj, xr.Dataset) else [obj.variable]
+        yield from (("", variable) for variable in variables)
+
+
+# --- what is different -----------------------------------------------------------------------------------------
+
+
+def _edits_of_tree(tree: xr.DataTree, start: str, opening: Opening, rules: Rules) -> Iterator[Edit]:
+    opening = replace(opening, options=replace(opening.options, group=start))
+    described, trees = describe_nodes(opening)
+    for node in tree.subtree:
+        relative = _below(node, tree) or "/"
+        path = f"{start.rstrip('/')}{relative}" if relative != "/" else start
+        now = node.to_dataset(inherit=False)
+        if relative not in described and relative not in trees:
+            yield from _edits_of_new(now, path, opening.root.find(path) is None, rules)
+            continue
+        if relative in described:
+            yield from _Data(opening, described[relative], now, rules).edits()
+        if rules.with_metadata:
+            yield from tree_edits(trees.get(relative, {}), now.attrs, path, rules.problems, rules.skip)
+
+
+def _edits_of_new(dataset: xr.Dataset, path: str, is_absent: bool, rules: Rules) -> Iterator[Edit]:
+    """A node that wasn't opened: of a new group, or of one that only held others."""
+    group = _new_group(dataset, path, rules)
+    if is_absent:
+        yield Edit(path, group)
+        return
+    for name, member in group.members.items():
+        yield Edit(f"{path.rstrip('/')}/{name}", member)
+    if group.attributes:
+        yield Edit(path, None, group.attributes)
+
+
+def _new_group(dataset: xr.Dataset, path: str, rules: Rules) -> GroupNode:
+    own = node_of(dataset.attrs, path, rules.problems, rules.skip)
+    fields = fields_of(dataset, path, rules.storing, rules.problems)
+    signal = next((str(name) for name in dataset.data_vars if str(name) in fields), None)
+    data = GroupNode() if signal is None else data_group(signal, fields)
+    return GroupNode({**own.members, **data.members}, {**own.attributes, **data.attributes})
+
+
+def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Opening, rules: Rules) -> Iterator[Edit]:
+    described = opening.describe(opening.at(origin.path))
+    if isinstance(obj, xr.Dataset):
+        now = obj
+    else:
+        path = str(obj.encoding["nexus_path"])
+        if _variable_of(path, described) is None:
+            described = opening.describe(opening.at(path))
+        now = _dataset_of_array(obj, path, described)
+    yield from _Data(opening, described, now, rules).edits()
+    if rules.with_metadata and origin.way == "tree":
+        yield from tree_edits(opening.left_over(described), now.attrs, described.group.path, rules.problems, rules.skip)
+    elif rules.with_metadata:
+        before = opening.attributes(described)
+        for place, keys in _places(described, opening, now.attrs).items():
+            old, new = ({key: tree[key] for key in keys if key in tree} for tree in (before, now.attrs))
+            yield from tree_edits(old, new, place, rules.problems, rules.skip)
+
+
+def _variable_of(path: str, described: Described) -> str | None:
+    """Name of the variable that a field is in a group."""
+    field = path.rpartition("/")[2]
+    return next((each.name for each in described.data.variables if each.field == field), None)
+
+
+def _dataset_of_array(array: xr.DataArray, path: str, described: Described) -> xr.Dataset:
+    """A signal as a variable of its group, with its tree in ``attrs``."""
+    name = _variable_of(path, described) or path.rpartition("/")[2]
+    tree = {key: value for key, value in array.attrs.items() if isinstance(value, Mapping)}
+    variable = array.variable.copy(deep=False)
+    variable.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
+    coordinates = array.coords.to_dataset().drop_vars(name, errors="ignore")
+    return coordinates.assign({name: variable}).assign_attrs(tree)
+
+
+def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> dict[str, list[Any]]:
+    """Where in the file the members of a tree stand."""
+    entry = entry_of(opening.root, described.group)
+    if not opening.is_hyperspy or restored_metadata(opening.entry_tree(entry)) is None:
+        return {entry.path: list(tree)}
+    auxiliary = f"{entry.path.rstrip('/')}/auxiliary"
+    aside = [key for key in tree if key in METADATA[1:]]
+    return {auxiliary: aside, f"{auxiliary}/{METADATA[0]}": [key for key in tree if key not in aside]}
+
+
+class _Data:
+    """A group of data as it is in the file, and the Dataset that it is to be."""
+
+    def __init__(self, opening: Opening, described: Described, now: xr.Dataset, rules: Rules) -> None:
+        self.opening = opening
+        self.group = described.group
+        self.data = described.data
+        self.attributes = described.content.attributes
+        self.before = opening.assemble(described)
+        self.now = now
+        self.rules = rules
+
+    def edits(self) -> Iterator[Edit]:
+        known = {each.name: each for each in self.data.variables}
+        bounds = {each.bounds for each in known.values()}
+        skip = self.rules.skip
+        wanted = [str(name) for name in self.now.variables if name not in bounds]
+        wanted = [name for name in wanted if not skip(self.group.member_path(name))]
+        for name in wanted:
+            if name in known:
+                yield from self._edits_of(known[name])
+        new = [name for name in wanted if name not in known]
+        if new:
+            yield from self._added(new)
+        if self.data.signal in wanted and self.data.signal in known:
+            yield from self._told_anew(known[self.data.signal])
+
+    def _edits_of(self, variable: Variable) -> Iterator[Edit]:
+        path = self.group.member_path(variable.field)
+        before, now = self.before.variables[variable.name], self.now.variables[variable.name]
+        if not self._is_unchanged(variable.name) or (variable.bounds and not self._is_unchanged(variable.bounds)):
+            yield from self._replaced(variable, path)
+        elif not self.rules.storing.keeps_source:
+            yield from self._stored_otherwise(variable, path)
+        old, new = ({key: each.attrs[key] for key in each.attrs if key != "bounds"} for each in (before, now))
+        yield from attribute_edits(old, new, path, self.rules.problems)
+
+    def _told_anew(self, signal: Variable) -> Iterator[Edit]:
+        """What the group and the signal say of its dimensions, where these are others than before."""
+        before, now = (dataset.variables[signal.name] for dataset in (self.before, self.now))
+        if set(now.dims) == set(before.dims):
+            return
+        present = {name: DataField(FieldNode(None), _dims(each), name in self.now.coords) for name, each in self._own()}
+        told = data_group(signal.name, present).attributes
+        attributes = {name: told[name] for name in told if name == "axes" or name.endswith("_indices")}
+        untrue = {name for name in self.attributes if name == "axes" or name.endswith("_indices")} - attributes.keys()
+        yield Edit(self.group.path, None, attributes, untrue)
+        spans = {name: each.dims for name, each in present.items() if each.is_coordinate}
+        true = true_of_data(now.attrs, _dims(now), True, spans)
+        yield Edit(self.group.member_path(signal.field), None, {}, now.attrs.keys() - true.keys() - {"target"})
+
+    def _own(self) -> Iterator[tuple[str, xr.Variable]]:
+        bounds = {each.bounds for each in self.data.variables}
+        return ((str(name), each) for name, each in self.now.variables.items() if name not in bounds)
+
+    def _in_order(self, name: str) -> xr.Variable:
+        """A variable with its dimensions as they are in the file."""
+        before, now = self.before.variables[name], self.now.variables[name]
+        return now.transpose(*before.dims) if set(now.dims) == set(before.dims) else now
+
+    def _is_unchanged(self, name: str) -> bool:
+        """Whether a variable has the values of the file; those that would have to be computed count as others."""
+        if name not in self.now.variables:
+            return True
+        before, now = self.before.variables[name], self._in_order(name)
+        if same_origin(before, now):
+            return True
+        is_text = before.dtype.kind in "OU" and now.dtype.kind in "OU"
+        if before.shape != now.shape or (before.dtype != now.dtype and not is_text) or hasattr(now._data, "dask"):
+            return False
+        is_float = now.dtype.kind in "fc"
+        old, new = LazyVariable(before), LazyVariable(now)
+        return all(
+            np.array_equal(old[part], new[part], equal_nan=is_float)
+            for part in (tuple(slice(*each) for each in region) for region in blocks(new, None))
+        )
+
+    def _replaced(self, variable: Variable, path: str) -> Iterator[Edit]:
+        """The field with the values of the Dataset."""
+        if "scale_factor" in self.before.variables[variable.name].encoding:
+            self.rules.problems.append(
+                f"{path}: is scaled by {(variable.scaling and variable.scaling.factor) or 'its offset'!r} in the file; "
+                "open it with mask_and_scale=False to change it"
+            )
+            return
+        own = [name for name in (variable.name, variable.bounds) if name is not None and name in self.now.variables]
+        dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in own})
+        node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.problems).get(variable.name)
+        if node is not None:
+            yield Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source)
+
+    def _stored_otherwise(self, variable: Variable, path: str) -> Iterator[Edit]:
+        """The field as it is, with the chunks and filters that were asked for; not one whose values are elsewhere."""
+        before = self.before.variables[variable.name]
+        origin = origin_of(before)
+        if origin is None or stored_array(origin).nbytes <= SMALL_BYTES:
+            return
+        raw = stored_array(origin)
+        chunks, filters = self.rules.storing.chunk_shape(before), self.rules.storing.filters(before)
+        node = FieldNode(raw, {}, chunks, filters if chunks else ())
+        dataset = self.group.get(variable.field)
+        if not isinstance(dataset, Dataset) or raw.file is not self.opening.file or is_virtual(dataset.id):
+            return
+        if not is_stored_as(dataset, node):
+            yield Edit(path, node, keeps_storage=False)
+
+    def _added(self, new: Sequence[str]) -> Iterator[Edit]:
+        """Variables that the file hasn't, with the attributes by which NXdata tells what they are."""
+        now, path = self.now.variables, self.group.path
+        bounds = [now[name].attrs["bounds"] for name in new if now[name].attrs.get("bounds") in now]
+        dataset = xr.Dataset({name: now[name].to_base_variable() for name in dict.fromkeys([*new, *bounds])})
+        found = fields_of(dataset, path, self.rules.storing, self.rules.problems)
+        fields = {name: replace(each, is_coordinate=name in self.now.coords) for name, each in found.items()}
+        present = [each.name for each in self.data.variables if each.name in now]
+        known = {name: DataField(FieldNode(None), _dims(now[name]), name in self.now.coords) for name in present}
+        signal = self.data.signal if self.data.signal in known else next(iter(fields), None)
+        if signal is None:
+            return
+        group = data_group(signal, known | fields)
+        for name in fields:
+            yield Edit(self.group.member_path(name), group.members[name])
+        told = {f"{name}_indices" for name in fields} & group.attributes.keys()
+        attributes = {name: group.attributes[name] for name in told}
+        for listing in ("auxiliary_signals", COORDINATES):
+            added = [name for name in group.attributes.get(listing, ()) if name in fields]
+            if added:
+                attributes[listing] = [*names(self.attributes.get(listing)), *added]
+        if self.data.signal in known:
+            yield from attribute_edits({}, attributes, path, self.rules.problems)
+
+
+def _dims(variable: xr.Variable) -> tuple[str, ...]:
+    return tuple(map(str, variable.dims))

@@ -1,0 +1,274 @@
+"""From xarray's variables to fields that are to be written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.core import indexing
+from xarray.indexes import PandasMultiIndex
+
+from nexus_xr.errors import NexusError, listed
+from nexus_xr.hdf5.objects.storage import Filter, block_shape
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.writing.chunk_writer import Region
+from nexus_xr.hdf5.writing.copying import Copied
+from nexus_xr.hdf5.writing.creation import (
+    SMALL_BYTES,
+    Compression,
+    default_chunks,
+    filters_named,
+    filters_of_source,
+    fitting_chunks,
+)
+from nexus_xr.nexus.output.layout import DataField
+from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, storable, why_no_name
+from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE
+from nexus_xr.opening.arrays import centres, file_array
+
+KEEP = "keep"
+
+_UNITS_OF_TIME = {
+    "W": "weeks",
+    "D": "days",
+    "h": "hours",
+    "m": "minutes",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
+
+
+@dataclass(frozen=True)
+class Storing:
+    """How arrays are to be stored: what the user asks for."""
+
+    compression: Compression = KEEP
+    compression_opts: Any = None
+    shuffle: bool | None = None
+    chunks: Sequence[int] | Mapping[Any, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.compression == KEEP:
+            if self.compression_opts is not None or self.shuffle is not None:
+                raise NexusError("compression_opts and shuffle need compression to be named")
+        else:
+            filters_named(self.compression, self.compression_opts, self.shuffle)
+        lengths = self.chunks.values() if isinstance(self.chunks, Mapping) else self.chunks
+        if lengths is not None and (
+            isinstance(lengths, str)
+            or not isinstance(lengths, Iterable)
+            or not all(isinstance(each, int | np.integer) and each > 0 for each in lengths)
+        ):
+            raise NexusError(
+                f"chunks={self.chunks!r}: expected a length of 1 or more for each dimension, or by dimension"
+            )
+
+    def check(self, datasets: Iterable[xr.Dataset]) -> None:
+        """Find chunks that are meant for other arrays than these.
+
+        Raises
+        ------
+        NexusError
+            They name a dimension that there isn't, or are for another number of them than any array has.
+        """
+        arrays = {str(name): array.dims for dataset in datasets for name, array in dataset.data_vars.items()}
+        if self.chunks is None or not arrays:
+            return
+        if isinstance(self.chunks, Mapping):
+            fits = self.chunks.keys() <= {dim for dims in arrays.values() for dim in dims}
+        else:
+            fits = any(len(dims) == len(self.chunks) for dims in arrays.values())
+        if not fits:
+            raise NexusError(
+                f"chunks={self.chunks!r}: the arrays to write have other dimensions:\n"
+                + listed(f"{name}: {dims}" for name, dims in arrays.items())
+            )
+
+    @property
+    def keeps_source(self) -> bool:
+        return self.compression == KEEP and self.chunks is None
+
+    def filters(self, variable: xr.Variable) -> tuple[Filter, ...]:
+        """The filters of a variable: those asked for, else those of its source, else gzip."""
+        if self.compression != KEEP:
+            return filters_named(self.compression, self.compression_opts, self.shuffle)
+        encoding = variable.encoding
+        if "hdf5_filters" in encoding:
+            own = filters_of_source([Filter(**step) for step in encoding["hdf5_filters"]])
+            return filters_named("gzip") if own is None else own
+        return () if _comes_from_file(variable) else filters_named("gzip")
+
+    def chunk_shape(self, variable: xr.Variable) -> tuple[int, ...] | None:
+        """The chunks of a variable: those asked for, else those of its source, else whole frames."""
+        if isinstance(self.chunks, Mapping):
+            if any(dim in self.chunks for dim in variable.dims):
+                asked = [int(self.chunks.get(dim, size)) for dim, size in variable.sizes.items()]
+                return fitting_chunks(asked, variable.shape)
+        elif self.chunks is not None and len(self.chunks) == variable.ndim:
+            return fitting_chunks(list(map(int, self.chunks)), variable.shape)
+        own = variable.encoding.get("chunksizes")
+        if own and (fitting := fitting_chunks(own, variable.shape)):
+            return fitting
+        is_contiguous = _comes_from_file(variable) and self.compression == KEEP
+        return None if is_contiguous else default_chunks(variable.shape, variable.dtype.itemsize)
+
+
+def _comes_from_file(variable: xr.Variable) -> bool:
+    return "nexus_path" in variable.encoding
+
+
+@dataclass(frozen=True, eq=False)
+class LazyVariable:
+    """The values of a variable that are neither in memory nor dask's, block by block."""
+
+    variable: xr.Variable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.variable.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = np.dtype(self.variable.dtype)
+        return dtype
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self.variable[key].values)
+
+
+def fields_of(dataset: xr.Dataset, path: str, storing: Storing, problems: list[str]) -> dict[str, DataField]:
+    """The fields of a Dataset: each variable, with the edges of bins put together again from their bounds."""
+    fields: dict[str, DataField] = {}
+    edges = {name: found for name, variable in dataset.variables.items() if (found := _edges(dataset, variable))}
+    dropped = {bounds for bounds, _ in edges.values()}
+    for name, variable in dataset.variables.items():
+        where = f"{path}/{name}"
+        if name in dropped:
+            continue
+        if (reason := why_no_name(name)) is not None:
+            problems.append(f"{where}: {reason}")
+            continue
+        if (owner := _scaled_by(name, variable, dataset)) is not None:
+            problems.append(f"{where}: NeXus scales {owner!r} by a field of that name; rename it")
+            continue
+        if isinstance(dataset.xindexes.get(name), PandasMultiIndex):
+            problems.append(f"{where}: has an index of several levels; use reset_index")
+            continue
+        attributes = dict(variable.attrs)
+        if name in edges:
+            del attributes["bounds"]
+            variable = xr.Variable((*variable.dims[:-1], f"{name}_edges"), edges[name][1])
+        node = field_of(variable, attributes, where, storing, problems)
+        if node is not None:
+            dims = dataset.variables[name].dims
+            fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
+    return fields
+
+
+def _scaled_by(name: Any, variable: xr.Variable, dataset: xr.Dataset) -> str | None:
+    """The variable that would be scaled by another's value when both are fields of a group."""
+    for suffix in ("_scaling_factor", "_offset"):
+        owner = str(name).removesuffix(suffix)
+        if owner != name and owner in dataset.variables and variable.size == 1:
+            return owner
+    return None
+
+
+def _edges(dataset: xr.Dataset, variable: xr.Variable) -> tuple[Any, NDArray[Any]] | None:
+    """Name of a coordinate's bounds, and the edges that they came from; None where they don't follow from edges."""
+    name = variable.attrs.get("bounds")
+    if name not in dataset.variables or not variable.ndim:
+        return None
+    bounds = dataset.variables[name]
+    if bounds.ndim != variable.ndim + 1 or bounds.shape != (*variable.shape, 2) or not variable.shape[-1]:
+        return None
+    values = np.asarray(bounds.values)
+    if values.dtype.kind not in "iuf" or not _same(values[..., 1:, 0], values[..., :-1, 1]):
+        return None
+    edges = np.concatenate([values[..., 0], values[..., -1:, 1]], axis=-1)
+    return (name, edges) if _same(centres(edges), np.asarray(variable.values)) else None
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def field_of(
+    variable: xr.Variable, attributes: Mapping[str, Any], where: str, storing: Storing, problems: list[str]
+) -> FieldNode | None:
+    """The field of a variable; None where it can't be stored, which the problems then say."""
+    if any(math.isnan(size) for size in variable.shape):
+        problems.append(f"{where}: has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()")
+        return None
+    stored = attributes_of(attributes, where, problems)
+    reserved = {DIMENSIONS, DTYPE} & stored.keys()
+    if reserved:
+        problems.append(f"{where}: attribute {reserved.pop()!r} has a meaning of its own here; rename it")
+    source = file_array(variable)
+    kind = variable.dtype.kind
+    values: Any
+    if kind in "mM":
+        variable, time = _as_integers(variable, stored, where, problems)
+        stored = {**stored, **time}
+    elif kind == "U" and (source is None or not storing.keeps_source):
+        stored = {**stored, DTYPE: variable.dtype.str}
+    chunks = storing.chunk_shape(variable)
+    if source is not None and storing.keeps_source:
+        values = Copied(source)
+        chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
+    else:
+        try:
+            values = _values_of(variable)
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+            return None
+    filters = storing.filters(variable)
+    if values.dtype.hasobject or not chunks:
+        filters = ()
+    return FieldNode(values, stored, chunks, filters)
+
+
+def _values_of(variable: xr.Variable) -> Any:
+    """The values of a variable: an array where they are in memory or few, else what gives them later."""
+    data: Any = variable._data
+    kind = variable.dtype.kind
+    if hasattr(data, "dask"):
+        if not isinstance(getattr(data, "_meta", np.empty(0)), np.ndarray):
+            raise ValueError(f"blocks of {type(data._meta).__name__} can't be stored; make them dense arrays")
+        return data
+    if not isinstance(data, np.ndarray | indexing.ExplicitlyIndexed):
+        raise ValueError(f"{type(data).__name__} can't be stored; make it a NumPy array")
+    if variable._in_memory or variable.nbytes <= SMALL_BYTES or kind == "O":
+        return storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
+    return LazyVariable(variable)
+
+
+def _as_integers(
+    variable: xr.Variable, attributes: Mapping[str, Any], where: str, problems: list[str]
+) -> tuple[xr.Variable, dict[str, Any]]:
+    """Dates and lengths of time as integers, and the attributes that tell what they stand for."""
+    unit = np.datetime_data(variable.dtype)[0]
+    if "units" in attributes or unit not in _UNITS_OF_TIME:
+        problems.append(f"{where}: dates or times can't have an attribute 'units' of their own, nor the unit {unit!r}")
+        return variable, {}
+    units = _UNITS_OF_TIME[unit] + (" since 1970-01-01T00:00:00" if variable.dtype.kind == "M" else "")
+    data: Any = variable._data if hasattr(variable._data, "dask") else np.asarray(variable.values)
+    native = variable.dtype.newbyteorder("=")
+    integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)
+    return integers, {"units": units, DTYPE: native.name}
+
+
+def blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
+    """Regions that cover an array, of whole chunks and of as much as is worth a read."""
+    block = block_shape(values.shape, max(values.dtype.itemsize, 1), chunks)
+    ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
+    for corner in product(*ranges):
+        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))
