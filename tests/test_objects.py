@@ -334,6 +334,7 @@ def test_a_dataset_whose_properties_are_damaged_leaves_the_others_alone(tmp_path
         data.attrs.update(NX_class="NXdata", signal="n")
         data["n"] = np.arange(3)
         data.create_dataset("names", (3,), TEXT, chunks=(2,), fillvalue="a fill value")
+        data.create_dataset("told", (3,), TEXT, chunks=(3,), fillvalue="a fill value")[...] = ["a", "b", "c"]
     content = path.read_bytes()
     reference = struct.pack("<IQ", len("a fill value"), content.index(b"GCOL"))
     assert reference in content
@@ -343,6 +344,7 @@ def test_a_dataset_whose_properties_are_damaged_leaves_the_others_alone(tmp_path
     with pytest.warns(NexusWarning, match=r"/data/names: how it is stored can't be told"):
         dataset = xr.open_dataset(path, engine="nexus")
     assert dataset.n.values.tolist() == [0, 1, 2]
+    assert dataset.told.values.tolist() == ["a", "b", "c"]
     with pytest.raises(NexusFileError, match="/data/names"):
         dataset.names.load()
     with pytest.warns(NexusWarning):

@@ -243,10 +243,11 @@ def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) ->
     """
     # Libhdf5's to read are elements of variable length, references, and what it converts to something that NumPy
     # knows.
-    own_shape, properties = dataset.shape, properties_of(dataset)
+    own_shape = dataset.shape
     element, inner = split_array_type(dataset.dtype)
     if own_shape is None or dataset.dtype.hasobject:
         return None
+    properties = properties_of(dataset)
     if properties.get_layout() == h5d.CHUNKED and _only_outside(dataset, properties):
         if inner:
             return None
