@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.filters.codecs import BLOSC2, decoder
+from nexus_xr.hdf5.filters.blosc2 import BLOSC2
+from nexus_xr.hdf5.filters.registry import decoder
 
 from .cases import DATASET, Stack
 from .harness import UnsupportedError, cpu_count
@@ -55,7 +56,7 @@ def _decoder(identifier: int, options: tuple[int, ...], chunk_bytes: int) -> Dec
     known = decoder(identifier, options, chunk_bytes)
     if known is not None:
         return known
-    if identifier == BLOSC2:
+    if identifier == BLOSC2.number:
         return _blosc2()
     raise UnsupportedError(f"no decoder of filter {identifier}")
 

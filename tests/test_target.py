@@ -7,6 +7,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5.filters import encoders
+from nexus_xr.hdf5.filters import deflate, shuffle
+from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
+from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.writing import creation
 from nexus_xr.hdf5.writing.chunk_writer import Target
@@ -126,25 +129,26 @@ def test_negative_zero_is_no_zero(tmp_path: Path) -> None:
 
 
 def test_a_filter_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(options: tuple[int, ...], chunk_bytes: int) -> encoders.Encode:
-        def encode(source: encoders.Bytes) -> encoders.Bytes:
-            raise encoders.EncodeError("no")
+    def failing(options: tuple[int, ...], chunk_bytes: int) -> Encode:
+        def encode(source: Bytes) -> Bytes:
+            raise EncodeError("no")
 
         return encode
 
-    monkeypatch.setitem(encoders.REGISTRY, 1, failing)
+    monkeypatch.setitem(CODECS, 1, replace(CODECS[1], encode=failing))
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = file.create_dataset("data", (4, 4), "u2", chunks=(1, 4), compression="gzip")
-        with pytest.raises(encoders.EncodeError):
+        with pytest.raises(EncodeError):
             Target(dataset).write(whole((4, 4)), np.ones((4, 4), "u2"))
 
 
 @pytest.mark.parametrize("missing", ["deflate", "blosc2"])
 def test_without_a_library_the_same_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    found = encoders.function
-    monkeypatch.setattr(
-        encoders, "function", lambda library, *rest: None if library == missing else found(library, *rest)
-    )
+    found = deflate.function
+    for module in (deflate, shuffle):
+        monkeypatch.setattr(
+            module, "function", lambda library, *rest: None if library == missing else found(library, *rest)
+        )
     values = counts(SHAPE)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = create_dataset(file, "data", SHAPE, values.dtype, CHUNKS, filters_named("gzip"))

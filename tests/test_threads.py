@@ -20,8 +20,9 @@ import pytest
 from numpy.typing import NDArray
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5.filters import codecs, encoders
-from nexus_xr.hdf5.filters.codecs import DEFLATE
+from nexus_xr.hdf5.filters import deflate, zstd
+from nexus_xr.hdf5.filters.deflate import DEFLATE
+from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -528,8 +529,8 @@ def test_what_libraries_keep_for_a_thread_goes_with_it(tmp_path: Path, monkeypat
 
     values = write(tmp_path / "gzip.h5", counts((8, 512, 512)))
     write(tmp_path / "zstd.h5", values, compression=hdf5plugin.Zstd())
-    encoder = encoders.Encoder([Filter(DEFLATE, "deflate", (4,))], values.nbytes)
-    for module in (codecs, encoders):
+    encoder = Encoder([Filter(DEFLATE.number, "deflate", (4,))], values.nbytes)
+    for module in (deflate, zstd):
         monkeypatch.setattr(module, "Allocated", Counted)
     thread = threading.Thread(target=work)
     thread.start()

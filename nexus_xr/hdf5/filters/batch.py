@@ -14,25 +14,12 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.runtime.libraries import Signature, function
 
-from .codecs import DEFLATE, FLETCHER32, LZ4, LZF, SHUFFLE, ZSTD
+from .registry import CODECS
 
 # Larger chunks keep a core busy for long enough by themselves.
 MOST_CHUNK_BYTES = 1 << 18
 _MOST_STEPS = 8
 
-# The functions that undo a filter: library and name of each, in the order that the extension takes them in.
-_FUNCTIONS: dict[int, tuple[tuple[str, str], ...]] = {
-    DEFLATE: (
-        ("deflate", "libdeflate_zlib_decompress"),
-        ("deflate", "libdeflate_alloc_decompressor"),
-        ("deflate", "libdeflate_free_decompressor"),
-    ),
-    SHUFFLE: (("blosc2", "blosc2_unshuffle"),),
-    FLETCHER32: (("h5py", "H5_checksum_fletcher32"),),
-    LZF: (("h5py", "lzf_decompress"),),
-    LZ4: (("lz4", "LZ4_decompress_safe"),),
-    ZSTD: (("zstd", "ZSTD_decompressDCtx"), ("zstd", "ZSTD_createDCtx"), ("zstd", "ZSTD_freeDCtx")),
-}
 _STEP = struct.Struct("6q")
 
 # Rows of source, size and target -> how many of them were decoded before the first that can't be.
@@ -57,10 +44,10 @@ def batch_decoder(steps: Sequence[tuple[int, tuple[int, ...], int]], chunk_bytes
         return None
     packed = b""
     for number, options, room in steps:
-        addresses = [_address(*where) for where in _FUNCTIONS.get(number, ())]
-        width = options[0] if options else 0
-        if not addresses or None in addresses or (number == SHUFFLE and not 1 < width < 256):
+        addresses = [_address(*where) for where in CODECS[number].batch(options)]
+        if not addresses or None in addresses:
             return None
+        width = options[0] if options else 0
         packed += _STEP.pack(number, width, room, *[*addresses, 0, 0][:3])
     return lambda places: int(decode(packed, places.tobytes(), chunk_bytes))
 

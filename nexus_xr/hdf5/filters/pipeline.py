@@ -12,7 +12,8 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.runtime.memory import empty
 
 from .batch import batch_decoder
-from .codecs import FLETCHER32, SHUFFLE, Decode, DecodeError, decoder, part_decoder
+from .codec import Decode, DecodeError
+from .registry import CODECS, decoder, part_decoder
 
 # Room behind a chunk's bytes, for decoders that read or write a few more at once.
 _MARGIN = 64
@@ -54,11 +55,6 @@ class Workspace:
                 room.clear()
 
 
-def largest_encoded(size: int) -> int:
-    """Bytes that an encoder may make of that many, at most: what doesn't compress grows a little."""
-    return size + size // 2 + (1 << 16)
-
-
 class Pipeline:
     """Decodes chunks by undoing a dataset's filters, the last first.
 
@@ -84,10 +80,7 @@ class Pipeline:
             if decode is None:
                 raise LookupError(filter_.name or str(filter_.id))
             self._steps.insert(0, (1 << position, decode, room))
-            if filter_.id == FLETCHER32:
-                room += 4
-            elif filter_.id != SHUFFLE:
-                room = largest_encoded(room)
+            room = CODECS[filter_.id].most_encoded(room)
         self.largest_stored = room
         self._decode_part = part_decoder(filters[0].id, filters[0].options, chunk_bytes) if filters else None
         in_turn = zip(reversed(filters), self._steps, strict=True)

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from h5py import h5d, h5z
 
+from nexus_xr.hdf5.objects.nodes import properties_of
 from nexus_xr.hdf5.objects.text import decode
 
-from .codecs import REGISTRY
+from .registry import CODECS
 
 
 class Registered(NamedTuple):
@@ -31,46 +32,37 @@ class Registered(NamedTuple):
     package: str | None = None
 
 
+# Filters up to that number come with HDF5.
+_MOST_OF_HDF5 = 255
 _HDF5PLUGIN = "the Python package hdf5plugin"
 _CCR = "the Community Codec Repository (conda-forge's package ccr)"
 _HDF_GROUP = "the HDF5 filter plugins of The HDF Group"
 
 FILTERS: dict[int, Registered] = {
+    **{number: Registered(codec.name, _HDF5PLUGIN) for number, codec in CODECS.items() if number > _MOST_OF_HDF5},
     257: Registered("hzip", "the library Silo"),
     258: Registered("fpzip", "the library Silo"),
     305: Registered("LZO", "PyTables (the Python package tables, with an HDF5 of its own)"),
-    307: Registered("BZIP2", _HDF5PLUGIN),
-    32001: Registered("Blosc", _HDF5PLUGIN),
     32002: Registered("MAFISC"),
     32003: Registered("Snappy"),
-    32004: Registered("LZ4", _HDF5PLUGIN),
     32005: Registered("APAX"),
     32006: Registered("CBF"),
     32007: Registered("JPEG-XR"),
-    32008: Registered("bitshuffle", _HDF5PLUGIN),
     32009: Registered("SPDP"),
     32010: Registered("LPC-Rice"),
     32011: Registered("CCSDS-123"),
     32012: Registered("JPEG-LS"),
-    32013: Registered("zfp", _HDF5PLUGIN),
     32014: Registered("fpzip"),
-    32015: Registered("Zstandard", _HDF5PLUGIN),
     32016: Registered("B³D"),
-    32017: Registered("SZ", _HDF5PLUGIN),
-    32018: Registered("FCIDECOMP", _HDF5PLUGIN),
     32019: Registered("JPEG", _HDF_GROUP),
     32020: Registered("VBZ", "the Python package vbz-h5py-plugin"),
     32021: Registered("FAPEC", "DAPCOM, on request"),
     32022: Registered("BitGroom", _CCR),
     32023: Registered("Granular BitRound", _CCR),
-    32024: Registered("SZ3", _HDF5PLUGIN),
     32025: Registered("Delta-Rice"),
-    32026: Registered("Blosc2", _HDF5PLUGIN),
     32027: Registered("FLAC"),
-    32028: Registered("SPERR", _HDF5PLUGIN),
     32029: Registered("TERSE/PROLIX"),
     32030: Registered("FFMPEG"),
-    32033: Registered("HTJ2K", _HDF5PLUGIN),
 }
 
 
@@ -82,7 +74,7 @@ def missing_filters(dataset: h5d.DatasetID) -> str | None:
     dataset
         The open dataset.
     """
-    properties = dataset.get_create_plist()
+    properties = properties_of(dataset)
     steps = (properties.get_filter(index) for index in range(properties.get_nfilters()))
     missing = [(number, decode(name)) for number, _, _, name in steps if not _is_there(number)]
     return described(missing) if missing else None
@@ -98,7 +90,7 @@ def explained(dataset: h5d.DatasetID, error: Exception) -> str:
 
 
 def _is_there(number: int) -> bool:
-    return number in REGISTRY or bool(h5z.filter_avail(number))
+    return (number in CODECS and CODECS[number].decode is not None) or bool(h5z.filter_avail(number))
 
 
 def described(filters: Sequence[tuple[int, str]]) -> str:

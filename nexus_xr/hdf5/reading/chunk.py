@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5.filters.codecs import DecodeError
+from nexus_xr.hdf5.filters.codec import DecodeError
 from nexus_xr.hdf5.filters.pipeline import Workspace
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.runtime.memory import empty

@@ -20,9 +20,9 @@ from h5py._objects import phil
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
-from nexus_xr.hdf5.filters.codecs import REGISTRY, decoder
 from nexus_xr.hdf5.filters.pipeline import Pipeline
 from nexus_xr.hdf5.filters.registered import explained, missing_filters
+from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.format.chunk_array import NoArrayError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import BytesSource, Segment, SegmentedSource, Source
@@ -53,8 +53,6 @@ _MOST_PLACEMENTS = 4096
 # Older states of a growing file than this are found out anew.
 _MOST_STATES = 64
 _DONT_FILTER_PARTIAL_CHUNKS = 2
-# szip, nbit, scale-offset, zfp, FCIDECOMP and HTJ2K stand damaged data.
-_SAFE_IN_LIBHDF5 = frozenset({4, 5, 6, 32013, 32018, 32033})
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +249,7 @@ def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) ->
     if properties.get_layout() == h5d.CHUNKED and _only_outside(dataset, properties):
         if inner:
             return None
-        is_safe = all(step.id in _SAFE_IN_LIBHDF5 or step.id in REGISTRY for step in filters_of(properties))
+        is_safe = all(step.id in CODECS and CODECS[step.id].is_safe for step in filters_of(properties))
         return Outside(own_shape, tuple(properties.get_chunk()), element, is_safe, missing_filters(dataset))
     if not _is_as_stored(dataset.get_type(), dataset.dtype):
         return None

@@ -13,21 +13,20 @@ import numpy as np
 from h5py import h5d, h5p, h5s, h5t, h5z
 
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.filters.codecs import BITSHUFFLE, BLOSC, BLOSC2, BZIP2, DEFLATE, FLETCHER32, LZ4, LZF, SHUFFLE, ZSTD
+from nexus_xr.hdf5.filters.codec import Codec
+from nexus_xr.hdf5.filters.deflate import DEFLATE
+from nexus_xr.hdf5.filters.lzf import LZF
+from nexus_xr.hdf5.filters.only_libhdf5 import SZIP
+from nexus_xr.hdf5.filters.registry import CODECS
+from nexus_xr.hdf5.filters.shuffle import SHUFFLE
 from nexus_xr.hdf5.objects.storage import Filter
 
-_SZIP, _NBIT, _SCALEOFFSET = 4, 5, 6
 # An array that is smaller is stored as it is, in one piece.
 SMALL_BYTES = 64 * 1024
 _SMALLEST_CHUNK = 1 << 20
 _LARGEST_CHUNK = 4 << 20
 _GZIP_LEVEL = 4
-# What bitshuffle puts in front of the options that it was given.
-_BITSHUFFLE_OWN_OPTIONS = 3
-_NAMES_OF_PLUGINS = {
-    name.lower(): name
-    for name in ("Bitshuffle", "Blosc", "Blosc2", "BZip2", "LZ4", "Zfp", "Zstd", "SZ", "SZ3", "Sperr")
-}
+_PLUGINS = {codec.plugin.lower(): codec.plugin for codec in CODECS.values() if codec.plugin is not None}
 
 Compression = str | int | Mapping[str, Any] | None
 
@@ -55,8 +54,8 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
     >>> [step.name for step in filters_named("gzip")]
     ['shuffle', 'deflate']
     """
-    if isinstance(compression, str) and compression.lower() in _NAMES_OF_PLUGINS:
-        compression = _plugin(_NAMES_OF_PLUGINS[compression.lower()], options)
+    if isinstance(compression, str) and compression.lower() in _PLUGINS:
+        compression = _plugin(_PLUGINS[compression.lower()], options)
         options = None
     if isinstance(compression, Mapping):
         number, given = compression.get("compression"), compression.get("compression_opts")
@@ -69,19 +68,23 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
         level = compression if isinstance(compression, int) else _GZIP_LEVEL if options is None else options
         if not isinstance(level, int) or not 0 <= level <= 9:
             raise NexusError(f"compression_opts={level!r}: expected a level of gzip, 0 to 9")
-        steps = [Filter(DEFLATE, "deflate", (level,))]
+        steps = [_step(DEFLATE, (level,))]
     elif compression == "lzf":
-        steps = [Filter(LZF, "lzf", ())]
+        steps = [_step(LZF)]
     elif compression == "szip":
         kind, pixels = options or ("nn", 8)
-        steps = [Filter(_SZIP, "szip", ({"ec": h5z.SZIP_EC_OPTION_MASK, "nn": h5z.SZIP_NN_OPTION_MASK}[kind], pixels))]
+        steps = [_step(SZIP, ({"ec": h5z.SZIP_EC_OPTION_MASK, "nn": h5z.SZIP_NN_OPTION_MASK}[kind], pixels))]
     elif isinstance(compression, int):
         steps = [Filter(compression, str(compression), tuple(options or ()))]
     else:
-        known = ", ".join(["gzip", "lzf", "szip", *_NAMES_OF_PLUGINS])
+        known = ", ".join(["gzip", "lzf", "szip", *_PLUGINS])
         raise NexusError(f"compression={compression!r}: expected one of {known}, an object of hdf5plugin, or None")
-    helps = any(step.id in (DEFLATE, LZF, ZSTD) for step in steps)
-    return (Filter(SHUFFLE, "shuffle", ()), *steps) if (helps if shuffle is None else shuffle) else tuple(steps)
+    helps = any(step.id in CODECS and CODECS[step.id].helped_by_shuffle for step in steps)
+    return (_step(SHUFFLE), *steps) if (helps if shuffle is None else shuffle) else tuple(steps)
+
+
+def _step(codec: Codec, options: tuple[int, ...] = ()) -> Filter:
+    return Filter(codec.number, codec.name, options)
 
 
 def _plugin(name: str, options: Any) -> Mapping[str, Any]:
@@ -91,18 +94,11 @@ def _plugin(name: str, options: Any) -> Mapping[str, Any]:
     return made
 
 
-# What gives back the values that it was given, whatever they are.
-_LOSSLESS = (DEFLATE, SHUFFLE, FLETCHER32, _SZIP, BZIP2, LZF, BLOSC, LZ4, BITSHUFFLE, ZSTD, BLOSC2)
-
-
 def filters_of_source(steps: Sequence[Filter]) -> tuple[Filter, ...] | None:
     """Filters as a file has them, with the options that made them so; None where one may change values."""
-    if any(step.id not in _LOSSLESS for step in steps):
+    if any(step.id not in CODECS or not CODECS[step.id].is_lossless for step in steps):
         return None
-    return tuple(
-        Filter(step.id, step.name, step.options[_BITSHUFFLE_OWN_OPTIONS:]) if step.id == BITSHUFFLE else step
-        for step in steps
-    )
+    return tuple(Filter(step.id, step.name, step.options[CODECS[step.id].own_options :]) for step in steps)
 
 
 def default_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
@@ -164,21 +160,12 @@ def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple[in
 
 
 def _append(properties: h5p.PropDCID, step: Filter) -> None:
-    if step.id == DEFLATE:
-        properties.set_deflate(*step.options[:1])
-    elif step.id == SHUFFLE:
-        properties.set_shuffle()
-    elif step.id == FLETCHER32:
-        properties.set_fletcher32()
-    elif step.id == _SZIP:
-        properties.set_szip(*step.options[:2])
-    elif step.id == _NBIT:
-        properties.set_filter(_NBIT, h5z.FLAG_OPTIONAL)
-    elif step.id == _SCALEOFFSET:
-        properties.set_scaleoffset(*step.options[:2])
-    else:
+    codec = CODECS.get(step.id)
+    if codec is None or codec.ask is None:
         _register_plugins()
         properties.set_filter(step.id, h5z.FLAG_OPTIONAL, step.options)
+    else:
+        codec.ask(properties, step.options)
 
 
 @functools.cache
