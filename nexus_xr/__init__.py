@@ -12,6 +12,7 @@ from nexus_xr.writing.consolidate import consolidate
 from nexus_xr.writing.to_nexus import to_nexus
 
 from . import accessor as accessor
+from ._version import __version__ as __version__
 from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
 
 __all__ = [
@@ -29,4 +30,3 @@ __all__ = [
     "read_metadata",
     "to_nexus",
 ]
-__version__ = "0.1.0"

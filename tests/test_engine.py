@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5.filters import bitshuffle, pipeline
+from nexus_xr.hdf5.filters import compiled, pipeline
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import Link, split_array_type
@@ -154,7 +154,7 @@ def test_blocks_are_followed_alike_with_and_without_the_extension(
     chunk = b"".join(size.to_bytes(4, "big") + b"." * size for size in sizes) + rest
     raw = ctypes.create_string_buffer(chunk, len(chunk))
     places = (ctypes.addressof(raw), len(chunk), position, count)
-    assert bitshuffle.behind_blocks(*places) == bitshuffle.python_behind_blocks(*places)
+    assert compiled.behind_blocks(*places) == compiled.python_behind_blocks(*places)
 
 
 @pytest.mark.parametrize("name", ["bitshuffle+lz4", "blosc lz4 1", "blosc2 lz4"])

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from nexus_xr._version import __version__
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.writing.atomic_file import NewFile
@@ -361,8 +362,6 @@ def _store_entries(
     if len(root) == len(entries):
         default = names[0] if use_default or len(names) == 1 else None
         time = datetime.now(UTC).isoformat(timespec="seconds")
-        from nexus_xr import __version__
-
         root.attrs.update(root_attributes(__version__, os.path.basename(file.path), time, default))
     elif use_default:
         root.attrs["default"] = names[0]

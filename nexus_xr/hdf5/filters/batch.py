@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.runtime.libraries import Signature, function
 
+from .compiled import decode_all
 from .registry import CODECS
 
 # Larger chunks keep a core busy for long enough by themselves.
@@ -36,11 +37,8 @@ def batch_decoder(steps: Sequence[tuple[int, tuple[int, ...], int]], chunk_bytes
     chunk_bytes
         Bytes of a decoded chunk.
     """
-    if not 0 < len(steps) <= _MOST_STEPS or chunk_bytes > MOST_CHUNK_BYTES:
-        return None
-    try:
-        from ._batch import decode
-    except ImportError:
+    decode = decode_all
+    if decode is None or not 0 < len(steps) <= _MOST_STEPS or chunk_bytes > MOST_CHUNK_BYTES:
         return None
     packed = b""
     for number, options, room in steps:
@@ -49,7 +47,7 @@ def batch_decoder(steps: Sequence[tuple[int, tuple[int, ...], int]], chunk_bytes
             return None
         width = options[0] if options else 0
         packed += _STEP.pack(number, width, room, *[*addresses, 0, 0][:3])
-    return lambda places: int(decode(packed, places.tobytes(), chunk_bytes))
+    return lambda places: decode(packed, places.tobytes(), chunk_bytes)
 
 
 def _address(library: str, name: str) -> int | None:

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 
 from nexus_xr.hdf5.runtime.libraries import Address, Signature, Size, function
 
 from .codec import Codec, Decode, DecodeError, DecodePart, Options, check_room, whole
+from .compiled import behind_blocks
 from .lz4 import read_header
 from .plugin import plugin_encoder
-
-
-def python_behind_blocks(source: int, size: int, position: int, count: int, /) -> int:
-    """Follow so many blocks with their sizes before them; gives where they end, `size` + 1 if that is beyond it."""
-    stored_at, raw = struct.Struct(">I").unpack_from, (ctypes.c_char * size).from_address(source)
-    try:
-        for _ in range(count):
-            position += 4 + stored_at(raw, position)[0]
-    except struct.error:
-        return size + 1
-    return min(position, size + 1)
-
-
-try:
-    from ._batch import behind_blocks
-except ImportError:  # the extension module is optional
-    behind_blocks = python_behind_blocks
-
 
 # Bitshuffle's own numbers for what it compresses with, and the functions that take it apart.
 _FUNCTIONS = {2: "bshuf_decompress_lz4", 3: "bshuf_decompress_zstd"}
