@@ -423,8 +423,8 @@ def _url_explained(url: str) -> Iterator[None]:
         raise NexusFileNotFoundError(f"{url}: no such file; check the URL") from error
     except ImportError as error:
         raise NexusFileError(
-            f"{url}: no file system opens this URL ({error}); the extra `remote` of this package brings those of "
-            "s3:// and http://"
+            f"{url}: no file system opens this URL ({error}); those of s3:// and http:// come with the "
+            "extra `remote` (pip install '.[remote]' in this package's folder)"
         ) from error
     except ValueError as error:
         raise NexusFileError(f"{url}: no file system opens this URL ({error})") from error
