@@ -15,6 +15,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py._objects import phil
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
@@ -122,7 +123,8 @@ class Target:
             region = tuple((at, at + length) for at, length in zip(corner, values.shape, strict=True))
             self._write_with_hdf5(region, values)
             return
-        with self._explained():
+        # h5py of some versions calls libhdf5 here without the lock that libhdf5 needs.
+        with self._explained(), phil:
             self._dataset.id.write_direct_chunk(corner, stored, mask)
 
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
+from h5py._objects import phil
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
@@ -131,9 +132,10 @@ def copy_values(source: h5py.Dataset, target: h5py.Dataset, box: Region, origin:
     source.id.chunk_iter(lambda info: stored.append(info.chunk_offset))
     for corner in stored:
         if all(begin <= at < end for at, (begin, end) in zip(corner, box, strict=True)):
-            mask, content = source.id.read_direct_chunk(corner)
             there = tuple(at - begin + to for at, (begin, _), to in zip(corner, box, origin, strict=True))
-            target.id.write_direct_chunk(there, content, mask)
+            with phil:  # which h5py of some versions doesn't take here
+                mask, content = source.id.read_direct_chunk(corner)
+                target.id.write_direct_chunk(there, content, mask)
 
 
 def _shape_of(path: str) -> tuple[int, ...]:
