@@ -4,7 +4,7 @@ VENV ?= .venv
 PICTURE ?= demo.png
 IN_VENV = $(VENV)/bin/python
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lowest lint docs clean
 
 # make demo [FILE=scan.nxs [DATASET=/entry/data]]: open a file (one is made where none is given), reduce it with dask,
 # save a picture.
@@ -13,6 +13,19 @@ demo: $(VENV)/.plot
 
 test: $(VENV)/.test
 	$(IN_VENV) -m pytest -n auto -q
+
+# The core of the tests with the lowest versions that pyproject.toml allows, in an environment of their own.
+CORE = data_rules opening lazy links metadata target
+lowest: $(VENV)-lowest/.core
+	$(VENV)-lowest/bin/python -m pytest -n auto -q $(CORE:%=tests/test_%.py)
+
+$(VENV)-lowest/.core: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) .ci/lowest.py > $(VENV)-lowest/versions.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/versions.txt \
+		hypothesis 'pytest>=9' pytest-xdist
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
@@ -31,4 +44,4 @@ $(VENV)/.%: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo.nxs demo.png docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.h5
+	rm -rf $(VENV) $(VENV)-lowest demo.nxs demo.png docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.h5
