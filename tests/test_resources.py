@@ -25,7 +25,9 @@ import xarray as xr
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.handles import Handles
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.runtime import fork
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 
 from .files import Field, nxdata, nxentry, scan_file
@@ -136,6 +138,16 @@ def test_processes_of_either_kind_read(method: str, write: Write) -> None:
     dataset.counts[0].load()
     with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context(method)) as pool:
         assert set(pool.map(_sum, [dataset] * 4)) == {COUNTS.sum()}
+
+
+def test_what_a_fork_makes_new_is_kept_alive_by_nothing() -> None:
+    before = len(fork._renewals)
+    handles = Handles()
+    assert len(fork._renewals) == before + 1
+    gone = weakref.ref(handles)
+    del handles
+    assert gone() is None
+    assert len(fork._renewals) == before
 
 
 def test_many_threads_read_one_file(write: Write) -> None:

@@ -7,12 +7,13 @@ through these ends the process.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import h5py
+
+from nexus_xr.hdf5.runtime.fork import after_fork
 
 
 @dataclass
@@ -26,11 +27,9 @@ class Handles:
 
     def __init__(self) -> None:
         self._start_anew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start_anew)
+        after_fork(self._start_anew)
 
     def _start_anew(self) -> None:
-        # What is open is the parent process's, and its lock may have been held.
         self._lock = threading.Lock()
         self._open: dict[Hashable, _Open] = {}
 

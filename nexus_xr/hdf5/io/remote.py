@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nexus_xr.errors import anew
+from nexus_xr.hdf5.runtime.fork import after_fork
 
 from .source import Source
 from .store import Answer, StoredFile, Version
@@ -146,14 +147,11 @@ _kept = _KeptBlocks()
 _active: set[int] = set()
 
 
+@after_fork
 def _start_anew() -> None:
     global _kept
     _kept = _KeptBlocks()
     _active.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
 
 
 class RemoteFile:

@@ -40,6 +40,7 @@ from nexus_xr.hdf5.objects.nodes import (
 )
 from nexus_xr.hdf5.objects.storage import Filter, filters_of
 from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.libraries import Signature, function
 
 from .chunk_index import ChunkIndex, Known, Run, build_index
@@ -398,19 +399,14 @@ class Placements:
     """The placements that were used last, so that each is found out once in a process."""
 
     def __init__(self) -> None:
+        self._start_anew()
+        after_fork(self._start_anew)
+
+    def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[Hashable, _Known] = OrderedDict()
         self._used = 0
         self._in_work: dict[Hashable, threading.Lock] = {}
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start_anew)
-
-    def _start_anew(self) -> None:
-        # The locks may have been held, and what was in work will never be done.
-        self._lock = threading.Lock()
-        self._known = OrderedDict()
-        self._used = 0
-        self._in_work = {}
 
     def get(self, key: Hashable, find: Find, state: Hashable = None) -> Place | None:
         """The placement of that key; of several threads that want it, one finds it out.

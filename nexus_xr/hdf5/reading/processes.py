@@ -7,7 +7,6 @@ error here.
 from __future__ import annotations
 
 import atexit
-import os
 import pickle
 import select
 import signal
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
 
 from . import _reader_process
@@ -222,11 +222,10 @@ class _Processes:
 _processes = _Processes()
 
 
+@after_fork
 def _start_anew() -> None:
     global _processes
     _processes = _Processes()
 
 
 atexit.register(lambda: _processes.end())
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)

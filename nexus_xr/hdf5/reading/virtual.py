@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +23,7 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.nodes import Dataset, Missing, is_virtual
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
 from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
 from nexus_xr.hdf5.runtime.worker import this_worker
 
@@ -44,8 +44,7 @@ _MOST_CARRIED = 100
 # The missing sources that this process has told of, with the file and the dataset that are made of them.
 _MOST_TOLD = 1 << 16
 _told: set[tuple[str, str, SourceName]] = set()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_told.clear)
+after_fork(_told.clear)
 # With so many files for each thread, each file is read by one thread. Most files that are open at once.
 _MANY = 8
 _MOST_OPEN = 64

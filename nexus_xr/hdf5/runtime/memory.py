@@ -6,7 +6,6 @@ A large array lies in a block that goes back to a bounded store when the last vi
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .fork import after_fork
 
 # Smaller arrays come from the heap at no such cost.
 SMALLEST_BLOCK = 1 << 18
@@ -64,13 +65,10 @@ class _Store:
 _store = _Store()
 
 
+@after_fork
 def _start_anew() -> None:
     global _store
     _store = _Store()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
 
 
 class Recent:
@@ -78,16 +76,13 @@ class Recent:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._lock = threading.Lock()
-        self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
-        self._wanted: deque[Hashable] = deque(maxlen=_MOST_WANTED)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start_anew)
+        self._start_anew()
+        after_fork(self._start_anew)
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
-        self._arrays = OrderedDict()
-        self._wanted.clear()
+        self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._wanted: deque[Hashable] = deque(maxlen=_MOST_WANTED)
 
     def was_wanted(self, key: Hashable) -> bool:
         """Whether an array is here, or was asked for by this function not long ago."""

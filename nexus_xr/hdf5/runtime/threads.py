@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 
 from nexus_xr.errors import NexusError
 
+from .fork import after_fork
+
 VARIABLE = "NEXUS_XR_NUM_THREADS"
 
 Task = Callable[[], None]
@@ -135,13 +137,10 @@ def _help(calls: SimpleQueue[Task]) -> None:
 _crew = _Crew()
 
 
+@after_fork
 def _start_anew() -> None:
     global _crew
     _crew = _Crew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
 
 
 def run(tasks: Sequence[Task], threads: int | None = None) -> None:
