@@ -26,7 +26,7 @@ from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime import cpus, threads
 from nexus_xr.hdf5.runtime.libraries import Allocated
 
 from .stacks import LOSSY, counts, smooth
@@ -130,10 +130,10 @@ def test_no_more_threads_work_than_there_are_tasks() -> None:
 
 AFFINITY = """
 import os
-from nexus_xr.hdf5.runtime import threads
-before = threads.available_cpus()
+from nexus_xr.hdf5.runtime import cpus
+before = cpus.available_cpus()
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
-print(before >= 1, threads.available_cpus(), threads.thread_count())
+print(before >= 1, cpus.available_cpus(), cpus.thread_count())
 """
 
 
@@ -143,7 +143,7 @@ def test_no_more_cpus_are_used_than_the_process_may_run_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("membership", "limits", "cpus"),
+    ("membership", "limits", "expected"),
     [
         ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
         ("0::/\n", {"cpu.max": "max 100000\n"}, None),
@@ -177,7 +177,7 @@ def test_no_more_cpus_are_used_than_the_process_may_run_on() -> None:
     ],
 )
 def test_quotas_of_control_groups_are_known(
-    tmp_path: Path, membership: str | None, limits: dict[str, str], cpus: float | None
+    tmp_path: Path, membership: str | None, limits: dict[str, str], expected: float | None
 ) -> None:
     if membership is not None:
         (tmp_path / "own").write_text(membership)
@@ -185,14 +185,14 @@ def test_quotas_of_control_groups_are_known(
     for name, content in limits.items():
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).write_text(content)
-    assert threads._cgroup_quota(tmp_path / "root", tmp_path / "own") == cpus
+    assert cpus._cgroup_quota(tmp_path / "root", tmp_path / "own") == expected
 
 
-@pytest.mark.parametrize(("quota", "cpus"), [(None, 8), (0.2, 1), (1.0, 1), (2.6, 3), (64.0, 8)])
-def test_a_quota_limits_the_cpus(monkeypatch: pytest.MonkeyPatch, quota: float | None, cpus: int) -> None:
-    monkeypatch.setattr(threads, "_own_cgroup_quota", lambda: quota)
+@pytest.mark.parametrize(("quota", "expected"), [(None, 8), (0.2, 1), (1.0, 1), (2.6, 3), (64.0, 8)])
+def test_a_quota_limits_the_cpus(monkeypatch: pytest.MonkeyPatch, quota: float | None, expected: int) -> None:
+    monkeypatch.setattr(cpus, "_own_cgroup_quota", lambda: quota)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert threads.available_cpus() == cpus
+    assert cpus.available_cpus() == expected
 
 
 # --- together --------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.nodes import Dataset, Missing, is_virtual
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
 from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
 from nexus_xr.hdf5.runtime.worker import this_worker
@@ -395,7 +396,7 @@ class _Reading:
     def _run(self, by_file: Sequence[_Parts], values: NDArray[Any], is_filled: bool) -> None:
         """Read parts that have nothing in common, file by file, or where there are few files, chunk by chunk."""
         num_threads = self._holder.num_threads
-        most = num_threads or threads.thread_count()
+        most = num_threads or thread_count()
         if len(by_file) >= _MANY * most:
             batches = _batches(by_file, most)
             threads.run([partial(self._read_files, batch, values, is_filled) for batch in batches], num_threads)
