@@ -6,7 +6,7 @@ import copy
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import TypeVar
 
@@ -71,6 +71,18 @@ def listed(items: Iterable[str], most: int = _LISTED) -> str:
     if len(items) > most:
         lines.append(f"  ... and {len(items) - most} more")
     return "\n".join(lines)
+
+
+def some(items: Sequence[str], most: int = 5) -> str:
+    """At most `most` items in one line.
+
+    Examples
+    --------
+    >>> some(["x", "y", "z"], most=2)
+    'x, y and 1 more'
+    """
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 def warn_once(file_name: str, problems: Iterable[str]) -> None:

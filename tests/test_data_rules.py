@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from nexus_xr import NexusWarning
 from nexus_xr.nexus.rules.content import Field as Member
 from nexus_xr.nexus.rules.content import GroupContent
-from nexus_xr.nexus.rules.nxdata import NXdata, Role, Scaling, apply_rules, describe_nxdata
+from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules, describe_nxdata
+from nexus_xr.nexus.rules.scaling import Scaling
+from nexus_xr.nexus.rules.variables import Role
 
 from .files import Field, nxdata
 

@@ -29,9 +29,11 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import Sources, report_missing, sources_of
 from nexus_xr.hdf5.reading.virtual_mapping import Virtual, read_mappings
 from nexus_xr.nexus.rules.attributes import integers, with_units
-from nexus_xr.nexus.rules.content import GroupContent
-from nexus_xr.nexus.rules.nxdata import NXdata, Role, Scaling, Variable, free_name
+from nexus_xr.nexus.rules.content import GroupContent, free_name
+from nexus_xr.nexus.rules.nxdata import NXdata
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
+from nexus_xr.nexus.rules.scaling import Scaling
+from nexus_xr.nexus.rules.variables import Role, Variable
 
 from .arrays import DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres
 

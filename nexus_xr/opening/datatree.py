@@ -8,8 +8,8 @@ from dataclasses import replace
 import xarray as xr
 
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.nexus.rules.content import read_content
-from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart, free_name
+from nexus_xr.nexus.rules.content import free_name, read_content
+from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 from nexus_xr.nexus.tree.scan import Found, is_nxdata, scan
 

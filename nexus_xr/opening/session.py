@@ -19,8 +19,10 @@ from nexus_xr.hdf5.objects.nodes import BeingWritten, Dataset, Group, Missing, r
 from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, read_content
+from nexus_xr.nexus.rules.detector_segments import join_parts
 from nexus_xr.nexus.rules.growing import at_common_length
-from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules, find_signal, join_parts, log_as_data
+from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
+from nexus_xr.nexus.rules.signal import find_signal, log_as_data
 from nexus_xr.nexus.tree.find import (
     Keys,
     absolute,

@@ -20,8 +20,8 @@ from nexus_xr.hdf5.objects.nodes import Dataset
 from nexus_xr.hdf5.writing.chunk_writer import Region, Target
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field
-from nexus_xr.nexus.rules.nxdata import Variable
 from nexus_xr.nexus.rules.reserved import recorded_dtype
+from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.session import Described, Opening, Options, describe_with
 

@@ -23,7 +23,7 @@ from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.hyperspy import METADATA
 from nexus_xr.nexus.output.layout import data_group, entry_group, next_entry, root_attributes, valid_name
 from nexus_xr.nexus.output.nodes import GroupNode, Late, Node, Skip, node_of, raise_problems, store, why_no_name
-from nexus_xr.nexus.rules.nxdata import free_name
+from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.tree.find import Keys, as_keys
 from nexus_xr.nexus.tree.metadata import same_tree
 

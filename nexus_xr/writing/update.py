@@ -19,8 +19,8 @@ from nexus_xr.nexus.output.hyperspy import METADATA, restored_metadata
 from nexus_xr.nexus.output.layout import DataField, data_group
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
 from nexus_xr.nexus.rules.attributes import names
-from nexus_xr.nexus.rules.nxdata import Variable
 from nexus_xr.nexus.rules.reserved import COORDINATES
+from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
 from nexus_xr.opening.arrays import origin_of, same_origin, stored_array
 from nexus_xr.opening.datatree import describe_nodes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -87,6 +87,23 @@ class GroupContent:
         named = (name.removesuffix(suffix) for name in self.attributes if name.endswith(suffix))
         found = ((name, integers(self.attributes[name + suffix])) for name in named if name in self.fields)
         return {name: numbers for name, numbers in found if numbers is not None}
+
+    def free_name(self, name: str) -> str:
+        """The name, with underscores behind it while a member has it."""
+        return free_name(name, (*self.fields, *self.others))
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with underscores behind it while it is taken.
+
+    Examples
+    --------
+    >>> free_name("dim_0", {"dim_0"})
+    'dim_0_'
+    """
+    while name in taken:
+        name += "_"
+    return name
 
 
 def read_content(group: Group) -> GroupContent:

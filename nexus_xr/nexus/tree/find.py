@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
 from nexus_xr.nexus.rules.attributes import names, nx_class, text
 from nexus_xr.nexus.rules.content import read_content
-from nexus_xr.nexus.rules.nxdata import declares_signal, find_signal, join_parts
+from nexus_xr.nexus.rules.detector_segments import join_parts
+from nexus_xr.nexus.rules.signal import declares_signal, find_signal
 
 from .scan import Found, holds_data, is_nxdata
 

@@ -12,7 +12,7 @@ from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link, Missing, is_virtua
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import report_missing
 from nexus_xr.nexus.rules.attributes import nx_class, text
-from nexus_xr.nexus.rules.nxdata import has_parts
+from nexus_xr.nexus.rules.detector_segments import has_parts
 
 from .metadata import MetadataAttributes, MetadataField, MetadataGroup
 

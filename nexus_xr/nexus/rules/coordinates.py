@@ -1,0 +1,52 @@
+"""The axes of a group as variables, and the names that they give to its dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .axes import Axis
+from .content import GroupContent
+from .errors import find_errors
+from .reserved import recorded_coordinates, recorded_dims
+from .variables import Role, Variable
+
+
+def coordinates_of(
+    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], problems: list[str]
+) -> Iterator[Variable]:
+    """The axes, and what else the group records as coordinates, each with its uncertainties."""
+    yield from axis_variables(content, axes, dims, problems)
+    for name in recorded_coordinates(content):
+        spanned = own_dimensions(content, name, content.fields[name].ndim)
+        yield Variable(name, name, spanned, Role.AXIS)
+        yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, problems)
+
+
+def axis_variables(
+    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], problems: list[str]
+) -> Iterator[Variable]:
+    """Axes with their uncertainties, and those of bin edges with a name for their bounds."""
+    for axis in axes:
+        spanned = tuple(dims[dim] for dim in axis.dims)
+        bounds = content.free_name(f"{axis.field}_bounds") if axis.is_edges else None
+        yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
+        if not axis.is_edges:
+            yield from find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, problems)
+
+
+def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) -> tuple[str, ...]:
+    """A dimension has the name of its default axis, if that spans it alone, else a recorded one, or ``dim_<i>``."""
+    rank = content.fields[signal].ndim
+    dims: list[str] = [""] * rank
+    for axis in axes:
+        if axis.is_default and len(axis.dims) == 1 and not dims[axis.dims[0]]:
+            dims[axis.dims[0]] = axis.field
+    recorded = recorded_dims(content.fields[signal]) or ("",) * rank
+    if any(recorded[dim] in (*dims, *content.fields) for dim, name in enumerate(dims) if not name):
+        recorded = ("",) * rank
+    unnamed = (free or content.free_name(f"dim_{dim}") for dim, free in enumerate(recorded))
+    return tuple(name or other for name, other in zip(dims, unnamed, strict=True))
+
+
+def own_dimensions(content: GroupContent, name: str, rank: int) -> tuple[str, ...]:
+    return recorded_dims(content.fields[name]) or tuple(content.free_name(f"{name}_dim_{dim}") for dim in range(rank))
