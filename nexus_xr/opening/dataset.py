@@ -103,8 +103,8 @@ class _Assembler:
 
     def field(self, name: str) -> Dataset:
         if name not in self._fields:
-            parts = self.content.fields[name].parts  # alike, so that the first speaks for them all
-            member = self.group.get(parts[0] if parts else name)
+            segments = self.content.fields[name].segments  # alike, so that the first speaks for them all
+            member = self.group.get(segments[0] if segments else name)
             assert isinstance(member, Dataset), f"{self.group.member_path(name)} was a field when it was described"
             self._fields[name] = member
         return self._fields[name]
@@ -112,13 +112,13 @@ class _Assembler:
     def array(self, name: str) -> LazyArray:
         """The values of a field as they are stored, of the file in which they are."""
         if name not in self._arrays:
-            members = map(self.group.get, self.content.fields[name].parts)
-            parts = [member for member in members if isinstance(member, Dataset)]
+            members = map(self.group.get, self.content.fields[name].segments)
+            segments = [member for member in members if isinstance(member, Dataset)]
             path = self.group.member_path(name)
             # The rules may have left off what a writer hasn't added to all fields yet.
             self._arrays[name] = (
-                LazyArray.joined(parts, self.file, path)
-                if parts
+                LazyArray.joined(segments, self.file, path)
+                if segments
                 else replace(LazyArray.of(self.field(name), self.file), shape=self.content.fields[name].shape)
             )
         return self._arrays[name]
@@ -176,7 +176,7 @@ class _Assembler:
 
 
 def _storage(dataset: Dataset, raw: LazyArray) -> Storage | Sources:
-    """How the values are stored in their file: of a virtual dataset and of parts, how its sources are."""
+    """How the values are stored in their file: of a virtual dataset and of segments, how its sources are."""
     file = raw.file
     if raw.layout is not None:
         return sources_of(raw.layout, file)

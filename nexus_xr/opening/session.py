@@ -19,7 +19,7 @@ from nexus_xr.hdf5.objects.nodes import BeingWritten, Dataset, Group, Missing, r
 from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, read_content
-from nexus_xr.nexus.rules.detector_segments import join_parts
+from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.growing import at_common_length
 from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
 from nexus_xr.nexus.rules.signal import find_signal, log_as_data
@@ -307,7 +307,7 @@ class Opening:
         group, content = self._content_of(found)
         problems: list[str] = []
         if found.is_nxdata:
-            content = log_as_data(join_parts(content, problems))
+            content = log_as_data(join_segments(content, problems))
         data = apply_rules(content, None if found.is_nxdata else found.path.rsplit("/", 1)[1])
         return Described(found, replace(data, problems=(*problems, *data.problems)), content, group)
 
@@ -372,7 +372,7 @@ class Opening:
     def left_over(self, described: Described) -> MetadataGroup:
         """What a described group holds beyond its variables."""
         fields = [variable.field for variable in described.data.variables]
-        used = (part for name in fields for part in (described.content.fields[name].parts or (name,)))
+        used = (each for name in fields for each in (described.content.fields[name].segments or (name,)))
         return remainder(described.group, self.file, used)
 
     def with_left_over(self, entry: Group, tree: MetadataGroup, described: Described) -> MetadataGroup:

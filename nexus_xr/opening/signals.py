@@ -133,8 +133,8 @@ def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.Dat
         dataset = opening.assemble(described)
         signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
         if found.is_nxdata:
-            parts = described.content.fields[name].parts
-            plotted.update(map(described.group.member_path, parts), [signal.encoding["nexus_path"]])
+            segments = described.content.fields[name].segments
+            plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
         signal.attrs = {**opening.attributes(described), **signal.attrs}
         signal.set_close(opening.file.close)
         signals.append(signal)

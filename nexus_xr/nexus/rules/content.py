@@ -24,14 +24,14 @@ class Field:
     ----------
     shape, dtype, attributes
         Those of the dataset.
-    parts
+    segments
         Names of the datasets that it is made of, one behind the other, where it isn't one of its own.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    parts: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
 
     @property
     def ndim(self) -> int:

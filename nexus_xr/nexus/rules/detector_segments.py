@@ -1,4 +1,4 @@
-"""A detector's stack of images that is stored in several datasets, one behind the other."""
+"""Detector segments: a stack of images that is stored in several datasets, one behind the other."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from nexus_xr.errors import some
 from .content import Field, GroupContent, why_no_field
 from .signal import find_auxiliary_signals, find_signal
 
-_PART = re.compile(r"(?P<stem>.+)_(?P<number>\d{3,})")
+_SEGMENT = re.compile(r"(?P<stem>.+)_(?P<number>\d{3,})")
 
 
-def join_parts(content: GroupContent, problems: list[str]) -> GroupContent:
-    """The group with a signal that is stored in parts as one field, which is then the signal.
+def join_segments(content: GroupContent, problems: list[str]) -> GroupContent:
+    """The group with a signal that is stored in segments as one field, which is then the signal.
 
     Source: the master files of DECTRIS detectors, whose /entry/data has links data_000001, data_000002, ... to stacks
     of images that follow each other.
 
-    Parts are fields ``<stem>_<digits>``, of three digits or more, three dimensions or more, and alike but for the
+    Segments are fields ``<stem>_<digits>``, of three digits or more, three dimensions or more, and alike but for the
     first one. They are joined in the order of their numbers, under their stem, unless another field is the signal or
     some are signals of their own. Those that are missing are left out, as nothing tells how long they are.
     """
     signal = find_signal(content, [])
-    if find_auxiliary_signals(content, signal or "", []) or (signal is not None and not _PART.fullmatch(signal)):
+    if find_auxiliary_signals(content, signal or "", []) or (signal is not None and not _SEGMENT.fullmatch(signal)):
         return content
     stems: dict[str, dict[int, str]] = {}
     for name in (*content.fields, *content.others):
-        if found := _PART.fullmatch(name):
+        if found := _SEGMENT.fullmatch(name):
             stems.setdefault(found["stem"], {})[int(found["number"])] = name
     for stem, by_number in stems.items():
         numbered = {number: by_number[number] for number in sorted(by_number)}
-        parts = [name for name in numbered.values() if name in content.fields]
-        if len(numbered) > 1 and parts and signal in (None, *parts) and _is_stack(content.fields[parts[0]]):
-            return _joined(content, stem, numbered, parts, problems)
+        segments = [name for name in numbered.values() if name in content.fields]
+        if len(numbered) > 1 and segments and signal in (None, *segments) and _is_stack(content.fields[segments[0]]):
+            return _joined(content, stem, numbered, segments, problems)
     return content
 
 
-def has_parts(names: Iterable[str]) -> bool:
-    """Whether several of these names are those of parts of one stack.
+def has_segments(names: Iterable[str]) -> bool:
+    """Whether several of these names are those of segments of one stack.
 
     Examples
     --------
-    >>> has_parts(["data_000001", "data_000002"]), has_parts(["data_000001", "flat_000001"])
+    >>> has_segments(["data_000001", "data_000002"]), has_segments(["data_000001", "flat_000001"])
     (True, False)
     """
-    stems = [found["stem"] for name in names if (found := _PART.fullmatch(name))]
+    stems = [found["stem"] for name in names if (found := _SEGMENT.fullmatch(name))]
     return len(stems) > len(set(stems))
 
 
@@ -60,14 +60,14 @@ def _is_stack(field: Field) -> bool:
 
 
 def _joined(
-    content: GroupContent, stem: str, numbered: Mapping[int, str], parts: Sequence[str], problems: list[str]
+    content: GroupContent, stem: str, numbered: Mapping[int, str], segments: Sequence[str], problems: list[str]
 ) -> GroupContent:
-    first = content.fields[parts[0]]
-    fields = {name: content.fields[name] for name in parts}
+    first = content.fields[segments[0]]
+    fields = {name: content.fields[name] for name in segments}
     alike = {name: f for name, f in fields.items() if (f.shape[1:], f.dtype) == (first.shape[1:], first.dtype)}
     name = content.free_name(stem)
-    gone = [f"{part} ({why_no_field(content, part)})" for part in numbered.values() if part not in fields]
-    gone += [f"{part} (has shape {fields[part].shape} of {fields[part].dtype})" for part in parts if part not in alike]
+    gone = [f"{each} ({why_no_field(content, each)})" for each in numbered.values() if each not in fields]
+    gone += [f"{each} (has shape {f.shape} of {f.dtype})" for each, f in fields.items() if each not in alike]
     numbers = list(numbered)
     gone += [f"{stem}_{a + 1}" + f" to {b - 1}" * (b > a + 2) for a, b in pairwise(numbers) if b > a + 1]
     if gone:

@@ -31,7 +31,7 @@ def find_errors(
     named = [name for value in values if (name := text(value))]
     by_name = f"{owner}_errors"
     fits = by_name in content.fields and content.fields[by_name].shape == content.fields[owner].shape
-    if has_own_part(content, by_name) and (role is Role.AXIS_ERRORS or not fits):
+    if has_own_role(content, by_name) and (role is Role.AXIS_ERRORS or not fits):
         by_name = owner
     candidates = (by_name, *named, older_name)
     found = next((name for name in candidates if name in content.fields and name != owner), None)
@@ -52,7 +52,7 @@ def find_errors(
     return [Variable(name if found == name else content.free_name(name), found, dims, role)]
 
 
-def has_own_part(content: GroupContent, name: str) -> bool:
+def has_own_role(content: GroupContent, name: str) -> bool:
     """Whether the group says what a field is, whatever its name suggests."""
     return (
         name == text(content.attributes.get("signal"))

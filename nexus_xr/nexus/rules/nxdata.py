@@ -19,8 +19,8 @@ from .axes import Axis, find_axes, find_own_axes
 from .columns import as_columns, without_signal
 from .content import GroupContent, free_name, read_content
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
-from .detector_segments import join_parts
-from .errors import find_errors, has_own_part
+from .detector_segments import join_segments
+from .errors import find_errors, has_own_role
 from .reserved import recorded_dims
 from .scaling import find_scaling
 from .signal import find_auxiliary_signals, find_signal
@@ -73,7 +73,7 @@ def describe_nxdata(group: h5py.Group, signal: str | None = None) -> NXdata:
     """
     unreadable: list[str] = []
     content = read_content(Group(group.id, group.name or "/", unreadable.append))
-    content = join_parts(content, unreadable) if signal is None else content
+    content = join_segments(content, unreadable) if signal is None else content
     described = apply_rules(content, signal)
     return replace(described, problems=(*unreadable, *described.problems))
 
@@ -100,7 +100,7 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     dims = name_dimensions(content, chosen, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
     found += coordinates_of(content, axes, dims, problems)
-    older_name = "errors" if chosen == declared and not has_own_part(content, "errors") else None
+    older_name = "errors" if chosen == declared and not has_own_role(content, "errors") else None
     found += find_errors(content, chosen, dims, Role.ERRORS, problems, older_name)
     if signal is None:
         found += _companions(content, found, problems)
@@ -129,13 +129,13 @@ def _described(content: GroupContent, signal: str | None, found: Iterable[Variab
 
 
 def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
-    """Each field in the first part that it was given; an auxiliary signal may be uncertainties as well."""
+    """Each field in the first role that it was given; an auxiliary signal may be uncertainties as well."""
     first: dict[tuple[str, bool], Variable] = {}
     taken: set[str] = set()
     for variable in variables:
-        part = (variable.field, variable.role is Role.AUXILIARY)
-        if part not in first and variable.name not in taken:
-            first[part] = variable
+        key = (variable.field, variable.role is Role.AUXILIARY)
+        if key not in first and variable.name not in taken:
+            first[key] = variable
             taken.add(variable.name)
     return list(first.values())
 
@@ -216,11 +216,11 @@ def _default_slice(content: GroupContent, signal: str) -> tuple[int | None, ...]
     """``@default_slice``: a position for each dimension, or "." for all of it; None where it doesn't fit the signal."""
     shape = content.fields[signal].shape
     value = content.attributes.get("default_slice")
-    parts = names(value) or tuple(map(str, integers(value) or ()))
-    if not parts or len(parts) != len(shape):
+    listed = names(value) or tuple(map(str, integers(value) or ()))
+    if not listed or len(listed) != len(shape):
         return None
-    positions = [None if part == "." else integers(part) for part in parts]
+    positions = [None if one == "." else integers(one) for one in listed]
     chosen = [position[0] if position else None for position in positions]
     in_range = all(at is None or -size <= at < size for at, size in zip(chosen, shape, strict=True))
-    is_understood = all(part == "." or at is not None for part, at in zip(parts, chosen, strict=True))
+    is_understood = all(one == "." or at is not None for one, at in zip(listed, chosen, strict=True))
     return tuple(chosen) if in_range and is_understood else None

@@ -21,7 +21,7 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Variable:
-    """One field of a group and its part in the data.
+    """One field of a group and its role in the data.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
 from nexus_xr.nexus.rules.attributes import names, nx_class, text
 from nexus_xr.nexus.rules.content import read_content
-from nexus_xr.nexus.rules.detector_segments import join_parts
+from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.signal import declares_signal, find_signal
 
 from .scan import Found, holds_data, is_nxdata
@@ -77,7 +77,7 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
     without_signal: Group | None = None
     for entry in [*entries, reached]:
         for group in _data_groups(entry):
-            content = join_parts(read_content(group), [])
+            content = join_segments(read_content(group), [])
             if find_signal(content, []) is None:
                 without_signal = without_signal or group
             elif declares_signal(content):

@@ -12,7 +12,7 @@ from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link, Missing, is_virtua
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import report_missing
 from nexus_xr.nexus.rules.attributes import nx_class, text
-from nexus_xr.nexus.rules.detector_segments import has_parts
+from nexus_xr.nexus.rules.detector_segments import has_segments
 
 from .metadata import MetadataAttributes, MetadataField, MetadataGroup
 
@@ -152,7 +152,7 @@ class _Walk:
                 if name in left_out:
                     continue
                 found += self._field(tree if with_fields else None, group, name, member)
-        if has_parts(linked) and not holds_data(attributes):
+        if has_segments(linked) and not holds_data(attributes):
             found.insert(0, Found(group.path, True))  # a detector's master, whatever class it has
         result = Scan(tree, tuple(found))
         self.done[address] = (group.path, result)

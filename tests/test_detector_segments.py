@@ -1,4 +1,4 @@
-"""Detector masters without a virtual dataset: stacks in parts, as one signal."""
+"""Detector masters without a virtual dataset: stacks in segments, as one signal."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def write_master(
     for number, length in lengths.items():
         values.append(counts((length, *FRAME), number))
         with h5py.File(folder / f"parts/scan_data_{number:06}.h5", "w") as file:
-            part = file.create_dataset("entry/data/data", data=values[-1], chunks=(1, *FRAME), compression="gzip")
-            part.attrs.update(image_nr_low=number * 100, units="counts")
+            segment = file.create_dataset("entry/data/data", data=values[-1], chunks=(1, *FRAME), compression="gzip")
+            segment.attrs.update(image_nr_low=number * 100, units="counts")
         links[f"data_{number:06}"] = h5py.ExternalLink(f"parts/scan_data_{number:06}.h5", "/entry/data/data")
     group = nxdata({**dict(reversed(links.items())), **(fields or {})}, **attributes)
     detector = {"@NX_class": "NXdetector", "count_time": Field(0.1, {"units": "s"})}
@@ -54,14 +54,14 @@ def write_master(
     return np.concatenate(values)
 
 
-def test_the_parts_are_one_signal_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_the_segments_are_one_signal_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     lengths = dict.fromkeys(range(1, 13), 3) | {13: 2}
     expected = write_master(tmp_path, lengths)
     dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus", chunks={})
     assert list(dataset.variables) == ["data"]
     np.testing.assert_array_equal(dataset.data.values, expected)
     np.testing.assert_array_equal(dataset.data[::-5, 2, [5, 1]].values, expected[::-5, 2][:, [5, 1]])
-    assert dataset.data.attrs == {"units": "counts"}  # and none that only one part has
+    assert dataset.data.attrs == {"units": "counts"}  # and none that only one segment has
     assert dataset.data.encoding["nexus_path"] == "/entry/data/data"
     assert dataset.data.encoding["chunksizes"] == (1, *FRAME)
     assert dataset.attrs["instrument"]["detector"]["count_time"]["value"] == 0.1
@@ -70,7 +70,7 @@ def test_the_parts_are_one_signal_in_the_order_of_their_numbers(tmp_path: Path) 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("attributes", [{"signal": "data_000001"}, {"signal": "data"}, {"axes": ["omega", ".", "."]}])
-def test_a_group_that_names_the_first_part_or_the_stem_or_axes(tmp_path: Path, attributes: dict[str, Any]) -> None:
+def test_a_group_that_names_the_first_segment_or_the_stem_or_axes(tmp_path: Path, attributes: dict[str, Any]) -> None:
     expected = write_master(tmp_path, {1: 4, 2: 3}, {"omega": np.arange(7) * 0.5}, **attributes)
     undeclared = pytest.warns(NexusWarning, match="has no axis.*: omega")
     with nullcontext() if "axes" in attributes else undeclared:
@@ -91,18 +91,18 @@ def test_every_way_of_opening_agrees(tmp_path: Path) -> None:
     assert not tree["entry/data"].attrs.keys() - {"attrs"}
     groups, datasets = nexus_xr.list_datasets(path)
     assert (groups, sorted(datasets)) == (["/entry/data"], ["/entry/data/data_000001", "/entry/data/data_000002"])
-    part = xr.open_dataset(path, engine="nexus", dataset_path="/entry/data/data_000002")
-    np.testing.assert_array_equal(part["data_000002"].values, expected[2:])
+    segment = xr.open_dataset(path, engine="nexus", dataset_path="/entry/data/data_000002")
+    np.testing.assert_array_equal(segment["data_000002"].values, expected[2:])
 
 
-def test_parts_in_the_file_itself(tmp_path: Path) -> None:
-    parts = {f"frames_{number:03}": counts((2, *FRAME), number) for number in (998, 999, 1000)}
-    write_tree(tmp_path / "scan.nxs", {"entry": nxentry({"data": nxdata(parts)})})
+def test_segments_in_the_file_itself(tmp_path: Path) -> None:
+    segments = {f"frames_{number:03}": counts((2, *FRAME), number) for number in (998, 999, 1000)}
+    write_tree(tmp_path / "scan.nxs", {"entry": nxentry({"data": nxdata(segments)})})
     dataset = xr.open_dataset(tmp_path / "scan.nxs", engine="nexus")
-    np.testing.assert_array_equal(dataset.frames.values, np.concatenate(list(parts.values())))
+    np.testing.assert_array_equal(dataset.frames.values, np.concatenate(list(segments.values())))
 
 
-def test_missing_parts_and_numbers_are_left_out_with_one_warning_or_are_an_error(tmp_path: Path) -> None:
+def test_missing_segments_and_numbers_are_left_out_with_one_warning_or_are_an_error(tmp_path: Path) -> None:
     expected = write_master(tmp_path, {1: 2, 2: 2, 5: 2, 6: 2})
     (tmp_path / "parts/scan_data_000002.h5").unlink()
     with pytest.warns(NexusWarning, match=r"(?s)left out: data_000002 .*is not there.*data_3 to 4") as caught:
@@ -113,7 +113,7 @@ def test_missing_parts_and_numbers_are_left_out_with_one_warning_or_are_an_error
         xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus", missing="raise")
 
 
-def test_a_part_that_goes_missing_later(tmp_path: Path) -> None:
+def test_a_segment_that_goes_missing_later(tmp_path: Path) -> None:
     write_master(tmp_path, {1: 2, 2: 2})
     path = tmp_path / "scan_master.h5"
     lenient, strict = (xr.open_dataset(path, engine="nexus", missing=missing) for missing in ("fill", "raise"))
@@ -142,14 +142,14 @@ def test_other_groups_stay_as_they_are(tmp_path: Path) -> None:
     assert "a_1" in signals["short"]
 
 
-def test_parts_that_are_not_alike_are_left_out(tmp_path: Path) -> None:
+def test_segments_that_are_not_alike_are_left_out(tmp_path: Path) -> None:
     expected = write_master(tmp_path, {1: 2, 2: 2}, {"data_000003": np.ones((2, 3, 3), "u2")})
     with pytest.warns(NexusWarning, match=r"left out: data_000003 \(has shape"):
         dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
     np.testing.assert_array_equal(dataset.data.values, expected)
 
 
-def test_many_parts_pickle_small_and_are_few_at_once_open(tmp_path: Path) -> None:
+def test_many_segments_pickle_small_and_are_few_at_once_open(tmp_path: Path) -> None:
     expected = write_master(tmp_path, dict.fromkeys(range(1, 201), 1))
     dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
     assert len(pickle.dumps(dataset.data)) < 200 * 250
@@ -166,7 +166,7 @@ def test_what_was_joined_is_written_as_one(tmp_path: Path) -> None:
         assert file["entry1/data/data"].chunks == (1, *FRAME)
 
 
-def test_a_master_needs_no_class_for_its_group_of_parts(tmp_path: Path) -> None:
+def test_a_master_needs_no_class_for_its_group_of_segments(tmp_path: Path) -> None:
     expected = write_master(tmp_path, {1: 3, 2: 3})
     with h5py.File(tmp_path / "scan_master.h5", "r+") as file:
         del file["entry/data"].attrs["NX_class"]
