@@ -19,7 +19,7 @@ from nexus_xr.nexus.output.hyperspy import METADATA, restored_metadata
 from nexus_xr.nexus.output.layout import DataField, data_group
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
 from nexus_xr.nexus.rules.attributes import names
-from nexus_xr.nexus.rules.reserved import COORDINATES
+from nexus_xr.nexus.rules.reserved import COORDINATES, INDICES
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
 from nexus_xr.opening.arrays import origin_of, same_origin, stored_array
@@ -256,8 +256,8 @@ class _Data:
             return
         present = {name: DataField(FieldNode(None), _dims(each), name in self.now.coords) for name, each in self._own()}
         told = data_group(signal.name, present).attributes
-        attributes = {name: told[name] for name in told if name == "axes" or name.endswith("_indices")}
-        untrue = {name for name in self.attributes if name == "axes" or name.endswith("_indices")} - attributes.keys()
+        attributes = {name: told[name] for name in told if name == "axes" or name.endswith(INDICES)}
+        untrue = {name for name in self.attributes if name == "axes" or name.endswith(INDICES)} - attributes.keys()
         yield Edit(self.group.path, None, attributes, untrue)
         spans = {name: each.dims for name, each in present.items() if each.is_coordinate}
         true = true_of_data(now.attrs, _dims(now), True, spans)
@@ -333,7 +333,7 @@ class _Data:
         group = data_group(signal, known | fields)
         for name in fields:
             yield Edit(self.group.member_path(name), group.members[name])
-        told = {f"{name}_indices" for name in fields} & group.attributes.keys()
+        told = {name + INDICES for name in fields} & group.attributes.keys()
         attributes = {name: group.attributes[name] for name in told}
         for listing in ("auxiliary_signals", COORDINATES):
             added = [name for name in group.attributes.get(listing, ()) if name in fields]

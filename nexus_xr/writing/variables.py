@@ -29,7 +29,7 @@ from nexus_xr.hdf5.writing.creation import (
 )
 from nexus_xr.nexus.output.layout import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, storable, why_no_name
-from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE
+from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import centres, file_array
 
 KEEP = "keep"
@@ -175,11 +175,8 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, problems: list[s
 
 def _scaled_by(name: Any, variable: xr.Variable, dataset: xr.Dataset) -> str | None:
     """The variable that would be scaled by another's value when both are fields of a group."""
-    for suffix in ("_scaling_factor", "_offset"):
-        owner = str(name).removesuffix(suffix)
-        if owner != name and owner in dataset.variables and variable.size == 1:
-            return owner
-    return None
+    owners = (owner_of(str(name), suffix, dataset.variables) for suffix in (SCALING_FACTOR, OFFSET))
+    return next((owner for owner in owners if owner is not None), None) if variable.size == 1 else None
 
 
 def _edges(dataset: xr.Dataset, variable: xr.Variable) -> tuple[Any, NDArray[Any]] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS
+from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, INDICES
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy import METADATA, ROOT_ATTRIBUTES, as_collection
@@ -65,7 +65,7 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
         if each.is_coordinate and not _is_errors(name, each, fields):
             if each.dims and set(each.dims) <= set(dims):
                 indices = [dims.index(dim) for dim in each.dims]
-                attributes[f"{name}_indices"] = indices[0] if len(indices) == 1 else indices
+                attributes[name + INDICES] = indices[0] if len(indices) == 1 else indices
             else:
                 unplaced.append(name)
     if unplaced:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from .attributes import integers, names
 from .content import Field, GroupContent, why_no_field
 from .interpretation import shown_dims
+from .reserved import INDICES
 
 Dims = tuple[int, ...]
 
@@ -100,7 +101,7 @@ def _candidates(content: GroupContent, signal: str, problems: list[str]) -> Iter
         declared = _declared(content, name, rank)
         if declared is not None and name not in (*listed, signal):
             places = _by_indices(declared, content.fields[name], rank) or (declared,)
-            yield _Candidate(name, places, False, f"@{name}_indices")
+            yield _Candidate(name, places, False, f"@{name}{INDICES}")
     yield from _axes_by_number(content, signal, listed, problems)
 
 
@@ -154,8 +155,8 @@ def _axes_by_name(
             is_denied = declared is not None and len(listed) == rank and not set(at) <= set(declared)
             if declared is not None and (is_denied or (by_indices and chosen is by_place)):
                 problems.append(
-                    f"{content.path}: @{name}_indices says dimension {_in_words(declared)}, {source} dimension "
-                    f"{_in_words(at)}; went by {source if chosen is by_place else f'@{name}_indices'}"
+                    f"{content.path}: @{name}{INDICES} says dimension {_in_words(declared)}, {source} dimension "
+                    f"{_in_words(at)}; went by {source if chosen is by_place else f'@{name}{INDICES}'}"
                 )
             yield _Candidate(name, chosen, at[0] < rank, source)
         elif name != ".":

@@ -15,7 +15,6 @@ from .attributes import names
 from .axes import find_axes
 from .content import Field, GroupContent
 from .coordinates import coordinates_of, name_dimensions, own_dimensions
-from .reserved import recorded_dims
 from .variables import Role, Variable
 
 _HIGHEST_RANK = 32  # of an HDF5 dataset
@@ -78,7 +77,7 @@ def as_columns(content: GroupContent, fields: Iterable[str], taken: Container[st
     first, as of a square image and the positions of its rows and columns, it tells nothing, and neither does one of 1.
     """
     shapes = {name: content.fields[name].shape for name in fields}
-    free = {name: shape for name, shape in shapes.items() if recorded_dims(content.fields[name]) is None}
+    free = {name: shape for name, shape in shapes.items() if content.fields[name].recorded_dims is None}
     inner = {length for shape in free.values() for length in shape[1:]}
     rows = Counter(shape[0] for shape in free.values() if shape and shape[0] not in inner)
     lists = {shape[0] for shape in free.values() if len(shape) == 1}
@@ -94,4 +93,4 @@ def _dims_after(content: GroupContent, name: str, leading: Sequence[str]) -> tup
     """The dimensions of a field whose first ones it has in common with others, unless it records its own."""
     field = content.fields[name]
     own = own_dimensions(content, name, field.ndim)
-    return own if recorded_dims(field) is not None else (*leading, *own[len(leading) :])
+    return own if field.recorded_dims is not None else (*leading, *own[len(leading) :])

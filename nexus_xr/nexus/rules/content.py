@@ -11,7 +11,8 @@ import numpy as np
 
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
 
-from .attributes import integers
+from .attributes import integers, names
+from .reserved import COORDINATES, DIMENSIONS, INDICES, owner_of
 
 _IS_GROUP = "is a group"
 
@@ -40,6 +41,13 @@ class Field:
     @property
     def is_numeric(self) -> bool:
         return self.dtype.kind in "biufc"
+
+    @property
+    def recorded_dims(self) -> tuple[str, ...] | None:
+        """The names that it gives its dimensions, None where it gives none."""
+        value = self.attributes.get(DIMENSIONS)
+        listed = tuple(map(str, np.ravel(np.asarray(value, dtype=object)))) if value is not None else ()
+        return listed if len(listed) == self.ndim > 0 and len(set(listed)) == len(listed) else None
 
 
 @dataclass(frozen=True)
@@ -83,10 +91,14 @@ class GroupContent:
     @cached_property
     def indices(self) -> Mapping[str, tuple[int, ...]]:
         """``@AXISNAME_indices`` of the group, by the name of the field."""
-        suffix = "_indices"
-        named = (name.removesuffix(suffix) for name in self.attributes if name.endswith(suffix))
-        found = ((name, integers(self.attributes[name + suffix])) for name in named if name in self.fields)
+        named = (owner_of(name, INDICES, self.fields) for name in self.attributes)
+        found = ((name, integers(self.attributes[name + INDICES])) for name in named if name is not None)
         return {name: numbers for name, numbers in found if numbers is not None}
+
+    @cached_property
+    def recorded_coordinates(self) -> tuple[str, ...]:
+        """The fields that the group names as coordinates."""
+        return tuple(name for name in names(self.attributes.get(COORDINATES)) if name in self.fields)
 
     def free_name(self, name: str) -> str:
         """The name, with underscores behind it while a member has it."""

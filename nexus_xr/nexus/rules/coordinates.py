@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from .axes import Axis
 from .content import GroupContent
 from .errors import find_errors
-from .reserved import recorded_coordinates, recorded_dims
+from .reserved import BOUNDS
 from .variables import Role, Variable
 
 
@@ -16,7 +16,7 @@ def coordinates_of(
 ) -> Iterator[Variable]:
     """The axes, and what else the group records as coordinates, each with its uncertainties."""
     yield from axis_variables(content, axes, dims, problems)
-    for name in recorded_coordinates(content):
+    for name in content.recorded_coordinates:
         spanned = own_dimensions(content, name, content.fields[name].ndim)
         yield Variable(name, name, spanned, Role.AXIS)
         yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, problems)
@@ -28,7 +28,7 @@ def axis_variables(
     """Axes with their uncertainties, and those of bin edges with a name for their bounds."""
     for axis in axes:
         spanned = tuple(dims[dim] for dim in axis.dims)
-        bounds = content.free_name(f"{axis.field}_bounds") if axis.is_edges else None
+        bounds = content.free_name(axis.field + BOUNDS) if axis.is_edges else None
         yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
         if not axis.is_edges:
             yield from find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, problems)
@@ -41,7 +41,7 @@ def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) ->
     for axis in axes:
         if axis.is_default and len(axis.dims) == 1 and not dims[axis.dims[0]]:
             dims[axis.dims[0]] = axis.field
-    recorded = recorded_dims(content.fields[signal]) or ("",) * rank
+    recorded = content.fields[signal].recorded_dims or ("",) * rank
     if any(recorded[dim] in (*dims, *content.fields) for dim, name in enumerate(dims) if not name):
         recorded = ("",) * rank
     unnamed = (free or content.free_name(f"dim_{dim}") for dim, free in enumerate(recorded))
@@ -49,4 +49,4 @@ def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) ->
 
 
 def own_dimensions(content: GroupContent, name: str, rank: int) -> tuple[str, ...]:
-    return recorded_dims(content.fields[name]) or tuple(content.free_name(f"{name}_dim_{dim}") for dim in range(rank))
+    return content.fields[name].recorded_dims or tuple(content.free_name(f"{name}_dim_{dim}") for dim in range(rank))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .attributes import names, text
 from .content import GroupContent, why_no_field
-from .reserved import recorded_coordinates
+from .reserved import ERRORS
 from .variables import Role, Variable
 
 
@@ -29,7 +29,7 @@ def find_errors(
         attributes.get("uncertainty"),
     )
     named = [name for value in values if (name := text(value))]
-    by_name = f"{owner}_errors"
+    by_name = owner + ERRORS
     fits = by_name in content.fields and content.fields[by_name].shape == content.fields[owner].shape
     if has_own_role(content, by_name) and (role is Role.AXIS_ERRORS or not fits):
         by_name = owner
@@ -48,7 +48,7 @@ def find_errors(
             f"{owner!r} of shape {content.fields[owner].shape}; left them out"
         )
         return []
-    name = f"{owner}_errors"
+    name = owner + ERRORS
     return [Variable(name if found == name else content.free_name(name), found, dims, role)]
 
 
@@ -58,5 +58,5 @@ def has_own_role(content: GroupContent, name: str) -> bool:
         name == text(content.attributes.get("signal"))
         or name in names(content.attributes.get("auxiliary_signals"), content.fields)
         or name in content.indices
-        or name in recorded_coordinates(content)
+        or name in content.recorded_coordinates
     )

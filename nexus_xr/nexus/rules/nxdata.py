@@ -21,7 +21,6 @@ from .content import GroupContent, free_name, read_content
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
 from .detector_segments import join_segments
 from .errors import find_errors, has_own_role
-from .reserved import recorded_dims
 from .scaling import find_scaling
 from .signal import find_auxiliary_signals, find_signal
 from .variables import Role, Variable
@@ -170,7 +169,7 @@ def _axes_of_auxiliary(
     """Axes that an auxiliary signal names itself; ``@axes`` of the group are those of all signals of one shape."""
     field = content.fields[name]
     is_told = "axes" in content.attributes and field.shape == signal
-    return () if is_told or recorded_dims(field) else find_own_axes(content, name, problems)
+    return () if is_told or field.recorded_dims else find_own_axes(content, name, problems)
 
 
 def _dimensions_of_auxiliary(
@@ -184,7 +183,7 @@ def _dimensions_of_auxiliary(
     """A dimension is that of its axis, else the signal's where the shapes are alike, and else one of its own."""
     field = content.fields[name]
     own = own_dimensions(content, name, field.ndim)
-    is_alike = recorded_dims(field) is None and field.shape == content.fields[signal.field].shape
+    is_alike = field.recorded_dims is None and field.shape == content.fields[signal.field].shape
     otherwise = signal.dims if is_alike else own
     named: dict[int, str] = {}
     for axis in axes:

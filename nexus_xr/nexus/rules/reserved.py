@@ -1,16 +1,30 @@
-"""Attributes that are written beside NeXus's own, so that what NeXus has no words for comes back as it was."""
+"""Names with a meaning of their own: NeXus's by how they end, and those that are written beside them.
+
+Source: the reserved suffixes of the NeXus manual's chapter "NeXus Names". What NeXus has no words for comes back as it
+was by attributes of other conventions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
 
 from nexus_xr.hdf5.objects.text import is_text
 
-from .attributes import names, text
-from .content import Field, GroupContent
+from .attributes import text
+
+# Of a field: its uncertainties, and the numbers by which it is scaled.
+ERRORS = "_errors"
+SCALING_FACTOR = "_scaling_factor"
+OFFSET = "_offset"
+# Of an attribute of an NXdata group: the dimensions that an axis spans.
+INDICES = "_indices"
+# Of a variable: the lower and upper bounds of a coordinate's bins, which a file has as one value more. As CF has it.
+BOUNDS = "_bounds"
+# A field of the older NXdata: the uncertainties of the signal.
+SIGNAL_ERRORS = "errors"
 
 # On a field: names of its dimensions, where the attributes of NXdata don't tell them. As xarray writes it to Zarr.
 DIMENSIONS = "_ARRAY_DIMENSIONS"
@@ -20,16 +34,16 @@ COORDINATES = "coordinates"
 DTYPE = "numpy_dtype"
 
 
-def recorded_dims(field: Field) -> tuple[str, ...] | None:
-    """The names that a field gives its dimensions, None where it gives none."""
-    value = field.attributes.get(DIMENSIONS)
-    listed = tuple(map(str, np.ravel(np.asarray(value, dtype=object)))) if value is not None else ()
-    return listed if len(listed) == field.ndim > 0 and len(set(listed)) == len(listed) else None
+def owner_of(name: str, suffix: str, fields: Container[Any]) -> str | None:
+    """The field that a name with a reserved ending is about, None where it is about none.
 
-
-def recorded_coordinates(content: GroupContent) -> tuple[str, ...]:
-    """The fields that a group names as coordinates."""
-    return tuple(name for name in names(content.attributes.get(COORDINATES)) if name in content.fields)
+    Examples
+    --------
+    >>> owner_of("x_indices", "_indices", {"x"}), owner_of("x_indices", "_indices", {"y"})
+    ('x', None)
+    """
+    owner = name.removesuffix(suffix)
+    return owner if owner != name and owner in fields else None
 
 
 def recorded_dtype(attributes: Mapping[str, Any], stored: np.dtype[Any]) -> np.dtype[Any] | None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from .content import GroupContent
+from .reserved import OFFSET, SCALING_FACTOR
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ def find_scaling(content: GroupContent, name: str, problems: list[str]) -> Scali
     if not content.fields[name].is_numeric:
         return None
     parts: list[str | None] = []
-    for suffix in ("_scaling_factor", "_offset"):
+    for suffix in (SCALING_FACTOR, OFFSET):
         part = content.fields.get(name + suffix)
         is_number = part is not None and part.is_numeric and math.prod(part.shape) == 1
         if part is not None and not is_number:

@@ -13,6 +13,7 @@ from nexus_xr.errors import some
 
 from .attributes import integers, names, nx_class
 from .content import GroupContent, why_no_field
+from .reserved import ERRORS, INDICES, OFFSET, SCALING_FACTOR, SIGNAL_ERRORS
 
 
 def find_signal(content: GroupContent, problems: list[str]) -> str | None:
@@ -84,9 +85,9 @@ def _supporting_fields(content: GroupContent) -> Iterator[str]:
     """Fields that are said or named to belong to another field."""
     yield from names(content.attributes.get("axes"), content.fields)
     for name, member in content.fields.items():
-        if f"{name}_indices" in content.attributes or "axis" in member.attributes or name in ("errors", "title"):
+        if name + INDICES in content.attributes or "axis" in member.attributes or name in (SIGNAL_ERRORS, "title"):
             yield name
-        yield from (name + suffix for suffix in ("_errors", "_scaling_factor", "_offset"))
+        yield from (name + suffix for suffix in (ERRORS, SCALING_FACTOR, OFFSET))
 
 
 def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[str]) -> list[str]:
