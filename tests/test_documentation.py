@@ -10,6 +10,8 @@ import pytest
 
 import nexus_xr
 from nexus_xr.backend import NexusBackendEntrypoint
+from nexus_xr.opening.options import Options
+from nexus_xr.signatures import documentation
 
 from .pages import DOCS, ROOT, commands, fault_of, pages, run
 
@@ -70,6 +72,12 @@ def test_the_reference_has_every_public_name() -> None:
     reference = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
     documented = set(re.findall(r"auto\w+:: nexus_xr\.(\w+)", reference))
     assert documented >= set(nexus_xr.__all__)
+
+
+def test_the_guide_has_every_option_as_it_is_documented() -> None:
+    documented = {name: " ".join(text.replace("``", "`").split()) for name, text in documentation(Options).items()}
+    table = re.findall(r"^\| `(\w+)` \| (.+) \|$", (DOCS / "guide" / "opening.md").read_text(), re.MULTILINE)
+    assert [row for row in table if row[0] in documented] == list(documented.items())
 
 
 def test_the_engine_names_the_documentation() -> None:

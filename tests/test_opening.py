@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,9 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, NexusPathError, NexusWarning
+from nexus_xr.backend import NexusBackendEntrypoint
+from nexus_xr.opening.options import Options
+from nexus_xr.signatures import documentation
 
 from .files import Field, nxdata, nxentry, scan_file
 
@@ -721,6 +727,67 @@ def test_nothing_is_said_of_a_file_in_order(write: Write) -> None:
 def test_selectors_that_are_no_text_are_refused(write: Write) -> None:
     with pytest.raises(TypeError, match="expected a string or a list of strings"):
         nexus_xr.list_datasets(write(scan_file()), dataset_key=[1])  # type: ignore[list-item]
+
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "open_dataset": xr.open_dataset,
+    "open_datatree": xr.open_datatree,
+    "open_groups_as_dict": xr.open_groups,
+    "open_signals": nexus_xr.open_signals,
+    "list_datasets": nexus_xr.list_datasets,
+    "read_metadata": nexus_xr.read_metadata,
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("option", ["decode_times", "dataset_keys"])
+def test_an_option_that_is_none_is_an_error_that_lists_those_there_are(write: Write, name: str, option: str) -> None:
+    engine = {"engine": "nexus"} if WAYS[name].__module__.startswith("xarray") else {}
+    with pytest.raises(TypeError, match=f"{name} has no option '{option}'; there are: .*storage_options"):
+        WAYS[name](write(scan_file()), **engine, **{option: False})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("group", 5, "a string, found int"),
+        ("dataset_path", b"/entry", "a string or a list of strings, found bytes"),
+        ("hardlinks_only", "yes", "True or False, found str"),
+        ("mask_and_scale", {"counts": False}, "True or False, found dict"),
+        ("drop_variables", 3, "a string or a list of strings, found int"),
+        ("storage_options", "anon", "a mapping, found str"),
+    ],
+)
+@pytest.mark.parametrize("way", [xr.open_dataset, xr.open_datatree, xr.open_groups])
+def test_an_option_of_another_type_is_an_error(
+    write: Write, way: Callable[..., Any], option: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"{option}={value!r}: expected {expected}")):
+        way(write(scan_file()), engine="nexus", **{option: value})
+
+
+@pytest.mark.parametrize("names", ["counts", ["counts"], ("counts",), {"counts"}, np.array(["counts"])])
+def test_names_of_variables_come_in_any_collection(write: Write, names: Any) -> None:
+    assert "counts" not in open_nexus(write(scan_file()), drop_variables=names)
+
+
+def test_nothing_is_decoded_where_xarray_is_told_so(write: Write) -> None:
+    group = {"n": np.array([1, 2]), "n_scaling_factor": 0.5}
+    path = write({"entry": nxentry({"data": nxdata(group, signal="n")})})
+    assert open_nexus(path).n.values.tolist() == [0.5, 1.0]
+    assert open_nexus(path, decode_cf=False).n.values.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_signatures_and_docstrings_have_the_options_as_they_are_documented(name: str) -> None:
+    function = getattr(nexus_xr, name, None) or getattr(NexusBackendEntrypoint, name)
+    documented, defaults = documentation(Options), {each.name: each.default for each in fields(Options)}
+    defaults["use_default"] = name == "open_dataset"
+    parameters = inspect.signature(function).parameters.values()
+    options = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
+    assert {each.name: each.default for each in options} == {each.name: defaults[each.name] for each in options}
+    if name not in ("open_datatree", "open_groups_as_dict"):
+        assert all(f"{each.name}\n    {documented[each.name]}\n" in function.__doc__ for each in options)
 
 
 # --- files that broke it once ------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 from nexus_xr.nexus.tree.scan import Found, is_nxdata, scan
 
-from .session import Described, Opening, Options, describe_with
+from .options import Options
+from .session import Described, Opening, describe_with
 
 
 def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:

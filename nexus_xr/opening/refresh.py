@@ -23,8 +23,8 @@ def refresh_array(array: xr.DataArray) -> xr.DataArray:
     variables = {str(array.name): array.variable, **_coordinates(array)}
     origin = _origin(variables)
     if origin.way == "signals":
-        options = replace(origin.options, dataset_path=origin.path, dataset_key=None, use_default=False)
-        (fresh,) = signals_of(origin.file.anew(), options, False, None)
+        options = replace(origin.options, dataset_path=origin.path, dataset_key=None, use_default=False, chunks=None)
+        (fresh,) = signals_of(origin.file.anew(), replace(options, nxdata_only=False))
         dataset = fresh.to_dataset(name=array.name)
     else:
         dataset = _dataset(origin)

@@ -6,7 +6,7 @@ What xarray's engine and the functions of this package have in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -24,7 +24,6 @@ from nexus_xr.nexus.rules.growing import at_common_length
 from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
 from nexus_xr.nexus.rules.signal import find_signal, log_as_data
 from nexus_xr.nexus.tree.find import (
-    Keys,
     absolute,
     as_keys,
     candidates,
@@ -39,40 +38,9 @@ from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without
 from nexus_xr.nexus.tree.scan import Found, holds_data, is_nxdata, remainder, scan
 
 from .dataset import dataset_of
+from .options import Options
 
 _Description = TypeVar("_Description")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The keyword arguments that the ways of opening share; the engine's `open_dataset` says what they are."""
-
-    group: str | None = None
-    dataset_path: Keys = None
-    dataset_key: Keys = None
-    metadata_key: Keys = None
-    skip_array_metadata: bool = False
-    hardlinks_only: bool = False
-    use_default: bool = False
-    mask_and_scale: bool = True
-    drop_variables: Collection[str] = field(default=())
-    missing: str = "fill"
-
-    def __post_init__(self) -> None:
-        if self.missing not in ("fill", "raise"):
-            raise NexusError(f'missing={self.missing!r}: expected "fill" or "raise"')
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        return as_keys(self.dataset_path)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        return as_keys(self.dataset_key)
-
-    @property
-    def selects(self) -> bool:
-        return bool(self.paths or self.keys)
 
 
 @dataclass(frozen=True)
@@ -339,7 +307,7 @@ class Opening:
             described.group,
             self.file,
             options.mask_and_scale,
-            options.drop_variables,
+            as_keys(options.drop_variables),
         )
         for variable in dataset.variables.values():
             variable.encoding["opened"] = Opened(

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import xarray as xr
 
 from nexus_xr.errors import NexusError, listed
-from nexus_xr.hdf5.io.file import File, as_file_like
+from nexus_xr.hdf5.io.file import File
 from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.nexus.tree.scan import Found, scan
+from nexus_xr.signatures import takes
 
 from .arrays import Chunks, chunked
 from .files import files_of
-from .session import Described, Opening, Options, describe_with
+from .options import Options
+from .session import Described, Opening, describe_with
 
 
+@takes(Options)
 def open_signals(
     path: Any,
     *,
@@ -41,33 +43,7 @@ def open_signals(
     ----------
     path
         Path, URL or open binary file; a list of them, or a path or URL with wildcards (``scan_*.nxs``).
-    dataset_path
-        Exact path, or several, of what to open.
-    dataset_key
-        Part of the path, or several, of what to open.
-    nxdata_only
-        Whether to open signals of NXdata groups alone.
-    hardlinks_only
-        Whether to leave what soft and external links, and the attribute ``target``, lead to.
-    use_default
-        Whether to open the default plot alone, where the file declares one.
-    metadata_key
-        Part of the path, or several, of the metadata to keep.
-    skip_array_metadata
-        Whether to leave metadata of two or more elements out.
-    mask_and_scale
-        Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
-    missing
-        What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
-        where there are sources, and warns of them all; "raise" makes them an error.
-    chunks
-        As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5, "auto",
-        a length, or lengths by dimension, each of which some signal must have.
-    storage_options
-        Options for the fsspec file system of a URL.
-    num_threads
-        Most threads that a read may decode with; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that
-        this process may use.
+    {options}
 
     Returns
     -------
@@ -102,25 +78,29 @@ def open_signals(
         use_default=use_default,
         mask_and_scale=mask_and_scale,
         missing=missing,
+        nxdata_only=nxdata_only,
+        chunks=chunks,
+        storage_options=storage_options,
+        num_threads=num_threads,
     )
-    files = [File(each, storage_options, num_threads) for each in files_of(path, storage_options)]
-    signals = [signal for file in files for signal in signals_of(file, options, nxdata_only, chunks)]
+    files = map(options.file, files_of(path, storage_options))
+    signals = [signal for file in files for signal in signals_of(file, options)]
     if isinstance(chunks, Mapping) and signals:
         _check_dimensions(chunks, signals)
     return signals
 
 
-def signals_of(file: File, options: Options, nxdata_only: bool, chunks: Chunks) -> list[xr.DataArray]:
+def signals_of(file: File, options: Options) -> list[xr.DataArray]:
     """Every signal of one file."""
-    return describe_with(partial(_signals, nxdata_only, chunks), file, options, "signals")
+    return describe_with(_signals, file, options, "signals")
 
 
-def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.DataArray]:
+def _signals(opening: Opening) -> list[xr.DataArray]:
     signals = []
     plotted: set[str] = set()
     waiting = sorted(opening.several(), key=lambda found: not found.is_nxdata)
     for found in waiting:
-        if not found.is_nxdata and (nxdata_only or found.path in plotted):
+        if not found.is_nxdata and (opening.options.nxdata_only or found.path in plotted):
             continue
         described = opening.describe(found)
         name = described.data.signal
@@ -131,7 +111,7 @@ def _signals(nxdata_only: bool, chunks: Chunks, opening: Opening) -> list[xr.Dat
             waiting += [each for each in _arrays_of(described) if opening.options.paths and each not in waiting]
             continue
         dataset = opening.assemble(described)
-        signal = dataset.assign({name: chunked(dataset[name].variable, chunks)})[name]
+        signal = dataset.assign({name: chunked(dataset[name].variable, opening.options.chunks)})[name]
         if found.is_nxdata:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
@@ -156,6 +136,7 @@ def _arrays_of(described: Described) -> list[Found]:
     return [Found(described.group.member_path(name), False) for name, field in fields if math.prod(field.shape) >= 2]
 
 
+@takes(Options)
 def list_datasets(
     path: Any,
     *,
@@ -169,12 +150,7 @@ def list_datasets(
     ----------
     path
         Path, URL or open binary file.
-    dataset_key
-        Part of the path, or several, of what to list.
-    hardlinks_only
-        Whether to leave what soft and external links, and the attribute ``target``, lead to.
-    storage_options
-        Options for the fsspec file system of a URL.
+    {options}
 
     Returns
     -------
@@ -195,12 +171,13 @@ def list_datasets(
     >>> list_datasets("scan.nxs")
     (['/entry/data'], ['/entry/data/counts'])
     """
-    options = Options(dataset_key=dataset_key, hardlinks_only=hardlinks_only)
-    selected = describe_with(Opening.selected, File(as_file_like(path), storage_options), options)
+    options = Options(dataset_key=dataset_key, hardlinks_only=hardlinks_only, storage_options=storage_options)
+    selected = describe_with(Opening.selected, options.file(path), options)
     groups = [found.path for found in selected if found.is_nxdata]
     return groups, [found.path for found in selected if not found.is_nxdata]
 
 
+@takes(Options)
 def read_metadata(
     path: Any,
     *,
@@ -214,12 +191,7 @@ def read_metadata(
     ----------
     path
         Path, URL or open binary file.
-    metadata_key
-        Part of the path, or several, of what to keep.
-    skip_array_metadata
-        Whether to leave what has two or more elements out.
-    storage_options
-        Options for the fsspec file system of a URL.
+    {options}
 
     Returns
     -------
@@ -240,8 +212,10 @@ def read_metadata(
     >>> read_metadata("scan.nxs")["entry"]["title"]["value"]
     'a scan'
     """
-    options = Options(metadata_key=metadata_key, skip_array_metadata=skip_array_metadata)
-    return describe_with(_whole_tree, File(as_file_like(path), storage_options), options)
+    options = Options(
+        metadata_key=metadata_key, skip_array_metadata=skip_array_metadata, storage_options=storage_options
+    )
+    return describe_with(_whole_tree, options.file(path), options)
 
 
 def _whole_tree(opening: Opening) -> dict[str, Any]:

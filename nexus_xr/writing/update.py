@@ -24,7 +24,8 @@ from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
 from nexus_xr.opening.arrays import origin_of, same_origin, stored_array
 from nexus_xr.opening.datatree import describe_nodes
-from nexus_xr.opening.session import Described, Opened, Opening, Options
+from nexus_xr.opening.options import Options
+from nexus_xr.opening.session import Described, Opened, Opening
 
 from .variables import LazyVariable, Storing, blocks, fields_of
 

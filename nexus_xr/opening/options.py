@@ -1,0 +1,91 @@
+"""The options of opening: their names, defaults and documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.file import File, as_file_like
+from nexus_xr.nexus.tree.find import Keys, as_keys
+from nexus_xr.signatures import check_types
+
+from .arrays import Chunks
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the ways of opening take as keyword arguments; each way says which.
+
+    Parameters
+    ----------
+    group
+        Path of the group to open, an NXdata group, or of one below which to look for what to open.
+    dataset_path
+        Exact path, or several, of NXdata groups or datasets; `open_dataset` opens one.
+    dataset_key
+        Part of the path, or several, of NXdata groups or datasets.
+    nxdata_only
+        Whether to open NXdata groups alone, and no other datasets.
+    metadata_key
+        Part of the path, or several, of the metadata to keep.
+    skip_array_metadata
+        Whether to leave metadata of two or more elements out.
+    hardlinks_only
+        Whether to leave what soft and external links, and the attribute ``target``, lead to.
+    use_default
+        Whether to open the default plot: in `open_dataset` where nothing is selected, and there must be just one group
+        without it; in the others alone, where the file declares one.
+    mask_and_scale
+        Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+    missing
+        What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
+        where there are sources, and warns of them all; "raise" makes them an error.
+    drop_variables
+        Names of variables to leave out.
+    chunks
+        As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5, "auto",
+        a length, or lengths by dimension, each of which some signal must have.
+    storage_options
+        Options for the fsspec file system of a URL.
+    num_threads
+        Most threads that a read may decode with; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that
+        this process may use.
+    """
+
+    group: str | None = None
+    dataset_path: Keys = None
+    dataset_key: Keys = None
+    nxdata_only: bool = False
+    metadata_key: Keys = None
+    skip_array_metadata: bool = False
+    hardlinks_only: bool = False
+    use_default: bool = False
+    mask_and_scale: bool = True
+    missing: str = "fill"
+    drop_variables: Keys = None
+    chunks: Chunks = None
+    storage_options: Mapping[str, Any] | None = None
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.missing not in ("fill", "raise"):
+            raise NexusError(f'missing={self.missing!r}: expected "fill" or "raise"')
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return as_keys(self.dataset_path)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return as_keys(self.dataset_key)
+
+    @property
+    def selects(self) -> bool:
+        return bool(self.paths or self.keys)
+
+    def file(self, where: Any) -> File:
+        """The file that is to be opened."""
+        return File(as_file_like(where), self.storage_options, self.num_threads)
