@@ -22,9 +22,9 @@ from hypothesis.extra import numpy as hnp
 import nexus_xr
 from nexus_xr import LazyArray, Link
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.storage import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.reading.selection import expand, normalize
+from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
 
 from .files import Field, nxdata, nxentry, write_tree
 

@@ -508,7 +508,7 @@ def test_sources_are_looked_for_where_libhdf5_does(tmp_path: Path, monkeypatch: 
 
 
 def test_dask_chunks_follow_the_sources_and_their_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nexus_xr.opening.dataset.TARGET_BLOCK_BYTES", 8 * 72)
+    monkeypatch.setattr("nexus_xr.opening.chunks.TARGET_BLOCK_BYTES", 8 * 72)
     for lengths, frames in (
         ([3] * 4, ((6, 6),)),
         ([20, 20], ((7, 7, 6, 7, 7, 6),)),

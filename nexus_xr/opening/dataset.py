@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,21 +13,12 @@ from xarray.indexes import PandasIndex
 
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, is_virtual
-from nexus_xr.hdf5.objects.storage import (
-    REMOTE_BLOCK_BYTES,
-    TARGET_BLOCK_BYTES,
-    Filter,
-    Storage,
-    align_blocks,
-    block_shape,
-    split_blocks,
-    storage_of,
-)
+from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import Sources, report_missing, sources_of
 from nexus_xr.hdf5.reading.virtual_mapping import Virtual, read_mappings
-from nexus_xr.nexus.rules.attributes import integers, with_units
+from nexus_xr.nexus.rules.attributes import with_units
 from nexus_xr.nexus.rules.content import GroupContent, free_name
 from nexus_xr.nexus.rules.nxdata import NXdata
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
@@ -36,11 +26,10 @@ from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role, Variable
 
 from .arrays import DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres
+from .chunks import chunking
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
 INDEX_BYTES = 32 * 2**20
-# An attribute of the file may ask for dask chunks, but not for more of them than a graph can hold.
-_MOST_BLOCKS = 100_000
 _COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
 
 
@@ -165,7 +154,7 @@ class _Assembler:
         encoding = _encoding(raw, nexus_path, source, storage.filters)
         if variable.bounds is None:
             if raw.shape:
-                encoding |= _chunking(raw, attributes, storage, variable.dims)
+                encoding |= chunking(raw, attributes, storage, variable.dims)
             return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
         assert isinstance(source, DerivedArray)
         both = DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
@@ -207,28 +196,6 @@ def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, 
     if filters:
         encoding["hdf5_filters"] = tuple(asdict(step) for step in filters)
     return encoding
-
-
-def _chunking(
-    array: LazyArray, attributes: Mapping[str, Any], storage: Storage | Sources, dims: tuple[str, ...]
-) -> dict[str, Any]:
-    """The chunks of HDF5, and the blocks of whole chunks in which dask best reads them.
-
-    An attribute ``chunks`` of the field asks for blocks of that shape.
-    """
-    chunks, shape = storage.chunks, array.shape
-    target = TARGET_BLOCK_BYTES if array.file.is_local else REMOTE_BLOCK_BYTES
-    blocks = block_shape(shape, max(array.stored_dtype.itemsize, 1), chunks, target)
-    preferred: list[int | tuple[int, ...]] = list(blocks)
-    asked = integers(attributes.get("chunks"))
-    if asked is not None and len(asked) == len(blocks) and min(asked) > 0:
-        aligned = align_blocks(asked, shape, chunks)
-        count = math.prod(-(-size // length) for size, length in zip(shape, aligned, strict=True))
-        preferred = list(aligned if count <= _MOST_BLOCKS else blocks)
-    elif isinstance(storage, Sources):
-        units = chunks or (1,) * len(shape)
-        preferred = list(map(split_blocks, shape, blocks, storage.borders, units))
-    return {"chunksizes": chunks, "preferred_chunks": dict(zip(dims, preferred, strict=True))}
 
 
 def _lazy_variable(

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.objects.storage import TARGET_BLOCK_BYTES, align_blocks
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import Region, Target
 from nexus_xr.hdf5.writing.part_files import Form, Joined, join_parts, write_part
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Late, Node, stored_dtype
+from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, align_blocks
 
 # Arrays up to this size come to the process that writes the master, and go into that.
 MOST_GATHERED_BYTES = 1 << 20

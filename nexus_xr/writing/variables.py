@@ -15,7 +15,7 @@ from xarray.core import indexing
 from xarray.indexes import PandasMultiIndex
 
 from nexus_xr.errors import NexusError, listed
-from nexus_xr.hdf5.objects.storage import Filter, block_shape
+from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import Region
 from nexus_xr.hdf5.writing.copying import Copied
@@ -31,6 +31,7 @@ from nexus_xr.nexus.output.layout import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, storable, why_no_name
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import centres, file_array
+from nexus_xr.opening.chunks import block_shape
 
 KEEP = "keep"
 
