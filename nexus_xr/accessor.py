@@ -9,6 +9,8 @@ import xarray as xr
 
 from nexus_xr.nexus.rules.interpretation import shown_dims
 from nexus_xr.opening.refresh import refresh_array, refresh_dataset, refresh_tree
+from nexus_xr.signatures import takes
+from nexus_xr.writing.options import WritingOptions
 from nexus_xr.writing.to_nexus import to_nexus
 
 from .errors import NexusError
@@ -23,6 +25,7 @@ class _Accessor:
     def __init__(self, obj: Any) -> None:
         self._obj = obj
 
+    @takes(WritingOptions)
     def to_nexus(self, path: str | os.PathLike[str], **options: Any) -> Any:
         """Write into a NeXus file; the options are those of `nexus_xr.to_nexus`."""
         return to_nexus(self._obj, path, **options)

@@ -413,6 +413,20 @@ def refused(obj: Any, target: Path, **options: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "a"}, 'mode="a"'),
+        ({"entry": "mine", "use_default": True}, "use_default, entry"),
+    ],
+)
+def test_what_does_not_go_with_the_tree_of_a_file_is_refused(
+    file: Path, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    problem = refused(xr.open_dataset(file, engine="nexus"), tmp_path / "new.nxs", **options)
+    assert f'nothing was written: layout="inplace" writes the tree of the file and takes no {said}; leave' in problem
+
+
 def test_values_behind_a_link_to_another_file_are_not_changed(tmp_path: Path) -> None:
     write_tree(tmp_path / "other.h5", {"detector": {"distance": 1.5}})
     write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": nxdata({"n": [1, 2]}, signal="n")})})

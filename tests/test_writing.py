@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
+import inspect
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,10 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, to_nexus
+from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
 from nexus_xr.nexus.tree.metadata import same_tree
+from nexus_xr.writing.options import WAYS, WritingOptions
 
 from .conftest import corpus_files
 
@@ -641,6 +645,30 @@ def test_what_does_not_go_with_a_region_is_refused(tmp_path: Path, options: dict
     with pytest.raises(NexusError, match=f"nothing was written: region .* takes no {said}; leave that out"):
         to_nexus(scan()[:3], tmp_path / "f.nxs", region={"scan": slice(0, 3)}, **options)
     assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+@pytest.mark.parametrize("write", [to_nexus, lambda array, path, **options: array.nexus.to_nexus(path, **options)])
+def test_an_option_that_is_none_is_an_error_that_lists_those_there_are(tmp_path: Path, write: Any) -> None:
+    with pytest.raises(TypeError, match=r"to_nexus has no option 'encoding'; there are: mode, .*num_threads"):
+        write(scan(), tmp_path / "f.nxs", encoding={})
+    with pytest.raises(TypeError, match="use_default='yes': expected True or False, found str"):
+        write(scan(), tmp_path / "f.nxs", use_default="yes")
+    assert folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("function", [to_nexus, DataArrayAccessor.to_nexus])
+def test_the_signature_has_the_options_with_their_defaults(function: Any) -> None:
+    options = [each for each in inspect.signature(function).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    assert [(each.name, each.default) for each in options] == [
+        (each.name, each.default) for each in fields(WritingOptions)
+    ]
+
+
+def test_the_documentation_says_which_way_of_writing_has_use_for_an_option() -> None:
+    table = [line.split() for line in (to_nexus.__doc__ or "").splitlines()]
+    for option in ("use_default", "chunks", "region", "compute"):
+        assert [option, *("yes" if option in way.uses else "no" for way in WAYS.values())] in table
+    assert ["mode", "w,", "x,", "a", "w,", "x", "no"] in table
 
 
 @pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])

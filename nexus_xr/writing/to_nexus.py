@@ -22,20 +22,24 @@ from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.hyperspy import METADATA
 from nexus_xr.nexus.output.layout import data_group, entry_group, next_entry, root_attributes, valid_name
-from nexus_xr.nexus.output.nodes import GroupNode, Late, Node, Skip, node_of, raise_problems, store, why_no_name
+from nexus_xr.nexus.output.nodes import GroupNode, Late, Node, node_of, raise_problems, store, why_no_name
 from nexus_xr.nexus.rules.content import free_name
-from nexus_xr.nexus.tree.find import Keys, as_keys
+from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.nexus.tree.metadata import same_tree
+from nexus_xr.signatures import takes
 
 from .distributed import Workers, aligned
+from .options import WritingOptions, tabled
 from .region import check_region, write_region
 from .schedule import computes_elsewhere
 from .update import Rules, changes
-from .variables import KEEP, Storing, blocks, fields_of
+from .variables import KEEP, blocks, fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
 
+@takes(WritingOptions)
+@tabled
 def to_nexus(
     obj: Writable | Sequence[Writable],
     path: str | os.PathLike[str],
@@ -69,39 +73,7 @@ def to_nexus(
         A DataArray, a Dataset whose first variable is the signal, a DataTree of these, or a list of them.
     path
         The file.
-    mode
-        ``w``, as by default, replaces a file that is there, ``x`` doesn't, ``a`` adds entries to it, beside those that
-        others add meanwhile.
-    use_default
-        Whether the first is the default plot where there are several.
-    save_original_metadata
-        Whether the tree in ``attrs`` is written.
-    skip_metadata_key
-        Part of the path, or several, of what of the tree is left out.
-    compression
-        ``gzip``, ``lzf``, ``szip``, the name of a filter of hdf5plugin or one of its objects, a level of gzip, or None.
-        By default as the array's source has it, and gzip for what comes from no file.
-    compression_opts, shuffle
-        As h5py has them.
-    chunks
-        Shape of the chunks, or lengths by dimension. By default those of the array's source, or whole frames.
-    entry
-        Name of the entry where one is written; by default the first of ``entry1``, ``entry2``, ... that is free. With
-        `region`, the entry that has the variables, or the path of their group, where several have some of these names.
-    region
-        A slice for each dimension of which `obj` is only a part: its values go into the variables of these names that
-        the file has already, in place and as they are stored; several threads may do so at once. Of the other
-        arguments only `entry`, `compute` and `num_threads` go with it.
-    layout
-        ``entry``, as by default, an entry for each array, as HyperSpy has it. ``inplace``, the tree of the file that
-        they were opened from: the new file is a copy of that one, in which only what is new or has other values is
-        changed, at its place. What the objects no longer have stays, links stay links, and no other file is changed.
-    compute
-        Whether the values of dask arrays are written at once; if not, a `dask.delayed.Delayed` is returned that
-        writes them and completes the file. That of a region writes all of it.
-    num_threads
-        Most threads that encode; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that this process
-        may use. Blocks of dask arrays are encoded by dask's threads.
+    {options}
 
     Returns
     -------
@@ -114,6 +86,12 @@ def to_nexus(
     NexusFileError
         The file can't be written.
 
+    Notes
+    -----
+    Options that the way of writing has no use for are errors:
+
+    {ways}
+
     Examples
     --------
     >>> counts = xr.DataArray([[1, 2], [3, 4]], dims=("y", "x"), coords={"x": [0.5, 1.0]}, name="counts")
@@ -121,37 +99,27 @@ def to_nexus(
     >>> xr.open_dataset("counts.nxs", engine="nexus").counts.sizes
     Frozen({'y': 2, 'x': 2})
     """
-    if region is not None:
-        asked = {
-            "mode": mode is not None,
-            "layout": layout is not None,
-            "use_default": use_default,
-            "save_original_metadata": not save_original_metadata,
-            "skip_metadata_key": skip_metadata_key is not None,
-            "compression": compression != KEEP,
-            "compression_opts": compression_opts is not None,
-            "shuffle": shuffle is not None,
-            "chunks": chunks is not None,
-        }
-        return _write_region(obj, path, region, entry, compute, num_threads, [name for name in asked if asked[name]])
-    mode = "w" if mode is None else mode
-    layout = "entry" if layout is None else layout
-    if mode not in ("w", "x", "a"):
-        raise NexusError(f'mode={mode!r}: expected "w" (replace), "x" (create) or "a" (add)')
-    storing = Storing(compression, compression_opts, shuffle, chunks)
-    storing.check([signal.dataset for signal in _signals(obj)])
-    skip = _skipper(as_keys(skip_metadata_key))
-    if layout == "inplace":
-        if mode == "a" or use_default or entry is not None:
-            raise NexusError(
-                'layout="inplace" takes no entry, no use_default and not mode="a": the tree is the file\'s'
-            )
-        content = _content_inplace(obj, path, save_original_metadata, skip, storing)
-    elif layout == "entry":
-        content = _content_of_entries(obj, path, save_original_metadata, skip, storing, entry, use_default)
-    else:
-        raise NexusError(f'layout={layout!r}: expected "entry" or "inplace"')
-    file = NewFile(path, mode, content.origin)
+    options = WritingOptions(
+        mode=mode,
+        use_default=use_default,
+        save_original_metadata=save_original_metadata,
+        skip_metadata_key=skip_metadata_key,
+        compression=compression,
+        compression_opts=compression_opts,
+        shuffle=shuffle,
+        chunks=chunks,
+        entry=entry,
+        region=region,
+        layout=layout,
+        compute=compute,
+        num_threads=num_threads,
+    )
+    options.refuse_unused(path)
+    if options.way == "region":
+        return _write_region(obj, path, options)
+    options.storing.check([signal.dataset for signal in _signals(obj)])
+    content = (_content_inplace if options.way == "inplace" else _content_of_entries)(obj, path, options)
+    file = NewFile(path, options.mode or "w", content.origin)
     workers = Workers(file) if computes_elsewhere() else None
     try:
         try:
@@ -181,24 +149,13 @@ def to_nexus(
     return None if compute else _nothing_left()
 
 
-def _write_region(
-    obj: Writable | Sequence[Writable],
-    path: str | os.PathLike[str],
-    region: Any,
-    entry: str | None,
-    compute: bool,
-    num_threads: int | None,
-    also_asked: Sequence[str],
-) -> Any:
+def _write_region(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> Any:
     """Write a part of arrays that are there, or give a `Delayed` that does."""
-    if also_asked:
-        raise NexusError(
-            f"{os.fspath(path)}: nothing was written: region goes into arrays that are there, as they are stored, and "
-            f"takes no {', '.join(also_asked)}; leave that out, or write the whole without region"
-        )
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         raise NexusError(f"region: expected a DataArray or a Dataset, found {type(obj).__name__}")
-    if compute:
+    region, entry, num_threads = options.region, options.entry, options.num_threads
+    assert region is not None
+    if options.compute:
         return write_region(obj, path, region, entry, num_threads)
     import dask
 
@@ -230,11 +187,9 @@ class _Content:
     origin: File | None = None
 
 
-def _content_inplace(
-    obj: Any, path: str | os.PathLike[str], save_original_metadata: bool, skip: Skip, storing: Storing
-) -> _Content:
+def _content_inplace(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
     problems: list[str] = []
-    changed = changes(obj, Rules(save_original_metadata, skip, storing, problems))
+    changed = changes(obj, Rules(options.save_original_metadata, options.skips, options.storing, problems))
     raise_problems(os.fspath(path), problems)
 
     def store(file: NewFile, divide: Divide) -> list[Late]:
@@ -246,24 +201,16 @@ def _content_inplace(
     return _Content(store, changed.origin)
 
 
-def _content_of_entries(
-    obj: Any,
-    path: str | os.PathLike[str],
-    save_original_metadata: bool,
-    skip: Skip,
-    storing: Storing,
-    name: str | None,
-    use_default: bool,
-) -> _Content:
+def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
     problems: list[str] = []
-    signals = list(_signals(obj))
-    entries = [_entry(signal, save_original_metadata, skip, storing, problems) for signal in signals]
+    name = options.entry
+    entries = [_entry(signal, options, problems) for signal in _signals(obj)]
     raise_problems(os.fspath(path), problems)
     if not entries:
         raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
     if name is not None and (len(entries) > 1 or why_no_name(name) is not None):
         raise NexusError(f"entry={name!r}: expected a name for the one entry of one array; there are {len(entries)}")
-    return _Content(lambda file, divide: _store_entries(file, entries, name, use_default, divide))
+    return _Content(lambda file, divide: _store_entries(file, entries, name, options.use_default, divide))
 
 
 @dataclass(frozen=True)
@@ -326,24 +273,20 @@ def _is_errors(name: str, names: Sequence[str]) -> bool:
     return name.endswith("_errors") and name.removesuffix("_errors") in names
 
 
-def _skipper(keys: Sequence[str]) -> Skip:
-    return lambda path: any(key in path for key in keys)
-
-
 @dataclass(frozen=True)
 class _Entry:
     name: str
     group: GroupNode
 
 
-def _entry(signal: _Signal, save_original_metadata: bool, skip: Skip, storing: Storing, problems: list[str]) -> _Entry:
-    fields = fields_of(signal.dataset, signal.name, storing, problems)
+def _entry(signal: _Signal, options: WritingOptions, problems: list[str]) -> _Entry:
+    fields = fields_of(signal.dataset, signal.name, options.storing, problems)
     if signal.field not in fields:
         return _Entry(signal.name, GroupNode())
     aside = {key: value for key, value in signal.tree.items() if key in METADATA[1:] and isinstance(value, Mapping)}
     original = {key: value for key, value in signal.tree.items() if key not in aside}
-    trees = {METADATA[0]: original if save_original_metadata else {}, **aside}
-    metadata = {key: node_of(tree, key, problems, skip) for key, tree in trees.items()}
+    trees = {METADATA[0]: original if options.save_original_metadata else {}, **aside}
+    metadata = {key: node_of(tree, key, problems, options.skips) for key, tree in trees.items()}
     return _Entry(signal.name, entry_group(signal.name, data_group(signal.field, fields), metadata))
 
 

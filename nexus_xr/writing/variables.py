@@ -51,10 +51,10 @@ _UNITS_OF_TIME = {
 class Storing:
     """How arrays are to be stored: what the user asks for."""
 
-    compression: Compression = KEEP
-    compression_opts: Any = None
-    shuffle: bool | None = None
-    chunks: Sequence[int] | Mapping[Any, int] | None = None
+    compression: Compression
+    compression_opts: Any
+    shuffle: bool | None
+    chunks: Sequence[int] | Mapping[Any, int] | None
 
     def __post_init__(self) -> None:
         if self.compression == KEEP:
