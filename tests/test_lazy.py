@@ -328,3 +328,12 @@ def test_normalized_indexers_are_in_range() -> None:
     assert normalize(-1, 5) == 4
     assert normalize(slice(None, None, -2), 5) == slice(4, -1, -2)
     assert normalize(np.array([-1, 0]), 5).tolist() == [4, 0]  # type: ignore[union-attr]
+
+
+def test_values_that_this_process_writes_are_read_before_it_has_closed_the_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"] = np.arange(100.0)
+        file.create_dataset("c", data=np.arange(100.0), chunks=(7,), compression="gzip")
+        for _ in range(2):
+            opened = xr.open_dataset(tmp_path / "f.h5", engine="nexus", dataset_path="/c")
+            np.testing.assert_array_equal(opened.c, np.arange(100.0))

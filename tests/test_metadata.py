@@ -135,3 +135,21 @@ def test_a_title_is_replaced_in_place(write: Write, tmp_path: Path) -> None:
     dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
     with h5py.File(tmp_path / "new.nxs") as file:
         assert file["entry/title"].asstr()[()] == "new"
+
+
+RECORDS = np.array([(1, 2.0)], "i4,f8")
+
+
+@pytest.mark.parametrize("other", [np.arange(5), np.zeros((2, 3)), ["a", "b"], RECORDS, 7, "text"])
+def test_an_array_that_stays_in_its_file_is_compared_with_anything(tmp_path: Path, other: Any) -> None:
+    for name, value in (("large", np.arange(20_000.0)), ("other", other)):
+        with h5py.File(tmp_path / f"{name}.nxs", "w") as file:
+            file["entry/data/counts"] = np.arange(3.0)
+            file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+            file["entry/value"] = value
+    large, small = (xr.open_dataset(tmp_path / f"{name}.nxs", engine="nexus") for name in ("large", "other"))
+    assert not large.identical(small)
+    assert not small.identical(large)
+    assert large.identical(large.copy(deep=True))
+    for combined in (xr.concat([small, large], "scan", combine_attrs=nexus_xr.common_attrs), large - small):
+        assert "value" not in combined.attrs

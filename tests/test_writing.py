@@ -8,6 +8,7 @@ import inspect
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -1081,3 +1082,51 @@ def test_the_default_view_is_what_nexus_says(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib").use("Agg")
     array.nexus.plot()
     array.to_dataset().nexus.plot()
+
+
+# --- what strangers write -------------------------------------------------------------------------------------------
+
+
+def test_a_variable_of_the_name_of_what_is_beside_it_is_written(tmp_path: Path) -> None:
+    dataset = xr.Dataset({"auxiliary": ("x", np.ones(3))}, attrs={"sample": {"name": {"value": "Fe"}}})
+    to_nexus(dataset, tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    np.testing.assert_array_equal(opened["auxiliary"], dataset["auxiliary"])
+    assert opened.attrs["sample"]["name"]["value"] == "Fe"
+
+
+DEEP: dict[str, Any] = {}
+for _ in range(3000):
+    DEEP = {"a": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"a\0b": 1}, "has a zero in it"),
+        ({"flags": np.ma.array([1, 2], mask=[0, 1])}, "masked elements"),
+        ({"title": "\udce4"}, "no Unicode"),
+        ({"titles": ["\udce4", "b"]}, "no Unicode"),
+        ({"tree": {"flags": {"value": np.ma.array([1, 2], mask=[0, 1])}}}, "masked elements"),
+        ({"tree": DEEP}, "lies deeper than"),
+    ],
+)
+def test_what_hdf5_has_no_place_for_is_named(tmp_path: Path, attributes: dict[str, Any], reason: str) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    before = (tmp_path / "f.nxs").read_bytes()
+    with pytest.raises(NexusError, match=reason):
+        to_nexus(xr.DataArray([1, 2], dims="x", name="counts", attrs=attributes), tmp_path / "f.nxs")
+    assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+def test_a_list_of_bounds_is_an_attribute_as_any_other(tmp_path: Path) -> None:
+    to_nexus(xr.DataArray([1, 2], dims="x", name="counts", attrs={"bounds": ["a", "b"]}), tmp_path / "f.nxs")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").counts.attrs["bounds"].tolist() == ["a", "b"]
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NexusFileError, match="pipe: is a device, a pipe or a socket"):
+        to_nexus(scan(), tmp_path / "pipe")
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+    assert folder(tmp_path) == ["pipe"]

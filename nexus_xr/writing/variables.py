@@ -183,7 +183,7 @@ def _scaled_by(name: Any, variable: xr.Variable, dataset: xr.Dataset) -> str | N
 def _edges(dataset: xr.Dataset, variable: xr.Variable) -> tuple[Any, NDArray[Any]] | None:
     """Name of a coordinate's bounds, and the edges that they came from; None where they don't follow from edges."""
     name = variable.attrs.get("bounds")
-    if name not in dataset.variables or not variable.ndim:
+    if not isinstance(name, str) or name not in dataset.variables or not variable.ndim:
         return None
     bounds = dataset.variables[name]
     if bounds.ndim != variable.ndim + 1 or bounds.shape != (*variable.shape, 2) or not variable.shape[-1]:

@@ -325,6 +325,8 @@ class File:
         identity = Identity(stat.st_size, stat.st_mtime_ns)
         if self._identity is None:
             self._identity = identity
+        elif self.snapshot is None and identity != self._identity and self.is_written_here:
+            self._identity = identity  # to open it may have had libhdf5 write out what this process has written to it
         elif stat.st_ino != self.snapshot.inode if self.snapshot is not None else identity != self._identity:
             raise NexusFileError(
                 f"{self.name}: the file changed since it was opened "

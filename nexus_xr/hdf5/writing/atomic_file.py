@@ -63,6 +63,8 @@ class NewFile:
             raise NexusFileError(f'{path}: is there already; choose another name, or mode="w" to replace it')
         if os.path.isdir(self.path):
             raise NexusFileError(f"{path}: is a directory; name a file in it")
+        if os.path.exists(self.path) and not os.path.isfile(self.path):
+            raise NexusFileError(f"{path}: is a device, a pipe or a socket, and is not replaced by a file; name a file")
         token = secrets.token_hex(4)
         self._temporary = _beside(self.path, token, "part")
         self.parts = os.path.join(_parts_of(self.path), token)

@@ -14,7 +14,8 @@ from .nodes import FieldNode, GroupNode, Node
 _WRITER = "hyperspy_nexus_v3"
 # By which HyperSpy knows that there is metadata to restore.
 ROOT_ATTRIBUTES = {"file_format": "nexus", "file_writer": _WRITER}
-# What is stored in the group `auxiliary` of an entry.
+# The group of an entry beside its data, and what is stored in it.
+COLLECTIONS = "auxiliary"
 METADATA = ("original_metadata", "hyperspy_metadata", "learning_results")
 # Within a collection nothing is to be taken for data, nor for a link: attributes by which it would be are kept under
 # other names.
@@ -88,7 +89,7 @@ def restored_metadata(entry: MetadataGroup) -> MetadataGroup | None:
     """
     if not entry.keys() - {"attrs"}:
         return MetadataGroup()
-    auxiliary = entry.get("auxiliary")
+    auxiliary = entry.get(COLLECTIONS)
     if not isinstance(auxiliary, MetadataGroup):
         return None
     original = auxiliary.get("original_metadata")

@@ -12,10 +12,11 @@ from typing import Any
 
 import h5py
 
+from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, INDICES
 
 from .claims import true_of_coordinates, true_of_data
-from .hyperspy import METADATA, ROOT_ATTRIBUTES, as_collection
+from .hyperspy import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
 from .nodes import FieldNode, GroupNode, Node
 
 
@@ -129,9 +130,10 @@ def entry_group(name: str, data: GroupNode, metadata: Mapping[str, GroupNode]) -
         What else is stored, by the names of `METADATA`.
     """
     collections = {key: as_collection(metadata[key]) for key in METADATA if key in metadata}
+    name = free_name(name, (COLLECTIONS,))
     members: dict[str, Node] = {name: data}
     if any(tree.members or tree.attributes for tree in metadata.values()):
-        members["auxiliary"] = GroupNode(collections, {"NX_class": "NXcollection"})
+        members[COLLECTIONS] = GroupNode(collections, {"NX_class": "NXcollection"})
     return GroupNode(members, {"NX_class": "NXentry", "default": name})
 
 

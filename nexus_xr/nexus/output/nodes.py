@@ -26,6 +26,8 @@ from nexus_xr.nexus.tree.metadata import is_field
 # HDF5 holds attributes in the header of their object only up to this size.
 _MOST_ATTRIBUTE_BYTES = 60 * 1024
 _TEXT = h5py.string_dtype()
+# Deeper than any real file, and shallow enough to be walked through.
+_DEEPEST = 200
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ def _group(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip, 
     if id(tree) in above:
         problems.append(f"{path}: contains itself")
         return GroupNode()
+    if len(above) >= _DEEPEST:
+        problems.append(f"{path[:80]}...: lies deeper than {_DEEPEST} groups")
+        return GroupNode()
     members: dict[str, Node] = {}
     for name, value in tree.items():
         here = f"{path}/{name}"
@@ -128,6 +133,8 @@ def attributes_of(attributes: Mapping[str, Any], path: str, problems: list[str])
         try:
             if not isinstance(name, str) or not name:
                 raise _UnstorableError("its name is no text")
+            if "\0" in name:
+                raise _UnstorableError("its name has a zero in it, at which it would end")
             stored = storable(value)
             if not isinstance(stored, np.ndarray | h5py.Empty):
                 stored = np.asarray(stored)
@@ -167,11 +174,16 @@ def storable(value: Any) -> Any:
         return np.asarray(str(value), dtype=_TEXT)
     if isinstance(value, list | tuple) and any(isinstance(each, Link) for each in value):
         value = [str(each) for each in value]
+    if np.ma.is_masked(value):
+        raise _UnstorableError("it has masked elements, for which HDF5 has no place; fill them")
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
         raise _UnstorableError(f"its parts are of several lengths ({error})") from None
-    return _storable_array(array)
+    try:
+        return _storable_array(array)
+    except UnicodeEncodeError as error:
+        raise _UnstorableError(f"it is text that is no Unicode ({error.reason})") from None
 
 
 def _comes_later(value: Any) -> bool:
@@ -187,7 +199,7 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
         length = max(1, array.dtype.itemsize // 4, encoded.dtype.itemsize)
         return encoded.astype(h5py.string_dtype("utf-8", length))
     if kind == "U" or (array.size and all(isinstance(each, str) for each in array.flat)):
-        if any("\0" in each for each in array.flat):
+        if any(b"\0" in each.encode() for each in array.flat):
             raise _UnstorableError("it is text with a zero in it, which would end there")
         return array.astype(object).astype(_TEXT)
     if kind == "T" or (kind == "O" and not array.size):

@@ -98,8 +98,11 @@ def same_tree(a: Any, b: Any) -> bool:
     if kind in (list, tuple):
         return len(a) == len(b) and all(map(same_tree, a, b))
     if kind is np.ndarray:
-        is_lazy = isinstance(a, LazyArray) or isinstance(b, LazyArray)
-        return bool(a == b) if is_lazy else a.dtype == b.dtype and same_values(a, b)
+        # NumPy's arrays would compare element by element.
+        lazy, other = (a, b) if isinstance(a, LazyArray) else (b, a)
+        if isinstance(lazy, LazyArray):
+            return isinstance(other, LazyArray | np.ndarray) and lazy == other
+        return a.dtype == b.dtype and same_values(a, b)
     try:
         return bool(a == b) or bool(a != a and b != b)
     except (TypeError, ValueError):
