@@ -173,6 +173,15 @@ def test_uncertainties_and_auxiliary_signals(tmp_path: Path) -> None:
     assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
 
 
+def test_what_is_called_errors_and_spans_something_else_is_data_like_any_other(tmp_path: Path) -> None:
+    dataset = xr.Dataset({"i_errors": ("t", [0.1, 0.2, 0.3]), "i": ("q", [1.0, 2.0])})
+    to_nexus(dataset, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/i_errors"].attrs["signal"] == "i_errors"
+        assert list(file["entry1/i_errors"].attrs["auxiliary_signals"]) == ["i"]
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
+
+
 def test_trees_among_the_attributes_of_variables_are_the_entrys(tmp_path: Path) -> None:
     dataset = xr.Dataset({"a": scan().rename("a"), "b": scan().rename("b")})
     to_nexus(dataset, tmp_path / "f.nxs")

@@ -24,6 +24,7 @@ from nexus_xr.nexus.output.hyperspy import METADATA
 from nexus_xr.nexus.output.layout import data_group, entry_group, next_entry, root_attributes, valid_name
 from nexus_xr.nexus.output.nodes import GroupNode, Late, Node, node_of, raise_problems, store, why_no_name
 from nexus_xr.nexus.rules.content import free_name
+from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.signatures import takes
@@ -252,8 +253,8 @@ def _signal_of_array(array: xr.DataArray) -> _Signal:
 
 
 def _signals_of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[_Signal]:
-    names = [str(each) for each in dataset.data_vars]
-    first = next((each for each in names if not _is_errors(each, names)), None)
+    spans = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
+    first = next((name for name in spans if owner_of_errors(name, spans) is None), None)
     if first is not None:
         dataset, tree = _with_trees_apart(dataset, tree)
         yield _Signal(valid_name(name or first), dataset, first, tree)
@@ -267,10 +268,6 @@ def _with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.
             if isinstance(value, Mapping) and same_tree(tree.setdefault(key, value), value):
                 del variable.attrs[key]
     return dataset, tree
-
-
-def _is_errors(name: str, names: Sequence[str]) -> bool:
-    return name.endswith("_errors") and name.removesuffix("_errors") in names
 
 
 @dataclass(frozen=True)

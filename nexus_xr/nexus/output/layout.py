@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 
 from nexus_xr.nexus.rules.content import free_name
+from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, INDICES
 
 from .claims import true_of_coordinates, true_of_data
@@ -56,14 +57,16 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     fields = _with_true_attributes(signal, fields)
     dims = fields[signal].dims
     attributes: dict[str, Any] = {"NX_class": "NXdata", "signal": signal}
-    auxiliary = [name for name, each in fields.items() if _is_auxiliary(name, each, signal, fields)]
+    spans = {name: (each.is_coordinate, each.dims) for name, each in fields.items()}
+    placed = {name: each for name, each in fields.items() if owner_of_errors(name, spans) is None}
+    auxiliary = [name for name, each in placed.items() if name != signal and not each.is_coordinate]
     if auxiliary:
         attributes["auxiliary_signals"] = auxiliary
     if dims:
         attributes["axes"] = [dim if _names_dimension(dim, fields) else "." for dim in dims]
     unplaced = []
-    for name, each in fields.items():
-        if each.is_coordinate and not _is_errors(name, each, fields):
+    for name, each in placed.items():
+        if each.is_coordinate:
             if each.dims and set(each.dims) <= set(dims):
                 indices = [dims.index(dim) for dim in each.dims]
                 attributes[name + INDICES] = indices[0] if len(indices) == 1 else indices
@@ -73,8 +76,8 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
         attributes[COORDINATES] = unplaced
     if fields[signal].interpretation is not None:
         attributes["interpretation"] = fields[signal].interpretation
-    named = {name: _with_dimensions(name, each, signal, fields) for name, each in fields.items()}
-    return GroupNode(named, attributes)
+    named = {name: _with_dimensions(name, each, signal, fields) for name, each in placed.items()}
+    return GroupNode({name: named.get(name, each.node) for name, each in fields.items()}, attributes)
 
 
 def _with_true_attributes(signal: str, fields: Mapping[str, DataField]) -> dict[str, DataField]:
@@ -94,15 +97,6 @@ def _names_dimension(dim: str, fields: Mapping[str, DataField]) -> bool:
     return dim in fields and fields[dim].is_coordinate and fields[dim].dims == (dim,)
 
 
-def _is_errors(name: str, field: DataField, fields: Mapping[str, DataField]) -> bool:
-    owner = fields.get(name.removesuffix("_errors")) if name.endswith("_errors") else None
-    return owner is not None and owner.dims == field.dims and owner.is_coordinate == field.is_coordinate
-
-
-def _is_auxiliary(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> bool:
-    return name != signal and not field.is_coordinate and not _is_errors(name, field, fields)
-
-
 def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> FieldNode:
     """The field with the names of its dimensions, where they couldn't be told without."""
     dims = fields[signal].dims
@@ -112,7 +106,7 @@ def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[s
         is_told = bool(field.dims) and set(field.dims) <= set(dims)
     else:
         is_told = field.dims == dims
-    if is_told or not field.dims or _is_errors(name, field, fields):
+    if is_told or not field.dims:
         return field.node
     return replace(field.node, attributes={**field.node.attributes, DIMENSIONS: list(field.dims)})
 

@@ -100,6 +100,11 @@ class GroupContent:
         """The fields that the group names as coordinates."""
         return tuple(name for name in names(self.attributes.get(COORDINATES)) if name in self.fields)
 
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each field."""
+        return {name: field.shape for name, field in self.fields.items()}
+
     def free_name(self, name: str) -> str:
         """The name, with underscores behind it while a member has it."""
         return free_name(name, (*self.fields, *self.others))

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .attributes import names, text
 from .content import GroupContent, why_no_field
-from .reserved import ERRORS
+from .reserved import ERRORS, SIGNAL_ERRORS, owner_of
 from .variables import Role, Variable
+
+
+def owner_of_errors(name: str, spans: Mapping[str, Any]) -> str | None:
+    """The field whose uncertainties another is by its name and by what it spans, None where it is no other's.
+
+    Parameters
+    ----------
+    name
+        Name of a field.
+    spans
+        For each field what it spans: its shape, or its dimensions.
+
+    Examples
+    --------
+    >>> spans = {"counts": (3, 4), "counts_errors": (3, 4), "x": (4,), "x_errors": (3,)}
+    >>> owner_of_errors("counts_errors", spans), owner_of_errors("x_errors", spans)
+    ('counts', None)
+    """
+    owner = owner_of(name, ERRORS, spans)
+    return owner if owner is not None and spans[owner] == spans.get(name) else None
 
 
 def find_errors(
@@ -14,7 +37,7 @@ def find_errors(
     dims: tuple[str, ...],
     role: Role,
     problems: list[str],
-    older_name: str | None = None,
+    is_signal: bool = False,
 ) -> list[Variable]:
     """The uncertainties of a field.
 
@@ -30,10 +53,10 @@ def find_errors(
     )
     named = [name for value in values if (name := text(value))]
     by_name = owner + ERRORS
-    fits = by_name in content.fields and content.fields[by_name].shape == content.fields[owner].shape
-    if has_own_role(content, by_name) and (role is Role.AXIS_ERRORS or not fits):
-        by_name = owner
-    candidates = (by_name, *named, older_name)
+    fits = owner_of_errors(by_name, content.shapes) == owner
+    is_other = _has_own_role(content, by_name) and (role is Role.AXIS_ERRORS or not fits)
+    has_older_name = is_signal and not _has_own_role(content, SIGNAL_ERRORS)
+    candidates = (None if is_other else by_name, *named, SIGNAL_ERRORS if has_older_name else None)
     found = next((name for name in candidates if name in content.fields and name != owner), None)
     if found is None:
         problems += [
@@ -48,11 +71,10 @@ def find_errors(
             f"{owner!r} of shape {content.fields[owner].shape}; left them out"
         )
         return []
-    name = owner + ERRORS
-    return [Variable(name if found == name else content.free_name(name), found, dims, role)]
+    return [Variable(by_name if found == by_name else content.free_name(by_name), found, dims, role)]
 
 
-def has_own_role(content: GroupContent, name: str) -> bool:
+def _has_own_role(content: GroupContent, name: str) -> bool:
     """Whether the group says what a field is, whatever its name suggests."""
     return (
         name == text(content.attributes.get("signal"))

@@ -20,7 +20,7 @@ from .columns import as_columns, without_signal
 from .content import GroupContent, free_name, read_content
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
 from .detector_segments import join_segments
-from .errors import find_errors, has_own_role
+from .errors import find_errors
 from .scaling import find_scaling
 from .signal import find_auxiliary_signals, find_signal
 from .variables import Role, Variable
@@ -99,8 +99,7 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     dims = name_dimensions(content, chosen, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
     found += coordinates_of(content, axes, dims, problems)
-    older_name = "errors" if chosen == declared and not has_own_role(content, "errors") else None
-    found += find_errors(content, chosen, dims, Role.ERRORS, problems, older_name)
+    found += find_errors(content, chosen, dims, Role.ERRORS, problems, is_signal=chosen == declared)
     if signal is None:
         found += _companions(content, found, problems)
         _name_possible_axes(content, chosen, axes, found, problems)
