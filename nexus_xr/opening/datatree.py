@@ -8,10 +8,11 @@ from dataclasses import replace
 import xarray as xr
 
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.content import free_name, read_content
 from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart
 from nexus_xr.nexus.tree.metadata import MetadataGroup
-from nexus_xr.nexus.tree.scan import Found, is_nxdata, scan
+from nexus_xr.nexus.tree.scan import Found, scan
 
 from .options import Options
 from .session import Described, Opening, describe_with
@@ -60,7 +61,7 @@ def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, Me
             opening.problems.append(f"{path}: can't be a node of a tree; open it with dataset_path")
             continue
         nodes[relative] = node
-        if is_nxdata(node.content.attributes):
+        if not class_of(node.content.attributes).is_in_tree:
             trees[relative] = opening.left_over(node)
     return nodes, trees
 
@@ -82,12 +83,12 @@ def _described(opening: Opening, found: Iterable[Found]) -> dict[str, Described]
     options = opening.options
     if options.selects or options.use_default:
         found = opening.several()
-    elif any(item.is_nxdata for item in found):
-        found = [item for item in found if item.is_nxdata]
-    described = {item.path: opening.describe(item) for item in found if item.is_nxdata}
+    elif any(item.is_group for item in found):
+        found = [item for item in found if item.is_group]
+    described = {item.path: opening.describe(item) for item in found if item.is_group}
     names: dict[str, list[str]] = {}
     for item in found:
-        if not item.is_nxdata:
+        if not item.is_group:
             parent, _, name = item.path.rpartition("/")
             names.setdefault(parent or "/", []).append(name)
     for parent in (parent for parent in names if parent not in described):

@@ -16,13 +16,14 @@ import xarray as xr
 from nexus_xr.errors import NexusError, NexusFileError, NexusPathError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import BeingWritten, Dataset, Group, Missing, root_of
+from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.growing import at_common_length
 from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
-from nexus_xr.nexus.rules.signal import find_signal, log_as_data
+from nexus_xr.nexus.rules.signal import find_signal
 from nexus_xr.nexus.tree.find import (
     absolute,
     as_keys,
@@ -35,7 +36,7 @@ from nexus_xr.nexus.tree.find import (
     matching,
 )
 from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without_arrays
-from nexus_xr.nexus.tree.scan import Found, holds_data, is_nxdata, remainder, scan
+from nexus_xr.nexus.tree.scan import Found, remainder, scan
 
 from .dataset import dataset_of
 from .options import Options
@@ -167,7 +168,7 @@ class Opening:
         if not options.selects and options.use_default and (default := self._default()) is not None:
             return default
         selected = self.selected()
-        groups = [item for item in selected if item.is_nxdata]
+        groups = [item for item in selected if item.is_group]
         if not groups and not options.selects:
             groups = self._only_instrument(selected)
         chosen = groups or selected
@@ -189,7 +190,7 @@ class Opening:
         default = default_data(self.root, self.root)
         found = None if default is None else Found(default.path, True)
         if found is None or (self.options.hardlinks_only and found not in self.found):
-            return next((item for item in self.found if item.is_nxdata), None)
+            return next((item for item in self.found if item.is_group), None)
         return found
 
     def selected(self) -> list[Found]:
@@ -215,7 +216,7 @@ class Opening:
         )
         name = self.file.name
         if selected:
-            are_groups = selected[0].is_nxdata
+            are_groups = selected[0].is_group
             what = "NXdata groups" if are_groups else "datasets, in no NXdata group"
             chosen = f"{selector} matches" if options.selects else "the file has"
             there_are = listed((item.path for item in selected) if are_groups else candidates(self.root, selected))
@@ -242,7 +243,7 @@ class Opening:
         if not isinstance(member, Group):
             raise self._nothing_at(path, "name an NXdata group or a dataset that is there")
         attributes = member.read_attributes()
-        if holds_data(attributes) or isinstance(member.get(text(attributes.get("signal")) or ""), Dataset):
+        if class_of(attributes).holds_data or isinstance(member.get(text(attributes.get("signal")) or ""), Dataset):
             return Found(path, True)
         default = default_data(self.root, member)
         if default is not None:
@@ -274,13 +275,13 @@ class Opening:
         """The data of a group, or of a dataset with the axes that its group gives it."""
         group, content = self._content_of(found)
         problems: list[str] = []
-        if found.is_nxdata:
-            content = log_as_data(join_segments(content, problems))
-        data = apply_rules(content, None if found.is_nxdata else found.path.rsplit("/", 1)[1])
+        if found.is_group:
+            content = class_of(content.attributes).as_data(join_segments(content, problems))
+        data = apply_rules(content, None if found.is_group else found.path.rsplit("/", 1)[1])
         return Described(found, replace(data, problems=(*problems, *data.problems)), content, group)
 
     def _content_of(self, found: Found) -> tuple[Group, GroupContent]:
-        path = found.path if found.is_nxdata else found.path.rsplit("/", 1)[0] or "/"
+        path = found.path if found.is_group else found.path.rsplit("/", 1)[0] or "/"
         if path not in self._contents:
             group = self.group_at(path)
             self._contents[path] = (group, self._read_content(group))
@@ -346,7 +347,7 @@ class Opening:
     def with_left_over(self, entry: Group, tree: MetadataGroup, described: Described) -> MetadataGroup:
         """The entry's tree with what the opened group holds beyond its variables, at its own place."""
         below = described.group.path.removeprefix(entry.path).strip("/")
-        if not below or not described.found.is_nxdata or not is_nxdata(described.content.attributes):
+        if not below or not described.found.is_group or class_of(described.content.attributes).is_in_tree:
             return tree
         return _placed(tree, below.split("/"), self.left_over(described))
 
@@ -373,7 +374,7 @@ def open_one(file: File, options: Options) -> xr.Dataset:
 
 def _open_one(opening: Opening) -> xr.Dataset:
     described = opening.describe(found := opening.one())
-    if found.is_nxdata:
+    if found.is_group:
         opening.problems += described.data.problems
     dataset = opening.assemble(described)
     dataset.attrs = opening.attributes(described)

@@ -98,13 +98,13 @@ def signals_of(file: File, options: Options) -> list[xr.DataArray]:
 def _signals(opening: Opening) -> list[xr.DataArray]:
     signals = []
     plotted: set[str] = set()
-    waiting = sorted(opening.several(), key=lambda found: not found.is_nxdata)
+    waiting = sorted(opening.several(), key=lambda found: not found.is_group)
     for found in waiting:
-        if not found.is_nxdata and (opening.options.nxdata_only or found.path in plotted):
+        if not found.is_group and (opening.options.nxdata_only or found.path in plotted):
             continue
         described = opening.describe(found)
         name = described.data.signal
-        if found.is_nxdata:
+        if found.is_group:
             opening.problems += described.data.problems
         if name is None:
             # Without paths to go by, all datasets are there already.
@@ -112,7 +112,7 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
             continue
         dataset = opening.assemble(described)
         signal = dataset.assign({name: chunked(dataset[name].variable, opening.options.chunks)})[name]
-        if found.is_nxdata:
+        if found.is_group:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
         signal.attrs = {**opening.attributes(described), **signal.attrs}
@@ -173,8 +173,8 @@ def list_datasets(
     """
     options = Options(dataset_key=dataset_key, hardlinks_only=hardlinks_only, storage_options=storage_options)
     selected = describe_with(Opening.selected, options.file(path), options)
-    groups = [found.path for found in selected if found.is_nxdata]
-    return groups, [found.path for found in selected if not found.is_nxdata]
+    groups = [found.path for found in selected if found.is_group]
+    return groups, [found.path for found in selected if not found.is_group]
 
 
 @takes(Options)

@@ -147,7 +147,7 @@ def _find_parts(
 def _holders(wanted: Mapping[str, xr.Variable], opening: Opening) -> Iterator[Described]:
     """The NXdata groups that have all these variables."""
     for found in opening.several():
-        if found.is_nxdata and wanted.keys() <= _known(described := opening.describe(found)).keys():
+        if found.is_group and wanted.keys() <= _known(described := opening.describe(found)).keys():
             yield described
 
 

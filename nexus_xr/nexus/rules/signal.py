@@ -7,11 +7,10 @@ Items".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from nexus_xr.errors import some
 
-from .attributes import integers, names, nx_class
+from .attributes import integers, names
 from .content import GroupContent, why_no_field
 from .reserved import ERRORS, INDICES, OFFSET, SCALING_FACTOR, SIGNAL_ERRORS
 
@@ -102,11 +101,3 @@ def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[st
     numbered = sorted((number, name) for name, number in content.signal_numbers.items())
     named = (*listed, *behind_signal, *(name for number, name in numbered if number > 0))
     return [name for name in dict.fromkeys(named) if name in content.fields and name != signal]
-
-
-def log_as_data(content: GroupContent) -> GroupContent:
-    """An NXlog as data: its ``value`` on its ``time``, as the manual has it."""
-    if nx_class(content.attributes) != "NXlog" or "value" not in content.fields or "signal" in content.attributes:
-        return content
-    on_time = {"axes": "time"} if "time" in content.fields else {}
-    return replace(content, attributes={**content.attributes, "signal": "value", **on_time})

@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
+from nexus_xr.nexus.classes.nxdata import NXDATA
+from nexus_xr.nexus.classes.table import OFFERED, OTHER, class_of
 from nexus_xr.nexus.rules.attributes import names, nx_class, text
 from nexus_xr.nexus.rules.content import read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.signal import declares_signal, find_signal
 
-from .scan import Found, holds_data, is_nxdata
+from .scan import Found
 
 Keys = str | Sequence[str] | None
 
@@ -66,12 +68,12 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
     """
     start = start or root
     reached = declared_default(root, start) or start
-    if holds_data(reached.read_attributes()):
+    if class_of(reached.read_attributes()).holds_data:
         return reached
     entries = _entries(root) if reached is root else []
     for entry in entries:
         chained = declared_default(root, entry)
-        if chained is not None and holds_data(chained.read_attributes()):
+        if chained is not None and class_of(chained.read_attributes()).holds_data:
             return chained
     guessed: Group | None = None
     without_signal: Group | None = None
@@ -85,11 +87,6 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
             else:
                 guessed = guessed or group
     return guessed or without_signal
-
-
-_INSTRUMENTS = ("NXdetector", "NXmonitor")
-# The order in which groups of datasets are offered; None stands for groups of any other class that are tables.
-_OFFERED = (*_INSTRUMENTS, "NXevent_data", None, "NXlog")
 
 
 def instruments(root: Group, found: Iterable[Found]) -> list[Group]:
@@ -109,13 +106,13 @@ def candidates(root: Group, found: Iterable[Found]) -> list[str]:
     ranked: list[tuple[int, str]] = []
     for path, items in by_group.items():
         group = root.find(path)
-        kind = nx_class(group.read_attributes()) if isinstance(group, Group) else None
-        columns = _columns(root, items)
-        if columns or (kind is not None and kind in _OFFERED):
-            rank = _OFFERED.index(kind if kind in _OFFERED else None)
-            ranked.append((rank, f"{path} ({kind or 'group'}{columns})"))
+        attributes = group.read_attributes() if isinstance(group, Group) else {}
+        kind, columns = class_of(attributes), _columns(root, items)
+        if columns or (kind in OFFERED and kind is not OTHER):
+            rank = OFFERED.index(kind if kind in OFFERED else OTHER)
+            ranked.append((rank, f"{path} ({nx_class(attributes) or OTHER.name}{columns})"))
         else:
-            ranked += [(len(_OFFERED), item.path) for item in items]
+            ranked += [(len(OFFERED), item.path) for item in items]
     return [words for _, words in sorted(ranked, key=lambda each: each[0])]
 
 
@@ -153,7 +150,7 @@ def _groups_of(root: Group, found: Iterable[Found]) -> Iterator[Group]:
 
 
 def _measures(group: Group) -> bool:
-    if nx_class(group.read_attributes()) not in _INSTRUMENTS:
+    if not class_of(group.read_attributes()).is_instrument:
         return False
     content = read_content(group)
     signal = find_signal(content, [])
@@ -186,10 +183,10 @@ def _data_groups(start: Group) -> Iterator[Group]:
             if isinstance(member, Group) and member.address not in visited:
                 visited.add(member.address)
                 waiting.append(member)
-                attributes = member.read_attributes()
-                if is_nxdata(attributes):
+                kind = class_of(member.read_attributes())
+                if kind is NXDATA:
                     yield member
-                elif holds_data(attributes):
+                elif kind.holds_data:
                     others.append(member)
         yield from others
 
@@ -202,7 +199,7 @@ def entry_of(root: Group, group: Group) -> Group:
     above: list[Group] = []
     member: Group | Dataset | Link | None = root
     names = absolute(group.path).strip("/").split("/")
-    for name in names if not holds_data(group.read_attributes()) else names[:-1]:
+    for name in names if not class_of(group.read_attributes()).holds_data else names[:-1]:
         member = member.get(name) if isinstance(member, Group) and name else None
         if isinstance(member, Group):
             above.append(member)

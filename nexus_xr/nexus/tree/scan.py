@@ -11,7 +11,8 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link, Missing, is_virtual, same_object
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import report_missing
-from nexus_xr.nexus.rules.attributes import nx_class, text
+from nexus_xr.nexus.classes.table import class_of
+from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.detector_segments import has_segments
 
 from .metadata import MetadataAttributes, MetadataField, MetadataGroup
@@ -24,23 +25,21 @@ _DEEPEST = 64
 # Hard links can make a small file a tree of any number of paths.
 _MOST_PATHS = 2_000
 
-_CANSAS_DATA = ("SASdata", "SAStransmission_spectrum")
-
 
 @dataclass(frozen=True)
 class Found:
-    """Something to open: an NXdata group, or a dataset of two or more elements.
+    """Something to open: a group of data, or a dataset of two or more elements.
 
     Parameters
     ----------
     path
         Path by which it was reached.
-    is_nxdata
+    is_group
         Whether it is a group of data and not a dataset.
     """
 
     path: str
-    is_nxdata: bool
+    is_group: bool
 
 
 @dataclass(frozen=True)
@@ -57,25 +56,6 @@ class Scan:
 
     tree: MetadataGroup
     found: tuple[Found, ...]
-
-    @property
-    def nxdata_paths(self) -> list[str]:
-        return [found.path for found in self.found if found.is_nxdata]
-
-    @property
-    def dataset_paths(self) -> list[str]:
-        return [found.path for found in self.found if not found.is_nxdata]
-
-
-def is_nxdata(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group has the class NXdata."""
-    return nx_class(attributes) == "NXdata"
-
-
-def holds_data(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group is one of plottable data: an NXdata, or NXcanSAS data of writers that left the NX_class out."""
-    classes = (nx_class(attributes), text(attributes.get("canSAS_class")))
-    return is_nxdata(attributes) or any(name in _CANSAS_DATA for name in classes)
 
 
 def is_linked(root: Group, item: Group | Dataset, attributes: Mapping[str, Any]) -> bool:
@@ -133,11 +113,12 @@ class _Walk:
         if attributes:
             tree["attrs"] = MetadataAttributes(attributes)
         found: list[Found] = []
-        if holds_data(attributes):
+        kind = class_of(attributes)
+        if kind.holds_data:
             found.append(Found(group.path, True))
         left_out = self.left_out if group.path == self.top else ()
         linked: list[str] = []
-        with_fields = self.file is not None and (group.path == self.top or not is_nxdata(attributes))
+        with_fields = self.file is not None and (group.path == self.top or kind.is_in_tree)
         for name, member, is_soft in group.members():
             if isinstance(member, Link):
                 self._put(tree, group, name, member)
@@ -152,7 +133,7 @@ class _Walk:
                 if name in left_out:
                     continue
                 found += self._field(tree if with_fields else None, group, name, member)
-        if has_segments(linked) and not holds_data(attributes):
+        if has_segments(linked) and not kind.holds_data:
             found.insert(0, Found(group.path, True))  # a detector's master, whatever class it has
         result = Scan(tree, tuple(found))
         self.done[address] = (group.path, result)
@@ -177,7 +158,7 @@ class _Walk:
             self._put(tree, group, name, scanned)
             return
         attributes = scanned.tree.get("attrs", {})
-        if not is_nxdata(attributes):
+        if class_of(attributes).is_in_tree:
             self._put(tree, group, name, scanned.tree)
         if not (self.hardlinks_only and is_linked(self.root, inner, attributes)):
             yield from scanned.found

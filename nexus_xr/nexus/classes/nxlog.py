@@ -1,0 +1,20 @@
+"""NXlog: a value that was recorded over time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nexus_xr.nexus.rules.content import GroupContent
+
+from .group_class import GroupClass
+
+
+def _value_on_time(content: GroupContent) -> GroupContent:
+    """Its ``value`` is the signal, on its ``time``, as the manual has it, unless it says otherwise."""
+    if "value" not in content.fields or "signal" in content.attributes:
+        return content
+    on_time = {"axes": "time"} if "time" in content.fields else {}
+    return replace(content, attributes={**content.attributes, "signal": "value", **on_time})
+
+
+NXLOG = GroupClass("NXlog", as_data=_value_on_time)
