@@ -91,7 +91,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "reading.chunk_index": {"_ALL_FILTERS"},
     "reading.virtual_mapping": {"_UNLIMITED"},
     "objects.nodes": {"_HEAP_REFERENCE_BYTES"},
-    "reading.layouts": {"_DONT_FILTER_PARTIAL_CHUNKS"},
+    "runtime.compat": {"_DONT_FILTER_PARTIAL_CHUNKS"},
 }
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 
-from nexus_xr.hdf5.runtime.libraries import Address, Signature, Size, function
+from nexus_xr.hdf5.runtime import compat
 from nexus_xr.hdf5.runtime.memory import empty
 
 from .codec import BYTE, Bytes, Codec, Decode, DecodeError, Encode, Options, address_of, bytes_at
@@ -15,7 +13,7 @@ _CHECKSUM_BYTES = 4
 
 
 def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
-    checksum = function("h5py", "H5_checksum_fletcher32", Signature(ctypes.c_uint32, (Address, Size)), chunk_bytes)
+    checksum = compat.fletcher32(chunk_bytes)
     if checksum is None:
         return None
 
@@ -34,7 +32,7 @@ def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
 
 
 def _encoder(options: Options, chunk_bytes: int) -> Encode | None:
-    checksum = function("h5py", "H5_checksum_fletcher32", Signature(ctypes.c_uint32, (Address, Size)), chunk_bytes)
+    checksum = compat.fletcher32(chunk_bytes)
     if checksum is None:
         return None
 
@@ -53,6 +51,6 @@ FLETCHER32 = Codec(
     decode=_decoder,
     encode=_encoder,
     most_encoded=lambda size: size + _CHECKSUM_BYTES,
-    batch=lambda options: (("h5py", "H5_checksum_fletcher32"),),
+    batch=lambda options: (compat.FLETCHER32,),
     ask=lambda properties, options: properties.set_fletcher32(),
 )

@@ -7,7 +7,6 @@ Source: the HDF5 file format specification, sections VII.C (fixed array index) a
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.runtime.libraries import Signature, function
+from nexus_xr.hdf5.runtime.compat import metadata_checksum
 
 from .btree1 import CHUNKED, LAYOUT, UNDEFINED, messages
 
@@ -94,8 +93,7 @@ class _Blocks:
     def __init__(self, source: Source, base: int) -> None:
         self._source = source
         self._base = base
-        checksum = Signature(ctypes.c_uint32, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32))
-        self._checksum = function("h5py", "H5_checksum_metadata", checksum, 0)
+        self._checksum = metadata_checksum()
         if self._checksum is None:
             raise NoArrayError("nothing checks the chunk array")
 

@@ -18,10 +18,9 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 from h5py import h5f
-from h5py._objects import phil
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError, anew, let_go
-from nexus_xr.hdf5.runtime.worker import this_worker
+from nexus_xr.hdf5.runtime.compat import phil, this_worker
 
 from .handles import handles
 from .linked_files import following

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.runtime.compat import get_s3_object
 
 # A fault that passes is mostly gone at once; after these attempts, with pauses that double, three seconds have passed.
 ATTEMPTS = 5
@@ -185,11 +186,10 @@ def _told_size(file: StoredFile, response: Any, begin: int) -> int:
 
 
 async def _get_s3(file: StoredFile, begin: int, end: int) -> Answer:
-    # Not by the file system's own `_cat_file`, which doesn't tell what version the bytes are of.
     bucket, key, version_id = file.fs.split_path(file.path)
     chosen = {"VersionId": version_id} if version_id else {}
     # Tried again by boto and s3fs, as the file system's options say.
-    response = await file.fs._call_s3("get_object", Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}", **chosen)
+    response = await get_s3_object(file.fs, Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}", **chosen)
     async with response["Body"] as body:
         told = _CONTENT_RANGE.fullmatch(response.get("ContentRange", ""))
         if told is None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from h5py import h5, h5f, h5g, h5i, h5l, h5r
-from h5py._objects import phil
+
+from nexus_xr.hdf5.runtime.compat import phil
 
 # Libhdf5 goes through the file for each reference that it names, until it has found it: less work for a few.
 _FEW_REFERENCES = 8

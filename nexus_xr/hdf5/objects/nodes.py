@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from h5py import h5, h5a, h5d, h5f, h5fd, h5g, h5i, h5l, h5o, h5p, h5r, h5s, h5t
-from h5py._objects import phil
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, linked_handle
+from nexus_xr.hdf5.runtime.compat import phil
 
 from .addresses import address_of, object_names
 from .text import decode, decode_array, is_text, text_dtype

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import threading
@@ -16,7 +15,6 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from h5py import h5d, h5f, h5o, h5t
-from h5py._objects import phil
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
@@ -40,8 +38,8 @@ from nexus_xr.hdf5.objects.nodes import (
 )
 from nexus_xr.hdf5.objects.storage import Filter, filters_of
 from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.runtime.compat import leaves_partial_chunks_alone
 from nexus_xr.hdf5.runtime.fork import after_fork
-from nexus_xr.hdf5.runtime.libraries import Signature, function
 
 from .chunk_index import ChunkIndex, Known, Run, build_index
 from .virtual_mapping import Virtual, grows, read_mappings
@@ -53,7 +51,6 @@ MOST_INDEX_BYTES = 256 << 20
 _MOST_PLACEMENTS = 4096
 # Older states of a growing file than this are found out anew.
 _MOST_STATES = 64
-_DONT_FILTER_PARTIAL_CHUNKS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,7 +302,7 @@ def _place_chunks(
         index = build_index(dataset, source, grid, chunks, before)
     except NoArrayError:
         return None
-    if filters and _leaves_partial_chunks_alone(properties):
+    if filters and leaves_partial_chunks_alone(properties):
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
     return Placement(shape, element, carrier_of(element), chunks, True, filters, index, fill)
@@ -368,17 +365,6 @@ def _is_as_stored(type_id: h5t.TypeID, dtype: np.dtype[Any]) -> bool:
             for number, name in enumerate(dtype.names)
         )
     return bool(type_id.equal(h5t.py_create(dtype)))
-
-
-def _leaves_partial_chunks_alone(properties: Any) -> bool:
-    """Whether chunks that reach beyond the dataset are stored without filters, for which h5py has no name."""
-    options = ctypes.c_uint()
-    call = function("h5py", "H5Pget_chunk_opts", Signature(ctypes.c_int, (ctypes.c_int64, ctypes.c_void_p)), 0)
-    if call is None:
-        return False
-    with phil:
-        failed = call(properties.id, ctypes.addressof(options)) < 0
-    return not failed and bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
 
 
 Find = Callable[[Place | None], Place | None]

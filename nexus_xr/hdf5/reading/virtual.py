@@ -23,10 +23,10 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.nodes import Dataset, Missing, is_virtual
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
 from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime.compat import this_worker
 from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
-from nexus_xr.hdf5.runtime.worker import this_worker
 
 from .chunk import ChunkError
 from .engine import outer_key, read, tasks_into

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import thread
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from .compat import is_in_pool
 from .cpus import thread_count
 from .fork import after_fork
 
@@ -102,7 +101,7 @@ def run(tasks: Sequence[Task], threads: int | None = None) -> None:
     """
     crew = _crew
     with crew.at_work():
-        most = 1 if _in_pool() else (threads or thread_count())
+        most = 1 if is_in_pool() else (threads or thread_count())
         helpers = min(most - crew.busy, len(tasks) - 1)
         if helpers < 1:
             for task in tasks:
@@ -191,11 +190,3 @@ class _Shared:
         """The first error of a helper, in whose traceback this is."""
         failure, self._failure = self._failure, None
         return failure
-
-
-def _in_pool() -> bool:
-    """Whether a thread of a pool asks, as dask's schedulers have them: the others of the pool use the other CPUs."""
-    worker = sys.modules.get("distributed.worker")
-    in_distributed = worker is not None and hasattr(getattr(worker, "thread_state", None), "execution_state")
-    # Not by the module's own register of threads, in which they are entered only after they began.
-    return in_distributed or getattr(threading.current_thread(), "_target", None) is thread._worker

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.runtime.worker import this_worker
+from nexus_xr.hdf5.runtime.compat import this_worker
 
 from .chunk_writer import Region, Target
 from .creation import create_dataset

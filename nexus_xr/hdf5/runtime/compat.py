@@ -1,0 +1,87 @@
+"""What other packages don't promise to keep: why it is needed all the same, and since when it is there."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import sys
+import threading
+from concurrent.futures import thread
+from typing import Any
+
+# The lock in which h5py calls libhdf5, held for several calls that belong together. In h5py since 2.4.
+from h5py._objects import phil as phil
+
+from .libraries import Address, Function, Signature, Size, function
+
+_DONT_FILTER_PARTIAL_CHUNKS = 2
+
+
+def leaves_partial_chunks_alone(properties: Any) -> bool:
+    """Whether chunks that reach beyond the dataset are stored without filters.
+
+    H5Pget_chunk_opts, for which h5py has no name. In libhdf5 since 1.10.0.
+    """
+    options = ctypes.c_uint()
+    call = function("h5py", "H5Pget_chunk_opts", Signature(ctypes.c_int, (ctypes.c_int64, ctypes.c_void_p)), 0)
+    if call is None:
+        return False
+    with phil:
+        failed = call(properties.id, ctypes.addressof(options)) < 0
+    return not failed and bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
+
+
+def metadata_checksum() -> Function | None:
+    """The checksum of the parts of a chunk index, of bytes, their number and where to begin.
+
+    libhdf5 has it for itself, and exports it. Since 1.8.0.
+    """
+    return function(
+        "h5py", "H5_checksum_metadata", Signature(ctypes.c_uint32, (ctypes.c_char_p, Size, ctypes.c_uint32)), 0
+    )
+
+
+FLETCHER32 = "h5py", "H5_checksum_fletcher32"
+
+
+def fletcher32(result_bytes: int) -> Function | None:
+    """The checksum of the filter Fletcher32, of an address and a number of bytes.
+
+    libhdf5 has it for itself, and exports it. Since 1.8.0.
+    """
+    return function(*FLETCHER32, Signature(ctypes.c_uint32, (Address, Size)), result_bytes)
+
+
+def is_in_pool() -> bool:
+    """Whether a thread of a pool asks, as dask's schedulers have them: the others of the pool use the other CPUs.
+
+    Nothing public tells of it. A thread of `concurrent.futures` is known by its target, since Python 3.2, and not by
+    that module's own register of threads, in which they are entered only after they began; one of dask.distributed by
+    the state of the task that it runs, in all versions that go with this package.
+    """
+    worker = sys.modules.get("distributed.worker")
+    in_distributed = worker is not None and hasattr(getattr(worker, "thread_state", None), "execution_state")
+    return in_distributed or getattr(threading.current_thread(), "_target", None) is thread._worker
+
+
+def this_worker() -> str | None:
+    """Address and host of the worker of dask.distributed whose task asks; None in any other thread.
+
+    For errors that only one worker of a cluster meets. The module is there where there is a worker.
+    """
+    module = sys.modules.get("distributed.worker")
+    if module is None:
+        return None
+    try:
+        worker = module.get_worker()
+    except ValueError:
+        return None
+    return f"the worker {worker.address} (host {socket.gethostname()})"
+
+
+async def get_s3_object(fs: Any, **arguments: Any) -> Any:
+    """What S3 answers to a request for an object, and not only its bytes as `cat_file` gives them.
+
+    What version the bytes are of is told in the answer alone. In s3fs since 0.5.
+    """
+    return await fs._call_s3("get_object", **arguments)
