@@ -12,12 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
-from h5py._objects import phil
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.runtime.compat import this_worker
+from nexus_xr.hdf5.runtime.compat import phil, this_worker
 
 from .chunk_writer import Region, Target
 from .creation import create_dataset
