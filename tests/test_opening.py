@@ -894,3 +894,13 @@ def test_an_attribute_can_not_ask_for_more_blocks_than_a_graph_holds(write: Writ
     stored = Field(np.zeros(10**6, "u1"), {"chunks": [1]}, chunks=(4,))
     dataset = open_nexus(write({"data": nxdata({"n": stored}, signal="n")}), chunks={})
     assert dataset.n.chunks == ((10**6,),)
+
+
+def test_the_only_table_of_a_file_without_data_opens(write: Write) -> None:
+    path = write({"scan": {"energy": np.arange(5.0), "i0": np.arange(5), "title": "a scan"}})
+    with pytest.warns(NexusWarning, match="/scan: there is no NXdata; took this, the only group with data"):
+        dataset = xr.open_dataset(path, engine="nexus")
+    assert {name: variable.dims for name, variable in dataset.items()} == {"energy": ("dim_0",), "i0": ("dim_0",)}
+    several = write({"a": {"x": np.arange(5), "y": np.arange(5)}, "b": {"x": np.arange(4), "y": np.arange(4)}}, "b.nxs")
+    with pytest.raises(NexusPathError, match=r"/a \(group of 2 columns of 5\)\n.*/b \(group of 2 columns of 4\)"):
+        xr.open_dataset(several, engine="nexus")

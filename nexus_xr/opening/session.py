@@ -170,7 +170,7 @@ class Opening:
         selected = self.selected()
         groups = [item for item in selected if item.is_group]
         if not groups and not options.selects:
-            groups = self._only_instrument(selected)
+            groups = self._only_instrument(selected) or self._only_table(selected)
         chosen = groups or selected
         if len(chosen) == 1:
             return chosen[0]
@@ -184,6 +184,14 @@ class Opening:
         [group] = found_instruments
         self.problems.append(f"{group.path}: there is no NXdata; took this, the only detector or monitor with a signal")
         return [Found(group.path, True)]
+
+    def _only_table(self, found: list[Found]) -> list[Found]:
+        """The group that all datasets of a file without NXdata are in, where they are the columns of a table."""
+        offered = candidates(self.root, found)
+        if len(offered) != 1 or not offered[0].is_group:
+            return []
+        self.problems.append(f"{offered[0].path}: there is no NXdata; took this, the only group with data")
+        return [Found(offered[0].path, True)]
 
     def _default(self) -> Found | None:
         """The default plot; where there is none, or it lies behind a link that is left alone, the first data."""
@@ -219,7 +227,8 @@ class Opening:
             are_groups = selected[0].is_group
             what = "NXdata groups" if are_groups else "datasets, in no NXdata group"
             chosen = f"{selector} matches" if options.selects else "the file has"
-            there_are = listed((item.path for item in selected) if are_groups else candidates(self.root, selected))
+            offered = (candidate.words for candidate in candidates(self.root, selected))
+            there_are = listed((item.path for item in selected) if are_groups else offered)
             return NexusPathError(
                 f"{name}: {chosen} {len(selected)} {what}:\n{there_are}\n"
                 "choose one with dataset_path, or open them all with xarray.open_datatree or nexus_xr.open_signals"

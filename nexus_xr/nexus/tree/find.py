@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
 from nexus_xr.nexus.classes.nxdata import NXDATA
@@ -94,8 +95,27 @@ def instruments(root: Group, found: Iterable[Found]) -> list[Group]:
     return [group for group in _groups_of(root, found) if _measures(group)]
 
 
-def candidates(root: Group, found: Iterable[Found]) -> list[str]:
-    """What there is to choose from among datasets in no NXdata group, in words, with the path first.
+@dataclass(frozen=True)
+class Candidate:
+    """Something to choose in a file without NXdata.
+
+    Parameters
+    ----------
+    path
+        Path of a dataset, or of a group of datasets.
+    is_group
+        Whether it is a group.
+    words
+        The path, and what is there.
+    """
+
+    path: str
+    is_group: bool
+    words: str
+
+
+def candidates(root: Group, found: Iterable[Found]) -> list[Candidate]:
+    """What there is to choose from among datasets in no NXdata group.
 
     Detectors and monitors, then other groups whose datasets are columns of a table, then logs, then each dataset of
     the other groups.
@@ -103,17 +123,18 @@ def candidates(root: Group, found: Iterable[Found]) -> list[str]:
     by_group: dict[str, list[Found]] = {}
     for item in found:
         by_group.setdefault(_above(item.path), []).append(item)
-    ranked: list[tuple[int, str]] = []
+    ranked: list[tuple[int, Candidate]] = []
     for path, items in by_group.items():
         group = root.find(path)
         attributes = group.read_attributes() if isinstance(group, Group) else {}
         kind, columns = class_of(attributes), _columns(root, items)
         if columns or (kind in OFFERED and kind is not OTHER):
             rank = OFFERED.index(kind if kind in OFFERED else OTHER)
-            ranked.append((rank, f"{path} ({nx_class(attributes) or OTHER.name}{columns})"))
+            words = f"{path} ({nx_class(attributes) or OTHER.name}{columns})"
+            ranked.append((rank, Candidate(path, True, words)))
         else:
-            ranked += [(len(OFFERED), item.path) for item in items]
-    return [words for _, words in sorted(ranked, key=lambda each: each[0])]
+            ranked += [(len(OFFERED), Candidate(item.path, False, item.path)) for item in items]
+    return [candidate for _, candidate in sorted(ranked, key=lambda each: each[0])]
 
 
 def declared_default(root: Group, start: Group) -> Group | None:
