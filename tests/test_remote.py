@@ -193,7 +193,7 @@ def test_what_is_ahead_is_bounded(server: FaultyServer, tmp_path: Path, monkeypa
     monkeypatch.setattr(remote, "MOST_REQUESTS", 4)
     file = _remote_file(f"{server.url}/bytes")
     offsets = range(0, file.size, 1 << 20)
-    with remote.expecting(file, lambda: (offsets, [1 << 20] * len(offsets))) as ahead:
+    with file.expecting(lambda: (offsets, [1 << 20] * len(offsets))) as ahead:
         view = memoryview(bytearray(1 << 20))
         for count, offset in enumerate(offsets, 1):
             assert ahead.read_into(view, offset) == len(view)
@@ -215,7 +215,7 @@ def test_any_bytes_are_those_of_the_file(data: st.DataObject, server: FaultyServ
     places = st.tuples(st.integers(0, 6 << 20), st.integers(0, 2 << 20))
     expected = data.draw(st.lists(places, max_size=6))
     read = data.draw(st.lists(st.sampled_from(expected) | places if expected else places, max_size=6))
-    with remote.expecting(file, lambda: ([at for at, _ in expected], [size for _, size in expected])) as ahead:
+    with file.expecting(lambda: ([at for at, _ in expected], [size for _, size in expected])) as ahead:
         for source, (at, size) in itertools.product((ahead, file), read):
             view = memoryview(bytearray(size))
             count = source.read_into(view, at)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.io.remote import expecting
 from nexus_xr.hdf5.io.source import Source
 
 UNDEFINED = 0xFFFFFFFFFFFFFFFF
@@ -128,7 +127,7 @@ def _read_rows(source: Source, places: NDArray[np.int64], room: int) -> tuple[ND
     rows = np.zeros((len(places), _HEADER.size + room), np.uint8)
     if np.any(places < 0) or np.any(places >= source.size):
         raise DamagedIndexError("a node of the chunk index is beyond the end of the file")
-    with expecting(source, lambda: (places.tolist(), [rows.shape[1]] * len(places))) as ready:
+    with source.expecting(lambda: (places.tolist(), [rows.shape[1]] * len(places))) as ready:
         for place, row in zip(places.tolist(), rows, strict=True):
             # The last node may end with the file, before the room for all its entries does.
             if ready.read_into(row.data, place) < _HEADER.size:

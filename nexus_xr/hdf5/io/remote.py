@@ -22,7 +22,7 @@ from typing import Any
 from nexus_xr.errors import anew
 from nexus_xr.hdf5.runtime.fork import after_fork
 
-from .source import Source
+from .source import Extents, Immediate, Source
 from .store import Answer, StoredFile, Version
 
 # What is fetched around a small read. A request of so many bytes takes no longer than its way to the server and back.
@@ -43,8 +43,6 @@ MOST_REQUESTS = 16
 _LEAST_REQUESTS = 2
 # Bytes between two that are wanted which take less time than one more request.
 _GAP_BYTES = 256 << 10
-
-Extents = tuple[Sequence[int], Sequence[int]]
 
 
 class _Request:
@@ -165,6 +163,8 @@ class RemoteFile:
         The version that was described; None to take, with one request, the one that there is.
     """
 
+    plans_ahead = True
+
     def __init__(self, file: StoredFile, version: Version | None) -> None:
         self._file = file.in_this_process()
         first = None
@@ -195,7 +195,7 @@ class RemoteFile:
         view = view[: max(0, self.size - offset)]
         if len(view) > _SMALL_BYTES:
             if not self._goes_on(offset, len(view)):
-                with expecting(self, lambda: ([offset], [len(view)])) as ahead:
+                with self.expecting(lambda: ([offset], [len(view)])) as ahead:
                     return ahead.read_into(view, offset)
             self._ask_for_more(offset, len(view))
         done = 0
@@ -238,28 +238,16 @@ class RemoteFile:
             _kept.keep(self.key, range(number, stop), request)
             return request
 
-
-@contextmanager
-def expecting(source: Source, extents: Callable[[], Extents]) -> Iterator[Source]:
-    """The bytes of a source; where it is remote, what is about to be read is fetched ahead and side by side.
-
-    Parameters
-    ----------
-    source
-        What is read from.
-    extents
-        Tells offsets and sizes of what is going to be read, each of them once and by itself or with its neighbours.
-    """
-    if not isinstance(source, RemoteFile):
-        yield source
-        return
-    ahead = _Ahead(source, *extents())
-    try:
-        _active.add(id(ahead))
-        yield ahead
-    finally:
-        _active.discard(id(ahead))
-        ahead.end()
+    @contextmanager
+    def expecting(self, extents: Callable[[], Extents]) -> Iterator[Source]:
+        """The same bytes, of which those that are going to be read are fetched ahead and side by side."""
+        ahead = _Ahead(self, *extents())
+        try:
+            _active.add(id(ahead))
+            yield ahead
+        finally:
+            _active.discard(id(ahead))
+            ahead.end()
 
 
 class _Piece:
@@ -276,7 +264,7 @@ class _Piece:
         self.is_own = False
 
 
-class _Ahead:
+class _Ahead(Immediate):
     """What is expected to be read from a remote file, fetched before it is wanted; a `Source`.
 
     As much is on its way as `MOST_REQUESTS` allows. What was read is forgotten, and makes room for what is next.

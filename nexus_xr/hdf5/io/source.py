@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Hashable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
+
+Extents = tuple[Sequence[int], Sequence[int]]
 
 
 class Source(Protocol):
@@ -24,9 +26,31 @@ class Source(Protocol):
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill the view from an offset on; gives how many bytes there were, fewer only at the end."""
 
+    @property
+    def plans_ahead(self) -> bool:
+        """Whether each read waits for the network unless it is expected."""
+
+    def expecting(self, extents: Callable[[], Extents]) -> AbstractContextManager[Source]:
+        """The same bytes, for the length of a ``with`` block in which it is known what is read.
+
+        Parameters
+        ----------
+        extents
+            Tells offsets and sizes of what is going to be read, each of them once and by itself or with its neighbours.
+        """
+
+
+class Immediate:
+    """A source that gains nothing from knowing what is going to be read."""
+
+    plans_ahead = False
+
+    def expecting(self, extents: Callable[[], Extents]) -> AbstractContextManager[Source]:
+        return nullcontext(cast(Source, self))
+
 
 @dataclass(frozen=True)
-class LocalSource:
+class LocalSource(Immediate):
     """An open local file."""
 
     descriptor: int
@@ -45,7 +69,7 @@ class LocalSource:
 
 
 @dataclass(frozen=True)
-class GrowingSource:
+class GrowingSource(Immediate):
     """An open local file to which another process is writing."""
 
     descriptor: int
@@ -59,7 +83,7 @@ class GrowingSource:
         return LocalSource(self.descriptor, 0).read_into(view, offset)
 
 
-class StreamSource:
+class StreamSource(Immediate):
     """A file object that can seek, read by one thread at a time."""
 
     def __init__(self, stream: BinaryIO, lock: AbstractContextManager[object], key: Hashable) -> None:
@@ -90,7 +114,7 @@ class StreamSource:
 
 
 @dataclass(frozen=True)
-class BytesSource:
+class BytesSource(Immediate):
     """Bytes in memory."""
 
     data: bytes
@@ -115,7 +139,7 @@ class Segment:
     size: int
 
 
-class SegmentedSource:
+class SegmentedSource(Immediate):
     """Raw data files, one behind the other, open while they are read from.
 
     Source: "External File List" of the HDF5 user guide.

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.pipeline import Workspace
-from nexus_xr.hdf5.io.remote import expecting
-from nexus_xr.hdf5.io.source import LocalSource, Source
+from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.memory import Recent, empty
 
@@ -79,8 +78,7 @@ def read(
         if values is not None:
             return values
     values = empty(tuple(map(length, indexers)), placement.carrier)  # first, as it may be more than there is
-    # Of a remote file it has to be known first what is going to be read.
-    tasks = _few_whole_chunks(placement, source, indexers, values) if isinstance(source, LocalSource) else None
+    tasks = _few_whole_chunks(placement, source, indexers, values) if not source.plans_ahead else None
     if tasks is not None:
         threads.run(tasks, num_threads)
         return values.reshape([length(indexer) for indexer in indexers if not isinstance(indexer, int)])
@@ -291,7 +289,7 @@ class _Reading:
     def run(self, num_threads: int | None) -> None:
         """Read all that is stored; what isn't is filled at once."""
         chunks = self._touched()
-        with expecting(self._reader.source, partial(self._extents, chunks)) as source:
+        with self._reader.source.expecting(partial(self._extents, chunks)) as source:
             self._reader = ChunkReader(self._placement, source)
             threads.run(self._tasks(chunks), num_threads)
 
