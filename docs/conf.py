@@ -40,7 +40,7 @@ default_role = "autolink"
 # Names of other packages, whose documentation isn't fetched to be linked, and types that are not for users to name.
 nitpick_ignore_regex = [
     ("py:.*", r"(xarray|xr|numpy|np|dask|h5py|fsspec|collections|os|typing|pathlib|hdf5plugin)(\..*)?"),
-    ("py:.*", r"(Any|Iterable|Mapping|Sequence|PathLike|NDArray|DTypeLike|dtype|DataArray|Dataset|DataTree|Path)"),
+    ("py:.*", r"(Any|Code|Iterable|Mapping|Sequence|PathLike|NDArray|DTypeLike|dtype|DataArray|Dataset|DataTree|Path)"),
     ("py:.*", r"(Keys|Chunks|Compression|Writable|File|Virtual|LazyArray|Indexer|Ellipsis|NoneType|BackendEntrypoint)"),
     ("py:.*", r"nexus_xr\.(hdf5|nexus|opening|writing|fields)\..*"),
 ]

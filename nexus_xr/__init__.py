@@ -13,9 +13,11 @@ from nexus_xr.writing.to_nexus import to_nexus
 
 from . import accessor as accessor
 from ._version import __version__ as __version__
+from .diagnostics import Diagnostic
 from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
 
 __all__ = [
+    "Diagnostic",
     "LazyArray",
     "Link",
     "NexusError",

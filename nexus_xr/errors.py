@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import TypeVar
 
+from .diagnostics import Diagnostic
+
 _LISTED = 10
 _BETWEEN = ("nexus_xr", "xarray", "contextlib")
 
@@ -31,7 +33,19 @@ class NexusPathError(NexusError):
 
 
 class NexusWarning(UserWarning):
-    """A file opened, but something in it could not be honoured; the message says where and why."""
+    """A file opened, but something in it could not be honoured; the message says where and why.
+
+    Parameters
+    ----------
+    message
+        All that could not be honoured, in words.
+    diagnostics
+        The same one by one; it is kept as the attribute ``diagnostics``, a tuple.
+    """
+
+    def __init__(self, message: str = "", diagnostics: Iterable[Diagnostic] = ()) -> None:
+        super().__init__(message)
+        self.diagnostics = tuple(diagnostics)
 
 
 AnyError = TypeVar("AnyError", bound=BaseException)
@@ -85,12 +99,12 @@ def some(items: Sequence[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + more
 
 
-def warn_once(file_name: str, problems: Iterable[str]) -> None:
-    """Issue one `NexusWarning` that lists all the problems met while a file was opened."""
-    problems = list(dict.fromkeys(problems))
-    if problems:
-        message = f"{file_name} opened, but not all that it says could be honoured:\n{listed(problems)}"
-        warnings.warn(message, NexusWarning, stacklevel=_level_of_caller())
+def warn_once(file_name: str, diagnostics: Iterable[Diagnostic]) -> None:
+    """Issue one `NexusWarning` of all that was met while a file was opened."""
+    diagnostics = tuple(diagnostics)
+    if diagnostics:
+        message = f"{file_name} opened, but not all that it says could be honoured:\n{listed(map(str, diagnostics))}"
+        warnings.warn(NexusWarning(message, diagnostics), stacklevel=_level_of_caller())
 
 
 def _level_of_caller() -> int:

@@ -47,7 +47,7 @@ class Rule:
     group: Mapping[str, Any]
     signal: str | None
     dims: Mapping[str, tuple[str, ...]]
-    problems: tuple[str, ...] = field(default=())
+    words: tuple[str, ...] = field(default=())
 
 
 D2 = np.zeros((3, 4))
@@ -786,10 +786,10 @@ def test_rule(rule: Rule, write: Write) -> None:
     data = described(write, rule.group)
     assert data.signal == rule.signal
     assert dims_of(data) == dict(rule.dims)
-    for expected in rule.problems:
-        assert any(expected in problem for problem in data.problems), data.problems
-    if not rule.problems:
-        assert data.problems == ()
+    for expected in rule.words:
+        assert any(expected in str(diagnostic) for diagnostic in data.diagnostics), data.diagnostics
+    if not rule.words:
+        assert data.diagnostics == ()
 
 
 def test_every_group_of_these_rules_opens_with_these_dimensions(write: Write) -> None:
@@ -890,7 +890,7 @@ def assert_found(layout: Layout, content: GroupContent) -> None:
     assert {dim: dims["data"][dim] for dim in layout.first} == layout.first
     assert {name: tuple(map(dims["data"].index, dims[name])) for name in layout.axes} == layout.axes
     assert {variable.name for variable in data.variables if variable.bounds} == layout.edges
-    assert data.problems == ()
+    assert data.diagnostics == ()
 
 
 @given(layouts(has_others=True))
@@ -1000,7 +1000,7 @@ def test_an_auxiliary_signal_may_be_the_uncertainties_as_well(write: Write) -> N
 def test_uncertainties_of_another_shape_are_left_out_with_a_reason(write: Write) -> None:
     data = described(write, nxdata({"data": X4, "data_errors": Y3}, signal="data"))
     assert list(roles_of(data)) == ["data"]
-    assert "don't fit" in data.problems[0]
+    assert "don't fit" in data.diagnostics[0].message
 
 
 def test_bin_edges_name_their_bounds(write: Write) -> None:
@@ -1014,7 +1014,7 @@ def test_scaling_is_found_for_numbers_only(write: Write) -> None:
     data = described(write, nxdata(fields, signal="data", axes="x"))
     assert data.variables[0].scaling == Scaling("data_scaling_factor", "data_offset")
     assert data.variables[1].scaling is None
-    assert any("'x_offset' is not a single number" in problem for problem in data.problems)
+    assert any("'x_offset' is not a single number" in each.message for each in data.diagnostics)
 
 
 @pytest.mark.parametrize(

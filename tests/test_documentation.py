@@ -10,6 +10,7 @@ import pytest
 
 import nexus_xr
 from nexus_xr.backend import NexusBackendEntrypoint
+from nexus_xr.diagnostics import Code
 from nexus_xr.opening.options import Options
 from nexus_xr.signatures import documentation
 
@@ -78,6 +79,14 @@ def test_the_guide_has_every_option_as_it_is_documented() -> None:
     documented = {name: " ".join(text.replace("``", "`").split()) for name, text in documentation(Options).items()}
     table = re.findall(r"^\| `(\w+)` \| (.+) \|$", (DOCS / "guide" / "opening.md").read_text(), re.MULTILINE)
     assert [row for row in table if row[0] in documented] == list(documented.items())
+
+
+def test_the_reference_has_every_code_as_it_is_documented() -> None:
+    table = re.findall(
+        r"^\| `([\w-]+)` \| (.+) \| (.+) \|$", (DOCS / "reference" / "errors.md").read_text(), re.MULTILINE
+    )
+    documented = [(str(code), code.rule or "-", code.meaning) for code in Code]
+    assert [row for row in table if "-" in row[0]] == documented
 
 
 def test_the_engine_names_the_documentation() -> None:

@@ -17,6 +17,7 @@ from h5py import h5, h5a, h5f, h5o, h5p, h5s, h5t
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.objects import addresses
 from nexus_xr.hdf5.objects import nodes as objects
 from nexus_xr.hdf5.objects.nodes import Group, Link, root_of
@@ -133,14 +134,14 @@ def test_a_link_of_a_kind_of_its_own_is_left_out(with_own_link: Path) -> None:
 
 def test_nothing_is_found_behind_a_link_of_a_kind_of_its_own(with_own_link: Path) -> None:
     with h5py.File(with_own_link) as file:
-        reports: list[str] = []
-        root = root_of(file, reports.append)
+        diagnostics = Diagnostics()
+        root = root_of(file, diagnostics)
         assert root.find("/entry/data/custom") is None
         assert root.find("/entry/data/custom/x") is None
         group = root.find("/entry/data")
         with pytest.raises(KeyError):
             group.link_to("custom")
-    assert len(reports) == 2
+    assert [each.code for each in diagnostics] == ["link-kind-unknown"]
     with pytest.raises(NexusError, match="custom"):
         xr.open_dataset(with_own_link, engine="nexus", dataset_path="/entry/data/custom")
 
@@ -360,12 +361,12 @@ def test_members_are_listed_by_name_where_their_order_can_not_be_told(tmp_path: 
         def get_create_plist(self) -> None:
             raise RuntimeError("damaged")
 
-    reports: list[str] = []
+    diagnostics = Diagnostics()
     with h5py.File(tmp_path / "f.h5", "w") as file:
-        group = root_of(file, reports.append)
+        group = root_of(file, diagnostics)
         group.id = Damaged()
         assert group._index == h5.INDEX_NAME
-    assert reports == ["/: the order of its members can't be told (damaged)"]
+    assert list(map(str, diagnostics)) == ["/: the order of its members can't be told (damaged)"]
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------
@@ -406,15 +407,15 @@ def test_a_link_whose_target_is_damaged_is_left_out(with_soft_link: Path) -> Non
         warnings.simplefilter("always")
         open_in_all_ways(with_soft_link)
     assert any("/entry/other: its members can't be listed" in str(each.message) for each in caught)
-    reports: list[str] = []
+    diagnostics = Diagnostics()
     with h5py.File(with_soft_link) as file:
-        root = root_of(file, reports.append)
+        root = root_of(file, diagnostics)
         assert root.find("entry/other/soft") is None
         other = root.find("entry/other")
         assert isinstance(other, Group)
         with pytest.raises(KeyError):
             other.link_to("soft")
-    assert {report.split(" (")[0] for report in reports} == {"/entry/other: its member 'soft' can't be looked up"}
+    assert [(each.code, each.path) for each in diagnostics] == [("member-unreadable", "/entry/other")]
 
 
 def test_a_group_whose_local_heap_is_damaged_leaves_the_others_alone(with_soft_link: Path) -> None:

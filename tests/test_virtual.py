@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr import NexusError, NexusWarning
+from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import LocalSource
 from nexus_xr.hdf5.objects.nodes import Dataset, root_of
@@ -371,7 +372,7 @@ def test_a_source_in_the_own_file_that_goes_is_an_error_too(tmp_path: Path) -> N
         file["own"] = np.arange(4, dtype="u2")
         file.create_virtual_dataset("data", layout)
     with h5py.File(tmp_path / "f.h5") as file:
-        dataset = root_of(file, lambda _: None).get("data")
+        dataset = root_of(file, Diagnostics()).get("data")
         assert isinstance(dataset, Dataset)
         opened = LazyArray.of(dataset, File(tmp_path / "f.h5"))
     assert opened[...].tolist() == [0, 1, 2, 3]

@@ -11,6 +11,7 @@ import xarray as xr
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
+from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, is_virtual
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
@@ -141,7 +142,8 @@ class _Assembler:
                 raise TypeError(f"it is {number!r} and no real number")
             return number
         except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.group.report(f"{self.group.member_path(name)}: can't be read ({error}); nothing is scaled by it")
+            message = f"can't be read ({error}); nothing is scaled by it"
+            self.group.diagnostics.add(Code.SCALING_UNREADABLE, self.group.member_path(name), message)
             return otherwise
 
     def build(self, variable: Variable, source: Stored) -> dict[str, xr.Variable]:
@@ -220,8 +222,8 @@ def _read_indexes(
             indexes[variable.name] = _index(variable.name, np.asarray(source[...]))
         except Exception as error:  # reading may fail in nearly any way, by what is broken
             without.append(variable.name)
-            reason = f"axis {variable.field!r} gives its dimension no index ({error})"
-            assembler.group.report(f"{assembler.group.path}: {reason}")
+            message = f"axis {variable.field!r} gives its dimension no index ({error})"
+            assembler.group.report(Code.AXIS_WITHOUT_INDEX, message)
     return indexes, without
 
 

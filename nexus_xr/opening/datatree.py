@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import xarray as xr
 
+from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.content import free_name, read_content
@@ -39,7 +40,7 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
     described, trees = describe_nodes(opening)
     datasets = {}
     for relative, node in described.items():
-        opening.problems += node.data.problems
+        opening.diagnostics.extend(node.data.diagnostics)
         datasets[relative] = opening.assemble(node)
     above = opening.start.path.rstrip("/")
     for relative, tree in trees.items():
@@ -58,7 +59,7 @@ def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, Me
     for path, node in _apart(_described(opening, scanned.found)).items():
         relative = _relative(path, start.path)
         if ".." in relative.split("/"):
-            opening.problems.append(f"{path}: can't be a node of a tree; open it with dataset_path")
+            opening.diagnostics.add(Code.NO_NODE, path, "can't be a node of a tree; open it with dataset_path")
             continue
         nodes[relative] = node
         if not class_of(node.content.attributes).is_in_tree:

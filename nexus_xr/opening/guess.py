@@ -8,6 +8,7 @@ from typing import Any
 
 from xarray.backends import BackendEntrypoint, H5netcdfBackendEntrypoint, NetCDF4BackendEntrypoint
 
+from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File, as_file_like, has_hdf5_signature, is_url
 from nexus_xr.hdf5.objects.nodes import Group, root_of
@@ -47,7 +48,7 @@ def _holds_nexus(source: Any) -> bool:
     file = File(as_file_like(source))
     try:
         with file.opened() as handle:
-            return "_NCProperties" not in handle.attrs and _has_class(root_of(handle, lambda _: None))
+            return "_NCProperties" not in handle.attrs and _has_class(root_of(handle, Diagnostics()))
     except NexusError:
         return False
     finally:

@@ -6,16 +6,17 @@ What xarray's engine and the functions of this package have in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import xarray as xr
 
+from nexus_xr.diagnostics import MISSING, Code, Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError, NexusPathError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.nodes import BeingWritten, Dataset, Group, Missing, root_of
+from nexus_xr.hdf5.objects.nodes import Dataset, Group, root_of
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.rules.attributes import text
@@ -88,13 +89,13 @@ def describe_with(
     What links and virtual datasets name and isn't there is an error instead, where the options say so. Where
     something turns out to be written by another process, the work is done once more, as that one's reader.
     """
-    problems: list[str] = []
+    diagnostics = Diagnostics()
     file.fills_missing = options.missing == "fill"
     try:
         with file.opened() as handle:
-            description = work(Opening(file, root_of(handle, problems.append), options, problems, way))
+            description = work(Opening(file, root_of(handle, diagnostics), options, way))
     except NexusError:
-        if not _can_join_writers(file, problems):
+        if not _can_join_writers(file, diagnostics):
             raise
         return describe_with(work, file, options, way)
     except Exception as error:
@@ -103,15 +104,15 @@ def describe_with(
         raise NexusFileError(f"{file.name}: can't be read ({error}); the file is damaged, copy it again") from error
     finally:
         file.close()
-    if _can_join_writers(file, problems):
+    if _can_join_writers(file, diagnostics):
         return describe_with(work, file, options, way)
-    missing = [problem for problem in dict.fromkeys(problems) if isinstance(problem, Missing)]
+    missing = diagnostics.having(MISSING)
     if missing and options.missing == "raise":
         raise NexusFileError(
-            f"{file.name}: what it is made of is missing:\n{listed(missing, len(missing))}\n"
+            f"{file.name}: what it is made of is missing:\n{listed(map(str, missing), len(missing))}\n"
             'put it where it belongs, or open the file with missing="fill"'
         )
-    warn_once(file.name, problems)
+    warn_once(file.name, diagnostics)
     return description
 
 
@@ -123,8 +124,8 @@ def _is_of_h5py(error: Exception) -> bool:
     return frame is not None and "h5py" in frame.tb_frame.f_code.co_filename
 
 
-def _can_join_writers(file: File, problems: Sequence[str]) -> bool:
-    return any(isinstance(problem, BeingWritten) for problem in problems) and file.join_writers()
+def _can_join_writers(file: File, diagnostics: Diagnostics) -> bool:
+    return bool(diagnostics.having({Code.BEING_WRITTEN})) and file.join_writers()
 
 
 @dataclass
@@ -134,10 +135,14 @@ class Opening:
     file: File
     root: Group
     options: Options
-    problems: list[str]
     way: str
     _entry_trees: dict[str, MetadataGroup] = field(default_factory=dict)
     _contents: dict[str, tuple[Group, GroupContent]] = field(default_factory=dict)
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """What of it could not be honoured, so far."""
+        return self.root.diagnostics
 
     # --- finding -------------------------------------------------------------------------------------------
 
@@ -182,7 +187,8 @@ class Opening:
         if len(found_instruments) != 1:
             return []
         [group] = found_instruments
-        self.problems.append(f"{group.path}: there is no NXdata; took this, the only detector or monitor with a signal")
+        message = "there is no NXdata; took this, the only detector or monitor with a signal"
+        self.diagnostics.add(Code.NXDATA_MISSING_FOR_INSTRUMENT, group.path, message)
         return [Found(group.path, True)]
 
     def _only_table(self, found: list[Found]) -> list[Found]:
@@ -190,7 +196,8 @@ class Opening:
         offered = candidates(self.root, found)
         if len(offered) != 1 or not offered[0].is_group:
             return []
-        self.problems.append(f"{offered[0].path}: there is no NXdata; took this, the only group with data")
+        message = "there is no NXdata; took this, the only group with data"
+        self.diagnostics.add(Code.NXDATA_MISSING_FOR_TABLE, offered[0].path, message)
         return [Found(offered[0].path, True)]
 
     def _default(self) -> Found | None:
@@ -283,11 +290,12 @@ class Opening:
     def describe(self, found: Found) -> Described:
         """The data of a group, or of a dataset with the axes that its group gives it."""
         group, content = self._content_of(found)
-        problems: list[str] = []
+        diagnostics = Diagnostics()
         if found.is_group:
-            content = class_of(content.attributes).as_data(join_segments(content, problems))
+            content = class_of(content.attributes).as_data(join_segments(content, diagnostics))
         data = apply_rules(content, None if found.is_group else found.path.rsplit("/", 1)[1])
-        return Described(found, replace(data, problems=(*problems, *data.problems)), content, group)
+        diagnostics.extend(data.diagnostics)
+        return Described(found, replace(data, diagnostics=tuple(diagnostics)), content, group)
 
     def _content_of(self, found: Found) -> tuple[Group, GroupContent]:
         path = found.path if found.is_group else found.path.rsplit("/", 1)[0] or "/"
@@ -298,7 +306,7 @@ class Opening:
 
     def _read_content(self, group: Group) -> GroupContent:
         content = read_content(group)
-        signal = find_signal(content, [])
+        signal = find_signal(content, Diagnostics())
         member = None if signal is None else group.get(signal)
         if signal is None or not isinstance(member, Dataset) or not member.is_being_written:
             return content
@@ -384,7 +392,7 @@ def open_one(file: File, options: Options) -> xr.Dataset:
 def _open_one(opening: Opening) -> xr.Dataset:
     described = opening.describe(found := opening.one())
     if found.is_group:
-        opening.problems += described.data.problems
+        opening.diagnostics.extend(described.data.diagnostics)
     dataset = opening.assemble(described)
     dataset.attrs = opening.attributes(described)
     return dataset

@@ -105,7 +105,7 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
         described = opening.describe(found)
         name = described.data.signal
         if found.is_group:
-            opening.problems += described.data.problems
+            opening.diagnostics.extend(described.data.diagnostics)
         if name is None:
             # Without paths to go by, all datasets are there already.
             waiting += [each for each in _arrays_of(described) if opening.options.paths and each not in waiting]

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from nexus_xr._version import __version__
+from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.writing.atomic_file import NewFile
@@ -22,7 +23,7 @@ from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.hyperspy import METADATA
 from nexus_xr.nexus.output.layout import data_group, entry_group, next_entry, root_attributes, valid_name
-from nexus_xr.nexus.output.nodes import GroupNode, Late, Node, node_of, raise_problems, store, why_no_name
+from nexus_xr.nexus.output.nodes import GroupNode, Late, Node, node_of, raise_unstorable, store, why_no_name
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.tree.find import Keys
@@ -189,9 +190,9 @@ class _Content:
 
 
 def _content_inplace(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
-    problems: list[str] = []
-    changed = changes(obj, Rules(options.save_original_metadata, options.skips, options.storing, problems))
-    raise_problems(os.fspath(path), problems)
+    diagnostics = Diagnostics()
+    changed = changes(obj, Rules(options.save_original_metadata, options.skips, options.storing, diagnostics))
+    raise_unstorable(os.fspath(path), diagnostics)
 
     def store(file: NewFile, divide: Divide) -> list[Late]:
         edits = [
@@ -203,10 +204,10 @@ def _content_inplace(obj: Any, path: str | os.PathLike[str], options: WritingOpt
 
 
 def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
-    problems: list[str] = []
+    diagnostics = Diagnostics()
     name = options.entry
-    entries = [_entry(signal, options, problems) for signal in _signals(obj)]
-    raise_problems(os.fspath(path), problems)
+    entries = [_entry(signal, options, diagnostics) for signal in _signals(obj)]
+    raise_unstorable(os.fspath(path), diagnostics)
     if not entries:
         raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
     if name is not None and (len(entries) > 1 or why_no_name(name) is not None):
@@ -276,14 +277,14 @@ class _Entry:
     group: GroupNode
 
 
-def _entry(signal: _Signal, options: WritingOptions, problems: list[str]) -> _Entry:
-    fields = fields_of(signal.dataset, signal.name, options.storing, problems)
+def _entry(signal: _Signal, options: WritingOptions, diagnostics: Diagnostics) -> _Entry:
+    fields = fields_of(signal.dataset, signal.name, options.storing, diagnostics)
     if signal.field not in fields:
         return _Entry(signal.name, GroupNode())
     aside = {key: value for key, value in signal.tree.items() if key in METADATA[1:] and isinstance(value, Mapping)}
     original = {key: value for key, value in signal.tree.items() if key not in aside}
     trees = {METADATA[0]: original if options.save_original_metadata else {}, **aside}
-    metadata = {key: node_of(tree, key, problems, options.skips) for key, tree in trees.items()}
+    metadata = {key: node_of(tree, key, diagnostics, options.skips) for key, tree in trees.items()}
     return _Entry(signal.name, entry_group(signal.name, data_group(signal.field, fields), metadata))
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import Dataset, is_virtual, root_of
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
 from nexus_xr.nexus.output.claims import true_of_data
-from nexus_xr.nexus.output.edits import Edit, attribute_edits, conflicts, is_stored_as, tree_edits
+from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, report_conflicts, tree_edits
 from nexus_xr.nexus.output.hyperspy import METADATA, restored_metadata
 from nexus_xr.nexus.output.layout import DataField, data_group
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
@@ -52,14 +53,14 @@ class Rules:
         Tells of a path whether it is left as it is.
     storing
         How arrays are to be stored; those that are stored otherwise count as changed.
-    problems
+    diagnostics
         Is given what can't be stored, and why.
     """
 
     with_metadata: bool
     skip: Skip
     storing: Storing
-    problems: list[str]
+    diagnostics: Diagnostics
 
 
 def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
@@ -83,14 +84,14 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
             how = repr(origin.options)
             if how not in openings:
                 # What can't be honoured was said when it was opened.
-                root = root_of(handle, lambda _: None)
-                openings[how] = Opening(file, root, origin.options, [], origin.way)
+                root = root_of(handle, Diagnostics())
+                openings[how] = Opening(file, root, origin.options, origin.way)
             opening = openings[how]
             if isinstance(each, xr.DataTree):
                 edits += _edits_of_tree(each, origin.path, opening, rules)
             else:
                 edits += _edits_of_data(each, origin, opening, rules)
-        rules.problems.extend(conflicts(handle, edits))
+        report_conflicts(handle, edits, rules.diagnostics)
     return Changes(file, tuple(edits))
 
 
@@ -145,7 +146,7 @@ def _edits_of_tree(tree: xr.DataTree, start: str, opening: Opening, rules: Rules
         if relative in described:
             yield from _Data(opening, described[relative], now, rules).edits()
         if rules.with_metadata:
-            yield from tree_edits(trees.get(relative, {}), now.attrs, path, rules.problems, rules.skip)
+            yield from tree_edits(trees.get(relative, {}), now.attrs, path, rules.diagnostics, rules.skip)
 
 
 def _edits_of_new(dataset: xr.Dataset, path: str, is_absent: bool, rules: Rules) -> Iterator[Edit]:
@@ -161,8 +162,8 @@ def _edits_of_new(dataset: xr.Dataset, path: str, is_absent: bool, rules: Rules)
 
 
 def _new_group(dataset: xr.Dataset, path: str, rules: Rules) -> GroupNode:
-    own = node_of(dataset.attrs, path, rules.problems, rules.skip)
-    fields = fields_of(dataset, path, rules.storing, rules.problems)
+    own = node_of(dataset.attrs, path, rules.diagnostics, rules.skip)
+    fields = fields_of(dataset, path, rules.storing, rules.diagnostics)
     signal = next((str(name) for name in dataset.data_vars if str(name) in fields), None)
     data = GroupNode() if signal is None else data_group(signal, fields)
     return GroupNode({**own.members, **data.members}, {**own.attributes, **data.attributes})
@@ -179,12 +180,14 @@ def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Open
         now = _dataset_of_array(obj, path, described)
     yield from _Data(opening, described, now, rules).edits()
     if rules.with_metadata and origin.way == "tree":
-        yield from tree_edits(opening.left_over(described), now.attrs, described.group.path, rules.problems, rules.skip)
+        yield from tree_edits(
+            opening.left_over(described), now.attrs, described.group.path, rules.diagnostics, rules.skip
+        )
     elif rules.with_metadata:
         before = opening.attributes(described)
         for place, keys in _places(described, opening, now.attrs).items():
             old, new = ({key: tree[key] for key in keys if key in tree} for tree in (before, now.attrs))
-            yield from tree_edits(old, new, place, rules.problems, rules.skip)
+            yield from tree_edits(old, new, place, rules.diagnostics, rules.skip)
 
 
 def _variable_of(path: str, described: Described) -> str | None:
@@ -248,7 +251,7 @@ class _Data:
         elif not self.rules.storing.keeps_source:
             yield from self._stored_otherwise(variable, path)
         old, new = ({key: each.attrs[key] for key in each.attrs if key != "bounds"} for each in (before, now))
-        yield from attribute_edits(old, new, path, self.rules.problems)
+        yield from attribute_edits(old, new, path, self.rules.diagnostics)
 
     def _told_anew(self, signal: Variable) -> Iterator[Edit]:
         """What the group and the signal say of its dimensions, where these are others than before."""
@@ -293,14 +296,16 @@ class _Data:
     def _replaced(self, variable: Variable, path: str) -> Iterator[Edit]:
         """The field with the values of the Dataset."""
         if "scale_factor" in self.before.variables[variable.name].encoding:
-            self.rules.problems.append(
-                f"{path}: is scaled by {(variable.scaling and variable.scaling.factor) or 'its offset'!r} in the file; "
-                "open it with mask_and_scale=False to change it"
+            self.rules.diagnostics.add(
+                Code.SCALED_IN_FILE,
+                path,
+                f"is scaled by {(variable.scaling and variable.scaling.factor) or 'its offset'!r} in the file; "
+                "open it with mask_and_scale=False to change it",
             )
             return
         own = [name for name in (variable.name, variable.bounds) if name is not None and name in self.now.variables]
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in own})
-        node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.problems).get(variable.name)
+        node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.diagnostics).get(variable.name)
         if node is not None:
             yield Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source)
 
@@ -324,7 +329,7 @@ class _Data:
         now, path = self.now.variables, self.group.path
         bounds = [now[name].attrs["bounds"] for name in new if now[name].attrs.get("bounds") in now]
         dataset = xr.Dataset({name: now[name].to_base_variable() for name in dict.fromkeys([*new, *bounds])})
-        found = fields_of(dataset, path, self.rules.storing, self.rules.problems)
+        found = fields_of(dataset, path, self.rules.storing, self.rules.diagnostics)
         fields = {name: replace(each, is_coordinate=name in self.now.coords) for name, each in found.items()}
         present = [each.name for each in self.data.variables if each.name in now]
         known = {name: DataField(FieldNode(None), _dims(now[name]), name in self.now.coords) for name in present}
@@ -341,7 +346,7 @@ class _Data:
             if added:
                 attributes[listing] = [*names(self.attributes.get(listing)), *added]
         if self.data.signal in known:
-            yield from attribute_edits({}, attributes, path, self.rules.problems)
+            yield from attribute_edits({}, attributes, path, self.rules.diagnostics)
 
 
 def _dims(variable: xr.Variable) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 from xarray.indexes import PandasMultiIndex
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -145,7 +146,7 @@ class LazyVariable:
         return np.asarray(self.variable[key].values)
 
 
-def fields_of(dataset: xr.Dataset, path: str, storing: Storing, problems: list[str]) -> dict[str, DataField]:
+def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Diagnostics) -> dict[str, DataField]:
     """The fields of a Dataset: each variable, with the edges of bins put together again from their bounds."""
     fields: dict[str, DataField] = {}
     edges = {name: found for name, variable in dataset.variables.items() if (found := _edges(dataset, variable))}
@@ -155,19 +156,20 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, problems: list[s
         if name in dropped:
             continue
         if (reason := why_no_name(name)) is not None:
-            problems.append(f"{where}: {reason}")
+            diagnostics.add(Code.NAME_INVALID, where, reason)
             continue
         if (owner := _scaled_by(name, variable, dataset)) is not None:
-            problems.append(f"{where}: NeXus scales {owner!r} by a field of that name; rename it")
+            message = f"NeXus scales {owner!r} by a field of that name; rename it"
+            diagnostics.add(Code.NAME_SCALES, where, message)
             continue
         if isinstance(dataset.xindexes.get(name), PandasMultiIndex):
-            problems.append(f"{where}: has an index of several levels; use reset_index")
+            diagnostics.add(Code.INDEX_OF_LEVELS, where, "has an index of several levels; use reset_index")
             continue
         attributes = dict(variable.attrs)
         if name in edges:
             del attributes["bounds"]
             variable = xr.Variable((*variable.dims[:-1], f"{name}_edges"), edges[name][1])
-        node = field_of(variable, attributes, where, storing, problems)
+        node = field_of(variable, attributes, where, storing, diagnostics)
         if node is not None:
             dims = dataset.variables[name].dims
             fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
@@ -200,21 +202,23 @@ def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 
 def field_of(
-    variable: xr.Variable, attributes: Mapping[str, Any], where: str, storing: Storing, problems: list[str]
+    variable: xr.Variable, attributes: Mapping[str, Any], where: str, storing: Storing, diagnostics: Diagnostics
 ) -> FieldNode | None:
-    """The field of a variable; None where it can't be stored, which the problems then say."""
+    """The field of a variable; None where it can't be stored, which the diagnostics then say."""
     if any(math.isnan(size) for size in variable.shape):
-        problems.append(f"{where}: has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()")
+        message = "has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()"
+        diagnostics.add(Code.LENGTH_UNKNOWN, where, message)
         return None
-    stored = attributes_of(attributes, where, problems)
+    stored = attributes_of(attributes, where, diagnostics)
     reserved = {DIMENSIONS, DTYPE} & stored.keys()
     if reserved:
-        problems.append(f"{where}: attribute {reserved.pop()!r} has a meaning of its own here; rename it")
+        message = f"attribute {reserved.pop()!r} has a meaning of its own here; rename it"
+        diagnostics.add(Code.ATTRIBUTE_RESERVED, where, message)
     source = file_array(variable)
     kind = variable.dtype.kind
     values: Any
     if kind in "mM":
-        variable, time = _as_integers(variable, stored, where, problems)
+        variable, time = _as_integers(variable, stored, where, diagnostics)
         stored = {**stored, **time}
     elif kind == "U" and (source is None or not storing.keeps_source):
         stored = {**stored, DTYPE: variable.dtype.str}
@@ -226,7 +230,7 @@ def field_of(
         try:
             values = _values_of(variable)
         except ValueError as error:
-            problems.append(f"{where}: {error}")
+            diagnostics.add(Code.VALUE_UNSTORABLE, where, str(error))
             return None
     filters = storing.filters(variable)
     if values.dtype.hasobject or not chunks:
@@ -250,12 +254,13 @@ def _values_of(variable: xr.Variable) -> Any:
 
 
 def _as_integers(
-    variable: xr.Variable, attributes: Mapping[str, Any], where: str, problems: list[str]
+    variable: xr.Variable, attributes: Mapping[str, Any], where: str, diagnostics: Diagnostics
 ) -> tuple[xr.Variable, dict[str, Any]]:
     """Dates and lengths of time as integers, and the attributes that tell what they stand for."""
     unit = np.datetime_data(variable.dtype)[0]
     if "units" in attributes or unit not in _UNITS_OF_TIME:
-        problems.append(f"{where}: dates or times can't have an attribute 'units' of their own, nor the unit {unit!r}")
+        message = f"dates or times can't have an attribute 'units' of their own, nor the unit {unit!r}"
+        diagnostics.add(Code.TIME_HAS_UNITS, where, message)
         return variable, {}
     units = _UNITS_OF_TIME[unit] + (" since 1970-01-01T00:00:00" if variable.dtype.kind == "M" else "")
     data: Any = variable._data if hasattr(variable._data, "dask") else np.asarray(variable.values)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -20,14 +20,13 @@ import numpy as np
 from h5py import h5, h5a, h5d, h5f, h5fd, h5g, h5i, h5l, h5o, h5p, h5r, h5s, h5t
 from numpy.typing import NDArray
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, linked_handle
 from nexus_xr.hdf5.runtime.compat import phil
 
 from .addresses import address_of, object_names
 from .text import decode, decode_array, is_text, text_dtype
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +51,6 @@ class Link:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.path}" if self.file else self.path
-
-
-class Missing(str):
-    """A report of something that a link or a virtual dataset names, and that isn't there."""
-
-    __slots__ = ()
-
-
-class BeingWritten(str):
-    """A report of something that only a reader beside its writer (SWMR) opens, which this file isn't opened as."""
-
-    __slots__ = ()
 
 
 class _Type(NamedTuple):
@@ -213,15 +200,19 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
 class _Node:
     """What groups and datasets have in common."""
 
-    __slots__ = ("id", "path", "report")
+    __slots__ = ("diagnostics", "id", "path")
 
-    def __init__(self, object_id: Any, path: str, report: Report) -> None:
+    def __init__(self, object_id: Any, path: str, diagnostics: Diagnostics) -> None:
         self.id = object_id
         self.path = path
-        self.report = report
+        self.diagnostics = diagnostics
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
+
+    def report(self, code: Code, message: str) -> None:
+        """Say what is the matter with it."""
+        self.diagnostics.add(code, self.path, message)
 
     def read_attributes(self) -> dict[str, Any]:
         """All attributes; one that can't be read is reported and left out."""
@@ -229,14 +220,14 @@ class _Node:
         try:
             h5a.iterate(self.id, names.append)
         except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.report(f"{self.path}: its attributes can't be listed ({_reason(error)})")
+            self.report(Code.ATTRIBUTES_UNLISTED, f"its attributes can't be listed ({_reason(error)})")
         attributes = {}
         for raw_name in self._distinct(names):
             name = decode(raw_name)
             try:
                 attributes[name] = _read_attribute(h5a.open(self.id, raw_name))
             except Exception as error:  # h5py raises nearly any type, by what is broken
-                self.report(f"{self.path}: attribute {name!r} can't be read ({_reason(error)})")
+                self.report(Code.ATTRIBUTE_UNREADABLE, f"attribute {name!r} can't be read ({_reason(error)})")
         return attributes
 
     def _distinct(self, raw_names: Sequence[bytes]) -> Iterator[bytes]:
@@ -245,7 +236,7 @@ class _Node:
         for raw_name in raw_names:
             name = decode(raw_name)
             if raw_name != name.encode() and name.encode() in known:
-                self.report(f"{self.path}: two names read {name!r}; the one that is {raw_name!r} is left out")
+                self.report(Code.NAME_CLASH, f"two names read {name!r}; the one that is {raw_name!r} is left out")
             else:
                 yield raw_name
 
@@ -276,8 +267,8 @@ class Dataset(_Node):
 
     __slots__ = ("_type", "is_null", "shape", "size")
 
-    def __init__(self, object_id: h5d.DatasetID, path: str, report: Report) -> None:
-        super().__init__(object_id, path, report)
+    def __init__(self, object_id: h5d.DatasetID, path: str, diagnostics: Diagnostics) -> None:
+        super().__init__(object_id, path, diagnostics)
         space = object_id.get_space()
         self._type = _known_type(object_id.get_type())
         extent = space.shape
@@ -333,8 +324,8 @@ class Group(_Node):
 
     __slots__ = ("address",)
 
-    def __init__(self, object_id: h5g.GroupID, path: str, report: Report) -> None:
-        super().__init__(object_id, path, report)
+    def __init__(self, object_id: h5g.GroupID, path: str, diagnostics: Diagnostics) -> None:
+        super().__init__(object_id, path, diagnostics)
         self.address = address_of(object_id)
 
     def members(self) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
@@ -347,7 +338,7 @@ class Group(_Node):
         try:
             self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=self._index)
         except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.report(f"{self.path}: its members can't be listed ({_reason(error)})")
+            self.report(Code.MEMBERS_UNLISTED, f"its members can't be listed ({_reason(error)})")
         kinds = dict(links)
         for raw_name in self._distinct(list(kinds)):
             kind = kinds[raw_name]
@@ -361,7 +352,7 @@ class Group(_Node):
         try:
             in_order = self.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
         except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.report(f"{self.path}: the order of its members can't be told ({_reason(error)})")
+            self.report(Code.MEMBERS_UNORDERED, f"the order of its members can't be told ({_reason(error)})")
             in_order = False
         return int(h5.INDEX_CRT_ORDER if in_order else h5.INDEX_NAME)
 
@@ -393,13 +384,17 @@ class Group(_Node):
                     if self.id.links.exists(raw_name):
                         return raw_name, self.id.links.get_info(raw_name).type
                 except Exception as error:  # h5py raises nearly any type, by what is broken
-                    self.report(f"{self.path}: its member {name!r} can't be looked up ({_reason(error)})")
+                    self.report(Code.MEMBER_UNREADABLE, f"its member {name!r} can't be looked up ({_reason(error)})")
         return None
 
     def _open(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
         path = self.member_path(decode(raw_name))
         if kind not in LINKS_OF_HDF5:
-            self.report(f"{path}: is a link of a kind that only its writer follows ({kind}), and is left out")
+            self.diagnostics.add(
+                Code.LINK_KIND_UNKNOWN,
+                path,
+                f"is a link of a kind that only its writer follows ({kind}), and is left out",
+            )
             return None
         link = None
         if kind == h5l.TYPE_EXTERNAL:
@@ -411,10 +406,10 @@ class Group(_Node):
             return self._wrap(opened or _open_object(self.id, raw_name), path)
         except Exception as error:  # h5py raises nearly any type, by what is broken
             if _NEEDS_READER in str(error):
-                self.report(BeingWritten(f"{path}: can't be opened ({_reason(error)})"))
+                self.diagnostics.add(Code.BEING_WRITTEN, path, f"can't be opened ({_reason(error)})")
                 return None
             if kind == h5l.TYPE_HARD:
-                self.report(f"{path}: can't be opened ({_reason(error)})")
+                self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({_reason(error)})")
                 return None
             link, reason = self._dangling(raw_name, kind), _reason(error)
             is_there = any(words in reason for words in _FILE_IS_THERE)
@@ -423,13 +418,13 @@ class Group(_Node):
     def _wrap(self, opened: h5i.ObjectID, path: str) -> Group | Dataset | None:
         if isinstance(opened, h5d.DatasetID):
             try:
-                return Dataset(opened, path, self.report)
+                return Dataset(opened, path, self.diagnostics)
             except TypeError as error:
-                self.report(f"{path}: its datatype can't be read ({_reason(error)})")
+                self.diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({_reason(error)})")
             return None
         if isinstance(opened, h5g.GroupID):
-            return Group(opened, path, self.report)
-        self.report(f"{path}: is a named datatype, and is left out")
+            return Group(opened, path, self.diagnostics)
+        self.diagnostics.add(Code.NAMED_DATATYPE, path, "is a named datatype, and is left out")
         return None
 
     def _dangling(self, raw_name: bytes, kind: int) -> Link | None:
@@ -438,7 +433,7 @@ class Group(_Node):
             target = self.id.links.get_val(raw_name)
         except Exception as error:  # h5py raises nearly any type, by what is broken
             path = self.member_path(decode(raw_name))
-            self.report(f"{path}: is a link whose target can't be read ({_reason(error)})")
+            self.diagnostics.add(Code.LINK_UNREADABLE, path, f"is a link whose target can't be read ({_reason(error)})")
             return None
         if kind == h5l.TYPE_EXTERNAL:
             return Link(decode(target[1]), decode(target[0]))
@@ -458,7 +453,7 @@ def _open_in_other_file(location: h5i.ObjectID, link: Link) -> h5i.ObjectID | No
     path = find_file(link.file or "", decode(h5f.get_name(location)), FOR_LINKS)
     if path is not None:
         with suppress(Exception), linked_handle(os.path.abspath(path)) as handle:  # libhdf5 says better what is wrong
-            found = None if handle is None else root_of(handle, lambda _: None).find(link.path)
+            found = None if handle is None else root_of(handle, Diagnostics()).find(link.path)
             return found.id if isinstance(found, Group | Dataset) else None
     return None
 
@@ -601,10 +596,10 @@ def same_object(a: Group | Dataset, b: Group | Dataset) -> bool:
     return address_of(a.id) == address_of(b.id)
 
 
-def root_of(file: h5py.File, report: Report) -> Group:
-    """The root group; `report` is called with each thing that can't be read."""
+def root_of(file: h5py.File, diagnostics: Diagnostics) -> Group:
+    """The root group; `diagnostics` is given each thing that can't be read."""
     try:
-        return Group(h5g.open(file.id, b"/"), "/", report)
+        return Group(h5g.open(file.id, b"/"), "/", diagnostics)
     except Exception as error:  # h5py raises nearly any type, by what is broken
         raise NexusFileError(f"{file.filename}: the root group can't be read ({error}); the file is damaged") from error
 

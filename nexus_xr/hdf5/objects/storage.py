@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from h5py import h5d, h5p
 
+from nexus_xr.diagnostics import Code
+
 from .nodes import Dataset, properties_of
 from .text import decode
 
@@ -67,7 +69,7 @@ def storage_of(dataset: Dataset) -> Storage:
             chunks = (*own, *dataset.shape[len(own) :])
         return Storage(layout, chunks, filters_of(properties))
     except Exception as error:  # h5py raises nearly any type, by what is broken
-        dataset.report(f"{dataset.path}: how it is stored can't be told ({error})")
+        dataset.report(Code.STORAGE_UNKNOWN, f"how it is stored can't be told ({error})")
         return Storage(UNKNOWN, None, ())
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from h5py import h5d, h5f, h5o, h5t
 from numpy.typing import NDArray
 
+from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.filters.pipeline import Pipeline
 from nexus_xr.hdf5.filters.registered import explained, missing_filters
@@ -212,7 +213,7 @@ def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
         found = h5o.open(handle.id, path.encode())
     except KeyError:
         # A name that isn't UTF-8 in the file, or another file that this process has open in another way.
-        member = root_of(handle, lambda _: None).find(path)
+        member = root_of(handle, Diagnostics()).find(path)
         found = member.id if isinstance(member, Dataset) else None
     if found is None:
         raise MissingDatasetError(f"{handle.filename}:{path}: there is no such dataset; open the file again")

@@ -16,11 +16,12 @@ import numpy as np
 from h5py import h5d
 from numpy.typing import NDArray
 
+from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusFileError, NexusWarning
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.linked_files import find_file, where_it_should_be
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.objects.nodes import Dataset, Missing, is_virtual
+from nexus_xr.hdf5.objects.nodes import Dataset, is_virtual
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.compat import this_worker
@@ -201,10 +202,10 @@ def report_missing(dataset: Dataset, looked: Looked | None, holder: File) -> Non
     if missing and holder.fills_missing:
         _not_told(holder, dataset.path, missing)
         names = _few(list(map(str, missing)))
-        dataset.report(Missing(f"{dataset.path}: reads as fill values where its sources are missing: {names}"))
+        dataset.report(Code.SOURCE_MISSING, f"reads as fill values where its sources are missing: {names}")
     elif missing:
         for each in missing:
-            dataset.report(Missing(f"{dataset.path}: its source {each.absolute(holder)} is missing{_here()}"))
+            dataset.report(Code.SOURCE_MISSING, f"its source {each.absolute(holder)} is missing{_here()}")
 
 
 def check_sources(dataset: h5d.DatasetID, holder: File, path: str, looked: Looked | None) -> None:
@@ -232,8 +233,9 @@ def tell_of_missing(holder: File, path: str, missing: Iterable[SourceName]) -> N
     """Warn, once in a process, of sources of a dataset that are missing and read as fill values."""
     names = [each.absolute(holder) for each in _not_told(holder, path, missing)]
     if names:
-        message = f"{holder.name}:{path}: reads as fill values where its sources are missing{_here()}: {_few(names)}"
-        warnings.warn(message, NexusWarning, stacklevel=2)
+        message = f"reads as fill values where its sources are missing{_here()}: {_few(names)}"
+        diagnostic = Diagnostic.of(Code.SOURCE_MISSING, path, message)
+        warnings.warn(NexusWarning(f"{holder.name}:{diagnostic}", [diagnostic]), stacklevel=2)
 
 
 def _not_told(holder: File, path: str, missing: Iterable[SourceName]) -> list[SourceName]:
@@ -307,7 +309,7 @@ def _storage_of_source(file: File, path: str, depth: int) -> Storage | Sources:
         if is_virtual(dataset.id) and (mappings := read_mappings(dataset.id)) is not None:
             nested = Virtual(dataset.shape, dataset.dtype, np.zeros(()), mappings)
             return sources_of(nested, file, depth + 1)
-        return storage_of(Dataset(dataset.id, path, lambda _: None))
+        return storage_of(Dataset(dataset.id, path, Diagnostics()))
 
 
 def _chunks_in(mapping: Mapping, chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from h5py import h5t
 from numpy.typing import NDArray
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.nodes import Dataset
 from nexus_xr.hdf5.objects.storage import storage_of
 from nexus_xr.hdf5.writing.copying import Copied
@@ -48,7 +49,7 @@ class Edit:
 
 
 def tree_edits(
-    before: Mapping[str, Any], now: Mapping[str, Any], path: str, problems: list[str], skip: Skip = lambda _: False
+    before: Mapping[str, Any], now: Mapping[str, Any], path: str, diagnostics: Diagnostics, skip: Skip = lambda _: False
 ) -> Iterator[Edit]:
     """What a tree has that it had not, or had with another value. Nothing is taken for removed.
 
@@ -58,7 +59,7 @@ def tree_edits(
         The tree of a group as it is in the file, and as it is to be.
     path
         Path of the group.
-    problems
+    diagnostics
         Is given what can't be stored, and why.
     skip
         Tells of a path whether it is left as it is.
@@ -68,48 +69,46 @@ def tree_edits(
         if skip(here) or (name in before and same_tree(before[name], member)):
             continue
         if name == "attrs" and isinstance(member, Mapping):
-            yield from attribute_edits(before.get("attrs", {}), member, path, problems)
+            yield from attribute_edits(before.get("attrs", {}), member, path, diagnostics)
         elif name not in before:
-            yield Edit(here, node_of({name: member}, path.rstrip("/"), problems, skip).members.get(name))
+            yield Edit(here, node_of({name: member}, path.rstrip("/"), diagnostics, skip).members.get(name))
         elif _is_group(before[name]) and _is_group(member):
-            yield from tree_edits(before[name], member, here, problems, skip)
+            yield from tree_edits(before[name], member, here, diagnostics, skip)
         else:
-            yield from _field_edits(before[name], member, here, problems)
+            yield from _field_edits(before[name], member, here, diagnostics)
 
 
 def _is_group(member: Any) -> bool:
     return isinstance(member, Mapping) and not is_field(member)
 
 
-def _field_edits(before: Any, now: Any, path: str, problems: list[str]) -> Iterator[Edit]:
+def _field_edits(before: Any, now: Any, path: str, diagnostics: Diagnostics) -> Iterator[Edit]:
     old, new = (each if is_field(each) else {"value": each} for each in (before, now))
     if not same_tree(old["value"], new["value"]):
         parent, _, name = path.rpartition("/")
-        yield Edit(path, node_of({name: now}, parent, problems).members.get(name))
-    yield from attribute_edits(old.get("attrs", {}), new.get("attrs", {}), path, problems)
+        yield Edit(path, node_of({name: now}, parent, diagnostics).members.get(name))
+    yield from attribute_edits(old.get("attrs", {}), new.get("attrs", {}), path, diagnostics)
 
 
 def attribute_edits(
-    before: Mapping[str, Any], now: Mapping[str, Any], path: str, problems: list[str]
+    before: Mapping[str, Any], now: Mapping[str, Any], path: str, diagnostics: Diagnostics
 ) -> Iterator[Edit]:
     """The attributes that are new or have other values."""
     changed = {name: value for name, value in now.items() if name not in before or not same_tree(before[name], value)}
     if changed:
-        yield Edit(path, None, attributes_of(changed, path, problems))
+        yield Edit(path, None, attributes_of(changed, path, diagnostics))
 
 
-def conflicts(file: h5py.File, edits: Iterable[Edit]) -> list[str]:
-    """Why edits can't be made: what they change lies in another file."""
-    problems = []
-    edits = list(edits)
+def report_conflicts(file: h5py.File, edits: Sequence[Edit], diagnostics: Diagnostics) -> None:
+    """Say which edits can't be made: what they change lies in another file."""
     replaced = {edit.path for edit in edits if edit.node is not None}
     for edit in edits:
         place = place_of(file, edit.path)
         if place.elsewhere is not None:
-            problems.append(f"{edit.path}: lies behind the link {place.elsewhere}; change it in that file")
+            message = f"lies behind the link {place.elsewhere}; change it in that file"
+            diagnostics.add(Code.BEHIND_LINK, edit.path, message)
         elif edit.path not in replaced and place.is_external:
-            problems.append(f"{edit.path}: is a link into another file; change its attributes there")
-    return problems
+            diagnostics.add(Code.BEHIND_LINK, edit.path, "is a link into another file; change its attributes there")
 
 
 def apply(file: h5py.File, edits: Sequence[Edit]) -> list[Late]:

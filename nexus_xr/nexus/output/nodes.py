@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.objects.nodes import Link
 from nexus_xr.hdf5.objects.storage import Filter
@@ -66,7 +67,7 @@ class _UnstorableError(ValueError):
     """A value that HDF5 has no way to hold."""
 
 
-def node_of(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip = lambda _: False) -> GroupNode:
+def node_of(tree: Mapping[str, Any], path: str, diagnostics: Diagnostics, skip: Skip = lambda _: False) -> GroupNode:
     """The group that a nested dictionary stands for.
 
     Parameters
@@ -76,20 +77,22 @@ def node_of(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip 
         any other dictionary a group, and a bare value a field without attributes.
     path
         Where it stands, for what is said of it.
-    problems
+    diagnostics
         Is given what can't be stored, and why.
     skip
         Tells of a path whether it is left out.
     """
-    return _group(tree, path, problems, skip, ())
+    return _group(tree, path, diagnostics, skip, ())
 
 
-def _group(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip, above: tuple[int, ...]) -> GroupNode:
+def _group(
+    tree: Mapping[str, Any], path: str, diagnostics: Diagnostics, skip: Skip, above: tuple[int, ...]
+) -> GroupNode:
     if id(tree) in above:
-        problems.append(f"{path}: contains itself")
+        diagnostics.add(Code.TREE_IN_ITSELF, path, "contains itself")
         return GroupNode()
     if len(above) >= _DEEPEST:
-        problems.append(f"{path[:80]}...: lies deeper than {_DEEPEST} groups")
+        diagnostics.add(Code.TOO_DEEP, f"{path[:80]}...", f"lies deeper than {_DEEPEST} groups")
         return GroupNode()
     members: dict[str, Node] = {}
     for name, value in tree.items():
@@ -97,36 +100,36 @@ def _group(tree: Mapping[str, Any], path: str, problems: list[str], skip: Skip, 
         if name == "attrs" and isinstance(value, Mapping):
             continue
         if (reason := why_no_name(name)) is not None:
-            problems.append(f"{here}: {reason}")
+            diagnostics.add(Code.NAME_INVALID, here, reason)
         elif not skip(here):
-            member = _member(value, here, problems, skip, (*above, id(tree)))
+            member = _member(value, here, diagnostics, skip, (*above, id(tree)))
             if member is not None:
                 members[name] = member
     attributes = tree.get("attrs")
-    own = attributes_of(attributes, path, problems) if isinstance(attributes, Mapping) else {}
+    own = attributes_of(attributes, path, diagnostics) if isinstance(attributes, Mapping) else {}
     return GroupNode(members, own)
 
 
-def _member(value: Any, path: str, problems: list[str], skip: Skip, above: tuple[int, ...]) -> Node | None:
+def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: tuple[int, ...]) -> Node | None:
     if isinstance(value, Link):
         return value
     attributes: Any = {}
     if isinstance(value, Mapping):
         if not is_field(value):
-            return _group(value, path, problems, skip, above)
+            return _group(value, path, diagnostics, skip, above)
         value, attributes = value["value"], value.get("attrs", {})
     try:
         values = storable(value)
     except _UnstorableError as error:
-        problems.append(f"{path}: {error}")
+        diagnostics.add(Code.VALUE_UNSTORABLE, path, str(error))
         return None
-    own = attributes_of(attributes, path, problems) if isinstance(attributes, Mapping) else {}
+    own = attributes_of(attributes, path, diagnostics) if isinstance(attributes, Mapping) else {}
     if isinstance(values, LazyArray):
         return FieldNode(Copied(values), own, default_chunks(values.shape, values.dtype.itemsize))
     return FieldNode(values, own)
 
 
-def attributes_of(attributes: Mapping[str, Any], path: str, problems: list[str]) -> dict[str, Any]:
+def attributes_of(attributes: Mapping[str, Any], path: str, diagnostics: Diagnostics) -> dict[str, Any]:
     """Attributes as they are stored."""
     made = {}
     for name, value in attributes.items():
@@ -142,7 +145,7 @@ def attributes_of(attributes: Mapping[str, Any], path: str, problems: list[str])
                 raise _UnstorableError(f"it has {stored.nbytes} bytes; HDF5 holds attributes up to 64 KiB")
             made[name] = stored
         except _UnstorableError as error:
-            problems.append(f"{path}: attribute {name!r}: {error}")
+            diagnostics.add(Code.ATTRIBUTE_UNSTORABLE, path, f"attribute {name!r}: {error}")
     return made
 
 
@@ -271,9 +274,10 @@ def store_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, A
         )
 
 
-def raise_problems(path: str, problems: Sequence[str]) -> None:
+def raise_unstorable(path: str, diagnostics: Iterable[Diagnostic]) -> None:
     """One error for all that can't be stored."""
-    if problems:
-        shown = "\n".join(f"  {problem}" for problem in problems[:20])
-        more = f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else ""
+    reasons = list(map(str, diagnostics))
+    if reasons:
+        shown = "\n".join(f"  {reason}" for reason in reasons[:20])
+        more = f"\n  ... {len(reasons) - 20} more" if len(reasons) > 20 else ""
         raise NexusError(f"{path}: nothing was written, as this can't be stored:\n{shown}{more}")

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from nexus_xr.diagnostics import Code, Diagnostics
+
 from .attributes import integers, names
 from .content import Field, GroupContent, why_no_field
 from .interpretation import shown_dims
@@ -54,7 +56,7 @@ class _Candidate:
         return replace(self, places=(*self.places, *other.places), is_default=self.is_default or other.is_default)
 
 
-def find_axes(content: GroupContent, signal: str, problems: list[str]) -> tuple[Axis, ...]:
+def find_axes(content: GroupContent, signal: str, diagnostics: Diagnostics) -> tuple[Axis, ...]:
     """The axes of a signal, those that are the first choice for their dimension before others.
 
     Parameters
@@ -63,21 +65,21 @@ def find_axes(content: GroupContent, signal: str, problems: list[str]) -> tuple[
         The group.
     signal
         Name of the signal.
-    problems
+    diagnostics
         Is given what can't be honoured: an axis that isn't there, or of a shape that fits nowhere.
     """
-    return _settled(content, signal, _candidates(content, signal, problems), problems)
+    return _settled(content, signal, _candidates(content, signal, diagnostics), diagnostics)
 
 
-def find_own_axes(content: GroupContent, name: str, problems: list[str]) -> tuple[Axis, ...]:
+def find_own_axes(content: GroupContent, name: str, diagnostics: Diagnostics) -> tuple[Axis, ...]:
     """The axes that a field names in an ``@axes`` of its own, whatever its group says of the signal."""
     alone = replace(content, attributes={})
     listed, source = _listed_axes(alone, name)
-    return _settled(alone, name, _axes_by_name(alone, name, listed, source, problems), problems)
+    return _settled(alone, name, _axes_by_name(alone, name, listed, source, diagnostics), diagnostics)
 
 
 def _settled(
-    content: GroupContent, signal: str, candidates: Iterable[_Candidate], problems: list[str]
+    content: GroupContent, signal: str, candidates: Iterable[_Candidate], diagnostics: Diagnostics
 ) -> tuple[Axis, ...]:
     """The candidates at the dimensions that they have by their shapes."""
     shape = content.fields[signal].shape
@@ -89,20 +91,20 @@ def _settled(
     axes = [Axis(name, *span, merged[name].is_default) for name, span in spans.items() if span is not None]
     for name, candidate in merged.items():
         if spans[name] is None:
-            axes += _place_misfit(candidate, content, shape, axes, problems)
+            axes += _place_misfit(candidate, content, shape, axes, diagnostics)
     return tuple(axes)
 
 
-def _candidates(content: GroupContent, signal: str, problems: list[str]) -> Iterator[_Candidate]:
+def _candidates(content: GroupContent, signal: str, diagnostics: Diagnostics) -> Iterator[_Candidate]:
     listed, source = _listed_axes(content, signal)
-    yield from _axes_by_name(content, signal, listed, source, problems)
+    yield from _axes_by_name(content, signal, listed, source, diagnostics)
     rank = content.fields[signal].ndim
     for name in content.indices:
         declared = _declared(content, name, rank)
         if declared is not None and name not in (*listed, signal):
             places = _by_indices(declared, content.fields[name], rank) or (declared,)
             yield _Candidate(name, places, False, f"@{name}{INDICES}")
-    yield from _axes_by_number(content, signal, listed, problems)
+    yield from _axes_by_number(content, signal, listed, diagnostics)
 
 
 # --- by name: versions 3 and 2, NXcanSAS --------------------------------------------------------------------------
@@ -128,18 +130,18 @@ def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], s
 
 
 def _axes_by_name(
-    content: GroupContent, signal: str, listed: Sequence[str], source: str, problems: list[str]
+    content: GroupContent, signal: str, listed: Sequence[str], source: str, diagnostics: Diagnostics
 ) -> Iterator[_Candidate]:
     """Listed axes span what their ``@AXISNAME_indices`` say, and else dimensions from their place in the list on."""
     shape = content.fields[signal].shape
     rank = len(shape)
     places: dict[str, Dims] = {}
-    for dim, name in zip(_order(content, signal, listed, source, problems), listed, strict=True):
+    for dim, name in zip(_order(content, signal, listed, source, diagnostics), listed, strict=True):
         places[name] = (*places.get(name, ()), dim)
     claims = Counter(_declared(content, name, rank) for name in places if name in content.fields)
     for name, at in places.items():
         if name == signal:
-            problems.append(f"{content.path}: {source} names the signal {name!r} itself")
+            diagnostics.add(Code.AXIS_IS_SIGNAL, content.path, f"{source} names the signal {name!r} itself")
         elif name in content.fields:
             field = content.fields[name]
             declared = _declared(content, name, rank)
@@ -154,16 +156,19 @@ def _axes_by_name(
                 chosen = by_place
             is_denied = declared is not None and len(listed) == rank and not set(at) <= set(declared)
             if declared is not None and (is_denied or (by_indices and chosen is by_place)):
-                problems.append(
-                    f"{content.path}: @{name}{INDICES} says dimension {_in_words(declared)}, {source} dimension "
-                    f"{_in_words(at)}; went by {source if chosen is by_place else f'@{name}{INDICES}'}"
+                diagnostics.add(
+                    Code.AXIS_INDICES_DIFFER,
+                    content.path,
+                    f"@{name}{INDICES} says dimension {_in_words(declared)}, {source} dimension "
+                    f"{_in_words(at)}; went by {source if chosen is by_place else f'@{name}{INDICES}'}",
                 )
             yield _Candidate(name, chosen, at[0] < rank, source)
         elif name != ".":
-            problems.append(f"{content.path}: {source} names {name!r}, which {why_no_field(content, name)}")
+            message = f"{source} names {name!r}, which {why_no_field(content, name)}"
+            diagnostics.add(Code.AXIS_MISSING, content.path, message)
 
 
-def _order(content: GroupContent, signal: str, listed: Sequence[str], source: str, problems: list[str]) -> range:
+def _order(content: GroupContent, signal: str, listed: Sequence[str], source: str, diagnostics: Diagnostics) -> range:
     """The dimensions that the listed axes are those of, in the order of the list.
 
     Where axes are fewer than dimensions, they may be the last ones'. They are if more of them fit there, or as many,
@@ -186,9 +191,8 @@ def _order(content: GroupContent, signal: str, listed: Sequence[str], source: st
     if fitting(order)[0] < len(listed):
         backwards = [reverse for each in orders if fitting(reverse := each[::-1])[0] == len(listed)]
         if backwards and source == _OF_GROUP:
-            problems.append(
-                f"{content.path}: by their lengths, {source} lists the axes of {signal!r} last dimension first"
-            )
+            message = f"by their lengths, {source} lists the axes of {signal!r} last dimension first"
+            diagnostics.add(Code.AXES_REVERSED, content.path, message)
         order = (*backwards, order)[0]
     return order
 
@@ -238,7 +242,7 @@ def _runs(dim: int, field: Field, rank: int) -> Iterator[Dims]:
 
 
 def _axes_by_number(
-    content: GroupContent, signal: str, listed: Sequence[str], problems: list[str]
+    content: GroupContent, signal: str, listed: Sequence[str], diagnostics: Diagnostics
 ) -> Iterator[_Candidate]:
     """Fields with ``@axis``, the number of a dimension, and ``@primary=1`` on the first choice.
 
@@ -272,7 +276,7 @@ def _axes_by_number(
             continue
         if name in best:
             yield _Candidate(name, best[name], is_default, "@axis")
-        elif (dims := _by_length(content, name, shape, described, problems)) is not None:
+        elif (dims := _by_length(content, name, shape, described, diagnostics)) is not None:
             yield _Candidate(name, (dims,), is_default and dims not in described, "@axis")
 
 
@@ -288,7 +292,7 @@ def _counted(numbers: Dims, start: int, from_fastest: bool, field: Field, signal
 
 
 def _by_length(
-    content: GroupContent, name: str, signal: tuple[int, ...], described: Container[Dims], problems: list[str]
+    content: GroupContent, name: str, signal: tuple[int, ...], described: Container[Dims], diagnostics: Diagnostics
 ) -> Dims | None:
     """The only dimensions of the lengths of an axis whose number is no dimension's: those without one before others."""
     field = content.fields[name]
@@ -297,13 +301,14 @@ def _by_length(
     fitting = [dims for dims, is_edges in spans if not is_edges] or [dims for dims, _ in spans]
     fitting = [dims for dims in fitting if dims not in described] or fitting
     where = (
-        f"{content.path}: axis {name!r} of shape {field.shape} has @axis={_in_words(content.axis_numbers[name])}, "
+        f"axis {name!r} of shape {field.shape} has @axis={_in_words(content.axis_numbers[name])}, "
         f"which is no dimension of a signal of shape {signal} as the axes are counted"
     )
     if len(fitting) == 1:
-        problems.append(f"{where}; took it for dimension {_in_words(fitting[0])} by its length")
+        message = f"{where}; took it for dimension {_in_words(fitting[0])} by its length"
+        diagnostics.add(Code.AXIS_NUMBER_WRONG, content.path, message)
         return fitting[0]
-    problems.append(f"{where}; left it out")
+    diagnostics.add(Code.AXIS_NUMBER_WRONG, content.path, f"{where}; left it out")
     return None
 
 
@@ -328,21 +333,27 @@ def _span(field: Field, places: Iterable[Dims], signal: tuple[int, ...]) -> tupl
 
 
 def _place_misfit(
-    candidate: _Candidate, content: GroupContent, signal: tuple[int, ...], axes: Iterable[Axis], problems: list[str]
+    candidate: _Candidate,
+    content: GroupContent,
+    signal: tuple[int, ...],
+    axes: Iterable[Axis],
+    diagnostics: Diagnostics,
 ) -> Iterator[Axis]:
     """A listed axis of the wrong length for its place is the axis of the only dimension of its length without one."""
     shape = content.fields[candidate.field].shape
     described = {axis.dims[0] for axis in axes if len(axis.dims) == 1}
     free = [dim for dim, length in enumerate(signal) if dim not in described and shape == (length,)]
-    where = f"{content.path}: axis {candidate.field!r} of shape {shape}"
+    where = f"axis {candidate.field!r} of shape {shape}"
     dimensions = " or ".join(map(_in_words, dict.fromkeys(candidate.places)))
     place = f"dimension {dimensions}" if candidate.places else "beyond the last dimension"
     where = f"{where} doesn't fit where {candidate.source} puts it ({place})"
     if len(free) == 1 and candidate.is_default:
-        problems.append(f"{where}; took it for dimension {free[0]}, the only one of its length without an axis")
+        message = f"{where}; took it for dimension {free[0]}, the only one of its length without an axis"
+        diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)
         yield Axis(candidate.field, (free[0],), False, True)
     else:
-        problems.append(f"{where} of a signal of shape {signal}; left it out")
+        message = f"{where} of a signal of shape {signal}; left it out"
+        diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)
 
 
 def _in_words(dims: Dims) -> str:

@@ -11,6 +11,8 @@ from itertools import takewhile
 
 import numpy as np
 
+from nexus_xr.diagnostics import Diagnostics
+
 from .attributes import names
 from .axes import find_axes
 from .content import Field, GroupContent
@@ -20,7 +22,7 @@ from .variables import Role, Variable
 _HIGHEST_RANK = 32  # of an HDF5 dataset
 
 
-def without_signal(content: GroupContent, problems: list[str]) -> list[Variable]:
+def without_signal(content: GroupContent, diagnostics: Diagnostics) -> list[Variable]:
     """The fields of a group whose signal isn't there, or which has none.
 
     What the group says of axes holds as if the signal were there. Fields whose first lengths are those of all the
@@ -30,15 +32,15 @@ def without_signal(content: GroupContent, problems: list[str]) -> list[Variable]
     ----------
     content
         The group.
-    problems
+    diagnostics
         Is given what can't be honoured.
     """
     shape = _shape_told_by_axes(content)
     signal = content.free_name("signal")
     as_if = replace(content, fields={**content.fields, signal: Field(shape, np.dtype(np.float64))})
-    axes = find_axes(as_if, signal, problems) if shape else ()
+    axes = find_axes(as_if, signal, diagnostics) if shape else ()
     dims = name_dimensions(as_if, signal, axes)
-    found = list(coordinates_of(content, axes, dims, problems))
+    found = list(coordinates_of(content, axes, dims, diagnostics))
     several = [name for name, field in content.fields.items() if math.prod(field.shape) >= 2]
     placed = {variable.field for variable in found}
     others = [name for name in several or content.fields if name not in placed]

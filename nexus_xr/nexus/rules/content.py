@@ -105,6 +105,10 @@ class GroupContent:
         """The shape of each field."""
         return {name: field.shape for name, field in self.fields.items()}
 
+    def has_group(self, name: str) -> bool:
+        """Whether a member is a group."""
+        return self.others.get(name) == _IS_GROUP
+
     def free_name(self, name: str) -> str:
         """The name, with underscores behind it while a member has it."""
         return free_name(name, (*self.fields, *self.others))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from nexus_xr.diagnostics import Diagnostics
+
 from .axes import Axis
 from .content import GroupContent
 from .errors import find_errors
@@ -12,18 +14,18 @@ from .variables import Role, Variable
 
 
 def coordinates_of(
-    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], problems: list[str]
+    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], diagnostics: Diagnostics
 ) -> Iterator[Variable]:
     """The axes, and what else the group records as coordinates, each with its uncertainties."""
-    yield from axis_variables(content, axes, dims, problems)
+    yield from axis_variables(content, axes, dims, diagnostics)
     for name in content.recorded_coordinates:
         spanned = own_dimensions(content, name, content.fields[name].ndim)
         yield Variable(name, name, spanned, Role.AXIS)
-        yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, problems)
+        yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, diagnostics)
 
 
 def axis_variables(
-    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], problems: list[str]
+    content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], diagnostics: Diagnostics
 ) -> Iterator[Variable]:
     """Axes with their uncertainties, and those of bin edges with a name for their bounds."""
     for axis in axes:
@@ -31,7 +33,7 @@ def axis_variables(
         bounds = content.free_name(axis.field + BOUNDS) if axis.is_edges else None
         yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
         if not axis.is_edges:
-            yield from find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, problems)
+            yield from find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, diagnostics)
 
 
 def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import some
 
 from .content import Field, GroupContent, why_no_field
@@ -18,7 +19,7 @@ from .signal import find_auxiliary_signals, find_signal
 _SEGMENT = re.compile(r"(?P<stem>.+)_(?P<number>\d{3,})")
 
 
-def join_segments(content: GroupContent, problems: list[str]) -> GroupContent:
+def join_segments(content: GroupContent, diagnostics: Diagnostics) -> GroupContent:
     """The group with a signal that is stored in segments as one field, which is then the signal.
 
     Source: the master files of DECTRIS detectors, whose /entry/data has links data_000001, data_000002, ... to stacks
@@ -28,8 +29,10 @@ def join_segments(content: GroupContent, problems: list[str]) -> GroupContent:
     first one. They are joined in the order of their numbers, under their stem, unless another field is the signal or
     some are signals of their own. Those that are missing are left out, as nothing tells how long they are.
     """
-    signal = find_signal(content, [])
-    if find_auxiliary_signals(content, signal or "", []) or (signal is not None and not _SEGMENT.fullmatch(signal)):
+    unheard = Diagnostics()
+    signal = find_signal(content, unheard)
+    is_of_its_own = signal is not None and not _SEGMENT.fullmatch(signal)
+    if is_of_its_own or find_auxiliary_signals(content, signal or "", unheard):
         return content
     stems: dict[str, dict[int, str]] = {}
     for name in (*content.fields, *content.others):
@@ -39,7 +42,7 @@ def join_segments(content: GroupContent, problems: list[str]) -> GroupContent:
         numbered = {number: by_number[number] for number in sorted(by_number)}
         segments = [name for name in numbered.values() if name in content.fields]
         if len(numbered) > 1 and segments and signal in (None, *segments) and _is_stack(content.fields[segments[0]]):
-            return _joined(content, stem, numbered, segments, problems)
+            return _joined(content, stem, numbered, segments, diagnostics)
     return content
 
 
@@ -60,7 +63,7 @@ def _is_stack(field: Field) -> bool:
 
 
 def _joined(
-    content: GroupContent, stem: str, numbered: Mapping[int, str], segments: Sequence[str], problems: list[str]
+    content: GroupContent, stem: str, numbered: Mapping[int, str], segments: Sequence[str], diagnostics: Diagnostics
 ) -> GroupContent:
     first = content.fields[segments[0]]
     fields = {name: content.fields[name] for name in segments}
@@ -71,7 +74,8 @@ def _joined(
     numbers = list(numbered)
     gone += [f"{stem}_{a + 1}" + f" to {b - 1}" * (b > a + 2) for a, b in pairwise(numbers) if b > a + 1]
     if gone:
-        problems.append(f"{content.path}: of the parts of {name!r} these are left out: {some(gone)}")
+        message = f"of the parts of {name!r} these are left out: {some(gone)}"
+        diagnostics.add(Code.SEGMENTS_LEFT_OUT, content.path, message)
     shape = (sum(field.shape[0] for field in alike.values()), *first.shape[1:])
     common = dict(first.attributes)
     for field in alike.values():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nexus_xr.diagnostics import Code, Diagnostics
+
 from .attributes import names, text
 from .content import GroupContent, why_no_field
 from .reserved import ERRORS, SIGNAL_ERRORS, owner_of
@@ -36,7 +38,7 @@ def find_errors(
     owner: str,
     dims: tuple[str, ...],
     role: Role,
-    problems: list[str],
+    diagnostics: Diagnostics,
     is_signal: bool = False,
 ) -> list[Variable]:
     """The uncertainties of a field.
@@ -59,16 +61,16 @@ def find_errors(
     candidates = (None if is_other else by_name, *named, SIGNAL_ERRORS if has_older_name else None)
     found = next((name for name in candidates if name in content.fields and name != owner), None)
     if found is None:
-        problems += [
-            f"{content.path}: the uncertainties of {owner!r} are said to be {name!r}, which "
-            f"{why_no_field(content, name)}"
-            for name in dict.fromkeys(named)
-        ]
+        for name in named:
+            message = f"the uncertainties of {owner!r} are said to be {name!r}, which {why_no_field(content, name)}"
+            diagnostics.add(Code.ERRORS_MISSING, content.path, message)
         return []
     if content.fields[found].shape != content.fields[owner].shape:
-        problems.append(
-            f"{content.path}: uncertainties {found!r} of shape {content.fields[found].shape} don't fit "
-            f"{owner!r} of shape {content.fields[owner].shape}; left them out"
+        diagnostics.add(
+            Code.ERRORS_WRONG_SHAPE,
+            content.path,
+            f"uncertainties {found!r} of shape {content.fields[found].shape} don't fit "
+            f"{owner!r} of shape {content.fields[owner].shape}; left them out",
         )
         return []
     return [Variable(by_name if found == by_name else content.free_name(by_name), found, dims, role)]

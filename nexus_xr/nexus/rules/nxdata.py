@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import h5py
 
+from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.hdf5.objects.nodes import Group
 
 from .attributes import integers, names, nx_class
@@ -40,7 +41,7 @@ class NXdata:
         The fields that take part, the signal first.
     default_slice
         For each dimension of the signal, the position that ``@default_slice`` shows, None for all of it.
-    problems
+    diagnostics
         What of the group could not be honoured, and why.
     bounds_dim
         Name of the dimension that the lower and upper bounds of bins make.
@@ -50,7 +51,7 @@ class NXdata:
     signal: str | None
     variables: tuple[Variable, ...]
     default_slice: tuple[int | None, ...] | None = None
-    problems: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
     bounds_dim: str = "bnds"
 
 
@@ -68,13 +69,14 @@ def describe_nxdata(group: h5py.Group, signal: str | None = None) -> NXdata:
     -------
     NXdata
         The description; it holds no reference to the file. Nothing raises: what could not be honoured is
-        listed in ``problems``.
+        listed in ``diagnostics``.
     """
-    unreadable: list[str] = []
-    content = read_content(Group(group.id, group.name or "/", unreadable.append))
-    content = join_segments(content, unreadable) if signal is None else content
+    diagnostics = Diagnostics()
+    content = read_content(Group(group.id, group.name or "/", diagnostics))
+    content = join_segments(content, diagnostics) if signal is None else content
     described = apply_rules(content, signal)
-    return replace(described, problems=(*unreadable, *described.problems))
+    diagnostics.extend(described.diagnostics)
+    return replace(described, diagnostics=tuple(diagnostics))
 
 
 def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
@@ -88,22 +90,22 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
         Name of the field to take for the signal, whatever the group's attributes say. Other fields of its
         shape then take no part, and axes only where it names them itself or has the shape that they are meant for.
     """
-    problems: list[str] = []
-    declared = find_signal(content, problems)
+    diagnostics = Diagnostics()
+    declared = find_signal(content, diagnostics)
     chosen = declared if signal is None else signal
     if chosen is None:
-        problems = problems if _ought_to_have_signal(content) else []
-        return _described(content, None, without_signal(content, problems), problems)
+        diagnostics = diagnostics if _ought_to_have_signal(content) else Diagnostics()
+        return _described(content, None, without_signal(content, diagnostics), diagnostics)
     has_axes = declared is None or content.fields[declared].shape == content.fields[chosen].shape
-    axes = find_axes(content, chosen, problems) if has_axes else find_own_axes(content, chosen, problems)
+    axes = find_axes(content, chosen, diagnostics) if has_axes else find_own_axes(content, chosen, diagnostics)
     dims = name_dimensions(content, chosen, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
-    found += coordinates_of(content, axes, dims, problems)
-    found += find_errors(content, chosen, dims, Role.ERRORS, problems, is_signal=chosen == declared)
+    found += coordinates_of(content, axes, dims, diagnostics)
+    found += find_errors(content, chosen, dims, Role.ERRORS, diagnostics, is_signal=chosen == declared)
     if signal is None:
-        found += _companions(content, found, problems)
-        _name_possible_axes(content, chosen, axes, found, problems)
-    described = _described(content, chosen, found, problems)
+        found += _companions(content, found, diagnostics)
+        _name_possible_axes(content, chosen, axes, found, diagnostics)
+    described = _described(content, chosen, found, diagnostics)
     return replace(described, default_slice=_default_slice(content, chosen))
 
 
@@ -118,12 +120,14 @@ def _ought_to_have_signal(content: GroupContent) -> bool:
     return nx_class(attributes) == "NXdata" or "canSAS_class" in attributes or "signal" in attributes
 
 
-def _described(content: GroupContent, signal: str | None, found: Iterable[Variable], problems: list[str]) -> NXdata:
+def _described(
+    content: GroupContent, signal: str | None, found: Iterable[Variable], diagnostics: Diagnostics
+) -> NXdata:
     """What was found, in order and with its scaling."""
     variables = sorted(_each_field_once(found), key=lambda variable: list(Role).index(variable.role))
-    scaled = [replace(variable, scaling=find_scaling(content, variable.field, problems)) for variable in variables]
+    scaled = [replace(variable, scaling=find_scaling(content, variable.field, diagnostics)) for variable in variables]
     bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
-    return NXdata(content.path, signal, tuple(scaled), None, tuple(problems), bounds_dim)
+    return NXdata(content.path, signal, tuple(scaled), None, tuple(diagnostics), bounds_dim)
 
 
 def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
@@ -138,24 +142,24 @@ def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
     return list(first.values())
 
 
-def _companions(content: GroupContent, found: Sequence[Variable], problems: list[str]) -> Iterator[Variable]:
+def _companions(content: GroupContent, found: Sequence[Variable], diagnostics: Diagnostics) -> Iterator[Variable]:
     """Auxiliary signals with their axes and uncertainties, then all else that has the signal's shape."""
     signal = found[0]
     shape = content.fields[signal.field].shape
-    auxiliary = find_auxiliary_signals(content, signal.field, problems)
+    auxiliary = find_auxiliary_signals(content, signal.field, diagnostics)
     coordinates = {variable.field: variable.dims for variable in found if variable.role is Role.AXIS}
     taken = {variable.field for variable in found} - coordinates.keys() | set(auxiliary)
     lengths = dict(zip(signal.dims, shape, strict=True))
     for name in auxiliary:
-        axes = [axis for axis in _axes_of_auxiliary(content, name, shape, problems) if axis.field not in taken]
+        axes = [axis for axis in _axes_of_auxiliary(content, name, shape, diagnostics) if axis.field not in taken]
         dims = _dimensions_of_auxiliary(content, name, signal, axes, coordinates, lengths)
         new = [axis for axis in axes if axis.field not in coordinates]
         coordinates |= {axis.field: tuple(dims[dim] for dim in axis.dims) for axis in new}
         lengths |= dict(zip(dims, content.fields[name].shape, strict=True))
-        errors = find_errors(content, name, dims, Role.ERRORS, problems)
+        errors = find_errors(content, name, dims, Role.ERRORS, diagnostics)
         taken |= {variable.field for variable in errors}
         yield from (Variable(name, name, dims, Role.AUXILIARY), *errors)
-        yield from axis_variables(content, new, dims, problems)
+        yield from axis_variables(content, new, dims, diagnostics)
     if shape:
         for name, other in content.fields.items():
             if other.shape == shape:
@@ -163,12 +167,12 @@ def _companions(content: GroupContent, found: Sequence[Variable], problems: list
 
 
 def _axes_of_auxiliary(
-    content: GroupContent, name: str, signal: tuple[int, ...], problems: list[str]
+    content: GroupContent, name: str, signal: tuple[int, ...], diagnostics: Diagnostics
 ) -> tuple[Axis, ...]:
     """Axes that an auxiliary signal names itself; ``@axes`` of the group are those of all signals of one shape."""
     field = content.fields[name]
     is_told = "axes" in content.attributes and field.shape == signal
-    return () if is_told or field.recorded_dims else find_own_axes(content, name, problems)
+    return () if is_told or field.recorded_dims else find_own_axes(content, name, diagnostics)
 
 
 def _dimensions_of_auxiliary(
@@ -195,7 +199,7 @@ def _dimensions_of_auxiliary(
 
 
 def _name_possible_axes(
-    content: GroupContent, signal: str, axes: Iterable[Axis], found: Iterable[Variable], problems: list[str]
+    content: GroupContent, signal: str, axes: Iterable[Axis], found: Iterable[Variable], diagnostics: Diagnostics
 ) -> None:
     """Say of a dimension without an axis which fields take no part and have its length."""
     used = {variable.field for variable in found}
@@ -204,9 +208,11 @@ def _name_possible_axes(
     for dim, length in enumerate(content.fields[signal].shape):
         alike = [name for name, field in content.fields.items() if field.shape == (length,) and name not in used]
         if dim not in spanned and listed[dim : dim + 1] != (".",) and length > 1 and alike:
-            problems.append(
-                f"{content.path}: dimension {dim} of {signal!r}, of length {length}, has no axis; nothing declares "
-                f"what has that length to be one: {', '.join(alike[:10])}"
+            diagnostics.add(
+                Code.AXIS_UNDECLARED,
+                content.path,
+                f"dimension {dim} of {signal!r}, of length {length}, has no axis; nothing declares "
+                f"what has that length to be one: {', '.join(alike[:10])}",
             )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from nexus_xr.diagnostics import Code, Diagnostics
+
 from .content import GroupContent
 from .reserved import OFFSET, SCALING_FACTOR
 
@@ -17,7 +19,7 @@ class Scaling:
     offset: str | None
 
 
-def find_scaling(content: GroupContent, name: str, problems: list[str]) -> Scaling | None:
+def find_scaling(content: GroupContent, name: str, diagnostics: Diagnostics) -> Scaling | None:
     """``FIELD_scaling_factor`` and ``FIELD_offset``, where they are single numbers and the field is one of numbers."""
     if not content.fields[name].is_numeric:
         return None
@@ -26,6 +28,7 @@ def find_scaling(content: GroupContent, name: str, problems: list[str]) -> Scali
         part = content.fields.get(name + suffix)
         is_number = part is not None and part.is_numeric and math.prod(part.shape) == 1
         if part is not None and not is_number:
-            problems.append(f"{content.path}: {name + suffix!r} is not a single number; {name!r} is not scaled by it")
+            message = f"{name + suffix!r} is not a single number; {name!r} is not scaled by it"
+            diagnostics.add(Code.SCALING_NO_NUMBER, content.path, message)
         parts.append(name + suffix if is_number else None)
     return Scaling(*parts) if any(parts) else None

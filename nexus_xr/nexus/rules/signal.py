@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import some
 
 from .attributes import integers, names
@@ -15,7 +16,7 @@ from .content import GroupContent, why_no_field
 from .reserved import ERRORS, INDICES, OFFSET, SCALING_FACTOR, SIGNAL_ERRORS
 
 
-def find_signal(content: GroupContent, problems: list[str]) -> str | None:
+def find_signal(content: GroupContent, diagnostics: Diagnostics) -> str | None:
     """Name of the signal.
 
     Version 3: the field that the group's ``@signal`` names. Versions 2 and 1: the field with ``@signal=1``, or with
@@ -23,8 +24,8 @@ def find_signal(content: GroupContent, problems: list[str]) -> str | None:
     is no axis.
     """
     if declares_signal(content):
-        return _declared_signal(content, problems)
-    return _undeclared_signal(content, problems)
+        return _declared_signal(content, diagnostics)
+    return _undeclared_signal(content, diagnostics)
 
 
 def declares_signal(content: GroupContent) -> bool:
@@ -40,43 +41,50 @@ def _signal_names(content: GroupContent) -> tuple[str, ...]:
     return () if is_number else listed
 
 
-def _declared_signal(content: GroupContent, problems: list[str]) -> str | None:
+def _declared_signal(content: GroupContent, diagnostics: Diagnostics) -> str | None:
     declared = _signal_names(content)
     for name in declared:
         if name in content.fields:
             return name
     if declared:
-        problems.append(f"{content.path}: @signal names {declared[0]!r}, which {why_no_field(content, declared[0])}")
+        code = Code.SIGNAL_IS_GROUP if content.has_group(declared[0]) else Code.SIGNAL_MISSING
+        reason = why_no_field(content, declared[0])
+        diagnostics.add(code, content.path, f"@signal names {declared[0]!r}, which {reason}")
     numbers = content.signal_numbers
     first = min(numbers.values(), key=lambda number: (number < 1, number), default=1)
     marked = [name for name, number in numbers.items() if number == first]
     if len(marked) > 1:
-        problems.append(f"{content.path}: several fields have @signal={first} ({some(marked)}); took the first")
+        message = f"several fields have @signal={first} ({some(marked)}); took the first"
+        diagnostics.add(Code.SIGNAL_SEVERAL, content.path, message)
     elif first != 1 and len(numbers) > 1:
-        problems.append(f"{content.path}: no field has @signal=1; took {marked[0]!r} with @signal={first}")
+        message = f"no field has @signal=1; took {marked[0]!r} with @signal={first}"
+        diagnostics.add(Code.SIGNAL_NOT_FIRST, content.path, message)
     return marked[0] if marked else None
 
 
-def _undeclared_signal(content: GroupContent, problems: list[str]) -> str | None:
-    where = f"{content.path}: no signal is declared"
+def _undeclared_signal(content: GroupContent, diagnostics: Diagnostics) -> str | None:
+    def tell(code: Code, what_came_of_it: str) -> None:
+        diagnostics.add(code, content.path, f"no signal is declared{what_came_of_it}")
+
     if "data" in content.fields:
-        problems.append(f"{where}; took the field 'data'")
+        tell(Code.SIGNAL_UNDECLARED, "; took the field 'data'")
         return "data"
     unreadable = [f"{name!r}, which {content.others[name]}" for name in content.unreadable]
     supporting = set(_supporting_fields(content))
     candidates = [name for name in content.fields if name not in supporting]
     if "data" in content.unreadable or (unreadable and not candidates):
-        problems.append(f"{where}, and it may be {some(unreadable)}")
+        tell(Code.SIGNAL_UNREADABLE, f", and it may be {some(unreadable)}")
         return None
     candidates = candidates or list(content.fields)
     if len(candidates) == 1:
         besides = f", beside {some(unreadable)}" if unreadable else ""
-        problems.append(f"{where}; took the only candidate {candidates[0]!r}{besides}")
+        tell(Code.SIGNAL_UNDECLARED, f"; took the only candidate {candidates[0]!r}{besides}")
         return candidates[0]
     if candidates:
-        problems.append(f"{where}, and it could be any of {', '.join(candidates[:10])}; choose one with dataset_path")
+        could_be = ", ".join(candidates[:10])
+        tell(Code.SIGNAL_AMBIGUOUS, f", and it could be any of {could_be}; choose one with dataset_path")
     else:
-        problems.append(f"{where}, and there is no field that could be it")
+        tell(Code.SIGNAL_ABSENT, ", and there is no field that could be it")
     return None
 
 
@@ -89,14 +97,13 @@ def _supporting_fields(content: GroupContent) -> Iterator[str]:
         yield from (name + suffix for suffix in (ERRORS, SCALING_FACTOR, OFFSET))
 
 
-def find_auxiliary_signals(content: GroupContent, signal: str, problems: list[str]) -> list[str]:
+def find_auxiliary_signals(content: GroupContent, signal: str, diagnostics: Diagnostics) -> list[str]:
     """Version 3: the fields that ``@auxiliary_signals`` names. Before: other fields with a number in ``@signal``."""
     listed = names(content.attributes.get("auxiliary_signals"), content.fields)
-    problems += [
-        f"{content.path}: @auxiliary_signals names {name!r}, which {why_no_field(content, name)}"
-        for name in listed
-        if name not in content.fields and name != "."
-    ]
+    for name in listed:
+        if name not in content.fields and name != ".":
+            message = f"@auxiliary_signals names {name!r}, which {why_no_field(content, name)}"
+            diagnostics.add(Code.AUXILIARY_SIGNAL_MISSING, content.path, message)
     behind_signal = names(content.attributes.get("signal"), content.fields)
     numbered = sorted((number, name) for name, number in content.signal_numbers.items())
     named = (*listed, *behind_signal, *(name for number, name in numbered if number > 0))

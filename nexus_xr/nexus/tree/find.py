@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
 from nexus_xr.nexus.classes.nxdata import NXDATA
 from nexus_xr.nexus.classes.table import OFFERED, OTHER, class_of
@@ -80,8 +81,8 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
     without_signal: Group | None = None
     for entry in [*entries, reached]:
         for group in _data_groups(entry):
-            content = join_segments(read_content(group), [])
-            if find_signal(content, []) is None:
+            content = join_segments(read_content(group), Diagnostics())
+            if find_signal(content, Diagnostics()) is None:
                 without_signal = without_signal or group
             elif declares_signal(content):
                 return group
@@ -149,7 +150,7 @@ def declared_default(root: Group, start: Group) -> Group | None:
             if member is group:
                 break
         if not isinstance(member, Group) or member.address in visited:
-            group.report(f"{group.path}: @default names {declared!r}, which is no group below it")
+            group.report(Code.DEFAULT_MISSING, f"@default names {declared!r}, which is no group below it")
             break
         visited.add(member.address)
         group = member
@@ -174,7 +175,7 @@ def _measures(group: Group) -> bool:
     if not class_of(group.read_attributes()).is_instrument:
         return False
     content = read_content(group)
-    signal = find_signal(content, [])
+    signal = find_signal(content, Diagnostics())
     is_declared = signal in content.signal_numbers or signal in names(content.attributes.get("signal"), content.fields)
     return signal is not None and (is_declared or signal == "data") and math.prod(content.fields[signal].shape) > 1
 

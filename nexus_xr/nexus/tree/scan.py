@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.filters.registered import explained
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link, Missing, is_virtual, same_object
+from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link, is_virtual, same_object
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import report_missing
 from nexus_xr.nexus.classes.table import class_of
@@ -122,7 +123,8 @@ class _Walk:
         for name, member, is_soft in group.members():
             if isinstance(member, Link):
                 self._put(tree, group, name, member)
-                group.report(Missing(f"{group.member_path(name)}: links to {member}, which {member.trouble}"))
+                message = f"links to {member}, which {member.trouble}"
+                group.diagnostics.add(Code.LINK_TARGET_MISSING, group.member_path(name), message)
             elif is_soft and self.hardlinks_only:
                 self._put(tree, group, name, group.link_to(name))
             elif isinstance(member, Group):
@@ -170,7 +172,7 @@ class _Walk:
         if address in self.done:
             return self._again(group, *self.done[address])
         if len(above) >= _DEEPEST:
-            group.report(f"{group.path}: lies deeper than {_DEEPEST} groups; open it with group={group.path!r}")
+            group.report(Code.TOO_DEEP, f"lies deeper than {_DEEPEST} groups; open it with group={group.path!r}")
             return Link(group.path)
         return self.group(group, above)
 
@@ -178,7 +180,7 @@ class _Walk:
         """A group that was walked through under another name."""
         self.paths += len(first.found)
         if self.paths > _MOST_PATHS:
-            group.report(f"{group.path}: is one of very many names of {first_path}; left it a link")
+            group.report(Code.GROUP_HAS_MANY_NAMES, f"is one of very many names of {first_path}; left it a link")
             return Link(first_path)
         start = len(first_path.rstrip("/"))
         return replace(
@@ -191,7 +193,7 @@ class _Walk:
         while key in tree or key == "attrs":
             key += "_"
         if key != name:
-            group.report(f"{group.path}: its member {name!r} stands under {key!r}")
+            group.report(Code.MEMBER_RENAMED, f"its member {name!r} stands under {key!r}")
         tree[key] = member
 
 
@@ -206,7 +208,8 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
             value = dataset.read()
         except Exception as error:  # h5py raises nearly any type, by what is broken
             reason = explained(dataset.id, error)
-            dataset.report(f"{dataset.path}: the value can't be read ({reason}); it is tried again when asked for")
+            message = f"the value can't be read ({reason}); it is tried again when asked for"
+            dataset.report(Code.VALUE_UNREADABLE, message)
     if value is None:
         value = LazyArray.of(dataset, file)
     tree = MetadataField(value=value)

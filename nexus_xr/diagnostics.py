@@ -1,0 +1,197 @@
+"""What a file says and can't be honoured: a code, a path, the rule that it breaks, and words.
+
+Who looks at a file is handed `Diagnostics`, which keeps what is met there. What comes of it, a warning or an error, is
+for who opened or writes the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+_ATTRIBUTES = "HDF5: Attribute Message"
+_LINKS = "HDF5: Link Message"
+_LAYOUT = "HDF5: Data Layout Message"
+_AXES = "NXdata: @axes"
+_SIGNAL = "NXdata: @signal"
+_SCALING = "NXdata: FIELDNAME_scaling_factor, FIELDNAME_offset"
+
+
+class Code(StrEnum):
+    """What can be the matter, by a name that stays; with the rule that is broken, "" for none, and what it means."""
+
+    rule: str
+    meaning: str
+
+    def __new__(cls, name: str, rule: str, meaning: str) -> Code:
+        code = str.__new__(cls, name)
+        code._value_ = name
+        code.rule = rule
+        code.meaning = meaning
+        return code
+
+    __repr__ = str.__repr__
+
+    # --- objects of HDF5 ---------------------------------------------------------------------------------------
+
+    ATTRIBUTE_UNREADABLE = "attribute-unreadable", _ATTRIBUTES, "an attribute can't be read"
+    ATTRIBUTES_UNLISTED = "attributes-unlisted", _ATTRIBUTES, "the attributes of an object can't be listed"
+    BEING_WRITTEN = "being-written", "HDF5: Superblock, consistency flags", "only a reader beside its writer opens it"
+    DATATYPE_UNREADABLE = "datatype-unreadable", "HDF5: Datatype Message", "the type of a dataset can't be read"
+    LINK_KIND_UNKNOWN = "link-kind-unknown", _LINKS, "a link is of a kind that only its writer knows"
+    LINK_TARGET_MISSING = "link-target-missing", _LINKS, "what a link leads to isn't there, or can't be opened"
+    LINK_UNREADABLE = "link-unreadable", _LINKS, "where a link leads can't be read"
+    MEMBER_UNREADABLE = "member-unreadable", _LINKS, "a member of a group can't be looked up"
+    MEMBERS_UNLISTED = "members-unlisted", _LINKS, "the members of a group can't be listed"
+    MEMBERS_UNORDERED = "members-unordered", "HDF5: Link Info Message", "the order of a group's members can't be told"
+    NAME_CLASH = "name-clash", "HDF5: character sets of names", "two names differ in the file, and are the same text"
+    NAMED_DATATYPE = "named-datatype", "", "a member of a group is a type, and no data"
+    OBJECT_UNREADABLE = "object-unreadable", "HDF5: Data Object Headers", "an object can't be opened"
+    SOURCE_MISSING = "source-missing", _LAYOUT, "a virtual dataset is made of what isn't there"
+    STORAGE_UNKNOWN = "storage-unknown", _LAYOUT, "how a dataset is stored can't be told"
+    VALUE_UNREADABLE = "value-unreadable", _LAYOUT, "a value of the tree can't be read"
+
+    # --- the tree ----------------------------------------------------------------------------------------------
+
+    DEFAULT_MISSING = "default-missing", "NeXus: @default", "`@default` names no group"
+    GROUP_HAS_MANY_NAMES = "group-has-many-names", "", "a group is reached by very many names"
+    MEMBER_RENAMED = "member-renamed", "", "a member stands in the tree under another name"
+    NO_NODE = "no-node", "", "a group can't be a node of a tree"
+    NXDATA_MISSING_FOR_INSTRUMENT = (
+        "nxdata-missing-for-instrument",
+        "NXentry: NXdata",
+        "there is no NXdata, and one detector or monitor with a signal",
+    )
+    NXDATA_MISSING_FOR_TABLE = (
+        "nxdata-missing-for-table",
+        "NXentry: NXdata",
+        "there is no NXdata, and one group that is a table",
+    )
+    TOO_DEEP = "too-deep", "", "a group lies deeper than any real file's"
+
+    # --- the signal --------------------------------------------------------------------------------------------
+
+    AUXILIARY_SIGNAL_MISSING = (
+        "auxiliary-signal-missing",
+        "NXdata: @auxiliary_signals",
+        "`@auxiliary_signals` names no field",
+    )
+    SEGMENTS_LEFT_OUT = "segments-left-out", "", "parts of a stack are missing, or unlike the others"
+    SIGNAL_ABSENT = "signal-absent", _SIGNAL, "no signal is declared, and no field could be it"
+    SIGNAL_AMBIGUOUS = "signal-ambiguous", _SIGNAL, "no signal is declared, and several fields could be it"
+    SIGNAL_IS_GROUP = "signal-is-group", _SIGNAL, "`@signal` names a group"
+    SIGNAL_MISSING = "signal-missing", _SIGNAL, "`@signal` names no field"
+    SIGNAL_NOT_FIRST = "signal-not-first", "NXdata: DATA@signal", "no field has `@signal=1`, several have others"
+    SIGNAL_SEVERAL = "signal-several", "NXdata: DATA@signal", "several fields have the same number in `@signal`"
+    SIGNAL_UNDECLARED = "signal-undeclared", _SIGNAL, "no signal is declared, and one field is taken for it"
+    SIGNAL_UNREADABLE = "signal-unreadable", _SIGNAL, "no signal is declared, and what may be it can't be read"
+
+    # --- axes, uncertainties, scaling --------------------------------------------------------------------------
+
+    AXES_REVERSED = "axes-reversed", _AXES, "axes are listed last dimension first"
+    AXIS_INDICES_DIFFER = "axis-indices-differ", "NXdata: @AXISNAME_indices", "it says otherwise than the list of axes"
+    AXIS_IS_SIGNAL = "axis-is-signal", _AXES, "the list of axes names the signal"
+    AXIS_MISSING = "axis-missing", _AXES, "the list of axes names no field"
+    AXIS_NUMBER_WRONG = "axis-number-wrong", "NXdata: AXISNAME@axis", "`@axis` is the number of no dimension"
+    AXIS_UNDECLARED = "axis-undeclared", _AXES, "a dimension has no axis, and there are fields of its length"
+    AXIS_WITHOUT_INDEX = "axis-without-index", "", "an axis can't be an index"
+    AXIS_WRONG_LENGTH = "axis-wrong-length", "NXdata: AXISNAME", "an axis is of another length than its dimension"
+    ERRORS_MISSING = "errors-missing", "NXdata: FIELDNAME@uncertainties", "what is said to be uncertainties is no field"
+    ERRORS_WRONG_SHAPE = "errors-wrong-shape", "NXdata: FIELDNAME_errors", "uncertainties have not the field's shape"
+    SCALING_NO_NUMBER = "scaling-no-number", _SCALING, "what a field is scaled by is no single number"
+    SCALING_UNREADABLE = "scaling-unreadable", _SCALING, "what a field is scaled by can't be read"
+
+    # --- what is to be written ---------------------------------------------------------------------------------
+
+    ATTRIBUTE_RESERVED = "attribute-reserved", "", "an attribute has a meaning of its own in what is written"
+    ATTRIBUTE_UNSTORABLE = "attribute-unstorable", _ATTRIBUTES, "HDF5 can't hold an attribute"
+    BEHIND_LINK = "behind-link", "", "what changes is in another file"
+    INDEX_OF_LEVELS = "index-of-levels", "", "an index of several levels can't be written"
+    LENGTH_UNKNOWN = "length-unknown", "", "how long an array is isn't known before it is computed"
+    NAME_INVALID = "name-invalid", _LINKS, "HDF5 can't hold a name"
+    NAME_SCALES = "name-scales", _SCALING, "a variable would scale another by its name"
+    SCALED_IN_FILE = "scaled-in-file", _SCALING, "the values that change are scaled in the file"
+    TIME_HAS_UNITS = "time-has-units", "NeXus: @units", "dates or times have units that can't be written"
+    TREE_IN_ITSELF = "tree-in-itself", "", "a dictionary contains itself"
+    VALUE_UNSTORABLE = "value-unstorable", "HDF5: Datatype Message", "HDF5 can't hold a value"
+
+
+# What links and virtual datasets name, and isn't there.
+MISSING = frozenset({Code.LINK_TARGET_MISSING, Code.SOURCE_MISSING})
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One thing that a file says and that can't be honoured.
+
+    Parameters
+    ----------
+    code
+        What is the matter, by a name that stays the same.
+    path
+        Absolute path in the file.
+    rule
+        What of the NeXus manual, or of the HDF5 specification, is broken; empty where nothing is.
+    message
+        What was found and what came of it, in words.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import warnings
+    >>> import xarray as xr
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = [1, 2, 3]
+    ...     file["entry/data"].attrs.update(NX_class="NXdata", signal="counts", axes="x")
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     dataset = xr.open_dataset("scan.nxs", engine="nexus")
+    >>> [diagnostic] = caught[0].message.diagnostics
+    >>> diagnostic.code, diagnostic.path, diagnostic.rule
+    ('axis-missing', '/entry/data', 'NXdata: @axes')
+    >>> print(diagnostic)
+    /entry/data: @axes names 'x', which is not there
+    """
+
+    code: Code
+    path: str
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+    @classmethod
+    def of(cls, code: Code, path: str, message: str) -> Diagnostic:
+        """One with the rule of its code."""
+        return cls(code, path, code.rule, message)
+
+
+class Diagnostics:
+    """Keeps what is met, each thing once, in the order in which it was.
+
+    Examples
+    --------
+    >>> diagnostics = Diagnostics()
+    >>> diagnostics.add(Code.TOO_DEEP, "/a/b", "lies deeper than 1 group")
+    >>> [str(each) for each in diagnostics]
+    ['/a/b: lies deeper than 1 group']
+    """
+
+    def __init__(self) -> None:
+        self._met: dict[Diagnostic, None] = {}
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self._met)
+
+    def add(self, code: Code, path: str, message: str) -> None:
+        """Keep one thing that was met."""
+        self._met.setdefault(Diagnostic.of(code, path, message))
+
+    def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Keep what was met elsewhere."""
+        self._met |= dict.fromkeys(diagnostics)
+
+    def having(self, codes: Container[Code]) -> tuple[Diagnostic, ...]:
+        """Those with one of these codes."""
+        return tuple(diagnostic for diagnostic in self if diagnostic.code in codes)
