@@ -41,7 +41,8 @@ default_role = "autolink"
 nitpick_ignore_regex = [
     ("py:.*", r"(xarray|xr|numpy|np|dask|h5py|fsspec|collections|os|typing|pathlib|hdf5plugin)(\..*)?"),
     ("py:.*", r"(Any|Code|Iterable|Mapping|Sequence|PathLike|NDArray|DTypeLike|dtype|DataArray|Dataset|DataTree|Path)"),
-    ("py:.*", r"(Keys|Chunks|Compression|Writable|File|Virtual|LazyArray|Indexer|Ellipsis|NoneType|BackendEntrypoint)"),
+    ("py:.*", r"(Keys|Chunks|Compression|Writable|File|VirtualLayout|LazyArray|Indexer)"),
+    ("py:.*", r"(Ellipsis|NoneType|BackendEntrypoint)"),
     ("py:.*", r"nexus_xr\.(hdf5|nexus|opening|writing|fields)\..*"),
 ]
 

@@ -85,37 +85,37 @@ def test_a_graph_carries_names_however_many_chunks_there_are() -> None:
     assert len(pickled(blocks.__dask_graph__())) < 10_000_000
 
 
-def count_placing() -> None:
+def count_reading_layouts() -> None:
     """Count in a worker how often it finds out where the values of a dataset are."""
-    from nexus_xr.hdf5.reading import layouts as placement
+    from nexus_xr.hdf5.reading import layouts
 
-    find = placement.place
+    find = layouts.read_layout
     counted: list[int] = []
 
-    def place(*arguments: Any) -> Any:
+    def read_layout(*arguments: Any) -> Any:
         counted.append(1)
         time.sleep(0.05)  # for other threads to come
         return find(*arguments)
 
-    place.counted, place.find = counted, find  # type: ignore[attr-defined]
-    placement.place = place  # type: ignore[assignment]
+    read_layout.counted, read_layout.find = counted, find  # type: ignore[attr-defined]
+    layouts.read_layout = read_layout  # type: ignore[assignment]
 
 
-def counted_placing() -> int:
-    from nexus_xr.hdf5.reading import layouts as placement
+def counted_reading_layouts() -> int:
+    from nexus_xr.hdf5.reading import layouts
 
-    place: Any = placement.place
-    placement.place = place.find
-    return len(place.counted)
+    read_layout: Any = layouts.read_layout
+    layouts.read_layout = read_layout.find
+    return len(read_layout.counted)
 
 
 def test_a_worker_finds_out_once_where_the_chunks_are(client: Any) -> None:
     write_stack()
-    client.run(count_placing)
+    client.run(count_reading_layouts)
     first, second = opened(dim_0=1).counts, opened(dim_0=2).counts
     assert int((first + second).sum()) == 2 * int(FRAMES.sum())
     assert int(first.max()) == FRAMES.max()
-    assert list(client.run(counted_placing).values()) == [1, 1]
+    assert list(client.run(counted_reading_layouts).values()) == [1, 1]
 
 
 def slowly(values: Any) -> Any:

@@ -27,9 +27,8 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import Link, split_array_type
 from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.reading import array as array_module
-from nexus_xr.hdf5.reading import chunk
+from nexus_xr.hdf5.reading import chunk, layouts
 from nexus_xr.hdf5.reading import chunk_index as index
-from nexus_xr.hdf5.reading import layouts as placement
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.selection import expand
 
@@ -72,7 +71,7 @@ def only_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("libhdf5 was asked for values")
 
     monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
-    monkeypatch.setattr(LazyArray, "_read_outside", refuse)
+    monkeypatch.setattr(LazyArray, "_read_in_processes", refuse)
 
 
 # --- filters ---------------------------------------------------------------------------------------------------
@@ -603,11 +602,11 @@ ACROSS = (..., slice(1, None), (slice(None), slice(40, None)), (slice(None, None
 
 @pytest.mark.usefixtures("only_engine")
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}], ids=str)
-@pytest.mark.parametrize("most", [1, chunk.ROOM_BYTES], ids=["all is given back", "all is kept"])
+@pytest.mark.parametrize("most", [1, chunk.BUFFER_BYTES], ids=["all is given back", "all is kept"])
 def test_values_do_not_depend_on_what_memory_a_thread_keeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(chunk, "ROOM_BYTES", most)
+    monkeypatch.setattr(chunk, "BUFFER_BYTES", most)
     values = counts((64, 96))
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=values, chunks=(16, 32), **options)
@@ -620,7 +619,7 @@ def test_values_do_not_depend_on_what_memory_a_thread_keeps(
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip", "compression_opts": 1}], ids=str)
 def test_chunks_larger_than_what_a_thread_keeps_lie_beside_each_other(tmp_path: Path, options: dict[str, Any]) -> None:
     side = 2048
-    assert side * side * 2 >= chunk.ROOM_BYTES
+    assert side * side * 2 >= chunk.BUFFER_BYTES
     values = np.zeros((side, 2 * side), "u2")
     values[::100, ::100] = np.arange(21 * 41).reshape(21, 41)
     with h5py.File(tmp_path / "f.h5", "w") as file:
@@ -720,8 +719,8 @@ def test_an_index_takes_at_most_24_bytes_a_chunk(tmp_path: Path) -> None:
         write_indexed(tmp_path / "f.h5", counts((4000, 4)), (1, 4), written=rows, compression="gzip")
         array = lazy(tmp_path / "f.h5")
         with array.file.source() as source:
-            found = placement.placement_of(array.file, array.path, source)
-        assert isinstance(found, placement.Placement)
+            found = layouts.layout_of(array.file, array.path, source)
+        assert isinstance(found, layouts.StoredLayout)
         assert found.nbytes <= 24 * len(range(4000)[rows])
 
 
@@ -755,7 +754,7 @@ def test_an_index_is_built_on_the_first_read_and_once(tmp_path: Path, monkeypatc
         file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
     built: list[Any] = []
     build: Callable[..., Any] = index.build_index
-    monkeypatch.setattr(placement, "build_index", lambda *where: (built.append(where), build(*where))[1])
+    monkeypatch.setattr(layouts, "build_index", lambda *where: (built.append(where), build(*where))[1])
     array = lazy(tmp_path / "f.h5")
     assert not built
     for _ in range(3):

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from nexus_xr import NexusFileError, NexusWarning, read_metadata
 from nexus_xr.hdf5.filters import registered
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.reading import _reader_process
-from nexus_xr.hdf5.reading import processes as outside
+from nexus_xr.hdf5.reading import _reader_process, processes
 from nexus_xr.hdf5.reading.array import LazyArray
 
 from .stacks import INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed
@@ -426,14 +425,14 @@ def test_raw_data_files_that_are_gone_are_named(tmp_path: Path) -> None:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[int], None]]:
     """Functions to call, one each time that a reader process was asked for something, with its number."""
     functions: list[Callable[[int], None]] = []
-    send = outside._Process._send
+    send = processes._Process._send
 
     def send_and_call(self: Any, request: Any) -> None:
         if request is not None and functions:
             functions.pop()(self._popen.pid)
         send(self, request)
 
-    monkeypatch.setattr(outside._Process, "_send", send_and_call)
+    monkeypatch.setattr(processes._Process, "_send", send_and_call)
     return functions
 
 
@@ -480,15 +479,15 @@ def test_a_reader_process_that_nobody_asked_for_long_is_replaced(
     array.file.num_threads = 1
     script = Path(_reader_process.__file__).read_text().replace("IDLE_SECONDS = 60", "IDLE_SECONDS = 0.3")
     (tmp_path / "_reader_process.py").write_text(script)
-    outside._processes.end()
+    processes._processes.end()
     monkeypatch.setattr(_reader_process, "__file__", str(tmp_path / "_reader_process.py"))
     assert_same_bits(array[...], expected)
     monkeypatch.undo()
-    (process,) = outside._processes._idle
+    (process,) = processes._processes._idle
     assert process._popen.wait(30) == _reader_process.IDLE_STATUS
     # As if it had come to its end only after it was looked at.
     said = [True]
-    monkeypatch.setattr(outside._Process, "is_alive", property(lambda self: bool(said and said.pop())))
+    monkeypatch.setattr(processes._Process, "is_alive", property(lambda self: bool(said and said.pop())))
     assert_same_bits(array[...], expected)
 
 
@@ -500,7 +499,7 @@ def test_a_decoder_that_never_ends_is_an_error(
     array, expected = lazy(path), h5py_values(path)
     assert_same_bits(array[1], expected[1])
     with monkeypatch.context() as context:
-        context.setattr(outside, "_PATIENCE_SECONDS", 1)
+        context.setattr(processes, "_PATIENCE_SECONDS", 1)
         sent += [stop]
         with refused(path, "chunk (1, 0, 0)", "its decoder didn't come to an end in 1 s"):
             array[1]
@@ -570,7 +569,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts processe
 
 def working(frame):
     while frame is not None:
-        if frame.f_code.co_filename.endswith(("engine.py", "chunk.py", "outside.py")):
+        if frame.f_code.co_filename.endswith(("engine.py", "chunk.py", "processes.py")):
             return True
         frame = frame.f_back
     return False
@@ -623,13 +622,13 @@ import os, resource, sys
 import dask, h5py, numpy as np, xarray as xr
 import nexus_xr
 from nexus_xr.writing import distributed as parts
-from nexus_xr.hdf5.writing.chunk_writer import Target
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
 variant = sys.argv[1]
 values = np.random.default_rng(0).integers(0, 60000, (32, 64, 64)).astype("u2")
 whole = xr.DataArray(values, dims=("n", "y", "x"), name="counts")
 small = xr.DataArray(np.arange(9.0), dims="x", name="small")
-genuine = Target._write_chunk
+genuine = WrittenDataset._write_chunk
 written = []
 
 def write_chunk(target, *what):
@@ -642,7 +641,7 @@ def refused(disk, path, **options):
     if disk == "limited":
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     else:
-        Target._write_chunk = write_chunk
+        WrittenDataset._write_chunk = write_chunk
         written.clear()
     try:
         array = whole.chunk(n=16) if variant in ("dask", "divided") else whole
@@ -653,7 +652,7 @@ def refused(disk, path, **options):
     else:
         raise AssertionError("there was room")
     finally:
-        Target._write_chunk = genuine
+        WrittenDataset._write_chunk = genuine
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 def try_on(disk):

@@ -21,7 +21,7 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.objects import addresses
 from nexus_xr.hdf5.objects import nodes as objects
 from nexus_xr.hdf5.objects.nodes import Group, Link, root_of
-from nexus_xr.hdf5.writing.link_targets import other_names, place_of
+from nexus_xr.hdf5.writing.link_targets import link_target, other_names
 
 from .files import nxdata, nxentry, write_tree
 from .test_threads import run
@@ -112,7 +112,7 @@ def with_own_link(tmp_path: Path) -> Path:
     path = tmp_path / "f.nxs"
     write_tree(path, {"entry": nxentry({"data": nxdata({"n": np.arange(3.0)}, signal="n")})})
     with h5py.File(path, "a") as file:
-        file["entry/data/custom"] = h5py.ExternalLink("elsewhere.h5", "/x")
+        file["entry/data/custom"] = h5py.ExternalLink("leaves_by.h5", "/x")
         file["entry/soft"] = h5py.SoftLink("/entry/data")
     define_link(path)
     return path
@@ -149,7 +149,7 @@ def test_nothing_is_found_behind_a_link_of_a_kind_of_its_own(with_own_link: Path
 def test_a_file_with_a_link_of_a_kind_of_its_own_is_changed_in_place(with_own_link: Path) -> None:
     with h5py.File(with_own_link) as file:
         assert other_names(file, file["entry/data/n"]) == [("/entry/data", "n")]
-        assert "only its writer follows" in str(place_of(file, "/entry/data/custom/x").elsewhere)
+        assert "only its writer follows" in str(link_target(file, "/entry/data/custom/x").leaves_by)
     with pytest.warns(NexusWarning, match="custom"):
         dataset = xr.open_dataset(with_own_link, engine="nexus").load()
     dataset.n[0] = 9

@@ -24,7 +24,7 @@ from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.writing import creation
-from nexus_xr.hdf5.writing.chunk_writer import Target
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 
 from .stacks import DTYPES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth
@@ -44,7 +44,7 @@ def test_every_filter_stores_what_libhdf5_stores(tmp_path: Path, name: str) -> N
     values = smooth(SHAPE) if name.startswith("zfp") else counts(SHAPE)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         ours, theirs = (file.create_dataset(who, SHAPE, values.dtype, chunks=CHUNKS, **options) for who in "ab")
-        Target(ours).write(whole(SHAPE), values)
+        WrittenDataset(ours).write(whole(SHAPE), values)
         theirs[...] = values
     with h5py.File(tmp_path / "f.h5") as file:
         assert file["a"][...].tobytes() == file["b"][...].tobytes()
@@ -59,7 +59,7 @@ def test_every_dtype(tmp_path: Path, name: str) -> None:
     values = np.frombuffer(random.integers(0, 2, 45 * element.itemsize, np.uint8).tobytes(), element).reshape(shape)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = create_dataset(file, "data", shape, dtype, (2, 4), filters_named("gzip"))
-        Target(dataset).write(whole(shape), values)
+        WrittenDataset(dataset).write(whole(shape), values)
         np.testing.assert_array_equal(dataset[...], values)
         assert dataset.dtype == dtype
 
@@ -68,7 +68,7 @@ def test_what_does_not_compress_is_stored_as_it_is(tmp_path: Path) -> None:
     values = np.random.default_rng(1).integers(0, 256, (4, 1000), np.uint8)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = file.create_dataset("data", values.shape, "u1", chunks=(1, 1000), compression="lzf")
-        Target(dataset).write(whole(values.shape), values)
+        WrittenDataset(dataset).write(whole(values.shape), values)
         assert dataset.id.get_chunk_info(0).filter_mask == 1
     # Opened anew: where libhdf5 has not forgotten the last chunk, it takes the mask of that for 0.
     with h5py.File(tmp_path / "f.h5") as file:
@@ -79,7 +79,7 @@ def test_parts_of_chunks_that_do_not_compress_can_be_changed(tmp_path: Path) -> 
     values = np.random.default_rng(1).integers(0, 256, (4, 1000), np.uint8)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = file.create_dataset("data", values.shape, "u1", chunks=(1, 1000), compression="lzf")
-        target = Target(dataset, is_new=False)
+        target = WrittenDataset(dataset, is_new=False)
         for row in range(4):
             target.write(((row, row + 1), (0, 1000)), values[row : row + 1])
             target.write(((row, row + 1), (5, 10)), np.zeros((1, 5), np.uint8))
@@ -103,7 +103,7 @@ def test_regions_cut_anywhere_may_come_in_any_order_and_from_any_thread(
     values = counts(SHAPE) * (not zeros)
     with h5py.File(tmp_path_factory.mktemp("cut") / "f.h5", "w") as file:
         dataset = file.create_dataset("data", SHAPE, values.dtype, chunks=CHUNKS, compression="gzip", fillvalue=7)
-        target = Target(dataset)
+        target = WrittenDataset(dataset)
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda one: target.write(one, values[tuple(slice(*each) for each in one)]), cut))
         np.testing.assert_array_equal(dataset[...], values)
@@ -113,10 +113,10 @@ def test_chunks_of_zeros_take_no_room_unless_something_else_is_there(tmp_path: P
     zeros = np.zeros((4, 100), "u2")
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = file.create_dataset("data", zeros.shape, "u2", chunks=(1, 100))
-        Target(dataset).write(whole(zeros.shape), zeros)
+        WrittenDataset(dataset).write(whole(zeros.shape), zeros)
         assert dataset.id.get_num_chunks() == 0
-        Target(dataset).write(((1, 2), (0, 100)), zeros[:1] + 5)
-        Target(dataset, is_new=False).write(whole(zeros.shape), zeros)
+        WrittenDataset(dataset).write(((1, 2), (0, 100)), zeros[:1] + 5)
+        WrittenDataset(dataset, is_new=False).write(whole(zeros.shape), zeros)
         np.testing.assert_array_equal(dataset[...], zeros)
 
 
@@ -124,7 +124,7 @@ def test_negative_zero_is_no_zero(tmp_path: Path) -> None:
     values = np.full((2, 10), -0.0)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = file.create_dataset("data", values.shape, "f8", chunks=(1, 10))
-        Target(dataset).write(whole(values.shape), values)
+        WrittenDataset(dataset).write(whole(values.shape), values)
         assert np.signbit(dataset[...]).all()
 
 
@@ -139,7 +139,7 @@ def test_a_filter_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = file.create_dataset("data", (4, 4), "u2", chunks=(1, 4), compression="gzip")
         with pytest.raises(EncodeError):
-            Target(dataset).write(whole((4, 4)), np.ones((4, 4), "u2"))
+            WrittenDataset(dataset).write(whole((4, 4)), np.ones((4, 4), "u2"))
 
 
 @pytest.mark.parametrize("missing", ["deflate", "blosc2"])
@@ -152,20 +152,20 @@ def test_without_a_library_the_same_is_written(tmp_path: Path, monkeypatch: pyte
     values = counts(SHAPE)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = create_dataset(file, "data", SHAPE, values.dtype, CHUNKS, filters_named("gzip"))
-        Target(dataset).write(whole(SHAPE), values)
+        WrittenDataset(dataset).write(whole(SHAPE), values)
         np.testing.assert_array_equal(dataset[...], values)
 
 
 FILTERS_OF_NETCDF = """
 import netCDF4, h5py, numpy as np, sys
 from nexus_xr.hdf5.writing.creation import create_dataset, filters_named
-from nexus_xr.hdf5.writing.chunk_writer import Target
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
 values = np.arange(10000).reshape(10, 1000)
 with h5py.File(sys.argv[1], "w") as file:
     for name in ("blosc", "zstd", "bzip2", "bitshuffle"):
         dataset = create_dataset(file, name, values.shape, values.dtype, (1, 1000), filters_named(name))
-        Target(dataset).write(((0, 10), (0, 1000)), values)
+        WrittenDataset(dataset).write(((0, 10), (0, 1000)), values)
         assert dataset.id.get_num_chunks() == 10
         assert np.array_equal(dataset[...], values)
 """

@@ -9,7 +9,7 @@ from typing import Any
 
 from nexus_xr.hdf5.objects.storage import Storage
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.virtual import Sources
+from nexus_xr.hdf5.reading.virtual import SourceStorage
 from nexus_xr.nexus.rules.attributes import integers
 
 # A block that keeps a core busy for some hundredths of a second, and of which every thread can hold a few.
@@ -23,7 +23,7 @@ _MOST_BLOCKS = 100_000
 
 
 def chunking(
-    array: LazyArray, attributes: Mapping[str, Any], storage: Storage | Sources, dims: tuple[str, ...]
+    array: LazyArray, attributes: Mapping[str, Any], storage: Storage | SourceStorage, dims: tuple[str, ...]
 ) -> dict[str, Any]:
     """The chunks of HDF5, and the blocks of whole chunks in which dask best reads them.
 
@@ -38,7 +38,7 @@ def chunking(
         aligned = align_blocks(asked, shape, chunks)
         count = math.prod(-(-size // length) for size, length in zip(shape, aligned, strict=True))
         preferred = list(aligned if count <= _MOST_BLOCKS else blocks)
-    elif isinstance(storage, Sources):
+    elif isinstance(storage, SourceStorage):
         units = chunks or (1,) * len(shape)
         preferred = list(map(split_blocks, shape, blocks, storage.borders, units))
     return {"chunksizes": chunks, "preferred_chunks": dict(zip(dims, preferred, strict=True))}

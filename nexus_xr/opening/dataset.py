@@ -17,8 +17,8 @@ from nexus_xr.hdf5.objects.nodes import Dataset, Group, is_virtual
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.virtual import Sources, report_missing, sources_of
-from nexus_xr.hdf5.reading.virtual_mapping import Virtual, read_mappings
+from nexus_xr.hdf5.reading.virtual import SourceStorage, report_missing, source_storage
+from nexus_xr.hdf5.reading.virtual_mapping import VirtualLayout, read_mappings
 from nexus_xr.nexus.rules.attributes import with_units
 from nexus_xr.nexus.rules.content import GroupContent, free_name
 from nexus_xr.nexus.rules.nxdata import NXdata
@@ -166,18 +166,18 @@ class _Assembler:
         }
 
 
-def _storage(dataset: Dataset, raw: LazyArray) -> Storage | Sources:
+def _storage(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
     """How the values are stored in their file: of a virtual dataset and of segments, how its sources are."""
     file = raw.file
     if raw.layout is not None:
-        return sources_of(raw.layout, file)
+        return source_storage(raw.layout, file)
     if not is_virtual(dataset.id):
         return storage_of(dataset)
-    report_missing(dataset, raw.looked, file)
+    report_missing(dataset, raw.found_sources, file)
     mappings = read_mappings(dataset.id) if file.is_local else None
     if mappings is None or len(dataset.shape) != len(dataset.id.shape):
         return storage_of(dataset)
-    return sources_of(Virtual(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), file)
+    return source_storage(VirtualLayout(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), file)
 
 
 def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, ...]) -> dict[str, Any]:

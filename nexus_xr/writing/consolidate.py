@@ -13,9 +13,9 @@ from nexus_xr.errors import NexusError, NexusFileError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.addresses import address_of
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.virtual import look_for_sources
+from nexus_xr.hdf5.reading.virtual import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile
-from nexus_xr.hdf5.writing.chunk_writer import Target
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
 from nexus_xr.hdf5.writing.part_files import copy_values
@@ -60,7 +60,7 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     """
     asked = File(path)
     with asked.opened() as opened:
-        elsewhere = list(_elsewhere(opened, {address_of(opened.id)}))
+        elsewhere = list(_made_of_others(opened, {address_of(opened.id)}))
         if not elsewhere:
             return
         new = NewFile(asked.path, "w", asked)
@@ -80,7 +80,7 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     new.commit()
 
 
-def _elsewhere(group: h5py.Group, seen: set[Any]) -> Iterator[str]:
+def _made_of_others(group: h5py.Group, seen: set[Any]) -> Iterator[str]:
     """Paths of the virtual datasets and external links below a group, which is entered once."""
     for name in group:
         link, path = link_of(group, name), f"{group.name.rstrip('/')}/{name}"
@@ -92,7 +92,7 @@ def _elsewhere(group: h5py.Group, seen: set[Any]) -> Iterator[str]:
                 yield path
             elif isinstance(item, h5py.Group) and address_of(item.id) not in seen:
                 seen.add(address_of(item.id))
-                yield from _elsewhere(item, seen)
+                yield from _made_of_others(item, seen)
 
 
 class _Consolidation:
@@ -164,9 +164,9 @@ class _Consolidation:
     def _make_real(self, source: h5py.Dataset, group: h5py.Group, name: str) -> None:
         """A dataset with the values of one that is made of others."""
         file = File(source.file.filename)
-        looked = look_for_sources(source.id, file, thoroughly=True)
-        if looked is not None and looked.missing:
-            missing = listed(each.absolute(file) for each in looked.missing)
+        found = find_sources(source.id, file, thoroughly=True)
+        if found is not None and found.missing:
+            missing = listed(each.absolute(file) for each in found.missing)
             raise NexusFileError(
                 f"{file.name}:{source.name}: nothing was done, as sources of it are missing:\n{missing}"
             )
@@ -184,7 +184,7 @@ class _Consolidation:
             for piece in pieces:
                 _copy_piece(piece, made)
         elif made.size:
-            fill(Target(made, self._num_threads), LazyArray(file, source.name, source.shape, source.dtype))
+            fill(WrittenDataset(made, self._num_threads), LazyArray(file, source.name, source.shape, source.dtype))
 
 
 def _copy_piece(piece: Piece, made: h5py.Dataset) -> None:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.writing.atomic_file import NewFile
-from nexus_xr.hdf5.writing.chunk_writer import Region, Target
+from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.part_files import Form, Joined, join_parts, write_part
-from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Late, Node, stored_dtype
+from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, PendingWrite, raw_dtype
 from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, align_blocks
 
 # Arrays up to this size come to the process that writes the master, and go into that.
@@ -59,9 +59,9 @@ class Parts:
         """How many parts there are along each dimension."""
         return tuple(-(-count // size) for count, size in zip(self.blocks, self.group, strict=True))
 
-    def path(self, place: Sequence[int]) -> str:
-        """The file of the part at a place among the parts."""
-        number = self.first + int(np.ravel_multi_index(tuple(place), self.counts))
+    def path(self, index: Sequence[int]) -> str:
+        """The file of a part, by its index among the parts."""
+        number = self.first + int(np.ravel_multi_index(tuple(index), self.counts))
         return os.path.join(self.folder, f"{_PREFIX}{number:05}.h5")
 
     def part_of(self, block: Sequence[int]) -> str:
@@ -73,11 +73,11 @@ class Parts:
         part = self.part_of(block)
         return part if math.prod(self.group) == 1 else f"{part}.{'-'.join(map(str, block))}"
 
-    def pieces(self, place: Sequence[int]) -> NDArray[Any]:
-        """The files that make a part, in the order of their places."""
+    def pieces(self, index: Sequence[int]) -> NDArray[Any]:
+        """The files that make a part, in the order in which they lie."""
         ranges = [
             range(number * size, min((number + 1) * size, count))
-            for number, size, count in zip(place, self.group, self.blocks, strict=True)
+            for number, size, count in zip(index, self.group, self.blocks, strict=True)
         ]
         paths = [self.piece(block) for block in product(*ranges)]
         return np.array(paths, dtype=object).reshape([len(each) for each in ranges])
@@ -106,7 +106,7 @@ class Workers:
             return replace(node, members=members)
         if not isinstance(node, FieldNode) or not hasattr(node.values, "dask"):
             return node
-        dtype = stored_dtype(node.values)
+        dtype = raw_dtype(node.values)
         if dtype.hasobject or node.values.nbytes <= MOST_GATHERED_BYTES:
             return node
         if not self._tasks:
@@ -120,9 +120,9 @@ class Workers:
         self._regions.append((path, [region for region, _ in regions]))
         return replace(node, values=Joined(values.shape, dtype, regions))
 
-    def gather(self, late: Sequence[Late]) -> None:
+    def gather(self, pending: Sequence[PendingWrite]) -> None:
         """Have the values of dask arrays come back, and be written into their datasets in the master."""
-        self._gathered.update({dataset.name: values for dataset, values in late})
+        self._gathered.update({dataset.name: values for dataset, values in pending})
 
     @property
     def are_idle(self) -> bool:
@@ -208,8 +208,8 @@ def _flags(map_blocks: Any, function: Any, parts: Parts, counts: tuple[int, ...]
 def _in_order(tasks: Any) -> Iterator[Any]:
     """What stands for each block of a dask array in its graph, in their order."""
     graph = dict(tasks.__dask_graph__())
-    for place in np.ndindex(tasks.numblocks):
-        yield graph.get((tasks.name, *place))
+    for index in np.ndindex(tasks.numblocks):
+        yield graph.get((tasks.name, *index))
 
 
 def _write_block(values: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -232,9 +232,9 @@ def _regions(chunks: Sequence[Sequence[int]], parts: Parts) -> list[tuple[Any, s
             along.append(sum(lengths))
     above = os.path.dirname(os.path.dirname(parts.folder))
     found = []
-    for place in np.ndindex(parts.counts):
-        region = tuple((along[number], along[number + 1]) for along, number in zip(ends, place, strict=True))
-        found.append((region, os.path.relpath(parts.path(place), above).replace(os.sep, "/")))
+    for index in np.ndindex(parts.counts):
+        region = tuple((along[number], along[number + 1]) for along, number in zip(ends, index, strict=True))
+        found.append((region, os.path.relpath(parts.path(index), above).replace(os.sep, "/")))
     return found
 
 
@@ -242,7 +242,7 @@ def _complete(file: NewFile, gathered: Mapping[str, Any], _: Any) -> None:
     try:
         if gathered:
             for name, values in gathered.items():
-                target = Target(file.file[name], where=f"{file.path}:{name}")
+                target = WrittenDataset(file.file[name], where=f"{file.path}:{name}")
                 target.write(tuple((0, size) for size in values.shape), values)
         _sweep(file.parts)
     except BaseException:

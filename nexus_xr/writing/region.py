@@ -17,7 +17,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
 from nexus_xr.hdf5.objects.addresses import address_of
 from nexus_xr.hdf5.objects.nodes import Dataset
-from nexus_xr.hdf5.writing.chunk_writer import Region, Target
+from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.reserved import recorded_dtype
@@ -79,7 +79,7 @@ def write_region(
             raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
     with closing_file(file, path):
         for part in parts:
-            target = Target(file[part.path], num_threads, is_new=False)
+            target = WrittenDataset(file[part.path], num_threads, is_new=False)
             if hasattr(part.values, "dask"):
                 import dask.array as da
 

@@ -18,12 +18,20 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.writing.atomic_file import NewFile
-from nexus_xr.hdf5.writing.chunk_writer import Target
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.hyperspy import METADATA
 from nexus_xr.nexus.output.layout import data_group, entry_group, next_entry, root_attributes, valid_name
-from nexus_xr.nexus.output.nodes import GroupNode, Late, Node, node_of, raise_unstorable, store, why_no_name
+from nexus_xr.nexus.output.nodes import (
+    GroupNode,
+    Node,
+    PendingWrite,
+    node_of,
+    raise_unstorable,
+    why_no_name,
+    write_members,
+)
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.tree.find import Keys
@@ -125,10 +133,10 @@ def to_nexus(
     workers = Workers(file) if computes_elsewhere() else None
     try:
         try:
-            late = content.store(file, workers.divided if workers is not None else _undivided)
+            pending = content.write(file, workers.divided if workers is not None else _undivided)
         except OSError as error:
             raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
-        of_dask = _write(late, file.path, num_threads)
+        of_dask = _write(pending, file.path, num_threads)
         if workers is not None:
             workers.gather(of_dask)
             if not compute and not workers.are_idle:
@@ -178,14 +186,14 @@ class _Content:
 
     Parameters
     ----------
-    store
+    write
         Writes all but large values into a new file, and gives the datasets for these. Is given how arrays are divided
         among files.
     origin
         The file that the new one begins as a copy of; None where it begins empty.
     """
 
-    store: Callable[[NewFile, Divide], list[Late]]
+    write: Callable[[NewFile, Divide], list[PendingWrite]]
     origin: File | None = None
 
 
@@ -194,13 +202,13 @@ def _content_inplace(obj: Any, path: str | os.PathLike[str], options: WritingOpt
     changed = changes(obj, Rules(options.save_original_metadata, options.skips, options.storing, diagnostics))
     raise_unstorable(os.fspath(path), diagnostics)
 
-    def store(file: NewFile, divide: Divide) -> list[Late]:
+    def write(file: NewFile, divide: Divide) -> list[PendingWrite]:
         edits = [
             edit if edit.node is None else replace(edit, node=divide(edit.path, edit.node)) for edit in changed.edits
         ]
         return apply(file.file, edits) if edits else []
 
-    return _Content(store, changed.origin)
+    return _Content(write, changed.origin)
 
 
 def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
@@ -212,7 +220,7 @@ def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: Writing
         raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
     if name is not None and (len(entries) > 1 or why_no_name(name) is not None):
         raise NexusError(f"entry={name!r}: expected a name for the one entry of one array; there are {len(entries)}")
-    return _Content(lambda file, divide: _store_entries(file, entries, name, options.use_default, divide))
+    return _Content(lambda file, divide: _write_entries(file, entries, name, options.use_default, divide))
 
 
 @dataclass(frozen=True)
@@ -288,17 +296,17 @@ def _entry(signal: _Signal, options: WritingOptions, diagnostics: Diagnostics) -
     return _Entry(signal.name, entry_group(signal.name, data_group(signal.field, fields), metadata))
 
 
-def _store_entries(
+def _write_entries(
     file: NewFile, entries: Sequence[_Entry], name: str | None, use_default: bool, divide: Divide
-) -> list[Late]:
+) -> list[PendingWrite]:
     root = file.file
     names: list[str] = []
-    late: list[Late] = []
+    pending: list[PendingWrite] = []
     if name is not None and name in root:
         raise NexusError(f"{file.path}: has an entry {name!r} already; nothing was written")
     for entry in entries:
         names.append(name or next_entry(root))
-        late += store(root, GroupNode({names[-1]: divide(f"/{names[-1]}", entry.group)}))
+        pending += write_members(root, GroupNode({names[-1]: divide(f"/{names[-1]}", entry.group)}))
     file.carry = _Entries(tuple(names), name is not None, use_default, file.path)
     if len(root) == len(entries):
         default = names[0] if use_default or len(names) == 1 else None
@@ -306,7 +314,7 @@ def _store_entries(
         root.attrs.update(root_attributes(__version__, os.path.basename(file.path), time, default))
     elif use_default:
         root.attrs["default"] = names[0]
-    return late
+    return pending
 
 
 @dataclass(frozen=True)
@@ -329,28 +337,28 @@ class _Entries:
             current.attrs["default"] = names[0]
 
 
-def _write(late: Sequence[Late], path: str, num_threads: int | None) -> list[Late]:
+def _write(pending: Sequence[PendingWrite], path: str, num_threads: int | None) -> list[PendingWrite]:
     """Write what isn't dask's, and give what is."""
-    of_dask: list[Late] = []
-    for dataset, values in late:
-        if hasattr(values, "dask"):
-            of_dask.append((dataset, values))
+    of_dask: list[PendingWrite] = []
+    for write in pending:
+        if hasattr(write.values, "dask"):
+            of_dask.append(write)
         else:
-            fill(Target(dataset, num_threads, f"{path}:{dataset.name}"), values)
+            fill(WrittenDataset(write.dataset, num_threads, f"{path}:{write.dataset.name}"), write.values)
     return of_dask
 
 
-def _stores(late: Sequence[Late], path: str, num_threads: int | None) -> Any:
+def _stores(pending: Sequence[PendingWrite], path: str, num_threads: int | None) -> Any:
     """What writes dask arrays block by block, in threads of this process."""
     import dask
     import dask.array as da
 
-    targets = [Target(dataset, num_threads, f"{path}:{dataset.name}") for dataset, _ in late]
-    sources = [aligned(values, target.chunks) for (_, values), target in zip(late, targets, strict=True)]
+    targets = [WrittenDataset(dataset, num_threads, f"{path}:{dataset.name}") for dataset, _ in pending]
+    sources = [aligned(values, target.chunks) for (_, values), target in zip(pending, targets, strict=True)]
     return dask.delayed(da.store(sources, targets, lock=False, compute=False))  # type: ignore[arg-type]
 
 
-def fill(target: Target, values: Any) -> None:
+def fill(target: WrittenDataset, values: Any) -> None:
     """Write all values into a dataset; those that aren't in memory block by block."""
     if isinstance(values, np.ndarray):
         target.write(tuple((0, size) for size in values.shape), values)

@@ -41,13 +41,13 @@ def batch_decoder(steps: Sequence[tuple[int, tuple[int, ...], int]], chunk_bytes
     if decode is None or not 0 < len(steps) <= _MOST_STEPS or chunk_bytes > MOST_CHUNK_BYTES:
         return None
     packed = b""
-    for number, options, room in steps:
+    for number, options, capacity in steps:
         addresses = [_address(*where) for where in CODECS[number].batch(options)]
         if not addresses or None in addresses:
             return None
         width = options[0] if options else 0
-        packed += _STEP.pack(number, width, room, *[*addresses, 0, 0][:3])
-    return lambda places: decode(packed, places.tobytes(), chunk_bytes)
+        packed += _STEP.pack(number, width, capacity, *[*addresses, 0, 0][:3])
+    return lambda addresses: decode(packed, addresses.tobytes(), chunk_bytes)
 
 
 def _address(library: str, name: str) -> int | None:

@@ -11,7 +11,7 @@ from nexus_xr.hdf5.runtime.threads import OfThread
 from .codec import Codec, Decode, DecodeError, DecodePart, Options, bytes_at, check_room, whole
 from .plugin import plugin_encoder
 
-# Room for a size that the library gives back.
+# Memory for a size that the library gives back.
 _sizes = OfThread(Size)
 
 
@@ -27,10 +27,10 @@ def _part_decoder(options: Options, chunk_bytes: int) -> DecodePart | None:
         return None
 
     def decode(source: int, size: int, target: int, capacity: int, begin: int, end: int) -> int:
-        room = _sizes.own
-        if size < 16 or validate(source, size, ctypes.addressof(room)) < 0:
+        size_of_all = _sizes.own
+        if size < 16 or validate(source, size, ctypes.addressof(size_of_all)) < 0:
             raise DecodeError("it has no valid Blosc header")
-        total = room.value
+        total = size_of_all.value
         check_room(total, capacity)
         width = bytes_at(source + 3, 1)[0]  # of an element, by the header
         first, count = (begin // width, -(-end // width) - begin // width) if width else (0, 0)

@@ -103,7 +103,7 @@ class _Array(NamedTuple):
 
     def box(self, begin: int, end: int) -> _Box:
         """The smallest part that lies together and has the bytes from `begin` to `end`."""
-        first, last = (_place(byte // self.width, self.shape) for byte in (begin, end - 1))
+        first, last = (_position(byte // self.width, self.shape) for byte in (begin, end - 1))
         split = next((d for d, (low, high) in enumerate(zip(first, last, strict=True)) if low != high), len(first)) + 1
         start = [*first[:split], *(0 for _ in first[split:])]
         stop = [*(at + 1 for at in last[:split]), *self.shape[split:]]
@@ -116,13 +116,13 @@ class _Array(NamedTuple):
         return _Box(integers(*start), integers(*stop), integers(*shape), number * self.width, nbytes)
 
 
-def _place(number: int, shape: list[int]) -> list[int]:
+def _position(number: int, shape: list[int]) -> list[int]:
     """The position of an element, one a dimension."""
-    place: list[int] = []
+    position: list[int] = []
     for length in reversed(shape):
         number, at = divmod(number, length)
-        place.insert(0, at)
-    return place
+        position.insert(0, at)
+    return position
 
 
 def _array_in(header: bytes, chunk_bytes: int) -> _Array | int:
@@ -146,8 +146,8 @@ def _array_in(header: bytes, chunk_bytes: int) -> _Array | int:
     rank = header[start + 2] if start + 2 < len(header) else 0
     widths = [8] * rank + [4] * 2 * rank
     numbers, position = [], start + 3
-    for place, width in enumerate(widths):
-        position += place % rank == 0  # each of the three shapes has its length in front
+    for count, width in enumerate(widths):
+        position += count % rank == 0  # each of the three shapes has its length in front
         numbers.append(int.from_bytes(header[position + 1 : position + 1 + width], "big"))
         position += 1 + width
     itemsize, block_bytes = (int.from_bytes(header[at : at + 4], "big") for at in (48, 53))

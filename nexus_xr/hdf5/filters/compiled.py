@@ -27,5 +27,5 @@ with suppress(ImportError):
     _batch = import_module("nexus_xr.hdf5.filters._batch")
 
 behind_blocks: Callable[[int, int, int, int], int] = _batch.behind_blocks if _batch else python_behind_blocks
-# Steps and places as bytes, bytes of a decoded chunk -> how many chunks were decoded before the first that can't be.
+# Steps and addresses as bytes, bytes of a decoded chunk -> how many chunks were decoded before the first that can't be.
 decode_all: Callable[[bytes, bytes, int], int] | None = _batch.decode if _batch else None

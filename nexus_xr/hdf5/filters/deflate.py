@@ -16,7 +16,7 @@ from .codec import BYTE, Bytes, Codec, Decode, DecodeError, Encode, EncodeError,
 
 
 class _Decompressor:
-    """State of libdeflate that no two threads may share, and room for a size that it gives back."""
+    """State of libdeflate that no two threads may share, and memory for a size that it gives back."""
 
     def __init__(self) -> None:
         self.size = Size()

@@ -15,13 +15,13 @@ from .batch import batch_decoder
 from .codec import Decode, DecodeError
 from .registry import CODECS, decoder, part_decoder
 
-# Room behind a chunk's bytes, for decoders that read or write a few more at once.
+# Bytes behind a chunk's, for decoders that read or write a few more at once.
 _MARGIN = 64
 # Smaller chunks are decoded as a whole: it takes no longer, and whatever is damaged in them is noticed.
 _LEAST_IN_PARTS = 1 << 17
 
 
-class Room:
+class Buffer:
     """Memory of one thread that grows to what it needs, and is used again."""
 
     def __init__(self) -> None:
@@ -44,15 +44,15 @@ class Workspace:
     """What one thread needs to decode: the raw bytes, what is between two filters, and decoded chunks."""
 
     def __init__(self) -> None:
-        self.raw = Room()
-        self.between = (Room(), Room())
-        self.decoded = Room()
+        self.raw = Buffer()
+        self.between = (Buffer(), Buffer())
+        self.decoded = Buffer()
 
     def shrink(self, most: int) -> None:
-        """Give rooms back that are larger than that."""
-        for room in (self.raw, *self.between, self.decoded):
-            if room.array.nbytes > most:
-                room.clear()
+        """Give buffers back that are larger than that."""
+        for buffer in (self.raw, *self.between, self.decoded):
+            if buffer.array.nbytes > most:
+                buffer.clear()
 
 
 class Pipeline:
@@ -74,14 +74,14 @@ class Pipeline:
     def __init__(self, filters: Sequence[Filter], chunk_bytes: int) -> None:
         self.chunk_bytes = chunk_bytes
         self._steps: list[tuple[int, Decode, int]] = []
-        room = chunk_bytes
+        capacity = chunk_bytes
         for position, filter_ in enumerate(filters):
             decode = decoder(filter_.id, filter_.options, chunk_bytes)
             if decode is None:
                 raise LookupError(filter_.name or str(filter_.id))
-            self._steps.insert(0, (1 << position, decode, room))
-            room = CODECS[filter_.id].most_encoded(room)
-        self.largest_stored = room
+            self._steps.insert(0, (1 << position, decode, capacity))
+            capacity = CODECS[filter_.id].most_encoded(capacity)
+        self.largest_stored = capacity
         self._decode_part = part_decoder(filters[0].id, filters[0].options, chunk_bytes) if filters else None
         in_turn = zip(reversed(filters), self._steps, strict=True)
         steps = [(filter_.id, filter_.options, most) for filter_, (_, _, most) in in_turn]
@@ -116,16 +116,16 @@ class Pipeline:
         """
         steps = self._steps if not mask else [step for step in self._steps if not mask & step[0]]
         last = len(steps) - 1
-        for position, (bit, decode, room) in enumerate(steps):
+        for position, (bit, decode, capacity) in enumerate(steps):
             if position == last:
-                goal, room = target, self.chunk_bytes
+                goal, capacity = target, self.chunk_bytes
             else:
                 other = space.between[0]
-                goal = (other if source != other.address else space.between[1]).of(room)
+                goal = (other if source != other.address else space.between[1]).of(capacity)
             if bit == 1 and within is not None and self._decode_part is not None:
-                source, size = target, self._decode_part(source, size, target, room, *within)
+                source, size = target, self._decode_part(source, size, target, capacity, *within)
             else:
-                source, size = decode(source, size, goal, room)
+                source, size = decode(source, size, goal, capacity)
         if size > self.chunk_bytes:
             raise DecodeError(f"it decodes to {size} bytes, and a chunk has {self.chunk_bytes}")
         if source != target:

@@ -54,7 +54,7 @@ def plugin_encoder(library: str) -> Callable[[Options, int], Encode | None]:
 
         def encode(source: Bytes) -> Bytes | None:
             buffer = Address(malloc(max(source.nbytes, 1)))
-            room = Size(source.nbytes)
+            size = Size(source.nbytes)
             try:
                 ctypes.memmove(buffer, address_of(source), source.nbytes)
                 made = call(
@@ -62,7 +62,7 @@ def plugin_encoder(library: str) -> Callable[[Options, int], Encode | None]:
                     len(options),
                     ctypes.addressof(values),
                     source.nbytes,
-                    ctypes.addressof(room),
+                    ctypes.addressof(size),
                     ctypes.addressof(buffer),
                 )
                 if not made:

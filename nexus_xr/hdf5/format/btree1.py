@@ -98,16 +98,16 @@ class _Nodes(NamedTuple):
     masks: NDArray[np.uint32]
 
 
-def _read_nodes(source: Source, places: NDArray[np.int64], rank: int) -> _Nodes:
+def _read_nodes(source: Source, offsets: NDArray[np.int64], rank: int) -> _Nodes:
     """All nodes of one level, their entries one behind the other."""
     entry = np.dtype([("size", "<u4"), ("mask", "<u4"), ("origin", "<i8", (rank + 1,)), ("child", "<i8")])
     most = _USUAL_ENTRIES
-    rows, heads = _read_rows(source, places, most * entry.itemsize)
+    rows, heads = _read_rows(source, offsets, most * entry.itemsize)
     if heads["entries"].max() > most:  # a file may have been made with larger nodes
         most = int(heads["entries"].max())
-        if len(places) * most * entry.itemsize > source.size:
+        if len(offsets) * most * entry.itemsize > source.size:
             raise DamagedIndexError("the nodes of the chunk index are larger than the file")
-        rows, heads = _read_rows(source, places, most * entry.itemsize)
+        rows, heads = _read_rows(source, offsets, most * entry.itemsize)
     if np.any(heads["signature"] != b"TREE") or np.any(heads["type"] != 1):
         raise DamagedIndexError("a node of the chunk index isn't one")
     if np.any(heads["level"] != heads["level"][0]):
@@ -122,15 +122,17 @@ def _read_nodes(source: Source, places: NDArray[np.int64], rank: int) -> _Nodes:
     )
 
 
-def _read_rows(source: Source, places: NDArray[np.int64], room: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+def _read_rows(
+    source: Source, offsets: NDArray[np.int64], entries_bytes: int
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     head = np.dtype([("signature", "S4"), ("type", "u1"), ("level", "u1"), ("entries", "<u2"), ("siblings", "<u8", 2)])
-    rows = np.zeros((len(places), _HEADER.size + room), np.uint8)
-    if np.any(places < 0) or np.any(places >= source.size):
+    rows = np.zeros((len(offsets), _HEADER.size + entries_bytes), np.uint8)
+    if np.any(offsets < 0) or np.any(offsets >= source.size):
         raise DamagedIndexError("a node of the chunk index is beyond the end of the file")
-    with source.expecting(lambda: (places.tolist(), [rows.shape[1]] * len(places))) as ready:
-        for place, row in zip(places.tolist(), rows, strict=True):
+    with source.expecting(lambda: (offsets.tolist(), [rows.shape[1]] * len(offsets))) as ready:
+        for offset, row in zip(offsets.tolist(), rows, strict=True):
             # The last node may end with the file, before the room for all its entries does.
-            if ready.read_into(row.data, place) < _HEADER.size:
+            if ready.read_into(row.data, offset) < _HEADER.size:
                 raise DamagedIndexError("a node of the chunk index is beyond the end of the file")
     return rows, rows[:, : _HEADER.size].copy().view(head)[:, 0]
 

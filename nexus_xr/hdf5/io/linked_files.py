@@ -32,10 +32,10 @@ def find_file(name: str, holder: str, prefixes: str = FOR_SOURCES) -> str | None
     prefixes
         The variable of the environment with folders to look into first.
     """
-    return next(filter(os.path.exists, _places(name, holder, prefixes)), None)
+    return next(filter(os.path.exists, _candidates(name, holder, prefixes)), None)
 
 
-def _places(name: str, holder: str, prefixes: str) -> Iterator[str]:
+def _candidates(name: str, holder: str, prefixes: str) -> Iterator[str]:
     if os.path.isabs(name):
         yield name
         name = os.path.basename(name)

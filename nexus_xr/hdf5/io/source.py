@@ -131,15 +131,15 @@ class BytesSource(Immediate):
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A part of a raw data file that holds part of a dataset; what is behind the file's end reads as zeros."""
+class RawExtent:
+    """An extent of a raw data file that holds values of a dataset; what is behind the file's end reads as zeros."""
 
     path: str
     offset: int
     size: int
 
 
-class SegmentedSource(Immediate):
+class RawFilesSource(Immediate):
     """Raw data files, one behind the other, open while they are read from.
 
     Source: "External File List" of the HDF5 user guide.
@@ -147,19 +147,19 @@ class SegmentedSource(Immediate):
 
     key: Hashable = None
 
-    def __init__(self, segments: Sequence[Segment], stack: ExitStack) -> None:
-        self._segments = segments
-        self._files = [stack.enter_context(io.FileIO(segment.path)) for segment in segments]
-        self.size = sum(segment.size for segment in segments)
+    def __init__(self, extents: Sequence[RawExtent], stack: ExitStack) -> None:
+        self._extents = extents
+        self._files = [stack.enter_context(io.FileIO(extent.path)) for extent in extents]
+        self.size = sum(extent.size for extent in extents)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         begin, done = 0, 0
-        for segment, file in zip(self._segments, self._files, strict=True):
+        for extent, file in zip(self._extents, self._files, strict=True):
             within = offset + done - begin
-            if 0 <= within < segment.size and done < len(view):
-                part = view[done : done + segment.size - within]
-                found = LocalSource(file.fileno(), segment.size).read_into(part, segment.offset + within)
+            if 0 <= within < extent.size and done < len(view):
+                part = view[done : done + extent.size - within]
+                found = LocalSource(file.fileno(), extent.size).read_into(part, extent.offset + within)
                 part[found:] = bytes(len(part) - found)
                 done += len(part)
-            begin += segment.size
+            begin += extent.size
         return done

@@ -21,11 +21,11 @@ from nexus_xr.hdf5.objects.text import decode_array, is_text
 
 from .chunk import ChunkError
 from .engine import read
-from .layouts import Elsewhere, Outside, Placement, carrier_of, open_dataset, placement_of
-from .processes import read_outside
+from .layouts import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of, layout_of, open_dataset
+from .processes import read_in_processes
 from .selection import Indexer, expand, length, normalize, read_selection
-from .virtual import Looked, OnlyLibhdf5Error, check_sources, look_for_sources, read_virtual
-from .virtual_mapping import OWN_FILE, Mapping, Slab, Virtual
+from .virtual import FoundSources, OnlyLibhdf5Error, check_sources, find_sources, read_virtual
+from .virtual_mapping import OWN_FILE, Hyperslab, Mapping, VirtualLayout
 
 # Read by libhdf5 in less time than it takes to start a process.
 _SMALL_BYTES = 8 << 20
@@ -48,8 +48,8 @@ class LazyArray:
     stored_dtype
         Its dtype in the file.
     layout
-        Which part of which dataset stands where, for an array that no dataset of the file is.
-    looked
+        How several datasets are joined, for an array that no dataset of the file is.
+    found_sources
         Which sources of a virtual dataset there were when it was opened; None where that isn't known.
 
     Examples
@@ -62,8 +62,8 @@ class LazyArray:
     path: str
     shape: tuple[int, ...]
     stored_dtype: np.dtype[Any]
-    layout: Virtual | None = None
-    looked: Looked | None = None
+    layout: VirtualLayout | None = None
+    found_sources: FoundSources | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, file: File) -> LazyArray:
@@ -76,43 +76,43 @@ class LazyArray:
         file
             The file that was opened, from which links may have led on.
         """
-        place = located(dataset.id) if file.is_local else None
+        origin = located(dataset.id) if file.is_local else None
         path = dataset.path
-        if place is not None and not _is_same_file(place[0], file.path):
-            file, path = file.linked(place[0]), place[1]
+        if origin is not None and not _is_same_file(origin[0], file.path):
+            file, path = file.linked(origin[0]), origin[1]
             file.check()  # from now on, it is that file and no other
-        looked = look_for_sources(dataset.id, file, thoroughly=not file.fills_missing)
-        return cls(file, path, dataset.shape, dataset.stored_dtype, looked=looked)
+        found_sources = find_sources(dataset.id, file, thoroughly=not file.fills_missing)
+        return cls(file, path, dataset.shape, dataset.stored_dtype, found_sources=found_sources)
 
     @classmethod
-    def joined(cls, parts: Sequence[Dataset], file: File, path: str) -> LazyArray:
+    def joined(cls, segments: Sequence[Dataset], file: File, path: str) -> LazyArray:
         """The values of open datasets, one behind the other.
 
         Parameters
         ----------
-        parts
+        segments
             The datasets, which are alike but for their first dimension.
         file, path
             The file that was opened, and a path that stands for them all.
         """
-        arrays = [cls.of(part, file) for part in parts]
+        arrays = [cls.of(segment, file) for segment in segments]
         rest, dtype = arrays[0].shape[1:], arrays[0].stored_dtype
-        frame = tuple(Slab(0, length=size) for size in rest)
-        pairs = tuple(None if slab.length == 1 else dim for dim, slab in enumerate(frame, 1))
+        frame = tuple(Hyperslab(0, length=size) for size in rest)
+        pairs = tuple(None if hyperslab.length == 1 else dim for dim, hyperslab in enumerate(frame, 1))
         mappings: list[Mapping] = []
         begin = 0
         for array in arrays:
             count = array.shape[0]
             name = OWN_FILE if array.file is file else array.file.name
-            target, origin = (Slab(begin, length=count), *frame), (Slab(0, length=count), *frame)
+            target, origin = (Hyperslab(begin, length=count), *frame), (Hyperslab(0, length=count), *frame)
             mappings.append(Mapping(name, array.path, target, origin, (None if count == 1 else 0, *pairs)))
             begin += count
-        layout = Virtual((begin, *rest), dtype, np.zeros((), carrier_of(dtype)), tuple(mappings))
-        return cls(file, path, layout.shape, dtype, layout, Looked())
+        layout = VirtualLayout((begin, *rest), dtype, np.zeros((), carrier_of(dtype)), tuple(mappings))
+        return cls(file, path, layout.shape, dtype, layout, FoundSources())
 
     def __getstate__(self) -> dict[str, Any]:
-        is_small = self.looked is None or self.looked.is_small
-        return {**self.__dict__, "looked": self.looked if is_small else None}
+        is_small = self.found_sources is None or self.found_sources.is_small
+        return {**self.__dict__, "found_sources": self.found_sources if is_small else None}
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -140,8 +140,8 @@ class LazyArray:
 
     def __getitem__(self, key: Any) -> Any:
         """Values of a selection: integers, slices, index arrays and masks, each for its own dimension."""
-        parts = expand(key, self.ndim)
-        indexers = [normalize(part, size) for part, size in zip(parts, self.shape, strict=True)]
+        given = expand(key, self.ndim)
+        indexers = [normalize(indexer, size) for indexer, size in zip(given, self.shape, strict=True)]
         if self.layout is not None:
             values = self._read_virtual(self.layout, indexers)
         elif self.file.is_written_here:
@@ -153,24 +153,24 @@ class LazyArray:
     def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
         """Values that are all in the file: in the way that is best for how they are stored."""
         with self.file.source() as source:
-            place = placement_of(self.file, self.path, source)
-            if isinstance(place, Placement):
-                return self._read(place, source, indexers)
-            if isinstance(place, Elsewhere):
-                return np.asarray(replace(self, file=self.file.linked(place.file), path=place.path)[tuple(indexers)])
-            if isinstance(place, Virtual):
-                return self._read_virtual(place, indexers)
-            if place is not None and self._needs_processes(place, indexers):
-                return self._read_outside(place, indexers)
-            if place is not None and self.file.is_local:
-                return self._read_here_or_outside(place, indexers)
+            layout = layout_of(self.file, self.path, source)
+            if isinstance(layout, StoredLayout):
+                return self._read(layout, source, indexers)
+            if isinstance(layout, ExternalDataset):
+                return np.asarray(replace(self, file=self.file.linked(layout.file), path=layout.path)[tuple(indexers)])
+            if isinstance(layout, VirtualLayout):
+                return self._read_virtual(layout, indexers)
+            if layout is not None and self._needs_processes(layout, indexers):
+                return self._read_in_processes(layout, indexers)
+            if layout is not None and self.file.is_local:
+                return self._read_here_or_in_processes(layout, indexers)
             return self._read_with_hdf5(indexers)
 
-    def _read(self, placement: Placement, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
-        self._check_shape(placement.shape)
+    def _read(self, layout: StoredLayout, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(layout.shape)
         try:
-            with placement.source(asked) as source:
-                raw = read(placement, source, indexers or [0], self.file.num_threads)
+            with layout.source(asked) as source:
+                raw = read(layout, source, indexers or [0], self.file.num_threads)
         except (ChunkError, OSError) as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
         return self._presented(raw)
@@ -179,11 +179,11 @@ class LazyArray:
         values = raw.view(self.stored_dtype)
         return decode_array(values) if is_text(self.stored_dtype) else values
 
-    def _read_virtual(self, virtual: Virtual, indexers: list[Indexer]) -> NDArray[Any]:
+    def _read_virtual(self, virtual: VirtualLayout, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(virtual.shape)
         try:
             if self.file.is_local:
-                return self._presented(read_virtual(virtual, self.file, self.path, indexers, self.looked))
+                return self._presented(read_virtual(virtual, self.file, self.path, indexers, self.found_sources))
         except OnlyLibhdf5Error:
             if self.layout is not None:
                 raise NexusFileError(
@@ -191,28 +191,28 @@ class LazyArray:
                     "libhdf5 reads it; open the parts one by one with dataset_path"
                 ) from None
         with self.opened() as dataset:
-            check_sources(dataset.id, self.file, self.path, self.looked)
+            check_sources(dataset.id, self.file, self.path, self.found_sources)
         return self._read_with_hdf5(indexers)
 
-    def _needs_processes(self, outside: Outside, indexers: list[Indexer]) -> bool:
+    def _needs_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> bool:
         """Whether reading in this process would be dangerous, or keep other cores waiting."""
         size = math.prod(map(length, indexers)) * self.dtype.itemsize
-        return self.file.is_local and (not outside.is_safe or size > _SMALL_BYTES)
+        return self.file.is_local and (not layout.is_safe or size > _SMALL_BYTES)
 
-    def _read_outside(self, outside: Outside, indexers: list[Indexer]) -> NDArray[Any]:
-        self._check_shape(outside.shape)
+    def _read_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:
+        self._check_shape(layout.shape)
         try:
-            values = read_outside(outside, self.file.path, self.path, indexers, self.file.num_threads)
+            values = read_in_processes(layout, self.file.path, self.path, indexers, self.file.num_threads)
             self.file.check()  # the processes opened it by its name
         except ChunkError as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
         return decode_array(values) if is_text(self.stored_dtype) else values
 
-    def _read_here_or_outside(self, outside: Outside, indexers: list[Indexer]) -> NDArray[Any]:
+    def _read_here_or_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:
         try:
             return self._read_with_hdf5(indexers)
         except NexusFileError:
-            return self._read_outside(outside, indexers)  # chunk by chunk, so that the error names the one
+            return self._read_in_processes(layout, indexers)  # chunk by chunk, so that the error names the one
 
     def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:
         with self.opened() as dataset:
@@ -252,10 +252,10 @@ class LazyArray:
             return False
         if not self.ndim or not self.size:
             return same_values(np.asarray(self), np.asarray(other))
-        # A slab at a time, so that comparing takes no more memory than a slab.
+        # Some rows at a time, so that comparing takes no more memory than these.
         rows = max(1, self.shape[0] * (1 << 24) // max(self.nbytes, 1))
-        slabs = (slice(start, start + rows) for start in range(0, self.shape[0], rows))
-        return all(same_values(self[slab], np.asarray(other[slab])) for slab in slabs)
+        some = (slice(start, start + rows) for start in range(0, self.shape[0], rows))
+        return all(same_values(self[each], np.asarray(other[each])) for each in some)
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -18,11 +18,11 @@ from nexus_xr.hdf5.runtime.memory import empty
 from nexus_xr.hdf5.runtime.threads import OfThread
 
 from .chunk_index import Integers
-from .layouts import Placement
+from .layouts import StoredLayout
 from .selection import Indexer
 
 # What a thread keeps between reads of each kind of memory.
-ROOM_BYTES = 8 << 20
+BUFFER_BYTES = 8 << 20
 
 _spare = OfThread(list[Workspace])
 
@@ -38,7 +38,7 @@ def borrowed() -> Iterator[Workspace]:
     try:
         yield space
     finally:
-        space.shrink(ROOM_BYTES)
+        space.shrink(BUFFER_BYTES)
         spare.append(space)
 
 
@@ -58,18 +58,18 @@ class BadChunkError(ValueError):
 class ChunkReader:
     """Reads one chunk at a time into memory; `space` is what it may use meanwhile."""
 
-    placement: Placement
+    layout: StoredLayout
     source: Source
 
     def check(self, coordinate: Sequence[int], offset: int, size: int) -> None:
         """Whether a chunk can be where it is said to be."""
-        self.check_place(offset, size)
-        most = self.placement.pipeline.largest_stored
-        is_short = size < most and self.placement.padded and not self.placement.filters
+        self.check_extent(offset, size)
+        most = self.layout.pipeline.largest_stored
+        is_short = size < most and self.layout.padded and not self.layout.filters
         if size > most or (is_short and size < self._least(coordinate)):
             raise BadChunkError(f"{size} bytes are stored, and at most {most} make a chunk; the file is damaged")
 
-    def check_place(self, offset: int, size: int) -> None:
+    def check_extent(self, offset: int, size: int) -> None:
         """Whether there are such bytes in the file."""
         if offset < 0 or size < 0 or offset + size > self.source.size:
             raise BadChunkError(
@@ -84,7 +84,7 @@ class ChunkReader:
 
     def read_whole(self, space: Workspace, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
         """Put the decoded bytes where they go."""
-        if self.placement.filters:
+        if self.layout.filters:
             self.read_to(space, offset, size, mask, address_of_values(goal))
         else:
             self.fill(goal.data, offset)
@@ -99,14 +99,14 @@ class ChunkReader:
         coordinate: Sequence[int] | None = None,
         within: tuple[int, int] | None = None,
     ) -> None:
-        """Put the decoded bytes at an address, or at least a part of them at its place, as `decode` does."""
+        """Put the decoded bytes at an address, or at least a part of them where it belongs, as `decode` does."""
         address = space.raw.of(size)
         self.fill(space.raw.array.data[:size], offset)
         self.decode(space, address, size, mask, target, coordinate, within)
 
     def read_all(self, space: Workspace, coordinate: Sequence[int], offset: int, size: int, mask: int) -> NDArray[Any]:
         """All values of a filtered chunk; those outside of the dataset are arbitrary."""
-        values = empty(self.placement.chunks, self.placement.carrier)
+        values = empty(self.layout.chunks, self.layout.carrier)
         self.read_to(space, offset, size, mask, address_of_values(values), coordinate)
         return values
 
@@ -120,24 +120,24 @@ class ChunkReader:
         part: tuple[Any, ...],
     ) -> NDArray[Any]:
         """A part of a chunk, in `space`; little more than that is read or decoded where that is enough."""
-        placement = self.placement
-        length = placement.pipeline.chunk_bytes
+        layout = self.layout
+        length = layout.pipeline.chunk_bytes
         address = space.decoded.of(length)
-        room = space.decoded.array[:length]
+        buffer = space.decoded.array[:length]
         begin, end = self.span(part)
-        if not placement.filters:
-            self.fill(room.data[begin:end], offset + begin)
-        elif placement.pipeline.decodes_parts(end - begin):
+        if not layout.filters:
+            self.fill(buffer.data[begin:end], offset + begin)
+        elif layout.pipeline.decodes_parts(end - begin):
             self.read_to(space, offset, size, mask, address, coordinate, (begin, end))
         else:
             self.read_to(space, offset, size, mask, address, coordinate)
-        values: NDArray[Any] = room.view(placement.carrier).reshape(placement.chunks)[part]
+        values: NDArray[Any] = buffer.view(layout.carrier).reshape(layout.chunks)[part]
         return values
 
     def span(self, part: Sequence[Indexer | Integers]) -> tuple[int, int]:
         """The first byte of a part of a chunk and the one behind the last."""
-        begin, end = span(part, self.placement.chunks)
-        width = self.placement.carrier.itemsize
+        begin, end = span(part, self.layout.chunks)
+        width = self.layout.carrier.itemsize
         return begin * width, end * width
 
     def decode(
@@ -155,18 +155,18 @@ class ChunkReader:
         With its coordinate the chunk may have been stored short, without all of what lies outside of the dataset.
         """
         try:
-            found = self.placement.pipeline.decode(space, source, size, mask, target, within)
+            found = self.layout.pipeline.decode(space, source, size, mask, target, within)
         except DecodeError as error:
             raise BadChunkError(f"{error}; the file is damaged") from None
-        most = self.placement.pipeline.chunk_bytes
+        most = self.layout.pipeline.chunk_bytes
         if found < most and (coordinate is None or found < self._least(coordinate)):
             raise BadChunkError(f"it decodes to {found} bytes, and a chunk has {most}; the file is damaged")
 
     def _least(self, coordinate: Sequence[int]) -> int:
         """The bytes of a chunk up to the last of its elements that is in the dataset."""
-        placement = self.placement
-        places = zip(coordinate, placement.chunks, placement.shape, strict=True)
-        return self.span([slice(0, min(chunk, size - int(at) * chunk)) for at, chunk, size in places])[1]
+        layout = self.layout
+        along = zip(coordinate, layout.chunks, layout.shape, strict=True)
+        return self.span([slice(0, min(chunk, size - int(at) * chunk)) for at, chunk, size in along])[1]
 
 
 def span(part: Sequence[Indexer | Integers], shape: tuple[int, ...]) -> tuple[int, int]:

@@ -26,7 +26,7 @@ _ALL_FILTERS = 0xFFFFFFFF
 _MOST_ELEMENTS = 1 << 24
 
 
-class Place(NamedTuple):
+class ChunkLocation(NamedTuple):
     """Where a chunk is."""
 
     offset: int
@@ -34,7 +34,7 @@ class Place(NamedTuple):
     mask: int
 
 
-class Places(NamedTuple):
+class ChunkLocations(NamedTuple):
     """Where some chunks are: one element a chunk."""
 
     offset: Integers
@@ -72,8 +72,8 @@ class ChunkIndex:
     def nbytes(self) -> int:
         return sum(part.nbytes for part in (self.numbers, self.offsets, self.sizes, self.masks) if part is not None)
 
-    def find(self, coordinate: Sequence[int]) -> Place | None:
-        """The place of one chunk, None where it isn't stored."""
+    def find(self, coordinate: Sequence[int]) -> ChunkLocation | None:
+        """Where one chunk is; None where it isn't stored."""
         number = 0
         for part, count in zip(coordinate, self.grid, strict=True):
             number = number * count + part
@@ -84,20 +84,20 @@ class ChunkIndex:
         mask = 0 if self.masks is None else int(self.masks[number])
         if self.partial and any(map(self._is_edge, coordinate, self.grid, self.partial)):
             mask = _ALL_FILTERS
-        return Place(int(self.offsets[number]), int(self.sizes[number]), mask)
+        return ChunkLocation(int(self.offsets[number]), int(self.sizes[number]), mask)
 
     @staticmethod
     def _is_edge(part: Any, count: int, flag: bool) -> Any:
         return (part == count - 1) & flag
 
-    def locate(self, coordinates: Sequence[Integers]) -> Places:
-        """Places of the outer product of chunk coordinates, in the order of the product."""
+    def locate(self, coordinates: Sequence[Integers]) -> ChunkLocations:
+        """Locations of the outer product of chunk coordinates, in the order of the product."""
         wanted = _outer_sum([part * step for part, step in zip(coordinates, _steps(self.grid), strict=True)])
         if self.numbers is None:
             at, present = wanted, np.ones(len(wanted), bool)
         elif not len(self.numbers):
             none = np.zeros(len(wanted), np.int64)
-            return Places(none, none, none, none.astype(bool))
+            return ChunkLocations(none, none, none, none.astype(bool))
         else:
             at = np.minimum(np.searchsorted(self.numbers, wanted), len(self.numbers) - 1)
             present = self.numbers[at] == wanted
@@ -105,11 +105,11 @@ class ChunkIndex:
         if any(self.partial):
             at_edge = _outer_sum(list(map(self._is_edge, coordinates, self.grid, self.partial))) > 0
             mask = np.where(at_edge, np.uint32(_ALL_FILTERS), mask)
-        return Places(self.offsets[at].astype(np.int64), self.sizes[at].astype(np.int64), mask, present)
+        return ChunkLocations(self.offsets[at].astype(np.int64), self.sizes[at].astype(np.int64), mask, present)
 
 
 @dataclass(frozen=True)
-class Run:
+class ContiguousRun:
     """The values of a contiguous layout, one behind the other, in pieces that are treated as chunks are.
 
     Parameters
@@ -128,16 +128,16 @@ class Run:
 
     nbytes = 0
 
-    def find(self, coordinate: Sequence[int]) -> Place:
-        """The place of one piece."""
+    def find(self, coordinate: Sequence[int]) -> ChunkLocation:
+        """Where one piece is."""
         offset, size = 0, self.shape[-1]
         for part, length, total in zip(coordinate, self.piece, self.shape, strict=False):
             offset = offset * total + part * length
             size *= min(length, total - part * length)
-        return Place(self.offset + offset * self.shape[-1], size, 0)
+        return ChunkLocation(self.offset + offset * self.shape[-1], size, 0)
 
-    def locate(self, coordinates: Sequence[Integers]) -> Places:
-        """Places of the outer product of the pieces' coordinates, in the order of the product."""
+    def locate(self, coordinates: Sequence[Integers]) -> ChunkLocations:
+        """Locations of the outer product of the pieces' coordinates, in the order of the product."""
         bytes_in = _steps(self.shape)
         origins = [part * length * step for part, length, step in zip(coordinates, self.piece, bytes_in, strict=False)]
         lengths = [
@@ -148,7 +148,7 @@ class Run:
         for dimension, part in enumerate(lengths):
             size = size * part.reshape([-1 if other == dimension else 1 for other in range(len(lengths))])
         offset = self.offset + _outer_sum(origins)
-        return Places(offset, size.ravel(), np.zeros(len(offset), np.uint32), np.ones(len(offset), bool))
+        return ChunkLocations(offset, size.ravel(), np.zeros(len(offset), np.uint32), np.ones(len(offset), bool))
 
 
 def _steps(shape: tuple[int, ...]) -> list[int]:
@@ -164,7 +164,7 @@ def _outer_sum(parts: Sequence[Any]) -> Integers:
 
 
 @dataclass(frozen=True)
-class Known:
+class EarlierIndex:
     """What was known of a dataset when it was smaller, in a file of which nothing that is written moves."""
 
     index: ChunkIndex
@@ -172,12 +172,16 @@ class Known:
 
 
 def build_index(
-    dataset: h5d.DatasetID, source: Source, grid: tuple[int, ...], chunks: tuple[int, ...], known: Known | None = None
+    dataset: h5d.DatasetID,
+    source: Source,
+    grid: tuple[int, ...],
+    chunks: tuple[int, ...],
+    earlier: EarlierIndex | None = None,
 ) -> ChunkIndex:
     """Find out where the chunks are, all at once, or only those that are new.
 
     New are all behind those that were known, and from the first on that was missing or reached beyond the end: when
-    it is filled up, it may be stored elsewhere.
+    it is filled up, it may be moved.
 
     Parameters
     ----------
@@ -189,7 +193,7 @@ def build_index(
         How many chunks there are along each of its dimensions.
     chunks
         Shape of a chunk.
-    known
+    earlier
         What was known of it before.
 
     Raises
@@ -199,7 +203,7 @@ def build_index(
     NoArrayError
         Only libhdf5 finds the chunks.
     """
-    extended = None if known is None else _extended(known, dataset, source, grid, chunks)
+    extended = None if earlier is None else _extended(earlier, dataset, source, grid, chunks)
     if extended is not None:
         return extended
     records = _from_bytes(dataset, source, grid, chunks) or _from_libhdf5(dataset)
@@ -241,17 +245,17 @@ def _compact(
 
 
 def _extended(
-    known: Known, dataset: h5d.DatasetID, source: Source, grid: tuple[int, ...], chunks: tuple[int, ...]
+    earlier: EarlierIndex, dataset: h5d.DatasetID, source: Source, grid: tuple[int, ...], chunks: tuple[int, ...]
 ) -> ChunkIndex | None:
     """What was known of a dataset that grows along its first dimension, and what is new; None for any other."""
-    shape, index = dataset.shape, known.index
-    if _growing_dimension(dataset) or shape[1:] != known.shape[1 : len(shape)] or shape[0] < known.shape[0]:
+    shape, index = dataset.shape, earlier.index
+    if _growing_dimension(dataset) or shape[1:] != earlier.shape[1 : len(shape)] or shape[0] < earlier.shape[0]:
         return None
     in_row = math.prod(grid[1:])
     stored = len(index.offsets)
     if index.numbers is not None and len(gaps := np.flatnonzero(index.numbers != np.arange(stored))):
         stored = int(gaps[0])
-    first = min(known.shape[0] // chunks[0], stored // max(in_row, 1))
+    first = min(earlier.shape[0] // chunks[0], stored // max(in_row, 1))
     records = _from_array(dataset, source, grid, chunks, first)
     if records is None:
         return None

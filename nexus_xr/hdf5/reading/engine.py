@@ -24,8 +24,8 @@ from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.memory import Recent, empty
 
 from .chunk import BadChunkError, ChunkError, ChunkReader, address_of_values, borrowed, bytes_of, span
-from .chunk_index import Integers, Place, Run
-from .layouts import Placement
+from .chunk_index import ChunkLocation, ContiguousRun, Integers
+from .layouts import StoredLayout
 from .plan import AxisPlan, Part, plan_selection
 from .selection import Indexer, length
 
@@ -48,13 +48,13 @@ _Step = tuple[int, threads.Task]
 
 
 def read(
-    placement: Placement, source: Source, indexers: Sequence[Indexer], num_threads: int | None = None
+    layout: StoredLayout, source: Source, indexers: Sequence[Indexer], num_threads: int | None = None
 ) -> NDArray[Any]:
     """Read the outer product of one indexer a dimension; each chunk that is touched is decoded once.
 
     Parameters
     ----------
-    placement
+    layout
         Where the values are.
     source
         The bytes of the file.
@@ -66,7 +66,7 @@ def read(
     Returns
     -------
     numpy.ndarray
-        Elements of the placement's carrier dtype, without the dimensions that an integer selected.
+        Elements of the layout's carrier dtype, without the dimensions that an integer selected.
 
     Raises
     ------
@@ -74,23 +74,23 @@ def read(
         A chunk isn't in the file as the index says, or its bytes are not what its filters make.
     """
     for shortcut in (_read_run, _read_within_chunk):
-        values = shortcut(placement, source, indexers)
+        values = shortcut(layout, source, indexers)
         if values is not None:
             return values
-    values = empty(tuple(map(length, indexers)), placement.carrier)  # first, as it may be more than there is
-    tasks = _few_whole_chunks(placement, source, indexers, values) if not source.plans_ahead else None
+    values = empty(tuple(map(length, indexers)), layout.carrier)  # first, as it may be more than there is
+    tasks = _few_whole_chunks(layout, source, indexers, values) if not source.plans_ahead else None
     if tasks is not None:
         threads.run(tasks, num_threads)
         return values.reshape([length(indexer) for indexer in indexers if not isinstance(indexer, int)])
-    plan = plan_selection(indexers, placement.shape, placement.chunks, placement.padded)
+    plan = plan_selection(indexers, layout.shape, layout.chunks, layout.padded)
     if values.size:
         target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
-        _Reading(placement, source, values, target, plan.axes).run(num_threads)
+        _Reading(layout, source, values, target, plan.axes).run(num_threads)
     return values.reshape([length for d, length in enumerate(plan.shape) if d not in plan.dropped])
 
 
 def tasks_into(
-    placement: Placement,
+    layout: StoredLayout,
     source: Source,
     indexers: Sequence[Indexer],
     values: NDArray[Any],
@@ -100,78 +100,78 @@ def tasks_into(
 
     Parameters
     ----------
-    placement, source
+    layout, source
         Where the values are, and the bytes of the file.
     indexers
         One a dimension, normalized; slices rise.
     values
         The whole result, which lies together in memory.
     target
-        A view of the part of it that is filled, with all dimensions of the placement.
+        A view of the part of it that is filled, with all dimensions of the layout.
     """
-    tasks = _few_whole_chunks(placement, source, indexers, target)
+    tasks = _few_whole_chunks(layout, source, indexers, target)
     if tasks is None:
-        plan = plan_selection(indexers, placement.shape, placement.chunks, placement.padded)
-        tasks = _Reading(placement, source, values, target, plan.axes).tasks()
+        plan = plan_selection(indexers, layout.shape, layout.chunks, layout.padded)
+        tasks = _Reading(layout, source, values, target, plan.axes).tasks()
     return tasks
 
 
 def _few_whole_chunks(
-    placement: Placement, source: Source, indexers: Sequence[Indexer], target: NDArray[Any]
+    layout: StoredLayout, source: Source, indexers: Sequence[Indexer], target: NDArray[Any]
 ) -> list[threads.Task] | None:
     """Whole chunks, so few that a plan costs more than it saves; None for any others."""
     grid: list[range] = []
-    for indexer, chunk in zip(indexers, placement.chunks, strict=True):
+    for indexer, chunk in zip(indexers, layout.chunks, strict=True):
         if isinstance(indexer, np.ndarray):
             return None
         part = indexer if isinstance(indexer, slice) else slice(indexer, indexer + 1, 1)
         if part.step != 1 or part.start % chunk or part.stop % chunk:
             return None
         grid.append(range(part.start // chunk, part.stop // chunk))
-    lies_together = target[tuple(slice(0, chunk) for chunk in placement.chunks)].flags.c_contiguous
-    if not placement.filters or not lies_together or math.prod(map(len, grid)) > _FEW_CHUNKS:
+    lies_together = target[tuple(slice(0, chunk) for chunk in layout.chunks)].flags.c_contiguous
+    if not layout.filters or not lies_together or math.prod(map(len, grid)) > _FEW_CHUNKS:
         return None
-    reader = ChunkReader(placement, source)
+    reader = ChunkReader(layout, source)
     tasks: list[threads.Task] = []
     for coordinate in itertools.product(*grid):
-        begins = [(at - part.start) * chunk for at, part, chunk in zip(coordinate, grid, placement.chunks, strict=True)]
-        place = placement.index.find(coordinate)
-        if place is None:
-            ends = map(operator.add, begins, placement.chunks)
-            target[tuple(map(slice, begins, ends))] = placement.fill
+        begins = [(at - part.start) * chunk for at, part, chunk in zip(coordinate, grid, layout.chunks, strict=True)]
+        location = layout.index.find(coordinate)
+        if location is None:
+            ends = map(operator.add, begins, layout.chunks)
+            target[tuple(map(slice, begins, ends))] = layout.fill
             continue
         address = address_of_values(target) + sum(map(operator.mul, begins, target.strides))
-        tasks.append(partial(_read_to, reader, coordinate, place, address))
+        tasks.append(partial(_read_to, reader, coordinate, location, address))
     return tasks
 
 
-def _read_to(reader: ChunkReader, coordinate: tuple[int, ...], place: Place, address: int) -> None:
+def _read_to(reader: ChunkReader, coordinate: tuple[int, ...], location: ChunkLocation, address: int) -> None:
     try:
-        reader.check(coordinate, place.offset, place.size)
+        reader.check(coordinate, location.offset, location.size)
         with borrowed() as space:
-            reader.read_to(space, *place, address)
+            reader.read_to(space, *location, address)
     except BadChunkError as error:
-        raise ChunkError(coordinate, place.offset, str(error)) from None
+        raise ChunkError(coordinate, location.offset, str(error)) from None
 
 
-def _read_run(placement: Placement, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
+def _read_run(layout: StoredLayout, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
     """A few values of a contiguous layout that lie one behind the other; None for any others."""
-    if not isinstance(placement.index, Run) or not all(map(_is_evenly_spaced, indexers)):
+    if not isinstance(layout.index, ContiguousRun) or not all(map(_is_evenly_spaced, indexers)):
         return None
-    begin, end = span(indexers, placement.shape)
+    begin, end = span(indexers, layout.shape)
     shape = tuple(part.stop - part.start for part in indexers if isinstance(part, slice))
-    width = placement.carrier.itemsize
+    width = layout.carrier.itemsize
     if end - begin != math.prod(shape) or (end - begin) * width > _RUN_BYTES:
         return None
-    values = empty(shape, placement.carrier)
-    offset, size = placement.index.offset + begin * width, (end - begin) * width
-    reader = ChunkReader(placement, source)
+    values = empty(shape, layout.carrier)
+    offset, size = layout.index.offset + begin * width, (end - begin) * width
+    reader = ChunkReader(layout, source)
     try:
-        reader.check_place(offset, size)
+        reader.check_extent(offset, size)
         reader.fill(bytes_of(values).data, offset)
     except BadChunkError as error:
         first = (part if isinstance(part, int) else part.start for part in indexers)  # type: ignore[union-attr]
-        piece = [at // length for at, length in zip(first, placement.chunks, strict=True)]
+        piece = [at // length for at, length in zip(first, layout.chunks, strict=True)]
         raise ChunkError(piece, offset, str(error)) from None
     return values
 
@@ -182,13 +182,13 @@ def _is_evenly_spaced(indexer: Indexer) -> bool:
     )
 
 
-def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
+def _read_within_chunk(layout: StoredLayout, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
     """A selection of evenly spaced elements of one chunk, without the plan that several need; None for any other."""
     coordinate: list[int] = []
     parts: list[int | slice] = []
     shape: list[int] = []
     whole = True
-    for indexer, size, chunk in zip(indexers, placement.shape, placement.chunks, strict=True):
+    for indexer, size, chunk in zip(indexers, layout.shape, layout.chunks, strict=True):
         if isinstance(indexer, int):
             at, part = divmod(indexer, chunk)
             parts.append(part)
@@ -200,40 +200,44 @@ def _read_within_chunk(placement: Placement, source: Source, indexers: Sequence[
                 return None
             parts.append(slice(first, first + count))
             shape.append(count)
-            whole = whole and count == (chunk if placement.padded else min(chunk, size - at * chunk))
+            whole = whole and count == (chunk if layout.padded else min(chunk, size - at * chunk))
         else:
             return None
         coordinate.append(at)
-    values = empty(tuple(shape), placement.carrier)
-    place = placement.index.find(coordinate)
-    if place is None:
-        values[...] = placement.fill
+    values = empty(tuple(shape), layout.carrier)
+    location = layout.index.find(coordinate)
+    if location is None:
+        values[...] = layout.fill
         return values
-    reader = ChunkReader(placement, source)
+    reader = ChunkReader(layout, source)
     try:
-        reader.check(coordinate, place.offset, place.size)
+        reader.check(coordinate, location.offset, location.size)
         with borrowed() as space:
             if whole:
-                reader.read_whole(space, *place, bytes_of(values))
+                reader.read_whole(space, *location, bytes_of(values))
             else:
-                values[...] = _part_of_chunk(reader, space, coordinate, place, tuple(parts))
+                values[...] = _part_of_chunk(reader, space, coordinate, location, tuple(parts))
     except BadChunkError as error:
-        raise ChunkError(coordinate, place.offset, str(error)) from None
+        raise ChunkError(coordinate, location.offset, str(error)) from None
     return values
 
 
 def _part_of_chunk(
-    reader: ChunkReader, space: Workspace, coordinate: Sequence[int], place: Place, part: tuple[int | slice, ...]
+    reader: ChunkReader,
+    space: Workspace,
+    coordinate: Sequence[int],
+    location: ChunkLocation,
+    part: tuple[int | slice, ...],
 ) -> NDArray[Any]:
-    placement, pipeline = reader.placement, reader.placement.pipeline
-    if not placement.filters:
-        return reader.read_part(space, coordinate, *place, part)
+    layout, pipeline = reader.layout, reader.layout.pipeline
+    if not layout.filters:
+        return reader.read_part(space, coordinate, *location, part)
     begin, end = reader.span(part)
-    key = (placement, *coordinate)
+    key = (layout, *coordinate)
     # Who comes back to a chunk is likely to do so again.
     if pipeline.decodes_parts(end - begin) and not _recent.was_wanted(key):
-        return reader.read_part(space, coordinate, *place, part)
-    whole: NDArray[Any] = _recent.get(key, pipeline.chunk_bytes, partial(reader.read_all, space, coordinate, *place))
+        return reader.read_part(space, coordinate, *location, part)
+    whole: NDArray[Any] = _recent.get(key, pipeline.chunk_bytes, partial(reader.read_all, space, coordinate, *location))
     return whole[part]
 
 
@@ -270,27 +274,27 @@ class _Reading:
 
     def __init__(
         self,
-        placement: Placement,
+        layout: StoredLayout,
         source: Source,
         values: NDArray[Any],
         target: NDArray[Any],
         axes: tuple[AxisPlan, ...],
     ) -> None:
-        self._placement = placement
-        self._reader = ChunkReader(placement, source)
+        self._layout = layout
+        self._reader = ChunkReader(layout, source)
         self._bytes = bytes_of(values)
         self._target = target
         self._axes = axes
         self._counts = tuple(len(axis.coordinates) for axis in axes)
-        self._chunk_bytes = placement.pipeline.chunk_bytes
+        self._chunk_bytes = layout.pipeline.chunk_bytes
         # Whether a whole chunk's elements lie in the result as they do in the chunk.
-        self._lies_together = target[tuple(slice(0, length) for length in placement.chunks)].flags.c_contiguous
+        self._lies_together = target[tuple(slice(0, length) for length in layout.chunks)].flags.c_contiguous
 
     def run(self, num_threads: int | None) -> None:
         """Read all that is stored; what isn't is filled at once."""
         chunks = self._touched()
         with self._reader.source.expecting(partial(self._extents, chunks)) as source:
-            self._reader = ChunkReader(self._placement, source)
+            self._reader = ChunkReader(self._layout, source)
             threads.run(self._tasks(chunks), num_threads)
 
     def tasks(self) -> list[threads.Task]:
@@ -303,12 +307,12 @@ class _Reading:
 
     def _steps(self, chunks: _Chunks) -> Iterator[_Step]:
         whole = chunks.whole
-        if self._lies_together and not self._placement.filters:
+        if self._lies_together and not self._layout.filters:
             yield from self._copies(chunks.pick(whole))
         elif self._lies_together and self._chunk_bytes > BATCH_BYTES // 2:
             yield from self._singly(chunks.pick(whole))
         else:
-            if not self._placement.padded:  # the last piece may be shorter than the others
+            if not self._layout.padded:  # the last piece may be shorter than the others
                 whole = whole & (chunks.size == self._chunk_bytes)
             decode = self._decode_in_place if self._lies_together else self._decode_and_spread
             yield from self._batches(chunks.pick(whole), decode)
@@ -317,29 +321,29 @@ class _Reading:
     def _extents(self, chunks: _Chunks) -> tuple[list[int], list[int]]:
         """Offsets and sizes of the bytes that are going to be read."""
         offsets, sizes = chunks.offset.tolist(), chunks.size.tolist()
-        if not self._placement.filters:
-            width = self._placement.carrier.itemsize
+        if not self._layout.filters:
+            width = self._layout.carrier.itemsize
             in_part = np.flatnonzero(~chunks.whole)
             for which, parts in zip(in_part.tolist(), self._parts(chunks.pick(in_part)), strict=True):
-                begin, end = span([taken for taken, _ in parts], self._placement.chunks)
+                begin, end = span([taken for taken, _ in parts], self._layout.chunks)
                 offsets[which], sizes[which] = offsets[which] + begin * width, (end - begin) * width
         return offsets, sizes
 
     def _touched(self) -> _Chunks:
         axes = self._axes
-        places = self._placement.index.locate([axis.coordinates for axis in axes])
+        locations = self._layout.index.locate([axis.coordinates for axis in axes])
         starts = [axis.start * step for axis, step in zip(axes, self._target.strides, strict=True)]
         chunks = _Chunks(
-            np.arange(len(places.offset)),
-            places.offset,
-            places.size,
-            places.mask,
+            np.arange(len(locations.offset)),
+            locations.offset,
+            locations.size,
+            locations.mask,
             address_of_values(self._target) + _outer(np.add, starts),
             _outer(np.logical_and, [axis.whole for axis in axes]),
         )
-        if not places.present.all():
-            self._target[...] = self._placement.fill
-            chunks = chunks.pick(places.present)
+        if not locations.present.all():
+            self._target[...] = self._layout.fill
+            chunks = chunks.pick(locations.present)
         if np.any(chunks.offset[1:] < chunks.offset[:-1]):
             chunks = chunks.pick(np.argsort(chunks.offset, kind="stable"))
         if len(chunks):
@@ -347,7 +351,7 @@ class _Reading:
             self._check(chunks, 0)
             for ends in (chunks.offset + chunks.size, chunks.size, -chunks.size):
                 self._check(chunks, int(np.argmax(ends)))
-            if self._placement.padded and not self._placement.filters:
+            if self._layout.padded and not self._layout.filters:
                 # How short a chunk may be depends on where it lies.
                 for which in np.flatnonzero(chunks.size != self._chunk_bytes).tolist():
                     self._check(chunks, which)
@@ -419,28 +423,28 @@ class _Reading:
     def _decode_and_spread(self, chunks: _Chunks) -> None:
         """Decode chunks of which everything is asked for, and spread their elements in the result."""
         size = self._chunk_bytes
-        # A window for each place that a chunk could have in the result.
-        shape = self._placement.chunks
+        # A window for each position that a chunk could have in the result.
+        shape = self._layout.chunks
         windows = np.lib.stride_tricks.sliding_window_view(self._target, shape, writeable=True)
         at = np.unravel_index(chunks.position, self._counts)
         goal = tuple(axis.start[i] for axis, i in zip(self._axes, at, strict=True))
         with borrowed() as space:
             begin = space.decoded.of(size * len(chunks))
             self._decode(space, chunks, begin + size * np.arange(len(chunks)))
-            decoded = space.decoded.array[: size * len(chunks)].view(self._placement.carrier)
+            decoded = space.decoded.array[: size * len(chunks)].view(self._layout.carrier)
             windows[goal] = decoded.reshape(len(chunks), *shape)
 
     def _take_parts(self, chunks: _Chunks) -> None:
         """Read chunks of which a part is asked for."""
         coordinates = self._coordinates(chunks.position)
-        places = zip(coordinates, chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
+        locations = zip(coordinates, chunks.offset.tolist(), chunks.size.tolist(), chunks.mask.tolist(), strict=True)
         with borrowed() as space:
-            for place, parts in zip(places, self._parts(chunks), strict=True):
+            for location, parts in zip(locations, self._parts(chunks), strict=True):
                 taken, goal = outer_key([part for part, _ in parts]), outer_key([part for _, part in parts])
                 try:
-                    self._target[goal] = self._reader.read_part(space, *place, taken)
+                    self._target[goal] = self._reader.read_part(space, *location, taken)
                 except BadChunkError as error:
-                    coordinate, offset = place[:2]
+                    coordinate, offset = location[:2]
                     raise ChunkError(coordinate, offset, str(error)) from None
 
     def _parts(self, chunks: _Chunks) -> Iterator[list[tuple[Part, Part]]]:
@@ -449,11 +453,11 @@ class _Reading:
             yield [axis.part(number) for axis, number in zip(self._axes, numbers, strict=True)]
 
     def _decode(self, space: Workspace, chunks: _Chunks, targets: Integers) -> None:
-        decode = partial(self._reader.decode, space) if self._placement.padded else _move
+        decode = partial(self._reader.decode, space) if self._layout.padded else _move
         done = 0
         try:
             sources = self._fetch(space, chunks)
-            decode_batch = self._placement.pipeline.decode_batch
+            decode_batch = self._layout.pipeline.decode_batch
             if decode_batch is not None and len(chunks) > 1 and not chunks.mask.any():
                 done = decode_batch(np.stack([sources, chunks.size, targets], axis=1))
             # Without such a decoder all chunks, and with one the first that it couldn't decode, to learn why.

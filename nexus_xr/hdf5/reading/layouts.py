@@ -1,4 +1,4 @@
-"""Where the values of a dataset are and how they are stored: all that is needed to read them without libhdf5."""
+"""Layouts: where and how the values of a dataset are stored, which is all that it takes to read them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nexus_xr.hdf5.filters.registered import explained, missing_filters
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.format.chunk_array import NoArrayError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.source import BytesSource, Segment, SegmentedSource, Source
+from nexus_xr.hdf5.io.source import BytesSource, RawExtent, RawFilesSource, Source
 from nexus_xr.hdf5.objects.addresses import address_of
 from nexus_xr.hdf5.objects.nodes import (
     OUT_OF_REACH,
@@ -42,21 +42,21 @@ from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.compat import leaves_partial_chunks_alone
 from nexus_xr.hdf5.runtime.fork import after_fork
 
-from .chunk_index import ChunkIndex, Known, Run, build_index
-from .virtual_mapping import Virtual, grows, read_mappings
+from .chunk_index import ChunkIndex, ContiguousRun, EarlierIndex, build_index
+from .virtual_mapping import VirtualLayout, grows, read_mappings
 
 # As HDF5's own buffer for contiguous data: what is read around a few elements.
 PIECE_BYTES = 64 * 1024
 # What the indexes of all datasets that were read last may take together, unless one alone takes more.
 MOST_INDEX_BYTES = 256 << 20
-_MOST_PLACEMENTS = 4096
+_MOST_LAYOUTS = 4096
 # Older states of a growing file than this are found out anew.
 _MOST_STATES = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
-    """Where values are.
+class StoredLayout:
+    """Of a dataset that is read without libhdf5: contiguous, in chunks, in its header, or in raw files beside its own.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ class Placement:
         Where the chunks are.
     fill
         What elements have that are not stored.
-    segments
-        Parts of raw data files that hold the values; none where the file itself does.
+    raw_extents
+        Extents of raw data files that hold the values; none where the file itself does.
     inline
         The values themselves, where they are in the dataset's header.
     """
@@ -88,9 +88,9 @@ class Placement:
     chunks: tuple[int, ...]
     padded: bool
     filters: tuple[Filter, ...]
-    index: ChunkIndex | Run
+    index: ChunkIndex | ContiguousRun
     fill: NDArray[Any]
-    segments: tuple[Segment, ...] = ()
+    raw_extents: tuple[RawExtent, ...] = ()
     inline: bytes | None = None
 
     @cached_property
@@ -109,8 +109,8 @@ class Placement:
         with ExitStack() as stack:
             if self.inline is not None:
                 yield BytesSource(self.inline)
-            elif self.segments:
-                yield SegmentedSource(self.segments, stack)
+            elif self.raw_extents:
+                yield RawFilesSource(self.raw_extents, stack)
             else:
                 yield asked
 
@@ -121,8 +121,8 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Outside:
-    """A chunked dataset that only libhdf5 decodes.
+class Libhdf5Layout:
+    """Of a dataset in chunks that only libhdf5 decodes.
 
     Parameters
     ----------
@@ -148,8 +148,8 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """A dataset in another file, to which an external link leads.
+class ExternalDataset:
+    """Of a dataset in another file than the one that was opened, to which an external link leads.
 
     Parameters
     ----------
@@ -165,12 +165,11 @@ class Elsewhere:
     nbytes = 0
 
 
-Place = Placement | Outside | Virtual | Elsewhere
+Layout = StoredLayout | Libhdf5Layout | VirtualLayout | ExternalDataset
 
 
-def placement_of(file: File, path: str, source: Source) -> Place | None:
-    """Where the values of a dataset are: `Outside` where only libhdf5 decodes its chunks, `Virtual` where they are in
-    other datasets, and None where only libhdf5 can read them at all.
+def layout_of(file: File, path: str, source: Source) -> Layout | None:
+    """The layout of a dataset, which is looked up once in a process; None where only libhdf5 can read it at all.
 
     Parameters
     ----------
@@ -180,14 +179,14 @@ def placement_of(file: File, path: str, source: Source) -> Place | None:
         The bytes of the file.
     """
 
-    def find(known: Place | None) -> Place | None:
+    def find(known: Layout | None) -> Layout | None:
         with file.opened() as handle, open_dataset(file, handle, path) as dataset:
             if address_of(dataset.id)[0] == address_of(handle.id)[0]:
-                return place(dataset.id, source, known)
+                return read_layout(dataset.id, source, known)
             found = located(dataset.id)
-            return None if found is None else Elsewhere(*found)
+            return None if found is None else ExternalDataset(*found)
 
-    return placements.get((source.key, path), find, file.snapshot)
+    return known_layouts.get((source.key, path), find, file.snapshot)
 
 
 @contextmanager
@@ -226,8 +225,10 @@ class MissingDatasetError(NexusFileError):
     """There is no dataset of that path."""
 
 
-def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) -> Placement | Outside | Virtual | None:
-    """Where the values of an open dataset are.
+def read_layout(
+    dataset: h5d.DatasetID, source: Source, known: Layout | None = None
+) -> StoredLayout | Libhdf5Layout | VirtualLayout | None:
+    """The layout of an open dataset, None where only libhdf5 can read it at all.
 
     Parameters
     ----------
@@ -236,7 +237,7 @@ def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) ->
     source
         The bytes of the file that it is in.
     known
-        Where they were when the dataset was smaller.
+        Its layout when it was smaller.
     """
     # Libhdf5's to read are elements of variable length, references, and what it converts to something that NumPy
     # knows.
@@ -245,60 +246,60 @@ def place(dataset: h5d.DatasetID, source: Source, known: Place | None = None) ->
     if own_shape is None or dataset.dtype.hasobject:
         return None
     properties = properties_of(dataset)
-    if properties.get_layout() == h5d.CHUNKED and _only_outside(dataset, properties):
+    kind = properties.get_layout()
+    if kind == h5d.CHUNKED and _needs_libhdf5(dataset, properties):
         if inner:
             return None
         is_safe = all(step.id in CODECS and CODECS[step.id].is_safe for step in filters_of(properties))
-        return Outside(own_shape, tuple(properties.get_chunk()), element, is_safe, missing_filters(dataset))
+        return Libhdf5Layout(own_shape, tuple(properties.get_chunk()), element, is_safe, missing_filters(dataset))
     if not _is_as_stored(dataset.get_type(), dataset.dtype):
         return None
-    layout = properties.get_layout()
     fill = _fill_value(properties, dataset.dtype, element)
     if fill is None:
         return None
     shape, carrier = (*own_shape, *inner), carrier_of(element)
-    if layout == h5d.VIRTUAL:
+    if kind == h5d.VIRTUAL:
         mappings = None if inner else read_mappings(dataset)
-        return None if mappings is None else Virtual(shape, element, fill, mappings, grows(dataset))
-    if layout == h5d.CHUNKED:
+        return None if mappings is None else VirtualLayout(shape, element, fill, mappings, grows(dataset))
+    if kind == h5d.CHUNKED:
         chunks = tuple(properties.get_chunk())
-        return _place_chunks(dataset, source, shape, (*chunks, *inner), element, fill, known)
+        return _chunked_layout(dataset, source, shape, (*chunks, *inner), element, fill, known)
     pieces = _pieces(shape or (1,), carrier.itemsize)
-    run = Run(0, (*(shape or (1,)), carrier.itemsize), pieces)
-    placement = Placement(shape or (1,), element, carrier, pieces, False, (), run, fill)
-    if layout == h5d.COMPACT:
+    run = ContiguousRun(0, (*(shape or (1,)), carrier.itemsize), pieces)
+    layout = StoredLayout(shape or (1,), element, carrier, pieces, False, (), run, fill)
+    if kind == h5d.COMPACT:
         values = np.empty(own_shape, dataset.dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, mtype=h5t.py_create(dataset.dtype))
-        return replace(placement, inline=values.tobytes())
-    if layout != h5d.CONTIGUOUS:
+        return replace(layout, inline=values.tobytes())
+    if kind != h5d.CONTIGUOUS:
         return None
     if properties.get_external_count():
         folder = os.path.dirname(decode(h5f.get_name(dataset)))
         count = properties.get_external_count()
-        return replace(placement, segments=tuple(_segment(properties.get_external(i), folder) for i in range(count)))
+        return replace(layout, raw_extents=tuple(_raw_extent(properties.get_external(i), folder) for i in range(count)))
     offset = dataset.get_offset()
     if offset is None:
         nothing = np.zeros(0, np.int64)
-        grid = tuple(-(-size // piece) for size, piece in zip(placement.shape, pieces, strict=True))
-        return replace(placement, index=ChunkIndex(grid, nothing, nothing, nothing, None))
-    return replace(placement, index=replace(run, offset=offset))
+        grid = tuple(-(-size // piece) for size, piece in zip(layout.shape, pieces, strict=True))
+        return replace(layout, index=ChunkIndex(grid, nothing, nothing, nothing, None))
+    return replace(layout, index=replace(run, offset=offset))
 
 
-def _place_chunks(
+def _chunked_layout(
     dataset: h5d.DatasetID,
     source: Source,
     shape: tuple[int, ...],
     chunks: tuple[int, ...],
     element: np.dtype[Any],
     fill: NDArray[Any],
-    known: Place | None,
-) -> Placement | None:
+    known: Layout | None,
+) -> StoredLayout | None:
     properties = properties_of(dataset)
     filters = filters_of(properties)
     grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
     before = None
-    if isinstance(known, Placement) and isinstance(known.index, ChunkIndex) and known.chunks == chunks:
-        before = Known(known.index, known.shape)
+    if isinstance(known, StoredLayout) and isinstance(known.index, ChunkIndex) and known.chunks == chunks:
+        before = EarlierIndex(known.index, known.shape)
     try:
         index = build_index(dataset, source, grid, chunks, before)
     except NoArrayError:
@@ -306,10 +307,10 @@ def _place_chunks(
     if filters and leaves_partial_chunks_alone(properties):
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
-    return Placement(shape, element, carrier_of(element), chunks, True, filters, index, fill)
+    return StoredLayout(shape, element, carrier_of(element), chunks, True, filters, index, fill)
 
 
-def _only_outside(dataset: h5d.DatasetID, properties: Any) -> bool:
+def _needs_libhdf5(dataset: h5d.DatasetID, properties: Any) -> bool:
     """Whether there is a filter without a decoder here."""
     size = math.prod(properties.get_chunk()) * dataset.dtype.itemsize
     return any(decoder(step.id, step.options, size) is None for step in filters_of(properties))
@@ -326,10 +327,10 @@ def _pieces(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(piece)
 
 
-def _segment(external: tuple[bytes, int, int], folder: str) -> Segment:
+def _raw_extent(external: tuple[bytes, int, int], folder: str) -> RawExtent:
     name, offset, size = external
     prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "").replace("${ORIGIN}", folder)
-    return Segment(os.path.join(prefix, decode(name)), offset, size)
+    return RawExtent(os.path.join(prefix, decode(name)), offset, size)
 
 
 def carrier_of(element: np.dtype[Any]) -> np.dtype[Any]:
@@ -368,22 +369,22 @@ def _is_as_stored(type_id: h5t.TypeID, dtype: np.dtype[Any]) -> bool:
     return bool(type_id.equal(h5t.py_create(dtype)))
 
 
-Find = Callable[[Place | None], Place | None]
+Find = Callable[[Layout | None], Layout | None]
 
 
 class _Known(NamedTuple):
-    """A placement, and of which states of a growing file it is known to be right."""
+    """A layout, and of which states of a growing file it is known to be right."""
 
-    placement: Place | None
+    layout: Layout | None
     states: tuple[Hashable, ...]
 
     @property
     def nbytes(self) -> int:
-        return 0 if self.placement is None else self.placement.nbytes
+        return 0 if self.layout is None else self.layout.nbytes
 
 
-class Placements:
-    """The placements that were used last, so that each is found out once in a process."""
+class KnownLayouts:
+    """The layouts that were used last, so that each is found out once in a process."""
 
     def __init__(self) -> None:
         self._start_anew()
@@ -395,8 +396,8 @@ class Placements:
         self._used = 0
         self._in_work: dict[Hashable, threading.Lock] = {}
 
-    def get(self, key: Hashable, find: Find, state: Hashable = None) -> Place | None:
-        """The placement of that key; of several threads that want it, one finds it out.
+    def get(self, key: Hashable, find: Find, state: Hashable = None) -> Layout | None:
+        """The layout of that key; of several threads that want it, one finds it out.
 
         Parameters
         ----------
@@ -405,28 +406,28 @@ class Placements:
         find
             Finds it out, or what is new in it since it was known for another state.
         state
-            The state of a file that grows, in which the placement has to be right.
+            The state of a file that grows, in which the layout has to be right.
         """
         with self._lock:
             known = self._right(key, state)
             if known is not None:
-                return known.placement
+                return known.layout
             in_work = self._in_work.setdefault(key, threading.Lock())
         with in_work:
             with self._lock:
                 known = self._right(key, state)
                 if known is not None:
-                    return known.placement
+                    return known.layout
                 before = self._known.get(key, _Known(None, ()))
             try:
-                found = _Known(find(before.placement), (*before.states[1 - _MOST_STATES :], state))
-                if not (isinstance(found.placement, Virtual) and found.placement.grows):
+                found = _Known(find(before.layout), (*before.states[1 - _MOST_STATES :], state))
+                if not (isinstance(found.layout, VirtualLayout) and found.layout.grows):
                     with self._lock:
                         self._keep(key, found)
             finally:
                 with self._lock:
                     self._in_work.pop(key, None)
-        return found.placement
+        return found.layout
 
     def _right(self, key: Hashable, state: Hashable) -> _Known | None:
         known = self._known.get(key)
@@ -438,9 +439,9 @@ class Placements:
     def _keep(self, key: Hashable, found: _Known) -> None:
         self._used += found.nbytes - (self._known.pop(key).nbytes if key in self._known else 0)
         self._known[key] = found
-        while len(self._known) > 1 and (self._used > MOST_INDEX_BYTES or len(self._known) > _MOST_PLACEMENTS):
+        while len(self._known) > 1 and (self._used > MOST_INDEX_BYTES or len(self._known) > _MOST_LAYOUTS):
             _, oldest = self._known.popitem(last=False)
             self._used -= oldest.nbytes
 
 
-placements = Placements()
+known_layouts = KnownLayouts()

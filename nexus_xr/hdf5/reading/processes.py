@@ -28,7 +28,7 @@ from nexus_xr.hdf5.runtime.memory import empty
 from . import _reader_process
 from .chunk import ChunkError
 from .engine import outer_key
-from .layouts import Outside
+from .layouts import Libhdf5Layout
 from .plan import AxisPlan, plan_selection
 from .selection import Indexer
 
@@ -36,14 +36,14 @@ from .selection import Indexer
 _PATIENCE_SECONDS = 120
 
 
-def read_outside(
-    outside: Outside, file: str, path: str, indexers: Sequence[Indexer], num_threads: int | None
+def read_in_processes(
+    layout: Libhdf5Layout, file: str, path: str, indexers: Sequence[Indexer], num_threads: int | None
 ) -> NDArray[Any]:
     """Read the outer product of one indexer a dimension in reader processes.
 
     Parameters
     ----------
-    outside
+    layout
         How the dataset is stored.
     file
         Local path of the file.
@@ -54,11 +54,11 @@ def read_outside(
     num_threads
         Most processes to use; None for as many as there are CPUs for this process.
     """
-    plan = plan_selection(indexers, outside.shape, outside.chunks, padded=False)
-    values = empty(plan.shape, outside.dtype)
+    plan = plan_selection(indexers, layout.shape, layout.chunks, padded=False)
+    values = empty(plan.shape, layout.dtype)
     target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
     counts = tuple(len(axis.coordinates) for axis in plan.axes)
-    read_chunk = partial(_read_chunk, outside, file, path, target, plan.axes)
+    read_chunk = partial(_read_chunk, layout, file, path, target, plan.axes)
     try:
         threads.run([partial(read_chunk, numbers) for numbers in np.ndindex(counts)], num_threads)
     finally:
@@ -67,7 +67,7 @@ def read_outside(
 
 
 def _read_chunk(
-    outside: Outside,
+    layout: Libhdf5Layout,
     file: str,
     path: str,
     target: NDArray[Any],
@@ -75,14 +75,14 @@ def _read_chunk(
     numbers: tuple[int, ...],
 ) -> None:
     coordinate = [int(axis.coordinates[number]) for axis, number in zip(axes, numbers, strict=True)]
-    places = zip(coordinate, outside.chunks, outside.shape, strict=True)
-    region = [(at * chunk, min((at + 1) * chunk, size)) for at, chunk, size in places]
+    along = zip(coordinate, layout.chunks, layout.shape, strict=True)
+    region = [(at * chunk, min((at + 1) * chunk, size)) for at, chunk, size in along]
     shape = [stop - start for start, stop in region]
     try:
         content = _read_bytes(file, path, region)
-        decoded = np.frombuffer(content, outside.dtype).reshape(shape)
+        decoded = np.frombuffer(content, layout.dtype).reshape(shape)
     except ValueError as error:
-        raise ChunkError(coordinate, None, outside.missing or str(error)) from None
+        raise ChunkError(coordinate, None, layout.missing or str(error)) from None
     parts = [axis.part(number) for axis, number in zip(axes, numbers, strict=True)]
     target[outer_key([part for _, part in parts])] = decoded[outer_key([part for part, _ in parts])]
 

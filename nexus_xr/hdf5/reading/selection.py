@@ -25,11 +25,11 @@ def expand(key: Any, ndim: int) -> tuple[Any, ...]:
     (0, slice(None, None, None), slice(None, None, None))
     """
     key = key if isinstance(key, tuple) else (key,)
-    given = [part for part in key if part is not Ellipsis]
+    given = [indexer for indexer in key if indexer is not Ellipsis]
     if len(given) > ndim or len(key) - len(given) > 1:
         raise IndexError(f"too many indices: the array has {ndim} dimensions, {len(key)} were indexed")
     missing = (slice(None),) * (ndim - len(given))
-    position = next((i for i, part in enumerate(key) if part is Ellipsis), len(key))
+    position = next((i for i, indexer in enumerate(key) if indexer is Ellipsis), len(key))
     return (*key[:position], *missing, *key[position + 1 :])
 
 
@@ -68,8 +68,8 @@ def _ascending(indexer: slice | NDArray[np.intp] | int) -> tuple[slice | NDArray
     return unique, inverse
 
 
-def _runs(indexer: slice | NDArray[np.intp]) -> list[tuple[slice, slice]]:
-    """Hyperslabs that cover rising positions: each where to read, and where it goes."""
+def _slices_covering(indexer: slice | NDArray[np.intp]) -> list[tuple[slice, slice]]:
+    """Slices that cover rising positions: each where to read, and where it goes."""
     if isinstance(indexer, slice):
         return [(indexer, slice(0, len(range(indexer.start, indexer.stop, indexer.step))))]
     if not len(indexer):
@@ -91,7 +91,7 @@ def length(indexer: Indexer) -> int:
 
 
 def _blocks(indexers: Sequence[slice | NDArray[np.intp]]) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    for pairs in itertools.product(*map(_runs, indexers)):
+    for pairs in itertools.product(*map(_slices_covering, indexers)):
         yield tuple(source for source, _ in pairs), tuple(target for _, target in pairs)
 
 

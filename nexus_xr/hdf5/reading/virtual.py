@@ -31,14 +31,31 @@ from nexus_xr.hdf5.runtime.memory import empty
 
 from .chunk import ChunkError
 from .engine import outer_key, read, tasks_into
-from .layouts import Elsewhere, MissingDatasetError, Outside, Placement, carrier_of, open_dataset, placement_of
-from .processes import read_outside
+from .layouts import (
+    ExternalDataset,
+    Libhdf5Layout,
+    MissingDatasetError,
+    StoredLayout,
+    carrier_of,
+    layout_of,
+    open_dataset,
+)
+from .processes import read_in_processes
 from .selection import Indexer, length
-from .virtual_mapping import Cut, Mapping, Positions, Virtual, cut, is_own_file, read_mappings, source_names
+from .virtual_mapping import (
+    Intersection,
+    Mapping,
+    Positions,
+    VirtualLayout,
+    intersect,
+    is_own_file,
+    read_mappings,
+    source_names,
+)
 
 # Virtual datasets of virtual datasets; deeper than any real ones, and far from the end of Python's stack.
 _DEEPEST = 16
-# Files of which it is looked whether they are there when a virtual dataset is opened.
+# Files that are looked for when a virtual dataset is opened.
 _MOST_LOOKED_FOR = 4096
 _LISTED = 5
 # Names of missing sources that travel with an array, so that it stays small.
@@ -51,7 +68,8 @@ after_fork(_told.clear)
 _MANY = 8
 _MOST_OPEN = 64
 
-_Parts = Sequence[tuple[Mapping, Cut]]
+# What is taken of one file.
+_OfFile = Sequence[tuple[Mapping, Intersection]]
 
 
 class OnlyLibhdf5Error(Exception):
@@ -63,11 +81,11 @@ class MissingSourceError(NexusFileError):
 
 
 def read_virtual(
-    virtual: Virtual,
+    virtual: VirtualLayout,
     holder: File,
     path: str,
     indexers: Sequence[Indexer],
-    looked: Looked | None = None,
+    found_sources: FoundSources | None = None,
     depth: int = 0,
 ) -> NDArray[Any]:
     """Read the outer product of one indexer a dimension, without the dimensions that an integer selected.
@@ -80,7 +98,7 @@ def read_virtual(
         The file that holds it, and its path there.
     indexers
         One a dimension, normalized.
-    looked
+    found_sources
         Which sources were there when the file was opened; None where that isn't known.
     depth
         How many virtual datasets this one is a source of.
@@ -88,7 +106,7 @@ def read_virtual(
     Raises
     ------
     OnlyLibhdf5Error
-        A source has no placement, or another type, or this process is writing it.
+        A source has no layout, or another type, or this process is writing it.
     MissingSourceError
         A source isn't there any more, or is missing where that is to be an error.
     NexusFileError
@@ -97,7 +115,7 @@ def read_virtual(
     if depth > _DEEPEST:
         raise NexusFileError(f"{holder.name}:{path}: it is made of virtual datasets without end")
     rising = [_rising(indexer) for indexer in indexers]
-    values = _Reading(virtual, holder, path, rising, looked, depth).values()
+    values = _Reading(virtual, holder, path, rising, found_sources, depth).values()
     turned = (isinstance(indexer, slice) and indexer.step < 0 for indexer in indexers)
     values = values[tuple(slice(None, None, -1 if backwards else 1) for backwards in turned)]
     return values.reshape([length(indexer) for indexer in indexers if not isinstance(indexer, int)])
@@ -133,8 +151,8 @@ class SourceName(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What there was when it was looked for the sources of a virtual dataset.
+class FoundSources:
+    """What there was when the sources of a virtual dataset were looked for.
 
     Parameters
     ----------
@@ -162,7 +180,7 @@ class Looked:
         return self.is_complete and was_looked_for and not is_missing
 
 
-def look_for_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = False) -> Looked | None:
+def find_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = False) -> FoundSources | None:
     """Which sources of an open dataset of a local file there are; None where it isn't virtual.
 
     Parameters
@@ -193,12 +211,12 @@ def look_for_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = Fa
             inside = inside or source
             if not _has_dataset(holder.linked(found), str(source.path)):
                 missing[source] = None
-    return Looked(tuple(missing), None if thoroughly else inside, is_complete)
+    return FoundSources(tuple(missing), None if thoroughly else inside, is_complete)
 
 
-def report_missing(dataset: Dataset, looked: Looked | None, holder: File) -> None:
+def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder: File) -> None:
     """Report the sources of a dataset that are not there: in one line, or each by itself where that is an error."""
-    missing = () if looked is None else looked.missing
+    missing = () if found_sources is None else found_sources.missing
     if missing and holder.fills_missing:
         _not_told(holder, dataset.path, missing)
         names = _few(list(map(str, missing)))
@@ -208,17 +226,17 @@ def report_missing(dataset: Dataset, looked: Looked | None, holder: File) -> Non
             dataset.report(Code.SOURCE_MISSING, f"its source {each.absolute(holder)} is missing{_here()}")
 
 
-def check_sources(dataset: h5d.DatasetID, holder: File, path: str, looked: Looked | None) -> None:
-    """Tell of the sources of an open dataset that are missing, before libhdf5 reads fill values in their place."""
-    now = look_for_sources(dataset, holder, thoroughly=not holder.fills_missing)
+def check_sources(dataset: h5d.DatasetID, holder: File, path: str, found_sources: FoundSources | None) -> None:
+    """Tell of the sources of an open dataset that are missing, before libhdf5 reads fill values for them."""
+    now = find_sources(dataset, holder, thoroughly=not holder.fills_missing)
     for each in () if now is None else now.missing:
-        _check_missing(each, holder, path, looked)
+        _check_missing(each, holder, path, found_sources)
     tell_of_missing(holder, path, () if now is None else now.missing)
 
 
-def _check_missing(source: SourceName, holder: File, path: str, looked: Looked | None) -> None:
+def _check_missing(source: SourceName, holder: File, path: str, found_sources: FoundSources | None) -> None:
     """Raise where a source is missing that was there, or that has to be there."""
-    was_there = looked is not None and looked.saw(source)
+    was_there = found_sources is not None and found_sources.saw(source)
     if holder.fills_missing and not was_there:
         return
     kind = "file" if source.path is None else "dataset"
@@ -271,7 +289,7 @@ def _has_dataset(file: File, path: str) -> bool:
         return True
 
 
-class Sources(NamedTuple):
+class SourceStorage(NamedTuple):
     """How the sources of a virtual dataset are stored, as far as it tells how that is best read.
 
     Parameters
@@ -289,26 +307,26 @@ class Sources(NamedTuple):
     borders: tuple[list[int], ...]
 
 
-def sources_of(virtual: Virtual, holder: File, depth: int = 0) -> Sources:
+def source_storage(virtual: VirtualLayout, holder: File, depth: int = 0) -> SourceStorage:
     """How the sources of a virtual dataset are stored, by the first of them that is there; no other is opened."""
     borders = tuple(map(virtual.borders, range(len(virtual.shape))))
     files = dict.fromkeys(mapping.file for mapping in virtual.mappings)
-    places = ((file, holder.path if is_own_file(file) else find_file(file, holder.path)) for file in files)
-    first = next(((file, place) for file, place in places if place is not None), None)
+    found = ((file, holder.path if is_own_file(file) else find_file(file, holder.path)) for file in files)
+    first = next(((file, path) for file, path in found if path is not None), None)
     if first is not None and depth < _DEEPEST:
         mapping = next(mapping for mapping in virtual.mappings if mapping.file == first[0])
         with suppress(NexusFileError):
             storage = _storage_of_source(holder.linked(first[1]), mapping.path, depth)
             chunks = _chunks_in(mapping, storage.chunks, virtual.shape)
-            return Sources(chunks, storage.filters if chunks else (), borders)
-    return Sources(None, (), borders)
+            return SourceStorage(chunks, storage.filters if chunks else (), borders)
+    return SourceStorage(None, (), borders)
 
 
-def _storage_of_source(file: File, path: str, depth: int) -> Storage | Sources:
+def _storage_of_source(file: File, path: str, depth: int) -> Storage | SourceStorage:
     with file.opened() as handle, open_dataset(file, handle, path) as dataset:
         if is_virtual(dataset.id) and (mappings := read_mappings(dataset.id)) is not None:
-            nested = Virtual(dataset.shape, dataset.dtype, np.zeros(()), mappings)
-            return sources_of(nested, file, depth + 1)
+            nested = VirtualLayout(dataset.shape, dataset.dtype, np.zeros(()), mappings)
+            return source_storage(nested, file, depth + 1)
         return storage_of(Dataset(dataset.id, path, Diagnostics()))
 
 
@@ -317,22 +335,22 @@ def _chunks_in(mapping: Mapping, chunks: tuple[int, ...] | None, shape: tuple[in
     if chunks is None or len(chunks) != len(mapping.origin):
         return None
     own: list[int] = []
-    for slab, dimension, size in zip(mapping.target, mapping.pairs, shape, strict=True):
+    for hyperslab, dimension, size in zip(mapping.target, mapping.pairs, shape, strict=True):
         taken = 1 if dimension is None else -(-chunks[dimension] // mapping.origin[dimension].stride)
-        own.append(max(1, min(-(-taken // slab.block) * slab.stride, size)))
+        own.append(max(1, min(-(-taken // hyperslab.block) * hyperslab.stride, size)))
     return tuple(own)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-class _Opened(NamedTuple):
+class _OpenSource(NamedTuple):
     """A source while it is read, and how its shape is mapped."""
 
     mapping: Mapping
     file: File
     path: str
-    place: Placement | Outside | Virtual
+    layout: StoredLayout | Libhdf5Layout | VirtualLayout
     source: Source
 
 
@@ -341,18 +359,18 @@ class _Reading:
 
     def __init__(
         self,
-        virtual: Virtual,
+        virtual: VirtualLayout,
         holder: File,
         path: str,
         indexers: Sequence[Positions],
-        looked: Looked | None,
+        found_sources: FoundSources | None,
         depth: int,
     ) -> None:
         self._virtual = virtual
         self._holder = holder
         self._path = path
         self._indexers = indexers
-        self._looked = looked
+        self._found_sources = found_sources
         self._depth = depth
         self._missing: dict[SourceName, None] = {}
         self._shape = tuple(map(length, indexers))
@@ -373,13 +391,13 @@ class _Reading:
 
     def _values(self) -> NDArray[Any]:
         touched = self._virtual.touched(self._indexers).tolist() if 0 not in self._shape else []
-        found = ((number, cut(self._virtual.mappings[number], None, self._indexers)) for number in touched)
-        cuts = {number: parts for number, parts in found if parts is not None}
-        rounds = self._virtual.rounds[list(cuts)]
+        found = ((number, intersect(self._virtual.mappings[number], None, self._indexers)) for number in touched)
+        taken = {number: common for number, common in found if common is not None}
+        rounds = self._virtual.rounds[list(taken)]
         # Otherwise what is missing is filled when that is known, as to fill everything takes its time.
-        fills_first = bool(rounds.any()) or sum(parts.size for parts in cuts.values()) < math.prod(self._shape)
-        if len(cuts) == 1 and not fills_first:
-            (number,) = cuts
+        fills_first = bool(rounds.any()) or sum(common.size for common in taken.values()) < math.prod(self._shape)
+        if len(taken) == 1 and not fills_first:
+            (number,) = taken
             values = self._from_one_source(self._virtual.mappings[number])
             if values is not None:
                 return values
@@ -387,15 +405,15 @@ class _Reading:
         if fills_first:
             values[...] = self._virtual.fill
         for now in np.unique(rounds).tolist():
-            by_file: dict[str, list[tuple[Mapping, Cut]]] = {}
-            for number, its_round in zip(cuts, rounds.tolist(), strict=True):
+            by_file: dict[str, list[tuple[Mapping, Intersection]]] = {}
+            for number, its_round in zip(taken, rounds.tolist(), strict=True):
                 if its_round == now:
                     mapping = self._virtual.mappings[number]
-                    by_file.setdefault(mapping.file, []).append((mapping, cuts[number]))
+                    by_file.setdefault(mapping.file, []).append((mapping, taken[number]))
             self._run(list(by_file.values()), values, fills_first)
         return values
 
-    def _run(self, by_file: Sequence[_Parts], values: NDArray[Any], is_filled: bool) -> None:
+    def _run(self, by_file: Sequence[_OfFile], values: NDArray[Any], is_filled: bool) -> None:
         """Read parts that have nothing in common, file by file, or where there are few files, chunk by chunk."""
         num_threads = self._holder.num_threads
         most = num_threads or thread_count()
@@ -406,79 +424,81 @@ class _Reading:
         for begin in range(0, len(by_file), _MOST_OPEN):
             with ExitStack() as stack:
                 files = by_file[begin : begin + _MOST_OPEN]
-                tasks = [task for parts in files for task in self._tasks(parts, values, is_filled, stack)]
+                tasks = [task for of_file in files for task in self._tasks(of_file, values, is_filled, stack)]
                 threads.run(tasks, num_threads)
 
-    def _read_files(self, files: Sequence[_Parts], values: NDArray[Any], is_filled: bool) -> None:
+    def _read_files(self, files: Sequence[_OfFile], values: NDArray[Any], is_filled: bool) -> None:
         """Prepare some files and then read them: between two chunks, which take all of a core's cache, it is slow."""
         with ExitStack() as stack:
-            for task in [task for parts in files for task in self._tasks(parts, values, is_filled, stack)]:
+            for task in [task for of_file in files for task in self._tasks(of_file, values, is_filled, stack)]:
                 task()
 
     def _from_one_source(self, mapping: Mapping) -> NDArray[Any] | None:
         """All that is asked for where it is in one source."""
         with ExitStack() as stack:
             opened = self._open(mapping, stack)
-            parts = None if opened is None else cut(opened.mapping, opened.place.shape, self._indexers)
-            if opened is None or parts is None or parts.size < math.prod(self._shape):
+            common = None if opened is None else intersect(opened.mapping, opened.layout.shape, self._indexers)
+            if opened is None or common is None or common.size < math.prod(self._shape):
                 return None
-            values = self._read(opened, parts)
+            values = self._read(opened, common)
             return np.ascontiguousarray(np.broadcast_to(values, self._shape))
 
-    def _tasks(self, parts: _Parts, values: NDArray[Any], is_filled: bool, stack: ExitStack) -> Iterator[threads.Task]:
+    def _tasks(
+        self, of_file: _OfFile, values: NDArray[Any], is_filled: bool, stack: ExitStack
+    ) -> Iterator[threads.Task]:
         """What there is to do to read from one file, which is open until the stack is closed."""
-        for mapping, nominal in parts:
+        for mapping, nominal in of_file:
             yield from self._tasks_of(mapping, nominal, values, is_filled, stack)
 
     def _tasks_of(
-        self, mapping: Mapping, nominal: Cut, values: NDArray[Any], is_filled: bool, stack: ExitStack
+        self, mapping: Mapping, nominal: Intersection, values: NDArray[Any], is_filled: bool, stack: ExitStack
     ) -> Iterator[threads.Task]:
         opened = self._open(mapping, stack)
-        parts: Cut | None = nominal
+        common: Intersection | None = nominal
         if opened is None:
-            parts = None
-        elif opened.mapping is not mapping or not mapping.is_held_by(opened.place.shape):
-            parts = cut(opened.mapping, opened.place.shape, self._indexers)
-        if not is_filled and (parts is None or parts.size < nominal.size):
+            common = None
+        elif opened.mapping is not mapping or not mapping.is_held_by(opened.layout.shape):
+            common = intersect(opened.mapping, opened.layout.shape, self._indexers)
+        if not is_filled and (common is None or common.size < nominal.size):
             values[outer_key(list(nominal.goal))] = self._virtual.fill
-        if opened is None or parts is None:
+        if opened is None or common is None:
             return
-        target = _view(values, opened.mapping, parts)
-        if target is None or not isinstance(opened.place, Placement):
-            yield partial(self._read_to, opened, parts, values)
+        target = _view(values, opened.mapping, common)
+        if target is None or not isinstance(opened.layout, StoredLayout):
+            yield partial(self._read_to, opened, common, values)
             return
         with self._explained(opened):
-            source = stack.enter_context(opened.place.source(opened.source))
-            tasks = tasks_into(opened.place, source, parts.indexers, values, target)
+            source = stack.enter_context(opened.layout.source(opened.source))
+            tasks = tasks_into(opened.layout, source, common.indexers, values, target)
         yield from (partial(self._do, opened, task) for task in tasks)
 
-    def _do(self, opened: _Opened, task: threads.Task) -> None:
+    def _do(self, opened: _OpenSource, task: threads.Task) -> None:
         with self._explained(opened):
             task()
 
-    def _read_to(self, opened: _Opened, parts: Cut, values: NDArray[Any]) -> None:
-        values[outer_key(list(parts.goal))] = self._read(opened, parts)
+    def _read_to(self, opened: _OpenSource, common: Intersection, values: NDArray[Any]) -> None:
+        values[outer_key(list(common.goal))] = self._read(opened, common)
 
-    def _read(self, opened: _Opened, parts: Cut) -> NDArray[Any]:
+    def _read(self, opened: _OpenSource, common: Intersection) -> NDArray[Any]:
         """What is taken of a source, with the dimensions of the virtual dataset."""
-        pairs = zip(parts.goal, opened.mapping.pairs, strict=True)
+        pairs = zip(common.goal, opened.mapping.pairs, strict=True)
         lengths = [1 if dimension is None else length(goal) for goal, dimension in pairs]
-        return self._read_source(opened, parts.indexers).reshape(lengths)
+        return self._read_source(opened, common.indexers).reshape(lengths)
 
-    def _read_source(self, opened: _Opened, indexers: tuple[Indexer, ...]) -> NDArray[Any]:
-        place = opened.place
-        if isinstance(place, Virtual):
-            return read_virtual(place, opened.file, opened.path, indexers, depth=self._depth + 1)
+    def _read_source(self, opened: _OpenSource, indexers: tuple[Indexer, ...]) -> NDArray[Any]:
+        layout = opened.layout
+        if isinstance(layout, VirtualLayout):
+            return read_virtual(layout, opened.file, opened.path, indexers, depth=self._depth + 1)
         with self._explained(opened):
-            if isinstance(place, Placement):
-                with place.source(opened.source) as source:
-                    return read(place, source, indexers, self._holder.num_threads)
+            if isinstance(layout, StoredLayout):
+                with layout.source(opened.source) as source:
+                    return read(layout, source, indexers, self._holder.num_threads)
             name = opened.file.path
-            values = read_outside(place, name, opened.path, indexers, self._holder.num_threads)
-            return values.view(carrier_of(place.dtype))
+            values = read_in_processes(layout, name, opened.path, indexers, self._holder.num_threads)
+            return values.view(carrier_of(layout.dtype))
 
     @contextmanager
-    def _explained(self, opened: _Opened) -> Iterator[None]:
+    def _explained(self, opened: _OpenSource) -> Iterator[None]:
         try:
             yield
         except (ChunkError, OSError) as error:
@@ -487,7 +507,7 @@ class _Reading:
                 f"{self._holder.name}:{self._path} is made of them"
             ) from error
 
-    def _open(self, mapping: Mapping, stack: ExitStack) -> _Opened | None:
+    def _open(self, mapping: Mapping, stack: ExitStack) -> _OpenSource | None:
         """The source of a mapping, None where it is missing."""
         name = None if is_own_file(mapping.file) else find_file(mapping.file, self._holder.path)
         if name is None and not is_own_file(mapping.file):
@@ -496,31 +516,31 @@ class _Reading:
         file, path = self._holder if name is None else self._holder.linked(name), mapping.path
         source = stack.enter_context(file.source())
         try:
-            place = placement_of(file, path, source)
-            if isinstance(place, Elsewhere):
-                file, path = file.linked(place.file), place.path
+            layout = layout_of(file, path, source)
+            if isinstance(layout, ExternalDataset):
+                file, path = file.linked(layout.file), layout.path
                 source = stack.enter_context(file.source())
-                place = placement_of(file, path, source)
+                layout = layout_of(file, path, source)
         except MissingDatasetError:
             self._miss(SourceName(mapping.file, mapping.path))
             return None
-        if place is None or isinstance(place, Elsewhere) or file.is_written_here or not self._is_alike(place.dtype):
+        if layout is None or isinstance(layout, ExternalDataset) or file.is_written_here:
             raise OnlyLibhdf5Error
-        fitted = mapping.fitted(place.shape)
-        if fitted is None:
+        fitted = mapping.fitted(layout.shape)
+        if fitted is None or not self._is_alike(layout.dtype):
             raise OnlyLibhdf5Error
-        return _Opened(fitted, file, path, place, source)
+        return _OpenSource(fitted, file, path, layout, source)
 
     def _is_alike(self, other: np.dtype[Any]) -> bool:
         own = self._virtual.dtype
         return own == other and h5py.check_enum_dtype(own) == h5py.check_enum_dtype(other)
 
     def _miss(self, source: SourceName) -> None:
-        _check_missing(source, self._holder, self._path, self._looked)
+        _check_missing(source, self._holder, self._path, self._found_sources)
         self._missing[source] = None
 
 
-def _batches(by_file: Sequence[_Parts], num_threads: int) -> Iterator[Sequence[_Parts]]:
+def _batches(by_file: Sequence[_OfFile], num_threads: int) -> Iterator[Sequence[_OfFile]]:
     """Files that one thread reads, fewer and fewer of them, so that all threads are done at the same time."""
     done = 0
     while done < len(by_file):
@@ -529,11 +549,11 @@ def _batches(by_file: Sequence[_Parts], num_threads: int) -> Iterator[Sequence[_
         done += count
 
 
-def _view(values: NDArray[Any], mapping: Mapping, parts: Cut) -> NDArray[Any] | None:
+def _view(values: NDArray[Any], mapping: Mapping, common: Intersection) -> NDArray[Any] | None:
     """The part of the result that a source fills, with the source's dimensions; None where it is no such view."""
-    if not all(isinstance(goal, slice) for goal in parts.goal):
+    if not all(isinstance(goal, slice) for goal in common.goal):
         return None
-    view = values[parts.goal]
+    view = values[common.goal]
     dropped = [dimension for dimension, pair in enumerate(mapping.pairs) if pair is None]
     if any(view.shape[dimension] != 1 for dimension in dropped):
         return None

@@ -32,7 +32,7 @@ _ENDLESS = 2**62
 OWN_FILE = "."
 
 
-class Slab(NamedTuple):
+class Hyperslab(NamedTuple):
     """Positions along one dimension: blocks of neighbours that are equally far apart.
 
     Parameters
@@ -77,6 +77,41 @@ class Slab(NamedTuple):
         first, last = (self.start + self.stride * number for number in (numbers.start, numbers.stop - 1))
         return slice(first, last + 1, self.stride * numbers.step)
 
+    def intersect(self, selection: Positions, limit: int) -> tuple[Positions, Positions] | None:
+        """What a selection and the first positions have in common, by number in both; None where that is nothing.
+
+        Parameters
+        ----------
+        selection
+            Positions, which rise or are an array.
+        limit
+            How many of the hyperslab's positions count.
+        """
+        if isinstance(selection, slice) and self.block == 1:
+            return self._intersect_evenly(range(selection.start, selection.stop, selection.step), limit)
+        if isinstance(selection, slice):
+            selection = np.arange(selection.start, selection.stop, selection.step)
+        blocks, within = np.divmod(selection - self.start, self.stride)
+        numbers = blocks * self.block + within
+        common = np.flatnonzero((blocks >= 0) & (within < self.block) & (numbers < limit))
+        return (common, numbers[common]) if len(common) else None
+
+    def _intersect_evenly(self, positions: range, limit: int) -> tuple[slice, slice] | None:
+        """Common positions of two that are evenly spaced: again so, in both (the Chinese remainder theorem)."""
+        common = math.gcd(positions.step, self.stride)
+        apart, rest = divmod(self.start - positions.start, common)
+        if rest:
+            return None
+        step, own_step = self.stride // common, positions.step // common
+        first = apart * pow(own_step, -1, step) % step if step > 1 else 0
+        if (before := self.start - positions.start - first * positions.step) > 0:
+            first += -(-before // (step * positions.step)) * step
+        number = (positions.start + first * positions.step - self.start) // self.stride
+        count = min(-(-(len(positions) - first) // step), -(-(limit - number) // own_step))
+        if count < 1:
+            return None
+        return _evenly(first, step, count), _evenly(number, own_step, count)
+
 
 @dataclass(frozen=True)
 class Mapping:
@@ -100,15 +135,18 @@ class Mapping:
 
     file: str
     path: str
-    target: tuple[Slab, ...]
-    origin: tuple[Slab, ...]
+    target: tuple[Hyperslab, ...]
+    origin: tuple[Hyperslab, ...]
     pairs: tuple[int | None, ...]
     is_whole: bool = False
 
     def is_held_by(self, shape: Sequence[int]) -> bool:
         """Whether a source of this shape has all that is mapped."""
         sizes = zip(self.origin, shape, strict=True)
-        return all(slab.length is not None and slab.count_below(size) == slab.length for slab, size in sizes)
+        return all(
+            hyperslab.length is not None and hyperslab.count_below(size) == hyperslab.length
+            for hyperslab, size in sizes
+        )
 
     def fitted(self, shape: tuple[int, ...]) -> Mapping | None:
         """The mapping of a source of this shape; None where its elements lie otherwise than those of the target."""
@@ -116,14 +154,14 @@ class Mapping:
             return self if len(shape) == len(self.origin) else None
         if len(shape) == len(self.origin):
             sizes = zip(shape, self.origin, strict=True)
-            return self if all(slab.length is None or size <= slab.length for size, slab in sizes) else None
-        origin = tuple(Slab(0, length=size) for size in shape)
+            return self if all(each.length is None or size <= each.length for size, each in sizes) else None
+        origin = tuple(Hyperslab(0, length=size) for size in shape)
         pairs = _pair(self.target, origin)
         return None if pairs is None else replace(self, origin=origin, pairs=pairs)
 
 
 @dataclass(frozen=True, eq=False)
-class Virtual:
+class VirtualLayout:
     """A virtual dataset; of mappings onto the same elements, the later one counts.
 
     Parameters
@@ -148,10 +186,10 @@ class Virtual:
 
     def borders(self, dimension: int) -> list[int]:
         """Where sources begin along a dimension that they follow each other in."""
-        slabs = {mapping.target[dimension] for mapping in self.mappings}
-        if any((slab.stride, slab.block) != (1, 1) for slab in slabs):
+        hyperslabs = {mapping.target[dimension] for mapping in self.mappings}
+        if any((hyperslab.stride, hyperslab.block) != (1, 1) for hyperslab in hyperslabs):
             return []
-        return sorted({slab.start for slab in slabs if 0 < slab.start < self.shape[dimension]})
+        return sorted({hyperslab.start for hyperslab in hyperslabs if 0 < hyperslab.start < self.shape[dimension]})
 
     @property
     def nbytes(self) -> int:
@@ -167,10 +205,10 @@ class Virtual:
         count = (len(self.mappings), len(self.shape))
         first, last = np.empty(count, np.int64), np.empty(count, np.int64)
         for row, mapping in enumerate(self.mappings):
-            for dimension, (slab, size) in enumerate(zip(mapping.target, self.shape, strict=True)):
-                first[row, dimension] = slab.start
-                number = slab.count_below(size) - 1
-                last[row, dimension] = slab.start - 1 if number < 0 else slab.position(number)
+            for dimension, (hyperslab, size) in enumerate(zip(mapping.target, self.shape, strict=True)):
+                first[row, dimension] = hyperslab.start
+                number = hyperslab.count_below(size) - 1
+                last[row, dimension] = hyperslab.start - 1 if number < 0 else hyperslab.position(number)
         return first, last
 
     @cached_property
@@ -213,7 +251,7 @@ def _extremes(indexer: Positions) -> tuple[int, int]:
     return (int(indexer.min()), int(indexer.max())) if len(indexer) else (0, -1)
 
 
-class Cut(NamedTuple):
+class Intersection(NamedTuple):
     """What a selection of a virtual dataset takes of a source.
 
     Parameters
@@ -233,7 +271,9 @@ class Cut(NamedTuple):
         return math.prod(map(length, self.goal))
 
 
-def cut(mapping: Mapping, source_shape: Sequence[int] | None, indexers: Sequence[Positions]) -> Cut | None:
+def intersect(
+    mapping: Mapping, source_shape: Sequence[int] | None, indexers: Sequence[Positions]
+) -> Intersection | None:
     """What of a source a selection touches, None where that is nothing.
 
     Parameters
@@ -247,52 +287,24 @@ def cut(mapping: Mapping, source_shape: Sequence[int] | None, indexers: Sequence
 
     Examples
     --------
-    >>> second = Mapping("b.h5", "data", (Slab(10, length=10),), (Slab(0, length=10),), (0,))
-    >>> cut(second, (10,), [slice(5, 15, 1)])
-    Cut(goal=(slice(5, 10, 1),), indexers=(slice(0, 5, 1),))
+    >>> second = Mapping("b.h5", "data", (Hyperslab(10, length=10),), (Hyperslab(0, length=10),), (0,))
+    >>> intersect(second, (10,), [slice(5, 15, 1)])
+    Intersection(goal=(slice(5, 10, 1),), indexers=(slice(0, 5, 1),))
     """
     goal: list[Positions] = []
-    wanted: list[Indexer] = [slab.start for slab in mapping.origin]
+    wanted: list[Indexer] = [hyperslab.start for hyperslab in mapping.origin]
     sizes = source_shape or (_ENDLESS,) * len(mapping.origin)
-    if any(slab.start >= size for slab, size in zip(mapping.origin, sizes, strict=True)):
+    if any(hyperslab.start >= size for hyperslab, size in zip(mapping.origin, sizes, strict=True)):
         return None
-    for indexer, slab, dimension in zip(indexers, mapping.target, mapping.pairs, strict=True):
+    for indexer, hyperslab, dimension in zip(indexers, mapping.target, mapping.pairs, strict=True):
         limit = 1 if dimension is None else mapping.origin[dimension].count_below(sizes[dimension])
-        met = _meet(indexer, slab, limit if slab.length is None else min(limit, slab.length))
-        if met is None:
+        common = hyperslab.intersect(indexer, limit if hyperslab.length is None else min(limit, hyperslab.length))
+        if common is None:
             return None
-        goal.append(met[0])
+        goal.append(common[0])
         if dimension is not None:
-            wanted[dimension] = mapping.origin[dimension].take(met[1])
-    return Cut(tuple(goal), tuple(wanted))
-
-
-def _meet(indexer: Positions, slab: Slab, limit: int) -> tuple[Positions, Positions] | None:
-    """What a selection and the first of a slab have in common: its place in the selection, and numbers in the slab."""
-    if isinstance(indexer, slice) and slab.block == 1:
-        return _meet_evenly(range(indexer.start, indexer.stop, indexer.step), slab, limit)
-    positions = np.arange(indexer.start, indexer.stop, indexer.step) if isinstance(indexer, slice) else indexer
-    blocks, within = np.divmod(positions - slab.start, slab.stride)
-    numbers = blocks * slab.block + within
-    common = np.flatnonzero((blocks >= 0) & (within < slab.block) & (numbers < limit))
-    return (common, numbers[common]) if len(common) else None
-
-
-def _meet_evenly(positions: range, slab: Slab, limit: int) -> tuple[slice, slice] | None:
-    """Common positions of two that are evenly spaced: again so, in both (the Chinese remainder theorem)."""
-    common = math.gcd(positions.step, slab.stride)
-    apart, rest = divmod(slab.start - positions.start, common)
-    if rest:
-        return None
-    step, step_in_slab = slab.stride // common, positions.step // common
-    first = apart * pow(step_in_slab, -1, step) % step if step > 1 else 0
-    if (before := slab.start - positions.start - first * positions.step) > 0:
-        first += -(-before // (step * positions.step)) * step
-    number = (positions.start + first * positions.step - slab.start) // slab.stride
-    count = min(-(-(len(positions) - first) // step), -(-(limit - number) // step_in_slab))
-    if count < 1:
-        return None
-    return _evenly(first, step, count), _evenly(number, step_in_slab, count)
+            wanted[dimension] = mapping.origin[dimension].take(common[1])
+    return Intersection(tuple(goal), tuple(wanted))
 
 
 def _evenly(first: int, step: int, count: int) -> slice:
@@ -314,12 +326,12 @@ def read_mappings(dataset: h5d.DatasetID) -> tuple[Mapping, ...] | None:
     known: dict[Any, Any] = {}  # most mappings have most of their parts in common
     for number in range(properties.get_virtual_count()):
         try:
-            target = _slabs(properties.get_virtual_vspace(number))
+            target = _hyperslabs(properties.get_virtual_vspace(number))
             source = properties.get_virtual_srcspace(number)
         except RuntimeError:  # it is of nothing
             return None
         is_whole = source.get_select_type() == h5s.SEL_ALL  # the file then doesn't say what shape that is
-        origin = None if is_whole else _slabs(source)
+        origin = None if is_whole else _hyperslabs(source)
         if target is None or (origin is None and not is_whole):
             return None
         file, path = map(_as_text, (properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)))
@@ -337,63 +349,65 @@ def _as_text(name: str | bytes) -> str:
     return decode(name) if isinstance(name, bytes) else name
 
 
-def _slabs(space: h5s.SpaceID) -> tuple[Slab, ...] | None:
+def _hyperslabs(space: h5s.SpaceID) -> tuple[Hyperslab, ...] | None:
     if space.get_select_type() == h5s.SEL_ALL:
-        return tuple(Slab(0, length=size) for size in space.shape)
+        return tuple(Hyperslab(0, length=size) for size in space.shape)
     if space.get_select_type() != h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
         return None
-    return tuple(itertools.starmap(_slab, zip(*space.get_regular_hyperslab(), strict=True)))
+    return tuple(itertools.starmap(_hyperslab, zip(*space.get_regular_hyperslab(), strict=True)))
 
 
-def _slab(start: int, stride: int, count: int, block: int) -> Slab:
+def _hyperslab(start: int, stride: int, count: int, block: int) -> Hyperslab:
     if block == _UNLIMITED:
-        return Slab(start)
+        return Hyperslab(start)
     if count == _UNLIMITED:
-        return Slab(start, stride, block)
+        return Hyperslab(start, stride, block)
     return (
-        Slab(start, length=count * block)
+        Hyperslab(start, length=count * block)
         if count == 1 or stride == block
-        else Slab(start, stride, block, count * block)
+        else Hyperslab(start, stride, block, count * block)
     )
 
 
-def _pair(target: Sequence[Slab], origin: Sequence[Slab]) -> tuple[int | None, ...] | None:
+def _pair(target: Sequence[Hyperslab], origin: Sequence[Hyperslab]) -> tuple[int | None, ...] | None:
     """The source's dimension for each of the target's; single positions have none.
 
     Elements are mapped in C order, which is so dimension by dimension if the others are equally long in turn.
     """
-    longer = [dimension for dimension, slab in enumerate(origin) if slab.length != 1]
+    longer = [dimension for dimension, hyperslab in enumerate(origin) if hyperslab.length != 1]
     others = iter(longer)
-    pairs = tuple(next(others, -1) if slab.length != 1 else None for slab in target)
-    if [slab.length for slab in target if slab.length != 1] != [origin[dimension].length for dimension in longer]:
+    pairs = tuple(next(others, -1) if hyperslab.length != 1 else None for hyperslab in target)
+    if [hyperslab.length for hyperslab in target if hyperslab.length != 1] != [
+        origin[dimension].length for dimension in longer
+    ]:
         return None
     return pairs
 
 
 def _each_block(
-    file: str, path: str, target: tuple[Slab, ...], origin: tuple[Slab, ...] | None, shape: tuple[int, ...]
-) -> Iterator[tuple[str, str, tuple[Slab, ...], tuple[Slab, ...]]]:
+    file: str, path: str, target: tuple[Hyperslab, ...], origin: tuple[Hyperslab, ...] | None, shape: tuple[int, ...]
+) -> Iterator[tuple[str, str, tuple[Hyperslab, ...], tuple[Hyperslab, ...]]]:
     """The mapping itself, or one a block where the names have the number of a block in them."""
-    unlimited = [dimension for dimension, slab in enumerate(target) if slab.length is None]
-    if not unlimited or (origin is not None and any(slab.length is None for slab in origin)):
+    unlimited = [dimension for dimension, hyperslab in enumerate(target) if hyperslab.length is None]
+    if not unlimited or (origin is not None and any(hyperslab.length is None for hyperslab in origin)):
         target = tuple(map(_joined, target))
         yield _named(file), _named(path), target, _beginning(target) if origin is None else tuple(map(_joined, origin))
         return
     (dimension,) = unlimited
     start, stride, block, _ = target[dimension]
     for number, at in enumerate(range(start, shape[dimension], stride)):
-        part = (*target[:dimension], Slab(at, length=block), *target[dimension + 1 :])
+        part = (*target[:dimension], Hyperslab(at, length=block), *target[dimension + 1 :])
         yield _named(file, number), _named(path, number), part, _beginning(part) if origin is None else origin
 
 
-def _joined(slab: Slab) -> Slab:
+def _joined(hyperslab: Hyperslab) -> Hyperslab:
     """Blocks without gaps as the neighbours that they are."""
-    return Slab(slab.start, length=slab.length) if slab.stride == slab.block else slab
+    return Hyperslab(hyperslab.start, length=hyperslab.length) if hyperslab.stride == hyperslab.block else hyperslab
 
 
-def _beginning(target: Sequence[Slab]) -> tuple[Slab, ...]:
+def _beginning(target: Sequence[Hyperslab]) -> tuple[Hyperslab, ...]:
     """A source that is as large as what it stands for."""
-    return tuple(Slab(0, length=slab.length) for slab in target)
+    return tuple(Hyperslab(0, length=hyperslab.length) for hyperslab in target)
 
 
 def _named(name: str, number: int | None = None) -> str:
@@ -414,7 +428,7 @@ def grows(dataset: h5d.DatasetID) -> bool:
     properties = properties_of(dataset)
     for number in range(properties.get_virtual_count()):
         with suppress(RuntimeError):  # it is of nothing
-            if any(slab.length is None for slab in _slabs(properties.get_virtual_vspace(number)) or ()):
+            if any(hyperslab.length is None for hyperslab in _hyperslabs(properties.get_virtual_vspace(number)) or ()):
                 return True
     return False
 

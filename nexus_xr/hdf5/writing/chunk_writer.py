@@ -29,7 +29,7 @@ from .writable_file import why_unwritten
 Region = tuple[tuple[int, int], ...]
 
 
-class Target:
+class WrittenDataset:
     """Writes blocks of values into a dataset.
 
     Blocks may come in any order and from several threads at once, as long as no two of them overlap.

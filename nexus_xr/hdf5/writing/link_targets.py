@@ -18,8 +18,8 @@ _MOST_LINKS = 100
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place in a file, soft links on the way to it followed.
+class LinkTarget:
+    """What a path leads to in a file, soft links on the way followed.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Place:
         Path of the group that it is in, which need not be there.
     name
         Name in that group; empty for the root.
-    elsewhere
+    leaves_by
         The link on the way, behind which it lies in another file or where only another program finds it; None where
         there is none.
     is_external
@@ -41,7 +41,7 @@ class Place:
     file: h5py.File
     parent: str
     name: str
-    elsewhere: str | None = None
+    leaves_by: str | None = None
     is_external: bool = False
     is_link: bool = False
 
@@ -55,7 +55,7 @@ class Place:
         return None if self.is_external or path not in self.file else self.file[path]
 
 
-def place_of(file: h5py.File, path: str) -> Place:
+def link_target(file: h5py.File, path: str) -> LinkTarget:
     """Where a path leads in a file.
 
     Examples
@@ -63,7 +63,7 @@ def place_of(file: h5py.File, path: str) -> Place:
     >>> with h5py.File("a.nxs", "w") as file:
     ...     file["entry/detector/counts"] = [1, 2]
     ...     file["entry/data"] = h5py.SoftLink("/entry/detector")
-    ...     place_of(file, "/entry/data/counts").parent
+    ...     link_target(file, "/entry/data/counts").parent
     '/entry/detector'
     """
     reached: list[str] = []
@@ -75,15 +75,15 @@ def place_of(file: h5py.File, path: str) -> Place:
         link = _link(file, at, name)
         if isinstance(link, h5py.ExternalLink):
             if waiting:
-                return Place(file, at, name, elsewhere=f"{at.rstrip('/')}/{name} -> {link.filename}:{link.path}")
-            return Place(file, at, name, is_external=True, is_link=True)
+                return LinkTarget(file, at, name, leaves_by=f"{at.rstrip('/')}/{name} -> {link.filename}:{link.path}")
+            return LinkTarget(file, at, name, is_external=True, is_link=True)
         if isinstance(link, UserDefinedLink):
             here = f"{at.rstrip('/')}/{name}"
-            return Place(file, at, name, elsewhere=f"{here}, which is of a kind that only its writer follows")
+            return LinkTarget(file, at, name, leaves_by=f"{here}, which is of a kind that only its writer follows")
         if isinstance(link, h5py.SoftLink) and followed < _MOST_LINKS:
             target = [part for part in link.path.split("/") if part not in ("", ".")]
             if not waiting and f"{at.rstrip('/')}/{name}" not in file:
-                return Place(file, at, name, is_link=True)  # the link leads nowhere, and gives way
+                return LinkTarget(file, at, name, is_link=True)  # the link leads nowhere, and gives way
             followed += 1
             waiting.extendleft(reversed(target))
             if link.path.startswith("/"):
@@ -91,8 +91,8 @@ def place_of(file: h5py.File, path: str) -> Place:
             continue
         reached.append(name)
     if not reached:
-        return Place(file, "/", "")
-    return Place(file, "/" + "/".join(reached[:-1]), reached[-1])
+        return LinkTarget(file, "/", "")
+    return LinkTarget(file, "/" + "/".join(reached[:-1]), reached[-1])
 
 
 class UserDefinedLink:

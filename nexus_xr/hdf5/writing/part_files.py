@@ -18,7 +18,7 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.runtime.compat import phil, this_worker
 
-from .chunk_writer import Region, Target
+from .chunk_writer import Region, WrittenDataset
 from .creation import create_dataset
 from .writable_file import close_file, discard_file, open_file, why_unwritten
 
@@ -82,27 +82,27 @@ def write_part(path: str, values: NDArray[Any], form: Form) -> None:
     """Write a part file, which is there under its name only when it is complete."""
     with _new_part(path) as file:
         dataset = create_dataset(file, DATASET, values.shape, form.dtype, form.chunks, form.filters)
-        Target(dataset, where=path).write(tuple((0, size) for size in values.shape), values)
+        WrittenDataset(dataset, where=path).write(tuple((0, size) for size in values.shape), values)
 
 
 def join_parts(path: str, pieces: NDArray[Any], form: Form) -> None:
-    """Make one part file of several, whose paths are given in the order of their places, and remove those.
+    """Make one part file of several, whose paths are given in the order in which they lie, and remove those.
 
     Chunks are copied as they are stored. Done once more, it does nothing.
     """
     try:
         with _new_part(path) as file:
-            shapes = {place: _shape_of(str(pieces[place])) for place in np.ndindex(pieces.shape)}
+            shapes = {index: _shape_of(str(pieces[index])) for index in np.ndindex(pieces.shape)}
             starts = [
                 np.cumsum([0, *(shapes[_on_axis(pieces.ndim, axis, number)][axis] for number in range(count))])
                 for axis, count in enumerate(pieces.shape)
             ]
             shape = tuple(int(each[-1]) for each in starts)
             dataset = create_dataset(file, DATASET, shape, form.dtype, form.chunks, form.filters)
-            for place in np.ndindex(pieces.shape):
-                origin = tuple(int(each[number]) for each, number in zip(starts, place, strict=True))
-                with h5py.File(pieces[place], "r") as source:
-                    copy_values(source[DATASET], dataset, tuple((0, size) for size in shapes[place]), origin)
+            for index in np.ndindex(pieces.shape):
+                origin = tuple(int(each[number]) for each, number in zip(starts, index, strict=True))
+                with h5py.File(pieces[index], "r") as source:
+                    copy_values(source[DATASET], dataset, tuple((0, size) for size in shapes[index]), origin)
     except NexusFileError:
         if not os.path.exists(path):  # by the same task, on a worker that was given up and lives
             raise
@@ -124,8 +124,8 @@ def copy_values(source: h5py.Dataset, target: h5py.Dataset, box: Region, origin:
         Where its first element goes to, the beginning of a chunk.
     """
     if source.chunks is None:
-        place = tuple(slice(at, at + end - begin) for at, (begin, end) in zip(origin, box, strict=True))
-        target[place] = source[tuple(slice(*each) for each in box)]
+        goal = tuple(slice(at, at + end - begin) for at, (begin, end) in zip(origin, box, strict=True))
+        target[goal] = source[tuple(slice(*each) for each in box)]
         return
     stored: list[tuple[int, ...]] = []
     source.id.chunk_iter(lambda info: stored.append(info.chunk_offset))

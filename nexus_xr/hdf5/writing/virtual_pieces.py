@@ -11,7 +11,7 @@ import numpy as np
 
 from nexus_xr.hdf5.io.linked_files import find_file
 from nexus_xr.hdf5.objects.storage import Filter, filters_of
-from nexus_xr.hdf5.reading.virtual_mapping import Slab, is_own_file, read_mappings
+from nexus_xr.hdf5.reading.virtual_mapping import Hyperslab, is_own_file, read_mappings
 
 from .chunk_writer import Region
 
@@ -67,11 +67,11 @@ def pieces_of(dataset: h5py.Dataset) -> list[Piece] | None:
     return pieces
 
 
-def _box(slabs: Sequence[Slab], shape: Sequence[int] | None = None) -> Region | None:
+def _box(hyperslabs: Sequence[Hyperslab], shape: Sequence[int] | None = None) -> Region | None:
     """The one block that a selection is, None where it is anything else or goes beyond a shape."""
-    if any(slab.length is None or (slab.stride != 1 and slab.length > 1) for slab in slabs):
+    if any(hyperslab.length is None or (hyperslab.stride != 1 and hyperslab.length > 1) for hyperslab in hyperslabs):
         return None
-    box = tuple((slab.start, slab.start + (slab.length or 0)) for slab in slabs)
+    box = tuple((hyperslab.start, hyperslab.start + (hyperslab.length or 0)) for hyperslab in hyperslabs)
     is_within = shape is None or all(end <= size for (_, end), size in zip(box, shape, strict=True))
     return box if is_within else None
 

@@ -1,4 +1,4 @@
-"""Changes to a file that is there already: what of its tree is new or different, and putting that at its place."""
+"""Changes to a file that is there already: what of its tree is new or different, and putting that where it belongs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,22 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.nodes import Dataset
 from nexus_xr.hdf5.objects.storage import storage_of
 from nexus_xr.hdf5.writing.copying import Copied
-from nexus_xr.hdf5.writing.link_targets import Place, copy_attributes, other_names, place_of
+from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
 from nexus_xr.hdf5.writing.part_files import Joined
 from nexus_xr.nexus.tree.metadata import is_field, same_tree
 
-from .nodes import FieldNode, GroupNode, Late, Node, Skip, attributes_of, node_of, store, store_attributes, stored_dtype
+from .nodes import (
+    FieldNode,
+    GroupNode,
+    Node,
+    PendingWrite,
+    Skip,
+    attributes_of,
+    node_of,
+    raw_dtype,
+    write_attributes,
+    write_members,
+)
 
 
 @dataclass(frozen=True)
@@ -103,48 +114,48 @@ def report_conflicts(file: h5py.File, edits: Sequence[Edit], diagnostics: Diagno
     """Say which edits can't be made: what they change lies in another file."""
     replaced = {edit.path for edit in edits if edit.node is not None}
     for edit in edits:
-        place = place_of(file, edit.path)
-        if place.elsewhere is not None:
-            message = f"lies behind the link {place.elsewhere}; change it in that file"
+        target = link_target(file, edit.path)
+        if target.leaves_by is not None:
+            message = f"lies behind the link {target.leaves_by}; change it in that file"
             diagnostics.add(Code.BEHIND_LINK, edit.path, message)
-        elif edit.path not in replaced and place.is_external:
+        elif edit.path not in replaced and target.is_external:
             diagnostics.add(Code.BEHIND_LINK, edit.path, "is a link into another file; change its attributes there")
 
 
-def apply(file: h5py.File, edits: Sequence[Edit]) -> list[Late]:
+def apply(file: h5py.File, edits: Sequence[Edit]) -> list[PendingWrite]:
     """Make changes in a file that is open for writing.
 
     Returns
     -------
-    list of (dataset, values)
-        The datasets for values that come later.
+    list of PendingWrite
+        What is left to write, of datasets whose values come later.
     """
-    late: list[Late] = []
+    pending: list[PendingWrite] = []
     for edit in edits:
-        place = place_of(file, edit.path)
+        target = link_target(file, edit.path)
         if edit.node is not None:
-            late += _put(place, edit.node, edit.keeps_storage)
+            pending += _put(target, edit.node, edit.keeps_storage)
         if edit.attributes:
             _set_attributes(file[edit.path], edit.attributes)
         for name in edit.untrue:
             file[edit.path].attrs.pop(name, None)
-    return late
+    return pending
 
 
-def _put(place: Place, node: Node, keeps_storage: bool) -> list[Late]:
-    group = place.group()
-    present = place.present()
+def _put(target: LinkTarget, node: Node, keeps_storage: bool) -> list[PendingWrite]:
+    group = target.group()
+    present = target.present()
     if isinstance(node, FieldNode) and isinstance(present, h5py.Dataset):
-        return _put_values(group, place.name, present, node, keeps_storage)
-    if present is not None or place.is_link:
-        del group[place.name]
-    return store(group, GroupNode({place.name: node}))
+        return _put_values(group, target.name, present, node, keeps_storage)
+    if present is not None or target.is_link:
+        del group[target.name]
+    return write_members(group, GroupNode({target.name: node}))
 
 
 def _put_values(
     group: h5py.Group, name: str, present: h5py.Dataset, node: FieldNode, keeps_storage: bool
-) -> list[Late]:
-    """Write into the dataset that is there, or where it can't hold the values, into one in its place."""
+) -> list[PendingWrite]:
+    """Write into the dataset that is there, or where it can't hold the values, into one that replaces it."""
     values = node.values
     is_own = not present.is_virtual and not present.external
     if is_own and keeps_storage and _can_hold(present, values):
@@ -153,17 +164,17 @@ def _put_values(
                 text = _as_text_of(present.id.get_type(), values)
                 present[...] = (values if text is None else text).reshape(present.shape)
             return []
-        return [(present, values)] if math.prod(values.shape) else []
+        return [PendingWrite(present, values)] if math.prod(values.shape) else []
     names = other_names(group.file, present)
     del group[name]
-    late = store(group, GroupNode({name: replace(node, attributes={})}))
+    pending = write_members(group, GroupNode({name: replace(node, attributes={})}))
     made = group[name]
     copy_attributes(present, made)
     for parent, other in names:
         if (parent, other) != (group.name, name):
             del group.file[parent][other]
             group.file[parent][other] = made
-    return late
+    return pending
 
 
 def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
@@ -172,7 +183,7 @@ def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
         return False
     if dataset.shape != values.shape and not (dataset.size == 1 == math.prod(values.shape)):
         return False
-    wanted = stored_dtype(values)
+    wanted = raw_dtype(values)
     if isinstance(values, np.ndarray) and h5py.check_string_dtype(dataset.dtype):
         return _as_text_of(dataset.id.get_type(), values) is not None
     if dataset.dtype == wanted:
@@ -219,7 +230,7 @@ def _set_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, An
                 continue
             value = text
         kept[name] = value
-    store_attributes(item, kept)
+    write_attributes(item, kept)
 
 
 def is_stored_as(dataset: Dataset, node: FieldNode) -> bool:

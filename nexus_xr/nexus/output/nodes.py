@@ -1,6 +1,6 @@
 """What is to be written: a plain tree of groups, fields and links, made and checked before the first byte is.
 
-`node_of` makes it from nested dictionaries, as the metadata of a file is read; `store` writes it.
+`node_of` makes it from nested dictionaries, as the metadata of a file is read; `write_members` writes it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -216,57 +216,62 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     raise _UnstorableError(f"an array of {array.dtype} can't be stored in HDF5")
 
 
-Late = tuple[h5py.Dataset, Any]
+class PendingWrite(NamedTuple):
+    """A dataset that was made, and its values, which are still to be computed and written."""
+
+    dataset: h5py.Dataset
+    values: Any
 
 
-def store(group: h5py.Group, node: GroupNode) -> list[Late]:
+def write_members(group: h5py.Group, node: GroupNode) -> list[PendingWrite]:
     """Write a tree into an open group.
 
     Returns
     -------
-    list of (dataset, values)
-        The datasets that were made for values that come later.
+    list of PendingWrite
+        What is left to write, of datasets whose values come later.
     """
-    late: list[Late] = []
-    store_attributes(group, node.attributes)
+    pending: list[PendingWrite] = []
+    write_attributes(group, node.attributes)
     for name, member in node.members.items():
         if isinstance(member, Link):
             group[name] = h5py.ExternalLink(member.file, member.path) if member.file else h5py.SoftLink(member.path)
         elif isinstance(member, GroupNode):
-            late += store(group.create_group(name, track_order=True), member)
+            pending += write_members(group.create_group(name, track_order=True), member)
         else:
-            late += _store_field(group, name, member)
-    return late
+            pending += _write_field(group, name, member)
+    return pending
 
 
-def _store_field(group: h5py.Group, name: str, node: FieldNode) -> list[Late]:
+def _write_field(group: h5py.Group, name: str, node: FieldNode) -> list[PendingWrite]:
     values = node.values
     if isinstance(values, h5py.Empty):
         dataset = group.create_dataset(name, data=values)
     elif isinstance(values, Joined):
-        store_attributes(create_joined(group, name, values), node.attributes)
+        write_attributes(create_joined(group, name, values), node.attributes)
         return []
     elif isinstance(values, Copied) and copy_dataset(values.array, group, name):
-        store_attributes(group[name], node.attributes)
+        write_attributes(group[name], node.attributes)
         return []
     else:
         values = values.array if isinstance(values, Copied) else values
-        dataset = create_dataset(group, name, values.shape, stored_dtype(values), node.chunks, node.filters)
-    store_attributes(dataset, node.attributes)
+        dataset = create_dataset(group, name, values.shape, raw_dtype(values), node.chunks, node.filters)
+    write_attributes(dataset, node.attributes)
     if isinstance(values, np.ndarray) and not node.chunks:
         if values.size:
             dataset[...] = values
         return []
-    return [] if isinstance(values, h5py.Empty) or not math.prod(values.shape) else [(dataset, values)]
+    is_done = isinstance(values, h5py.Empty) or not math.prod(values.shape)
+    return [] if is_done else [PendingWrite(dataset, values)]
 
 
-def stored_dtype(values: Any) -> np.dtype[Any]:
+def raw_dtype(values: Any) -> np.dtype[Any]:
     """The dtype in the file of values that HDF5 can hold."""
     dtype: np.dtype[Any] = values.dtype
     return _TEXT if dtype.kind in "UOT" else dtype
 
 
-def store_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+def write_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
     """Give an open object attributes, in place of those of the same names."""
     for name, value in attributes.items():
         item.attrs[name] = (

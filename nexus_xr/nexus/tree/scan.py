@@ -201,7 +201,7 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
     if is_virtual(dataset.id):
         array = LazyArray.of(dataset, file)
-        report_missing(dataset, array.looked, array.file)
+        report_missing(dataset, array.found_sources, array.file)
     value: Any = None
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
