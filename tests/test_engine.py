@@ -24,6 +24,7 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.filters import compiled, pipeline
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.objects.nodes import Link, split_array_type
 from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.reading import array as array_module
@@ -39,11 +40,12 @@ from .thresholds import DRAWN, ELSEWHERE, moved, numbers, thresholds
 SHAPE, CHUNKS = (7, 20, 33), (2, 8, 33)
 
 
-def lazy(path: Path, name: str = "data") -> LazyArray:
+def lazy(path: Path, name: str = "data", num_threads: int | None = None) -> LazyArray:
     with h5py.File(path) as file:
         dataset = file[name]
         element, inner = split_array_type(dataset.dtype)
-        return LazyArray(File(path), f"/{name}", (*dataset.shape, *inner), element)
+        file_to_read = File(path, policy=ReadingPolicy(num_threads))
+        return LazyArray(file_to_read, f"/{name}", (*dataset.shape, *inner), element)
 
 
 def h5py_values(path: Path, name: str = "data") -> NDArray[Any]:
@@ -538,8 +540,7 @@ def test_any_selection_of_anything_is_what_h5py_gives(tmp_path_factory: pytest.T
     shape = any_stored(path, data)
     expected = h5py_values(path)
     with moved(data.draw(thresholds())):
-        array = lazy(path)
-        array.file.num_threads = data.draw(st.integers(1, 3))
+        array = lazy(path, num_threads=data.draw(st.integers(1, 3)))
         for key in data.draw(st.lists(st.tuples(*map(indexers, shape)), min_size=1, max_size=3)):
             assert_same_bits(array[key], take(expected, key))
 
@@ -646,10 +647,10 @@ def test_a_read_within_a_read_has_memory_of_its_own(tmp_path: Path, sizes: Any) 
         with h5py.File(tmp_path / name, "w") as file:
             file.create_dataset("data", data=counts(shape), chunks=(shape[0], 32), compression="gzip")
     with _ReadsItself(tmp_path / "outer.h5") as stream:
-        array = LazyArray(File(cast(Any, stream), num_threads=1), "/data", sizes[0], np.dtype("u2"))
+        alone = File(cast(Any, stream), policy=ReadingPolicy(num_threads=1))
+        array = LazyArray(alone, "/data", sizes[0], np.dtype("u2"))
         array[0, 0]  # from now on only values are read
-        stream.other = lazy(tmp_path / "inner.h5")
-        stream.other.file.num_threads = 1
+        stream.other = lazy(tmp_path / "inner.h5", num_threads=1)
         for key in ACROSS:
             assert_same_bits(array[key], take(counts(sizes[0]), expand(key, 2)))
 

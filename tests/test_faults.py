@@ -460,8 +460,7 @@ def stop(process: int) -> None:
 def test_a_reader_process_that_is_killed_is_replaced_once(tmp_path: Path, sent: list[Callable[[int], None]]) -> None:
     path = tmp_path / "f.h5"
     write(path, "sz")
-    array, expected = lazy(path), h5py_values(path)
-    array.file.num_threads = 1
+    array, expected = lazy(path, num_threads=1), h5py_values(path)
     assert_same_bits(array[...], expected)
     sent += [kill]
     assert_same_bits(array[...], expected)
@@ -475,8 +474,7 @@ def test_a_reader_process_that_nobody_asked_for_long_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "f.h5", "sz")
-    array, expected = lazy(tmp_path / "f.h5"), h5py_values(tmp_path / "f.h5")
-    array.file.num_threads = 1
+    array, expected = lazy(tmp_path / "f.h5", num_threads=1), h5py_values(tmp_path / "f.h5")
     script = Path(_reader_process.__file__).read_text().replace("IDLE_SECONDS = 60", "IDLE_SECONDS = 0.3")
     (tmp_path / "_reader_process.py").write_text(script)
     processes._processes.end()
@@ -560,9 +558,10 @@ import numpy as np
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.policy import ReadingPolicy
 
 path, shape, dtype, seconds = sys.argv[1], eval(sys.argv[2]), sys.argv[3], eval(sys.argv[4])
-array = LazyArray(File(path, num_threads=4), "/data", shape, np.dtype(dtype))
+array = LazyArray(File(path, policy=ReadingPolicy(num_threads=4)), "/data", shape, np.dtype(dtype))
 expected = array[...]
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts processes in the background may have it ignored
 

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusFileError, NexusWarning
-from nexus_xr.hdf5.io import remote, store
+from nexus_xr.hdf5.io import object_store, remote
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading.array import LazyArray
 
@@ -55,7 +55,7 @@ def server(tmp_path: Path) -> Iterator[FaultyServer]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow one another faster than for a server in trouble."""
-    monkeypatch.setattr(store, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(object_store, "PAUSE_SECONDS", 0.01)
 
 
 def open_nexus(path: Any, **options: Any) -> xr.Dataset:
@@ -203,7 +203,7 @@ def test_what_is_ahead_is_bounded(server: FaultyServer, tmp_path: Path, monkeypa
 
 def _remote_file(url: str) -> remote.RemoteFile:
     fs, path = fsspec.core.url_to_fs(url)
-    return remote.RemoteFile(store.StoredFile(url, fs, path), None)
+    return remote.RemoteFile(object_store.StoreFile(url, fs, path), None)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -337,9 +337,9 @@ def test_what_stays_wrong_is_an_error(meanwhile: str, fault: str, server: Faulty
     server.always = fault
     with pytest.raises(NexusFileError, match=rf"{url}: bytes \d+ to \d+ can't be read: .*{PASSING[fault]}") as caught:
         open_nexus(url) if meanwhile == "opening" else counts[40].load()
-    assert f"at the last of {store.ATTEMPTS} attempts" in str(caught.value)
+    assert f"at the last of {object_store.ATTEMPTS} attempts" in str(caught.value)
     # aiohttp itself asks once more where a connection that it kept turns out to be closed.
-    assert store.ATTEMPTS <= len(server.requests) <= 2 * store.ATTEMPTS
+    assert object_store.ATTEMPTS <= len(server.requests) <= 2 * object_store.ATTEMPTS
     server.always = None
     np.testing.assert_array_equal(open_nexus(url).counts[40], BIG[40])
     if meanwhile == "reading":
@@ -453,13 +453,13 @@ def test_an_interrupt_ends_a_read_and_harms_no_other(server: FaultyServer, tmp_p
 
 GARBAGE = """
 import gc, sys, h5py, xarray as xr
-from nexus_xr.hdf5.io.store import StoredFile
+from nexus_xr.hdf5.io.object_store import StoreFile
 
 class Cycle:
     def __init__(self):
         self.file, self.itself = h5py.File(sys.argv[2]), self
 
-async def read_with_garbage(self, *arguments, read=StoredFile.read):
+async def read_with_garbage(self, *arguments, read=StoreFile.read):
     del cycles[-1]
     if gc.isenabled():  # as happens by itself, now and then
         gc.collect()
@@ -468,7 +468,7 @@ async def read_with_garbage(self, *arguments, read=StoredFile.read):
 
 gc.set_threshold(0)
 cycles, requests = [Cycle() for _ in range(10)], []
-StoredFile.read = read_with_garbage
+StoreFile.read = read_with_garbage
 xr.open_dataset(sys.argv[1], engine="nexus")
 print(len(requests))
 """
@@ -635,7 +635,7 @@ def test_an_s3_server_in_trouble_is_an_error(s3: dict[str, Any], server: FaultyS
     dataset = open_nexus("s3://scans/scan.nxs", storage_options=options)
     server.faults = ["short body", "503", "dropped"]
     np.testing.assert_array_equal(dataset.counts[40], BIG[40])
-    for fault, what in {"short body": f"at the last of {store.ATTEMPTS} attempts", "403": "credentials"}.items():
+    for fault, what in {"short body": f"at the last of {object_store.ATTEMPTS} attempts", "403": "credentials"}.items():
         server.always = fault
         with pytest.raises(NexusFileError, match=rf"s3://scans/scan.nxs: bytes \d+ to \d+ .*{what}"):
             dataset.counts[41].load()

@@ -24,6 +24,7 @@ from nexus_xr.hdf5.filters import deflate, zstd
 from nexus_xr.hdf5.filters.deflate import DEFLATE
 from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.runtime import cpus, threads
@@ -45,7 +46,7 @@ def write(path: Path, values: NDArray[Any] | None = None, **options: Any) -> NDA
 
 
 def array_of(path: Path, values: NDArray[Any], num_threads: int | None = None) -> LazyArray:
-    return LazyArray(File(path, num_threads=num_threads), "/data", values.shape, values.dtype)
+    return LazyArray(File(path, policy=ReadingPolicy(num_threads)), "/data", values.shape, values.dtype)
 
 
 class Gathering:
@@ -348,10 +349,11 @@ import os, signal, sys, threading
 import numpy as np
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.policy import ReadingPolicy
 
 signal.alarm(60)
 path, shape, dtype = sys.argv[1], eval(sys.argv[2]), np.dtype(sys.argv[3])
-array = LazyArray(File(path, num_threads=3), "/data", shape, dtype)
+array = LazyArray(File(path, policy=ReadingPolicy(num_threads=3)), "/data", shape, dtype)
 expected = np.load(sys.argv[4])
 """
 

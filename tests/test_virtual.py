@@ -26,6 +26,7 @@ import nexus_xr
 from nexus_xr import NexusError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.source import LocalSource
 from nexus_xr.hdf5.objects.nodes import Dataset, root_of
 from nexus_xr.hdf5.reading import virtual
@@ -548,7 +549,8 @@ def test_opening_opens_one_source_and_reading_few_at_once(tmp_path: Path, monkey
     before = len(os.listdir("/proc/self/fd"))
     expected = with_h5py(master)
     for num_threads in (1, 2, 64):
-        array = LazyArray(File(master, num_threads=num_threads), "/data", dataset.counts.shape, np.dtype("u2"))
+        file = File(master, policy=ReadingPolicy(num_threads))
+        array = LazyArray(file, "/data", dataset.counts.shape, np.dtype("u2"))
         np.testing.assert_array_equal(array[...], expected)
     assert most - before <= 64 + 8
     assert len(os.listdir("/proc/self/fd")) <= before

@@ -52,7 +52,7 @@ ELSEWHERE: dict[str, str] = {
     "writing.creation.SMALL_BYTES": "test_cluster.py",
     "writing.creation._LARGEST_CHUNK": "the doctest of default_chunks",
     "writing.creation._SMALLEST_CHUNK": "the doctest of default_chunks",
-    "io.file._COPIED_AT_ONCE": "how much of a stream is copied at once",
+    "io.file_copy._COPIED_AT_ONCE": "how much of a stream is copied at once",
     "runtime.memory._GRANULE": "what sizes of blocks are rounded to",
     "runtime.memory._MOST_WANTED": "how much is remembered",
     "io.linked_files._MOST_LINKS": "test_links.py: links that lead round in circles lead nowhere",
@@ -75,7 +75,7 @@ ELSEWHERE: dict[str, str] = {
 # Remote files have a store of their own to be compared with.
 MODULES_ELSEWHERE = {
     "io.remote": "test_remote.py",
-    "io.store": "test_remote.py",
+    "io.object_store": "test_remote.py",
     "reading._reader_process": "test_faults.py",
 }
 

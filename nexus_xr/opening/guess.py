@@ -10,7 +10,10 @@ from xarray.backends import BackendEntrypoint, H5netcdfBackendEntrypoint, NetCDF
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.io.file import File, as_file_like, has_hdf5_signature, is_url
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.reference import as_file_like
+from nexus_xr.hdf5.io.superblock import has_hdf5_signature
+from nexus_xr.hdf5.io.urls import is_url
 from nexus_xr.hdf5.objects.nodes import Group, root_of
 from nexus_xr.nexus.rules.attributes import nx_class
 

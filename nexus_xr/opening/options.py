@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.io.file import File, as_file_like
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.policy import ReadingPolicy
+from nexus_xr.hdf5.io.reference import as_file_like
 from nexus_xr.nexus.tree.find import Keys, as_keys
 from nexus_xr.signatures import check_types
 
@@ -88,4 +90,5 @@ class Options:
 
     def file(self, where: Any) -> File:
         """The file that is to be opened."""
-        return File(as_file_like(where), self.storage_options, self.num_threads)
+        policy = ReadingPolicy(self.num_threads, fills_missing=self.missing == "fill")
+        return File(as_file_like(where), self.storage_options, policy)

@@ -90,22 +90,21 @@ def describe_with(
     something turns out to be written by another process, the work is done once more, as that one's reader.
     """
     diagnostics = Diagnostics()
-    file.fills_missing = options.missing == "fill"
     try:
         with file.opened() as handle:
             description = work(Opening(file, root_of(handle, diagnostics), options, way))
     except NexusError:
-        if not _can_join_writers(file, diagnostics):
+        if not _needs_to_join_writers(file, diagnostics):
             raise
-        return describe_with(work, file, options, way)
+        return describe_with(work, file.anew(is_beside_writers=True), options, way)
     except Exception as error:
         if not _is_of_h5py(error):
             raise
         raise NexusFileError(f"{file.name}: can't be read ({error}); the file is damaged, copy it again") from error
     finally:
         file.close()
-    if _can_join_writers(file, diagnostics):
-        return describe_with(work, file, options, way)
+    if _needs_to_join_writers(file, diagnostics):
+        return describe_with(work, file.anew(is_beside_writers=True), options, way)
     missing = diagnostics.having(MISSING)
     if missing and options.missing == "raise":
         raise NexusFileError(
@@ -124,8 +123,9 @@ def _is_of_h5py(error: Exception) -> bool:
     return frame is not None and "h5py" in frame.tb_frame.f_code.co_filename
 
 
-def _can_join_writers(file: File, diagnostics: Diagnostics) -> bool:
-    return bool(diagnostics.having({Code.BEING_WRITTEN})) and file.join_writers()
+def _needs_to_join_writers(file: File, diagnostics: Diagnostics) -> bool:
+    can_join = file.is_local and not file.policy.is_beside_writers
+    return can_join and bool(diagnostics.having({Code.BEING_WRITTEN}))
 
 
 @dataclass

@@ -7,13 +7,28 @@ through these ends the process.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
+from h5py import h5f
 
+from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.runtime.fork import after_fork
+
+from .unreadable import explain_local
+
+# What the first attempt's error speaks of, and the ways to open that can then help: where this process has the file
+# open with locking, that same way; where another process is writing, as one of its readers (SWMR). Tried on a damaged
+# file, the latter may never return.
+_OTHER_WAYS: tuple[tuple[str, tuple[dict[str, Any], ...]], ...] = (
+    ("lock", ({}, {"locking": True}, {"locking": "best-effort"})),
+    ("open for write", ({"locking": False, "swmr": True}, {"swmr": True})),
+)
 
 
 @dataclass
@@ -64,3 +79,42 @@ class Handles:
 
 
 handles = Handles()
+
+
+def open_local(path: str, is_beside_writers: bool) -> h5py.File:
+    """Open a local file to be read.
+
+    Parameters
+    ----------
+    path
+        Its path.
+    is_beside_writers
+        Whether to try first as a reader beside its writer (SWMR).
+    """
+    if is_beside_writers:
+        with suppress(Exception):
+            return h5py.File(path, "r", locking=False, swmr=True)
+    # Without locking: a reader has nothing to protect, must not hinder a writer, and file systems of facilities are
+    # often read-only or can't lock.
+    try:
+        return h5py.File(path, "r", locking=False)
+    except Exception as error:  # h5py raises nearly any type, by what is broken
+        for mentioned, ways in _OTHER_WAYS:
+            for options in ways if mentioned in str(error) else ():
+                with suppress(Exception):
+                    return h5py.File(path, "r", **options)
+        raise NexusFileError(explain_local(path, error)) from error
+
+
+def is_written_here(path: str) -> bool:
+    """Whether this process has a local file open for writing, so that only libhdf5 knows what is in it."""
+    if not h5f.get_obj_count(h5f.OBJ_ALL, h5f.OBJ_FILE):
+        return False
+    return any(_writes_to(path, file) for file in h5f.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE))
+
+
+def _writes_to(path: str, file: h5f.FileID) -> bool:
+    with suppress(Exception):  # closed meanwhile, or no file of the operating system
+        if file.get_intent() & h5f.ACC_RDWR:
+            return os.path.samestat(os.fstat(file.get_vfd_handle()), os.stat(path))
+    return False

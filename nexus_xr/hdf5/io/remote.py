@@ -22,8 +22,9 @@ from typing import Any
 from nexus_xr.errors import anew
 from nexus_xr.hdf5.runtime.fork import after_fork
 
+from .identity import Version
+from .object_store import Answer, StoreFile
 from .source import Extents, Immediate, Source
-from .store import Answer, StoredFile, Version
 
 # What is fetched around a small read. A request of so many bytes takes no longer than its way to the server and back.
 BLOCK_BYTES = 1 << 20
@@ -51,7 +52,7 @@ class _Request:
     Made of parts that no interrupt leaves locked: each thread waits for a lock of its own.
     """
 
-    def __init__(self, file: StoredFile, begin: int, end: int, known: Version | None) -> None:
+    def __init__(self, file: StoreFile, begin: int, end: int, known: Version | None) -> None:
         self.begin = begin
         self.end = end
         self._answer: Answer | BaseException | None = None
@@ -60,10 +61,10 @@ class _Request:
         self._loop: asyncio.AbstractEventLoop = file.fs.loop
         self._loop.call_soon_threadsafe(self._start, file, known)
 
-    def _start(self, file: StoredFile, known: Version | None) -> None:
+    def _start(self, file: StoreFile, known: Version | None) -> None:
         self._task = self._loop.create_task(self._run(file, known))
 
-    async def _run(self, file: StoredFile, known: Version | None) -> None:
+    async def _run(self, file: StoreFile, known: Version | None) -> None:
         try:
             self._answer = await file.read(self.begin, self.end, known)
         except BaseException as error:  # raised again where it is waited for
@@ -165,7 +166,7 @@ class RemoteFile:
 
     plans_ahead = True
 
-    def __init__(self, file: StoredFile, version: Version | None) -> None:
+    def __init__(self, file: StoreFile, version: Version | None) -> None:
         self._file = file.in_this_process()
         first = None
         if version is None:

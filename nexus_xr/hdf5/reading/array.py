@@ -81,7 +81,7 @@ class LazyArray:
         if origin is not None and not _is_same_file(origin[0], file.path):
             file, path = file.linked(origin[0]), origin[1]
             file.check()  # from now on, it is that file and no other
-        found_sources = find_sources(dataset.id, file, thoroughly=not file.fills_missing)
+        found_sources = find_sources(dataset.id, file, thoroughly=not file.policy.fills_missing)
         return cls(file, path, dataset.shape, dataset.stored_dtype, found_sources=found_sources)
 
     @classmethod
@@ -170,7 +170,7 @@ class LazyArray:
         self._check_shape(layout.shape)
         try:
             with layout.source(asked) as source:
-                raw = read(layout, source, indexers or [0], self.file.num_threads)
+                raw = read(layout, source, indexers or [0], self.file.policy.num_threads)
         except (ChunkError, OSError) as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
         return self._presented(raw)
@@ -202,7 +202,7 @@ class LazyArray:
     def _read_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(layout.shape)
         try:
-            values = read_in_processes(layout, self.file.path, self.path, indexers, self.file.num_threads)
+            values = read_in_processes(layout, self.file.path, self.path, indexers, self.file.policy.num_threads)
             self.file.check()  # the processes opened it by its name
         except ChunkError as error:
             raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error

@@ -217,7 +217,7 @@ def find_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = False)
 def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder: File) -> None:
     """Report the sources of a dataset that are not there: in one line, or each by itself where that is an error."""
     missing = () if found_sources is None else found_sources.missing
-    if missing and holder.fills_missing:
+    if missing and holder.policy.fills_missing:
         _not_told(holder, dataset.path, missing)
         names = _few(list(map(str, missing)))
         dataset.report(Code.SOURCE_MISSING, f"reads as fill values where its sources are missing: {names}")
@@ -228,7 +228,7 @@ def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder:
 
 def check_sources(dataset: h5d.DatasetID, holder: File, path: str, found_sources: FoundSources | None) -> None:
     """Tell of the sources of an open dataset that are missing, before libhdf5 reads fill values for them."""
-    now = find_sources(dataset, holder, thoroughly=not holder.fills_missing)
+    now = find_sources(dataset, holder, thoroughly=not holder.policy.fills_missing)
     for each in () if now is None else now.missing:
         _check_missing(each, holder, path, found_sources)
     tell_of_missing(holder, path, () if now is None else now.missing)
@@ -237,11 +237,11 @@ def check_sources(dataset: h5d.DatasetID, holder: File, path: str, found_sources
 def _check_missing(source: SourceName, holder: File, path: str, found_sources: FoundSources | None) -> None:
     """Raise where a source is missing that was there, or that has to be there."""
     was_there = found_sources is not None and found_sources.saw(source)
-    if holder.fills_missing and not was_there:
+    if holder.policy.fills_missing and not was_there:
         return
     kind = "file" if source.path is None else "dataset"
     message = f"{source.absolute(holder)}: there is no such {kind}{_here()}; {holder.name}:{path} is made of it"
-    if holder.fills_missing:
+    if holder.policy.fills_missing:
         advice = "it was there when that was opened; put it where it was, for all workers of a cluster, or open anew"
         raise MissingSourceError(f"{message}, and {advice}")
     raise MissingSourceError(f'{message}, and reads as fill values with missing="fill"')
@@ -415,7 +415,7 @@ class _Reading:
 
     def _run(self, by_file: Sequence[_OfFile], values: NDArray[Any], is_filled: bool) -> None:
         """Read parts that have nothing in common, file by file, or where there are few files, chunk by chunk."""
-        num_threads = self._holder.num_threads
+        num_threads = self._holder.policy.num_threads
         most = num_threads or thread_count()
         if len(by_file) >= _MANY * most:
             batches = _batches(by_file, most)
@@ -492,9 +492,9 @@ class _Reading:
         with self._explained(opened):
             if isinstance(layout, StoredLayout):
                 with layout.source(opened.source) as source:
-                    return read(layout, source, indexers, self._holder.num_threads)
+                    return read(layout, source, indexers, self._holder.policy.num_threads)
             name = opened.file.path
-            values = read_in_processes(layout, name, opened.path, indexers, self._holder.num_threads)
+            values = read_in_processes(layout, name, opened.path, indexers, self._holder.policy.num_threads)
             return values.view(carrier_of(layout.dtype))
 
     @contextmanager

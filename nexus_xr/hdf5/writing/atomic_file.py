@@ -16,6 +16,7 @@ import h5py
 
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
 
 from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
@@ -88,7 +89,7 @@ class NewFile:
                     if self._is_successor and not origin.is_written_here:
                         wait_until_closed(self.path)
                         self._began_with = _version(self.path)
-                    origin.copy_to(self._temporary)
+                    copy_file(origin, self._temporary)
         except Exception as error:  # h5py raises nearly any type, by what is broken
             self.abort()
             raise self._error(error) from error
@@ -172,7 +173,7 @@ class NewFile:
                 "open it again, and do it once more"
             )
         newer = _newer_of(self._temporary)
-        File(self.path).copy_to(newer)
+        copy_file(File(self.path), newer)
         with (
             h5py.File(self._temporary, "r", locking=False) as written,
             closing_file(open_file(newer, "r+"), self.path) as current,

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.compat import get_s3_object
 
+from .identity import Version, changed
+
 # A fault that passes is mostly gone at once; after these attempts, with pauses that double, three seconds have passed.
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.2
@@ -18,21 +20,6 @@ PAUSE_SECONDS = 0.2
 _STALL_SECONDS = 30
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
-
-
-class Version(NamedTuple):
-    """What tells that a file is still the one that was described.
-
-    Parameters
-    ----------
-    size
-        Bytes of the file.
-    tag
-        What its store tells versions by; empty where it tells nothing.
-    """
-
-    size: int
-    tag: str
 
 
 class Answer(NamedTuple):
@@ -47,7 +34,7 @@ class _FaultError(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class StoredFile:
+class StoreFile:
     """A file of an asynchronous file system of fsspec.
 
     Parameters
@@ -69,7 +56,7 @@ class StoredFile:
         """What tells it from the files of other stores, and from itself with other options."""
         return (self.fs._fs_token, self.path)
 
-    def in_this_process(self) -> StoredFile:
+    def in_this_process(self) -> StoreFile:
         """The same with a file system whose connections were not inherited through a fork."""
         return replace(self, fs=type(self.fs)(*self.fs.storage_args, **self.fs.storage_options))
 
@@ -116,11 +103,8 @@ class StoredFile:
             answer = await _get_s3(self, begin, end)
         else:
             answer = await _get_any(self, begin, end, known)
-        if known is not None and _differs(answer.version, known):
-            raise NexusFileError(
-                f"{self.name}: the file changed since it was opened "
-                f"(it had {known.size} bytes, now {answer.version.size}); open it again"
-            )
+        if known is not None and answer.version.differs_from(known):
+            raise changed(self.name, known, answer.version)
         wanted = min(end, answer.version.size) - begin
         if len(answer.data) != wanted:
             raise _FaultError(f"{len(answer.data)} bytes came in place of {wanted}")
@@ -134,11 +118,7 @@ class StoredFile:
         )
 
 
-def _differs(version: Version, known: Version) -> bool:
-    return version.size != known.size or bool(version.tag and version.tag != known.tag)
-
-
-async def _get_http(file: StoredFile, begin: int, end: int) -> Answer:
+async def _get_http(file: StoreFile, begin: int, end: int) -> Answer:
     # Not by the file system's own `_cat_file`, which takes the whole file from a server that ignores the range.
     import aiohttp
 
@@ -164,7 +144,7 @@ def _http_options(fs: Any, begin: int, end: int) -> Mapping[str, Any]:
     return options
 
 
-def _told_size(file: StoredFile, response: Any, begin: int) -> int:
+def _told_size(file: StoreFile, response: Any, begin: int) -> int:
     """Size of the whole file, where a response is what was asked for."""
     status = f"status {response.status} {response.reason}"
     told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -185,7 +165,7 @@ def _told_size(file: StoredFile, response: Any, begin: int) -> int:
     return int(told[3])
 
 
-async def _get_s3(file: StoredFile, begin: int, end: int) -> Answer:
+async def _get_s3(file: StoreFile, begin: int, end: int) -> Answer:
     bucket, key, version_id = file.fs.split_path(file.path)
     chosen = {"VersionId": version_id} if version_id else {}
     # Tried again by boto and s3fs, as the file system's options say.
@@ -201,7 +181,7 @@ async def _get_s3(file: StoredFile, begin: int, end: int) -> Answer:
     return Answer(data, Version(int(told[3]), response.get("ETag", "")))
 
 
-async def _get_any(file: StoredFile, begin: int, end: int, known: Version | None) -> Answer:
+async def _get_any(file: StoreFile, begin: int, end: int, known: Version | None) -> Answer:
     from fsspec.utils import tokenize
 
     try:

@@ -1,0 +1,56 @@
+"""What tells that a file is still the one that was described."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import NamedTuple
+
+from nexus_xr.errors import NexusFileError
+
+
+class Identity(NamedTuple):
+    """What tells one state of a local file from another."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Identity:
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+class Version(NamedTuple):
+    """What tells one state of a file in a store from another.
+
+    Parameters
+    ----------
+    size
+        Bytes of the file.
+    tag
+        What its store tells versions by; empty where it tells nothing.
+    """
+
+    size: int
+    tag: str
+
+    def differs_from(self, known: Version) -> bool:
+        return self.size != known.size or bool(self.tag and self.tag != known.tag)
+
+
+class Snapshot(NamedTuple):
+    """What tells the times apart at which a file was opened while another process was writing to it."""
+
+    inode: int
+    token: str
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Snapshot:
+        return cls(stat.st_ino, uuid.uuid4().hex)
+
+
+def changed(name: str, known: Identity | Version, now: Identity | Version) -> NexusFileError:
+    """The error for a file that isn't any more the one that was described."""
+    return NexusFileError(
+        f"{name}: the file changed since it was opened (it had {known.size} bytes, now {now.size}); open it again"
+    )

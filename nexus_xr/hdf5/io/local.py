@@ -1,0 +1,112 @@
+"""A local file as this process sees it: that it is still the one which was opened, its handle, and its bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import cast
+
+import h5py
+
+from nexus_xr.errors import NexusFileError
+
+from .handles import handles, is_written_here, open_local
+from .identity import Identity, Snapshot, changed
+from .reference import FileReference
+from .source import GrowingSource, LocalSource, Source
+from .superblock import is_being_written
+from .unreadable import unopened
+
+
+class LocalFile:
+    """A local file, which is opened by its name again and again, and may be another one each time.
+
+    Parameters
+    ----------
+    reference
+        The file.
+    """
+
+    def __init__(self, reference: FileReference) -> None:
+        self._reference = reference
+        self._path = reference.path
+        self._identity = cast(Identity | None, reference.identity)
+        self._snapshot = reference.snapshot
+
+    @property
+    def reference(self) -> FileReference:
+        """What it is known by now."""
+        return replace(self._reference, identity=self._identity, snapshot=self._snapshot)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """Which state of it was opened, where another process was writing to it."""
+        return self._snapshot
+
+    @property
+    def is_written_here(self) -> bool:
+        """Whether this process has it open for writing, so that only libhdf5 knows what is in it."""
+        return is_written_here(self._path)
+
+    def check(self) -> None:
+        """Raise an error where it isn't the file any more that was opened."""
+        self._check(self._look_up())
+
+    def _look_up(self) -> os.stat_result:
+        try:
+            return os.stat(self._path)
+        except (OSError, ValueError) as error:
+            raise unopened(self._reference.name, self._path, error) from error
+
+    def _check(self, stat: os.stat_result) -> None:
+        """Remember which file was opened, and refuse to read from another under the same name."""
+        now = Identity.of(stat)
+        if self._identity is None:
+            self._identity = now
+        elif self._snapshot is not None:  # growth is what a single writer and its readers agreed on
+            if stat.st_ino != self._snapshot.inode:
+                raise changed(self._reference.name, self._identity, now)
+        elif now != self._identity:
+            if not self.is_written_here:
+                raise changed(self._reference.name, self._identity, now)
+            self._identity = now  # to open it may have had libhdf5 write out what this process has written to it
+
+    def take_handle(self, is_beside_writers: bool) -> h5py.File:
+        """The open handle of the file, to be given back.
+
+        Parameters
+        ----------
+        is_beside_writers
+            Whether it is opened as a reader's beside its writer.
+        """
+        found = self._look_up()
+        key = (self._path, found.st_dev, found.st_ino, is_beside_writers)
+        handle = handles.take(key, lambda: open_local(self._path, is_beside_writers))
+        if handle.swmr_mode and self._snapshot is None:
+            self._snapshot = Snapshot.of(self._look_up())
+        return handle
+
+    @contextmanager
+    def source(self) -> Iterator[Source]:
+        """The bytes of the file, for the length of a ``with`` block."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        except (OSError, ValueError) as error:
+            raise unopened(self._reference.name, self._path, error) from error
+        try:
+            stat = os.fstat(descriptor)
+            self._check(stat)
+            try:
+                if self._snapshot is not None and is_being_written(descriptor):
+                    yield GrowingSource(descriptor, (stat.st_dev, stat.st_ino))
+                else:
+                    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+                    yield LocalSource(descriptor, stat.st_size, key)
+            except NexusFileError:
+                self._check(os.fstat(descriptor))  # which is then the better reason
+                raise
+            self._check(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,32 @@
+"""How a file is read: what its user decided, for it and for all that it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nexus_xr.errors import NexusError
+
+
+@dataclass(frozen=True)
+class ReadingPolicy:
+    """How a file is read.
+
+    Parameters
+    ----------
+    num_threads
+        Most threads that a read may use; None for as many as there are CPUs for this process.
+    fills_missing
+        Whether sources of virtual datasets that are missing read as fill values; else they are an error.
+    is_beside_writers
+        Whether a local file, and what it leads to, is opened as a reader's beside its writer (SWMR).
+    """
+
+    num_threads: int | None = None
+    fills_missing: bool = True
+    is_beside_writers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_threads is not None and (not isinstance(self.num_threads, int) or self.num_threads < 1):
+            raise NexusError(
+                f"num_threads={self.num_threads!r}: expected a whole number of threads, 1 or more, or None"
+            )

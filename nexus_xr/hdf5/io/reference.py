@@ -1,0 +1,85 @@
+"""Which file is meant: a name that other processes know it by, and what tells that it is still the same."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, cast
+
+from nexus_xr.errors import NexusFileError
+
+from .identity import Identity, Snapshot, Version
+from .urls import absolute, is_url, local_path
+
+FileLike = str | os.PathLike[str] | BinaryIO
+
+
+@dataclass(frozen=True, eq=False)
+class FileReference:
+    """A file on a local path, behind an fsspec URL, or in an open file object; the former two can be pickled.
+
+    Parameters
+    ----------
+    given
+        Path, URL or file object as it was given.
+    where
+        The same, a path being absolute.
+    storage_options
+        Options for the fsspec file system of a URL.
+    identity
+        What tells that it is still the file that was opened; None until it is.
+    snapshot
+        Which state of it was opened, where another process was writing to it.
+    """
+
+    given: str | BinaryIO
+    where: str | BinaryIO
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
+    identity: Identity | Version | None = None
+    snapshot: Snapshot | None = None
+
+    @classmethod
+    def of(cls, where: FileLike, storage_options: Mapping[str, Any] | None = None) -> FileReference:
+        """The file that is meant by a path, a URL, or a binary file object that can seek."""
+        given = local_path(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
+        return cls(given, absolute(given) if isinstance(given, str) else given, dict(storage_options or {}))
+
+    def anew(self) -> FileReference:
+        """The same, as it is by now."""
+        return replace(self, identity=None, snapshot=None)
+
+    @property
+    def name(self) -> str:
+        """The path or URL as it was given; for a file object, the name that it gives itself."""
+        if isinstance(self.given, str):
+            return self.given
+        names = (getattr(self.where, attribute, None) for attribute in ("name", "full_name", "path"))
+        return str(next(filter(None, names), None) or repr(self.where))
+
+    @property
+    def path(self) -> str:
+        """The absolute path of a local file, which other processes know it by."""
+        return cast(str, self.where)
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.where, str) and (not is_url(self.where) or os.path.exists(self.where))
+
+    @property
+    def token(self) -> tuple[Any, ...]:
+        """What two references share if and only if they are to the same, unchanged file."""
+        where = self.where if isinstance(self.where, str) else (self.name, id(self.where))
+        return (where, self.identity, repr(self.storage_options))
+
+
+def as_file_like(source: Any) -> FileLike:
+    """Accept what xarray passes on: a path, a URL, a file object, or the bytes themselves."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(bytes(source))
+    if isinstance(source, str | os.PathLike):
+        return source
+    if hasattr(source, "seek") and not isinstance(source, io.TextIOBase) and not getattr(source, "closed", False):
+        return cast(FileLike, source)
+    raise NexusFileError(f"{source!r}: expected a path, a URL or an open binary file, found {type(source).__name__}")

@@ -1,0 +1,84 @@
+"""Names of files: paths or URLs, and what fsspec opens of the latter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractBufferedFile
+
+from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
+
+from .object_store import StoreFile
+
+
+def is_url(where: str) -> bool:
+    r"""Whether a name is a URL with a protocol (``s3://``, ``simplecache::``), and not a local path.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/scan.nxs"), is_url("/data/scan.nxs"), is_url("C:\\data\\scan.nxs")
+    (True, False, False)
+    """
+    return "://" in where or "::" in where
+
+
+def local_path(where: str) -> str:
+    """The path of a local file, also of one whose URL is given; other URLs as they are."""
+    if where.startswith(("file://", "local://")):
+        where = LocalFileSystem._strip_protocol(where)
+    return os.path.expanduser(where)
+
+
+def absolute(where: str) -> str:
+    """A local path that stays right wherever it is opened; a URL as it is."""
+    try:
+        return where if is_url(where) and not os.path.exists(where) else os.path.abspath(where)
+    except OSError:  # the current directory is gone
+        return where
+
+
+def store_file(where: str | BinaryIO, storage_options: Mapping[str, Any]) -> StoreFile | None:
+    """The file of an asynchronous file system that a URL or a file object is of, None where it is of another kind."""
+    if isinstance(where, str) and not storage_options.get("compression"):
+        with url_explained(where):
+            fs, path = url_to_fs(where, **storage_options)
+        name = where
+    elif isinstance(where, AbstractBufferedFile) and where.mode == "rb":
+        fs, path, name = where.fs, where.path, where.full_name
+    else:
+        return None
+    return StoreFile(name, fs, path) if _is_asynchronous(fs) else None
+
+
+def _is_asynchronous(fs: Any) -> bool:
+    """Whether a file system answers many at once, and so does the one within it, if there is one."""
+    # Asked of the class, as file systems that cache others answer for these.
+    if not type(fs).async_impl or fs.asynchronous:
+        return False
+    within = getattr(fs, "fs", None)
+    return within is None or isinstance(within, dict) or _is_asynchronous(within)
+
+
+@contextmanager
+def url_explained(url: str) -> Iterator[None]:
+    """Have what fsspec raises meanwhile become an error that names a URL and says what to do."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NexusFileNotFoundError(f"{url}: no such file; check the URL") from error
+    except ImportError as error:
+        raise NexusFileError(
+            f"{url}: no file system opens this URL ({error}); those of s3:// and http:// come with the "
+            "extra `remote` (pip install '.[remote]' in this package's folder)"
+        ) from error
+    except ValueError as error:
+        raise NexusFileError(f"{url}: no file system opens this URL ({error})") from error
+    except TypeError as error:
+        raise NexusFileError(f"{url}: can't be opened ({error}); check storage_options") from error
+    except OSError as error:
+        raise NexusFileError(f"{url}: can't be opened ({error})") from error
