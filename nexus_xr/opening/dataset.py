@@ -19,6 +19,7 @@ from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import SourceStorage, report_missing, source_storage
 from nexus_xr.hdf5.reading.virtual_mapping import VirtualLayout, read_mappings
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.rules.attributes import with_units
 from nexus_xr.nexus.rules.content import GroupContent, free_name
 from nexus_xr.nexus.rules.nxdata import NXdata
@@ -141,7 +142,7 @@ class _Assembler:
             if not isinstance(number, int | float):
                 raise TypeError(f"it is {number!r} and no real number")
             return number
-        except Exception as error:  # h5py raises nearly any type, by what is broken
+        except AnyHdf5Error as error:
             message = f"can't be read ({error}); nothing is scaled by it"
             self.group.diagnostics.add(Code.SCALING_UNREADABLE, self.group.member_path(name), message)
             return otherwise

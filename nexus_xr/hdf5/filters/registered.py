@@ -13,6 +13,7 @@ from h5py import h5d, h5z
 
 from nexus_xr.hdf5.objects.nodes import properties_of
 from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .registry import CODECS
 
@@ -84,7 +85,7 @@ def explained(dataset: h5d.DatasetID, error: Exception) -> str:
     """Why libhdf5 can't read a dataset: a filter that is missing, or what it says itself."""
     missing = None
     if isinstance(error, OSError):
-        with suppress(Exception):  # h5py raises nearly any type, by what is broken
+        with suppress(AnyHdf5Error):
             missing = missing_filters(dataset)
     return missing or str(error)
 

@@ -19,6 +19,7 @@ from h5py import h5f
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.runtime.fork import after_fork
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .unreadable import explain_local
 
@@ -92,16 +93,16 @@ def open_local(path: str, is_beside_writers: bool) -> h5py.File:
         Whether to try first as a reader beside its writer (SWMR).
     """
     if is_beside_writers:
-        with suppress(Exception):
+        with suppress(AnyHdf5Error):
             return h5py.File(path, "r", locking=False, swmr=True)
     # Without locking: a reader has nothing to protect, must not hinder a writer, and file systems of facilities are
     # often read-only or can't lock.
     try:
         return h5py.File(path, "r", locking=False)
-    except Exception as error:  # h5py raises nearly any type, by what is broken
+    except AnyHdf5Error as error:
         for mentioned, ways in _OTHER_WAYS:
             for options in ways if mentioned in str(error) else ():
-                with suppress(Exception):
+                with suppress(AnyHdf5Error):
                     return h5py.File(path, "r", **options)
         raise NexusFileError(explain_local(path, error)) from error
 
@@ -114,7 +115,7 @@ def is_written_here(path: str) -> bool:
 
 
 def _writes_to(path: str, file: h5f.FileID) -> bool:
-    with suppress(Exception):  # closed meanwhile, or no file of the operating system
+    with suppress(AnyHdf5Error):  # closed meanwhile, or no file of the operating system
         if file.get_intent() & h5f.ACC_RDWR:
             return os.path.samestat(os.fstat(file.get_vfd_handle()), os.stat(path))
     return False

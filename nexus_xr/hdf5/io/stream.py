@@ -12,6 +12,7 @@ import h5py
 
 from nexus_xr.errors import NexusFileError, anew
 from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 from .reference import FileReference
 from .remote import RemoteFile, RemoteStream
@@ -47,11 +48,12 @@ class OpenStream:
 
     def open_handle(self) -> h5py.File:
         """Have libhdf5 open the file."""
-        try:
+        with Hdf5Errors(self._unopened):
             return h5py.File(self._stream, "r")
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.raise_failure()
-            raise NexusFileError(explain_stream(self._name, self._stream, error)) from error
+
+    def _unopened(self, error: Exception) -> NexusFileError:
+        self.raise_failure()
+        return NexusFileError(explain_stream(self._name, self._stream, error))
 
     @property
     def has_failed(self) -> bool:

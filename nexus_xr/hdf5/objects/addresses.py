@@ -11,6 +11,7 @@ from typing import NamedTuple
 from h5py import h5, h5f, h5g, h5i, h5l, h5r
 
 from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 # Libhdf5 goes through the file for each reference that it names, until it has found it: less work for a few.
 _FEW_REFERENCES = 8
@@ -71,12 +72,12 @@ class Names:
             known = self._known(address_of(file)[0])
             known.asked += 1
             if known.asked <= _FEW_REFERENCES or file.get_intent() & _MAY_CHANGE:
-                with suppress(Exception):  # a damaged group is in the way, or the reference itself is damaged
+                with suppress(AnyHdf5Error):  # a damaged group is in the way, or the reference itself is damaged
                     return _name(reference, location)
             if known.steps is None:
                 known.steps = _steps_of(file)
                 self._shrink()
-            with suppress(Exception):
+            with suppress(AnyHdf5Error):
                 address = address_of(h5r.dereference(reference, location))[1]
                 if address in known.steps or len(known.steps) < _MOST_STEPS:
                     return _path(known.steps, address)
@@ -113,7 +114,7 @@ def _steps_of(file: h5f.FileID) -> _Steps:
         if name is None:
             waiting.pop()
             continue
-        with suppress(Exception):  # what can't be opened is nowhere
+        with suppress(AnyHdf5Error):  # what can't be opened is nowhere
             info = h5g.get_objinfo(group, name)
             address = _address(info)[1]
             if address not in steps:
@@ -126,7 +127,7 @@ def _steps_of(file: h5f.FileID) -> _Steps:
 
 def _hard_links(group: h5g.GroupID) -> Iterator[bytes]:
     links: list[tuple[bytes, int]] = []
-    with suppress(Exception):  # what could be listed counts
+    with suppress(AnyHdf5Error):  # what could be listed counts
         group.links.iterate(lambda name, info: links.append((name, info.type)), info=True, order=h5.ITER_NATIVE)
     return (name for name, kind in links if kind == h5l.TYPE_HARD)
 

@@ -24,6 +24,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, linked_handle
 from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors, reason_of
 
 from .addresses import address_of, object_names
 from .text import decode, decode_array, is_text, text_dtype
@@ -214,20 +215,22 @@ class _Node:
         """Say what is the matter with it."""
         self.diagnostics.add(code, self.path, message)
 
+    def _reporting(self, code: Code, message: str, path: str | None = None) -> Hdf5Errors:
+        """Have what h5py raises reported, of the object itself or of one below it."""
+        return Hdf5Errors(
+            lambda error: self.diagnostics.add(code, path or self.path, f"{message} ({reason_of(error)})")
+        )
+
     def read_attributes(self) -> dict[str, Any]:
         """All attributes; one that can't be read is reported and left out."""
         names: list[bytes] = []
-        try:
+        with self._reporting(Code.ATTRIBUTES_UNLISTED, "its attributes can't be listed"):
             h5a.iterate(self.id, names.append)
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.report(Code.ATTRIBUTES_UNLISTED, f"its attributes can't be listed ({_reason(error)})")
         attributes = {}
         for raw_name in self._distinct(names):
             name = decode(raw_name)
-            try:
+            with self._reporting(Code.ATTRIBUTE_UNREADABLE, f"attribute {name!r} can't be read"):
                 attributes[name] = _read_attribute(h5a.open(self.id, raw_name))
-            except Exception as error:  # h5py raises nearly any type, by what is broken
-                self.report(Code.ATTRIBUTE_UNREADABLE, f"attribute {name!r} can't be read ({_reason(error)})")
         return attributes
 
     def _distinct(self, raw_names: Sequence[bytes]) -> Iterator[bytes]:
@@ -335,10 +338,8 @@ class Group(_Node):
         out with a report.
         """
         links: list[tuple[bytes, int]] = []
-        try:
+        with self._reporting(Code.MEMBERS_UNLISTED, "its members can't be listed"):
             self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=self._index)
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.report(Code.MEMBERS_UNLISTED, f"its members can't be listed ({_reason(error)})")
         kinds = dict(links)
         for raw_name in self._distinct(list(kinds)):
             kind = kinds[raw_name]
@@ -349,11 +350,9 @@ class Group(_Node):
     @property
     def _index(self) -> int:
         """What the members are listed by: in the order in which they were made, where that is known."""
-        try:
-            in_order = self.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            self.report(Code.MEMBERS_UNORDERED, f"the order of its members can't be told ({_reason(error)})")
-            in_order = False
+        in_order = False
+        with self._reporting(Code.MEMBERS_UNORDERED, "the order of its members can't be told"):
+            in_order = bool(self.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED)
         return int(h5.INDEX_CRT_ORDER if in_order else h5.INDEX_NAME)
 
     def member_path(self, name: str) -> str:
@@ -380,11 +379,9 @@ class Group(_Node):
         for encoding in ("utf-8", "latin-1"):
             raw_name = name.encode(encoding, "ignore")
             if raw_name and b"\0" not in raw_name and decode(raw_name) == name:
-                try:
+                with self._reporting(Code.MEMBER_UNREADABLE, f"its member {name!r} can't be looked up"):
                     if self.id.links.exists(raw_name):
                         return raw_name, self.id.links.get_info(raw_name).type
-                except Exception as error:  # h5py raises nearly any type, by what is broken
-                    self.report(Code.MEMBER_UNREADABLE, f"its member {name!r} can't be looked up ({_reason(error)})")
         return None
 
     def _open(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
@@ -404,14 +401,14 @@ class Group(_Node):
         try:
             opened = _open_in_other_file(self.id, link) if link is not None else None
             return self._wrap(opened or _open_object(self.id, raw_name), path)
-        except Exception as error:  # h5py raises nearly any type, by what is broken
+        except AnyHdf5Error as error:
             if _NEEDS_READER in str(error):
-                self.diagnostics.add(Code.BEING_WRITTEN, path, f"can't be opened ({_reason(error)})")
+                self.diagnostics.add(Code.BEING_WRITTEN, path, f"can't be opened ({reason_of(error)})")
                 return None
             if kind == h5l.TYPE_HARD:
-                self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({_reason(error)})")
+                self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({reason_of(error)})")
                 return None
-            link, reason = self._dangling(raw_name, kind), _reason(error)
+            link, reason = self._dangling(raw_name, kind), reason_of(error)
             is_there = any(words in reason for words in _FILE_IS_THERE)
             return replace(link, trouble=f"can't be opened ({reason})") if link is not None and is_there else link
 
@@ -420,7 +417,7 @@ class Group(_Node):
             try:
                 return Dataset(opened, path, self.diagnostics)
             except TypeError as error:
-                self.diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({_reason(error)})")
+                self.diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({reason_of(error)})")
             return None
         if isinstance(opened, h5g.GroupID):
             return Group(opened, path, self.diagnostics)
@@ -429,11 +426,11 @@ class Group(_Node):
 
     def _dangling(self, raw_name: bytes, kind: int) -> Link | None:
         """The soft or external link of that name; one whose target can't be read is reported, and None."""
-        try:
+        target: Any = None
+        path = self.member_path(decode(raw_name))
+        with self._reporting(Code.LINK_UNREADABLE, "is a link whose target can't be read", path):
             target = self.id.links.get_val(raw_name)
-        except Exception as error:  # h5py raises nearly any type, by what is broken
-            path = self.member_path(decode(raw_name))
-            self.diagnostics.add(Code.LINK_UNREADABLE, path, f"is a link whose target can't be read ({_reason(error)})")
+        if target is None:
             return None
         if kind == h5l.TYPE_EXTERNAL:
             return Link(decode(target[1]), decode(target[0]))
@@ -452,7 +449,10 @@ def _open_in_other_file(location: h5i.ObjectID, link: Link) -> h5i.ObjectID | No
     """What an external link leads to, by the one handle that its file has here; None where only libhdf5 may open it."""
     path = find_file(link.file or "", decode(h5f.get_name(location)), FOR_LINKS)
     if path is not None:
-        with suppress(Exception), linked_handle(os.path.abspath(path)) as handle:  # libhdf5 says better what is wrong
+        with (
+            suppress(AnyHdf5Error),
+            linked_handle(os.path.abspath(path)) as handle,
+        ):  # libhdf5 says better what is wrong
             found = None if handle is None else root_of(handle, Diagnostics()).find(link.path)
             return found.id if isinstance(found, Group | Dataset) else None
     return None
@@ -466,9 +466,9 @@ def _open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
     """
     try:
         return h5o.open(location, raw_name)
-    except Exception as error:  # h5py raises nearly any type, by what is broken
+    except AnyHdf5Error as error:
         for access in _other_accesses(str(error)):
-            with suppress(Exception):
+            with suppress(AnyHdf5Error):
                 return h5o.open(location, raw_name, access)
         raise
 
@@ -514,7 +514,7 @@ def _read_through_own_handle(dataset: h5d.DatasetID) -> None:
     if isinstance(type_id, h5t.TypeVlenID) or (isinstance(type_id, h5t.TypeStringID) and type_id.is_variable_str()):
         elements = dataset.get_space()
         count = 2 if elements.get_select_npoints() == 1 else 1
-        with suppress(Exception):
+        with suppress(AnyHdf5Error):
             nowhere = np.empty(count, f"V{type_id.get_size()}")
             dataset.read(h5s.create_simple((count,)), elements, nowhere, mtype=type_id)
 
@@ -552,7 +552,7 @@ def is_virtual(dataset: h5d.DatasetID) -> bool:
     # Not by the size of what it stores, for which libhdf5 looks at every node of a chunk index.
     try:
         return bool(properties_of(dataset).get_layout() == h5d.VIRTUAL)
-    except Exception:  # h5py raises nearly any type, by what is broken; a virtual dataset has nothing that could be
+    except AnyHdf5Error:  # a virtual dataset has nothing that could be broken
         return False
 
 
@@ -567,7 +567,7 @@ def is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] 
         if properties.get_virtual_filename(index) in names:
             try:
                 source = h5d.open(h5i.get_file_id(dataset), properties.get_virtual_dsetname(index).encode())
-            except Exception:  # a source that isn't there reads as fill values
+            except AnyHdf5Error:  # a source that isn't there reads as fill values
                 continue
             if address_of(source) in above or is_its_own_source(source, above):
                 return True
@@ -587,7 +587,7 @@ def located(dataset: h5d.DatasetID) -> tuple[str, str] | None:
 def _leads_to(file: h5f.FileID, name: bytes, dataset: h5d.DatasetID) -> bool:
     try:
         return address_of(h5o.open(file, name)) == address_of(dataset)
-    except Exception:  # h5py raises nearly any type, by what is broken
+    except AnyHdf5Error:
         return False
 
 
@@ -598,10 +598,12 @@ def same_object(a: Group | Dataset, b: Group | Dataset) -> bool:
 
 def root_of(file: h5py.File, diagnostics: Diagnostics) -> Group:
     """The root group; `diagnostics` is given each thing that can't be read."""
-    try:
+
+    def unreadable(error: Exception) -> NexusFileError:
+        return NexusFileError(f"{file.filename}: the root group can't be read ({error}); the file is damaged")
+
+    with Hdf5Errors(unreadable):
         return Group(h5g.open(file.id, b"/"), "/", diagnostics)
-    except Exception as error:  # h5py raises nearly any type, by what is broken
-        raise NexusFileError(f"{file.filename}: the root group can't be read ({error}); the file is damaged") from error
 
 
 def presented_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -613,7 +615,3 @@ def presented_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.names is None:
         return np.dtype(object)
     return np.dtype([(name, object if has_references(dtype[name]) else dtype[name]) for name in dtype.names])
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip("'\"") or type(error).__name__

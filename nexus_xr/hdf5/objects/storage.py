@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from h5py import h5d, h5p
 
 from nexus_xr.diagnostics import Code
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .nodes import Dataset, properties_of
 from .text import decode
@@ -68,7 +69,7 @@ def storage_of(dataset: Dataset) -> Storage:
             own = tuple(properties.get_chunk())
             chunks = (*own, *dataset.shape[len(own) :])
         return Storage(layout, chunks, filters_of(properties))
-    except Exception as error:  # h5py raises nearly any type, by what is broken
+    except AnyHdf5Error as error:
         dataset.report(Code.STORAGE_UNKNOWN, f"how it is stored can't be told ({error})")
         return Storage(UNKNOWN, None, ())
 

@@ -19,11 +19,11 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.nodes import Dataset, has_references, located, name_references, presented_dtype
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
-from .chunk import ChunkError
 from .engine import read
 from .layouts import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of, layout_of, open_dataset
 from .processes import read_in_processes
 from .selection import Indexer, expand, length, normalize, read_selection
+from .unreadable import values_explained
 from .virtual import FoundSources, OnlyLibhdf5Error, check_sources, find_sources, read_virtual
 from .virtual_mapping import OWN_FILE, Hyperslab, Mapping, VirtualLayout
 
@@ -168,11 +168,8 @@ class LazyArray:
 
     def _read(self, layout: StoredLayout, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(layout.shape)
-        try:
-            with layout.source(asked) as source:
-                raw = read(layout, source, indexers or [0], self.file.policy.num_threads)
-        except (ChunkError, OSError) as error:
-            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        with values_explained(self.file.name, self.path), layout.source(asked) as source:
+            raw = read(layout, source, indexers or [0], self.file.policy.num_threads)
         return self._presented(raw)
 
     def _presented(self, raw: NDArray[Any]) -> NDArray[Any]:
@@ -201,11 +198,9 @@ class LazyArray:
 
     def _read_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(layout.shape)
-        try:
+        with values_explained(self.file.name, self.path):
             values = read_in_processes(layout, self.file.path, self.path, indexers, self.file.policy.num_threads)
-            self.file.check()  # the processes opened it by its name
-        except ChunkError as error:
-            raise NexusFileError(f"{self.file.name}:{self.path}: the values can't be read ({error})") from error
+        self.file.check()  # the processes opened it by its name
         return decode_array(values) if is_text(self.stored_dtype) else values
 
     def _read_here_or_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from nexus_xr.hdf5.format.chunk_array import NoArrayError, read_elements
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.addresses import address_of
 from nexus_xr.hdf5.objects.nodes import properties_of
+from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 Integers = NDArray[np.integer[Any]]
 
@@ -319,11 +320,9 @@ def _from_libhdf5(dataset: h5d.DatasetID) -> ChunkRecords:
         # chunk_iter counts as if the growing dimension were the first, and gives chunks that aren't there.
         raise NoArrayError("the chunk index is in an order that libhdf5 doesn't tell")
     records = _Records(len(dataset.shape))
-    try:
+    with Hdf5Errors(lambda error: DamagedIndexError(f"the chunk index is damaged: {error}")):
         dataset.chunk_iter(records.add)
         return records.columns()
-    except Exception as error:  # h5py raises nearly any type, by what is broken
-        raise DamagedIndexError(f"the chunk index is damaged: {error}") from error
 
 
 class _Records:

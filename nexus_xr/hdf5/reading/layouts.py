@@ -41,8 +41,10 @@ from nexus_xr.hdf5.objects.storage import Filter, filters_of
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.compat import leaves_partial_chunks_alone
 from nexus_xr.hdf5.runtime.fork import after_fork
+from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 from .chunk_index import ChunkIndex, ContiguousRun, EarlierIndex, build_index
+from .unreadable import unreadable_values
 from .virtual_mapping import VirtualLayout, grows, read_mappings
 
 # As HDF5's own buffer for contiguous data: what is read around a few elements.
@@ -193,18 +195,17 @@ def layout_of(file: File, path: str, source: Source) -> Layout | None:
 def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Dataset]:
     """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
     dataset: h5py.Dataset | None = None
-    try:
+
+    def named(error: Exception) -> NexusFileError:
+        return unreadable_values(file.name, path, error if dataset is None else explained(dataset.id, error))
+
+    with Hdf5Errors(named, passing=(IndexError, MemoryError, NexusError)):
         dataset = _find_dataset(handle, path)
         if is_its_own_source(dataset.id):
             raise ValueError("it is a virtual dataset that is made of itself")
         if has_sources_out_of_reach(dataset.id):
             raise ValueError(OUT_OF_REACH)
         yield dataset
-    except (IndexError, MemoryError, NexusError):
-        raise
-    except Exception as error:  # h5py raises nearly any type, by what is broken
-        reason = error if dataset is None else explained(dataset.id, error)
-        raise NexusFileError(f"{file.name}:{path}: the values can't be read ({reason})") from error
 
 
 def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:

@@ -6,7 +6,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,7 +29,6 @@ from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
 
-from .chunk import ChunkError
 from .engine import outer_key, read, tasks_into
 from .layouts import (
     ExternalDataset,
@@ -42,6 +41,7 @@ from .layouts import (
 )
 from .processes import read_in_processes
 from .selection import Indexer, length
+from .unreadable import values_explained
 from .virtual_mapping import (
     Intersection,
     Mapping,
@@ -497,15 +497,9 @@ class _Reading:
             values = read_in_processes(layout, name, opened.path, indexers, self._holder.policy.num_threads)
             return values.view(carrier_of(layout.dtype))
 
-    @contextmanager
-    def _explained(self, opened: _OpenSource) -> Iterator[None]:
-        try:
-            yield
-        except (ChunkError, OSError) as error:
-            raise NexusFileError(
-                f"{opened.file.name}:{opened.path}: the values can't be read ({error}); "
-                f"{self._holder.name}:{self._path} is made of them"
-            ) from error
+    def _explained(self, opened: _OpenSource) -> AbstractContextManager[None]:
+        made_of_it = f"; {self._holder.name}:{self._path} is made of them"
+        return values_explained(opened.file.name, opened.path, made_of_it)
 
     def _open(self, mapping: Mapping, stack: ExitStack) -> _OpenSource | None:
         """The source of a mapping, None where it is missing."""

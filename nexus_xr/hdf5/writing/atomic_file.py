@@ -18,6 +18,7 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
 from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
 
@@ -90,7 +91,7 @@ class NewFile:
                         wait_until_closed(self.path)
                         self._began_with = _version(self.path)
                     copy_file(origin, self._temporary)
-        except Exception as error:  # h5py raises nearly any type, by what is broken
+        except AnyHdf5Error as error:
             self.abort()
             raise self._error(error) from error
 
@@ -105,10 +106,8 @@ class NewFile:
     def file(self) -> h5py.File:
         """The open file; opened again where it was closed, perhaps by another process, or begun as a copy."""
         if not self._handles:
-            try:
+            with Hdf5Errors(self._error):
                 self._handles.append(open_file(self._temporary, "r+"))
-            except Exception as error:  # h5py raises nearly any type, by what is broken
-                raise self._error(error) from error
         return self._handles[0]
 
     def _error(self, error: Exception) -> NexusError:
@@ -274,7 +273,7 @@ def _parts_of(path: str) -> str:
 def _own_parts_at(path: str, target: str | None = None) -> set[str]:
     """Names of the folders of parts that a file has as its own; none where it isn't one of ours."""
     if os.path.isdir(_parts_of(target or path)):
-        with suppress(Exception), h5py.File(path, "r", locking=False) as file:
+        with suppress(AnyHdf5Error), h5py.File(path, "r", locking=False) as file:
             return _own_parts(file)
     return set()
 

@@ -16,6 +16,7 @@ import h5py
 from h5py import h5i
 
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 _DRIVER = "nexus_xr"
 
@@ -64,7 +65,7 @@ def closing_file(file: h5py.File, name: str | os.PathLike[str]) -> Iterator[h5py
     try:
         yield file
     except BaseException:
-        with suppress(Exception):
+        with suppress(AnyHdf5Error):
             close_file(file)
         raise
     try:
@@ -85,7 +86,7 @@ def discard_file(file: h5py.File) -> None:
         file.flush()
         file.close()
         os.close(own)
-    except Exception:  # h5py raises nearly any type, by what is broken
+    except AnyHdf5Error:
         # It stays open, as to close it would fail; and so does the file of the operating system, as libhdf5 would
         # take the next one of the same number for this one.
         h5i.inc_ref(file.id)

@@ -12,6 +12,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link, is_virtual, same_object
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import report_missing
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.detector_segments import has_segments
@@ -206,7 +207,7 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
             value = dataset.read()
-        except Exception as error:  # h5py raises nearly any type, by what is broken
+        except AnyHdf5Error as error:
             reason = explained(dataset.id, error)
             message = f"the value can't be read ({reason}); it is tried again when asked for"
             dataset.report(Code.VALUE_UNREADABLE, message)

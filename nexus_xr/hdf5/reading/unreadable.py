@@ -1,0 +1,38 @@
+"""The error for values that can't be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nexus_xr.errors import NexusFileError
+
+
+def unreadable_values(name: str, path: str, reason: object) -> NexusFileError:
+    """The error for a dataset whose values can't be read.
+
+    Parameters
+    ----------
+    name, path
+        Its file, and its path there.
+    reason
+        What is the matter.
+    """
+    return NexusFileError(f"{name}:{path}: the values can't be read ({reason})")
+
+
+@contextmanager
+def values_explained(name: str, path: str, behind: str = "") -> Iterator[None]:
+    """Have an error of a chunk, or of the system, become one that names the dataset.
+
+    Parameters
+    ----------
+    name, path
+        The dataset's file, and its path there.
+    behind
+        What else is said of it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise NexusFileError(f"{unreadable_values(name, path, error)}{behind}") from error
