@@ -4,7 +4,7 @@
 open every signal, list what there is to open, and read the metadata alone.
 """
 
-from nexus_xr.hdf5.objects.nodes import Link
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.opening.files import common_attrs
 from nexus_xr.opening.signals import list_datasets, open_signals, read_metadata

@@ -15,7 +15,8 @@ import xarray as xr
 import nexus_xr
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.nodes import Dataset, root_of
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import root_of
 
 from .test_threads import run
 

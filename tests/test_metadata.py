@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 
 import nexus_xr
 from nexus_xr import common_attrs
-from nexus_xr.hdf5.objects.nodes import Link
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, same_tree
 
 from .files import nxdata, nxentry, scan_file

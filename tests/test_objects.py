@@ -18,9 +18,9 @@ from h5py import h5, h5a, h5f, h5o, h5p, h5s, h5t
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.hdf5.objects import addresses
-from nexus_xr.hdf5.objects import nodes as objects
-from nexus_xr.hdf5.objects.nodes import Group, Link, root_of
+from nexus_xr.hdf5.objects import addresses, references
+from nexus_xr.hdf5.objects.group import Group, root_of
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.writing.link_targets import link_target, other_names
 
 from .files import nxdata, nxentry, write_tree
@@ -245,7 +245,7 @@ def test_a_file_is_gone_through_once_for_all_its_references(tmp_path: Path, monk
 def test_the_names_of_few_files_are_kept(intertwined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist()
     names = addresses.Names()
-    monkeypatch.setattr(objects, "object_names", names)
+    monkeypatch.setattr(references, "object_names", names)
     monkeypatch.setattr(addresses, "_MOST_FILES", 2)
     for _ in range(4):
         assert nexus_xr.read_metadata(intertwined)["objects"]["value"].tolist() == expected

@@ -33,7 +33,7 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
     "runtime.libraries.SHORT_CALL_BYTES": (None, 0, 200),
     "runtime.memory.MOST_KEPT": (None, 0, 1 << 16),
     "runtime.memory.SMALLEST_BLOCK": (None, 1, 300),
-    "objects.nodes._MOST_TYPES": (None, 1),
+    "objects.datatypes._MOST_TYPES": (None, 1),
     "filters.pipeline._LEAST_IN_PARTS": (None, 1, 300),
     "reading.layouts.MOST_INDEX_BYTES": (None, 0),
     "reading.layouts.PIECE_BYTES": (None, 1, 64, 300),
@@ -90,7 +90,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "writing.creation": {"_GZIP_LEVEL"},
     "reading.chunk_index": {"_ALL_FILTERS"},
     "reading.virtual_mapping": {"_UNLIMITED"},
-    "objects.nodes": {"_HEAP_REFERENCE_BYTES"},
+    "objects.datatypes": {"_HEAP_REFERENCE_BYTES"},
     "runtime.compat": {"_DONT_FILTER_PARTIAL_CHUNKS"},
 }
 

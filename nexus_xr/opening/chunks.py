@@ -31,7 +31,7 @@ def chunking(
     """
     chunks, shape = storage.chunks, array.shape
     target = TARGET_BLOCK_BYTES if array.file.is_local else REMOTE_BLOCK_BYTES
-    blocks = block_shape(shape, max(array.stored_dtype.itemsize, 1), chunks, target)
+    blocks = block_shape(shape, max(array.raw_dtype.itemsize, 1), chunks, target)
     preferred: list[int | tuple[int, ...]] = list(blocks)
     asked = integers(attributes.get("chunks"))
     if asked is not None and len(asked) == len(blocks) and min(asked) > 0:

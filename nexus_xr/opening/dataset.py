@@ -13,9 +13,11 @@ from xarray.indexes import PandasIndex
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.nodes import Dataset, Group, is_virtual
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
 from nexus_xr.hdf5.objects.text import is_text
+from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import SourceStorage, report_missing, source_storage
 from nexus_xr.hdf5.reading.virtual_mapping import VirtualLayout, read_mappings
@@ -119,7 +121,7 @@ class _Assembler:
         dataset = self.field(variable.field)
         raw = self.array(variable.field)
         array: LazyArray | ScaledArray = raw
-        recorded = recorded_dtype(self.content.fields[variable.field].attributes, dataset.stored_dtype)
+        recorded = recorded_dtype(self.content.fields[variable.field].attributes, dataset.raw_dtype)
         if recorded is not None and variable.bounds is None:
             return TypedArray(raw, recorded)
         if variable.scaling is not None and self.mask_and_scale:
@@ -150,7 +152,7 @@ class _Assembler:
     def build(self, variable: Variable, source: Stored) -> dict[str, xr.Variable]:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
-        attributes = without_marks(with_units(self.content.fields[variable.field].attributes), dataset.stored_dtype)
+        attributes = without_marks(with_units(self.content.fields[variable.field].attributes), dataset.raw_dtype)
         raw = self.array(variable.field)
         storage = _storage(dataset, raw)
         nexus_path = self.group.member_path(variable.field)
@@ -178,7 +180,7 @@ def _storage(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
     mappings = read_mappings(dataset.id) if file.is_local else None
     if mappings is None or len(dataset.shape) != len(dataset.id.shape):
         return storage_of(dataset)
-    return source_storage(VirtualLayout(dataset.shape, dataset.stored_dtype, np.zeros(()), mappings), file)
+    return source_storage(VirtualLayout(dataset.shape, dataset.raw_dtype, np.zeros(()), mappings), file)
 
 
 def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, ...]) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, 
         "nexus_path": path,
         "original_shape": raw.shape,
     }
-    dtype = raw.stored_dtype
+    dtype = raw.raw_dtype
     if is_text(dtype):
         encoding["dtype"] = str if dtype.kind == "O" else dtype
     elif dtype.kind in "iufc" and not isinstance(source, TypedArray):

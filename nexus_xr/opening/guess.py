@@ -14,7 +14,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.reference import as_file_like
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
 from nexus_xr.hdf5.io.urls import is_url
-from nexus_xr.hdf5.objects.nodes import Group, root_of
+from nexus_xr.hdf5.objects.group import Group, root_of
 from nexus_xr.nexus.rules.attributes import nx_class
 
 EXTENSIONS = (".nxs", ".nx", ".nexus", ".nx5")

@@ -16,7 +16,8 @@ import xarray as xr
 from nexus_xr.diagnostics import MISSING, Code, Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError, NexusPathError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.nodes import Dataset, Group, root_of
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group, root_of
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.rules.attributes import text

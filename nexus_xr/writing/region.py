@@ -16,7 +16,7 @@ from nexus_xr.errors import NexusError, NexusFileError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
 from nexus_xr.hdf5.objects.addresses import address_of
-from nexus_xr.hdf5.objects.nodes import Dataset
+from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field

@@ -12,7 +12,9 @@ import xarray as xr
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.nodes import Dataset, is_virtual, root_of
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import root_of
+from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
 from nexus_xr.nexus.output.claims import true_of_data
 from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, report_conflicts, tree_edits

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from h5py import h5d, h5z
 
-from nexus_xr.hdf5.objects.nodes import properties_of
+from nexus_xr.hdf5.objects.properties import properties_of
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 

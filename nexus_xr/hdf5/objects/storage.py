@@ -9,7 +9,8 @@ from h5py import h5d, h5p
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
-from .nodes import Dataset, properties_of
+from .dataset import Dataset
+from .properties import properties_of
 from .text import decode
 
 _LAYOUTS = {

@@ -16,7 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.objects.nodes import Dataset, has_references, located, name_references, presented_dtype
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.datatypes import has_references, presented_dtype
+from nexus_xr.hdf5.objects.location import located
+from nexus_xr.hdf5.objects.references import name_references
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
 from .engine import read
@@ -45,7 +48,7 @@ class LazyArray:
         The dataset's path in the file.
     shape
         Its shape.
-    stored_dtype
+    raw_dtype
         Its dtype in the file.
     layout
         How several datasets are joined, for an array that no dataset of the file is.
@@ -61,7 +64,7 @@ class LazyArray:
     file: File
     path: str
     shape: tuple[int, ...]
-    stored_dtype: np.dtype[Any]
+    raw_dtype: np.dtype[Any]
     layout: VirtualLayout | None = None
     found_sources: FoundSources | None = None
 
@@ -82,7 +85,7 @@ class LazyArray:
             file, path = file.linked(origin[0]), origin[1]
             file.check()  # from now on, it is that file and no other
         found_sources = find_sources(dataset.id, file, thoroughly=not file.policy.fills_missing)
-        return cls(file, path, dataset.shape, dataset.stored_dtype, found_sources=found_sources)
+        return cls(file, path, dataset.shape, dataset.raw_dtype, found_sources=found_sources)
 
     @classmethod
     def joined(cls, segments: Sequence[Dataset], file: File, path: str) -> LazyArray:
@@ -96,7 +99,7 @@ class LazyArray:
             The file that was opened, and a path that stands for them all.
         """
         arrays = [cls.of(segment, file) for segment in segments]
-        rest, dtype = arrays[0].shape[1:], arrays[0].stored_dtype
+        rest, dtype = arrays[0].shape[1:], arrays[0].raw_dtype
         frame = tuple(Hyperslab(0, length=size) for size in rest)
         pairs = tuple(None if hyperslab.length == 1 else dim for dim, hyperslab in enumerate(frame, 1))
         mappings: list[Mapping] = []
@@ -116,7 +119,7 @@ class LazyArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return presented_dtype(self.stored_dtype)
+        return presented_dtype(self.raw_dtype)
 
     @property
     def ndim(self) -> int:
@@ -173,8 +176,8 @@ class LazyArray:
         return self._presented(raw)
 
     def _presented(self, raw: NDArray[Any]) -> NDArray[Any]:
-        values = raw.view(self.stored_dtype)
-        return decode_array(values) if is_text(self.stored_dtype) else values
+        values = raw.view(self.raw_dtype)
+        return decode_array(values) if is_text(self.raw_dtype) else values
 
     def _read_virtual(self, virtual: VirtualLayout, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(virtual.shape)
@@ -201,7 +204,7 @@ class LazyArray:
         with values_explained(self.file.name, self.path):
             values = read_in_processes(layout, self.file.path, self.path, indexers, self.file.policy.num_threads)
         self.file.check()  # the processes opened it by its name
-        return decode_array(values) if is_text(self.stored_dtype) else values
+        return decode_array(values) if is_text(self.raw_dtype) else values
 
     def _read_here_or_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:
         try:
@@ -213,11 +216,9 @@ class LazyArray:
         with self.opened() as dataset:
             self._check_shape(dataset.shape)
             values = read_selection(dataset, indexers)
-            if is_text(self.stored_dtype):
+            if is_text(self.raw_dtype):
                 return decode_array(values)
-            return (
-                name_references(values, self.stored_dtype, dataset.id) if has_references(self.stored_dtype) else values
-            )
+            return name_references(values, self.raw_dtype, dataset.id) if has_references(self.raw_dtype) else values
 
     @contextmanager
     def opened(self) -> Iterator[h5py.Dataset]:

@@ -15,7 +15,7 @@ from nexus_xr.hdf5.format.btree1 import UNDEFINED, ChunkRecords, DamagedIndexErr
 from nexus_xr.hdf5.format.chunk_array import NoArrayError, read_elements
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.addresses import address_of
-from nexus_xr.hdf5.objects.nodes import properties_of
+from nexus_xr.hdf5.objects.properties import properties_of
 from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 Integers = NDArray[np.integer[Any]]

@@ -26,19 +26,14 @@ from nexus_xr.hdf5.format.chunk_array import NoArrayError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import BytesSource, RawExtent, RawFilesSource, Source
 from nexus_xr.hdf5.objects.addresses import address_of
-from nexus_xr.hdf5.objects.nodes import (
-    OUT_OF_REACH,
-    Dataset,
-    has_sources_out_of_reach,
-    in_high_level,
-    is_its_own_source,
-    located,
-    properties_of,
-    root_of,
-    split_array_type,
-)
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.datatypes import split_array_type
+from nexus_xr.hdf5.objects.group import root_of
+from nexus_xr.hdf5.objects.location import located
+from nexus_xr.hdf5.objects.properties import in_high_level, properties_of
 from nexus_xr.hdf5.objects.storage import Filter, filters_of
 from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.objects.virtual import check_readable
 from nexus_xr.hdf5.runtime.compat import leaves_partial_chunks_alone
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
@@ -201,10 +196,7 @@ def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Data
 
     with Hdf5Errors(named, passing=(IndexError, MemoryError, NexusError)):
         dataset = _find_dataset(handle, path)
-        if is_its_own_source(dataset.id):
-            raise ValueError("it is a virtual dataset that is made of itself")
-        if has_sources_out_of_reach(dataset.id):
-            raise ValueError(OUT_OF_REACH)
+        check_readable(dataset.id)
         yield dataset
 
 

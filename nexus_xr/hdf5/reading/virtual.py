@@ -21,8 +21,9 @@ from nexus_xr.errors import NexusFileError, NexusWarning
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.linked_files import find_file, where_it_should_be
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.objects.nodes import Dataset, is_virtual
+from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
+from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.compat import this_worker
 from nexus_xr.hdf5.runtime.cpus import thread_count

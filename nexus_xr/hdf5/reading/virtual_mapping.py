@@ -19,7 +19,7 @@ import numpy as np
 from h5py import h5d, h5s
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.objects.nodes import properties_of
+from nexus_xr.hdf5.objects.properties import properties_of
 from nexus_xr.hdf5.objects.text import decode
 
 from .selection import Indexer, length

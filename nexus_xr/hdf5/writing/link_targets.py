@@ -11,7 +11,7 @@ import numpy as np
 from h5py import h5a, h5l, h5o, h5s
 
 from nexus_xr.hdf5.objects.addresses import address_of
-from nexus_xr.hdf5.objects.nodes import LINKS_OF_HDF5
+from nexus_xr.hdf5.objects.links import LINKS_OF_HDF5
 from nexus_xr.hdf5.objects.text import decode
 
 _MOST_LINKS = 100

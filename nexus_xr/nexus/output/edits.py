@@ -13,7 +13,7 @@ from h5py import h5t
 from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.hdf5.objects.nodes import Dataset
+from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.storage import storage_of
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.objects.nodes import Link
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.objects.links import Link
 
 from .attributes import integers, names
 from .reserved import COORDINATES, DIMENSIONS, INDICES, owner_of
@@ -134,7 +136,7 @@ def read_content(group: Group) -> GroupContent:
     for name, member, _ in group.members():
         if isinstance(member, Dataset):
             if member.why_no_array is None:
-                fields[name] = Field(member.shape, member.stored_dtype, member.read_attributes())
+                fields[name] = Field(member.shape, member.raw_dtype, member.read_attributes())
             else:
                 others[name] = member.why_no_array
         elif isinstance(member, Link):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import h5py
 
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
-from nexus_xr.hdf5.objects.nodes import Group
+from nexus_xr.hdf5.objects.group import Group
 
 from .attributes import integers, names, nx_class
 from .axes import Axis, find_axes, find_own_axes

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.nexus.classes.nxdata import NXDATA
 from nexus_xr.nexus.classes.table import OFFERED, OTHER, class_of
 from nexus_xr.nexus.rules.attributes import names, nx_class, text

@@ -9,7 +9,10 @@ from typing import Any
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.filters.registered import explained
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.nodes import Dataset, Group, Link, is_virtual, same_object
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group, same_object
+from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual import report_missing
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error

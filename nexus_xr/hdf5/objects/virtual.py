@@ -1,0 +1,60 @@
+"""Virtual datasets: which are, and which libhdf5 must not be asked for."""
+
+from __future__ import annotations
+
+from h5py import h5d, h5f, h5i
+
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+
+from .addresses import address_of
+from .location import is_in_stream
+from .properties import properties_of
+from .text import decode
+
+
+def is_virtual(dataset: h5d.DatasetID) -> bool:
+    """Whether a dataset is a virtual one."""
+    if dataset.get_offset() is not None:  # contiguous, as most are; and much faster to know than the properties
+        return False
+    # Not by the size of what it stores, for which libhdf5 looks at every node of a chunk index.
+    try:
+        return bool(properties_of(dataset).get_layout() == h5d.VIRTUAL)
+    except AnyHdf5Error:  # a virtual dataset has nothing that could be broken
+        return False
+
+
+def _has_sources_out_of_reach(dataset: h5d.DatasetID) -> bool:
+    """Whether a virtual dataset of a file that is read through a file object has sources in other files."""
+    if not is_virtual(dataset) or not is_in_stream(dataset):
+        return False
+    properties = properties_of(dataset)
+    return any(properties.get_virtual_filename(index) != "." for index in range(properties.get_virtual_count()))
+
+
+def _is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]] = frozenset()) -> bool:
+    """Whether a virtual dataset maps, by whatever detour in its file, onto itself; to read it would crash."""
+    if not is_virtual(dataset):
+        return False
+    properties = properties_of(dataset)
+    above |= {address_of(dataset)}
+    names = {decode(h5f.get_name(dataset)), "."}
+    for index in range(properties.get_virtual_count()):
+        if properties.get_virtual_filename(index) in names:
+            try:
+                source = h5d.open(h5i.get_file_id(dataset), properties.get_virtual_dsetname(index).encode())
+            except AnyHdf5Error:  # a source that isn't there reads as fill values
+                continue
+            if address_of(source) in above or _is_its_own_source(source, above):
+                return True
+    return False
+
+
+def check_readable(dataset: h5d.DatasetID) -> None:
+    """Raise a `ValueError` where libhdf5 can't read a virtual dataset, or would crash."""
+    if _is_its_own_source(dataset):
+        raise ValueError("it is a virtual dataset that is made of itself")
+    if _has_sources_out_of_reach(dataset):
+        raise ValueError(
+            "it is a virtual dataset of other files, which are looked for beside local files only; copy all of them, "
+            "and open the copy of this one"
+        )
