@@ -87,9 +87,9 @@ def test_a_graph_carries_names_however_many_chunks_there_are() -> None:
 
 def count_reading_layouts() -> None:
     """Count in a worker how often it finds out where the values of a dataset are."""
-    from nexus_xr.hdf5.reading import layouts
+    from nexus_xr.hdf5.reading import known_layouts
 
-    find = layouts.read_layout
+    find = known_layouts.read_layout
     counted: list[int] = []
 
     def read_layout(*arguments: Any) -> Any:
@@ -98,14 +98,14 @@ def count_reading_layouts() -> None:
         return find(*arguments)
 
     read_layout.counted, read_layout.find = counted, find  # type: ignore[attr-defined]
-    layouts.read_layout = read_layout  # type: ignore[assignment]
+    known_layouts.read_layout = read_layout  # type: ignore[assignment]
 
 
 def counted_reading_layouts() -> int:
-    from nexus_xr.hdf5.reading import layouts
+    from nexus_xr.hdf5.reading import known_layouts
 
-    read_layout: Any = layouts.read_layout
-    layouts.read_layout = read_layout.find
+    read_layout: Any = known_layouts.read_layout
+    known_layouts.read_layout = read_layout.find
     return len(read_layout.counted)
 
 

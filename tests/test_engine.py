@@ -29,8 +29,8 @@ from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.reading import array as array_module
-from nexus_xr.hdf5.reading import chunk, layouts
-from nexus_xr.hdf5.reading import chunk_index as index
+from nexus_xr.hdf5.reading import chunk, known_layouts, layout_reading, layouts
+from nexus_xr.hdf5.reading import index_building as index
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.selection import expand
 
@@ -721,7 +721,7 @@ def test_an_index_takes_at_most_24_bytes_a_chunk(tmp_path: Path) -> None:
         write_indexed(tmp_path / "f.h5", counts((4000, 4)), (1, 4), written=rows, compression="gzip")
         array = lazy(tmp_path / "f.h5")
         with array.file.source() as source:
-            found = layouts.layout_of(array.file, array.path, source)
+            found = known_layouts.layout_of(array.file, array.path, source)
         assert isinstance(found, layouts.StoredLayout)
         assert found.nbytes <= 24 * len(range(4000)[rows])
 
@@ -756,7 +756,7 @@ def test_an_index_is_built_on_the_first_read_and_once(tmp_path: Path, monkeypatc
         file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
     built: list[Any] = []
     build: Callable[..., Any] = index.build_index
-    monkeypatch.setattr(layouts, "build_index", lambda *where: (built.append(where), build(*where))[1])
+    monkeypatch.setattr(layout_reading, "build_index", lambda *where: (built.append(where), build(*where))[1])
     array = lazy(tmp_path / "f.h5")
     assert not built
     for _ in range(3):

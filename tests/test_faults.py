@@ -568,7 +568,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts processe
 
 def working(frame):
     while frame is not None:
-        if frame.f_code.co_filename.endswith(("engine.py", "chunk.py", "processes.py")):
+        if frame.f_code.co_filename.endswith(("engine.py", "chunks.py", "chunk.py", "processes.py")):
             return True
         frame = frame.f_back
     return False

@@ -25,7 +25,7 @@ from nexus_xr.hdf5.format.chunk_array import UNDEFINED, NoArrayError, read_eleme
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import BytesSource
 from nexus_xr.hdf5.objects.addresses import address_of
-from nexus_xr.hdf5.reading import chunk_index as index
+from nexus_xr.hdf5.reading import index_building as index
 from nexus_xr.hdf5.reading.array import LazyArray
 
 from .files import nxdata, nxentry, scan_file, write_tree

@@ -23,21 +23,21 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
     "filters.batch.MOST_CHUNK_BYTES": (None, 0, 200),
     "format.btree1._USUAL_ENTRIES": (None, 1, 3),
     "reading.chunk.BUFFER_BYTES": (None, 0, 300),
-    "reading.engine.BATCH_BYTES": (None, 1, 64, 1000),
-    "reading.engine._FEW_CHUNKS": (None, 0, 2),
-    "reading.engine._GAP_BYTES": (None, 0, 100),
-    "reading.engine._RECENT_BYTES": (None, 0, 300),
-    "reading.engine._RUN_BYTES": (None, 1, 200),
-    "reading.chunk_index._BATCH": (None, 1, 3),
-    "reading.chunk_index._MOST_ELEMENTS": (None, 0, 10),
+    "reading.many_chunks.BATCH_BYTES": (None, 1, 64, 1000),
+    "reading.few_chunks._FEW_CHUNKS": (None, 0, 2),
+    "reading.many_chunks._GAP_BYTES": (None, 0, 100),
+    "reading.few_chunks._RECENT_BYTES": (None, 0, 300),
+    "reading.few_chunks.RUN_BYTES": (None, 1, 200),
+    "reading.index_building._BATCH": (None, 1, 3),
+    "reading.index_building._MOST_ELEMENTS": (None, 0, 10),
     "runtime.libraries.SHORT_CALL_BYTES": (None, 0, 200),
     "runtime.memory.MOST_KEPT": (None, 0, 1 << 16),
     "runtime.memory.SMALLEST_BLOCK": (None, 1, 300),
     "objects.datatypes._MOST_TYPES": (None, 1),
     "filters.pipeline._LEAST_IN_PARTS": (None, 1, 300),
-    "reading.layouts.MOST_INDEX_BYTES": (None, 0),
-    "reading.layouts.PIECE_BYTES": (None, 1, 64, 300),
-    "reading.layouts._MOST_LAYOUTS": (None, 1),
+    "reading.known_layouts.MOST_INDEX_BYTES": (None, 0),
+    "reading.layout_reading.PIECE_BYTES": (None, 1, 64, 300),
+    "reading.known_layouts._MOST_LAYOUTS": (None, 1),
     "reading.plan._FEW": (None, 0, 2),
     "reading.virtual._MANY": (None, 1),
     "reading.virtual._MOST_OPEN": (None, 1, 2),
@@ -59,18 +59,18 @@ ELSEWHERE: dict[str, str] = {
     "io.locks.MOST_SECONDS": "test_writing.py: a writer that never ends is told of",
     "io.locks._LONGEST_PAUSE": "how often a lock is asked for",
     "io.locks._SHORTEST_PAUSE": "how often a lock is asked for",
-    "reading.virtual_mapping._ENDLESS": "longer than any dimension",
+    "reading.virtual_layout._ENDLESS": "longer than any dimension",
     "writing.atomic_file._SECONDS_UNTOUCHED": "test_writing.py: what another host's writer left stays until it is old",
     "reading.processes._PATIENCE_SECONDS": "test_faults.py: a decoder that never ends is an error",
     "filters.pipeline._MARGIN": "room behind what is decoded",
-    "reading.layouts._MOST_STATES": "how much is remembered of a growing file",
+    "reading.known_layouts._MOST_STATES": "how much is remembered of a growing file",
     "writing.link_targets._MOST_LINKS": "a bound for links in a circle",
     "writing.chunk_writer._PEEK_BYTES": "how much of a file is looked at",
-    "reading.virtual._DEEPEST": "test_virtual.py: virtual datasets that are made of each other are an error",
-    "reading.virtual._LISTED": "how many names a message lists",
-    "reading.virtual._MOST_CARRIED": "test_virtual.py: what is known to be missing keeps pickled arrays small",
-    "reading.virtual._MOST_LOOKED_FOR": "which files are looked for at opening",
-    "reading.virtual._MOST_TOLD": "how much is remembered",
+    "reading.source_storage.DEEPEST": "test_virtual.py: virtual datasets that are made of each other are an error",
+    "reading.virtual_sources._LISTED": "how many names a message lists",
+    "reading.virtual_sources._MOST_CARRIED": "test_virtual.py: what is known to be missing keeps pickled arrays small",
+    "reading.virtual_sources.MOST_LOOKED_FOR": "which files are looked for at opening",
+    "reading.virtual_sources._MOST_TOLD": "how much is remembered",
 }
 # Remote files have a store of their own to be compared with.
 MODULES_ELSEWHERE = {
@@ -128,6 +128,6 @@ def moved(values: Mapping[str, int | None]) -> Iterator[None]:
         for name, value in values.items():
             if value is not None:
                 patch.setattr(f"nexus_xr.hdf5.{name}", value)
-                if name == "reading.engine._RECENT_BYTES":
-                    patch.setattr("nexus_xr.hdf5.reading.engine._recent._most", value)
+                if name == "reading.few_chunks._RECENT_BYTES":
+                    patch.setattr("nexus_xr.hdf5.reading.few_chunks._recent._most", value)
         yield

@@ -22,13 +22,17 @@ from nexus_xr.hdf5.objects.location import located
 from nexus_xr.hdf5.objects.references import name_references
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
+from .dataset_access import open_dataset
 from .engine import read
-from .layouts import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of, layout_of, open_dataset
+from .hyperslab import Hyperslab
+from .known_layouts import layout_of
+from .layouts import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
 from .processes import read_in_processes
 from .selection import Indexer, expand, length, normalize, read_selection
 from .unreadable import values_explained
-from .virtual import FoundSources, OnlyLibhdf5Error, check_sources, find_sources, read_virtual
-from .virtual_mapping import OWN_FILE, Hyperslab, Mapping, VirtualLayout
+from .virtual import OnlyLibhdf5Error, read_virtual
+from .virtual_layout import OWN_FILE, Mapping, VirtualLayout
+from .virtual_sources import FoundSources, check_sources, find_sources
 
 # Read by libhdf5 in less time than it takes to start a process.
 _SMALL_BYTES = 8 << 20

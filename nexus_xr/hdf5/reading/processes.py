@@ -27,10 +27,9 @@ from nexus_xr.hdf5.runtime.memory import empty
 
 from . import _reader_process
 from .chunk import ChunkError
-from .engine import outer_key
 from .layouts import Libhdf5Layout
 from .plan import AxisPlan, plan_selection
-from .selection import Indexer
+from .selection import Indexer, outer_key
 
 # A chunk takes much less; a decoder that was led astray by damaged data may never come back.
 _PATIENCE_SECONDS = 120

@@ -138,3 +138,11 @@ def _as_key(indexer: slice | NDArray[np.intp] | int) -> Any:
         positions = range(indexer.start, indexer.stop, indexer.step)
         return np.asarray(positions, dtype=np.intp)
     return indexer
+
+
+def outer_key(parts: list[Any]) -> tuple[Any, ...]:
+    """Slices and positions as NumPy takes the outer product of them."""
+    if all(isinstance(part, slice) for part in parts):
+        return tuple(parts)
+    as_positions = [np.arange(part.start, part.stop, part.step) if isinstance(part, slice) else part for part in parts]
+    return np.ix_(*as_positions)

@@ -14,7 +14,7 @@ from nexus_xr.hdf5.objects.group import Group, same_object
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.virtual import report_missing
+from nexus_xr.hdf5.reading.virtual_sources import report_missing
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text

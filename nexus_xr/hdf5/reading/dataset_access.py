@@ -1,0 +1,53 @@
+"""Opening the dataset of a path, so that errors name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import h5py
+from h5py import h5d, h5o
+
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.hdf5.filters.registered import explained
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import root_of
+from nexus_xr.hdf5.objects.properties import in_high_level
+from nexus_xr.hdf5.objects.virtual import check_readable
+from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
+
+from .unreadable import unreadable_values
+
+
+@contextmanager
+def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Dataset]:
+    """The open dataset; whatever h5py raises meanwhile becomes an error that names it."""
+    dataset: h5py.Dataset | None = None
+
+    def named(error: Exception) -> NexusFileError:
+        return unreadable_values(file.name, path, error if dataset is None else explained(dataset.id, error))
+
+    with Hdf5Errors(named, passing=(IndexError, MemoryError, NexusError)):
+        dataset = _find_dataset(handle, path)
+        check_readable(dataset.id)
+        yield dataset
+
+
+def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
+    try:
+        found = h5o.open(handle.id, path.encode())
+    except KeyError:
+        # A name that isn't UTF-8 in the file, or another file that this process has open in another way.
+        member = root_of(handle, Diagnostics()).find(path)
+        found = member.id if isinstance(member, Dataset) else None
+    if found is None:
+        raise MissingDatasetError(f"{handle.filename}:{path}: there is no such dataset; open the file again")
+    if not isinstance(found, h5d.DatasetID):
+        raise TypeError("it is no dataset")
+    return in_high_level(found)
+
+
+class MissingDatasetError(NexusFileError):
+    """There is no dataset of that path."""

@@ -1,0 +1,75 @@
+"""How the sources of virtual datasets are stored."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.linked_files import find_file
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
+from nexus_xr.hdf5.objects.virtual import is_virtual
+
+from .dataset_access import open_dataset
+from .virtual_layout import Mapping, VirtualLayout, is_own_file
+from .virtual_mapping import read_mappings
+
+# Virtual datasets of virtual datasets; deeper than any real ones, and far from the end of Python's stack.
+DEEPEST = 16
+
+
+class SourceStorage(NamedTuple):
+    """How the sources of a virtual dataset are stored, as far as it tells how that is best read.
+
+    Parameters
+    ----------
+    chunks
+        What a chunk of a source stands for, None where it has none.
+    filters
+        The filter pipeline of the source.
+    borders
+        For each dimension, where sources begin.
+    """
+
+    chunks: tuple[int, ...] | None
+    filters: tuple[Filter, ...]
+    borders: tuple[list[int], ...]
+
+
+def source_storage(virtual: VirtualLayout, holder: File, depth: int = 0) -> SourceStorage:
+    """How the sources of a virtual dataset are stored, by the first of them that is there; no other is opened."""
+    borders = tuple(map(virtual.borders, range(len(virtual.shape))))
+    files = dict.fromkeys(mapping.file for mapping in virtual.mappings)
+    found = ((file, holder.path if is_own_file(file) else find_file(file, holder.path)) for file in files)
+    first = next(((file, path) for file, path in found if path is not None), None)
+    if first is not None and depth < DEEPEST:
+        mapping = next(mapping for mapping in virtual.mappings if mapping.file == first[0])
+        with suppress(NexusFileError):
+            storage = _storage_of_source(holder.linked(first[1]), mapping.path, depth)
+            chunks = _chunks_in(mapping, storage.chunks, virtual.shape)
+            return SourceStorage(chunks, storage.filters if chunks else (), borders)
+    return SourceStorage(None, (), borders)
+
+
+def _storage_of_source(file: File, path: str, depth: int) -> Storage | SourceStorage:
+    with file.opened() as handle, open_dataset(file, handle, path) as dataset:
+        if is_virtual(dataset.id) and (mappings := read_mappings(dataset.id)) is not None:
+            nested = VirtualLayout(dataset.shape, dataset.dtype, np.zeros(()), mappings)
+            return source_storage(nested, file, depth + 1)
+        return storage_of(Dataset(dataset.id, path, Diagnostics()))
+
+
+def _chunks_in(mapping: Mapping, chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """What the chunks of a source are in a virtual dataset, None where it has none or lies otherwise."""
+    if chunks is None or len(chunks) != len(mapping.origin):
+        return None
+    own: list[int] = []
+    for hyperslab, dimension, size in zip(mapping.target, mapping.pairs, shape, strict=True):
+        taken = 1 if dimension is None else -(-chunks[dimension] // mapping.origin[dimension].stride)
+        own.append(max(1, min(-(-taken // hyperslab.block) * hyperslab.stride, size)))
+    return tuple(own)
