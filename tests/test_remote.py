@@ -29,7 +29,9 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusFileError, NexusWarning
-from nexus_xr.hdf5.io import object_store, remote
+from nexus_xr.hdf5.io import ahead as ahead_module
+from nexus_xr.hdf5.io import kept_blocks, object_store, remote
+from nexus_xr.hdf5.io.ahead import MOST_REQUESTS, REQUEST_BYTES
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading.array import LazyArray
 
@@ -171,7 +173,7 @@ def test_requests_are_many_at_once_and_bounded(readers: int, server: FaultyServe
     dataset.counts[0].load()
     server.await_at_once(8)
     assert int(dataset.counts.sum().compute(scheduler="threads", num_workers=readers)) == int(BIG.sum(dtype="u8"))
-    assert 8 <= server.most_at_once <= remote.MOST_REQUESTS + readers
+    assert 8 <= server.most_at_once <= MOST_REQUESTS + readers
 
 
 def test_memory_is_bounded(server: FaultyServer, tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_memory_is_bounded(server: FaultyServer, tmp_path: Path) -> None:
 
 def test_what_is_ahead_is_bounded(server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bytes").write_bytes(bytes(200 << 20))
-    monkeypatch.setattr(remote, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(ahead_module, "MOST_REQUESTS", 4)
     file = _remote_file(f"{server.url}/bytes")
     offsets = range(0, file.size, 1 << 20)
     with file.expecting(lambda: (offsets, [1 << 20] * len(offsets))) as ahead:
@@ -198,7 +200,7 @@ def test_what_is_ahead_is_bounded(server: FaultyServer, tmp_path: Path, monkeypa
         for count, offset in enumerate(offsets, 1):
             assert ahead.read_into(view, offset) == len(view)
             asked = sum(end - begin for begin, end in server.ranges[1:])
-            assert asked <= (count << 20) + 4 * remote.REQUEST_BYTES
+            assert asked <= (count << 20) + 4 * REQUEST_BYTES
 
 
 def _remote_file(url: str) -> remote.RemoteFile:
@@ -292,7 +294,7 @@ def test_of_a_file_that_was_opened_twice_what_was_kept_is_forgotten_once(
 ) -> None:
     write_stack(tmp_path / "scan.nxs")
     opened = [open_nexus(f"{server.url}/scan.nxs") for _ in range(3)]
-    monkeypatch.setattr(remote, "MOST_KEPT_BYTES", 1)
+    monkeypatch.setattr(kept_blocks, "MOST_KEPT_BYTES", 1)
     write_stack(tmp_path / "other.nxs")
     for dataset in (*opened, open_nexus(f"{server.url}/other.nxs")):
         np.testing.assert_array_equal(dataset.counts, FRAMES)

@@ -74,6 +74,8 @@ ELSEWHERE: dict[str, str] = {
 }
 # Remote files have a store of their own to be compared with.
 MODULES_ELSEWHERE = {
+    "io.ahead": "test_remote.py",
+    "io.kept_blocks": "test_remote.py",
     "io.remote": "test_remote.py",
     "io.object_store": "test_remote.py",
     "reading._reader_process": "test_faults.py",

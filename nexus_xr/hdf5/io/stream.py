@@ -15,7 +15,8 @@ from nexus_xr.hdf5.runtime.compat import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 from .reference import FileReference
-from .remote import RemoteFile, RemoteStream
+from .remote import RemoteFile
+from .remote_stream import RemoteStream
 from .source import LocalSource, Source, StreamSource
 from .unreadable import explain_stream
 from .urls import url_explained
