@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
+import fcntl
 import gc
 import io
 import multiprocessing
@@ -203,7 +204,6 @@ sys.stdin.read()
 
 
 def test_a_locked_file_opens(write: Write) -> None:
-    fcntl = pytest.importorskip("fcntl")
     path = write(scan_file())
     command = [sys.executable, "-c", LOCKER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

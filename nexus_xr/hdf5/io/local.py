@@ -92,7 +92,7 @@ class LocalFile:
     def source(self) -> Iterator[Source]:
         """The bytes of the file, for the length of a ``with`` block."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import time
@@ -9,11 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from nexus_xr.errors import NexusFileError
-
-try:
-    import fcntl
-except ImportError:  # where the system has no such locks, there are none
-    fcntl = None  # type: ignore[assignment]
 
 # Who holds a lock lives and is at work, copying a file of any size at most.
 MOST_SECONDS = 3600.0
@@ -71,8 +67,6 @@ def _open_locked(path: str) -> tuple[int, bool]:
 
 def _lock(descriptor: int) -> bool:
     """Lock an open file, where its file system can."""
-    if fcntl is None:
-        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -96,11 +90,10 @@ def is_of_this_host(holder: str | None) -> bool:
 def is_open_for_writing(path: str) -> bool:
     """Whether libhdf5, in whatever process, has a file open for writing, as far as it has locked it."""
     with suppress(OSError), open(path, "rb") as stream:
-        if fcntl is not None:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 

@@ -26,7 +26,7 @@ class ReadingPolicy:
     is_beside_writers: bool = False
 
     def __post_init__(self) -> None:
-        if self.num_threads is not None and (not isinstance(self.num_threads, int) or self.num_threads < 1):
+        if self.num_threads is not None and self.num_threads < 1:
             raise NexusError(
                 f"num_threads={self.num_threads!r}: expected a whole number of threads, 1 or more, or None"
             )

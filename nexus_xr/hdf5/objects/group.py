@@ -137,7 +137,7 @@ class Group(Node):
             return None
         if kind == h5l.TYPE_EXTERNAL:
             return Link(decode(target[1]), decode(target[0]))
-        return Link(decode(target) if isinstance(target, bytes) else repr(target))
+        return Link(decode(target))
 
     def link_to(self, name: str) -> Link:
         """The soft or external link of that name, not followed."""

@@ -15,7 +15,6 @@ from typing import Any
 from h5py import h5d, h5s
 
 from nexus_xr.hdf5.objects.properties import properties_of
-from nexus_xr.hdf5.objects.text import decode
 
 from .hyperslab import Hyperslab
 from .virtual_layout import Mapping, pair_dimensions
@@ -43,7 +42,7 @@ def read_mappings(dataset: h5d.DatasetID) -> tuple[Mapping, ...] | None:
         origin = None if is_whole else _hyperslabs(source)
         if target is None or (origin is None and not is_whole):
             return None
-        file, path = map(_as_text, (properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)))
+        file, path = properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)
         if not is_alone and "%b" in (file + path).replace("%%", ""):
             return None
         for each in _each_block(file, path, target, origin, dataset.shape):
@@ -52,10 +51,6 @@ def read_mappings(dataset: h5d.DatasetID) -> tuple[Mapping, ...] | None:
                 return None
             mappings.append(Mapping(*(known.setdefault(part, part) for part in (*each, pairs, is_whole))))
     return tuple(mappings)
-
-
-def _as_text(name: str | bytes) -> str:
-    return decode(name) if isinstance(name, bytes) else name
 
 
 def _hyperslabs(space: h5s.SpaceID) -> tuple[Hyperslab, ...] | None:
@@ -124,7 +119,7 @@ def source_names(dataset: h5d.DatasetID) -> list[tuple[str, str]]:
     properties = properties_of(dataset)
     found: dict[tuple[str, str], None] = {}
     for number in range(properties.get_virtual_count()):
-        file, path = map(_as_text, (properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)))
+        file, path = properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)
         if "%b" not in (file + path).replace("%%", ""):
             found[_named(file), _named(path)] = None
     return list(found)

@@ -95,10 +95,7 @@ def _path(library: str) -> str | None:
     if library == "h5py":
         return importlib.import_module("h5py.h5z").__file__
     if library == "deflate":
-        try:
-            return importlib.import_module("deflate._deflate").__file__
-        except ImportError:
-            return None
+        return importlib.import_module("deflate._deflate").__file__
     import hdf5plugin
 
     # Whoever registered the filter: netCDF4 brings some of the same for libhdf5.

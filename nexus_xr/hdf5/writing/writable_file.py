@@ -100,7 +100,7 @@ def _is_read_at_its_end(file: h5py.File) -> bool:
 
 def _divert(descriptor: int) -> None:
     """Have a descriptor lead nowhere."""
-    nowhere = os.memfd_create("nowhere") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
+    nowhere = os.memfd_create("nowhere")
     try:
         os.dup2(nowhere, descriptor, inheritable=False)
     finally:
