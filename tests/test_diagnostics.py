@@ -64,6 +64,18 @@ def test_what_is_met_has_its_code_path_and_rule(code: str, write: Write) -> None
     assert [f"  - {each}" for each in warning.message.diagnostics] == str(warning.message).splitlines()[1:]
 
 
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+@pytest.mark.parametrize("default", ["n", "/entry/data/n"])
+@pytest.mark.parametrize("most", [0, 1024])
+def test_a_default_that_names_the_signal_is_no_fault(
+    default: str, most: int, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus_xr.hdf5.objects.nodes._MOST_REMEMBERED", most)
+    data = {**nxdata({"n": X4}, signal="n"), "@default": default}
+    path = write({"@default": "entry", "entry": nxentry({"data": data}, default="data")})
+    assert xr.open_dataset(path, engine="nexus").n.size == 4
+
+
 def test_codes_are_short_and_each_is_the_name_of_its_constant() -> None:
     assert [code.name.lower().replace("_", "-") for code in Code] == list(Code)
     assert max(map(len, Code)) <= 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import struct
 import warnings
@@ -23,7 +24,7 @@ from nexus_xr.hdf5.objects.group import Group, root_of
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.writing.link_targets import link_target, other_names
 
-from .files import nxdata, nxentry, write_tree
+from .files import Field, nxdata, nxentry, write_tree
 from .test_threads import run
 
 TEXT, OBJECT, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
@@ -367,6 +368,73 @@ def test_members_are_listed_by_name_where_their_order_can_not_be_told(tmp_path: 
         group.id = Damaged()
         assert group._index == h5.INDEX_NAME
     assert list(map(str, diagnostics)) == ["/: the order of its members can't be told (damaged)"]
+
+
+# --- what an opening remembers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_fields(tmp_path: Path) -> Path:
+    path = tmp_path / "f.nxs"
+    fields = {name: Field(np.arange(3.0), {"units": "mm", "offset": np.zeros(3)}) for name in ("n", "x", "a", "b")}
+    data = nxdata({**fields, "linked": h5py.SoftLink("/entry/other/m")}, signal="n", axes="x", a_indices=0)
+    write_tree(path, {"@default": "entry", "entry": nxentry({"data": data, "other": {"m": [1, 2, 3]}}, default="data")})
+    return path
+
+
+def opened_as_a_dataset(path: Path) -> xr.Dataset:
+    return xr.open_dataset(path, engine="nexus")
+
+
+@pytest.mark.parametrize("opened", [opened_as_a_dataset, nexus_xr.open_signals, nexus_xr.list_datasets])
+def test_each_object_is_opened_and_read_once_in_an_opening(
+    with_fields: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[[Path], Any]
+) -> None:
+    calls: list[str] = []
+    for kind, name in ((objects._Node, "_read_attributes"), (Group, "_list"), (Group, "_open")):
+        whole = getattr(kind, name)
+
+        def counted(node: Any, *args: Any, name: str = name, whole: Any = whole) -> Any:
+            calls.append(f"{name} {node.path} {args}")
+            return whole(node, *args)
+
+        monkeypatch.setattr(kind, name, counted)
+    opened(with_fields)
+    assert len(calls) == len(set(calls)) > 10
+
+
+@pytest.mark.parametrize("most", [0, 1, 5])
+def test_what_is_remembered_has_a_bound(with_fields: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    with opened_as_a_dataset(with_fields) as expected:
+        monkeypatch.setattr(objects, "_MOST_REMEMBERED", most)
+        with h5py.File(with_fields) as file:
+            root = root_of(file, Diagnostics())
+            for _ in range(2):
+                members = {name: member for name, member, _ in root.get("entry").get("data").members()}
+            assert sorted(members) == ["a", "b", "linked", "n", "x"]
+            assert root._room.left == 0
+        xr.testing.assert_identical(opened_as_a_dataset(with_fields), expected)
+
+
+def test_an_object_is_one_and_the_same_while_it_is_remembered(with_fields: Path) -> None:
+    with h5py.File(with_fields) as file:
+        root = root_of(file, Diagnostics())
+        field = root.find("/entry/data/n")
+        assert field is root.get("entry").get("data").get("n")
+        assert field in [member for _, member, _ in root.find("entry/data").members()]
+        field.read_attributes()["offset"][:] = 1
+        field.read_attributes().clear()
+        assert field.read_attributes()["offset"].tolist() == [0, 0, 0]
+
+
+def test_nothing_is_remembered_beyond_an_opening(with_fields: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        opened_as_a_dataset(with_fields).close()
+        assert [each for each in gc.get_objects() if isinstance(each, Group)] == []
+    finally:
+        gc.enable()
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
     "runtime.libraries.SHORT_CALL_BYTES": (None, 0, 200),
     "runtime.memory.MOST_KEPT": (None, 0, 1 << 16),
     "runtime.memory.SMALLEST_BLOCK": (None, 1, 300),
+    "objects.group._MOST_REMEMBERED": (None, 0, 3),
     "objects.datatypes._MOST_TYPES": (None, 1),
     "filters.pipeline._LEAST_IN_PARTS": (None, 1, 300),
     "reading.known_layouts.MOST_INDEX_BYTES": (None, 0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -25,14 +25,30 @@ from .node import Node
 from .text import decode
 
 
+# Of each opening; an object that is open takes a few KiB in libhdf5.
+_MOST_REMEMBERED = 1024
+
+
+@dataclass(slots=True)
+class _Budget:
+    """How many more objects all groups of an opening remember."""
+
+    left: int
+
+
 class Group(Node):
-    """A group of an open file."""
+    """A group of an open file, which remembers its members while there is a budget for it."""
 
-    __slots__ = ("address",)
+    __slots__ = ("_budget", "_links", "_members", "address")
 
-    def __init__(self, object_id: h5g.GroupID, path: str, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self, object_id: h5g.GroupID, path: str, diagnostics: Diagnostics, budget: _Budget | None = None
+    ) -> None:
         super().__init__(object_id, path, diagnostics)
         self.address = address_of(object_id)
+        self._budget = budget or _Budget(_MOST_REMEMBERED)
+        self._links: dict[bytes, int] | None = None
+        self._members: dict[bytes, Group | Dataset | Link | None] = {}
 
     def members(self) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
         """Each member's name, the object, and whether a soft or external link leads to it, in h5py's order.
@@ -40,15 +56,21 @@ class Group(Node):
         A link that leads nowhere is a `Link`; what can't be opened, user-defined links, and named datatypes, are left
         out with a report.
         """
+        links = self._list() if self._links is None else self._links
+        if len(links) <= self._budget.left:
+            self._links = links
+        for raw_name in self._distinct(list(links)):
+            kind = links[raw_name]
+            member = self._member(raw_name, kind)
+            if member is not None:
+                yield decode(raw_name), member, kind != h5l.TYPE_HARD
+
+    def _list(self) -> dict[bytes, int]:
+        """The names of its members as they are stored, and the kinds of their links."""
         links: list[tuple[bytes, int]] = []
         with self._reporting(Code.MEMBERS_UNLISTED, "its members can't be listed"):
             self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=self._index)
-        kinds = dict(links)
-        for raw_name in self._distinct(list(kinds)):
-            kind = kinds[raw_name]
-            member = self._open(raw_name, kind)
-            if member is not None:
-                yield decode(raw_name), member, kind != h5l.TYPE_HARD
+        return dict(links)
 
     @property
     def _index(self) -> int:
@@ -64,8 +86,21 @@ class Group(Node):
 
     def get(self, name: str) -> Group | Dataset | Link | None:
         """The member of that name, None where there is none."""
+        raw_name = name.encode("utf-8", "ignore")
+        if raw_name in self._members and decode(raw_name) == name:
+            return self._members[raw_name]
         found = self._look_up(name)
-        return None if found is None else self._open(*found)
+        return None if found is None else self._member(*found)
+
+    def _member(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
+        """A member as it was when it was first asked for, if it is remembered."""
+        if raw_name in self._members:
+            return self._members[raw_name]
+        member = self._open(raw_name, kind)
+        if self._budget.left:
+            self._budget.left -= 1
+            self._members[raw_name] = member
+        return member
 
     def find(self, path: str) -> Group | Dataset | Link | None:
         """What lies at a path below this group, None where there is nothing; the root finds absolute paths."""
@@ -123,7 +158,7 @@ class Group(Node):
                 self.diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({reason_of(error)})")
             return None
         if isinstance(opened, h5g.GroupID):
-            return Group(opened, path, self.diagnostics)
+            return Group(opened, path, self.diagnostics, self._budget)
         self.diagnostics.add(Code.NAMED_DATATYPE, path, "is a named datatype, and is left out")
         return None
 

@@ -21,12 +21,13 @@ from .text import decode, decode_array
 class Node:
     """What groups and datasets have in common."""
 
-    __slots__ = ("diagnostics", "id", "path")
+    __slots__ = ("_attributes", "diagnostics", "id", "path")
 
     def __init__(self, object_id: Any, path: str, diagnostics: Diagnostics) -> None:
         self.id = object_id
         self.path = path
         self.diagnostics = diagnostics
+        self._attributes: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
@@ -42,7 +43,12 @@ class Node:
         )
 
     def read_attributes(self) -> dict[str, Any]:
-        """All attributes; one that can't be read is reported and left out."""
+        """All attributes; one that can't be read is reported and left out. They are the caller's to change."""
+        if self._attributes is None:
+            self._attributes = self._read_attributes()
+        return {name: _own(value) for name, value in self._attributes.items()}
+
+    def _read_attributes(self) -> dict[str, Any]:
         names: list[bytes] = []
         with self._reporting(Code.ATTRIBUTES_UNLISTED, "its attributes can't be listed"):
             h5a.iterate(self.id, names.append)
@@ -62,6 +68,10 @@ class Node:
                 self.report(Code.NAME_CLASH, f"two names read {name!r}; the one that is {raw_name!r} is left out")
             else:
                 yield raw_name
+
+
+def _own(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray | np.void) else value
 
 
 def _read_attribute(attribute: h5a.AttrID) -> Any:

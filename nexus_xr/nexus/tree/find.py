@@ -149,7 +149,7 @@ def declared_default(root: Group, start: Group) -> Group | None:
         member = origin.find(declared)
         if isinstance(member, Dataset):  # some writers name the signal itself
             member = origin.find(declared.rpartition("/")[0])
-            if member is group:
+            if isinstance(member, Group) and member.address == group.address:
                 break
         if not isinstance(member, Group) or member.address in visited:
             group.report(Code.DEFAULT_MISSING, f"@default names {declared!r}, which is no group below it")
