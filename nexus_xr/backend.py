@@ -8,7 +8,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from nexus_xr.opening.datatree import open_groups, tree_of
-from nexus_xr.opening.guess import is_nexus, leave_nexus_to_us
+from nexus_xr.opening.guess import is_nexus, let_netcdf_decline_nexus
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.session import open_one
 from nexus_xr.signatures import takes
@@ -61,4 +61,4 @@ class NexusBackendEntrypoint(BackendEntrypoint):
         return is_nexus(filename_or_obj)
 
 
-leave_nexus_to_us()
+let_netcdf_decline_nexus()

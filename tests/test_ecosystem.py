@@ -19,6 +19,7 @@ import nexus_xr
 from nexus_xr.opening.guess import is_nexus
 
 from .files import Field, nxdata, nxentry, scan_file
+from .test_threads import run
 
 mpl.use("Agg")
 Write = Callable[..., Path]
@@ -184,6 +185,45 @@ def test_plain_hdf5_and_other_files_are_left_to_others(write: Write, tmp_path: P
     assert not is_nexus(text)
     assert not is_nexus(tmp_path / "gone.h5")
     assert not is_nexus("https://example.org/data.h5")
+
+
+GUESSING = """
+import sys
+import xarray as xr
+from xarray.backends import H5netcdfBackendEntrypoint, NetCDF4BackendEntrypoint
+from xarray.backends.plugins import guess_engine
+engines = (NetCDF4BackendEntrypoint, H5netcdfBackendEntrypoint)
+before = [engine.guess_can_open for engine in engines]
+missing = sys.argv[2].split()
+if missing:
+    import importlib.util
+    find_spec = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *rest: None if name in missing else find_spec(name, *rest)
+import nexus_xr
+print([engine.guess_can_open is whole for engine, whole in zip(engines, before)])
+xr.backends.list_engines()
+print([engine.guess_can_open is whole for engine, whole in zip(engines, before)])
+print(guess_engine(sys.argv[1]), xr.open_dataset(sys.argv[1], engine="nexus").sizes["x"])
+"""
+UNCHANGED = "[True, True]\n"
+
+
+@pytest.mark.parametrize(
+    ("switch", "missing", "expected"),
+    [
+        ("", "", "[False, False]\nnexus 4\n"),
+        ("1", "", "[False, False]\nnexus 4\n"),
+        ("0", "", "[True, True]\nnetcdf4 4\n"),
+        ("", "netCDF4", "[True, False]\nnexus 4\n"),
+        ("", "netCDF4 h5netcdf", "[True, True]\nnexus 4\n"),
+        ("0", "netCDF4 h5netcdf", "[True, True]\nnexus 4\n"),
+    ],
+)
+def test_netcdf_engines_change_where_they_are_in_the_way_and_that_is_not_switched_off(
+    switch: str, missing: str, expected: str, write: Write
+) -> None:
+    path = write({"entry": nxentry({"data": nxdata({"n": np.zeros(4), "x": np.arange(4)}, signal="n", axes="x")})})
+    assert run(GUESSING, path, missing, environment={"NEXUS_XR_GUESS": switch}) == UNCHANGED + expected
 
 
 def test_guessing_leaves_a_file_object_where_it_was(write: Write) -> None:

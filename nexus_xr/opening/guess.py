@@ -1,9 +1,21 @@
-"""Which files open with the engine "nexus" when no engine is named."""
+"""Which files open with the engine "nexus" when no engine is named.
+
+To tell that changes nothing. But it isn't enough: xarray asks its netCDF engines before all others, in an order that
+an engine of a package has no part in, and they claim every HDF5 file, so that a NeXus file would open as an empty
+Dataset. They are therefore made to decline NeXus files, which changes two classes of xarray, for guesses alone: a named
+engine opens what it opened.
+
+An engine is told once of its being there, when it is loaded, and not when a guess begins. xarray loads all engines
+together for the first that is asked for, be it by a guess, by name or by ``list_engines()``, so it is then that the
+classes change; not when `nexus_xr` is imported, not where netCDF's packages aren't installed, and not where
+``NEXUS_XR_GUESS=0``.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+from importlib.util import find_spec
 from typing import Any
 
 from xarray.backends import BackendEntrypoint, H5netcdfBackendEntrypoint, NetCDF4BackendEntrypoint
@@ -19,6 +31,9 @@ from nexus_xr.nexus.rules.attributes import nx_class
 
 EXTENSIONS = (".nxs", ".nx", ".nexus", ".nx5")
 _NETCDF_EXTENSIONS = (".nc", ".nc4", ".cdf")
+VARIABLE = "NEXUS_XR_GUESS"
+# By the packages without which xarray doesn't ask them.
+_CLAIM_ALL_HDF5 = {"netCDF4": NetCDF4BackendEntrypoint, "h5netcdf": H5netcdfBackendEntrypoint}
 
 
 def is_nexus(source: Any) -> bool:
@@ -67,14 +82,13 @@ def _has_class(root: Group) -> bool:
     return first is not None and nx_class(first.read_attributes()) is not None
 
 
-def leave_nexus_to_us() -> None:
-    """Let xarray's netCDF engines not claim NeXus files when an engine is guessed.
-
-    They claim every HDF5 file, and xarray asks them before any other engine, so that without this a NeXus file
-    would open as an empty Dataset wherever netCDF4 or h5netcdf is installed. Naming an engine is not affected.
-    """
-    for engine in (NetCDF4BackendEntrypoint, H5netcdfBackendEntrypoint):
-        _decline_nexus(engine)
+def let_netcdf_decline_nexus() -> None:
+    """Have xarray's netCDF engines not claim NeXus files, unless ``NEXUS_XR_GUESS`` is 0 or they aren't installed."""
+    if os.environ.get(VARIABLE, "").strip() == "0":
+        return
+    for module, engine in _CLAIM_ALL_HDF5.items():
+        if find_spec(module) is not None:
+            _decline_nexus(engine)
 
 
 def _decline_nexus(engine: type[BackendEntrypoint]) -> None:
