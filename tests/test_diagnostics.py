@@ -70,7 +70,7 @@ def test_what_is_met_has_its_code_path_and_rule(code: str, write: Write) -> None
 def test_a_default_that_names_the_signal_is_no_fault(
     default: str, most: int, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nexus_xr.hdf5.objects.nodes._MOST_REMEMBERED", most)
+    monkeypatch.setattr("nexus_xr.hdf5.objects.group._MOST_REMEMBERED", most)
     data = {**nxdata({"n": X4}, signal="n"), "@default": default}
     path = write({"@default": "entry", "entry": nxentry({"data": data}, default="data")})
     assert xr.open_dataset(path, engine="nexus").n.size == 4
