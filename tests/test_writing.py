@@ -532,7 +532,10 @@ def test_a_missing_virtual_stack_takes_no_room(tmp_path: Path) -> None:
         file.create_virtual_dataset("data", layout)
     [array] = nexus_xr.open_signals(tmp_path / "a.h5")
     array.nexus.to_nexus(tmp_path / "b.nxs")
-    assert (tmp_path / "b.nxs").stat().st_size < 100_000
+    with h5py.File(tmp_path / "b.nxs") as file:
+        assert file["entry1/data/data"].shape == (200, 100, 100)
+        assert file["entry1/data/data"].id.get_storage_size() == 0
+    assert (tmp_path / "b.nxs").stat().st_size < 20_000  # whatever stands in for it elsewhere in the file
     np.testing.assert_array_equal(reopened(tmp_path / "b.nxs"), np.zeros((200, 100, 100)))
 
 
@@ -565,7 +568,7 @@ def test_a_delayed_completes_the_file(tmp_path: Path) -> None:
     assert not (tmp_path / "f.nxs").exists()
     with ProgressBar(minimum=0, dt=0.01) as bar:
         delayed.compute()
-    assert bar.last_duration >= 0
+    assert bar.last_duration > 0  # as it isn't before it is told of a computation
     assert folder(tmp_path) == ["f.nxs"]
     assert reopened(tmp_path / "f.nxs").identical(scan())
 
