@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from nexus_xr.hdf5.reading.array import LazyArray
+
 from .files import write_tree
 
 # Opening the first file of a process takes longer than any deadline; what CI finds it finds again.
@@ -45,3 +47,14 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write_file
+
+
+@pytest.fixture
+def only_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where values are not read by the engine itself."""
+
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("libhdf5 was asked for values")
+
+    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
+    monkeypatch.setattr(LazyArray, "_read_outside", refuse)

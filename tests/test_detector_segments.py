@@ -16,22 +16,13 @@ from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr import NexusError, NexusWarning
-from nexus_xr.hdf5.reading.array import LazyArray
 
 from .files import Field, nxdata, nxentry, write_tree
 from .stacks import counts
 
+pytestmark = pytest.mark.usefixtures("only_engine")
+
 FRAME = (6, 8)
-
-
-@pytest.fixture(autouse=True)
-def no_hdf5(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may be left to libhdf5."""
-
-    def refuse(*_: Any) -> None:
-        raise AssertionError("read through libhdf5")
-
-    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
 
 
 def write_master(

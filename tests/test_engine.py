@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +16,6 @@ import pytest
 from h5py import h5d, h5p, h5s, h5t
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.filters import compiled, pipeline
@@ -34,47 +31,13 @@ from nexus_xr.hdf5.reading import index_building as index
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.selection import expand
 
+from .arrays import assert_same_bits, h5py_values, indexers, lazy, take
+from .calls import recorded
+from .processes import run
 from .stacks import DTYPES, INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed, write_raw
-from .test_lazy import indexers
 from .thresholds import DRAWN, ELSEWHERE, moved, numbers, thresholds
 
 SHAPE, CHUNKS = (7, 20, 33), (2, 8, 33)
-
-
-def lazy(path: Path, name: str = "data", num_threads: int | None = None) -> LazyArray:
-    with h5py.File(path) as file:
-        dataset = file[name]
-        element, inner = split_array_type(dataset.dtype)
-        file_to_read = File(path, policy=ReadingPolicy(num_threads))
-        return LazyArray(file_to_read, f"/{name}", (*dataset.shape, *inner), element)
-
-
-def h5py_values(path: Path, name: str = "data") -> NDArray[Any]:
-    with h5py.File(path) as file:
-        values: NDArray[Any] = np.asarray(file[name][()], split_array_type(file[name].dtype)[0])
-        return values
-
-
-def assert_same_bits(got: Any, expected: NDArray[Any]) -> None:
-    assert np.shape(got) == expected.shape
-    assert np.asarray(got).tobytes() == expected.tobytes()
-
-
-def take(values: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:
-    for dimension, indexer in reversed(list(enumerate(key))):
-        values = values[(slice(None),) * dimension + (indexer,)]
-    return np.asarray(values)
-
-
-@pytest.fixture
-def only_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail where values are not read by the engine itself."""
-
-    def refuse(*_: Any) -> Any:
-        raise AssertionError("libhdf5 was asked for values")
-
-    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
-    monkeypatch.setattr(LazyArray, "_read_in_processes", refuse)
 
 
 # --- filters ---------------------------------------------------------------------------------------------------
@@ -660,14 +623,9 @@ def test_a_read_within_a_read_has_memory_of_its_own(tmp_path: Path, sizes: Any) 
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Addresses of the chunks that are decoded meanwhile."""
-    sizes: list[int] = []
-    decode = chunk.ChunkReader.decode
-    monkeypatch.setattr(
-        chunk.ChunkReader, "decode", lambda self, *place: (sizes.append(place[1]), decode(self, *place))[1]
-    )
-    return sizes
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The chunks that are decoded meanwhile."""
+    return recorded(monkeypatch, chunk.ChunkReader, "decode")
 
 
 @pytest.mark.parametrize(
@@ -683,14 +641,16 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ],
     ids=str,
 )
-def test_only_touched_chunks_are_decoded_each_once(tmp_path: Path, decoded: list[int], key: Any, chunks: int) -> None:
+def test_only_touched_chunks_are_decoded_each_once(
+    tmp_path: Path, decoded: list[tuple[Any, ...]], key: Any, chunks: int
+) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
     lazy(tmp_path / "f.h5")[key]
     assert len(decoded) == chunks
 
 
-def test_little_pieces_of_a_chunk_decode_it_once(tmp_path: Path, decoded: list[int]) -> None:
+def test_little_pieces_of_a_chunk_decode_it_once(tmp_path: Path, decoded: list[tuple[Any, ...]]) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
     array = lazy(tmp_path / "f.h5")
@@ -703,14 +663,10 @@ def test_of_chunks_without_filters_only_what_is_asked_for_is_read(
 ) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=np.zeros((8, 100, 100)), chunks=(1, 100, 100))
-    read: list[int] = []
-    fill = chunk.ChunkReader.fill
-    monkeypatch.setattr(
-        chunk.ChunkReader, "fill", lambda self, view, offset: (read.append(len(view)), fill(self, view, offset))[1]
-    )
+    filled = recorded(monkeypatch, chunk.ChunkReader, "fill")
     lazy(tmp_path / "f.h5")[3, 50, 20:30]
     lazy(tmp_path / "f.h5")[:, 50, 20:30]
-    assert read == [80] * 9
+    assert [len(view) for _, view, _ in filled] == [80] * 9
 
 
 # --- the index -------------------------------------------------------------------------------------------------
@@ -754,9 +710,7 @@ def test_an_index_from_bytes_is_libhdf5s(tmp_path_factory: pytest.TempPathFactor
 def test_an_index_is_built_on_the_first_read_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
-    built: list[Any] = []
-    build: Callable[..., Any] = index.build_index
-    monkeypatch.setattr(layout_reading, "build_index", lambda *where: (built.append(where), build(*where))[1])
+    built = recorded(monkeypatch, layout_reading, "build_index")
     array = lazy(tmp_path / "f.h5")
     assert not built
     for _ in range(3):
@@ -772,7 +726,7 @@ import netCDF4
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 assert all(decoder(number, (0, 0, 2, 0, 2), 1 << 20) for number, codec in CODECS.items() if codec.decode)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    run(code)
 
 
 def test_every_filter_of_hdf5plugin_is_known() -> None:

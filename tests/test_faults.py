@@ -26,8 +26,9 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading import _reader_process, processes
 from nexus_xr.hdf5.reading.array import LazyArray
 
+from .arrays import assert_same_bits, h5py_values, lazy
+from .processes import readers, run
 from .stacks import INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed
-from .test_engine import assert_same_bits, h5py_values, lazy
 
 FILTERS: dict[str, Mapping[str, Any]] = {**LOSSLESS, **ONLY_LIBHDF5, **LOSSY}
 IN_PROCESSES = ("sz", "sz3", "sperr")
@@ -436,19 +437,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[int], None]]:
     return functions
 
 
-def children() -> set[int]:
-    """Reader processes of this process that haven't ended, and those that have and were not waited for."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and (folder / "cmdline").read_bytes().count(b"_reader_process"):
-                found.add(int(folder.name))
-        except (OSError, ProcessLookupError):
-            continue
-    return found
-
-
 def kill(process: int) -> None:
     os.kill(process, signal.SIGKILL)
 
@@ -508,7 +496,7 @@ def test_a_process_that_ended_meanwhile_is_replaced(tmp_path: Path) -> None:
     write(tmp_path / "f.h5", "sperr")
     array, expected = lazy(tmp_path / "f.h5"), h5py_values(tmp_path / "f.h5")
     assert_same_bits(array[...], expected)
-    for process in children():
+    for process in readers():
         kill(process)
     assert_same_bits(array[...], expected)
 
@@ -517,12 +505,12 @@ def test_no_process_is_left_behind_by_crashes(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
     write(path, "sz3")
     lazy(path)[...]
-    before = len(children())
+    before = len(readers())
     store(path, 1, b"\xff" * 200)
     for _ in range(3):
         with refused(path, "chunk (1, 0, 0)"):
             lazy(path)[1]
-    assert len(children()) <= before
+    assert len(readers()) <= before
 
 
 # --- too much, and interrupted ---------------------------------------------------------------------------------
@@ -604,14 +592,6 @@ def test_an_interrupted_read_of_processes_leaves_everything_in_order(tmp_path: P
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=smooth((8, 64, 64)), chunks=(1, 64, 64), **FILTERS["sz"])
     assert run(INTERRUPTED, tmp_path / "f.h5", (8, 64, 64), "f4", 0.005, 6) == "interrupted\n"
-
-
-def run(code: str, *arguments: Any) -> str:
-    """What a script prints that ends without an error."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
 
 
 # --- a disk that is full ---------------------------------------------------------------------------------------

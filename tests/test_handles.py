@@ -18,7 +18,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import root_of
 
-from .test_threads import run
+from .processes import run
 
 TEXT = h5py.string_dtype()
 STORED: dict[str, dict[str, Any]] = {

@@ -26,6 +26,7 @@ from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.reading.selection import expand, normalize
 from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
 
+from .arrays import indexers, indexers_within, take
 from .files import Field, nxdata, nxentry, write_tree
 
 Write = Callable[..., Path]
@@ -70,24 +71,16 @@ def test_opening_looks_at_no_chunk_index(write: Write) -> None:
         dataset.n.load()
 
 
-def indexers(size: int) -> st.SearchStrategy[Any]:
-    arrays = hnp.arrays(np.int64, st.integers(0, 2 * size), elements=st.integers(-size, size - 1))
-    masks = hnp.arrays(bool, size)
-    return st.one_of(st.slices(size), st.integers(-size, size - 1), arrays, masks)
-
-
 @given(st.tuples(*map(indexers, STACK.shape)))
 def test_outer_indexing_is_what_numpy_gives_one_dimension_at_a_time(stack_file: Path, key: tuple[Any, ...]) -> None:
     array = LazyArray(File(stack_file), "/entry/data/n", STACK.shape, STACK.dtype)
-    expected = STACK
-    for dimension, indexer in reversed(list(enumerate(key))):
-        expected = expected[(slice(None),) * dimension + (indexer,)]
+    expected = take(STACK, key)
     got = array[key]
     assert np.shape(got) == expected.shape
     np.testing.assert_array_equal(got, expected)
 
 
-@given(st.tuples(*map(indexers, STACK.shape)))
+@given(st.tuples(*map(indexers_within, STACK.shape)))
 @settings(max_examples=50)
 @pytest.mark.parametrize("chunks", [None, {}], ids=["lazy indexing", "dask"])
 def test_xarray_indexing_is_what_it_gives_in_memory(stack_file: Path, chunks: Any, key: tuple[Any, ...]) -> None:
@@ -218,10 +211,8 @@ def test_objects_are_h5pys_whatever_is_selected(objects_file: Path, path: str, c
     opened = _opened(objects_file, path, chunks is None)
     with h5py.File(objects_file) as file:
         stored = file[path][...]
-        key = data.draw(st.tuples(*map(indexers, stored.shape)))
-        expected = stored
-        for dimension, indexer in reversed(list(enumerate(key))):
-            expected = expected[(*(slice(None),) * dimension, indexer, ...)]
+        key = data.draw(st.tuples(*map(indexers_within, stored.shape)))
+        expected = take(stored, key)
         got = opened[key].compute()
         assert got.shape == expected.shape
         assert _plain(got.values[()], file) == _plain(expected[()], file)

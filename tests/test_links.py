@@ -22,17 +22,9 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from .files import nxdata, nxentry, write_tree
 from .stacks import counts
 
+pytestmark = pytest.mark.usefixtures("only_engine")
+
 VALUES = counts((6, 8, 8))
-
-
-@pytest.fixture(autouse=True)
-def no_hdf5(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may be left to libhdf5."""
-
-    def refuse(*_: Any) -> None:
-        raise AssertionError("read through libhdf5")
-
-    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
 
 
 @pytest.fixture

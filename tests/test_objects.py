@@ -19,13 +19,15 @@ from h5py import h5, h5a, h5f, h5o, h5p, h5s, h5t
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.hdf5.objects import addresses, references
+from nexus_xr.hdf5.objects import addresses, group, references
 from nexus_xr.hdf5.objects.group import Group, root_of
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.node import Node
 from nexus_xr.hdf5.writing.link_targets import link_target, other_names
 
+from .calls import recorded
 from .files import Field, nxdata, nxentry, write_tree
-from .test_threads import run
+from .processes import run
 
 TEXT, OBJECT, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
 
@@ -233,9 +235,7 @@ def test_a_file_is_gone_through_once_for_all_its_references(tmp_path: Path, monk
         for number in range(50):
             file[f"v{number}"] = np.arange(4)
             file[f"v{number}"].dims[0].attach_scale(file["x"])
-    walks: list[Any] = []
-    walk = addresses._steps_of
-    monkeypatch.setattr(addresses, "_steps_of", lambda file: walks.append(file) or walk(file))
+    walks = recorded(monkeypatch, addresses, "_steps_of")
     metadata = nexus_xr.read_metadata(tmp_path / "f.h5")
     assert len(walks) == 1
     assert [metadata[f"v{number}"]["attrs"]["DIMENSION_LIST"].tolist() for number in range(50)] == [[Link("/x")]] * 50
@@ -391,7 +391,7 @@ def test_each_object_is_opened_and_read_once_in_an_opening(
     with_fields: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[[Path], Any]
 ) -> None:
     calls: list[str] = []
-    for kind, name in ((objects._Node, "_read_attributes"), (Group, "_list"), (Group, "_open")):
+    for kind, name in ((Node, "_read_attributes"), (Group, "_list"), (Group, "_open")):
         whole = getattr(kind, name)
 
         def counted(node: Any, *args: Any, name: str = name, whole: Any = whole) -> Any:
@@ -406,7 +406,7 @@ def test_each_object_is_opened_and_read_once_in_an_opening(
 @pytest.mark.parametrize("most", [0, 1, 5])
 def test_what_is_remembered_has_a_bound(with_fields: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     with opened_as_a_dataset(with_fields) as expected:
-        monkeypatch.setattr(objects, "_MOST_REMEMBERED", most)
+        monkeypatch.setattr(group, "_MOST_REMEMBERED", most)
         with h5py.File(with_fields) as file:
             root = root_of(file, Diagnostics())
             for _ in range(2):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import _thread
 import concurrent.futures
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,9 +28,10 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.runtime import cpus, threads
 from nexus_xr.hdf5.runtime.libraries import Allocated
 
+from .arrays import assert_same_bits, lazy, take
+from .calls import recorded
+from .processes import readers, run
 from .stacks import LOSSY, counts, smooth
-from .test_engine import assert_same_bits, lazy, take
-from .test_faults import children
 
 SHAPE, CHUNKS = (64, 40, 50), (1, 40, 50)
 
@@ -106,11 +105,9 @@ def test_the_variable_tells_the_number_of_threads(monkeypatch: pytest.MonkeyPatc
 def test_a_file_may_ask_for_fewer_threads_than_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = write(tmp_path / "f.h5")
     monkeypatch.setenv("NEXUS_XR_NUM_THREADS", "4")
-    asked: list[int | None] = []
-    run = threads.run
-    monkeypatch.setattr(threads, "run", lambda tasks, most=None: (asked.append(most), run(tasks, most))[1])
+    calls = recorded(monkeypatch, threads, "run")
     assert_same_bits(array_of(tmp_path / "f.h5", values, 1)[...], values)
-    assert asked == [1]
+    assert [most for _, most in calls] == [1]
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "²"])
@@ -442,15 +439,6 @@ begun.wait()
 """
 
 
-def run(code: str, *arguments: Any, environment: dict[str, str] | None = None) -> str:
-    """What a script prints that ends without an error and complains of nothing."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    variables = {**os.environ, **(environment or {})}
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=120)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
-
-
 def run_reading(tmp_path: Path, code: str, *arguments: Any, name: str = "gzip") -> str:
     values = counts((32, 100, 128)) if name == "gzip" else smooth((4, 16, 16))
     options = {"compression": "gzip"} if name == "gzip" else dict(LOSSY[name])
@@ -502,9 +490,9 @@ def test_memory_that_a_decoder_writes_to_outlives_the_interpreter(tmp_path: Path
 def nothing_left() -> Iterator[None]:
     """Neither threads nor descriptors nor processes are more than before, but for a crew of helpers."""
     threads.run(Gathering(4).tasks(4), 4)
-    before = threading.active_count(), len(os.listdir("/proc/self/fd")), len(children())
+    before = threading.active_count(), len(os.listdir("/proc/self/fd")), len(readers())
     yield
-    after = threading.active_count(), len(os.listdir("/proc/self/fd")), len(children())
+    after = threading.active_count(), len(os.listdir("/proc/self/fd")), len(readers())
     assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
 
 
@@ -556,7 +544,7 @@ def test_an_idle_crew_is_no_larger_than_the_largest_read(tmp_path: Path) -> None
 def test_as_many_processes_as_threads_are_kept_at_most(tmp_path: Path) -> None:
     values = smooth((6, 16, 16))
     write(tmp_path / "f.h5", values, **LOSSY["sperr"])
-    before = len(children())
+    before = len(readers())
     for _ in range(3):
         array_of(tmp_path / "f.h5", values, 2)[...]
-    assert len(children()) <= max(before, 2)
+    assert len(readers()) <= max(before, 2)

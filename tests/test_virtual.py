@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -33,13 +31,10 @@ from nexus_xr.hdf5.objects.group import root_of
 from nexus_xr.hdf5.reading import virtual_sources
 from nexus_xr.hdf5.reading.array import LazyArray
 
+from .arrays import indexers, lazy, take
+from .processes import run
 from .stacks import counts
 from .thresholds import moved, thresholds
-
-
-def lazy(path: Path, name: str = "/data") -> LazyArray:
-    with h5py.File(path) as file:
-        return LazyArray(File(path), name, file[name].shape, file[name].dtype)
 
 
 def with_h5py(path: Path, fill: int = 0) -> NDArray[Any]:
@@ -90,23 +85,6 @@ def select(shape: Sequence[int], parts: Sequence[tuple[int, int, int, int]]) -> 
     return space
 
 
-@st.composite
-def selections(draw: st.DrawFn, shape: Sequence[int]) -> tuple[Any, ...]:
-    key: list[Any] = []
-    for size in shape:
-        at = st.integers(-size, size - 1)
-        bound = st.none() | st.integers(-size - 1, size + 1)
-        step = st.sampled_from([None, 1, 2, 3, -1, -2])
-        key.append(draw(at | st.builds(slice, bound, bound, step) | st.lists(at, max_size=5)))
-    return tuple(np.array(part, int) if isinstance(part, list) else part for part in key)
-
-
-def outer(values: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:
-    for dimension, part in reversed(list(enumerate(key))):
-        values = values[(slice(None),) * dimension + (part,)]
-    return values
-
-
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_any_mappings_read_as_h5py_reads_them(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
@@ -136,18 +114,8 @@ def test_any_mappings_read_as_h5py_reads_them(tmp_path_factory: pytest.TempPathF
     with moved(data.draw(thresholds())):
         np.testing.assert_array_equal(array[...], expected)
         for _ in range(3):
-            key = data.draw(selections(shape))
-            np.testing.assert_array_equal(array[key], outer(expected, key))
-
-
-@pytest.fixture
-def no_hdf5(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may be left to libhdf5."""
-
-    def refuse(*_: Any) -> None:
-        raise AssertionError("read through libhdf5")
-
-    monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
+            key = data.draw(st.tuples(*map(indexers, shape)))
+            np.testing.assert_array_equal(array[key], take(expected, key))
 
 
 def stack(folder: Path, lengths: Sequence[int], name: str = "part", frame: int = 6, **options: Any) -> Path:
@@ -181,7 +149,7 @@ def write_low_level(path: Path, target: h5s.SpaceID, file: bytes, source: h5s.Sp
         h5d.create(master.id, b"data", h5t.STD_U16LE, target, properties)
 
 
-@pytest.mark.usefixtures("no_hdf5")
+@pytest.mark.usefixtures("only_engine")
 @pytest.mark.parametrize("count", [1, 3, 11])
 def test_names_with_the_number_of_a_block(tmp_path: Path, count: int) -> None:
     for number in range(count):
@@ -195,7 +163,7 @@ def test_names_with_the_number_of_a_block(tmp_path: Path, count: int) -> None:
         np.testing.assert_array_equal(array[...], with_h5py(tmp_path / "master.h5", 7))
 
 
-@pytest.mark.usefixtures("no_hdf5")
+@pytest.mark.usefixtures("only_engine")
 def test_unlimited_mappings_follow_the_source(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", counts((5, 4)), maxshape=(None, 4), chunks=(1, 4))
     for start, stride, block in ((0, 1, 1), (1, 3, 2)):
@@ -220,7 +188,7 @@ def test_a_mapping_of_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array[...], with_h5py(tmp_path / "master.h5", 7))
 
 
-@pytest.mark.usefixtures("no_hdf5")
+@pytest.mark.usefixtures("only_engine")
 def test_virtual_datasets_of_virtual_datasets_and_of_their_own_file(tmp_path: Path) -> None:
     inner = stack(tmp_path, [3, 4], compression="gzip")
     layout = h5py.VirtualLayout((14, 6, 6), "u2")
@@ -406,8 +374,7 @@ def test_each_process_that_reads_tells_once_what_was_missing(tmp_path: Path) -> 
     with pytest.warns(NexusWarning):
         dataset = xr.open_dataset(master, engine="nexus", chunks={"dim_0": 1})
     (tmp_path / "pickled").write_bytes(pickle.dumps(dataset))
-    command = [sys.executable, "-c", READING_IN_ANOTHER_PROCESS, str(tmp_path / "pickled")]
-    told, total = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    told, total = run(READING_IN_ANOTHER_PROCESS, tmp_path / "pickled").splitlines()
     missing = ", ".join(str(tmp_path / f"part_{number}.h5") for number in (1, 3))
     assert told.endswith(f"/counts: reads as fill values where its sources are missing: {missing}")
     assert int(total) == 2 * with_h5py(master).sum()
@@ -450,7 +417,7 @@ def test_a_source_that_changed_is_an_error_until_the_file_is_opened_again(tmp_pa
     np.testing.assert_array_equal(lazy(master)[2:], 5)
 
 
-@pytest.mark.usefixtures("no_hdf5")
+@pytest.mark.usefixtures("only_engine")
 def test_what_a_source_is_short_of_reads_as_fill_values(tmp_path: Path) -> None:
     master = stack(tmp_path, [4, 4])
     full = with_h5py(master)

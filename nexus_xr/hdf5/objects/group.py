@@ -24,7 +24,6 @@ from .location import is_in_stream
 from .node import Node
 from .text import decode
 
-
 # Of each opening; an object that is open takes a few KiB in libhdf5.
 _MOST_REMEMBERED = 1024
 
