@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.serving import RangeHandler, RangeServer
+
+from .waiting import PATIENCE_SECONDS
 
 
 class FaultyServer(RangeServer):
@@ -24,6 +27,8 @@ class FaultyServer(RangeServer):
         self.most_at_once = 0
         self._at_once = 0
         self._awaited = 0
+        self._to_answer = math.inf
+        self._held = 0
         self._changed = threading.Condition()
 
     @property
@@ -38,8 +43,23 @@ class FaultyServer(RangeServer):
             return self.faults.pop(0) if self.faults else self.always
 
     def await_at_once(self, count: int) -> None:
-        """Count anew, and hold requests until so many are there at the same time, but each for two seconds at most."""
+        """Count anew, and hold requests until so many are there at the same time."""
         self.most_at_once, self._awaited = 0, count
+
+    def hold(self, answered: int = 0) -> None:
+        """Answer so many requests more, and hold those behind them until all may go on."""
+        self._to_answer, self._held = answered, 0
+
+    def let_go(self) -> None:
+        """Answer all requests."""
+        with self._changed:
+            self._to_answer = math.inf
+            self._changed.notify_all()
+
+    def await_held(self, count: int) -> None:
+        """Wait until so many requests are held."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._held >= count, PATIENCE_SECONDS)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -48,7 +68,10 @@ class FaultyServer(RangeServer):
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.most_at_once >= self._awaited, timeout=2)
+            self._changed.wait_for(lambda: self.most_at_once >= self._awaited, PATIENCE_SECONDS)
+            self._held += not self._to_answer
+            assert self._changed.wait_for(lambda: self._to_answer > 0, PATIENCE_SECONDS)
+            self._to_answer -= 1
         try:
             yield
         finally:

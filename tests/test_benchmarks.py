@@ -163,7 +163,7 @@ def test_a_probe_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         'import os; print(\'{"case": "none", "seconds": 1, "failure": null}\', flush=True); os.abort()',
     ]
     monkeypatch.setattr("benchmarks.probing.child_command", lambda *arguments: dies)
-    found = probe([NEXUS_XR], "sum", [BY_NAME["none"], BY_NAME["gzip"]], size=2, budget=5)
+    found = probe([NEXUS_XR], "sum", [BY_NAME["none"], BY_NAME["gzip"]], size=2, budget=60)
     assert found["nexus_xr", "none"] == Probe(1)
     assert found["nexus_xr", "gzip"].failure == "failed: crashed by signal 6"
 

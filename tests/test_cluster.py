@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import threading
-import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,10 @@ from nexus_xr.hdf5.writing.atomic_file import PARTS
 from nexus_xr.writing import consolidate as consolidation
 from nexus_xr.writing import distributed as parts
 
+from .calls import recorded
 from .files import Field, nxdata, nxentry, write_tree
 from .processes import run
+from .waiting import PATIENCE_SECONDS, interrupted_after, wait_until
 
 distributed = pytest.importorskip("distributed")
 # A frame a block makes more tasks than the groups of frames that xarray takes for the stored chunks.
@@ -47,7 +48,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def client(cluster: Any) -> Iterator[Any]:
     with distributed.Client(cluster) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=PATIENCE_SECONDS)
         yield client
 
 
@@ -84,28 +85,29 @@ def test_a_graph_carries_names_however_many_chunks_there_are() -> None:
     assert len(pickled(blocks.__dask_graph__())) < 10_000_000
 
 
-def count_reading_layouts() -> None:
-    """Count in a worker how often it finds out where the values of a dataset are."""
-    from nexus_xr.hdf5.reading import known_layouts
+# Of a worker, which has this module too.
+in_worker = pytest.MonkeyPatch()
+layouts_read: list[tuple[Any, ...]] = []
 
+
+def count_reading_layouts() -> None:
+    """Count in a worker how often it finds out where values are, which takes until another thread asks for them too."""
+    from nexus_xr.hdf5.reading import array, known_layouts
+
+    asked = recorded(in_worker, array, "layout_of")
     find = known_layouts.read_layout
-    counted: list[int] = []
 
     def read_layout(*arguments: Any) -> Any:
-        counted.append(1)
-        time.sleep(0.05)  # for other threads to come
+        layouts_read.append(arguments)
+        wait_until(lambda: len(asked) > 1)
         return find(*arguments)
 
-    read_layout.counted, read_layout.find = counted, find  # type: ignore[attr-defined]
-    known_layouts.read_layout = read_layout  # type: ignore[assignment]
+    in_worker.setattr(known_layouts, "read_layout", read_layout)
 
 
 def counted_reading_layouts() -> int:
-    from nexus_xr.hdf5.reading import known_layouts
-
-    read_layout: Any = known_layouts.read_layout
-    known_layouts.read_layout = read_layout.find
-    return len(read_layout.counted)
+    in_worker.undo()
+    return len(layouts_read)
 
 
 def test_a_worker_finds_out_once_where_the_chunks_are(client: Any) -> None:
@@ -117,22 +119,50 @@ def test_a_worker_finds_out_once_where_the_chunks_are(client: Any) -> None:
     assert list(client.run(counted_reading_layouts).values()) == [1, 1]
 
 
-def slowly(values: Any) -> Any:
-    time.sleep(0.1)
-    return values
+@dataclass(frozen=True)
+class Hold:
+    """Blocks that are held by the tasks that make them, in whatever process, until they are let go."""
+
+    name: str
+
+    def blocks(self, array: da.Array) -> da.Array:
+        return array.map_blocks(self._held, dtype=array.dtype, meta=array._meta)
+
+    def _held(self, values: Any) -> Any:
+        self._event("begun").set()
+        assert self._event("let go").wait(PATIENCE_SECONDS)
+        return values
+
+    def wait(self) -> None:
+        """Wait until a task has begun."""
+        assert self._event("begun").wait(PATIENCE_SECONDS)
+
+    def let_go(self) -> None:
+        self._event("let go").set()
+
+    def _event(self, what: str) -> Any:
+        return distributed.Event(f"{what}: {self.name}")
+
+
+@pytest.fixture
+def hold(cluster: Any, request: pytest.FixtureRequest) -> Iterator[Hold]:
+    hold = Hold(request.node.name)
+    yield hold
+    with distributed.Client(cluster):
+        hold.let_go()
 
 
 def kill_a_worker(client: Any) -> None:
     os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
 
 
-def test_a_worker_that_is_killed_loses_nothing(client: Any) -> None:
+def test_a_worker_that_is_killed_loses_nothing(client: Any, hold: Hold) -> None:
     write_stack()
-    lazy = opened(dim_0=1).counts.data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
-    future = client.compute(lazy)
-    time.sleep(0.4)
+    future = client.compute(hold.blocks(opened(dim_0=1).counts.data))
+    hold.wait()
     kill_a_worker(client)
-    np.testing.assert_array_equal(future.result(timeout=60), FRAMES)
+    hold.let_go()
+    np.testing.assert_array_equal(future.result(timeout=PATIENCE_SECONDS), FRAMES)
 
 
 def test_a_file_that_a_worker_has_not_is_an_error_that_names_both(client: Any) -> None:
@@ -347,7 +377,7 @@ def test_a_delayed_writes_and_completes_when_it_is_computed(client: Any) -> None
     del job
     gc.collect()
     distributed.progress(future, notebook=False)
-    future.result(timeout=60)
+    future.result(timeout=PATIENCE_SECONDS)
     assert written().identical(array.compute())
     assert len(part_names()) == 6
 
@@ -368,11 +398,18 @@ def test_what_workers_hold_already_is_written(client: Any) -> None:
     np.testing.assert_array_equal(written(), FRAMES + 1)
 
 
-def fail_late(values: Any, block_id: tuple[int, ...] = ()) -> Any:
-    if block_id[0] == 4:
-        time.sleep(0.3)
-        raise ZeroDivisionError("in a task")
-    return values
+def failing_late() -> xr.DataArray:
+    """A scan of which a block fails once others are in part files."""
+    folder, before = Path("new_parts").absolute(), set(files("new_parts"))
+
+    def fail(values: Any, block_id: tuple[int, ...] = ()) -> Any:
+        if block_id[0] == 4:
+            wait_until(lambda: bool(set(files(folder)) - before))
+            raise ZeroDivisionError("in a task")
+        return values
+
+    array = scan()
+    return array.copy(data=array.data.map_blocks(fail, dtype="u2", meta=array.data._meta))
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -381,9 +418,8 @@ def test_an_error_in_a_task_leaves_everything_as_it_was(client: Any, mode: str) 
     if mode != "x":
         to_nexus(scan(), "new.nxs")
     before = {name: Path(name).read_bytes() for name in files()}
-    failing = scan().copy(data=scan().data.map_blocks(fail_late, dtype="u2", meta=np.empty((0, 0, 0), "u2")))
     with pytest.raises(ZeroDivisionError, match="in a task"):
-        to_nexus(failing, "new.nxs", mode=mode)
+        to_nexus(failing_late(), "new.nxs", mode=mode)
     assert {name: Path(name).read_bytes() for name in files()} == before
 
 
@@ -392,9 +428,8 @@ def test_an_error_in_a_task_leaves_everything_as_it_was(client: Any, mode: str) 
 def test_an_error_in_a_task_says_where_it_was(client: Any, is_grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if is_grouped:
         monkeypatch.setattr(parts, "LEAST_PART_BYTES", 8 * FRAMES[0].nbytes)
-    failing = scan().copy(data=scan().data.map_blocks(fail_late, dtype="u2", meta=np.empty((0, 0, 0), "u2")))
     with pytest.raises(ZeroDivisionError) as caught:
-        to_nexus([scan(), failing], "new.nxs")
+        to_nexus([scan(), failing_late()], "new.nxs")
     region = "[16:24, 0:40, 0:50]" if is_grouped else "[16:20, 0:40, 0:50]"
     assert caught.value.__notes__ == [f"while writing {os.path.abspath('new.nxs')}:/entry2/counts/counts{region}"]
 
@@ -407,40 +442,35 @@ def test_tasks_are_called_like_the_array_that_they_write(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_worker_that_is_killed_while_it_writes_loses_nothing(client: Any) -> None:
-    slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
-    future = client.compute(to_nexus(scan().copy(data=slow), "new.nxs", compute=False))
-    time.sleep(0.5)
+def test_a_worker_that_is_killed_while_it_writes_loses_nothing(client: Any, hold: Hold) -> None:
+    held = scan().copy(data=hold.blocks(scan(block=(1, 40, 50)).data))
+    future = client.compute(to_nexus(held, "new.nxs", compute=False))
+    hold.wait()
     kill_a_worker(client)
-    future.result(timeout=60)
+    hold.let_go()
+    future.result(timeout=PATIENCE_SECONDS)
     np.testing.assert_array_equal(written(), FRAMES)
     assert part_names() == [f"part_{number:05}.h5" for number in range(1, 25)]
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_an_interrupt_leaves_nothing(client: Any) -> None:
-    # What starts processes in the background may have it ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
-    timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            to_nexus(scan().copy(data=slow), "new.nxs")
-    finally:
-        signal.signal(signal.SIGINT, before)
+def test_an_interrupt_leaves_nothing(client: Any, hold: Hold) -> None:
+    with interrupted_after(hold.wait):
+        to_nexus(scan().copy(data=hold.blocks(scan(block=(1, 40, 50)).data)), "new.nxs")
     assert files() == []
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_client_that_is_closed_meanwhile_leaves_nothing(cluster: Any) -> None:
-    slow = scan(block=(1, 40, 50)).data.map_blocks(slowly, dtype="u2", meta=np.empty((0, 0, 0), "u2"))
-    with distributed.Client(cluster) as client:
-        timer = threading.Timer(0.5, client.close)
-        timer.start()
+def test_a_client_that_is_closed_meanwhile_leaves_nothing(cluster: Any, hold: Hold) -> None:
+    def close(client: Any) -> None:
+        hold.wait()
+        client.close()
+
+    with distributed.Client(cluster) as client, ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(close, client)
         with pytest.raises(CancelledError):
-            to_nexus(scan().copy(data=slow), "new.nxs")
-        timer.join()
+            to_nexus(scan().copy(data=hold.blocks(scan(block=(1, 40, 50)).data)), "new.nxs")
+        closing.result()
     assert files() == []
 
 

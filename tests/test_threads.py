@@ -32,6 +32,7 @@ from .arrays import assert_same_bits, lazy, take
 from .calls import recorded
 from .processes import readers, run
 from .stacks import LOSSY, counts, smooth
+from .waiting import PATIENCE_SECONDS, wait_until
 
 SHAPE, CHUNKS = (64, 40, 50), (1, 40, 50)
 
@@ -51,7 +52,7 @@ def array_of(path: Path, values: NDArray[Any], num_threads: int | None = None) -
 class Gathering:
     """Tasks that wait until so many threads do them at once, or for a moment, and count these."""
 
-    def __init__(self, awaited: int, seconds: float = 10) -> None:
+    def __init__(self, awaited: int, seconds: float = PATIENCE_SECONDS) -> None:
         self.awaited = awaited
         self.most = 0
         self.names: set[str] = set()
@@ -196,13 +197,6 @@ def test_a_quota_limits_the_cpus(monkeypatch: pytest.MonkeyPatch, quota: float |
 # --- together --------------------------------------------------------------------------------------------------
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 def in_threads(*work: Callable[[], None]) -> None:
     """Do several things at once, each in a thread of its own that no pool has."""
     failures: list[BaseException] = []
@@ -228,7 +222,7 @@ def test_a_second_reader_takes_the_cpu_of_a_helper() -> None:
     workers: set[int] = set()
 
     def first() -> None:
-        threads.run([everyone.task] * 4 + [lambda: None if done.is_set() else time.sleep(0.001)] * 20_000, 4)
+        threads.run([*everyone.tasks(4), *[lambda: None if done.is_set() else time.sleep(0.001)] * 1_000_000], 4)
 
     def second() -> None:
         wait_until(lambda: everyone.most == 4)
@@ -423,7 +417,6 @@ print("read")
 
 # The interpreter clears what is the threads' own while a decoder, which has the address, is still at work.
 EXITING_IN_A_DECODER = """
-import time
 from nexus_xr.hdf5.filters.pipeline import Pipeline
 class Watched:
     def __del__(self, write=os.write):
@@ -432,7 +425,7 @@ begun = threading.Event()
 def decode(self, space, *rest):
     space.watched = Watched()
     begun.set()
-    time.sleep(60)
+    threading.Event().wait()
 Pipeline.decode = decode
 threading.Thread(target=array.__getitem__, args=(0,), daemon=True).start()
 begun.wait()

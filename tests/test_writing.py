@@ -6,7 +6,6 @@ import concurrent.futures
 import errno
 import inspect
 import os
-import signal
 import socket
 import stat
 import subprocess
@@ -1013,16 +1012,16 @@ def test_an_error_in_a_task_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 KILLED = r"""
-import sys, time
+import sys
 import dask.array as da, numpy as np, xarray as xr, nexus_xr
 
-def slow(block, block_info=None):
+def ask(block, block_info=None):
     sys.stdout.write("writing\n")
     sys.stdout.flush()
-    time.sleep(0.02)
+    sys.stdin.readline()
     return block
 
-values = da.random.random((100, 100, 100), chunks=(1, 100, 100)).map_blocks(slow)
+values = da.random.random((100, 100, 100), chunks=(1, 100, 100)).map_blocks(ask)
 nexus_xr.to_nexus(xr.DataArray(values, name="new"), sys.argv[1])
 """
 
@@ -1030,11 +1029,15 @@ nexus_xr.to_nexus(xr.DataArray(values, name="new"), sys.argv[1])
 @pytest.mark.parametrize("blocks", [1, 10, 60])
 def test_a_killed_writer_leaves_the_old_file(tmp_path: Path, blocks: int) -> None:
     to_nexus(scan(), tmp_path / "f.nxs")
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "f.nxs")], stdout=subprocess.PIPE) as writer:
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "f.nxs")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
         assert writer.stdout is not None
-        for _ in range(blocks):
-            assert writer.stdout.readline() == b"writing\n"
-        writer.send_signal(signal.SIGKILL)
+        for number in range(blocks):
+            if number:
+                print("go on", file=writer.stdin, flush=True)
+            assert writer.stdout.readline() == "writing\n"
+        writer.kill()
     assert reopened(tmp_path / "f.nxs").identical(scan())
     left = folder(tmp_path)
     assert len(left) > 1 or blocks == 1  # dask tries a block before there is a file
