@@ -57,4 +57,4 @@ def only_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("libhdf5 was asked for values")
 
     monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
-    monkeypatch.setattr(LazyArray, "_read_outside", refuse)
+    monkeypatch.setattr(LazyArray, "_read_in_processes", refuse)

@@ -412,7 +412,7 @@ def test_what_is_remembered_has_a_bound(with_fields: Path, monkeypatch: pytest.M
             for _ in range(2):
                 members = {name: member for name, member, _ in root.get("entry").get("data").members()}
             assert sorted(members) == ["a", "b", "linked", "n", "x"]
-            assert root._room.left == 0
+            assert root._budget.left == 0
         xr.testing.assert_identical(opened_as_a_dataset(with_fields), expected)
 
 
