@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Any|Code|Iterable|Mapping|Sequence|PathLike|NDArray|DTypeLike|dtype|DataArray|Dataset|DataTree|Path)"),
     ("py:.*", r"(Keys|Chunks|Compression|Writable|File|VirtualLayout|LazyArray|Indexer)"),
     ("py:.*", r"(Ellipsis|NoneType|BackendEntrypoint)"),
-    ("py:.*", r"nexus_xr\.(hdf5|nexus|opening|writing|fields)\..*"),
+    ("py:.*", r"nexus_xr\.(diagnostics|hdf5|nexus|opening|writing|fields)\..*"),
 ]
 
 sphinx_gallery_conf = {
