@@ -232,8 +232,9 @@ def _serve(library: str) -> None:
     """Answer requests, each a line, until there are no more."""
     import resource
 
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, hard))
+    if "ASAN_OPTIONS" not in os.environ:  # an address sanitizer takes much of the address space, and limits itself
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # some compression libraries print
