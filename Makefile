@@ -4,7 +4,7 @@ VENV ?= .venv
 PICTURE ?= demo.png
 IN_VENV = $(VENV)/bin/python
 
-.PHONY: demo test lowest lint docs clean
+.PHONY: demo test lowest sanitize lint docs wheel clean
 
 # make demo [FILE=scan.nxs [DATASET=/entry/data]]: open a file (one is made where none is given), reduce it with dask,
 # save a picture.
@@ -27,6 +27,10 @@ $(VENV)-lowest/.core: pyproject.toml .ci/lowest.py
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
+# The compiled module, built with sanitizers and driven by its fuzz tests.
+sanitize: $(VENV)/.test
+	$(IN_VENV) .ci/sanitize.py
+
 lint: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -37,6 +41,10 @@ lint: $(VENV)/.test $(VENV)/.lint
 docs: $(VENV)/.docs
 	MPLBACKEND=Agg $(IN_VENV) -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
 
+# Source distribution and wheel in dist/, which is then tried in an environment of its own, away from here.
+wheel: $(VENV)/.wheel
+	$(IN_VENV) .ci/wheel.py dist
+
 # Install the extra of that name.
 $(VENV)/.%: pyproject.toml
 	test -x $(IN_VENV) || $(PYTHON) -m venv $(VENV)
@@ -44,4 +52,4 @@ $(VENV)/.%: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest demo.nxs demo.png docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.h5
+	rm -rf $(VENV) $(VENV)-lowest demo.nxs demo.png build dist docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.h5
