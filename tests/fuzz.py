@@ -69,8 +69,7 @@ class Stack:
 def stack_of(target: str, scale: int) -> Stack:
     """The undamaged values of a target."""
     if target in INDEX_TARGETS:  # enough chunks for a tree of two floors
-        shape, chunks = (30, 12), (2, 2)
-        return Stack(counts(shape), chunks, [[(0, 30), (0, 12)], [(0, 2), (0, 2)], [(7, 20), (3, 4)]])
+        return Stack(counts((30, 12)), (2, 2), [[(0, 30), (0, 12)], [(0, 2), (0, 2)], [(7, 20), (3, 4)]])
     shape = (3, 16 * scale, 32)
     values = smooth(shape) if target in LOSSY else counts(shape)
     rows, columns = (0, 16 * scale), (0, 32)
@@ -243,7 +242,7 @@ def _serve(library: str) -> None:
         path, shape, dtype, key = json.loads(line)
         try:
             values = read(path, tuple(shape), np.dtype(dtype), tuple(slice(*part) for part in key))
-            digest = hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+            digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
             outcome: tuple[Any, ...] = (f"{values.shape} {values.dtype} {digest}",)
         except BaseException as error:
             outcome = (None, f"{type(error).__name__}: {error}", isinstance(error, allowed))

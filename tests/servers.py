@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.serving import RangeHandler, RangeServer
@@ -91,7 +92,7 @@ class FaultyHandler(RangeHandler):
             self._fault = self.server.next_fault()
             refusals: dict[str | None, Callable[[], None]] = {
                 "dropped": self._drop,
-                **{code: lambda code=code: self._refuse(int(code)) for code in ("403", "429", "500", "503")},
+                **{code: partial(self._refuse, int(code)) for code in ("403", "429", "500", "503")},
             }
             refusals.get(self._fault, lambda: super(FaultyHandler, self).answer(with_body))()
 

@@ -92,10 +92,10 @@ layouts_read: list[tuple[Any, ...]] = []
 
 def count_reading_layouts() -> None:
     """Count in a worker how often it finds out where values are, which takes until another thread asks for them too."""
-    from nexus_xr.hdf5.reading import array, known_layouts
+    from nexus_xr.hdf5.reading import array, known_layouts, layout_reading
 
     asked = recorded(in_worker, array, "layout_of")
-    find = known_layouts.read_layout
+    find = layout_reading.read_layout
 
     def read_layout(*arguments: Any) -> Any:
         layouts_read.append(arguments)
@@ -126,7 +126,8 @@ class Hold:
     name: str
 
     def blocks(self, array: da.Array) -> da.Array:
-        return array.map_blocks(self._held, dtype=array.dtype, meta=array._meta)
+        held: da.Array = da.map_blocks(self._held, array, dtype=array.dtype, meta=array._meta)
+        return held
 
     def _held(self, values: Any) -> Any:
         self._event("begun").set()

@@ -51,17 +51,22 @@ GROUPS: dict[str, Mapping[str, Any]] = {
 }
 
 
+def diagnostics_of(warning: warnings.WarningMessage) -> tuple[Diagnostic, ...]:
+    assert isinstance(warning.message, NexusWarning)
+    return warning.message.diagnostics
+
+
 @pytest.mark.parametrize("code", GROUPS)
 def test_what_is_met_has_its_code_path_and_rule(code: str, write: Write) -> None:
     path = write({"@default": "entry", "entry": nxentry({"data": GROUPS[code]}, default="data")})
     with pytest.warns(NexusWarning) as caught:
         xr.open_dataset(path, engine="nexus")
     [warning] = caught
-    assert isinstance(warning.message, NexusWarning)
     at = "/entry/data/gone" if code == "link-target-missing" else "/entry/data"
-    told = {(each.path, each.rule) for each in warning.message.diagnostics if each.code == code}
-    assert told == {(at, Code(code).rule)}
-    assert [f"  - {each}" for each in warning.message.diagnostics] == str(warning.message).splitlines()[1:]
+    told = {(each.path, each.rule) for each in diagnostics_of(warning) if each.code == code}
+    [rule] = [each.rule for each in Code if each == code]
+    assert told == {(at, rule)}
+    assert [f"  - {each}" for each in diagnostics_of(warning)] == str(warning.message).splitlines()[1:]
 
 
 @pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
@@ -111,7 +116,7 @@ def test_a_source_that_is_missing_has_a_code_when_it_is_read(tmp_path: Path) -> 
         file.create_virtual_dataset("entry/n", layout)
     with pytest.warns(NexusWarning) as caught:
         read_metadata(tmp_path / "f.nxs")
-    [diagnostic] = {each for warning in caught for each in warning.message.diagnostics}
+    [diagnostic] = {each for warning in caught for each in diagnostics_of(warning)}
     assert (diagnostic.code, diagnostic.path) == ("source-missing", "/entry/n")
 
 

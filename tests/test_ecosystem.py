@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cf_xarray as cfxr
 import matplotlib as mpl
 import numpy as np
 import pint_xarray
 import pytest
 import xarray as xr
+from cf_xarray.helpers import bounds_to_vertices
 from dask.base import tokenize
 from dask.distributed import Client, LocalCluster
 
@@ -19,7 +19,7 @@ import nexus_xr
 from nexus_xr.opening.guess import is_nexus
 
 from .files import Field, nxdata, nxentry, scan_file
-from .test_threads import run
+from .processes import run
 
 mpl.use("Agg")
 Write = Callable[..., Path]
@@ -82,7 +82,7 @@ def test_to_dataframe(write: Write) -> None:
 def test_bounds_of_cf_xarray(write: Write) -> None:
     dataset = open_nexus(histogram(write))
     assert dataset.cf.bounds == {"t": ["t_bounds"]}
-    edges = cfxr.bounds_to_vertices(dataset.cf.get_bounds("t"), "bnds")
+    edges = bounds_to_vertices(dataset.cf.get_bounds("t"), "bnds")
     np.testing.assert_array_equal(edges, [0.0, 1.0, 3.0, 7.0])
 
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
-from nexus_xr.hdf5.format.chunk_array import UNDEFINED, NoArrayError, read_elements
+from nexus_xr.hdf5.format.btree1 import UNDEFINED
+from nexus_xr.hdf5.format.chunk_array import NoArrayError, read_elements
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import BytesSource
 from nexus_xr.hdf5.objects.addresses import address_of

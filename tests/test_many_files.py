@@ -147,7 +147,7 @@ def test_trees_of_real_files_combine_with_themselves() -> None:
             continue
         both = [xr.Dataset(attrs=tree) for tree in trees]
         for combine_attrs in ("no_conflicts", "drop_conflicts", common_attrs):
-            assert xr.merge(both, combine_attrs=combine_attrs).attrs == trees[0], path  # type: ignore[arg-type]
+            assert xr.merge(both, combine_attrs=combine_attrs).attrs == trees[0], path
         combined += 1
     assert combined
 

@@ -60,10 +60,10 @@ def test_metadata_is_like_a_dictionary_of_the_same() -> None:
 
 
 TIMES = arrays.from_dtype(np.dtype("M8[s]"), allow_nan=True)
-RECORDS = np.dtype([("a", "f4"), ("b", "i2", (2,))])
+RECORD = np.dtype([("a", "f4"), ("b", "i2", (2,))])
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(width=16) | st.text("ab", max_size=2) | TIMES
-SCALARS |= st.sampled_from([np.float64("nan"), np.zeros((), RECORDS)[()], Link("/a"), h5py.Empty("f4")])
-TYPES = st.sampled_from([np.dtype(name) for name in ("i2", "f4", "c8", "U1", "M8[s]")] + [RECORDS])
+SCALARS |= st.sampled_from([np.float64("nan"), np.zeros((), RECORD)[()], Link("/a"), h5py.Empty("f4")])
+TYPES = st.sampled_from([np.dtype(name) for name in ("i2", "f4", "c8", "U1", "M8[s]")] + [RECORD])
 ARRAYS = arrays.arrays(TYPES, arrays.array_shapes(min_dims=0, max_dims=2, max_side=2))
 RAGGED = st.lists(st.text("ab") | arrays.arrays("f4", st.integers(0, 2)), min_size=1, max_size=2)
 OBJECTS = RAGGED.map(lambda elements: np.array([*elements, None], dtype=object))
@@ -71,7 +71,8 @@ OBJECTS = RAGGED.map(lambda elements: np.array([*elements, None], dtype=object))
 
 def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     members = st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
-    mappings = st.builds(lambda kind, held: kind(held), st.sampled_from([dict, MetadataGroup, MetadataField]), members)
+    kinds: list[type[dict[str, Any]]] = [dict, MetadataGroup, MetadataField]
+    mappings = st.builds(lambda kind, held: kind(held), st.sampled_from(kinds), members)
     return st.lists(inner, max_size=2) | st.tuples(inner, inner) | mappings
 
 

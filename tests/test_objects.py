@@ -20,6 +20,7 @@ import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.objects import addresses, group, references
+from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group, root_of
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Node
@@ -30,6 +31,12 @@ from .files import Field, nxdata, nxentry, write_tree
 from .processes import run
 
 TEXT, OBJECT, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
+
+
+def group_in(above: Group, path: str) -> Group:
+    found = above.find(path)
+    assert isinstance(found, Group)
+    return found
 
 
 def targets(file: h5py.File) -> list[h5py.Dataset]:
@@ -141,9 +148,8 @@ def test_nothing_is_found_behind_a_link_of_a_kind_of_its_own(with_own_link: Path
         root = root_of(file, diagnostics)
         assert root.find("/entry/data/custom") is None
         assert root.find("/entry/data/custom/x") is None
-        group = root.find("/entry/data")
         with pytest.raises(KeyError):
-            group.link_to("custom")
+            group_in(root, "/entry/data").link_to("custom")
     assert [each.code for each in diagnostics] == ["link-kind-unknown"]
     with pytest.raises(NexusError, match="custom"):
         xr.open_dataset(with_own_link, engine="nexus", dataset_path="/entry/data/custom")
@@ -410,7 +416,7 @@ def test_what_is_remembered_has_a_bound(with_fields: Path, monkeypatch: pytest.M
         with h5py.File(with_fields) as file:
             root = root_of(file, Diagnostics())
             for _ in range(2):
-                members = {name: member for name, member, _ in root.get("entry").get("data").members()}
+                members = {name: member for name, member, _ in group_in(root, "entry/data").members()}
             assert sorted(members) == ["a", "b", "linked", "n", "x"]
             assert root._budget.left == 0
         xr.testing.assert_identical(opened_as_a_dataset(with_fields), expected)
@@ -420,8 +426,9 @@ def test_an_object_is_one_and_the_same_while_it_is_remembered(with_fields: Path)
     with h5py.File(with_fields) as file:
         root = root_of(file, Diagnostics())
         field = root.find("/entry/data/n")
-        assert field is root.get("entry").get("data").get("n")
-        assert field in [member for _, member, _ in root.find("entry/data").members()]
+        assert isinstance(field, Dataset)
+        assert field is group_in(group_in(root, "entry"), "data").get("n")
+        assert field in [member for _, member, _ in group_in(root, "entry/data").members()]
         field.read_attributes()["offset"][:] = 1
         field.read_attributes().clear()
         assert field.read_attributes()["offset"].tolist() == [0, 0, 0]

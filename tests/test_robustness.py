@@ -154,7 +154,8 @@ def fill_leniently(group: h5py.Group, tree: dict[str, Any]) -> None:
 
 def everything(path: Path) -> None:
     """Open a file in every way, show it, and read all its variables."""
-    for chunks in (None, {}):
+    ways_to_open: list[dict[str, int] | None] = [None, {}]
+    for chunks in ways_to_open:
         dataset = attempt(xr.open_dataset, path, engine="nexus", chunks=chunks)
         if dataset is not None:
             show(dataset)
@@ -180,13 +181,14 @@ def attempt(function: Any, *arguments: Any, **options: Any) -> Any:
             assert [warning.category for warning in caught] in ([], [NexusWarning]), [str(w.message) for w in caught]
 
 
-def show(opened: xr.Dataset | xr.DataArray | xr.DataTree[Any]) -> None:
+def show(opened: xr.Dataset | xr.DataArray | xr.DataTree) -> None:
     repr(opened)
     opened._repr_html_()
     if isinstance(opened, xr.DataTree):
         opened.load()
     else:
-        assert opened.identical(opened.copy(deep=True))
+        copied: Any = opened.copy(deep=True)
+        assert opened.identical(copied)
         opened.load()
 
 

@@ -21,6 +21,7 @@ from nexus_xr.hdf5.filters import deflate, shuffle
 from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.objects.storage import filters_of
+from nexus_xr.hdf5.runtime.libraries import function
 from nexus_xr.hdf5.writing import creation
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
@@ -143,10 +144,9 @@ def test_a_filter_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("missing", ["deflate", "blosc2"])
 def test_without_a_library_the_same_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    found = deflate.function
     for module in (deflate, shuffle):
         monkeypatch.setattr(
-            module, "function", lambda library, *rest: None if library == missing else found(library, *rest)
+            module, "function", lambda library, *rest: None if library == missing else function(library, *rest)
         )
     values = counts(SHAPE)
     with h5py.File(tmp_path / "f.h5", "w") as file:

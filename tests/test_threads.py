@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +243,11 @@ def test_as_many_readers_as_cpus_have_no_helpers() -> None:
     gathering = Gathering(3)
     all_read = threading.Barrier(3)
 
+    def wait_for_all() -> None:
+        all_read.wait()
+
     def read() -> None:
-        threads.run([lambda: all_read.wait() and None, *gathering.tasks(10)], 3)
+        threads.run([wait_for_all, *gathering.tasks(10)], 3)
 
     in_threads(read, read, read)
     assert gathering.most <= 3
@@ -310,14 +314,15 @@ def test_many_threads_read_what_h5py_reads(tmp_path: Path) -> None:
         random = np.random.default_rng(seed)
         for _ in range(60):
             begin, end = np.sort(random.integers(0, 41, 2))
-            key = (slice(begin, end), slice(*np.sort(random.integers(0, 61, 2))), random.integers(0, 70, 3))
+            rows = slice(*np.sort(random.integers(0, 61, 2)))
+            key: tuple[Any, ...] = (slice(begin, end), rows, random.integers(0, 70, 3))
             if random.random() < 0.3:
                 key = (int(random.integers(40)), *key[1:])
             elif random.random() < 0.3:
                 key = (slice(None), slice(None), slice(None, None, int(random.choice([-1, 1, 7]))))
             assert_same_bits(array[key], take(values, key))
 
-    in_threads(*[lambda seed=seed: read(seed) for seed in range(8)])  # type: ignore[misc]
+    in_threads(*[partial(read, seed) for seed in range(8)])
     assert threads._crew.busy == 0
 
 

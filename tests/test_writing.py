@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
+import fcntl
 import inspect
 import os
 import socket
@@ -412,7 +413,7 @@ def datasets(draw: st.DrawFn) -> xr.Dataset:
 
     own = draw(st.sets(st.sampled_from(names[:count])))
     coords = {dim: each for dim in own if (each := variable([dim])).dtype.kind != "c"}  # which no index looks up
-    variables = {}
+    variables: dict[str, xr.Variable] = {}
     for name in names[count:]:
         spanned = draw(st.lists(st.sampled_from(names[:count]), max_size=count, unique=True))
         (coords if draw(st.booleans()) else variables)[name] = variable(spanned)
@@ -490,7 +491,8 @@ def test_chunks_that_are_meant_for_other_arrays_are_refused(tmp_path: Path, chun
 
 def test_chunks_may_be_those_of_one_array_of_several(tmp_path: Path) -> None:
     both = [scan(), scan()[0].rename("first")]
-    for chunks in ((1, 40, 50), (20, 50), {"scan": 1, "x": 25}, {np.str_("y"): np.int64(7)}):
+    allowed: list[Any] = [(1, 40, 50), (20, 50), {"scan": 1, "x": 25}, {np.str_("y"): np.int64(7)}]
+    for chunks in allowed:
         to_nexus(both, tmp_path / "f.nxs", chunks=chunks)
 
 
@@ -498,7 +500,8 @@ def test_an_opened_array_is_copied_as_it_is_stored(tmp_path: Path) -> None:
     to_nexus(scan(), tmp_path / "a.nxs", compression="gzip", compression_opts=1, chunks=(2, 13, 50))
     with h5py.File(tmp_path / "a.nxs", "r+") as file:
         file["entry1/counts/counts"].id.write_direct_chunk((0, 0, 0), FRAMES[:2, :13].tobytes(), 3)
-    for chunks in (None, {}):
+    ways_to_open: list[dict[str, int] | None] = [None, {}]
+    for chunks in ways_to_open:
         reopened(tmp_path / "a.nxs", chunks=chunks).nexus.to_nexus(tmp_path / "b.nxs")
         with h5py.File(tmp_path / "a.nxs") as a, h5py.File(tmp_path / "b.nxs") as b:
             first, second = (file["entry1/counts/counts"].id for file in (a, b))
@@ -886,7 +889,8 @@ def test_a_file_that_another_changed_is_not_written_back_onto(tmp_path: Path) ->
 def test_who_writes_a_file_is_waited_for_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locking, "MOST_SECONDS", 0.02)
     lock = locking.Lock(str(tmp_path / ".f.nxs.lock"))
-    for options in ({}, {"mode": "a"}):
+    ways_to_write: list[dict[str, Any]] = [{}, {"mode": "a"}]
+    for options in ways_to_write:
         with pytest.raises(NexusFileError, match=f"f.nxs: process {os.getpid()} on .* is still writing"):
             to_nexus(scan(), tmp_path / "f.nxs", **options)
     lock.close()
@@ -901,7 +905,7 @@ def test_where_the_file_system_has_no_locks_files_are_written_all_the_same(
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(locking.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     for name in (".f.nxs.0123abcd.part", ".f.nxs.0123abcd.lock"):
         (tmp_path / name).touch()
     job = begun(tmp_path / "f.nxs")
@@ -1118,10 +1122,10 @@ for _ in range(3000):
     ("attributes", "reason"),
     [
         ({"a\0b": 1}, "has a zero in it"),
-        ({"flags": np.ma.array([1, 2], mask=[0, 1])}, "masked elements"),
+        ({"flags": np.ma.array([1, 2], mask=[False, True])}, "masked elements"),
         ({"title": "\udce4"}, "no Unicode"),
         ({"titles": ["\udce4", "b"]}, "no Unicode"),
-        ({"tree": {"flags": {"value": np.ma.array([1, 2], mask=[0, 1])}}}, "masked elements"),
+        ({"tree": {"flags": {"value": np.ma.array([1, 2], mask=[False, True])}}}, "masked elements"),
         ({"tree": DEEP}, "lies deeper than"),
     ],
 )
