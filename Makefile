@@ -4,15 +4,20 @@ VENV ?= .venv
 PICTURE ?= demo.png
 IN_VENV = $(VENV)/bin/python
 
-.PHONY: demo test lowest sanitize lint docs wheel clean
+.PHONY: demo test coverage lowest sanitize lint docs wheel clean
 
 # make demo [FILE=scan.nxs [DATASET=/entry/data]]: open a file (one is made where none is given), reduce it with dask,
 # save a picture.
 demo: $(VENV)/.plot
 	$(IN_VENV) examples/demo.py $(if $(FILE),"$(FILE)") $(if $(DATASET),--dataset "$(DATASET)") --picture $(PICTURE)
 
+TESTS = $(IN_VENV) -m pytest -n auto -q
 test: $(VENV)/.test
-	$(IN_VENV) -m pytest -n auto -q
+	$(TESTS)
+
+# The same, and which lines and branches of the package they run; too few of them are an error.
+coverage: $(VENV)/.test
+	$(TESTS) --cov --cov-report=term
 
 # The core of the tests with the lowest versions that pyproject.toml allows, in an environment of their own.
 CORE = data_rules opening lazy links metadata target
