@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -24,6 +26,17 @@ CORPUS = Path(os.environ.get("NEXUS_XR_CORPUS", Path(__file__).parents[2] / "sha
 def corpus_files() -> list[Path]:
     """Every file of the corpus; none where it isn't there."""
     return sorted(path for path in CORPUS.rglob("*") if path.is_file())
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was() -> Iterator[None]:
+    """Undo what other libraries do to the whole process once they are imported.
+
+    nexusformat has NumPy print little of an array; netCDF4 names the folder of its filters in the environment, to all
+    processes that are started from this one.
+    """
+    with mock.patch.dict(os.environ), np.printoptions():
+        yield
 
 
 @pytest.fixture(scope="session")
