@@ -13,6 +13,9 @@ import pytest
 from hypothesis import settings
 
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.virtual_pieces import chunk_form, pieces_of
+from nexus_xr.writing import consolidate as consolidation
 
 from .files import write_tree
 
@@ -71,3 +74,16 @@ def only_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(LazyArray, "_read_with_hdf5", refuse)
     monkeypatch.setattr(LazyArray, "_read_in_processes", refuse)
+
+
+@pytest.fixture
+def only_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where consolidating decodes values and doesn't copy their chunks, and say in what forms these are."""
+
+    def refuse(target: WrittenDataset, values: LazyArray) -> None:
+        with values.file.opened() as file:
+            pieces = pieces_of(file[values.path]) or []
+        sources = "\n".join(f"{consolidation._form_of([piece])} of {piece}" for piece in pieces)
+        pytest.fail(f"values are decoded, for {chunk_form(target._dataset)}, from\n{sources}")
+
+    monkeypatch.setattr(consolidation, "fill", refuse)

@@ -23,7 +23,6 @@ import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, NexusWarning, to_nexus
 from nexus_xr.hdf5.writing import creation
 from nexus_xr.hdf5.writing.atomic_file import PARTS
-from nexus_xr.writing import consolidate as consolidation
 from nexus_xr.writing import distributed as parts
 
 from .calls import recorded
@@ -312,14 +311,13 @@ def test_workers_write_parts_that_a_master_joins(client: Any, block: tuple[int, 
         assert (part["data"].chunks, part["data"].compression, part["data"].shuffle) == ((2, 20, 50), "gzip", True)
 
 
-@pytest.mark.usefixtures("small_parts")
-def test_a_file_of_parts_that_is_consolidated_is_as_if_written_in_one(client: Any, monkeypatch: Any) -> None:
+@pytest.mark.usefixtures("small_parts", "only_copies")
+def test_a_file_of_parts_that_is_consolidated_is_as_if_written_in_one(client: Any) -> None:
     array = scan(block=(5, 40, 50))
     options: Any = {"chunks": (2, 20, 50), "compression": "bitshuffle"}
     to_nexus(array, "new.nxs", **options)
     with dask.config.set(scheduler="threads"):
         to_nexus(array, "local.nxs", **options)
-    monkeypatch.setattr(consolidation, "fill", None)  # nothing is decoded
     nexus_xr.consolidate("new.nxs")
     assert files() == ["local.nxs", "new.nxs"]
     new, local = layout("new.nxs"), layout("local.nxs")

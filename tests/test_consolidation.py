@@ -44,20 +44,16 @@ def write_master(sources: Sequence[tuple[str, slice]], fill: int = 0, path: str 
 HALVES = [("a.h5", slice(0, 6)), ("b.h5", slice(6, 12))]
 
 
-def chunks_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consolidation, "fill", None)  # which decodes and encodes
-
-
+@pytest.mark.usefixtures("only_copies")
 @pytest.mark.parametrize(
     "options",
     [{}, {"compression": "gzip", "shuffle": True}, hdf5plugin.Bitshuffle(), hdf5plugin.Blosc(), {"fletcher32": True}],
     ids=["none", "gzip", "bitshuffle", "blosc", "fletcher32"],
 )
-def test_chunks_of_the_sources_are_copied_as_they_are(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_the_sources_are_copied_as_they_are(options: Any) -> None:
     for name, part in HALVES:
         write_source(name, VALUES[part], **options)
     write_master(HALVES)
-    chunks_are_copied(monkeypatch)
     with h5py.File("b.h5") as source:
         stored = source["data"].id.read_direct_chunk((2, 3, 0))
     consolidate("master.nxs")

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -21,6 +22,7 @@ from nexus_xr.hdf5.filters import deflate, shuffle
 from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.objects.storage import filters_of
+from nexus_xr.hdf5.runtime.compat import phil
 from nexus_xr.hdf5.runtime.libraries import function
 from nexus_xr.hdf5.writing import creation
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
@@ -236,10 +238,54 @@ def test_default_chunks_are_neither_large_nor_many(shape: tuple[int, ...], items
         assert np.prod(chunks, dtype=object) * itemsize <= 4 << 20
 
 
+@pytest.fixture
+def filters_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters that others brought, all of them, as far as hdf5plugin tells."""
+    config = SimpleNamespace(registered_filters=dict.fromkeys(hdf5plugin.FILTERS, "unknown"))
+    monkeypatch.setattr(hdf5plugin, "get_config", lambda: config)
+    creation._register_plugins.cache_clear()
+
+
+@pytest.mark.usefixtures("filters_of_others")
 def test_a_dataset_that_is_open_meanwhile_keeps_its_filter(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         held = file.create_dataset("data", data=np.arange(100), chunks=(10,), **hdf5plugin.Blosc())
-        creation._register_plugins.cache_clear()
         made = create_dataset(file, "other", (100,), held.dtype, (10,), filters_named("blosc"))
         made[...] = held[...]
         np.testing.assert_array_equal(made, np.arange(100))
+
+
+def is_free_for_others(lock: Any) -> bool:
+    def is_free() -> bool:
+        taken: bool = lock.acquire(False)
+        if taken:
+            lock.release()
+        return taken
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(is_free).result()
+
+
+@pytest.mark.usefixtures("filters_of_others")
+def test_no_thread_meets_libhdf5_while_a_filter_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[bool] = []
+    monkeypatch.setattr(hdf5plugin, "register", lambda *_, **__: free.append(is_free_for_others(phil)))
+    creation._register_plugins()
+    assert free == [False] * len(hdf5plugin.FILTERS)
+
+
+FIRST_WRITE = """
+import h5py, hdf5plugin, numpy as np, sys
+from nexus_xr.hdf5.writing.creation import create_dataset, filters_named
+
+def refuse(number):
+    raise AssertionError(f"filter {number} is taken from those who use it")
+
+h5py.h5z.unregister_filter = refuse
+with h5py.File(sys.argv[1], "w") as file:
+    create_dataset(file, "data", (8, 8), np.dtype("u2"), (1, 8), filters_named("bitshuffle"))
+"""
+
+
+def test_filters_that_hdf5plugin_brought_are_not_replaced(tmp_path: Path) -> None:
+    run(FIRST_WRITE, tmp_path / "f.h5")

@@ -20,6 +20,7 @@ from nexus_xr.hdf5.filters.only_libhdf5 import SZIP
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.filters.shuffle import SHUFFLE
 from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.runtime.compat import phil
 
 # An array that is smaller is stored as it is, in one piece.
 SMALL_BYTES = 64 * 1024
@@ -177,6 +178,9 @@ def _register_plugins() -> None:
     """
     import hdf5plugin
 
-    for name in hdf5plugin.FILTERS:
-        with suppress(RuntimeError):  # an open dataset uses it as it is
-            hdf5plugin.register((name,), force=True)
+    # In one step: what is made while a filter has gone has its chunks stored without it, or can't be read at all.
+    with phil:
+        registered = hdf5plugin.get_config().registered_filters
+        for name in (name for name, path in registered.items() if not path.startswith(hdf5plugin.PLUGIN_PATH)):
+            with suppress(RuntimeError):  # an open dataset uses it as it is
+                hdf5plugin.register((name,), force=True)
