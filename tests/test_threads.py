@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import _thread
 import concurrent.futures
+import itertools
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -304,6 +307,49 @@ def test_an_error_reaches_the_caller_and_ends_the_work(raising: str) -> None:
     assert len(done) < 9_999
     assert threads._crew.busy == 0
     threads.run(Gathering(2).tasks(4), 2)
+
+
+def is_interrupted(work: Callable[[], None], at_call: int) -> bool:
+    """Do something that is interrupted, as Ctrl-C does it, at a call of a function; whether there are so many calls."""
+    calls = itertools.count(1)
+
+    def watch(_: Any, event: str, __: Any) -> None:
+        if event == "call" and next(calls) == at_call:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.setprofile(watch)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+        signal.signal(signal.SIGINT, before)
+    return False
+
+
+def test_no_helper_is_at_work_after_an_interrupt_wherever_it_comes() -> None:
+    caller = threading.get_ident()
+
+    def work(working: dict[int, bool]) -> None:
+        own = threading.get_ident()
+        working[own] = True
+        while own == caller and len(working) < 3:
+            time.sleep(0.001)
+        time.sleep(0 if own == caller else 0.02)
+        working[own] = False
+
+    def interrupted_at(call: int) -> bool:
+        working: dict[int, bool] = {}
+        found = is_interrupted(lambda: threads.run([lambda: work(working)] * 3, 3), call)
+        working.pop(caller, None)
+        assert not any(working.values())
+        assert threads._crew.busy == 0
+        return found
+
+    assert sum(itertools.takewhile(bool, map(interrupted_at, itertools.count(1)))) > 10
 
 
 def test_many_threads_read_what_h5py_reads(tmp_path: Path) -> None:

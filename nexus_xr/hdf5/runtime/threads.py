@@ -112,8 +112,10 @@ def run(tasks: Sequence[Task], threads: int | None = None) -> None:
             crew.start(shared.help, helpers)
             shared.go_on()
         finally:
-            shared.stop()
-            shared.wait_for_helpers()
+            try:
+                shared.end()
+            finally:
+                shared.end()  # which an interrupt may have kept from beginning
             failure = shared.take_failure()
         try:
             if failure is not None:
@@ -168,11 +170,14 @@ class _Shared:
         """Have no task begin any more, and no helper."""
         self._stopped = True
 
-    def wait_for_helpers(self) -> None:
-        """Wait until no helper is at work; an interrupt meanwhile is raised after that, as they write to the result."""
+    def end(self) -> None:
+        """Stop, and wait for the helpers; an interrupt meanwhile is raised after that, as they write to the result."""
         interrupted: BaseException | None = None
-        while self._are_helpers_at_work():
+        while True:
             try:
+                self.stop()
+                if not self._are_helpers_at_work():
+                    break
                 self._all_left.acquire()
             except BaseException as error:
                 interrupted = error
