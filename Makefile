@@ -15,7 +15,8 @@ TESTS = $(IN_VENV) -m pytest -n auto -q
 test: $(VENV)/.test
 	$(TESTS)
 
-# The same, and which lines and branches of the package they run; too few of them are an error.
+# The same, and which lines and branches of the package they run; too few of them are an error. It takes half as much
+# CPU time again, and more.
 coverage: $(VENV)/.test
 	$(TESTS) --cov --cov-report=term
 
