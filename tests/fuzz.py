@@ -8,16 +8,12 @@ Each value is read in two other processes, once with nexus_xr and once with h5py
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import random
 import re
-import select
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +23,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .child import Child, EndedError, answer_all
 from .stacks import INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed
 
 # Longer than any of the reads takes; a decoder that is still at work was led astray.
@@ -165,47 +162,21 @@ class Outcome:
 
 
 class Reader:
-    """A process that reads, started again when it has crashed or doesn't come back."""
+    """A process that reads."""
 
     def __init__(self, library: str) -> None:
-        self._library = library
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._child = Child("tests.fuzz", "--read-with", library, patience=_PATIENCE_SECONDS)
 
     def read(self, path: Path, stack: Stack, key: Key) -> Outcome:
         """What comes of reading a selection."""
-        if self._popen is None:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-m", "tests.fuzz", "--read-with", self._library],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=Path(__file__).parents[1],
-                bufsize=0,
-            )
-        assert self._popen.stdin is not None
-        request = (str(path), stack.values.shape, stack.values.dtype.str, key)
-        with suppress(BrokenPipeError):
-            self._popen.stdin.write(json.dumps(request).encode() + b"\n")
-        assert self._popen.stdout is not None
-        line = b""
-        while not line.endswith(b"\n"):
-            if not select.select([self._popen.stdout], [], [], _PATIENCE_SECONDS)[0]:
-                self.end()
-                return Outcome(None, "it doesn't come back")
-            part = os.read(self._popen.stdout.fileno(), 1 << 16)
-            if not part:
-                status = self._popen.wait()
-                self.end()
-                return Outcome(None, f"the process ended with status {status}")
-            line += part
-        return Outcome(*json.loads(line))
+        try:
+            return Outcome(*self._child.ask((str(path), stack.values.shape, stack.values.dtype.str, key)))
+        except EndedError as error:
+            return Outcome(None, str(error))
 
     def end(self) -> None:
         """End the process."""
-        if self._popen is not None:
-            self._popen.kill()
-            self._popen.communicate()
-            self._popen = None
+        self._child.end()
 
 
 @dataclass(frozen=True)
@@ -228,25 +199,19 @@ def both_readers() -> Iterator[Readers]:
 
 
 def _serve(library: str) -> None:
-    """Answer requests, each a line, until there are no more."""
-    import resource
-
-    if "ASAN_OPTIONS" not in os.environ:  # an address sanitizer takes much of the address space, and limits itself
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # some compression libraries print
+    """Answer requests until there are no more."""
     read, allowed = _with_nexus_xr() if library == "nexus_xr" else _with_h5py()
-    for line in sys.stdin:
-        path, shape, dtype, key = json.loads(line)
+
+    def answer(request: Any) -> tuple[Any, ...]:
+        path, shape, dtype, key = request
         try:
             values = read(path, tuple(shape), np.dtype(dtype), tuple(slice(*part) for part in key))
             digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
-            outcome: tuple[Any, ...] = (f"{values.shape} {values.dtype} {digest}",)
+            return (f"{values.shape} {values.dtype} {digest}",)
         except BaseException as error:
-            outcome = (None, f"{type(error).__name__}: {error}", isinstance(error, allowed))
-        print(json.dumps(outcome), file=answers, flush=True)
+            return (None, f"{type(error).__name__}: {error}", isinstance(error, allowed))
+
+    answer_all(answer, _MOST_MEMORY)
 
 
 Read = Callable[[str, tuple[int, ...], np.dtype[Any], tuple[slice, ...]], NDArray[Any]]
