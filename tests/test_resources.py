@@ -27,11 +27,13 @@ import nexus_xr
 from nexus_xr import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.handles import Handles
+from nexus_xr.hdf5.io.locks import Lock, is_open_for_writing
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.runtime import fork
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 
 from .files import Field, nxdata, nxentry, scan_file
+from .processes import run
 
 Write = Callable[..., Path]
 COUNTS = np.arange(12, dtype="u2").reshape(3, 4)
@@ -387,3 +389,43 @@ def test_what_was_opened_keeps_nothing_open(tmp_path: Path) -> None:
     dataset.counts[3].load()
     assert [link.path for link in open_nexus(path, dataset_path="/entry/data/refers").refers.values] == ["/counts"] * 3
     assert open_identifiers() == before
+
+
+# --- other systems -----------------------------------------------------------------------------------------------
+
+WITH_LESS = """
+import os, sys
+for name in ("sched_getaffinity", "fork", "register_at_fork", "preadv", "pread", "memfd_create", "O_CLOEXEC"):
+    delattr(os, name)
+
+import dask.array as da, numpy as np, xarray as xr
+import nexus_xr
+
+def refuse(block):
+    raise ZeroDivisionError
+
+counts = np.arange(240_000).reshape(24, 100, 100)
+whole = xr.DataArray(counts, dims=("n", "y", "x"), name="counts")
+options = {"chunks": {"n": 1}, "compression": "gzip"}
+nexus_xr.to_nexus(whole, "f.nxs", **options)
+failing = da.from_array(counts, chunks=6).map_blocks(refuse, dtype=counts.dtype)
+try:
+    nexus_xr.to_nexus(whole.copy(data=failing), "f.nxs")
+except ZeroDivisionError:
+    print(os.listdir())
+read = xr.open_dataset("f.nxs", engine="nexus", num_threads=4)["counts"]
+print(np.array_equal(read, counts), nexus_xr.hdf5.runtime.cpus.available_cpus() >= 1)
+"""
+
+
+def test_a_system_that_offers_less_than_linux_will_do() -> None:
+    assert run(WITH_LESS) == "['f.nxs']\nTrue True\n"
+
+
+def test_a_system_without_locks_has_files_written_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    lock = Lock(str(tmp_path / "lock"))
+    assert not lock.is_sure
+    assert not is_open_for_writing(str(tmp_path / "lock"))
+    lock.close()
+    assert os.listdir(tmp_path) == []

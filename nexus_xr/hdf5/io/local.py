@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,14 +93,14 @@ class LocalFile:
     def source(self) -> Iterator[Source]:
         """The bytes of the file, for the length of a ``with`` block."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error
         try:
             stat = os.fstat(descriptor)
             self._check(stat)
             try:
-                if self._snapshot is not None and is_being_written(descriptor):
+                if self._snapshot is not None and is_being_written(io.FileIO(descriptor, closefd=False)):
                     yield GrowingSource(descriptor, (stat.st_dev, stat.st_ino))
                 else:
                     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)

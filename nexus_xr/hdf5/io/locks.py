@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
@@ -33,7 +32,7 @@ class Lock:
     def __init__(self, path: str) -> None:
         self._path = path
         self._descriptor: int | None = None
-        #: Whether others are kept out; the file system may have no locks.
+        #: Whether others are kept out; the system or the file system may have no locks.
         self.is_sure = False
         with suppress(PermissionError):
             self._descriptor, self.is_sure = _open_locked(path)
@@ -65,13 +64,15 @@ def _open_locked(path: str) -> tuple[int, bool]:
         os.close(descriptor)  # the holder before removed it when it was done
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock an open file, where its file system can."""
+def _lock(descriptor: int, with_readers: bool = False) -> bool:
+    """Lock an open file, where the operating system and its file system can."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        import fcntl
+
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if with_readers else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
-    except OSError:
+    except (ImportError, OSError):
         return False
     return True
 
@@ -91,7 +92,7 @@ def is_open_for_writing(path: str) -> bool:
     """Whether libhdf5, in whatever process, has a file open for writing, as far as it has locked it."""
     with suppress(OSError), open(path, "rb") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _lock(stream.fileno(), with_readers=True)
         except BlockingIOError:
             return True
     return False

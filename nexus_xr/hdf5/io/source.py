@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -49,6 +50,20 @@ class Immediate:
         return nullcontext(cast(Source, self))
 
 
+_position = threading.Lock()
+
+
+def _read_at(descriptor: int, view: memoryview, offset: int) -> int:
+    """Read from an open file; gives how many bytes, which may be fewer than there is room for."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [view], offset)
+    with _position:  # which all threads share where the system can't read from another
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        found = os.read(descriptor, len(view))
+    view[: len(found)] = found
+    return len(found)
+
+
 @dataclass(frozen=True)
 class LocalSource(Immediate):
     """An open local file."""
@@ -61,7 +76,7 @@ class LocalSource(Immediate):
         done = 0
         while done < len(view):
             # The system reads at most 2 GiB at once.
-            count = os.preadv(self.descriptor, [view[done : done + (1 << 30)]], offset + done)
+            count = _read_at(self.descriptor, view[done : done + (1 << 30)], offset + done)
             if not count:
                 break
             done += count

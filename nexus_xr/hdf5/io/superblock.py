@@ -31,10 +31,10 @@ def has_hdf5_signature(stream: Seekable) -> bool:
     return False
 
 
-def is_being_written(descriptor: int) -> bool:
-    """Whether another process has an open file open as well, to add to it (SWMR)."""
+def is_being_written(stream: Seekable) -> bool:
+    """Whether another process has a file open as well, to add to it (SWMR)."""
     offset = 0
-    while len(start := os.pread(descriptor, 12, offset)) == 12:
+    while stream.seek(offset) == offset and len(start := stream.read(12) or b"") == 12:
         if start.startswith(HDF5_SIGNATURE):
             return start[8] >= 3 and bool(start[11] & 4)
         offset = 2 * offset or 512

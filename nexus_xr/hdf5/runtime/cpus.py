@@ -25,7 +25,7 @@ def thread_count() -> int:
 
 def available_cpus() -> int:
     """CPUs that this process may use by its affinity and by the quota of its control group."""
-    allowed = len(os.sched_getaffinity(0))
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _own_cgroup_quota()
     return max(1, allowed if quota is None else min(allowed, round(quota)))
 

@@ -32,4 +32,5 @@ def _renew_all() -> None:
             renew()
 
 
-os.register_at_fork(after_in_child=_renew_all)
+if hasattr(os, "register_at_fork"):  # elsewhere no process forks
+    os.register_at_fork(after_in_child=_renew_all)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 import h5py
 from h5py import h5i
@@ -100,11 +102,15 @@ def _is_read_at_its_end(file: h5py.File) -> bool:
 
 def _divert(descriptor: int) -> None:
     """Have a descriptor lead nowhere."""
-    nowhere = os.memfd_create("nowhere")
-    try:
-        os.dup2(nowhere, descriptor, inheritable=False)
-    finally:
-        os.close(nowhere)
+    with _nowhere() as nowhere:
+        os.dup2(nowhere.fileno(), descriptor, inheritable=False)
+
+
+def _nowhere() -> IO[bytes]:
+    """A file without a name: in memory, where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("nowhere"), "wb")
+    return tempfile.TemporaryFile()
 
 
 def why_unwritten(error: Exception) -> str:
