@@ -33,7 +33,7 @@ $(VENV)-lowest/.core: pyproject.toml .ci/lowest.py
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-# The compiled module, built with sanitizers and driven by its fuzz tests.
+# The compiled modules, built with sanitizers and driven by their fuzz tests.
 sanitize: $(VENV)/.test
 	$(IN_VENV) .ci/sanitize.py
 

@@ -1,4 +1,4 @@
-"""Drive the compiled module by its fuzz tests, built with address and undefined-behaviour sanitizers.
+"""Drive the compiled modules by their fuzz tests, built with address and undefined-behaviour sanitizers.
 
 usage: python .ci/sanitize.py [PYTEST OPTION...]
 
@@ -17,10 +17,13 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = Path("nexus_xr/hdf5/filters/_batch.c")
-# The filters of which the compiled module decodes batches of chunks, and what it follows the blocks of.
-TESTS = ("tests/test_fuzz.py", "tests/test_engine.py")
-CHOSEN = "damaged and (none or gzip or shuffle or lz4 or zstd or lzf or fletcher) or small_chunks or followed_alike"
+SOURCES = (Path("nexus_xr/hdf5/filters/_batch.c"), Path("nexus_xr/hdf5/format/_lookup3.c"))
+# The filters of which a compiled module decodes batches of chunks, what it follows the blocks of, and checksums.
+TESTS = ("tests/test_fuzz.py", "tests/test_engine.py", "tests/test_format.py")
+CHOSEN = (
+    "damaged and (none or gzip or shuffle or lz4 or zstd or lzf or fletcher) or small_chunks or followed_alike"
+    " or a_checksum_is"
+)
 FLAGS = ("-shared", "-fPIC", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -35,9 +38,10 @@ def main(*options: str) -> int:
         copy = Path(folder, "copy")
         for name in ("nexus_xr", "tests", "conftest.py", "pyproject.toml"):
             _copy(ROOT / name, copy / name)
-        built = (copy / SOURCE).with_suffix(".abi3.so")
         include = f"-I{sysconfig.get_path('include')}"
-        subprocess.run([compiler, *FLAGS, include, str(copy / SOURCE), "-o", str(built)], check=True)
+        for source in SOURCES:
+            built = (copy / source).with_suffix(".abi3.so")
+            subprocess.run([compiler, *FLAGS, include, str(copy / source), "-o", str(built)], check=True)
         logs = Path(folder, "found")
         found = f"log_path={logs}:halt_on_error=1:detect_leaks=0:allocator_may_return_null=1"
         environment = {

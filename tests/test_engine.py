@@ -27,7 +27,6 @@ from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.reading import array as array_module
 from nexus_xr.hdf5.reading import chunk, known_layouts, layout_reading, layouts
-from nexus_xr.hdf5.reading import index_building as index
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.selection import expand
 
@@ -680,31 +679,6 @@ def test_an_index_takes_at_most_24_bytes_a_chunk(tmp_path: Path) -> None:
             found = known_layouts.layout_of(array.file, array.path, source)
         assert isinstance(found, layouts.StoredLayout)
         assert found.nbytes <= 24 * len(range(4000)[rows])
-
-
-@given(data=st.data())
-@settings(max_examples=60)
-def test_an_index_from_bytes_is_libhdf5s(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
-    rank = data.draw(st.integers(1, 4))
-    shape = tuple(data.draw(st.integers(1, 40 if rank < 3 else 7)) for _ in range(rank))
-    chunks = tuple(data.draw(st.integers(1, min(3, size))) for size in shape)
-    options = data.draw(st.sampled_from([{}, {"track_order": True}, {"compression": "gzip"}]))
-    with h5py.File(
-        tmp_path_factory.mktemp("index") / "f.h5", "w", userblock_size=data.draw(st.sampled_from([0, 512]))
-    ) as file:
-        dataset = file.create_dataset("data", shape, "u2", chunks=chunks, **options)
-        for number in range(data.draw(st.integers(0, 9))):  # attributes take the header to further blocks
-            dataset.attrs[f"attribute {number}"] = "text " * 20
-        for start in data.draw(st.lists(st.integers(0, shape[0] - 1), max_size=20)):
-            dataset[start] = counts(shape[1:])
-        path = file.filename
-    with h5py.File(path) as file, File(path).source() as source:
-        dataset = file["data"].id
-        grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
-        got, expected = index._from_bytes(dataset, source, grid, chunks), index._from_libhdf5(dataset)
-    assert got is not None
-    for ours, theirs in zip(got, expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_an_index_is_built_on_the_first_read_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

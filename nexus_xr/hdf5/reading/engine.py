@@ -1,6 +1,7 @@
 """Reading a selection: raw chunks decoded by all cores straight into the result.
 
-libhdf5 decodes one chunk at a time behind a lock for the whole process. Here it is only asked where the chunks are.
+libhdf5 decodes one chunk at a time behind a lock for the whole process. Here it is asked neither for chunks nor for
+where they are.
 """
 
 from __future__ import annotations

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from h5py import h5d, h5f, h5i, h5s
 
-from nexus_xr.hdf5.format.btree1 import UNDEFINED, ChunkRecords, DamagedIndexError, read_btree
-from nexus_xr.hdf5.format.chunk_array import NoArrayError, read_elements
+from nexus_xr.hdf5.format.chunk_index import ChunkedDataset, read_chunks
+from nexus_xr.hdf5.format.chunk_records import ChunkRecords
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.file_bytes import FileBytes
+from nexus_xr.hdf5.format.layout import Chunked, parse_layout
+from nexus_xr.hdf5.format.messages import Kind
+from nexus_xr.hdf5.format.object_header import read_object_header
+from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.addresses import address_of
 from nexus_xr.hdf5.objects.properties import properties_of
-from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 from .chunk_index import ChunkIndex, Integers, steps_of
 
-# Chunk records are Python objects for a moment; so many at once take little memory and no time to speak of.
-_BATCH = 1 << 16
-# A dataset that may become much larger than it is has an array with room for that.
-_MOST_ELEMENTS = 1 << 24
+# How often what another process is writing is read again, until its parts go together.
+_MOST_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -59,35 +62,61 @@ def build_index(
 
     Raises
     ------
-    DamagedIndexError
+    FormatError
         The index contradicts itself.
-    NoArrayError
+    UnsupportedError
         Only libhdf5 finds the chunks.
     """
-    extended = None if earlier is None else _extended(earlier, dataset, source, grid, chunks)
-    if extended is not None:
-        return extended
-    records = _from_bytes(dataset, source, grid, chunks) or _from_libhdf5(dataset)
-    return _compact(grid, *_in_order(records, grid, chunks))
+    intent = h5i.get_file_id(dataset).get_intent()
+    if intent & h5f.ACC_RDWR:
+        raise UnsupportedError("this process has the file open for writing, and may not have written all of it")
+    for _ in range(_MOST_ATTEMPTS - 1 if intent & h5f.ACC_SWMR_READ else 0):
+        with suppress(FormatError):
+            return _build(dataset, source, grid, chunks, earlier)
+    try:
+        return _build(dataset, source, grid, chunks, earlier)
+    except FormatError as error:
+        raise FormatError(f"the chunk index is damaged: {error}") from error
 
 
-def _in_order(
-    records: ChunkRecords, grid: tuple[int, ...], chunks: tuple[int, ...]
-) -> tuple[Integers, Integers, Integers, Integers]:
+def _build(
+    dataset: h5d.DatasetID,
+    source: Source,
+    grid: tuple[int, ...],
+    chunks: tuple[int, ...],
+    earlier: EarlierIndex | None,
+) -> ChunkIndex:
+    file = file_bytes(source, read_superblock(source))
+    described = _describe(dataset, file)
+    if earlier is not None and _is_longer(earlier, described):
+        return _extended(earlier, described, file, grid, chunks)
+    return _compact(grid, *_in_order(read_chunks(file, described), grid, file.base))
+
+
+def _describe(dataset: h5d.DatasetID, file: FileBytes) -> ChunkedDataset:
+    """What it takes to read its chunk index."""
+    message = read_object_header(file, address_of(dataset)[1]).first(Kind.LAYOUT)
+    layout = None if message is None else parse_layout(message.content, file.offset_size, file.length_size)
+    if not isinstance(layout, Chunked):
+        raise FormatError("the dataset isn't said to be in chunks")
+    ends = dataset.get_space().get_simple_extent_dims(True)
+    maximum = tuple(None if end == h5s.UNLIMITED else end for end in ends)
+    return ChunkedDataset(dataset.shape, maximum, layout, properties_of(dataset).get_nfilters() > 0)
+
+
+def _in_order(records: ChunkRecords, grid: tuple[int, ...], base: int) -> tuple[Integers, Integers, Integers, Integers]:
     """Number, offset, size and mask of the chunks that lie on the grid, each once, in rising order."""
-    rank = records.origins.shape[1]  # the dimensions of an array datatype are not the dataset's own
-    if np.any(records.origins % chunks[:rank]):
-        raise DamagedIndexError("the chunk index has chunks that are not on its grid")
-    coordinates = records.origins // chunks[:rank]
-    inside = np.all(coordinates < grid[:rank], axis=1)  # others are of a dataset that was larger, or is by now
-    columns = (coordinates @ steps_of(grid)[:rank], records.offsets, records.sizes, records.masks)
+    rank = records.coordinates.shape[1]  # the dimensions of an array datatype are not the dataset's own
+    inside = np.all(records.coordinates < grid[:rank], axis=1)  # others are of a dataset that was larger, or is by now
+    numbers = records.coordinates @ steps_of(grid)[:rank]
+    columns = (numbers, records.addresses + base, records.sizes, records.masks)
     if not inside.all():
         columns = tuple(column[inside] for column in columns)  # type: ignore[assignment]
     if np.any(columns[0][1:] <= columns[0][:-1]):
         order = np.argsort(columns[0], kind="stable")
         columns = tuple(column[order] for column in columns)  # type: ignore[assignment]
         if np.any(columns[0][1:] == columns[0][:-1]):
-            raise DamagedIndexError("the chunk index has a chunk twice")
+            raise FormatError("it has a chunk twice")
     return columns
 
 
@@ -105,112 +134,24 @@ def _compact(
     )
 
 
+def _is_longer(earlier: EarlierIndex, dataset: ChunkedDataset) -> bool:
+    """Whether the dataset is what it was, or longer, and what is new in it is found without the rest."""
+    now, before = dataset.shape, earlier.shape[: len(dataset.shape)]
+    is_alike = not dataset.growing_dimension and now[1:] == before[1:] and now[0] >= before[0]
+    return is_alike and dataset.is_in_array
+
+
 def _extended(
-    earlier: EarlierIndex, dataset: h5d.DatasetID, source: Source, grid: tuple[int, ...], chunks: tuple[int, ...]
-) -> ChunkIndex | None:
-    """What was known of a dataset that grows along its first dimension, and what is new; None for any other."""
-    shape, index = dataset.shape, earlier.index
-    if _growing_dimension(dataset) or shape[1:] != earlier.shape[1 : len(shape)] or shape[0] < earlier.shape[0]:
-        return None
-    in_row = math.prod(grid[1:])
+    earlier: EarlierIndex, dataset: ChunkedDataset, file: FileBytes, grid: tuple[int, ...], chunks: tuple[int, ...]
+) -> ChunkIndex:
+    """What was known of a dataset that grows along its first dimension, and what is new."""
+    index, in_row = earlier.index, math.prod(grid[1:])
     stored = len(index.offsets)
     if index.numbers is not None and len(gaps := np.flatnonzero(index.numbers != np.arange(stored))):
         stored = int(gaps[0])
     first = min(earlier.shape[0] // chunks[0], stored // max(in_row, 1))
-    records = _from_array(dataset, source, grid, chunks, first)
-    if records is None:
-        return None
+    new = _in_order(read_chunks(file, dataset, first), grid, file.base)
     same = first * in_row
     masks = np.zeros(same, np.uint32) if index.masks is None else index.masks
     kept = (np.arange(same), index.offsets, index.sizes, masks)
-    new = _in_order(records, grid, chunks)
     return _compact(grid, *(np.concatenate([old[:same], added]) for old, added in zip(kept, new, strict=True)))
-
-
-def _growing_dimension(dataset: h5d.DatasetID) -> int:
-    """The dimension that has no end, the first where there is none."""
-    ends = dataset.get_space().get_simple_extent_dims(True)
-    return ends.index(h5s.UNLIMITED) if h5s.UNLIMITED in ends else 0
-
-
-def _from_bytes(
-    dataset: h5d.DatasetID, source: Source, grid: tuple[int, ...], chunks: tuple[int, ...]
-) -> ChunkRecords | None:
-    file = h5i.get_file_id(dataset)
-    if file.get_intent() & h5f.ACC_RDWR:
-        return None  # this process has it open for writing, and may not have written all of it
-    user_block = file.get_create_plist().get_userblock()
-    _, header = address_of(dataset)
-    tree = read_btree(source, header, user_block, len(dataset.shape))
-    return _from_array(dataset, source, grid, chunks, 0) if tree is None else tree
-
-
-def _from_array(
-    dataset: h5d.DatasetID, source: Source, grid: tuple[int, ...], chunks: tuple[int, ...], first: int
-) -> ChunkRecords | None:
-    """Chunks from a position along the growing dimension on, None where the index is no array in their order."""
-    growing, rank = _growing_dimension(dataset), len(dataset.shape)
-    ends = dataset.get_space().get_simple_extent_dims(True)
-    others = [dimension for dimension in range(rank) if dimension != growing]
-    # There is an element for each chunk that the dataset may have, the growing dimension being the slowest.
-    lengths = (grid[growing], *(-(-ends[dimension] // chunks[dimension]) for dimension in others))
-    if math.prod(lengths) > max(_MOST_ELEMENTS, math.prod(grid)):
-        return None
-    user_block = h5i.get_file_id(dataset).get_create_plist().get_userblock()
-    in_row = math.prod(lengths[1:])
-    try:
-        elements = read_elements(source, address_of(dataset)[1], user_block, first * in_row, lengths[0] * in_row)
-    except NoArrayError:
-        return None
-    stored = np.flatnonzero(elements.offsets != UNDEFINED)
-    coordinates = np.empty((len(stored), rank), np.int64)
-    for dimension, part in zip((growing, *others), np.unravel_index(stored + first * in_row, lengths), strict=True):
-        coordinates[:, dimension] = part
-    size = math.prod(properties_of(dataset).get_chunk()) * dataset.get_type().get_size()
-    return ChunkRecords(
-        coordinates * chunks[:rank],
-        elements.offsets[stored].astype(np.int64) + user_block,
-        np.full(len(stored), size) if elements.sizes is None else elements.sizes[stored],
-        np.zeros(len(stored), np.uint32) if elements.masks is None else elements.masks[stored],
-    )
-
-
-def _from_libhdf5(dataset: h5d.DatasetID) -> ChunkRecords:
-    if _growing_dimension(dataset) and dataset.get_space().get_simple_extent_dims(True).count(h5s.UNLIMITED) == 1:
-        # chunk_iter counts as if the growing dimension were the first, and gives chunks that aren't there.
-        raise NoArrayError("the chunk index is in an order that libhdf5 doesn't tell")
-    records = _Records(len(dataset.shape))
-    with Hdf5Errors(lambda error: DamagedIndexError(f"the chunk index is damaged: {error}")):
-        dataset.chunk_iter(records.add)
-        return records.columns()
-
-
-class _Records:
-    """Collects chunk records in columns."""
-
-    def __init__(self, rank: int) -> None:
-        self._batch: list[Any] = []
-        none = np.zeros(0, np.int64)
-        self._columns = [ChunkRecords(np.zeros((0, rank), np.int64), none, none, none.astype(np.uint32))]
-
-    def add(self, record: Any) -> None:
-        self._batch.append(record)
-        if len(self._batch) == _BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        origins, masks, offsets, sizes = zip(*self._batch, strict=True)
-        self._columns.append(
-            ChunkRecords(
-                np.array(origins, np.int64),
-                np.array(offsets, np.int64),
-                np.array(sizes, np.int64),
-                np.array(masks, np.uint32),
-            )
-        )
-        self._batch.clear()
-
-    def columns(self) -> ChunkRecords:
-        if self._batch:
-            self._flush()
-        return ChunkRecords(*map(np.concatenate, zip(*self._columns, strict=True)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.registered import missing_filters
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
-from nexus_xr.hdf5.format.chunk_array import NoArrayError
+from nexus_xr.hdf5.format.faults import UnsupportedError
 from nexus_xr.hdf5.io.source import RawExtent, Source
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.properties import properties_of
@@ -109,7 +109,7 @@ def _chunked_layout(
         before = EarlierIndex(known.index, known.shape)
     try:
         index = build_index(dataset, source, grid, chunks, before)
-    except NoArrayError:
+    except UnsupportedError:
         return None
     if filters and leaves_partial_chunks_alone(properties):
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))

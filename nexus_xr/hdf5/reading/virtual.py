@@ -25,7 +25,7 @@ from .dataset_access import MissingDatasetError
 from .engine import read, tasks_into
 from .hyperslab import Positions
 from .known_layouts import layout_of
-from .layouts import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
+from .layouts import ExternalDataset, Layout, Libhdf5Layout, StoredLayout, carrier_of
 from .processes import read_in_processes
 from .selection import Indexer, length, outer_key
 from .source_storage import DEEPEST
@@ -260,15 +260,15 @@ class _Reading:
         file, path = self._holder if name is None else self._holder.linked(name), mapping.path
         source = stack.enter_context(file.source())
         try:
-            layout = layout_of(file, path, source)
+            layout = _layout_of(file, path, source)
             if isinstance(layout, ExternalDataset):
                 file, path = file.linked(layout.file), layout.path
                 source = stack.enter_context(file.source())
-                layout = layout_of(file, path, source)
+                layout = _layout_of(file, path, source)
         except MissingDatasetError:
             self._miss(SourceName(mapping.file, mapping.path))
             return None
-        if layout is None or isinstance(layout, ExternalDataset) or file.is_written_here:
+        if layout is None or isinstance(layout, ExternalDataset):
             raise OnlyLibhdf5Error
         fitted = mapping.fitted(layout.shape)
         if fitted is None or not self._is_alike(layout.dtype):
@@ -282,6 +282,12 @@ class _Reading:
     def _miss(self, source: SourceName) -> None:
         check_missing(source, self._holder, self._path, self._found_sources)
         self._missing[source] = None
+
+
+def _layout_of(file: File, path: str, source: Source) -> Layout | None:
+    if file.is_written_here:
+        raise OnlyLibhdf5Error
+    return layout_of(file, path, source)
 
 
 def _batches(by_file: Sequence[_OfFile], num_threads: int) -> Iterator[Sequence[_OfFile]]:

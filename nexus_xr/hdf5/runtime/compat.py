@@ -31,16 +31,6 @@ def leaves_partial_chunks_alone(properties: Any) -> bool:
     return not failed and bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
 
 
-def metadata_checksum() -> Function | None:
-    """The checksum of the parts of a chunk index, of bytes, their number and where to begin.
-
-    libhdf5 has it for itself, and exports it. Since 1.8.0.
-    """
-    return function(
-        "h5py", "H5_checksum_metadata", Signature(ctypes.c_uint32, (ctypes.c_char_p, Size, ctypes.c_uint32)), 0
-    )
-
-
 FLETCHER32 = "h5py", "H5_checksum_fletcher32"
 
 

@@ -1,0 +1,205 @@
+"""The attributes of an object, from the messages of its header or from its heap of attributes.
+
+Source: the HDF5 file format specification, sections IV.A.2.m (the attribute message), IV.A.2.v (the attribute info
+message) and III.A.2 (version 2 B-trees, record type 8).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from .btree2 import records
+from .dataspace import Dataspace, parse_dataspace
+from .datatype import parse_datatype
+from .faults import FormatError, UnsupportedError
+from .fields import Fields
+from .file_bytes import FileBytes
+from .fractal_heap import open_heap
+from .messages import Kind
+from .object_header import ObjectHeader
+from .shared_messages import SHARED, SharedTable, resolve
+from .stored_type import Datatype
+
+_WHAT = "an attribute"
+# Version, flags, and the sizes of name, datatype and dataspace.
+_SIZES = struct.Struct("<BBHHH")
+_TYPE_IS_SHARED, _SPACE_IS_SHARED = 0x01, 0x02
+# Where names begin, by versions, of which the last says in which encoding they are; only the first pads what follows.
+_NAMES_AT = {1: 8, 2: 8, 3: 9}
+_PADDING_1 = 7
+_ORDER_TRACKED = 0x01
+_MOST_HEADS = 4096
+_NAME_RECORDS = 8
+# Heap identifier and flags; what follows is the order of creation and a hash of the name.
+_RECORD = struct.Struct("<8sB8x")
+
+
+class Attribute(NamedTuple):
+    """An attribute."""
+
+    name: bytes
+    datatype: Datatype
+    dataspace: Dataspace
+    data: bytes
+
+
+class BrokenAttribute(NamedTuple):
+    """What is in the place of an attribute, and can't be read."""
+
+    name: bytes | None
+    error: FormatError | UnsupportedError
+
+
+AnyAttribute: TypeAlias = Attribute | BrokenAttribute
+
+
+def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) -> list[AnyAttribute]:
+    """The attributes of an object by name, as libhdf5 lists them, and last those whose name can't be read.
+
+    Parameters
+    ----------
+    file
+        The file that the object is in.
+    header
+        What is said about the object.
+    shared
+        The messages of the file that are in heaps.
+
+    Raises
+    ------
+    FormatError
+        They can't be found: what lists them is damaged.
+    """
+    found = [_parse(file, message.flags, message.content, shared) for message in header.all(Kind.ATTRIBUTE)]
+    info = header.first(Kind.ATTRIBUTE_INFO)
+    if info is not None:
+        found.extend(_in_heap(file, info.content, shared))
+    return sorted(found, key=_by_name) if len(found) > 1 else found
+
+
+def _by_name(attribute: AnyAttribute) -> tuple[bool, bytes]:
+    return attribute.name is None, attribute.name or b""
+
+
+def _in_heap(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyAttribute]:
+    """Attributes that have a heap of their own, as there are many of them or large ones."""
+    heap_address, names_address = _places(file, info)
+    if heap_address == file.undefined:
+        return
+    heap = open_heap(file, heap_address)
+    for record in records(file, names_address, _NAME_RECORDS):
+        heap_id, flags = _RECORD.unpack(record)
+        try:
+            content = shared.get(Kind.ATTRIBUTE, heap_id) if flags & SHARED else heap.get(heap_id)
+        except (FormatError, UnsupportedError) as error:
+            yield BrokenAttribute(None, error)
+        else:
+            yield _parse(file, 0, content, shared)
+
+
+def _places(file: FileBytes, info: bytes) -> tuple[int, int]:
+    """Where attributes are, and where the records of their names are."""
+    fields = Fields(info, "what is said about attributes")
+    fields.expect(b"\0")
+    if fields.number(1) & _ORDER_TRACKED:
+        fields.take(2)
+    return fields.number(file.offset_size), fields.number(file.offset_size)
+
+
+def _parse(file: FileBytes, flags: int, content: bytes, shared: SharedTable) -> AnyAttribute:
+    try:
+        if flags & SHARED:
+            content = resolve(file, Kind.ATTRIBUTE, flags, content, shared)
+        begin, are_shared = _data_of(content)
+        head = _head(file, content, shared) if are_shared else _own_head(content[:begin], file.length_size)
+        name, datatype, dataspace, size = head
+        data = content[begin : begin + size]
+        if len(data) < size:
+            raise FormatError(f"{_WHAT} of {size} bytes has {len(data)}")
+    except (FormatError, UnsupportedError) as error:
+        return BrokenAttribute(_name_of(content), error)
+    return Attribute(name, datatype, dataspace, data)
+
+
+def _name_of(content: bytes) -> bytes | None:
+    with suppress(FormatError):
+        return _pieces(content).name
+    return None
+
+
+class _Head(NamedTuple):
+    """What is said about an attribute before its data, and how many bytes these are."""
+
+    name: bytes
+    datatype: Datatype
+    dataspace: Dataspace
+    size: int
+
+
+def _data_of(content: bytes) -> tuple[int, int]:
+    """Where the data begins, and whether datatype or dataspace are said elsewhere."""
+    version, flags, name_size, type_size, space_size = _sizes(content)
+    if version == 1:
+        name_size, type_size, space_size = (
+            size + _PADDING_1 & ~_PADDING_1 for size in (name_size, type_size, space_size)
+        )
+    are_shared = version > 1 and flags & (_TYPE_IS_SHARED | _SPACE_IS_SHARED)
+    return _NAMES_AT[version] + name_size + type_size + space_size, are_shared
+
+
+def _sizes(content: bytes) -> tuple[int, int, int, int, int]:
+    if len(content) < _SIZES.size:
+        raise FormatError(f"{_WHAT} ends too early")
+    sizes: tuple[int, int, int, int, int] = _SIZES.unpack_from(content)
+    if sizes[0] not in _NAMES_AT:
+        raise FormatError(f"{_WHAT} has version {sizes[0]}")
+    return sizes
+
+
+class _Pieces(NamedTuple):
+    """The bytes of which the head of an attribute consists."""
+
+    flags: int
+    name: bytes
+    datatype: bytes
+    dataspace: bytes
+
+
+def _pieces(content: bytes) -> _Pieces:
+    version, flags, name_size, type_size, space_size = _sizes(content)
+    padding = _PADDING_1 if version == 1 else 0
+    name_at = _NAMES_AT[version]
+    type_at = name_at + (name_size + padding & ~padding)
+    space_at = type_at + (type_size + padding & ~padding)
+    if space_at + space_size > len(content):
+        raise FormatError(f"{_WHAT} ends too early")
+    return _Pieces(
+        0 if version == 1 else flags,
+        content[name_at : name_at + name_size].partition(b"\0")[0],
+        content[type_at : type_at + type_size],
+        content[space_at : space_at + space_size],
+    )
+
+
+@lru_cache(_MOST_HEADS)
+def _own_head(content: bytes, length_size: int) -> _Head:
+    """The head of an attribute that says all itself: the attributes of a file have few."""
+    pieces = _pieces(content)
+    return _sized(pieces.name, parse_datatype(pieces.datatype), parse_dataspace(pieces.dataspace, length_size))
+
+
+def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
+    flags, name, type_content, space_content = _pieces(content)
+    if flags & _TYPE_IS_SHARED:
+        type_content = resolve(file, Kind.DATATYPE, SHARED, type_content, shared)
+    if flags & _SPACE_IS_SHARED:
+        space_content = resolve(file, Kind.DATASPACE, SHARED, space_content, shared)
+    return _sized(name, parse_datatype(type_content), parse_dataspace(space_content, file.length_size))
+
+
+def _sized(name: bytes, datatype: Datatype, dataspace: Dataspace) -> _Head:
+    return _Head(name, datatype, dataspace, datatype.size * dataspace.element_count)

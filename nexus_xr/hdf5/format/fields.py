@@ -1,0 +1,73 @@
+"""The fields of a structure, one after the other.
+
+Source: the HDF5 file format specification, whose layouts are read like this; numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+from .faults import FormatError
+
+
+class Fields:
+    """What is left of a structure, and taken from its front.
+
+    Parameters
+    ----------
+    content
+        The bytes of the structure.
+    what
+        What it is, for the error.
+    position
+        Where the first field is.
+
+    Examples
+    --------
+    >>> fields = Fields(bytes((2, 0, 65, 66)), "an example")
+    >>> fields.number(2), fields.take(2)
+    (2, b'AB')
+    """
+
+    __slots__ = ("content", "position", "what")
+
+    def __init__(self, content: bytes, what: str, position: int = 0) -> None:
+        self.content = content
+        self.what = what
+        self.position = position
+
+    def take(self, size: int) -> bytes:
+        """The next bytes.
+
+        Raises
+        ------
+        FormatError
+            The structure ends before.
+        """
+        begin = self.position
+        self.position = begin + size
+        if self.position > len(self.content):
+            raise FormatError(f"{self.what} ends too early")
+        return self.content[begin : self.position]
+
+    def number(self, size: int) -> int:
+        """The number in the next bytes."""
+        return int.from_bytes(self.take(size), "little")
+
+    def text(self) -> bytes:
+        """The bytes up to a null, which is left out."""
+        end = self.content.find(0, self.position)
+        if end < 0:
+            raise FormatError(f"{self.what} has a text without an end")
+        found = self.content[self.position : end]
+        self.position = end + 1
+        return found
+
+    def expect(self, value: bytes) -> None:
+        """Take a signature or a version.
+
+        Raises
+        ------
+        FormatError
+            Other bytes are there.
+        """
+        if self.take(len(value)) != value:
+            raise FormatError(f"{self.what} isn't one")

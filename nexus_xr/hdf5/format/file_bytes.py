@@ -1,0 +1,106 @@
+"""The bytes of an HDF5 file by the addresses that are in it.
+
+Source: the HDF5 file format specification, section II.A: addresses count from the base address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from nexus_xr.hdf5.io.source import Source
+
+from .faults import FormatError
+
+_BLOCK_BYTES = 32 << 10
+# Blocks that are kept; all are let go together when they are more.
+_MOST_BLOCKS = 512
+
+
+class FileBytes:
+    """What is at an address, read block by block and kept within bounds.
+
+    Parameters
+    ----------
+    source
+        The bytes of the file.
+    base
+        Where addresses count from: the size of the user block.
+    offset_size, length_size
+        Bytes of an address, and of a length.
+
+    Attributes
+    ----------
+    size
+        Bytes from the base to the end of the file.
+    undefined
+        The address of what isn't there.
+    """
+
+    __slots__ = ("_blocks", "_source", "base", "length_size", "offset_size", "size", "undefined")
+
+    def __init__(self, source: Source, base: int = 0, offset_size: int = 8, length_size: int = 8) -> None:
+        self._source = source
+        self._blocks: dict[int, bytes] = {}
+        self.base = base
+        self.offset_size = offset_size
+        self.length_size = length_size
+        self.size = source.size - base
+        self.undefined = (1 << 8 * offset_size) - 1
+
+    def read(self, address: int, size: int) -> bytes:
+        """So many bytes from an address on.
+
+        Raises
+        ------
+        FormatError
+            The file ends before.
+        """
+        found = self.read_up_to(address, size)
+        if len(found) != size:
+            raise FormatError(f"the {size} bytes at address {address} are beyond the end of the file")
+        return found
+
+    def read_up_to(self, address: int, size: int) -> bytes:
+        """So many bytes from an address on, or all that there are."""
+        size = min(size, self.size - address)
+        if address < 0 or size <= 0:
+            return b""
+        begin = self.base + address
+        number, within = divmod(begin, _BLOCK_BYTES)
+        if within + size <= _BLOCK_BYTES:
+            return self._block(number)[within : within + size]
+        if size > _BLOCK_BYTES:
+            return self._fetch(begin, size)
+        rest = within + size - _BLOCK_BYTES
+        return self._block(number)[within:] + self._block(number + 1)[:rest]
+
+    def read_each(self, addresses: Sequence[int], sizes: Sequence[int]) -> Iterator[bytes]:
+        """So many bytes from each address on, or all that there are; side by side where each waits for the network.
+
+        Raises
+        ------
+        FormatError
+            An address is beyond the end of the file.
+        """
+        if addresses and not (min(addresses) >= 0 and max(addresses) < self.size):
+            raise FormatError(f"address {max(addresses)} is beyond the end of the file")
+        begins = [self.base + address for address in addresses]
+        with self._source.expecting(lambda: (begins, sizes)) as source:
+            for begin, size in zip(begins, sizes, strict=True):
+                yield _read(source, begin, min(size, self.base + self.size - begin))
+
+    def _block(self, number: int) -> bytes:
+        block = self._blocks.get(number)
+        if block is None:
+            if len(self._blocks) >= _MOST_BLOCKS:
+                self._blocks.clear()
+            block = self._blocks[number] = self._fetch(number * _BLOCK_BYTES, _BLOCK_BYTES)
+        return block
+
+    def _fetch(self, begin: int, size: int) -> bytes:
+        return _read(self._source, begin, min(size, self._source.size - begin))
+
+
+def _read(source: Source, begin: int, size: int) -> bytes:
+    view = memoryview(bytearray(size))
+    return bytes(view[: source.read_into(view, begin)])

@@ -1,0 +1,173 @@
+"""What is said about an object, message by message.
+
+Source: the HDF5 file format specification, sections IV.A.1 and IV.A.2.q (continuation).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .checksum import CHECKSUM_BYTES, checked
+from .faults import FormatError
+from .fields import Fields
+from .file_bytes import FileBytes
+from .messages import FIRST_UNKNOWN, Kind
+
+_WHAT = "an object header"
+# Most headers are within so many bytes, and read at once.
+_USUAL_BYTES = 512
+_FAIL_IF_UNKNOWN = 0x80
+_ORDER_TRACKED, _PHASES_STORED, _TIMES_STORED, _KNOWN_FLAGS = 0x04, 0x10, 0x20, 0x3F
+
+# Of version 1, only how many bytes the messages in the first block have.
+_PREFIX_1 = struct.Struct("<8xI4x")
+# Kind, size, flags and, in headers that track it, order of creation of a message.
+_MESSAGE_1, _MESSAGE_2, _ORDERED_MESSAGE_2 = struct.Struct("<HHB3x"), struct.Struct("<BHB"), struct.Struct("<BHBH")
+_CONTINUATION_SIGNATURE = b"OCHK"
+
+
+# A named tuple's own way takes three times as long.
+_as_message = tuple.__new__
+
+
+class Message(NamedTuple):
+    """One thing that is said about an object; `order` tells in which attributes were made, where it is tracked."""
+
+    kind: int
+    flags: int
+    content: bytes
+    order: int = 0
+
+
+class ObjectHeader:
+    """All that is said about an object.
+
+    Parameters
+    ----------
+    address, version, flags
+        Where the header is, and of which kind.
+    messages
+        What it says.
+    """
+
+    __slots__ = ("_first", "address", "flags", "messages", "version")
+
+    def __init__(self, address: int, version: int, flags: int, messages: Sequence[Message]) -> None:
+        self.address = address
+        self.version = version
+        self.flags = flags
+        self.messages = messages
+        # Backwards, so that the first of each kind is the last that is entered.
+        self._first = {message[0]: message for message in reversed(messages)}
+
+    def first(self, kind: int) -> Message | None:
+        """The first message of a kind, if there is one."""
+        return self._first.get(kind)
+
+    def has(self, kind: int) -> bool:
+        """Whether there is a message of a kind."""
+        return kind in self._first
+
+    def all(self, kind: int) -> list[Message]:
+        """All messages of a kind."""
+        return [message for message in self.messages if message[0] == kind] if kind in self._first else []
+
+    @property
+    def tracks_attribute_order(self) -> bool:
+        """Whether it is known in which order the attributes were made."""
+        return bool(self.flags & _ORDER_TRACKED)
+
+
+def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
+    """The object header at an address.
+
+    Raises
+    ------
+    FormatError
+        There is none, it is damaged, or has a message that must be known, and isn't.
+    """
+    start = file.read_up_to(address, _USUAL_BYTES)
+    if start.startswith(b"OHDR"):
+        return _read_version_2(file, address, start)
+    if start.startswith(b"\x01"):
+        return _read_version_1(file, address, start)
+    raise FormatError(f"there is no object header at address {address}")
+
+
+def _read_version_1(file: FileBytes, address: int, start: bytes) -> ObjectHeader:
+    if len(start) < _PREFIX_1.size:
+        raise FormatError(f"{_WHAT} ends too early")
+    (size,) = _PREFIX_1.unpack_from(start)
+    first = _whole(file, address, start, _PREFIX_1.size + size)[_PREFIX_1.size :]
+    return ObjectHeader(address, 1, 0, _messages(file, first, _MESSAGE_1, _as_it_is))
+
+
+def _read_version_2(file: FileBytes, address: int, start: bytes) -> ObjectHeader:
+    fields = Fields(start, _WHAT)
+    fields.expect(b"OHDR\x02")
+    flags = fields.number(1)
+    if flags & ~_KNOWN_FLAGS:
+        raise FormatError(f"{_WHAT} has flags of which nothing is known")
+    fields.take((16 if flags & _TIMES_STORED else 0) + (4 if flags & _PHASES_STORED else 0))
+    size = fields.number(1 << (flags & 3))
+    begin = fields.position
+    whole = _whole(file, address, start, begin + size + CHECKSUM_BYTES)
+    prefix = _ORDERED_MESSAGE_2 if flags & _ORDER_TRACKED else _MESSAGE_2
+    return ObjectHeader(address, 2, flags, _messages(file, checked(whole, _WHAT)[begin:], prefix, _checked_block))
+
+
+def _whole(file: FileBytes, address: int, start: bytes, size: int) -> bytes:
+    return start[:size] if size <= len(start) else file.read(address, size)
+
+
+def _as_it_is(block: bytes) -> bytes:
+    return block
+
+
+def _checked_block(block: bytes) -> bytes:
+    """The messages of a further block of version 2."""
+    if not block.startswith(_CONTINUATION_SIGNATURE):
+        raise FormatError(f"{_WHAT} continues where it doesn't")
+    return checked(block, _WHAT)[len(_CONTINUATION_SIGNATURE) :]
+
+
+def _messages(file: FileBytes, first: bytes, prefix: struct.Struct, opened: Callable[[bytes], bytes]) -> list[Message]:
+    """The messages of all blocks, of which the first is read already."""
+    found = _split(first, prefix)
+    seen: set[int] = set()
+    read = 0
+    # Continuations are found in the blocks that others lead to, too.
+    for message in found:
+        if message[0] == Kind.CONTINUATION:
+            address, size = _place(file, message.content)
+            read += size
+            if address in seen or read > file.size:
+                raise FormatError(f"{_WHAT} continues within itself")
+            seen.add(address)
+            found.extend(_split(opened(file.read(address, size)), prefix))
+    return found
+
+
+def _place(file: FileBytes, continuation: bytes) -> tuple[int, int]:
+    fields = Fields(continuation, _WHAT)
+    return fields.number(file.offset_size), fields.number(file.length_size)
+
+
+def _split(block: bytes, prefix: struct.Struct) -> list[Message]:
+    """The messages of a block, behind which a gap may be that is too small for a message."""
+    found = []
+    unpack, width, end, position = prefix.unpack_from, prefix.size, len(block), 0
+    is_ordered = prefix is _ORDERED_MESSAGE_2
+    while position + width <= end:
+        kind, size, flags, *order = unpack(block, position)
+        position += width + size
+        if position > end:
+            raise FormatError(f"a message of {_WHAT} is longer than what it is in")
+        if kind >= FIRST_UNKNOWN and flags & _FAIL_IF_UNKNOWN:
+            raise FormatError(f"{_WHAT} has a message {kind} that must be known, and isn't")
+        if kind:  # else it is room for another
+            content = block[position - size : position]
+            found.append(_as_message(Message, (kind, flags, content, order[0] if is_ordered else 0)))
+    return found

@@ -1,0 +1,139 @@
+"""Messages that are said once for many objects, be it in the header of a committed object or in a heap for the file.
+
+Source: the HDF5 file format specification, sections IV.A.2 (shared messages), III.I and IV.A.2.p (their table).
+"""
+
+from __future__ import annotations
+
+from .checksum import CHECKSUM_BYTES, checked
+from .faults import FormatError, UnsupportedError
+from .fields import Fields
+from .file_bytes import FileBytes
+from .fractal_heap import FractalHeap, open_heap
+from .messages import Kind
+from .object_header import read_object_header
+
+_WHAT = "a shared message"
+SHARED = 2
+_MOST_STEPS = 8
+_IN_HEAP = 1
+_HEAP_ID_BYTES = 8
+
+
+class SharedTable:
+    """The messages of a file that are in heaps, of which each has its kinds of messages.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    heaps
+        Addresses of the heaps, by the kinds of messages that are there.
+    """
+
+    def __init__(self, file: FileBytes, heaps: dict[int, int]) -> None:
+        self._file = file
+        self._heaps = heaps
+        self._opened: dict[int, FractalHeap] = {}
+
+    def get(self, kind: int, heap_id: bytes) -> bytes:
+        """A message of a kind.
+
+        Raises
+        ------
+        FormatError
+            There is no heap for them, or not this message in it.
+        """
+        address = self._heaps.get(kind)
+        if address is None:
+            raise FormatError(f"there is no heap of shared messages {kind}")
+        heap = self._opened.get(address)
+        if heap is None:
+            heap = self._opened[address] = open_heap(self._file, address)
+        return heap.get(heap_id)
+
+
+def read_shared_table(file: FileBytes, extension: int | None) -> SharedTable:
+    """The table of a file's shared messages, which is empty in most files.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    extension
+        Address of the superblock's extension.
+
+    Raises
+    ------
+    FormatError
+        The extension or the table is damaged.
+    UnsupportedError
+        What is at other addresses doesn't count, as there is an image of libhdf5's cache.
+    """
+    if extension is None:
+        return SharedTable(file, {})
+    header = read_object_header(file, extension)
+    if header.first(Kind.CACHE_IMAGE):
+        raise UnsupportedError("metadata in an image of libhdf5's cache")
+    message = header.first(Kind.SHARED_TABLE)
+    if message is None:
+        return SharedTable(file, {})
+    fields = Fields(message.content, _WHAT)
+    fields.expect(bytes(1))
+    address, count = fields.number(file.offset_size), fields.number(1)
+    # Versions, kinds of messages, when the index is of which kind, and addresses.
+    size = 4 + count * (14 + 2 * file.offset_size)
+    table = Fields(checked(file.read(address, size + CHECKSUM_BYTES), _WHAT), _WHAT)
+    table.expect(b"SMTB")
+    return SharedTable(file, dict(pair for _ in range(count) for pair in _heaps(table, file)))
+
+
+def _heaps(table: Fields, file: FileBytes) -> list[tuple[int, int]]:
+    """The kinds of messages of the next index, and their heap."""
+    table.expect(bytes(1))
+    table.take(1)
+    kinds = table.number(2)
+    table.take(4 + 2 + 2 + 2 + file.offset_size)
+    heap = table.number(file.offset_size)
+    return [(kind, heap) for kind in range(16) if kinds >> kind & 1]
+
+
+def resolve(file: FileBytes, kind: int, flags: int, content: bytes, table: SharedTable) -> bytes:
+    """What a message says, wherever it is said.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    kind, flags, content
+        The message.
+    table
+        The messages of the file that are in heaps.
+
+    Raises
+    ------
+    FormatError
+        It isn't where the message says, or there is no end to where it leads.
+    """
+    for _ in range(_MOST_STEPS):
+        if not flags & SHARED:
+            return content
+        fields = Fields(content, _WHAT)
+        version, where = fields.number(1), fields.number(1)
+        if version == 3 and where == _IN_HEAP:
+            return table.get(kind, fields.take(_HEAP_ID_BYTES))
+        message = read_object_header(file, _committed(file, fields, version)).first(kind)
+        if message is None:
+            raise FormatError(f"{_WHAT} {kind} isn't in the object header that it should be in")
+        flags, content = message.flags, message.content
+    raise FormatError(f"{_WHAT} leads to others without end")
+
+
+def _committed(file: FileBytes, fields: Fields, version: int) -> int:
+    """The address of the object header that has the message."""
+    if not 1 <= version <= 3:
+        raise FormatError(f"{_WHAT} is of version {version}, of which nothing is known")
+    if version == 1:
+        # As libhdf5 has it, and other than specified: before the address is one that is not in use.
+        fields.take(6 + file.length_size)
+    return fields.number(file.offset_size)

@@ -1,0 +1,97 @@
+"""Links of groups as old versions of HDF5 store them: by name, in nodes to which a version 1 B-tree leads.
+
+Source: the HDF5 file format specification, sections III.A.1 (B-trees), III.B and III.C (symbol tables).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .faults import FormatError
+from .fields import Fields
+from .file_bytes import FileBytes
+from .local_heap import name_at, read_local_heap
+
+_WHAT = "a symbol table"
+_TREE = "a B-tree of a group"
+_OF_GROUPS = 0
+_SOFT_LINK, _MOST_KIND = 2, 2
+_NODE_HEAD = struct.Struct("<4sBxH")
+# Kind of an entry and, behind what is reserved, the first four of the 16 bytes that depend on the kind.
+_ENTRY_END = "I4xI12x"
+_NUMBERS = {2: "H", 4: "I", 8: "Q"}
+
+
+class SymbolTableEntry(NamedTuple):
+    """A link: to an object's header, or where there is a `target`, to a path."""
+
+    name: bytes
+    address: int
+    target: bytes | None
+
+
+def read_group_btree(file: FileBytes, btree: int, heap: int) -> list[SymbolTableEntry]:
+    """The links of a group, in the order of the tree, which is by name.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    btree, heap
+        Addresses of the B-tree, and of the local heap that has the names.
+
+    Raises
+    ------
+    FormatError
+        One of them is damaged.
+    """
+    segment = read_local_heap(file, heap)
+    entries, room = [], len(segment)
+    for node in _symbol_nodes(file, btree):
+        for entry in _entries(file, node, segment):
+            room -= len(entry.name) + 1 + len(entry.target or b"")
+            if room < 0:
+                raise FormatError(f"{_WHAT} has names within each other")
+            entries.append(entry)
+    return entries
+
+
+def _symbol_nodes(file: FileBytes, root: int) -> list[int]:
+    """Addresses of the nodes that have the links, to which one level of the tree after the other leads."""
+    # In the order in which they were found, none twice.
+    nodes = {root: None}
+    for level in range(file.read(root, 6)[5], -1, -1):
+        children: dict[int, None] = {}
+        for address in nodes:
+            found = dict.fromkeys(_children(file, address, level))
+            if not children.keys().isdisjoint(found):
+                raise FormatError(f"{_TREE} has a node twice")
+            children |= found
+        nodes = children
+    return list(nodes)
+
+
+def _children(file: FileBytes, address: int, level: int) -> list[int]:
+    head_bytes = 8 + 2 * file.offset_size
+    fields = Fields(file.read(address, head_bytes), _TREE)
+    fields.expect(b"TREE" + bytes((_OF_GROUPS, level)))
+    count, width = fields.number(2), file.length_size + file.offset_size
+    entries = file.read(address + head_bytes, count * width)
+    starts = range(file.length_size, len(entries), width)
+    return [int.from_bytes(entries[start : start + file.offset_size], "little") for start in starts]
+
+
+def _entries(file: FileBytes, address: int, segment: bytes) -> Iterator[SymbolTableEntry]:
+    signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
+    if signature != b"SNOD" or version != 1:
+        raise FormatError(f"a node of {_WHAT} isn't one")
+    # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
+    entry = f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}"
+    content = file.read(address + _NODE_HEAD.size, count * struct.calcsize(entry))
+    for name, header, kind, target in struct.iter_unpack(entry, content):
+        if kind > _MOST_KIND:
+            raise FormatError(f"{_WHAT} has an entry of kind {kind}")
+        path = name_at(segment, target) if kind == _SOFT_LINK else None
+        yield SymbolTableEntry(name_at(segment, name), header, path)

@@ -1,0 +1,187 @@
+"""Values of elements from their stored bytes.
+
+Source: the HDF5 file format specification, section IV.A.2.d (what a datatype says about stored bytes) and section III.E
+(the global heap, where what is of varying length is). The values are those that h5py has of them, but for references:
+these are addresses of objects, and for others to name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .faults import FormatError
+from .global_heap import GlobalHeap
+from .stored_type import Conversion, Datatype
+
+
+def decode_values(raw: bytes, datatype: Datatype, shape: tuple[int, ...], heap: GlobalHeap) -> NDArray[Any]:
+    """The values of elements.
+
+    Parameters
+    ----------
+    raw
+        The bytes of all elements.
+    datatype
+        What they are bytes of.
+    shape
+        In which dimensions the elements are; those of an array datatype come behind them.
+    heap
+        Where elements of varying length are.
+
+    Raises
+    ------
+    FormatError
+        There are more or fewer bytes, or what is in the heap isn't as long as the elements say.
+    """
+    count = prod(shape)
+    if count * datatype.size != len(raw):
+        raise FormatError(f"{count} elements of {datatype.size} bytes aren't {len(raw)} bytes")
+    return _decoded(raw, datatype, count, _Heap(heap)).reshape(shape + datatype.inner_shape)
+
+
+def decode_one(raw: bytes, datatype: Datatype, heap: GlobalHeap) -> Any:
+    """The value of one element that is no array: bytes of text, or what NumPy has as a Python object.
+
+    Raises
+    ------
+    FormatError
+        There are more or fewer bytes, or what is in the heap isn't as long as the element says.
+    """
+    # Nearly all values of a tree are such, for which there is a shorter way than by an array.
+    if datatype.conversion is Conversion.VARYING_TEXT and len(raw) == datatype.size:
+        length, address, index = np.ndarray((), datatype.stored, raw).item()
+        return _Heap(heap).get(address, index, length).partition(b"\0")[0]
+    values = decode_values(raw, datatype, (), heap)
+    return values.item() if values.dtype.names is None else values[()]
+
+
+class _Heap:
+    """What is taken from the heap for some values, which isn't more than there is in the file."""
+
+    __slots__ = ("_heap", "_left")
+
+    def __init__(self, heap: GlobalHeap) -> None:
+        self._heap = heap
+        self._left = heap.file.size
+
+    def get(self, address: int, index: int, size: int) -> bytes:
+        """So many bytes; none at the null address."""
+        if not address or not size:
+            return b""
+        found = self._heap.get(address, index)
+        if len(found) < size:
+            raise FormatError(f"an element of {size} bytes has {len(found)} in the heap")
+        self._left -= size
+        if self._left < 0:
+            raise FormatError("elements of varying length are longer than the file")
+        return found[:size]
+
+
+def _decoded(raw: bytes, datatype: Datatype, count: int, heap: _Heap) -> NDArray[Any]:
+    stored: NDArray[Any] = np.ndarray((count,), datatype.stored, raw)
+    return stored.copy() if datatype.conversion is Conversion.NONE else _converted(stored, datatype, heap)
+
+
+def _converted(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """The values of stored elements, be they in whatever dimensions."""
+    convert = _CONVERSIONS.get(datatype.conversion)
+    return stored if convert is None else convert(stored, datatype, heap)
+
+
+def _terminated(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """Text without what is behind its end."""
+    letters = _letters(stored)
+    letters[np.logical_or.accumulate(letters == 0, axis=-1)] = 0
+    return letters.view(datatype.dtype)[..., 0]
+
+
+def _spaced(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """Text without the spaces that it ends with."""
+    letters = _letters(stored)
+    is_padding = np.logical_and.accumulate(letters[..., ::-1] == ord(" "), axis=-1)[..., ::-1]
+    letters[is_padding] = 0
+    return letters.view(datatype.dtype)[..., 0]
+
+
+def _letters(stored: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of texts of fixed length, along a further dimension."""
+    return np.array(stored[..., None], order="C").view(np.uint8)
+
+
+def _boolean(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    return stored.astype(bool)
+
+
+def _complex(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    values = np.empty(stored.shape, datatype.dtype)
+    values.real, values.imag = stored["r"], stored["i"]
+    return values
+
+
+def _compound(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    values = np.zeros(stored.shape, datatype.dtype)
+    for part in datatype.parts:
+        values[part.name] = _converted(stored[part.name], part.datatype, heap)
+    return values
+
+
+def _array(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """The elements of an array, which NumPy has in further dimensions already."""
+    assert datatype.base is not None
+    return _converted(stored, datatype.base, heap)
+
+
+def _varying_text(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """Text up to its end, which some have as a null, and others only in their length."""
+    places = stored.ravel().tolist()
+    found = [heap.get(address, index, length).partition(b"\0")[0] for length, address, index in places]
+    return _objects(found, stored.shape, datatype)
+
+
+def _sequences(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    base = datatype.base
+    assert base is not None
+    places = ((length if address else 0, address, index) for length, address, index in stored.ravel().tolist())
+    found = (
+        _decoded(heap.get(address, index, length * base.size), base, length, heap) for length, address, index in places
+    )
+    return _objects(found, stored.shape, datatype)
+
+
+def _object_references(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    return _objects(stored.ravel().tolist(), stored.shape, datatype)
+
+
+def _region_references(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """The addresses of datasets, with which what the heap has of regions begins."""
+    address_bytes = stored.dtype["address"].itemsize
+    found = (heap.get(address, index, address_bytes) for address, index in stored.ravel().tolist())
+    return _objects((int.from_bytes(each, "little") for each in found), stored.shape, datatype)
+
+
+def _objects(values: Iterable[Any], shape: tuple[int, ...], datatype: Datatype) -> NDArray[Any]:
+    array = np.empty(shape, datatype.dtype)
+    # One after the other, as NumPy would make one array of values that are arrays.
+    flat = array.reshape(-1)
+    for index, value in enumerate(values):
+        flat[index] = value
+    return array
+
+
+_CONVERSIONS: dict[Conversion, Callable[[NDArray[Any], Datatype, _Heap], NDArray[Any]]] = {
+    Conversion.TERMINATED_TEXT: _terminated,
+    Conversion.SPACED_TEXT: _spaced,
+    Conversion.BOOLEAN: _boolean,
+    Conversion.COMPLEX: _complex,
+    Conversion.COMPOUND: _compound,
+    Conversion.ARRAY: _array,
+    Conversion.VARYING_TEXT: _varying_text,
+    Conversion.SEQUENCE: _sequences,
+    Conversion.OBJECT_REFERENCE: _object_references,
+    Conversion.REGION_REFERENCE: _region_references,
+}
