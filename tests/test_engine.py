@@ -22,9 +22,9 @@ from nexus_xr.hdf5.filters import compiled, pipeline
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
+from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.links import Link
-from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.reading import array as array_module
 from nexus_xr.hdf5.reading import chunk, known_layouts, layout_reading, layouts
 from nexus_xr.hdf5.reading.array import LazyArray

@@ -34,7 +34,7 @@ from nexus_xr.hdf5.format.stored_type import Datatype
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
 from nexus_xr.hdf5.format.values import decode_values
 from nexus_xr.hdf5.io.source import LocalSource
-from nexus_xr.hdf5.objects.datatypes import known_type
+from nexus_xr.hdf5.library.datatypes import known_type
 
 TEXT, ASCII = h5py.string_dtype(), h5py.string_dtype("ascii")
 NUMBERS = [

@@ -15,8 +15,8 @@ import xarray as xr
 import nexus_xr
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import root_of
+from nexus_xr.hdf5.library.dataset import LibraryDataset
+from nexus_xr.hdf5.library.group import root_of
 
 from .processes import run
 
@@ -124,7 +124,7 @@ def test_a_linked_file_is_open_as_long_as_the_one_that_links_to_it(tmp_path: Pat
         file["second"] = h5py.ExternalLink("target.h5", "/table")
     with File(tmp_path / "master.nxs").opened() as handle, File(tmp_path / "target.h5").opened() as target:
         diagnostics = Diagnostics()
-        members = [each for _, each, _ in root_of(handle, diagnostics).members() if isinstance(each, Dataset)]
+        members = [each for _, each, _ in root_of(handle, diagnostics).members() if isinstance(each, LibraryDataset)]
         assert list(diagnostics) == []
         assert len(members) == 2
         assert {h5py.h5i.get_file_id(member.id) for member in members} == {target.id}

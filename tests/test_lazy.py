@@ -47,7 +47,7 @@ def test_opening_reads_no_signal(write: Write, monkeypatch: pytest.MonkeyPatch) 
     path = write({"entry": nxentry({"data": nxdata(small, signal="n", auxiliary_signals="aux")})})
     read: list[str] = []
     monkeypatch.setattr(LazyArray, "__getitem__", lambda self, key: read.append(self.path))
-    monkeypatch.setattr("nexus_xr.hdf5.objects.dataset.Dataset.read", lambda self: read.append(self.path))
+    monkeypatch.setattr("nexus_xr.hdf5.library.dataset.LibraryDataset.read", lambda self: read.append(self.path))
     xr.open_dataset(path, engine="nexus")
     xr.open_dataset(path, engine="nexus", chunks={})
     repr(xr.open_datatree(path, engine="nexus"))

@@ -19,11 +19,15 @@ from h5py import h5, h5a, h5f, h5o, h5p, h5s, h5t
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.hdf5.objects import addresses, group, references
+from nexus_xr.hdf5.library import addresses, described, references
+from nexus_xr.hdf5.library.group import LibraryGroup, root_of
+from nexus_xr.hdf5.objects import group
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import Group, root_of
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.parsed_dataset import ParsedDataset
+from nexus_xr.hdf5.objects.parsed_group import ParsedGroup
 from nexus_xr.hdf5.writing.link_targets import link_target, other_names
 
 from .calls import recorded
@@ -349,18 +353,21 @@ def test_a_dataset_whose_properties_are_damaged_leaves_the_others_alone(tmp_path
     path.write_bytes(content.replace(reference, struct.pack("<IQ", len("a fill value"), 64)))
     with h5py.File(path) as file, pytest.raises(Exception, match=r"heap|fill"):
         file["data/names"].id.get_create_plist()
-    with pytest.warns(NexusWarning, match=r"/data/names: how it is stored can't be told"):
-        dataset = xr.open_dataset(path, engine="nexus")
+    dataset = xr.open_dataset(path, engine="nexus")
     assert dataset.n.values.tolist() == [0, 1, 2]
     assert dataset.told.values.tolist() == ["a", "b", "c"]
     with pytest.raises(NexusFileError, match="/data/names"):
         dataset.names.load()
-    with pytest.warns(NexusWarning):
-        assert xr.open_datatree(path, engine="nexus")["data"].n.size == 3
-    with pytest.warns(NexusWarning):
-        assert nexus_xr.open_signals(path)[0].name == "n"
+    assert xr.open_datatree(path, engine="nexus")["data"].n.size == 3
+    assert nexus_xr.open_signals(path)[0].name == "n"
     assert nexus_xr.list_datasets(path)[0] == ["/data"]
     assert "data" not in nexus_xr.read_metadata(path)
+    diagnostics = Diagnostics()
+    with h5py.File(path) as file:
+        names = root_of(file, diagnostics).find("data/names")
+        assert isinstance(names, Dataset)
+        assert names.storage.layout == "unknown"
+    assert [each.code for each in diagnostics] == ["storage-unknown"]
 
 
 def test_members_are_listed_by_name_where_their_order_can_not_be_told(tmp_path: Path) -> None:
@@ -397,7 +404,9 @@ def test_each_object_is_opened_and_read_once_in_an_opening(
     with_fields: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[[Path], Any]
 ) -> None:
     calls: list[str] = []
-    for kind, name in ((Node, "_read_attributes"), (Group, "_list"), (Group, "_open")):
+    methods: list[tuple[type[Node], str]] = [(ParsedDataset, "_read_attributes")]
+    methods += [(ParsedGroup, name) for name in ("_read_attributes", "_list", "open_link")]
+    for kind, name in methods:
         whole = getattr(kind, name)
 
         def counted(node: Any, *args: Any, name: str = name, whole: Any = whole) -> Any:
@@ -506,7 +515,8 @@ def test_a_group_whose_local_heap_is_damaged_leaves_the_others_alone(with_soft_l
 def test_what_h5py_raises_while_a_file_is_described_names_the_file(
     with_soft_link: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Group, "read_attributes", lambda group: h5o.open(group.id, b"nothing"))
+    monkeypatch.setattr(described, "_root_from_bytes", lambda *_: None)
+    monkeypatch.setattr(LibraryGroup, "read_attributes", lambda group: h5o.open(group.id, b"nothing"))
     with pytest.raises(NexusFileError, match=r"f\.nxs: can't be read .*the file is damaged"):
         nexus_xr.read_metadata(with_soft_link)
 

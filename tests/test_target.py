@@ -21,7 +21,7 @@ from nexus_xr import NexusError
 from nexus_xr.hdf5.filters import deflate, shuffle
 from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
 from nexus_xr.hdf5.filters.registry import CODECS
-from nexus_xr.hdf5.objects.storage import filters_of
+from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.runtime.compat import phil
 from nexus_xr.hdf5.runtime.libraries import function
 from nexus_xr.hdf5.writing import creation

@@ -26,8 +26,8 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.source import LocalSource
+from nexus_xr.hdf5.library.group import root_of
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import root_of
 from nexus_xr.hdf5.reading import virtual_sources
 from nexus_xr.hdf5.reading.array import LazyArray
 

@@ -15,9 +15,8 @@ from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
-from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
+from nexus_xr.hdf5.objects.storage import Filter, Storage
 from nexus_xr.hdf5.objects.text import is_text
-from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.source_storage import SourceStorage, source_storage
 from nexus_xr.hdf5.reading.virtual_layout import VirtualLayout
@@ -176,12 +175,14 @@ def _storage(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
     file = raw.file
     if raw.layout is not None:
         return source_storage(raw.layout, file)
-    if not is_virtual(dataset.id):
-        return storage_of(dataset)
+    if not dataset.is_virtual:
+        return dataset.storage
     report_missing(dataset, raw.found_sources, file)
-    mappings = read_mappings(dataset.id) if file.is_local else None
-    if mappings is None or len(dataset.shape) != len(dataset.id.shape):
-        return storage_of(dataset)
+    with dataset.opened() as opened:
+        mappings = read_mappings(opened) if file.is_local else None
+        has_inner_shape = len(dataset.shape) != len(opened.shape)
+    if mappings is None or has_inner_shape:
+        return dataset.storage
     return source_storage(VirtualLayout(dataset.shape, dataset.raw_dtype, np.zeros(()), mappings), file)
 
 

@@ -26,7 +26,8 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.reference import as_file_like
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
 from nexus_xr.hdf5.io.urls import is_url
-from nexus_xr.hdf5.objects.group import Group, root_of
+from nexus_xr.hdf5.library.described import described
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.rules.attributes import nx_class
 
 EXTENSIONS = (".nxs", ".nx", ".nexus", ".nx5")
@@ -65,8 +66,8 @@ def _holds_nexus(source: Any) -> bool:
     position = source.tell() if hasattr(source, "tell") else None
     file = File(as_file_like(source))
     try:
-        with file.opened() as handle:
-            return "_NCProperties" not in handle.attrs and _has_class(root_of(handle, Diagnostics()))
+        with described(file, Diagnostics()) as root:
+            return "_NCProperties" not in root.read_attributes() and _has_class(root)
     except NexusError:
         return False
     finally:

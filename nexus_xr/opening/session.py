@@ -16,8 +16,9 @@ import xarray as xr
 from nexus_xr.diagnostics import MISSING, Code, Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError, NexusPathError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import Group, root_of
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.rules.attributes import text
@@ -92,8 +93,8 @@ def describe_with(
     """
     diagnostics = Diagnostics()
     try:
-        with file.opened() as handle:
-            description = work(Opening(file, root_of(handle, diagnostics), options, way))
+        with described(file, diagnostics) as root:
+            description = work(Opening(file, root, options, way))
     except NexusError:
         if not _needs_to_join_writers(file, diagnostics):
             raise

@@ -11,7 +11,7 @@ from h5py import h5o
 
 from nexus_xr.errors import NexusError, NexusFileError, listed
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.addresses import address_of
+from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile

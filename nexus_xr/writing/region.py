@@ -15,7 +15,6 @@ import xarray as xr
 from nexus_xr.errors import NexusError, NexusFileError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
-from nexus_xr.hdf5.objects.addresses import address_of
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
@@ -159,7 +158,7 @@ def _datasets(described: Described, wanted: Mapping[str, xr.Variable]) -> list[A
     """What tells the datasets of some variables from others, by whatever names these are reached."""
     known = _known(described)
     members = (described.group.get(known[name].field) for name in wanted)
-    return [address_of(member.id) if isinstance(member, Dataset) else None for member in members]
+    return [member.address if isinstance(member, Dataset) else None for member in members]
 
 
 def _part(

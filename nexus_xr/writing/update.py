@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +13,8 @@ import xarray as xr
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import root_of
-from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
 from nexus_xr.nexus.output.claims import true_of_data
 from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, report_conflicts, tree_edits
@@ -81,12 +81,12 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
     file = origins[0].file
     edits: list[Edit] = []
     openings: dict[str, Opening] = {}  # one for all that were opened in the same way
-    with file.opened() as handle:
+    with ExitStack() as stack, file.opened() as handle:
         for each, origin in zip(objects, origins, strict=True):
             how = repr(origin.options)
             if how not in openings:
                 # What can't be honoured was said when it was opened.
-                root = root_of(handle, Diagnostics())
+                root = stack.enter_context(described(file, Diagnostics()))
                 openings[how] = Opening(file, root, origin.options, origin.way)
             opening = openings[how]
             if isinstance(each, xr.DataTree):
@@ -321,7 +321,7 @@ class _Data:
         chunks, filters = self.rules.storing.chunk_shape(before), self.rules.storing.filters(before)
         node = FieldNode(raw, {}, chunks, filters if chunks else ())
         dataset = self.group.get(variable.field)
-        if not isinstance(dataset, Dataset) or raw.file is not self.opening.file or is_virtual(dataset.id):
+        if not isinstance(dataset, Dataset) or raw.file is not self.opening.file or dataset.is_virtual:
             return
         if not is_stored_as(dataset, node):
             yield Edit(path, node, keeps_storage=False)

@@ -5,15 +5,12 @@ Source: the list of filters registered with The HDF Group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from h5py import h5d, h5z
+from h5py import h5z
 
-from nexus_xr.hdf5.objects.properties import properties_of
-from nexus_xr.hdf5.objects.text import decode
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+from nexus_xr.hdf5.objects.storage import Filter
 
 from .registry import CODECS
 
@@ -67,26 +64,15 @@ FILTERS: dict[int, Registered] = {
 }
 
 
-def missing_filters(dataset: h5d.DatasetID) -> str | None:
-    """Which filters of an open dataset nothing here undoes, in words; None where there are none.
-
-    Parameters
-    ----------
-    dataset
-        The open dataset.
-    """
-    properties = properties_of(dataset)
-    steps = (properties.get_filter(index) for index in range(properties.get_nfilters()))
-    missing = [(number, decode(name)) for number, _, _, name in steps if not _is_there(number)]
+def missing_filters(filters: Iterable[Filter]) -> str | None:
+    """Which filters of a pipeline nothing here undoes, in words; None where there are none."""
+    missing = [(step.id, step.name) for step in filters if not _is_there(step.id)]
     return described(missing) if missing else None
 
 
-def explained(dataset: h5d.DatasetID, error: Exception) -> str:
-    """Why libhdf5 can't read a dataset: a filter that is missing, or what it says itself."""
-    missing = None
-    if isinstance(error, OSError):
-        with suppress(AnyHdf5Error):
-            missing = missing_filters(dataset)
+def explained(filters: Iterable[Filter], error: Exception) -> str:
+    """Why libhdf5 can't read a dataset: a filter of its that is missing, or what it says itself."""
+    missing = missing_filters(filters) if isinstance(error, OSError) else None
     return missing or str(error)
 
 

@@ -144,10 +144,9 @@ def _data_of(content: bytes) -> tuple[int, int]:
     """Where the data begins, and whether datatype or dataspace are said elsewhere."""
     version, flags, name_size, type_size, space_size = _sizes(content)
     if version == 1:
-        name_size, type_size, space_size = (
-            size + _PADDING_1 & ~_PADDING_1 for size in (name_size, type_size, space_size)
-        )
-    are_shared = version > 1 and flags & (_TYPE_IS_SHARED | _SPACE_IS_SHARED)
+        sizes = (name_size + 7 & ~7) + (type_size + 7 & ~7) + (space_size + 7 & ~7)
+        return _NAMES_AT[1] + sizes, 0
+    are_shared = flags & (_TYPE_IS_SHARED | _SPACE_IS_SHARED)
     return _NAMES_AT[version] + name_size + type_size + space_size, are_shared
 
 

@@ -13,8 +13,8 @@ from .file_bytes import FileBytes
 
 _WHAT = "a collection of the global heap"
 _HEAD = b"GCOL\x01\0\0\0"
-# Of an object its index, and behind how often it is referred to and what is reserved its size.
-_OBJECT = {2: struct.Struct("<H6xH"), 4: struct.Struct("<H6xI"), 8: struct.Struct("<H6xQ")}
+# Of an object its index, behind how often it is referred to and what is reserved its size, and what aligns the rest.
+_OBJECT = {2: struct.Struct("<H6xH6x"), 4: struct.Struct("<H6xI4x"), 8: struct.Struct("<H6xQ")}
 _ALIGNMENT = 8
 _MOST_KEPT_BYTES = 16 << 20
 

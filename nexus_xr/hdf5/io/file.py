@@ -25,6 +25,8 @@ from .source import Source
 from .stream import OpenStream
 from .urls import store_file
 
+_MOST_NOTED = 1 << 12
+
 
 class File:
     """An HDF5 file on a local path, behind an fsspec URL, or in an open file object.
@@ -41,6 +43,11 @@ class File:
         Options for the fsspec file system of a URL.
     policy
         How it is read.
+
+    Attributes
+    ----------
+    left_to_libhdf5
+        Paths of what wasn't described from its bytes, but by libhdf5, and why; not of more than the first thousands.
 
     Examples
     --------
@@ -71,6 +78,7 @@ class File:
         self._version = None if self._local is not None else cast(Version | None, reference.identity)
         self._key = object()  # of the bytes of a file object, which nothing else tells from others
         self._linked: dict[str, File] = {}
+        self.left_to_libhdf5: dict[str, str] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -131,6 +139,24 @@ class File:
     def is_written_here(self) -> bool:
         """Whether this process has the file open for writing, so that only libhdf5 knows what is in it."""
         return self._local is not None and self._local.is_written_here
+
+    @property
+    def has_writer(self) -> bool:
+        """Whether another process adds to it, as a local file says itself."""
+        return self._local is not None and self._local.has_writer
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether its bytes come one after the other: through a file object, or as no regular file."""
+        if self._local is not None:
+            return self._local.is_special
+        with self._in_this_process():
+            return self._find_remote() is None
+
+    def leave_to_libhdf5(self, path: str, reason: str) -> None:
+        """Note that an object isn't described from its bytes, and why."""
+        if len(self.left_to_libhdf5) < _MOST_NOTED:
+            self.left_to_libhdf5[path] = reason
 
     def check(self) -> None:
         """Raise an error where a local file isn't the one any more that was opened."""

@@ -7,6 +7,7 @@ several handles isn't safe from libhdf5.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,26 @@ def _candidates(name: str, holder: str, prefixes: str) -> Iterator[str]:
     yield os.path.join(os.path.dirname(os.path.realpath(holder)), name)
 
 
+def is_special_file(name: str, holder: str) -> bool:
+    """Whether an external link leads to a pipe or device, which could block for ever when it is opened.
+
+    Parameters
+    ----------
+    name
+        The file that the link names.
+    holder
+        Path of the file that it is in.
+    """
+    for path in (name, os.path.join(os.path.dirname(holder), name)):
+        try:
+            mode = os.stat(path).st_mode
+        except (OSError, ValueError):
+            continue
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            return True
+    return False
+
+
 def where_it_should_be(name: str, holder: str) -> str:
     """The absolute path at which a file is expected that another names: from the folder of that one."""
     return os.path.join(os.path.dirname(os.path.abspath(holder)), name)
@@ -75,7 +96,7 @@ def following(follow: Follow) -> Iterator[None]:
     try:
         yield
     finally:
-        _ways.open.pop()
+        _ways.open.remove(follow)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from stat import S_ISREG
 from typing import cast
 
 import h5py
@@ -50,6 +51,23 @@ class LocalFile:
     def is_written_here(self) -> bool:
         """Whether this process has it open for writing, so that only libhdf5 knows what is in it."""
         return is_written_here(self._path)
+
+    @property
+    def is_special(self) -> bool:
+        """Whether there is something else than a regular file."""
+        try:
+            return not S_ISREG(os.stat(self._path).st_mode)
+        except (OSError, ValueError):  # for those to tell who read from it
+            return False
+
+    @property
+    def has_writer(self) -> bool:
+        """Whether another process adds to it (SWMR)."""
+        try:
+            with open(self._path, "rb", buffering=0) as stream:
+                return is_being_written(stream)
+        except (OSError, ValueError):  # for those to tell who read from it
+            return False
 
     def check(self) -> None:
         """Raise an error where it isn't the file any more that was opened."""

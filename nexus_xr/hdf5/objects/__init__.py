@@ -1,6 +1,5 @@
-"""Groups, datasets, links and attributes of an open file, read through h5py's low-level interface.
+"""Groups, datasets, links and attributes of an open file, as all those see them who read files.
 
-A tree of thousands of fields is described in a fraction of the time that the high-level interface takes: each object is
-opened once, datatypes are looked up by their encoding, and nothing is read that isn't asked for. The objects live as
-long as the file is open; what is to outlive it is a plain value.
+Whoever describes files, from their bytes or through libhdf5, fills in what is abstract here. The objects live as long
+as the file is open; what is to outlive it is a plain value.
 """

@@ -3,48 +3,86 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from abc import abstractmethod
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-from h5py import h5d, h5f, h5i, h5s
 
-from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
-from .datatypes import known_type
-from .node import Node, to_python
-from .virtual import check_readable
+from .datatypes import has_references
+from .node import Node
+from .storage import UNKNOWN, Filter, Storage
+from .text import is_text
+
+if TYPE_CHECKING:
+    from h5py import h5d
 
 
 class Dataset(Node):
-    """A dataset of an open file: its shape and type at once, its values when they are asked for."""
+    """A dataset of an open file: its shape and type at once, its values when they are asked for.
 
-    __slots__ = ("_type", "is_null", "shape", "size")
+    Attributes
+    ----------
+    raw_dtype
+        The dtype of an element in the file.
+    shape
+        Its shape, with the dimensions that an array datatype adds.
+    size
+        How many elements there are, none in a null dataspace.
+    is_null
+        Whether its dataspace is a null one.
+    """
 
-    def __init__(self, object_id: h5d.DatasetID, path: str, diagnostics: Diagnostics) -> None:
-        super().__init__(object_id, path, diagnostics)
-        space = object_id.get_space()
-        self._type = known_type(object_id.get_type())
-        extent = space.shape
+    __slots__ = ("is_null", "raw_dtype", "shape", "size")
+
+    def __init__(
+        self,
+        path: str,
+        diagnostics: Diagnostics,
+        extent: tuple[int, ...] | None,
+        inner_shape: tuple[int, ...],
+        raw_dtype: np.dtype[Any],
+    ) -> None:
+        super().__init__(path, diagnostics)
+        self.raw_dtype = raw_dtype
         self.is_null = extent is None
-        self.shape: tuple[int, ...] = (*(extent or ()), *self._type.inner_shape)
+        self.shape: tuple[int, ...] = (*(extent or ()), *inner_shape)
         self.size = 0 if self.is_null else math.prod(self.shape)
 
     @property
-    def raw_dtype(self) -> np.dtype[Any]:
-        """The dtype of an element in the file."""
-        return self._type.element
-
-    @property
+    @abstractmethod
     def is_being_written(self) -> bool:
         """Whether another process may add to it: whether its file is open as a reader's beside its writer (SWMR)."""
-        return bool(h5i.get_file_id(self.id).get_intent() & h5f.ACC_SWMR_READ)
 
     @property
+    @abstractmethod
     def can_grow(self) -> tuple[bool, ...]:
         """Whether each dimension has no end."""
-        ends = () if self.is_null else self.id.get_space().get_simple_extent_dims(True)
-        return (*(end == h5s.UNLIMITED for end in ends), *(False for _ in self._type.inner_shape))
+
+    @property
+    @abstractmethod
+    def is_virtual(self) -> bool:
+        """Whether it is made of parts of other datasets."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> tuple[str, str] | None:
+        """The file that it is in, to which links may have led, and a path of it there; None where it has none."""
+
+    @abstractmethod
+    def _read_storage(self) -> Storage:
+        """How it is stored; raises an error where that can't be told."""
+
+    @abstractmethod
+    def opened(self) -> AbstractContextManager[h5d.DatasetID]:
+        """The dataset as libhdf5 has it open, for the length of a ``with`` block: for what only that knows."""
+
+    @abstractmethod
+    def read(self) -> Any:
+        """All values: a Python scalar or `str`, an array, or an `h5py.Empty` for a null dataspace."""
 
     @property
     def nbytes(self) -> int:
@@ -55,16 +93,23 @@ class Dataset(Node):
         """Why there are no values that an array could hold, None where there are."""
         if self.is_null:
             return "has no data (a null dataspace)"
-        if self.raw_dtype.kind == "O" and not self._type.is_text and not self._type.has_references:
+        dtype = self.raw_dtype
+        if dtype.kind == "O" and not is_text(dtype) and not has_references(dtype):
             return "has elements of varying length, which make no array"
         return None
 
-    def read(self) -> Any:
-        """All values: a Python scalar or `str`, an array, or an `h5py.Empty` for a null dataspace."""
-        if self.is_null:
-            return h5py.Empty(self.raw_dtype)
-        check_readable(self.id)
-        values = np.empty(() if self.size == 1 else self.shape, self.raw_dtype)
-        if values.size:
-            self.id.read(h5s.ALL, h5s.ALL, values, mtype=self._type.memory)
-        return to_python(values, self._type, self.id)
+    @property
+    def storage(self) -> Storage:
+        """How it is stored; where that can't be told, it is reported."""
+        try:
+            return self._read_storage()
+        except AnyHdf5Error as error:
+            self.report(Code.STORAGE_UNKNOWN, f"how it is stored can't be told ({error})")
+            return Storage(UNKNOWN, None, ())
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """The filter pipeline; empty where it can't be told."""
+        with suppress(AnyHdf5Error):
+            return self._read_storage().filters
+        return ()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from h5py import h5l
-
-# Others are what programs define for themselves.
-LINKS_OF_HDF5 = (h5l.TYPE_HARD, h5l.TYPE_SOFT, h5l.TYPE_EXTERNAL)
+# Kinds of links; others are what programs define for themselves.
+HARD, SOFT, EXTERNAL = 0, 1, 64
+LINKS_OF_HDF5 = (HARD, SOFT, EXTERNAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,9 +28,14 @@ def decode(raw: bytes | str) -> str:
         return raw.decode("latin-1")
 
 
+def marks(dtype: np.dtype[Any]) -> Mapping[str, Any]:
+    """What h5py notes on a dtype that NumPy has no dtype for."""
+    return dtype.metadata or {}
+
+
 def is_text(dtype: np.dtype[Any]) -> bool:
     """Whether a dtype that h5py gives is one of strings, of fixed or variable length."""
-    return h5py.check_string_dtype(dtype) is not None
+    return dtype.kind == "S" or marks(dtype).get("vlen") in (str, bytes)
 
 
 def text_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -16,10 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.library.references import name_references
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.datatypes import has_references, presented_dtype
-from nexus_xr.hdf5.objects.location import located
-from nexus_xr.hdf5.objects.references import name_references
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
 from .dataset_access import open_dataset
@@ -83,12 +82,12 @@ class LazyArray:
         file
             The file that was opened, from which links may have led on.
         """
-        origin = located(dataset.id) if file.is_local else None
+        origin = dataset.origin if file.is_local else None
         path = dataset.path
         if origin is not None and not _is_same_file(origin[0], file.path):
             file, path = file.linked(origin[0]), origin[1]
             file.check()  # from now on, it is that file and no other
-        found_sources = find_sources(dataset.id, file, thoroughly=not file.policy.fills_missing)
+        found_sources = _sources_of(dataset, file) if dataset.is_virtual else None
         return cls(file, path, dataset.shape, dataset.raw_dtype, found_sources=found_sources)
 
     @classmethod
@@ -268,6 +267,11 @@ class LazyArray:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self.file.__dask_tokenize__(), self.path, self.shape)
+
+
+def _sources_of(dataset: Dataset, file: File) -> FoundSources | None:
+    with dataset.opened() as opened:
+        return find_sources(opened, file, thoroughly=not file.policy.fills_missing)
 
 
 def _is_same_file(a: str, b: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import h5py
 from h5py import h5d, h5o
@@ -12,11 +12,13 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.filters.registered import explained
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import root_of
-from nexus_xr.hdf5.objects.properties import in_high_level
-from nexus_xr.hdf5.objects.virtual import check_readable
-from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
+from nexus_xr.hdf5.library.dataset import LibraryDataset
+from nexus_xr.hdf5.library.group import root_of
+from nexus_xr.hdf5.library.properties import in_high_level, properties_of
+from nexus_xr.hdf5.library.storage import filters_of
+from nexus_xr.hdf5.library.virtual import check_readable
+from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
 from .unreadable import unreadable_values
 
@@ -27,12 +29,18 @@ def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Data
     dataset: h5py.Dataset | None = None
 
     def named(error: Exception) -> NexusFileError:
-        return unreadable_values(file.name, path, error if dataset is None else explained(dataset.id, error))
+        return unreadable_values(file.name, path, error if dataset is None else explained(_filters(dataset), error))
 
     with Hdf5Errors(named, passing=(IndexError, MemoryError, NexusError)):
         dataset = _find_dataset(handle, path)
         check_readable(dataset.id)
         yield dataset
+
+
+def _filters(dataset: h5py.Dataset) -> tuple[Filter, ...]:
+    with suppress(AnyHdf5Error):
+        return filters_of(properties_of(dataset.id))
+    return ()
 
 
 def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
@@ -41,7 +49,7 @@ def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
     except KeyError:
         # A name that isn't UTF-8 in the file, or another file that this process has open in another way.
         member = root_of(handle, Diagnostics()).find(path)
-        found = member.id if isinstance(member, Dataset) else None
+        found = member.id if isinstance(member, LibraryDataset) else None
     if found is None:
         raise MissingDatasetError(f"{handle.filename}:{path}: there is no such dataset; open the file again")
     if not isinstance(found, h5d.DatasetID):

@@ -18,8 +18,8 @@ from nexus_xr.hdf5.format.messages import Kind
 from nexus_xr.hdf5.format.object_header import read_object_header
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.objects.addresses import address_of
-from nexus_xr.hdf5.objects.properties import properties_of
+from nexus_xr.hdf5.library.addresses import address_of
+from nexus_xr.hdf5.library.properties import properties_of
 
 from .chunk_index import ChunkIndex, Integers, steps_of
 

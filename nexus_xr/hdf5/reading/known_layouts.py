@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.objects.addresses import address_of
-from nexus_xr.hdf5.objects.location import located
+from nexus_xr.hdf5.library.addresses import address_of
+from nexus_xr.hdf5.library.location import located
 from nexus_xr.hdf5.runtime.fork import after_fork
 
 from .dataset_access import open_dataset

@@ -16,9 +16,9 @@ from nexus_xr.hdf5.filters.registered import missing_filters
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.format.faults import UnsupportedError
 from nexus_xr.hdf5.io.source import RawExtent, Source
+from nexus_xr.hdf5.library.properties import properties_of
+from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
-from nexus_xr.hdf5.objects.properties import properties_of
-from nexus_xr.hdf5.objects.storage import filters_of
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.compat import leaves_partial_chunks_alone
 
@@ -57,8 +57,9 @@ def read_layout(
     if kind == h5d.CHUNKED and _needs_libhdf5(dataset, properties):
         if inner:
             return None
-        is_safe = all(step.id in CODECS and CODECS[step.id].is_safe for step in filters_of(properties))
-        return Libhdf5Layout(own_shape, tuple(properties.get_chunk()), element, is_safe, missing_filters(dataset))
+        filters = filters_of(properties)
+        is_safe = all(step.id in CODECS and CODECS[step.id].is_safe for step in filters)
+        return Libhdf5Layout(own_shape, tuple(properties.get_chunk()), element, is_safe, missing_filters(filters))
     if not _is_as_stored(dataset.get_type(), dataset.dtype):
         return None
     fill = _fill_value(properties, dataset.dtype, element)

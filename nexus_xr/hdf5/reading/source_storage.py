@@ -11,9 +11,9 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.linked_files import find_file
-from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.storage import Filter, Storage, storage_of
-from nexus_xr.hdf5.objects.virtual import is_virtual
+from nexus_xr.hdf5.library.dataset import LibraryDataset
+from nexus_xr.hdf5.library.virtual import is_virtual
+from nexus_xr.hdf5.objects.storage import Filter, Storage
 
 from .dataset_access import open_dataset
 from .virtual_layout import Mapping, VirtualLayout, is_own_file
@@ -61,7 +61,7 @@ def _storage_of_source(file: File, path: str, depth: int) -> Storage | SourceSto
         if is_virtual(dataset.id) and (mappings := read_mappings(dataset.id)) is not None:
             nested = VirtualLayout(dataset.shape, dataset.dtype, np.zeros(()), mappings)
             return source_storage(nested, file, depth + 1)
-        return storage_of(Dataset(dataset.id, path, Diagnostics()))
+        return LibraryDataset(dataset.id, path, Diagnostics()).storage
 
 
 def _chunks_in(mapping: Mapping, chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from h5py import h5d, h5s
 
-from nexus_xr.hdf5.objects.properties import properties_of
+from nexus_xr.hdf5.library.properties import properties_of
 
 from .hyperslab import Hyperslab
 from .virtual_layout import Mapping, pair_dimensions

@@ -14,8 +14,8 @@ from nexus_xr.diagnostics import Code, Diagnostic
 from nexus_xr.errors import NexusFileError, NexusWarning
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.linked_files import find_file, where_it_should_be
+from nexus_xr.hdf5.library.virtual import is_virtual
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.virtual import is_virtual
 from nexus_xr.hdf5.runtime.compat import this_worker
 from nexus_xr.hdf5.runtime.fork import after_fork
 

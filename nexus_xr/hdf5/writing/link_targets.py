@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5l, h5o, h5s
 
-from nexus_xr.hdf5.objects.addresses import address_of
+from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.objects.links import LINKS_OF_HDF5
 from nexus_xr.hdf5.objects.text import decode
 

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from nexus_xr.hdf5.io.linked_files import find_file
-from nexus_xr.hdf5.objects.storage import Filter, filters_of
+from nexus_xr.hdf5.library.storage import filters_of
+from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.hyperslab import Hyperslab
 from nexus_xr.hdf5.reading.virtual_layout import is_own_file
 from nexus_xr.hdf5.reading.virtual_mapping import read_mappings

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.storage import storage_of
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
 from nexus_xr.hdf5.writing.part_files import Joined
@@ -235,7 +234,7 @@ def _set_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, An
 
 def is_stored_as(dataset: Dataset, node: FieldNode) -> bool:
     """Whether a dataset has the chunks and filters that a field is to have."""
-    storage = storage_of(dataset)
+    storage = dataset.storage
     return storage.chunks == node.chunks and [(step.id, step.options) for step in storage.filters] == [
         (step.id, step.options) for step in node.filters
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import h5py
 
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
-from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.library.group import LibraryGroup
 
 from .attributes import integers, names, nx_class
 from .axes import Axis, find_axes, find_own_axes
@@ -72,7 +72,7 @@ def describe_nxdata(group: h5py.Group, signal: str | None = None) -> NXdata:
         listed in ``diagnostics``.
     """
     diagnostics = Diagnostics()
-    content = read_content(Group(group.id, group.name or "/", diagnostics))
+    content = read_content(LibraryGroup(group.id, group.name or "/", diagnostics))
     content = join_segments(content, diagnostics) if signal is None else content
     described = apply_rules(content, signal)
     diagnostics.extend(described.diagnostics)

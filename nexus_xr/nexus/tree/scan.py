@@ -10,9 +10,9 @@ from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.filters.registered import explained
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import Group, same_object
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
-from nexus_xr.hdf5.objects.virtual import is_virtual
+from nexus_xr.hdf5.objects.node import Address, same_object
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_sources import report_missing
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
@@ -107,10 +107,10 @@ class _Walk:
     hardlinks_only: bool
     left_out: frozenset[str] = frozenset()
     top: str | None = None
-    done: dict[tuple[int, int], tuple[str, Scan]] = field(default_factory=dict)
+    done: dict[Address, tuple[str, Scan]] = field(default_factory=dict)
     paths: int = 0
 
-    def group(self, group: Group, above: Mapping[tuple[int, int], str]) -> Scan:
+    def group(self, group: Group, above: Mapping[Address, str]) -> Scan:
         address = group.address
         above = {**above, address: group.path}
         attributes = group.read_attributes()
@@ -157,7 +157,7 @@ class _Walk:
             yield Found(dataset.path, False)
 
     def _subgroup(
-        self, tree: MetadataGroup, group: Group, name: str, inner: Group, above: Mapping[tuple[int, int], str]
+        self, tree: MetadataGroup, group: Group, name: str, inner: Group, above: Mapping[Address, str]
     ) -> Iterator[Found]:
         scanned = self._scan_inner(inner, above)
         if isinstance(scanned, Link):
@@ -169,7 +169,7 @@ class _Walk:
         if not (self.hardlinks_only and is_linked(self.root, inner, attributes)):
             yield from scanned.found
 
-    def _scan_inner(self, group: Group, above: Mapping[tuple[int, int], str]) -> Scan | Link:
+    def _scan_inner(self, group: Group, above: Mapping[Address, str]) -> Scan | Link:
         address = group.address
         if address in above:
             return Link(above[address])
@@ -203,7 +203,7 @@ class _Walk:
 
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
-    if is_virtual(dataset.id):
+    if dataset.is_virtual:
         array = LazyArray.of(dataset, file)
         report_missing(dataset, array.found_sources, array.file)
     value: Any = None
@@ -211,7 +211,7 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
         try:
             value = dataset.read()
         except AnyHdf5Error as error:
-            reason = explained(dataset.id, error)
+            reason = explained(dataset.filters, error)
             message = f"the value can't be read ({reason}); it is tried again when asked for"
             dataset.report(Code.VALUE_UNREADABLE, message)
     if value is None:

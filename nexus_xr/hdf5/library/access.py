@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
 from h5py import h5f, h5i, h5o, h5p
 
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
-
-from .text import decode
 
 # Whether files are locked, and whether it is ignored where that can't be done.
 _WAYS_TO_LOCK = ((True, False), (True, True), (False, False), (False, True))
@@ -51,16 +47,3 @@ def _link_access(locking: tuple[bool, bool]) -> h5p.PropLAID:
     file_access.set_file_locking(*locking)
     access.set_elink_fapl(file_access)
     return access
-
-
-def is_special_file(location: h5i.ObjectID, file: str | None) -> bool:
-    """Whether an external link leads to a pipe or device, which could block for ever when it is opened."""
-    here = os.path.dirname(decode(h5f.get_name(location)))
-    for path in (file or "", os.path.join(here, file or "")):
-        try:
-            mode = os.stat(path).st_mode
-        except (OSError, ValueError):
-            continue
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            return True
-    return False

@@ -10,10 +10,11 @@ import numpy as np
 from h5py import h5i
 from numpy.typing import NDArray
 
+from nexus_xr.hdf5.objects.datatypes import has_references
+from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.text import decode
+
 from .addresses import object_names
-from .datatypes import has_references
-from .links import Link
-from .text import decode
 
 
 def name_references(values: NDArray[Any], dtype: np.dtype[Any], location: h5i.ObjectID) -> NDArray[Any]:

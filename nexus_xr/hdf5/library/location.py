@@ -6,10 +6,10 @@ import os
 
 from h5py import h5d, h5f, h5fd, h5i, h5o, h5r
 
+from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .addresses import address_of
-from .text import decode
 
 
 def is_in_stream(location: h5i.ObjectID) -> bool:

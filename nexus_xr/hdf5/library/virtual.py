@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from h5py import h5d, h5f, h5i
 
+from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .addresses import address_of
 from .location import is_in_stream
 from .properties import properties_of
-from .text import decode
 
 
 def is_virtual(dataset: h5d.DatasetID) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from h5py import h5, h5f, h5g, h5i, h5l, h5r
 
+from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.runtime.compat import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
@@ -28,6 +29,27 @@ def address_of(object_id: h5i.ObjectID) -> tuple[int, int]:
 
 def _address(info: h5g.GroupStat) -> tuple[int, int]:
     return info.fileno[0], info.objno[0] | info.objno[1] << 32
+
+
+class FileNumbers:
+    """What tells files from others that are described from their bytes as well, by their numbers in libhdf5."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, Hashable] = OrderedDict()
+
+    def remember(self, file: h5f.FileID, number: Hashable) -> None:
+        """Take a number for that of a file."""
+        self._known[address_of(file)[0]] = number
+        while len(self._known) > _MOST_FILES:
+            self._known.popitem(last=False)
+
+    def address_of(self, object_id: h5i.ObjectID) -> Address:
+        """What tells an object from others, however these are described."""
+        number, address = address_of(object_id)
+        return self._known.get(number, number), address
+
+
+file_numbers = FileNumbers()
 
 
 class _Step(NamedTuple):

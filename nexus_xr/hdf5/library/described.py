@@ -1,0 +1,70 @@
+"""Describing a file: its root group, for as long as that takes, from its bytes or as libhdf5 has it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.objects.parsed_file import Linked, ParsedFile
+from nexus_xr.hdf5.objects.parsed_group import parsed_root
+
+from .group import root_of
+from .way_out import LibraryWayOut
+
+
+@contextmanager
+def described(file: File, diagnostics: Diagnostics) -> Iterator[Group]:
+    """The root group of a file, for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    file
+        The file, which is open meanwhile.
+    diagnostics
+        Is given each thing that can't be read.
+    """
+    with ExitStack() as stack:
+        linked = functools.cache(lambda path: _linked(file.linked(path), linked, stack))
+        stack.callback(linked.cache_clear)  # what was described isn't to be held by what refers to itself
+        root = _root_from_bytes(file, linked, stack, diagnostics)
+        yield root or root_of(stack.enter_context(file.opened()), diagnostics)
+
+
+def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: Diagnostics) -> Group | None:
+    """The root group as the bytes of the file have it; None where libhdf5 has to say what there is."""
+    try:
+        with ExitStack() as opening:
+            root = parsed_root(_parsed(file, linked, opening, stack), diagnostics)
+            stack.push(opening.pop_all())
+            return root
+    except NexusFileError:
+        if not file.is_local:
+            raise
+    except (FormatError, UnsupportedError) as reason:
+        file.leave_to_libhdf5("/", str(reason))
+    return None
+
+
+def _linked(file: File, linked: Linked, stack: ExitStack) -> ParsedFile | None:
+    """A file that a link leads to; None where libhdf5 has to say what there is."""
+    with suppress(FormatError, UnsupportedError, NexusFileError), ExitStack() as opening:
+        parsed = _parsed(file, linked, opening, stack)
+        stack.push(opening.pop_all())
+        return parsed
+    return None
+
+
+def _parsed(file: File, linked: Linked, opening: ExitStack, stack: ExitStack) -> ParsedFile:
+    """A file whose bytes are open until one stack is closed, and which libhdf5 may have open until the other is."""
+    if file.is_stream:
+        raise UnsupportedError("its bytes come one after the other")
+    if file.policy.is_beside_writers or file.is_written_here or file.has_writer:
+        raise UnsupportedError("it is being written")
+    source = opening.enter_context(file.source())
+    return ParsedFile(file, source, linked, LibraryWayOut(file, source.key, stack))

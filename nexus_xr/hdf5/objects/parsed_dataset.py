@@ -1,0 +1,131 @@
+"""Datasets that are described from the bytes of their file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.dataspace import parse_dataspace
+from nexus_xr.hdf5.format.datatype import parse_datatype
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.fill_value import FillValue, parse_fill_value
+from nexus_xr.hdf5.format.filter_pipeline import FilterStep, parse_filter_pipeline
+from nexus_xr.hdf5.format.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
+from nexus_xr.hdf5.format.messages import Kind
+from nexus_xr.hdf5.format.object_header import ObjectHeader
+
+from .dataset import Dataset
+from .node import Address
+from .parsed_file import Place
+from .parsed_object import attributes_at, leave
+from .parsed_values import fill_bytes, presented, stored_bytes
+from .storage import Filter, Storage
+from .text import decode
+
+if TYPE_CHECKING:
+    from h5py import h5d
+
+_LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked"}
+# Of the filters that come with HDF5, whose names newer files leave out.
+_NAMES = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset"}
+
+
+class ParsedDataset(Dataset):
+    """A dataset that is described from the bytes of its file.
+
+    Raises
+    ------
+    FormatError
+        What is said about it is damaged.
+    UnsupportedError
+        Only libhdf5 knows what it is.
+    """
+
+    __slots__ = ("_dataspace", "_datatype", "_header", "_layout", "_place")
+
+    def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
+        self._place = place
+        self._header = header
+        content = place.file.bytes
+        self._datatype = parse_datatype(self._said(Kind.DATATYPE))
+        if self._datatype.has_references:
+            raise UnsupportedError("values that are references")
+        self._dataspace = parse_dataspace(self._said(Kind.DATASPACE), content.length_size)
+        self._layout = parse_layout(self._said(Kind.LAYOUT), content.offset_size, content.length_size)
+        if isinstance(self._layout, Virtual):
+            raise UnsupportedError("a virtual dataset, whose shape may be that of others")
+        datatype = self._datatype
+        super().__init__(path, diagnostics, self._dataspace.shape, datatype.inner_shape, datatype.element)
+
+    def _said(self, kind: int) -> bytes:
+        message = self._header.first(kind)
+        if message is None:
+            raise FormatError(f"a dataset has no message {kind}")
+        return self._place.file.content(message)
+
+    @property
+    def address(self) -> Address:
+        return self._place.file.number, self._place.address
+
+    def _read_attributes(self) -> dict[str, Any]:
+        return attributes_at(self._place, self._header, self)
+
+    @property
+    def is_being_written(self) -> bool:
+        return False
+
+    @property
+    def can_grow(self) -> tuple[bool, ...]:
+        return (*(end is None for end in self._dataspace.maximum), *(False for _ in self._datatype.inner_shape))
+
+    @property
+    def is_virtual(self) -> bool:
+        return False
+
+    @property
+    def origin(self) -> tuple[str, str] | None:
+        return self._place.file.file.path, decode(self._place.path)
+
+    def _read_storage(self) -> Storage:
+        chunks = None
+        if isinstance(self._layout, Chunked):
+            own = self._layout.chunk_shape
+            chunks = (*own, *self.shape[len(own) :])
+        pipeline = self._header.first(Kind.FILTER_PIPELINE)
+        steps = () if pipeline is None else parse_filter_pipeline(self._place.file.content(pipeline))
+        return Storage(_LAYOUTS[type(self._layout)], chunks, tuple(map(_filter, steps)))
+
+    @contextmanager
+    def opened(self) -> Iterator[h5d.DatasetID]:
+        with self._as_libhdf5_has_it("what only libhdf5 knows").opened() as opened:
+            yield opened
+
+    def _as_libhdf5_has_it(self, reason: str) -> Dataset:
+        left = leave(self._place, self, reason)
+        if not isinstance(left, Dataset):
+            raise FormatError("libhdf5 can't open it")
+        return left
+
+    def read(self) -> Any:
+        try:
+            return presented(b"" if self.is_null else self._stored(), self._datatype, self._dataspace, self._place.file)
+        except UnsupportedError as reason:
+            return self._as_libhdf5_has_it(str(reason)).read()
+
+    def _stored(self) -> bytes:
+        """The bytes of all elements."""
+        if self._header.first(Kind.EXTERNAL_FILES):
+            raise UnsupportedError("values in files of their own")
+        count = self._dataspace.element_count
+        stored = stored_bytes(self._layout, count * self._datatype.size, self._place.file)
+        return fill_bytes(self._fill(), self._datatype, count) if stored is None else stored
+
+    def _fill(self) -> FillValue | None:
+        message = self._header.first(Kind.FILL_VALUE) or self._header.first(Kind.OLD_FILL_VALUE)
+        return None if message is None else parse_fill_value(message.kind, self._place.file.content(message))
+
+
+def _filter(step: FilterStep) -> Filter:
+    return Filter(step.id, decode(step.name) or _NAMES.get(step.id, ""), step.options)
