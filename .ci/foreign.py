@@ -13,6 +13,9 @@ import sys
 # What must not be. The others are told: what h5py can't read either, and what is refused with a reason.
 FAULTS = ("wrong-exception", "MISMATCH", "TREE-VALUE", "ATTR-DIFFERS", "ATTR-MISSING", "ATTR-EXTRA", "descriptor-left")
 
+# Of big-endian elements of varying length in attributes, h5py swaps the bytes, and says that they are as before.
+H5PY_IS_WRONG = {("NCAS-CMS+pyfive/tests/data/attr_datatypes.hdf5", "tree:/@vlen_uint64")}
+
 
 def main(compare: str, files: str, results: str, *options: str) -> int:
     """Compare, and count what was found."""
@@ -25,7 +28,10 @@ def main(compare: str, files: str, results: str, *options: str) -> int:
             counts["files"] += 1
             for event in result["events"]:
                 counts[event["kind"]] += 1
-                if event["kind"] in FAULTS:
+                is_ours = not any(
+                    result["path"].endswith(path) and event.get("where") == at for path, at in H5PY_IS_WRONG
+                )
+                if event["kind"] in FAULTS and is_ours:
                     faults.append(f"{result['path']}: {event['kind']} {event.get('where')} {event.get('detail')}")
             ends = [crash for crash in result["crashes"] if not str(crash["at"]).startswith("h5py")]
             if len(ends) < len(result["crashes"]):

@@ -4,17 +4,22 @@
 open every signal, list what there is to open, and read the metadata alone.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.opening.files import common_attrs
 from nexus_xr.opening.signals import list_datasets, open_signals, read_metadata
-from nexus_xr.writing.consolidate import consolidate
-from nexus_xr.writing.to_nexus import to_nexus
 
 from . import accessor as accessor
 from ._version import __version__ as __version__
 from .diagnostics import Diagnostic
 from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
+
+if TYPE_CHECKING:
+    from nexus_xr.writing.consolidate import consolidate
+    from nexus_xr.writing.to_nexus import to_nexus
 
 __all__ = [
     "Diagnostic",
@@ -32,3 +37,17 @@ __all__ = [
     "read_metadata",
     "to_nexus",
 ]
+
+# What takes h5py, which takes longer to import than a file takes to open.
+_WRITING = {"consolidate": "nexus_xr.writing.consolidate", "to_nexus": "nexus_xr.writing.to_nexus"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WRITING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(_WRITING[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WRITING})

@@ -11,7 +11,6 @@ from nexus_xr.nexus.rules.interpretation import shown_dims
 from nexus_xr.opening.refresh import refresh_array, refresh_dataset, refresh_tree
 from nexus_xr.signatures import takes
 from nexus_xr.writing.options import WritingOptions
-from nexus_xr.writing.to_nexus import to_nexus
 
 from .errors import NexusError
 
@@ -28,6 +27,8 @@ class _Accessor:
     @takes(WritingOptions)
     def to_nexus(self, path: str | os.PathLike[str], **options: Any) -> Any:
         """Write into a NeXus file; the options are those of `nexus_xr.to_nexus`."""
+        from nexus_xr.writing.to_nexus import to_nexus
+
         return to_nexus(self._obj, path, **options)
 
 

@@ -36,14 +36,14 @@ class Code(StrEnum):
     # --- objects of HDF5 ---------------------------------------------------------------------------------------
 
     ATTRIBUTE_UNREADABLE = "attribute-unreadable", _ATTRIBUTES, "an attribute can't be read"
-    ATTRIBUTES_UNLISTED = "attributes-unlisted", _ATTRIBUTES, "the attributes of an object can't be listed"
+    ATTRIBUTES_UNLISTED = "attributes-unlisted", _ATTRIBUTES, "not all attributes of an object can be listed"
     BEING_WRITTEN = "being-written", "HDF5: Superblock, consistency flags", "only a reader beside its writer opens it"
     DATATYPE_UNREADABLE = "datatype-unreadable", "HDF5: Datatype Message", "the type of a dataset can't be read"
     LINK_KIND_UNKNOWN = "link-kind-unknown", _LINKS, "a link is of a kind that only its writer knows"
     LINK_TARGET_MISSING = "link-target-missing", _LINKS, "what a link leads to isn't there, or can't be opened"
     LINK_UNREADABLE = "link-unreadable", _LINKS, "where a link leads can't be read"
     MEMBER_UNREADABLE = "member-unreadable", _LINKS, "a member of a group can't be looked up"
-    MEMBERS_UNLISTED = "members-unlisted", _LINKS, "the members of a group can't be listed"
+    MEMBERS_UNLISTED = "members-unlisted", _LINKS, "not all members of a group can be listed"
     MEMBERS_UNORDERED = "members-unordered", "HDF5: Link Info Message", "the order of a group's members can't be told"
     NAME_CLASH = "name-clash", "HDF5: character sets of names", "two names differ in the file, and are the same text"
     NAMED_DATATYPE = "named-datatype", "", "a member of a group is a type, and no data"

@@ -12,6 +12,11 @@ import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 from numpy.typing import NDArray
 
+from nexus_xr.hdf5.format.chunk_index import ChunkedDataset
+from nexus_xr.hdf5.format.layout import Chunked
+from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.reading.library_layouts import stored_values
+
 # Each filter of HDF5, of h5py and of hdf5plugin, with each of its codecs; lossy ones too, whose values are h5py's.
 LOSSLESS: dict[str, Mapping[str, Any]] = {
     "none": {},
@@ -123,3 +128,10 @@ def write_raw(
             properties.set_filter(number, 0, options)
         kind, space = h5t.py_create(values.dtype), h5s.create_simple(values.shape)
         h5py.Dataset(h5d.create(file.id, b"data", kind, space, properties))[...] = values
+
+
+def chunked(dataset: h5d.DatasetID, source: Source) -> ChunkedDataset:
+    """What it takes to read the chunk index of an open dataset."""
+    stored = stored_values(dataset, source)
+    assert isinstance(stored.layout, Chunked)
+    return ChunkedDataset(dataset.shape, stored.dataspace.maximum, stored.layout, bool(stored.filters))

@@ -22,11 +22,12 @@ from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.layout import IndexKind
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
-from nexus_xr.hdf5.io.source import BytesSource, Immediate
-from nexus_xr.hdf5.reading import index_building as index
+from nexus_xr.hdf5.io.source import BytesSource, Immediate, Source
 from nexus_xr.hdf5.reading.chunk_index import ChunkIndex, ChunkLocation
+from nexus_xr.hdf5.reading.layouts import StoredLayout
+from nexus_xr.hdf5.reading.library_layouts import read_layout
 
-from .stacks import INDEXES, counts, write_indexed
+from .stacks import INDEXES, chunked, counts, write_indexed
 from .thresholds import moved, thresholds
 
 VERSIONS = [(h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST), *((v, v) for v in (h5f.LIBVER_V18, h5f.LIBVER_V110))]
@@ -68,9 +69,14 @@ def create_chunked(
 def built(path: Path) -> ChunkIndex:
     """The index of /data, from the bytes of the file."""
     with h5py.File(path) as file:
-        dataset = file["data"]
-        grid = tuple(-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
-        return index.build_index(dataset.id, BytesSource(path.read_bytes()), grid, dataset.chunks)
+        return index_of(file["data"].id, BytesSource(path.read_bytes()))
+
+
+def index_of(dataset: h5d.DatasetID, source: Source) -> ChunkIndex:
+    layout = read_layout(dataset, source)
+    assert isinstance(layout, StoredLayout)
+    assert isinstance(layout.index, ChunkIndex)
+    return layout.index
 
 
 def content_of(path: Path, location: ChunkLocation | None) -> tuple[int, bytes] | None:
@@ -193,7 +199,7 @@ def described(path: Path, content: bytes | None = None) -> tuple[FileBytes, Chun
     source = BytesSource(path.read_bytes())
     file = file_bytes(source, read_superblock(source))
     with h5py.File(path) as handle:
-        dataset = index._describe(handle["data"].id, file)
+        dataset = chunked(handle["data"].id, source)
     return (file if content is None else FileBytes(BytesSource(content), file.base)), dataset
 
 
@@ -288,8 +294,8 @@ def test_what_is_being_written_is_read_again(tmp_path: Path) -> None:
     write_indexed(path, counts((300, 4)), (1, 4), libver="latest", unlimited=1)
     source = Torn(path.read_bytes())
     with h5py.File(path, "r", swmr=True) as file:
-        got = index.build_index(file["data"].id, source, (300, 1), (1, 4))
+        got = index_of(file["data"].id, source)
     assert not source.wrong
     np.testing.assert_array_equal(got.offsets, built(path).offsets)
     with h5py.File(path) as file, pytest.raises(FormatError, match=r"the chunk index is damaged: .* wrong checksum"):
-        index.build_index(file["data"].id, Torn(path.read_bytes()), (300, 1), (1, 4))
+        index_of(file["data"].id, Torn(path.read_bytes()))

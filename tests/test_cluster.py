@@ -94,14 +94,14 @@ def count_reading_layouts() -> None:
     from nexus_xr.hdf5.reading import array, known_layouts, layout_reading
 
     asked = recorded(in_worker, array, "layout_of")
-    find = layout_reading.read_layout
+    find = layout_reading.layout_from
 
-    def read_layout(*arguments: Any) -> Any:
+    def layout_from(*arguments: Any) -> Any:
         layouts_read.append(arguments)
         wait_until(lambda: len(asked) > 1)
         return find(*arguments)
 
-    in_worker.setattr(known_layouts, "read_layout", read_layout)
+    in_worker.setattr(known_layouts, "layout_from", layout_from)
 
 
 def counted_reading_layouts() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_xr import NexusWarning
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.library.group import LibraryGroup
 from nexus_xr.nexus.rules.content import Field as Member
-from nexus_xr.nexus.rules.content import GroupContent
-from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules, describe_nxdata
+from nexus_xr.nexus.rules.content import GroupContent, read_content
+from nexus_xr.nexus.rules.detector_segments import join_segments
+from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
 from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role
 
@@ -28,7 +31,11 @@ Write = Callable[..., Path]
 
 def described(write: Write, group: Mapping[str, Any], signal: str | None = None) -> NXdata:
     with h5py.File(write({"entry": {"data": group}})) as file:
-        return describe_nxdata(file["entry/data"], signal)
+        diagnostics = Diagnostics()
+        content = read_content(LibraryGroup(file["entry/data"].id, "/entry/data", diagnostics))
+        data = apply_rules(join_segments(content, diagnostics) if signal is None else content, signal)
+        diagnostics.extend(data.diagnostics)
+        return replace(data, diagnostics=tuple(diagnostics))
 
 
 def dims_of(data: NXdata) -> dict[str, tuple[str, ...]]:

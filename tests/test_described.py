@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import h5py
 import numpy as np
@@ -16,6 +18,8 @@ from hypothesis import strategies as st
 
 from nexus_xr import NexusFileError
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format import file_bytes
+from nexus_xr.hdf5.format.checksum import CHECKSUM_BYTES, lookup3
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.library.group import root_of
@@ -189,6 +193,18 @@ class Writer:
     def reference(self) -> None:
         self.draw(st.sampled_from(self.items)).attrs["reference"] = self.draw(st.sampled_from(self.items)).ref
 
+    def references(self) -> None:
+        above, name = self.place()
+        found = [item.ref for item in self.draw(st.lists(st.sampled_from(self.items), min_size=1, max_size=9))]
+        objects = np.array([*found, h5py.Reference()], h5py.ref_dtype)
+        datasets = [item for item in self.items if isinstance(item, h5py.Dataset) and item.ndim]
+        regions = [item.regionref[:1] for item in datasets] + [h5py.RegionReference()]
+        above.create_dataset(name, data=objects)
+        self.items[-1].attrs["objects"] = _varying([objects[1:], objects[:0]], h5py.ref_dtype)
+        self.items[-1].attrs["regions"] = np.array(regions, h5py.regionref_dtype)
+        rows = np.dtype([("object", h5py.ref_dtype), ("text", h5py.string_dtype()), ("number", "i4")])
+        self.items[-1].attrs["rows"] = np.array([(each, "a", 1) for each in objects[:2]], rows)
+
     def soft_link(self) -> None:
         above, name = self.place()
         above[name] = h5py.SoftLink(self.draw(TARGETS))
@@ -267,12 +283,10 @@ def test_what_is_left_to_libhdf5_is_told(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["plain"] = 1.5
         file["chunked"] = file.create_dataset("numbers", data=[1, 2], chunks=(2,))
-        file["plain"].attrs["reference"] = file["numbers"].ref
     left = check(tmp_path / "f.h5").left_to_libhdf5
     assert left == {
-        "/plain": "an attribute of references",
-        "/numbers": "values in chunks",
-        "/chunked": "values in chunks",
+        "/numbers": "values in chunks, or in other datasets",
+        "/chunked": "values in chunks, or in other datasets",
     }
 
 
@@ -306,3 +320,174 @@ def test_a_name_that_none_can_have_is_told(tmp_path: Path, name: bytes) -> None:
 def test_a_real_file_is_described_as_libhdf5_describes_it(path: Path) -> None:
     left = check(path).left_to_libhdf5
     assert "/" not in left
+
+
+# --- file objects ----------------------------------------------------------------------------------------------------
+
+
+class Failing(io.BytesIO):
+    """A file object that raises an error of its own where some bytes are to be read."""
+
+    def __init__(self, content: bytes, at: int) -> None:
+        super().__init__(content)
+        self.at = at
+
+    def readinto(self, buffer: Any, /) -> int:
+        begin = self.tell()
+        if begin <= self.at < begin + len(buffer):
+            raise EOFError("no more")
+        return super().readinto(buffer)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["group/text"] = "a"
+        file["group"].attrs["reference"] = file["group/text"].ref
+    return tmp_path / "f.h5"
+
+
+def zipped(path: Path) -> BinaryIO:
+    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+        archive.write(path, "f.h5")
+    return cast(BinaryIO, zipfile.ZipFile(path.with_suffix(".zip")).open("f.h5"))
+
+
+OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
+    "bytes": lambda path: io.BytesIO(path.read_bytes()),
+    "buffered": lambda path: path.open("rb"),
+    "unbuffered": lambda path: cast(BinaryIO, path.open("rb", buffering=0)),
+    "member of an archive": zipped,
+}
+
+
+@pytest.mark.parametrize("name", OPENERS)
+def test_file_objects_are_described_from_their_bytes(small: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with File(small).opened() as handle:
+        expected = tree_of(root_of(handle, Diagnostics()))
+    monkeypatch.setattr(File, "_open_handle", lambda file: pytest.fail("libhdf5 was asked"))
+    with OPENERS[name](small) as stream, described(File(stream), Diagnostics()) as root:
+        assert tree_of(root) == expected
+
+
+def test_a_file_object_that_fails_is_told_of(small: Path) -> None:
+    content = small.read_bytes()
+    diagnostics = Diagnostics()
+    with pytest.raises(NexusFileError), described(File(Failing(content, 0)), diagnostics):
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_bytes, "_BLOCK_BYTES", 64)
+        with described(File(Failing(content, content.index(b"SNOD") + 1)), diagnostics) as root:
+            assert not list(root.members())
+    assert [each.code for each in diagnostics] == ["members-unlisted"]
+    assert "no more" in str(*diagnostics)
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+MANY = 300
+
+
+def described_names(path: Path, where: str) -> tuple[list[str], list[str]]:
+    """The names of a group's members, and what is reported."""
+    diagnostics = Diagnostics()
+    with described(File(path), diagnostics) as root:
+        group = root.find(where)
+        assert isinstance(group, Group)
+        return [name for name, _, _ in group.members()], [each.code for each in diagnostics]
+
+
+def names_of_libhdf5(path: Path, where: str) -> list[str]:
+    """The names up to the damage."""
+    names: list[bytes] = []
+    with h5py.File(path) as file, suppress(RuntimeError):
+        group = file[where]
+        group.id.links.iterate(names.append)
+    return [name.decode() for name in names]
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("count", [6, MANY])
+def test_what_is_beside_a_damaged_link_is_found(tmp_path: Path, libver: str, count: int) -> None:
+    path = tmp_path / "f.h5"
+    names = [f"name {number:03}" for number in range(count)]
+    with h5py.File(path, "w", libver=libver) as file:
+        for name in names:
+            file[f"group/{name}"] = h5py.SoftLink(f"/to {name}")
+    content = path.read_bytes()
+    damaged = _without_end(content, names[3]) if libver == "earliest" else _of_another_version(content, names[3])
+    path.write_bytes(damaged)
+    found, codes = described_names(path, "group")
+    lost = set(names) - set(found)
+    assert found == [name for name in names if name not in lost]
+    # In a heap, all of its block is lost.
+    assert lost == {names[3]} or (libver == "latest" and count == MANY and len(lost) < MANY / 10)
+    assert codes == ["members-unlisted"]
+    assert set(found) >= set(names_of_libhdf5(path, "group"))
+
+
+def _without_end(content: bytes, name: str) -> bytes:
+    """A name in a symbol table that begins beyond its heap."""
+    segment = content.index(b"HEAP") if content.count(b"HEAP") == 1 else content.rindex(b"HEAP")
+    begin = int.from_bytes(content[segment + 24 : segment + 32], "little")
+    offset = content.index(name.encode() + b"\0", begin) - begin
+    entry = content.index(offset.to_bytes(8, "little") + b"\xff" * 8 + b"\2\0\0\0")
+    return content[:entry] + (1 << 40).to_bytes(8, "little") + content[entry + 8 :]
+
+
+def _of_another_version(content: bytes, name: str) -> bytes:
+    """A link message with a version of which nothing is known, and where it is checked, a checksum that is right."""
+    at = content.index(b"\x01\x08\x01" + bytes((len(name),)) + name.encode())
+    changed = content[:at] + b"\x09" + content[at + 1 :]
+    header = changed.rfind(b"OHDR", 0, at)
+    if b"FRHP" in content:
+        return changed
+    size = changed[header + 6 + 4 * 4]
+    return _checked(changed, header, header + 6 + 4 * 4 + 1 + size)
+
+
+def _checked(content: bytes, begin: int, end: int) -> bytes:
+    checksum = lookup3(content[begin:end]).to_bytes(CHECKSUM_BYTES, "little")
+    return content[:end] + checksum + content[end + CHECKSUM_BYTES :]
+
+
+@pytest.mark.parametrize("number", [0, 1, 5, -1])
+@pytest.mark.parametrize("signature", [b"TREE", b"SNOD"])
+def test_what_is_beside_a_damaged_node_is_found(tmp_path: Path, signature: bytes, number: int) -> None:
+    path = tmp_path / "f.h5"
+    names = [f"{number:04}" for number in range(1000)]
+    with h5py.File(path, "w") as file:
+        for name in names:
+            file[f"group/{name}"] = h5py.SoftLink("/")
+    content = path.read_bytes()
+    starts = [at for at in range(0, len(content), 8) if content.startswith(signature, at)][1:]  # not of the root
+    path.write_bytes(content[: starts[number]] + b"NONE" + content[starts[number] + 4 :])
+    found, codes = described_names(path, "group")
+    assert codes == ["members-unlisted"]
+    assert found == sorted(found)
+    assert set(found) >= set(names_of_libhdf5(path, "group"))
+    assert len(found) > 900 or (signature == b"TREE" and len(found) < 1000)
+
+
+@pytest.mark.parametrize("number", [0, 2, -1])
+@pytest.mark.parametrize("what", ["links", "attributes"])
+def test_what_is_before_a_damaged_leaf_is_found(tmp_path: Path, what: str, number: int) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        group = file.create_group("group")
+        for name in range(MANY):
+            if what == "links":
+                group[f"{name}"] = h5py.SoftLink("/")
+            else:
+                group.attrs[f"{name}"] = name
+    content = path.read_bytes()
+    starts = [at for at in range(len(content)) if content.startswith(b"BTLF", at)]
+    path.write_bytes(content[: starts[number]] + b"NONE" + content[starts[number] + 4 :])
+    diagnostics = Diagnostics()
+    with described(File(path), diagnostics) as root:
+        found = root.find("group")
+        assert isinstance(found, Group)
+        count = len(list(found.members())) + len(found.read_attributes())
+    assert count < MANY
+    assert count or number != -1
+    assert [each.code for each in diagnostics] == [f"{'members' if what == 'links' else 'attributes'}-unlisted"]

@@ -93,6 +93,13 @@ def read_tree(content: bytes) -> dict[int, list[StoredLink]]:
     return walk(file, superblock.root)
 
 
+def links_of(file: FileBytes, header: ObjectHeader) -> list[StoredLink]:
+    found = read_links(file, header)
+    if found.damage is not None:
+        raise found.damage
+    return list(found.by_name.values())
+
+
 def walk(file: FileBytes, root: int) -> dict[int, list[StoredLink]]:
     found: dict[int, list[StoredLink]] = {}
     ahead = [root]
@@ -100,7 +107,7 @@ def walk(file: FileBytes, root: int) -> dict[int, list[StoredLink]]:
         address = ahead.pop()
         header = read_object_header(file, address)
         if address not in found and (header.first(Kind.LINK_INFO) or header.first(Kind.SYMBOL_TABLE)):
-            found[address] = read_links(file, header)
+            found[address] = links_of(file, header)
             ahead += [link.address for link in found[address] if link.address is not None]
     return found
 
@@ -288,7 +295,7 @@ def test_what_is_being_written_may_have_grown(tmp_path: Path) -> None:
         superblock, bytes_ = opened((tmp_path / "f.h5").read_bytes())
         assert superblock.is_swmr
         assert superblock.is_open_for_writing
-        assert [link.name for link in read_links(bytes_, read_object_header(bytes_, superblock.root))] == [b"data"]
+        assert [link.name for link in links_of(bytes_, read_object_header(bytes_, superblock.root))] == [b"data"]
     superblock, _ = opened((tmp_path / "f.h5").read_bytes())
     assert not superblock.is_swmr
     assert not superblock.is_open_for_writing
@@ -334,7 +341,7 @@ def header_of(content: bytes, path: str) -> tuple[FileBytes, ObjectHeader, Share
     superblock, file = opened(content)
     header = read_object_header(file, superblock.root)
     for name in filter(None, path.split("/")):
-        (address,) = (link.address for link in read_links(file, header) if link.name == name.encode())
+        (address,) = (link.address for link in links_of(file, header) if link.name == name.encode())
         assert address is not None
         header = read_object_header(file, address)
     return file, header, read_shared_table(file, superblock.extension)

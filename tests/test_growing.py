@@ -31,6 +31,7 @@ from nexus_xr.hdf5.reading import index_building as index
 from nexus_xr.hdf5.reading.array import LazyArray
 
 from .files import nxdata, nxentry, scan_file, write_tree
+from .stacks import chunked
 
 Write = Callable[..., Path]
 FRAME = (6, 8)
@@ -422,7 +423,7 @@ def test_elements_are_what_libhdf5_says(
     source = BytesSource(Path("f.h5").read_bytes())
     file_of_bytes = file_bytes(source, read_superblock(source))
     with h5py.File("f.h5") as file:
-        described = index._describe(file["d"].id, file_of_bytes)
+        described = chunked(file["d"].id, source)
         file["d"].id.chunk_iter(lambda info: expected.update({info.chunk_offset: info[1:]}))
     found = read_chunks(file_of_bytes, described, first)
     first = first if described.is_in_array else 0

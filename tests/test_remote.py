@@ -30,6 +30,7 @@ from nexus_xr.hdf5.io import ahead as ahead_module
 from nexus_xr.hdf5.io import kept_blocks, object_store, remote
 from nexus_xr.hdf5.io.ahead import MOST_REQUESTS, REQUEST_BYTES
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library import described
 from nexus_xr.hdf5.reading.array import LazyArray
 
 from .arrays import indexers_within, take
@@ -110,6 +111,28 @@ def test_300_fields_beside_a_stack_open_in_few_requests(
     server.requests.clear()
     np.testing.assert_array_equal(dataset.counts, FRAMES)
     assert len(server.requests) < 20
+
+
+def test_a_description_from_bytes_takes_no_more_requests_than_one_by_libhdf5(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(tmp_path / "scan.nxs", scan_file())
+    with h5py.File(tmp_path / "scan.nxs", "a", libver="latest") as file:
+        for number in range(300):
+            file[f"entry/many/{number}"] = "text" * number
+            file[f"entry/far/{number}"] = np.zeros(2000)
+
+    def requests_of_an_opening() -> int:
+        kept_blocks.kept_blocks._start_anew()
+        server.requests.clear()
+        assert len(nexus_xr.read_metadata(f"{server.url}/scan.nxs")["entry"]["many"]) == 300
+        return len(server.requests)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(File, "_open_handle", lambda file: pytest.fail("libhdf5 was asked"))
+        from_bytes = requests_of_an_opening()
+    monkeypatch.setattr(described, "_root_from_bytes", lambda *_: None)
+    assert from_bytes <= requests_of_an_opening()
 
 
 def test_a_frame_is_one_request_once_the_index_is_known(server: FaultyServer, tmp_path: Path) -> None:

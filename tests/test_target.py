@@ -22,7 +22,7 @@ from nexus_xr.hdf5.filters import deflate, shuffle
 from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.library.storage import filters_of
-from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.libraries import function
 from nexus_xr.hdf5.writing import creation
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset

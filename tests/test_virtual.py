@@ -7,6 +7,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from nexus_xr import NexusError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
-from nexus_xr.hdf5.io.source import LocalSource
+from nexus_xr.hdf5.io.source import LocalSource, Source
 from nexus_xr.hdf5.library.group import root_of
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.reading import virtual_sources
@@ -495,13 +496,13 @@ def test_dask_chunks_follow_the_sources_and_their_chunks(tmp_path: Path, monkeyp
 def test_opening_opens_one_source_and_reading_few_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     master = stack(tmp_path, [1] * 150, frame=2, chunks=(1, 2, 2), compression="gzip")
     opened: list[str] = []
-    genuine = File._open_handle
+    genuine = File.source
 
-    def open_handle(file: File) -> h5py.File:
+    def source(file: File) -> AbstractContextManager[Source]:
         opened.append(Path(file.name).name)
         return genuine(file)
 
-    monkeypatch.setattr(File, "_open_handle", open_handle)
+    monkeypatch.setattr(File, "source", source)
     dataset = xr.open_dataset(master, engine="nexus")
     assert set(opened) == {"master.nxs", "part_0.h5"}
     most, counting = 0, threading.Lock()

@@ -18,6 +18,7 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.storage import Filter, Storage
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.reading.source_storage import SourceStorage, source_storage
 from nexus_xr.hdf5.reading.virtual_layout import VirtualLayout
 from nexus_xr.hdf5.reading.virtual_mapping import read_mappings
@@ -141,7 +142,7 @@ class _Assembler:
 
     def _number(self, name: str, otherwise: float) -> float:
         try:
-            number: int | float = self.field(name).read()
+            number: int | float = read_whole(self.field(name))
             if not isinstance(number, int | float):
                 raise TypeError(f"it is {number!r} and no real number")
             return number
@@ -178,10 +179,9 @@ def _storage(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
     if not dataset.is_virtual:
         return dataset.storage
     report_missing(dataset, raw.found_sources, file)
-    with dataset.opened() as opened:
-        mappings = read_mappings(opened) if file.is_local else None
-        has_inner_shape = len(dataset.shape) != len(opened.shape)
-    if mappings is None or has_inner_shape:
+    is_known = file.is_local and dataset.shape == dataset.extent
+    mappings = read_mappings(dataset.virtual_mappings, dataset.extent) if is_known else None
+    if mappings is None:
         return dataset.storage
     return source_storage(VirtualLayout(dataset.shape, dataset.raw_dtype, np.zeros(()), mappings), file)
 

@@ -12,6 +12,7 @@ from h5py import h5o
 from nexus_xr.errors import NexusError, NexusFileError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.addresses import address_of
+from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile
@@ -164,7 +165,7 @@ class _Consolidation:
     def _make_real(self, source: h5py.Dataset, group: h5py.Group, name: str) -> None:
         """A dataset with the values of one that is made of others."""
         file = File(source.file.filename)
-        found = find_sources(source.id, file, thoroughly=True)
+        found = find_sources(virtual_mappings_of(source.id), file, thoroughly=True)
         if found is not None and found.missing:
             missing = listed(each.absolute(file) for each in found.missing)
             raise NexusFileError(

@@ -7,14 +7,18 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.nexus.tree.find import Keys, as_keys
 from nexus_xr.signatures import check_types
 
-from .variables import KEEP, Storing
+from .defaults import KEEP
+
+if TYPE_CHECKING:
+    from nexus_xr.hdf5.writing.creation import Compression
+
+    from .variables import Storing
 
 _MODES = ("w", "x", "a")
 _LAYOUTS = ("entry", "inplace")
@@ -93,6 +97,8 @@ class WritingOptions:
     @cached_property
     def storing(self) -> Storing:
         """How arrays are to be stored."""
+        from .variables import Storing
+
         return Storing(self.compression, self.compression_opts, self.shuffle, self.chunks)
 
     def skips(self, path: str) -> bool:

@@ -38,12 +38,13 @@ from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.signatures import takes
 
+from .defaults import KEEP
 from .distributed import Workers, aligned
 from .options import WritingOptions, tabled
 from .region import check_region, write_region
 from .schedule import computes_elsewhere
 from .update import Rules, changes
-from .variables import KEEP, blocks, fields_of
+from .variables import blocks, fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 

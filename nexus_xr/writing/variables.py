@@ -34,7 +34,7 @@ from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FAC
 from nexus_xr.opening.arrays import centres, file_array
 from nexus_xr.opening.chunks import block_shape
 
-KEEP = "keep"
+from .defaults import KEEP
 
 _UNITS_OF_TIME = {
     "W": "weeks",

@@ -10,11 +10,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from h5py import h5p
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from h5py import h5p
 
 # Client data values of a filter, as they stand in the file.
 Options = tuple[int, ...]

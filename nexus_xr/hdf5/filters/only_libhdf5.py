@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from h5py import h5z
+from typing import TYPE_CHECKING
 
-from .codec import Codec
+from .codec import Codec, Options
 from .plugin import plugin_encoder
+
+if TYPE_CHECKING:
+    from h5py import h5p
+
+
+def _ask_nbit(properties: h5p.PropDCID, options: Options) -> None:
+    from h5py import h5z
+
+    properties.set_filter(5, h5z.FLAG_OPTIONAL)
+
 
 SZIP = Codec(4, "szip", ask=lambda properties, options: properties.set_szip(*options[:2]))
 # It leaves out bits that a type doesn't use.
-NBIT = Codec(5, "nbit", is_lossless=False, ask=lambda properties, options: properties.set_filter(5, h5z.FLAG_OPTIONAL))
+NBIT = Codec(5, "nbit", is_lossless=False, ask=_ask_nbit)
 SCALEOFFSET = Codec(
     6, "scaleoffset", is_lossless=False, ask=lambda properties, options: properties.set_scaleoffset(*options[:2])
 )

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from h5py import h5z
-
 from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.runtime.libraries import has_library
 
 from .registry import CODECS
 
@@ -77,7 +76,12 @@ def explained(filters: Iterable[Filter], error: Exception) -> str:
 
 
 def _is_there(number: int) -> bool:
-    return (number in CODECS and CODECS[number].decode is not None) or bool(h5z.filter_avail(number))
+    codec = CODECS.get(number)
+    if codec is not None and (codec.decode is not None or has_library(codec.name)):
+        return True
+    from h5py import h5z
+
+    return bool(h5z.filter_avail(number))
 
 
 def described(filters: Sequence[tuple[int, str]]) -> str:

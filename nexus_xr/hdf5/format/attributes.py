@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from .btree2 import records
+from .btree2 import each_record
 from .dataspace import Dataspace, parse_dataspace
 from .datatype import parse_datatype
 from .faults import FormatError, UnsupportedError
@@ -58,7 +58,7 @@ AnyAttribute: TypeAlias = Attribute | BrokenAttribute
 
 
 def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) -> list[AnyAttribute]:
-    """The attributes of an object by name, as libhdf5 lists them, and last those whose name can't be read.
+    """The attributes of an object by name, as libhdf5 lists them, and last those of which there is no name.
 
     Parameters
     ----------
@@ -68,11 +68,6 @@ def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) 
         What is said about the object.
     shared
         The messages of the file that are in heaps.
-
-    Raises
-    ------
-    FormatError
-        They can't be found: what lists them is damaged.
     """
     found = [_parse(file, message.flags, message.content, shared) for message in header.all(Kind.ATTRIBUTE)]
     info = header.first(Kind.ATTRIBUTE_INFO)
@@ -87,11 +82,18 @@ def _by_name(attribute: AnyAttribute) -> tuple[bool, bytes]:
 
 def _in_heap(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyAttribute]:
     """Attributes that have a heap of their own, as there are many of them or large ones."""
+    try:
+        yield from _listed(file, info, shared)
+    except FormatError as error:  # in the place of those that are behind it
+        yield BrokenAttribute(None, error)
+
+
+def _listed(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyAttribute]:
     heap_address, names_address = _places(file, info)
     if heap_address == file.undefined:
         return
     heap = open_heap(file, heap_address)
-    for record in records(file, names_address, _NAME_RECORDS):
+    for record in each_record(file, names_address, _NAME_RECORDS):
         heap_id, flags = _RECORD.unpack(record)
         try:
             content = shared.get(Kind.ATTRIBUTE, heap_id) if flags & SHARED else heap.get(heap_id)

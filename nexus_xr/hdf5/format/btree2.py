@@ -54,6 +54,17 @@ def read_btree2_header(file: FileBytes, address: int) -> BTree2Header:
 def records(file: FileBytes, address: int, expected_type: int) -> list[bytes]:
     """The records of a tree, in order.
 
+    Raises
+    ------
+    FormatError
+        There is no such tree, or it is damaged.
+    """
+    return list(each_record(file, address, expected_type))
+
+
+def each_record(file: FileBytes, address: int, expected_type: int) -> Iterator[bytes]:
+    """The records of a tree one after the other, in order; of a damaged tree those before the damage.
+
     Parameters
     ----------
     file
@@ -71,13 +82,13 @@ def records(file: FileBytes, address: int, expected_type: int) -> list[bytes]:
     header = read_btree2_header(file, address)
     if header.type != expected_type:
         raise FormatError(f"{_WHAT} is of type {header.type} and not {expected_type}")
-    if not header.all_records:
-        return []
-    walk = _Walk(file, header)
-    found = list(walk.below(header.root, header.root_records, header.depth))
-    if len(found) != header.all_records:
-        raise FormatError(f"{_WHAT} has {len(found)} records and not {header.all_records}")
-    return found
+    count = 0
+    if header.all_records:
+        for record in _Walk(file, header).below(header.root, header.root_records, header.depth):
+            yield record
+            count += 1
+    if count != header.all_records:
+        raise FormatError(f"{_WHAT} has {count} records and not {header.all_records}")
 
 
 class _Walk:

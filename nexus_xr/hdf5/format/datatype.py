@@ -175,12 +175,14 @@ def _array_of(base: Datatype, shape: tuple[int, ...]) -> Datatype:
 
 
 def _reference(head: _Head, fields: Fields, level: int) -> Datatype:
-    kind = head.flags & 15
-    if kind == _OBJECT:
-        return stored_type.object_reference(head.size)
-    if kind == _REGION:
-        return stored_type.region_reference(head.size)
-    raise UnsupportedError("references of HDF5 1.12")
+    make = {_OBJECT: stored_type.object_reference, _REGION: stored_type.region_reference}.get(head.flags & 15)
+    if make is None:
+        raise UnsupportedError("references of HDF5 1.12")
+    reference = make(head.size)
+    # In files with small addresses, libhdf5 writes what it has in memory, as far as there is room for it.
+    if reference.memory_size != head.size:
+        raise UnsupportedError("references that aren't stored as they should be")
+    return reference
 
 
 def _enumeration(head: _Head, fields: Fields, level: int) -> Datatype:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.source import Source
 
 from .faults import FormatError
@@ -36,10 +37,10 @@ class FileBytes:
         The address of what isn't there.
     """
 
-    __slots__ = ("_blocks", "_source", "base", "length_size", "offset_size", "size", "undefined")
+    __slots__ = ("_blocks", "base", "length_size", "offset_size", "size", "source", "undefined")
 
     def __init__(self, source: Source, base: int = 0, offset_size: int = 8, length_size: int = 8) -> None:
-        self._source = source
+        self.source = source
         self._blocks: dict[int, bytes] = {}
         self.base = base
         self.offset_size = offset_size
@@ -85,7 +86,7 @@ class FileBytes:
         if addresses and not (min(addresses) >= 0 and max(addresses) < self.size):
             raise FormatError(f"address {max(addresses)} is beyond the end of the file")
         begins = [self.base + address for address in addresses]
-        with self._source.expecting(lambda: (begins, sizes)) as source:
+        with self.source.expecting(lambda: (begins, sizes)) as source:
             for begin, size in zip(begins, sizes, strict=True):
                 yield _read(source, begin, min(size, self.base + self.size - begin))
 
@@ -98,9 +99,14 @@ class FileBytes:
         return block
 
     def _fetch(self, begin: int, size: int) -> bytes:
-        return _read(self._source, begin, min(size, self._source.size - begin))
+        return _read(self.source, begin, min(size, self.source.size - begin))
 
 
 def _read(source: Source, begin: int, size: int) -> bytes:
     view = memoryview(bytearray(size))
-    return bytes(view[: source.read_into(view, begin)])
+    try:
+        return bytes(view[: source.read_into(view, begin)])
+    except NexusFileError:  # it isn't these bytes that are wrong
+        raise
+    except OSError as error:
+        raise FormatError(f"the bytes from {begin} on can't be read ({error})") from error

@@ -5,7 +5,7 @@ Source: the HDF5 file format specification, sections IV.A.2.c (link info), IV.A.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from .file_bytes import FileBytes
 from .fractal_heap import open_heap
 from .messages import Kind
 from .object_header import ObjectHeader
-from .symbol_table import read_group_btree
+from .symbol_table import group_entries
 
 HARD, SOFT, EXTERNAL = 0, 1, 64
 _WHAT = "a link"
@@ -50,7 +50,32 @@ class StoredLink(NamedTuple):
     order: int = 0
 
 
-def read_links(file: FileBytes, header: ObjectHeader) -> list[StoredLink]:
+def is_group(header: ObjectHeader) -> bool:
+    """Whether an object is a group."""
+    return header.has(Kind.SYMBOL_TABLE) or header.has(Kind.LINK_INFO)
+
+
+class Links(NamedTuple):
+    """The links of a group by their names, and what is wrong with one that can't be read."""
+
+    by_name: Mapping[bytes, StoredLink]
+    damage: FormatError | None
+
+    def get(self, name: bytes) -> StoredLink | None:
+        """The link of a name, None where there is none.
+
+        Raises
+        ------
+        FormatError
+            It may be one of those that can't be read.
+        """
+        link = self.by_name.get(name)
+        if link is None and self.damage is not None:
+            raise self.damage
+        return link
+
+
+def read_links(file: FileBytes, header: ObjectHeader) -> Links:
     """The links of a group, in the order in which they were made where it is tracked, and by name elsewhere.
 
     Parameters
@@ -63,19 +88,32 @@ def read_links(file: FileBytes, header: ObjectHeader) -> list[StoredLink]:
     Raises
     ------
     FormatError
-        It isn't a group, or is damaged.
+        It isn't a group.
+    UnsupportedError
+        Only libhdf5 reads them.
     """
+    info = header.first(Kind.LINK_INFO)
+    stored = list(stored_links(file, header))
+    links = [link for link in stored if isinstance(link, StoredLink)]
+    if info is not None:
+        links.sort(key=attrgetter("order" if _tracks_order(info.content) else "name"))
+    damage = next((each for each in stored if isinstance(each, FormatError)), None)
+    return Links({link.name: link for link in links}, damage)
+
+
+def stored_links(file: FileBytes, header: ObjectHeader) -> Iterator[StoredLink | FormatError]:
+    """The links of a group in the order in which they are stored; in the place of what is damaged, what is wrong."""
     info, table = header.first(Kind.LINK_INFO), header.first(Kind.SYMBOL_TABLE)
     if info is not None:
-        return _read_new(file, header, Fields(info.content, "a group"))
-    if table is None:
+        links = _new_links(file, header, info.content)
+    elif table is not None:
+        links = _old_links(file, table.content)
+    else:
         raise FormatError("an object that should be a group isn't one")
-    fields = Fields(table.content, "a group")
-    entries = read_group_btree(file, fields.number(file.offset_size), fields.number(file.offset_size))
-    return [
-        StoredLink(name, HARD, address) if target is None else StoredLink(name, SOFT, None, target)
-        for name, address, target in entries
-    ]
+    try:
+        yield from links
+    except FormatError as error:
+        yield error
 
 
 def external_target(target: bytes) -> tuple[bytes, bytes]:
@@ -118,24 +156,45 @@ def parse_link(content: bytes, offset_size: int) -> StoredLink:
     return StoredLink(name, kind, None, fields.take(fields.number(2)), order)
 
 
-def _read_new(file: FileBytes, header: ObjectHeader, info: Fields) -> list[StoredLink]:
+def _old_links(file: FileBytes, table: bytes) -> Iterator[StoredLink | FormatError]:
+    fields = Fields(table, "a group")
+    for entry in group_entries(file, fields.number(file.offset_size), fields.number(file.offset_size)):
+        if isinstance(entry, FormatError):
+            yield entry
+        elif entry.target is None:
+            yield StoredLink(entry.name, HARD, entry.address)
+        else:
+            yield StoredLink(entry.name, SOFT, None, entry.target)
+
+
+def _tracks_order(info: bytes) -> bool:
+    return bool(info[1:2] and info[1] & _ORDER_TRACKED)
+
+
+def _new_links(file: FileBytes, header: ObjectHeader, content: bytes) -> Iterator[StoredLink | FormatError]:
     """Links that are messages, few of them in the group's own header, many in a heap."""
+    info = Fields(content, "a group")
     info.expect(bytes(1))
-    tracks_order = info.number(1) & _ORDER_TRACKED
-    info.take(8 if tracks_order else 0)
+    info.take(9 if _tracks_order(content) else 1)  # flags, and the highest number in the order
     heap_address, index = info.number(file.offset_size), info.number(file.offset_size)
-    if heap_address == file.undefined:
-        messages = [message.content for message in header.all(Kind.LINK)]
-    else:
-        messages = list(_from_heap(file, heap_address, index))
-    links = [parse_link(message, file.offset_size) for message in messages]
-    return sorted(links, key=attrgetter("order" if tracks_order else "name"))
+    messages: Iterable[bytes | FormatError] = (message.content for message in header.all(Kind.LINK))
+    if heap_address != file.undefined:
+        messages = _from_heap(file, heap_address, index)
+    for message in messages:
+        try:
+            yield message if isinstance(message, FormatError) else parse_link(message, file.offset_size)
+        except FormatError as error:
+            yield error
 
 
-def _from_heap(file: FileBytes, address: int, index: int) -> Iterator[bytes]:
+def _from_heap(file: FileBytes, address: int, index: int) -> Iterator[bytes | FormatError]:
     heap, room = open_heap(file, address), file.size
-    for record in btree2.records(file, index, _BY_NAME):
-        message = heap.get(record[_HASH_BYTES:])
+    for record in btree2.each_record(file, index, _BY_NAME):
+        try:
+            message = heap.get(record[_HASH_BYTES:])
+        except FormatError as error:
+            yield error
+            continue
         room -= len(message)
         if room < 0:
             raise UnsupportedError("links that are more than the file, well compressed or within one another")

@@ -112,9 +112,19 @@ class Datatype:
         """Whether values, or parts of them, are in the file's heap."""
         return self._has(_OF_THE_HEAP)
 
+    @cached_property
+    def has_varying_regions(self) -> bool:
+        """Whether there are references to regions within elements of varying length."""
+        if self.conversion is Conversion.SEQUENCE and self._has({Conversion.REGION_REFERENCE}):
+            return True
+        return any(each.has_varying_regions for each in self._within)
+
+    @property
+    def _within(self) -> list[Datatype]:
+        return [part.datatype for part in self.parts] + ([self.base] if self.base else [])
+
     def _has(self, conversions: set[Conversion]) -> bool:
-        within = [part.datatype for part in self.parts] + ([self.base] if self.base else [])
-        return self.conversion in conversions or any(each._has(conversions) for each in within)
+        return self.conversion in conversions or any(each._has(conversions) for each in self._within)
 
 
 def _innermost(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -32,8 +32,8 @@ class SymbolTableEntry(NamedTuple):
     target: bytes | None
 
 
-def read_group_btree(file: FileBytes, btree: int, heap: int) -> list[SymbolTableEntry]:
-    """The links of a group, in the order of the tree, which is by name.
+def group_entries(file: FileBytes, btree: int, heap: int) -> Iterator[SymbolTableEntry | FormatError]:
+    """The links of a group, in the order of the tree, which is by name; in the place of what is damaged, what is wrong.
 
     Parameters
     ----------
@@ -45,32 +45,35 @@ def read_group_btree(file: FileBytes, btree: int, heap: int) -> list[SymbolTable
     Raises
     ------
     FormatError
-        One of them is damaged.
+        No more links can be read.
     """
     segment = read_local_heap(file, heap)
-    entries, room = [], len(segment)
-    for node in _symbol_nodes(file, btree):
-        for entry in _entries(file, node, segment):
-            room -= len(entry.name) + 1 + len(entry.target or b"")
+    room = len(segment)
+    for node in _symbol_nodes(file, btree, file.read(btree, 6)[5], set()):
+        for entry in [node] if isinstance(node, FormatError) else _entries(file, node, segment):
+            if isinstance(entry, SymbolTableEntry):
+                room -= len(entry.name) + 1 + len(entry.target or b"")
             if room < 0:
                 raise FormatError(f"{_WHAT} has names within each other")
-            entries.append(entry)
-    return entries
+            yield entry
 
 
-def _symbol_nodes(file: FileBytes, root: int) -> list[int]:
-    """Addresses of the nodes that have the links, to which one level of the tree after the other leads."""
-    # In the order in which they were found, none twice.
-    nodes = {root: None}
-    for level in range(file.read(root, 6)[5], -1, -1):
-        children: dict[int, None] = {}
-        for address in nodes:
-            found = dict.fromkeys(_children(file, address, level))
-            if not children.keys().isdisjoint(found):
-                raise FormatError(f"{_TREE} has a node twice")
-            children |= found
-        nodes = children
-    return list(nodes)
+def _symbol_nodes(file: FileBytes, address: int, level: int, seen: set[int]) -> Iterator[int | FormatError]:
+    """Addresses of the nodes below a node of the tree that have the links."""
+    try:
+        children = _children(file, address, level)
+    except FormatError as error:
+        yield error
+        return
+    for child in children:
+        if child in seen:
+            yield FormatError(f"{_TREE} has a node twice")
+            continue
+        seen.add(child)
+        if level:
+            yield from _symbol_nodes(file, child, level - 1, seen)
+        else:
+            yield child
 
 
 def _children(file: FileBytes, address: int, level: int) -> list[int]:
@@ -83,15 +86,26 @@ def _children(file: FileBytes, address: int, level: int) -> list[int]:
     return [int.from_bytes(entries[start : start + file.offset_size], "little") for start in starts]
 
 
-def _entries(file: FileBytes, address: int, segment: bytes) -> Iterator[SymbolTableEntry]:
-    signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
-    if signature != b"SNOD" or version != 1:
-        raise FormatError(f"a node of {_WHAT} isn't one")
+def _entries(file: FileBytes, address: int, segment: bytes) -> Iterator[SymbolTableEntry | FormatError]:
     # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
-    entry = f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}"
-    content = file.read(address + _NODE_HEAD.size, count * struct.calcsize(entry))
-    for name, header, kind, target in struct.iter_unpack(entry, content):
-        if kind > _MOST_KIND:
-            raise FormatError(f"{_WHAT} has an entry of kind {kind}")
-        path = name_at(segment, target) if kind == _SOFT_LINK else None
-        yield SymbolTableEntry(name_at(segment, name), header, path)
+    entry = struct.Struct(f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}")
+    try:
+        signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
+        if signature != b"SNOD" or version != 1:
+            raise FormatError(f"a node of {_WHAT} isn't one")
+        content = file.read(address + _NODE_HEAD.size, count * entry.size)
+    except FormatError as error:
+        yield error
+        return
+    for name, header, kind, target in entry.iter_unpack(content):
+        try:
+            yield _entry(segment, name, header, kind, target)
+        except FormatError as error:
+            yield error
+
+
+def _entry(segment: bytes, name: int, header: int, kind: int, target: int) -> SymbolTableEntry:
+    if kind > _MOST_KIND:
+        raise FormatError(f"{_WHAT} has an entry of kind {kind}")
+    path = name_at(segment, target) if kind == _SOFT_LINK else None
+    return SymbolTableEntry(name_at(segment, name), header, path)

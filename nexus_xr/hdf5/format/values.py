@@ -8,6 +8,7 @@ these are addresses of objects, and for others to name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -158,10 +159,16 @@ def _object_references(stored: NDArray[Any], datatype: Datatype, heap: _Heap) ->
 
 
 def _region_references(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
-    """The addresses of datasets, with which what the heap has of regions begins."""
-    address_bytes = stored.dtype["address"].itemsize
-    found = (heap.get(address, index, address_bytes) for address, index in stored.ravel().tolist())
-    return _objects((int.from_bytes(each, "little") for each in found), stored.shape, datatype)
+    """The addresses of datasets, with which what the heap has of regions begins; 0 where it has nothing."""
+    size = stored.dtype["address"].itemsize
+    found = (_address_in_heap(heap, address, index, size) for address, index in stored.ravel().tolist())
+    return _objects(found, stored.shape, datatype)
+
+
+def _address_in_heap(heap: _Heap, address: int, index: int, size: int) -> int:
+    with suppress(FormatError):  # which leaves other references alone
+        return int.from_bytes(heap.get(address, index, size), "little")
+    return 0
 
 
 def _objects(values: Iterable[Any], shape: tuple[int, ...], datatype: Datatype) -> NDArray[Any]:

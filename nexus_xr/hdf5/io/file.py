@@ -8,9 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, cast
-
-import h5py
+from typing import TYPE_CHECKING, Any, cast
 
 from nexus_xr.errors import let_go
 
@@ -22,8 +20,12 @@ from .policy import ReadingPolicy
 from .reference import FileLike, FileReference
 from .remote import RemoteFile
 from .source import Source
-from .stream import OpenStream
 from .urls import store_file
+
+if TYPE_CHECKING:
+    import h5py
+
+    from .stream import OpenStream
 
 _MOST_NOTED = 1 << 12
 
@@ -146,12 +148,9 @@ class File:
         return self._local is not None and self._local.has_writer
 
     @property
-    def is_stream(self) -> bool:
-        """Whether its bytes come one after the other: through a file object, or as no regular file."""
-        if self._local is not None:
-            return self._local.is_special
-        with self._in_this_process():
-            return self._find_remote() is None
+    def is_special(self) -> bool:
+        """Whether it is a pipe or a device, whose bytes come one after the other."""
+        return self._local is not None and self._local.is_special
 
     def leave_to_libhdf5(self, path: str, reason: str) -> None:
         """Note that an object isn't described from its bytes, and why."""
@@ -228,8 +227,20 @@ class File:
 
         if self._local is not None:
             return self._local.take_handle(self._policy.is_beside_writers)
-        self._stream = OpenStream(self._asked, self._find_remote())
-        return self._stream.open_handle()
+        from .stream import OpenStream
+
+        remote = self._find_remote()
+        stream = self._open_stream() if remote is None else OpenStream(self._asked, remote)
+        self._stream = stream
+        return stream.open_handle()
+
+    def _open_stream(self) -> OpenStream:
+        """The one stream, as others that it may come from aren't to be asked twice."""
+        if self._stream is None:
+            from .stream import OpenStream
+
+            self._stream = OpenStream(self._asked, None)
+        return self._stream
 
     def close(self) -> None:
         """Close the file. Reading from it later opens it again."""
@@ -237,9 +248,10 @@ class File:
             self._close_unused()
 
     def _close_unused(self) -> None:
-        if not self._readers and self._handle is not None and self._pid == os.getpid():
-            handles.give_back(self._handle)
-            self._handle = None
+        if not self._readers and self._pid == os.getpid():
+            if self._handle is not None:
+                handles.give_back(self._handle)
+            self._handle = self._stream = None
 
     @contextmanager
     def source(self) -> Iterator[Source]:
@@ -250,11 +262,11 @@ class File:
             return
         with self._in_this_process():
             remote = self._find_remote()
+            stream = None if remote is not None else self._open_stream()
         if remote is not None:
             yield remote
-            return
-        with self.opened():
-            yield cast(OpenStream, self._stream).source(self._key)
+        if stream is not None:  # which stays open as long as it has a name here
+            yield stream.source(self._key)
 
     def _find_remote(self) -> RemoteFile | None:
         """The file where ranges of it can be asked for by many at once, None where it can only be read as a stream."""

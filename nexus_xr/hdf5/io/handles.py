@@ -8,20 +8,22 @@ through these ends the process.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-import h5py
-from h5py import h5f
+from typing import TYPE_CHECKING, Any
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .unreadable import explain_local
+
+if TYPE_CHECKING:
+    import h5py
+    from h5py import h5f
 
 # What the first attempt's error speaks of, and the ways to open that can then help: where this process has the file
 # open with locking, that same way; where another process is writing, as one of its readers (SWMR). Tried on a damaged
@@ -92,6 +94,8 @@ def open_local(path: str, is_beside_writers: bool) -> h5py.File:
     is_beside_writers
         Whether to try first as a reader beside its writer (SWMR).
     """
+    import h5py
+
     if is_beside_writers:
         with suppress(AnyHdf5Error):
             return h5py.File(path, "r", locking=False, swmr=True)
@@ -109,12 +113,18 @@ def open_local(path: str, is_beside_writers: bool) -> h5py.File:
 
 def is_written_here(path: str) -> bool:
     """Whether this process has a local file open for writing, so that only libhdf5 knows what is in it."""
+    if "h5py" not in sys.modules:  # who hasn't it has nothing open
+        return False
+    from h5py import h5f
+
     if not h5f.get_obj_count(h5f.OBJ_ALL, h5f.OBJ_FILE):
         return False
     return any(_writes_to(path, file) for file in h5f.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE))
 
 
 def _writes_to(path: str, file: h5f.FileID) -> bool:
+    from h5py import h5f
+
     with suppress(AnyHdf5Error):  # closed meanwhile, or no file of the operating system
         if file.get_intent() & h5f.ACC_RDWR:
             return os.path.samestat(os.fstat(file.get_vfd_handle()), os.stat(path))

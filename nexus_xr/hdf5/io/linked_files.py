@@ -11,14 +11,16 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
-import h5py
+if TYPE_CHECKING:
+    import h5py
 
 # Variables of the environment with folders in which libhdf5 looks first.
 FOR_LINKS, FOR_SOURCES = "HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX"
 
 # Path of a local file -> its handle.
-Follow = Callable[[str], h5py.File]
+Follow: TypeAlias = "Callable[[str], h5py.File]"
 
 
 def find_file(name: str, holder: str, prefixes: str = FOR_SOURCES) -> str | None:

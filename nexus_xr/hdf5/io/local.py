@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from stat import S_ISREG
-from typing import cast
-
-import h5py
+from typing import TYPE_CHECKING, cast
 
 from nexus_xr.errors import NexusFileError
 
@@ -20,6 +18,9 @@ from .reference import FileReference
 from .source import GrowingSource, LocalSource, Source
 from .superblock import is_being_written
 from .unreadable import unopened
+
+if TYPE_CHECKING:
+    import h5py
 
 
 class LocalFile:

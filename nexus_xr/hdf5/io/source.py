@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
@@ -98,19 +98,33 @@ class GrowingSource(Immediate):
         return LocalSource(self.descriptor, 0).read_into(view, offset)
 
 
+@contextmanager
+def _told_as_os_error() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise OSError(f"the file object can't be read ({error})") from error
+
+
 class StreamSource(Immediate):
-    """A file object that can seek, read by one thread at a time."""
+    """A file object that can seek, read by one thread at a time.
+
+    Raises
+    ------
+    OSError
+        The object raises an error, be it of whatever type.
+    """
 
     def __init__(self, stream: BinaryIO, lock: AbstractContextManager[object], key: Hashable) -> None:
         self.key = key
         self._stream = stream
         self._lock = lock
-        with lock:
+        with lock, _told_as_os_error():
             self.size = stream.seek(0, os.SEEK_END)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         done = 0
-        with self._lock:
+        with self._lock, _told_as_os_error():
             self._stream.seek(offset)
             while done < len(view):
                 count = self._read_some(view[done:])

@@ -11,7 +11,7 @@ import fsspec
 import h5py
 
 from nexus_xr.errors import NexusFileError, anew
-from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 from .reference import FileReference

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from h5py import h5, h5f, h5g, h5i, h5l, h5r
 
 from nexus_xr.hdf5.objects.node import Address
-from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 # Libhdf5 goes through the file for each reference that it names, until it has found it: less work for a few.

@@ -29,7 +29,7 @@ def read_attributes(node: Node, opened: h5i.ObjectID) -> dict[str, Any]:
         The same object as libhdf5 has it open.
     """
     names: list[bytes] = []
-    with node.reporting(Code.ATTRIBUTES_UNLISTED, "its attributes can't be listed"):
+    with node.reporting(Code.ATTRIBUTES_UNLISTED, "not all of its attributes can be listed"):
         h5a.iterate(opened, names.append)
     attributes = {}
     for raw_name in node.distinct(names):

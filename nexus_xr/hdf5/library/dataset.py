@@ -10,6 +10,7 @@ import numpy as np
 from h5py import h5d, h5f, h5i, h5s
 
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.storage import Storage
@@ -19,7 +20,7 @@ from .attributes import presented, read_attributes
 from .datatypes import known_type
 from .location import located
 from .storage import storage_of
-from .virtual import check_readable, is_virtual
+from .virtual import check_readable, is_virtual, virtual_mappings_of
 
 
 class LibraryDataset(Dataset):
@@ -52,6 +53,10 @@ class LibraryDataset(Dataset):
     @property
     def is_virtual(self) -> bool:
         return is_virtual(self.id)
+
+    @property
+    def virtual_mappings(self) -> tuple[VirtualMapping, ...]:
+        return virtual_mappings_of(self.id)
 
     @property
     def origin(self) -> tuple[str, str] | None:

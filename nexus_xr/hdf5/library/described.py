@@ -14,7 +14,6 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.parsed_file import Linked, ParsedFile
 from nexus_xr.hdf5.objects.parsed_group import parsed_root
 
-from .group import root_of
 from .way_out import LibraryWayOut
 
 
@@ -30,10 +29,41 @@ def described(file: File, diagnostics: Diagnostics) -> Iterator[Group]:
         Is given each thing that can't be read.
     """
     with ExitStack() as stack:
-        linked = functools.cache(lambda path: _linked(file.linked(path), linked, stack))
-        stack.callback(linked.cache_clear)  # what was described isn't to be held by what refers to itself
-        root = _root_from_bytes(file, linked, stack, diagnostics)
-        yield root or root_of(stack.enter_context(file.opened()), diagnostics)
+        root = _root_from_bytes(file, _links_from(file, stack), stack, diagnostics)
+        if root is None:
+            from .group import root_of
+
+            root = root_of(stack.enter_context(file.opened()), diagnostics)
+        yield root
+
+
+@contextmanager
+def parsed_file(file: File) -> Iterator[ParsedFile]:
+    """A file as its bytes describe it, for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    file
+        The file.
+
+    Raises
+    ------
+    UnsupportedError
+        Only libhdf5 describes a file like this, or says what is the matter with it.
+    """
+    with ExitStack() as stack:
+        try:
+            parsed = _parsed(file, _links_from(file, stack), stack, stack)
+        except FormatError as error:
+            raise UnsupportedError(str(error)) from error
+        yield parsed
+
+
+def _links_from(file: File, stack: ExitStack) -> Linked:
+    """What opens the files that links of a file lead to, each once, until a stack is closed."""
+    linked = functools.cache(lambda path: _linked(file.linked(path), linked, stack))
+    stack.callback(linked.cache_clear)  # what was described isn't to be held by what refers to itself
+    return linked
 
 
 def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: Diagnostics) -> Group | None:
@@ -46,14 +76,14 @@ def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: 
     except NexusFileError:
         if not file.is_local:
             raise
-    except (FormatError, UnsupportedError) as reason:
+    except (FormatError, UnsupportedError, OSError) as reason:
         file.leave_to_libhdf5("/", str(reason))
     return None
 
 
 def _linked(file: File, linked: Linked, stack: ExitStack) -> ParsedFile | None:
     """A file that a link leads to; None where libhdf5 has to say what there is."""
-    with suppress(FormatError, UnsupportedError, NexusFileError), ExitStack() as opening:
+    with suppress(FormatError, UnsupportedError, NexusFileError, OSError), ExitStack() as opening:
         parsed = _parsed(file, linked, opening, stack)
         stack.push(opening.pop_all())
         return parsed
@@ -62,7 +92,7 @@ def _linked(file: File, linked: Linked, stack: ExitStack) -> ParsedFile | None:
 
 def _parsed(file: File, linked: Linked, opening: ExitStack, stack: ExitStack) -> ParsedFile:
     """A file whose bytes are open until one stack is closed, and which libhdf5 may have open until the other is."""
-    if file.is_stream:
+    if file.is_special:
         raise UnsupportedError("its bytes come one after the other")
     if file.policy.is_beside_writers or file.is_written_here or file.has_writer:
         raise UnsupportedError("it is being written")

@@ -42,7 +42,7 @@ class LibraryGroup(Group):
 
     def _list(self) -> dict[bytes, int]:
         links: list[tuple[bytes, int]] = []
-        with self.reporting(Code.MEMBERS_UNLISTED, "its members can't be listed"):
+        with self.reporting(Code.MEMBERS_UNLISTED, "not all of its members can be listed"):
             self.id.links.iterate(lambda name, info: links.append((name, info.type)), info=True, idx_type=self._index)
         return dict(links)
 

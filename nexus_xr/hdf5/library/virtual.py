@@ -1,15 +1,22 @@
-"""Virtual datasets: which are, and which libhdf5 must not be asked for."""
+"""Virtual datasets: which are, what they are made of, and which libhdf5 must not be asked for."""
 
 from __future__ import annotations
 
-from h5py import h5d, h5f, h5i
+import itertools
+from collections.abc import Callable
 
+from h5py import h5d, h5f, h5i, h5s
+
+from nexus_xr.hdf5.format.selections import NOTHING, OTHER, WHOLE, Selection, SelectionKind, Slab
+from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .addresses import address_of
 from .location import is_in_stream
 from .properties import properties_of
+
+_UNLIMITED = 2**64 - 1
 
 
 def is_virtual(dataset: h5d.DatasetID) -> bool:
@@ -21,6 +28,38 @@ def is_virtual(dataset: h5d.DatasetID) -> bool:
         return bool(properties_of(dataset).get_layout() == h5d.VIRTUAL)
     except AnyHdf5Error:  # a virtual dataset has nothing that could be broken
         return False
+
+
+def virtual_mappings_of(dataset: h5d.DatasetID) -> tuple[VirtualMapping, ...]:
+    """What a virtual dataset is made of; nothing where it isn't one."""
+    if not is_virtual(dataset):
+        return ()
+    properties = properties_of(dataset)
+    return tuple(
+        VirtualMapping(
+            properties.get_virtual_filename(number).encode(),
+            properties.get_virtual_dsetname(number).encode(),
+            _selection(properties.get_virtual_srcspace, number),
+            _selection(properties.get_virtual_vspace, number),
+        )
+        for number in range(properties.get_virtual_count())
+    )
+
+
+def _selection(ask: Callable[[int], h5s.SpaceID], number: int) -> Selection:
+    try:
+        space = ask(number)
+    except RuntimeError:  # it is of nothing
+        return NOTHING
+    kind = space.get_select_type()
+    if kind != h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
+        return {h5s.SEL_NONE: NOTHING, h5s.SEL_ALL: WHOLE}.get(kind, OTHER)
+    slabs = itertools.starmap(_slab, zip(*space.get_regular_hyperslab(), strict=True))
+    return Selection(SelectionKind.REGULAR, tuple(slabs))
+
+
+def _slab(start: int, stride: int, count: int, block: int) -> Slab:
+    return Slab(start, stride, None if count == _UNLIMITED else count, None if block == _UNLIMITED else block)
 
 
 def _has_sources_out_of_reach(dataset: h5d.DatasetID) -> bool:

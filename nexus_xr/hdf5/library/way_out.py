@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from contextlib import ExitStack
-
-import h5py
+from typing import TYPE_CHECKING
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.io.file import File
@@ -13,9 +12,8 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 
-from .access import open_object
-from .addresses import file_numbers
-from .group import wrapped
+if TYPE_CHECKING:
+    import h5py
 
 
 class LibraryWayOut:
@@ -38,6 +36,9 @@ class LibraryWayOut:
         self._handle: h5py.File | None = None
 
     def __call__(self, place: bytes, path: str, diagnostics: Diagnostics, budget: Budget) -> Group | Dataset | None:
+        from .access import open_object
+        from .group import wrapped
+
         try:
             return wrapped(open_object(self._opened().id, place), path, diagnostics, budget)
         except AnyHdf5Error as error:
@@ -46,6 +47,8 @@ class LibraryWayOut:
 
     def _opened(self) -> h5py.File:
         if self._handle is None:
+            from .addresses import file_numbers
+
             self._handle = self._stack.enter_context(self._file.opened())
             file_numbers.remember(self._handle.id, self._number)
         return self._handle

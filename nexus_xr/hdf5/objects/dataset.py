@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .datatypes import has_references
 from .node import Node
 from .storage import UNKNOWN, Filter, Storage
+from .stored_values import StoredValues
 from .text import is_text
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class Dataset(Node):
 
     Attributes
     ----------
+    extent
+        The shape of its dataspace; none of a null one.
     raw_dtype
         The dtype of an element in the file.
     shape
@@ -36,7 +40,7 @@ class Dataset(Node):
         Whether its dataspace is a null one.
     """
 
-    __slots__ = ("is_null", "raw_dtype", "shape", "size")
+    __slots__ = ("extent", "is_null", "raw_dtype", "shape", "size")
 
     def __init__(
         self,
@@ -49,7 +53,8 @@ class Dataset(Node):
         super().__init__(path, diagnostics)
         self.raw_dtype = raw_dtype
         self.is_null = extent is None
-        self.shape: tuple[int, ...] = (*(extent or ()), *inner_shape)
+        self.extent = extent or ()
+        self.shape: tuple[int, ...] = (*self.extent, *inner_shape)
         self.size = 0 if self.is_null else math.prod(self.shape)
 
     @property
@@ -69,12 +74,22 @@ class Dataset(Node):
 
     @property
     @abstractmethod
+    def virtual_mappings(self) -> tuple[VirtualMapping, ...]:
+        """Which parts of which datasets it is made of; none where it isn't virtual."""
+
+    @property
+    @abstractmethod
     def origin(self) -> tuple[str, str] | None:
         """The file that it is in, to which links may have led, and a path of it there; None where it has none."""
 
     @abstractmethod
     def _read_storage(self) -> Storage:
         """How it is stored; raises an error where that can't be told."""
+
+    @property
+    def stored(self) -> StoredValues | None:
+        """Where and how its values are stored; None where only libhdf5 knows. Raises an error where it is damaged."""
+        return None
 
     @abstractmethod
     def opened(self) -> AbstractContextManager[h5d.DatasetID]:

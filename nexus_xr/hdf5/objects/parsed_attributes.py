@@ -41,7 +41,7 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
                 raise attribute.error
             found.setdefault(attribute.name, attribute)
     except FormatError as error:
-        node.report(Code.ATTRIBUTES_UNLISTED, f"its attributes can't be listed ({error})")
+        node.report(Code.ATTRIBUTES_UNLISTED, f"not all of its attributes can be listed ({error})")
     values = {}
     for raw_name in node.distinct(list(found)):
         try:
@@ -55,8 +55,8 @@ def _check_known(attribute: AnyAttribute) -> None:
     if isinstance(attribute, BrokenAttribute):
         if isinstance(attribute.error, UnsupportedError):
             raise attribute.error
-    elif attribute.datatype.has_references:
-        raise UnsupportedError("an attribute of references")
+    elif attribute.datatype.has_varying_regions:
+        raise UnsupportedError("references to regions of varying number")
 
 
 def _value(attribute: AnyAttribute, file: ParsedFile) -> Any:

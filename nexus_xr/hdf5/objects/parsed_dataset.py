@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,25 +10,28 @@ from typing import TYPE_CHECKING, Any
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.dataspace import parse_dataspace
 from nexus_xr.hdf5.format.datatype import parse_datatype
+from nexus_xr.hdf5.format.external_files import ExternalSlot, read_external_files
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.fill_value import FillValue, parse_fill_value
 from nexus_xr.hdf5.format.filter_pipeline import FilterStep, parse_filter_pipeline
 from nexus_xr.hdf5.format.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
 from nexus_xr.hdf5.format.messages import Kind
 from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping, read_virtual_mappings
 
 from .dataset import Dataset
 from .node import Address
 from .parsed_file import Place
 from .parsed_object import attributes_at, leave
-from .parsed_values import fill_bytes, presented, stored_bytes
+from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
 from .storage import Filter, Storage
+from .stored_values import StoredValues
 from .text import decode
 
 if TYPE_CHECKING:
     from h5py import h5d
 
-_LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked"}
+_LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked", Virtual: "virtual"}
 # Of the filters that come with HDF5, whose names newer files leave out.
 _NAMES = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset"}
 
@@ -43,19 +47,18 @@ class ParsedDataset(Dataset):
         Only libhdf5 knows what it is.
     """
 
-    __slots__ = ("_dataspace", "_datatype", "_header", "_layout", "_place")
+    __slots__ = ("_dataspace", "_datatype", "_header", "_layout", "_mappings", "_place")
 
     def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
         self._place = place
         self._header = header
         content = place.file.bytes
         self._datatype = parse_datatype(self._said(Kind.DATATYPE))
-        if self._datatype.has_references:
-            raise UnsupportedError("values that are references")
+        if self._datatype.has_varying_regions:
+            raise UnsupportedError("references to regions of varying number")
         self._dataspace = parse_dataspace(self._said(Kind.DATASPACE), content.length_size)
         self._layout = parse_layout(self._said(Kind.LAYOUT), content.offset_size, content.length_size)
-        if isinstance(self._layout, Virtual):
-            raise UnsupportedError("a virtual dataset, whose shape may be that of others")
+        self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()
         datatype = self._datatype
         super().__init__(path, diagnostics, self._dataspace.shape, datatype.inner_shape, datatype.element)
 
@@ -64,6 +67,12 @@ class ParsedDataset(Dataset):
         if message is None:
             raise FormatError(f"a dataset has no message {kind}")
         return self._place.file.content(message)
+
+    def _read_mappings(self, layout: Virtual) -> tuple[VirtualMapping, ...]:
+        found = read_virtual_mappings(layout, self._place.file.heap, len(self._dataspace.shape or ()))
+        if any(mapping.target.is_endless for mapping in found):
+            raise UnsupportedError("a virtual dataset whose shape is that of others")
+        return found
 
     @property
     def address(self) -> Address:
@@ -82,10 +91,14 @@ class ParsedDataset(Dataset):
 
     @property
     def is_virtual(self) -> bool:
-        return False
+        return isinstance(self._layout, Virtual)
 
     @property
-    def origin(self) -> tuple[str, str] | None:
+    def virtual_mappings(self) -> tuple[VirtualMapping, ...]:
+        return self._mappings
+
+    @property
+    def origin(self) -> tuple[str, str]:
         return self._place.file.file.path, decode(self._place.path)
 
     def _read_storage(self) -> Storage:
@@ -93,9 +106,36 @@ class ParsedDataset(Dataset):
         if isinstance(self._layout, Chunked):
             own = self._layout.chunk_shape
             chunks = (*own, *self.shape[len(own) :])
+        return Storage(_LAYOUTS[type(self._layout)], chunks, self._filters())
+
+    def _filters(self) -> tuple[Filter, ...]:
         pipeline = self._header.first(Kind.FILTER_PIPELINE)
         steps = () if pipeline is None else parse_filter_pipeline(self._place.file.content(pipeline))
-        return Storage(_LAYOUTS[type(self._layout)], chunks, tuple(map(_filter, steps)))
+        return tuple(map(_filter, steps))
+
+    @property
+    def stored(self) -> StoredValues:
+        file = self._place.file
+        return StoredValues(
+            file.bytes,
+            os.path.dirname(file.file.path) if file.file.is_local else "",
+            self._dataspace,
+            self._datatype.dtype,
+            self._datatype,
+            self._layout,
+            own_fill(self._fill(), self._datatype, is_virtual=self.is_virtual),
+            self._filters(),
+            self._external(),
+            self._mappings,
+        )
+
+    def _external(self) -> tuple[ExternalSlot, ...]:
+        message = self._header.first(Kind.EXTERNAL_FILES)
+        if message is None:
+            return ()
+        if not self._place.file.file.is_local:
+            raise UnsupportedError("values in files beside one that isn't local")
+        return read_external_files(self._place.file.bytes, self._place.file.content(message))
 
     @contextmanager
     def opened(self) -> Iterator[h5d.DatasetID]:

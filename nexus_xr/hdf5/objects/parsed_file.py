@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.faults import UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.links import StoredLink, read_links
+from nexus_xr.hdf5.format.links import Links, read_links
 from nexus_xr.hdf5.format.messages import Kind
 from nexus_xr.hdf5.format.object_header import Message, ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, read_shared_table, resolve
@@ -20,6 +20,7 @@ from nexus_xr.hdf5.io.source import Source
 
 from .dataset import Dataset
 from .group import Budget, Group
+from .object_paths import ObjectPaths
 
 # Links of the groups that were asked for last.
 _MOST_LINKS_KEPT = 1 << 16
@@ -66,6 +67,8 @@ class ParsedFile:
         What tells it from other files.
     root
         Where its root group is.
+    paths
+        Names what references refer to.
 
     Raises
     ------
@@ -85,8 +88,9 @@ class ParsedFile:
         self.heap = GlobalHeap(self.bytes)
         self.root = superblock.root
         _check_described(self.bytes, superblock)
+        self.paths = ObjectPaths(self.bytes, self.root)
         self.shared = read_shared_table(self.bytes, superblock.extension)
-        self._links: OrderedDict[int, Mapping[bytes, StoredLink]] = OrderedDict()
+        self._links: OrderedDict[int, Links] = OrderedDict()
         self._links_kept = 0
 
     def header(self, address: int) -> ObjectHeader:
@@ -99,22 +103,22 @@ class ParsedFile:
             return message.content
         return resolve(self.bytes, message.kind, message.flags, message.content, self.shared)
 
-    def links(self, address: int) -> Mapping[bytes, StoredLink]:
-        """The links of the group at an address by their names, in h5py's order."""
+    def links(self, address: int) -> Links:
+        """The links of the group at an address, in h5py's order."""
         links = self._links.get(address)
         if links is None:
-            links = {link.name: link for link in read_links(self.bytes, self.header(address))}
+            links = read_links(self.bytes, self.header(address))
             self._keep(address, links)
         else:
             self._links.move_to_end(address)
         return links
 
-    def _keep(self, address: int, links: Mapping[bytes, StoredLink]) -> None:
+    def _keep(self, address: int, links: Links) -> None:
         self._links[address] = links
-        self._links_kept += len(links)
+        self._links_kept += len(links.by_name)
         while self._links_kept > _MOST_LINKS_KEPT and len(self._links) > 1:
             _, oldest = self._links.popitem(last=False)
-            self._links_kept -= len(oldest)
+            self._links_kept -= len(oldest.by_name)
 
 
 class Place(NamedTuple):

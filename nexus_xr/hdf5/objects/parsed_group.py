@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.links import Links, is_group
 from nexus_xr.hdf5.format.messages import Kind
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 
@@ -36,21 +36,25 @@ class ParsedGroup(Group):
         return attributes_at(self._place, self._header, self)
 
     def _list(self) -> dict[bytes, int]:
-        with self.reporting(Code.MEMBERS_UNLISTED, "its members can't be listed"):
-            return {name: link.kind for name, link in self._place.file.links(self._place.address).items()}
-        return {}
+        if self._links_here.damage is not None:
+            self.report(Code.MEMBERS_UNLISTED, f"not all of its members can be listed ({self._links_here.damage})")
+        return {name: link.kind for name, link in self._links_here.by_name.items()}
+
+    @property
+    def _links_here(self) -> Links:
+        return self._place.file.links(self._place.address)
 
     def _kind_of(self, raw_name: bytes) -> int | None:
-        link = self._place.file.links(self._place.address).get(raw_name)
+        link = self._links_here.get(raw_name)
         return None if link is None else link.kind
 
     def _target(self, raw_name: bytes, kind: int) -> Link:
-        return target_of(self._place.file.links(self._place.address)[raw_name])
+        return target_of(self._links_here.by_name[raw_name])
 
     def open_link(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
         path = self.member_path(decode(raw_name))
         try:
-            place = follow(self._place, self._place.file.links(self._place.address)[raw_name])
+            place = follow(self._place, self._links_here.by_name[raw_name])
             if place is None:
                 return self._dangling(raw_name, kind)
             return object_at(place, path, self.diagnostics, self._budget)
@@ -80,7 +84,7 @@ def object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget)
         Only libhdf5 knows it.
     """
     header = place.file.header(place.address)
-    if header.has(Kind.SYMBOL_TABLE) or header.has(Kind.LINK_INFO):
+    if is_group(header):
         return _group_at(place, header, path, diagnostics, budget)
     if not header.has(Kind.DATATYPE):
         raise FormatError("an object is neither a group nor a dataset nor a datatype")
@@ -93,8 +97,7 @@ def object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget)
 def _group_at(
     place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics, budget: Budget | None = None
 ) -> ParsedGroup:
-    with suppress(FormatError):  # which is for those to tell who ask for its members
-        place.file.links(place.address)
+    place.file.links(place.address)  # which may be known to libhdf5 alone
     return ParsedGroup(place, header, path, diagnostics, budget)
 
 

@@ -12,6 +12,7 @@ from nexus_xr.hdf5.format.layout import Compact, Contiguous, Layout
 from nexus_xr.hdf5.format.values import decode_one, decode_values
 
 from .parsed_file import ParsedFile
+from .references import name_references
 from .text import decode
 from .values import empty, to_python
 
@@ -30,9 +31,17 @@ def presented(raw: bytes, datatype: Datatype, dataspace: Dataspace, file: Parsed
         What they are, and how many.
     file
         The file, in whose heap elements of varying length are.
+
+    Raises
+    ------
+    UnsupportedError
+        Only libhdf5 can tell what references refer to.
     """
     if dataspace.shape is None:
         return empty(datatype.dtype)
+    if datatype.has_references:
+        found = decode_values(raw, datatype, dataspace.shape, file.heap)
+        return to_python(name_references(found, datatype.element, file.paths.of), False)
     if dataspace.element_count == 1 and not datatype.inner_shape:
         element = decode_one(raw, datatype, file.heap)
         return decode(element) if datatype.is_text else element
@@ -50,7 +59,7 @@ def stored_bytes(layout: Layout, size: int, file: ParsedFile) -> bytes | None:
     if isinstance(layout, Compact):
         return _whole(layout.data, size)
     if not isinstance(layout, Contiguous):
-        raise UnsupportedError("values in chunks")
+        raise UnsupportedError("values in chunks, or in other datasets")
     if layout.address is None or not size:
         return b"" if not size else None
     if layout.size is not None and layout.size < size:
@@ -74,10 +83,18 @@ def fill_bytes(fill: FillValue | None, datatype: Datatype, count: int) -> bytes:
     """
     if fill is not None and (not fill.is_defined or fill.when_written == _NEVER):
         raise UnsupportedError("values that nobody has written")
-    if fill is None or fill.raw is None:
-        return bytes(count * datatype.size)
-    if datatype.has_vlen:
+    raw = own_fill(fill, datatype)
+    if raw is not None and datatype.has_vlen:
         raise UnsupportedError("a fill value of varying length")
+    return bytes(count * datatype.size) if raw is None else raw * count
+
+
+def own_fill(fill: FillValue | None, datatype: Datatype, *, is_virtual: bool = False) -> bytes | None:
+    """The bytes of an element that a dataset has where nobody has written; None for zeros, and for no value at all."""
+    # A virtual dataset stores nothing, so that there is no time to fill it.
+    is_filled = fill is not None and fill.is_defined and (is_virtual or fill.when_written != _NEVER)
+    if fill is None or fill.raw is None or not is_filled:
+        return None
     if len(fill.raw) != datatype.size:
         raise FormatError(f"its fill value has {len(fill.raw)} bytes, and an element {datatype.size}")
-    return fill.raw * count
+    return fill.raw

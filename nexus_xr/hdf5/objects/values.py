@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,12 @@ def to_python(values: NDArray[Any], is_text: bool) -> Any:
         return decode_array(values) if is_text else values
     element: Any = values.item() if values.dtype.names is None else values.reshape(())[()]
     return decode(element) if is_text else element
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value is what there is in a null dataspace."""
+    h5py = sys.modules.get("h5py")  # who hasn't it has made none
+    return h5py is not None and isinstance(value, h5py.Empty)
 
 
 def empty(dtype: np.dtype[Any]) -> Any:

@@ -7,21 +7,19 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.library.references import name_references
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.datatypes import has_references, presented_dtype
+from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
-from .dataset_access import open_dataset
 from .engine import read
 from .hyperslab import Hyperslab
 from .known_layouts import layout_of
@@ -32,6 +30,9 @@ from .unreadable import values_explained
 from .virtual import OnlyLibhdf5Error, read_virtual
 from .virtual_layout import OWN_FILE, Mapping, VirtualLayout
 from .virtual_sources import FoundSources, check_sources, find_sources
+
+if TYPE_CHECKING:
+    import h5py
 
 # Read by libhdf5 in less time than it takes to start a process.
 _SMALL_BYTES = 8 << 20
@@ -57,6 +58,8 @@ class LazyArray:
         How several datasets are joined, for an array that no dataset of the file is.
     found_sources
         Which sources of a virtual dataset there were when it was opened; None where that isn't known.
+    address
+        Where it was when it was opened, which is found sooner than a path; None where that isn't known.
 
     Examples
     --------
@@ -70,6 +73,7 @@ class LazyArray:
     raw_dtype: np.dtype[Any]
     layout: VirtualLayout | None = None
     found_sources: FoundSources | None = None
+    address: Address | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, file: File) -> LazyArray:
@@ -87,8 +91,8 @@ class LazyArray:
         if origin is not None and not _is_same_file(origin[0], file.path):
             file, path = file.linked(origin[0]), origin[1]
             file.check()  # from now on, it is that file and no other
-        found_sources = _sources_of(dataset, file) if dataset.is_virtual else None
-        return cls(file, path, dataset.shape, dataset.raw_dtype, found_sources=found_sources)
+        found_sources = find_sources(dataset.virtual_mappings, file, thoroughly=not file.policy.fills_missing)
+        return cls(file, path, dataset.shape, dataset.raw_dtype, None, found_sources, dataset.address)
 
     @classmethod
     def joined(cls, segments: Sequence[Dataset], file: File, path: str) -> LazyArray:
@@ -159,11 +163,12 @@ class LazyArray:
     def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
         """Values that are all in the file: in the way that is best for how they are stored."""
         with self.file.source() as source:
-            layout = layout_of(self.file, self.path, source)
+            layout = layout_of(self.file, self.path, source, self.address)
             if isinstance(layout, StoredLayout):
                 return self._read(layout, source, indexers)
             if isinstance(layout, ExternalDataset):
-                return np.asarray(replace(self, file=self.file.linked(layout.file), path=layout.path)[tuple(indexers)])
+                there = replace(self, file=self.file.linked(layout.file), path=layout.path, address=None)
+                return np.asarray(there[tuple(indexers)])
             if isinstance(layout, VirtualLayout):
                 return self._read_virtual(layout, indexers)
             if layout is not None and self._needs_processes(layout, indexers):
@@ -193,8 +198,10 @@ class LazyArray:
                     f"{self.file.name}:{self.path}: a part of it is being written by this process, or stored as only "
                     "libhdf5 reads it; open the parts one by one with dataset_path"
                 ) from None
+        from nexus_xr.hdf5.library.virtual import virtual_mappings_of
+
         with self.opened() as dataset:
-            check_sources(dataset.id, self.file, self.path, self.found_sources)
+            check_sources(virtual_mappings_of(dataset.id), self.file, self.path, self.found_sources)
         return self._read_with_hdf5(indexers)
 
     def _needs_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> bool:
@@ -216,6 +223,8 @@ class LazyArray:
             return self._read_in_processes(layout, indexers)  # chunk by chunk, so that the error names the one
 
     def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:
+        from nexus_xr.hdf5.library.references import name_references
+
         with self.opened() as dataset:
             self._check_shape(dataset.shape)
             values = read_selection(dataset, indexers)
@@ -226,6 +235,8 @@ class LazyArray:
     @contextmanager
     def opened(self) -> Iterator[h5py.Dataset]:
         """The open dataset, for the length of a ``with`` block."""
+        from .dataset_access import open_dataset
+
         with self.file.opened() as handle, open_dataset(self.file, handle, self.path) as dataset:
             yield dataset
 
@@ -267,11 +278,6 @@ class LazyArray:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self.file.__dask_tokenize__(), self.path, self.shape)
-
-
-def _sources_of(dataset: Dataset, file: File) -> FoundSources | None:
-    with dataset.opened() as opened:
-        return find_sources(opened, file, thoroughly=not file.policy.fills_missing)
 
 
 def _is_same_file(a: str, b: str) -> bool:

@@ -20,7 +20,7 @@ from nexus_xr.hdf5.library.virtual import check_readable
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
-from .unreadable import unreadable_values
+from .unreadable import MissingDatasetError, unreadable_values
 
 
 @contextmanager
@@ -55,7 +55,3 @@ def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
     if not isinstance(found, h5d.DatasetID):
         raise TypeError("it is no dataset")
     return in_high_level(found)
-
-
-class MissingDatasetError(NexusFileError):
-    """There is no dataset of that path."""

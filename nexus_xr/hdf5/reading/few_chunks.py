@@ -25,7 +25,7 @@ from .selection import Indexer
 # Stretches without filters are read at once up to so many bytes.
 RUN_BYTES = 4 << 20
 # So many chunks are found one by one as fast as all at once.
-_FEW_CHUNKS = 8
+FEW_CHUNKS = 8
 # Decoded chunks, for one who reads little pieces of a chunk one after the other: no more than a core's cache holds,
 # as memory beyond it costs more than what it saves.
 _RECENT_BYTES = 2 << 20
@@ -45,7 +45,7 @@ def few_whole_chunks(
             return None
         grid.append(range(part.start // chunk, part.stop // chunk))
     lies_together = target[tuple(slice(0, chunk) for chunk in layout.chunks)].flags.c_contiguous
-    if not layout.filters or not lies_together or math.prod(map(len, grid)) > _FEW_CHUNKS:
+    if not layout.filters or not lies_together or math.prod(map(len, grid)) > FEW_CHUNKS:
         return None
     reader = ChunkReader(layout, source)
     tasks: list[threads.Task] = []

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from h5py import h5d, h5f, h5i, h5s
 
 from nexus_xr.hdf5.format.chunk_index import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.chunk_records import ChunkRecords
-from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.layout import Chunked, parse_layout
-from nexus_xr.hdf5.format.messages import Kind
-from nexus_xr.hdf5.format.object_header import read_object_header
-from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
-from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.library.addresses import address_of
-from nexus_xr.hdf5.library.properties import properties_of
 
 from .chunk_index import ChunkIndex, Integers, steps_of
-
-# How often what another process is writing is read again, until its parts go together.
-_MOST_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -36,8 +24,8 @@ class EarlierIndex:
 
 
 def build_index(
-    dataset: h5d.DatasetID,
-    source: Source,
+    file: FileBytes,
+    dataset: ChunkedDataset,
     grid: tuple[int, ...],
     chunks: tuple[int, ...],
     earlier: EarlierIndex | None = None,
@@ -49,12 +37,12 @@ def build_index(
 
     Parameters
     ----------
+    file
+        The bytes of the file.
     dataset
-        An open chunked dataset.
-    source
-        The bytes of the file that it is in.
+        The dataset, as the file describes it.
     grid
-        How many chunks there are along each of its dimensions.
+        How many chunks there are along each dimension, those of an array datatype among them.
     chunks
         Shape of a chunk.
     earlier
@@ -67,41 +55,12 @@ def build_index(
     UnsupportedError
         Only libhdf5 finds the chunks.
     """
-    intent = h5i.get_file_id(dataset).get_intent()
-    if intent & h5f.ACC_RDWR:
-        raise UnsupportedError("this process has the file open for writing, and may not have written all of it")
-    for _ in range(_MOST_ATTEMPTS - 1 if intent & h5f.ACC_SWMR_READ else 0):
-        with suppress(FormatError):
-            return _build(dataset, source, grid, chunks, earlier)
     try:
-        return _build(dataset, source, grid, chunks, earlier)
+        if earlier is not None and _is_longer(earlier, dataset):
+            return _extended(earlier, dataset, file, grid, chunks)
+        return _compact(grid, *_in_order(read_chunks(file, dataset), grid, file.base))
     except FormatError as error:
         raise FormatError(f"the chunk index is damaged: {error}") from error
-
-
-def _build(
-    dataset: h5d.DatasetID,
-    source: Source,
-    grid: tuple[int, ...],
-    chunks: tuple[int, ...],
-    earlier: EarlierIndex | None,
-) -> ChunkIndex:
-    file = file_bytes(source, read_superblock(source))
-    described = _describe(dataset, file)
-    if earlier is not None and _is_longer(earlier, described):
-        return _extended(earlier, described, file, grid, chunks)
-    return _compact(grid, *_in_order(read_chunks(file, described), grid, file.base))
-
-
-def _describe(dataset: h5d.DatasetID, file: FileBytes) -> ChunkedDataset:
-    """What it takes to read its chunk index."""
-    message = read_object_header(file, address_of(dataset)[1]).first(Kind.LAYOUT)
-    layout = None if message is None else parse_layout(message.content, file.offset_size, file.length_size)
-    if not isinstance(layout, Chunked):
-        raise FormatError("the dataset isn't said to be in chunks")
-    ends = dataset.get_space().get_simple_extent_dims(True)
-    maximum = tuple(None if end == h5s.UNLIMITED else end for end in ends)
-    return ChunkedDataset(dataset.shape, maximum, layout, properties_of(dataset).get_nfilters() > 0)
 
 
 def _in_order(records: ChunkRecords, grid: tuple[int, ...], base: int) -> tuple[Integers, Integers, Integers, Integers]:

@@ -7,15 +7,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.library.addresses import address_of
-from nexus_xr.hdf5.library.location import located
+from nexus_xr.hdf5.library.described import parsed_file
+from nexus_xr.hdf5.objects.group import Budget
+from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.node import Address, Node
+from nexus_xr.hdf5.objects.parsed_dataset import ParsedDataset
+from nexus_xr.hdf5.objects.parsed_file import ParsedFile, Place
+from nexus_xr.hdf5.objects.parsed_group import object_at, parsed_root
 from nexus_xr.hdf5.runtime.fork import after_fork
 
-from .dataset_access import open_dataset
-from .layout_reading import read_layout
+from .layout_reading import layout_from
 from .layouts import ExternalDataset, Layout
+from .unreadable import unreadable_values
 from .virtual_layout import VirtualLayout
 
 # What the indexes of all datasets that were read last may take together, unless one alone takes more.
@@ -25,7 +32,7 @@ _MOST_LAYOUTS = 4096
 _MOST_STATES = 64
 
 
-def layout_of(file: File, path: str, source: Source) -> Layout | None:
+def layout_of(file: File, path: str, source: Source, address: Address | None = None) -> Layout | None:
     """The layout of a dataset, which is looked up once in a process; None where only libhdf5 can read it at all.
 
     Parameters
@@ -34,16 +41,43 @@ def layout_of(file: File, path: str, source: Source) -> Layout | None:
         The file that is asked, and the dataset's path in it.
     source
         The bytes of the file.
+    address
+        Where in it the dataset was when it was opened, if that is known.
+
+    Raises
+    ------
+    NexusFileError
+        There is no such dataset, or what the file says of it is damaged.
     """
 
     def find(known: Layout | None) -> Layout | None:
-        with file.opened() as handle, open_dataset(file, handle, path) as dataset:
-            if address_of(dataset.id)[0] == address_of(handle.id)[0]:
-                return read_layout(dataset.id, source, known)
-            found = located(dataset.id)
-            return None if found is None else ExternalDataset(*found)
+        try:
+            return _from_bytes(file, path, address)
+        except FormatError as error:
+            raise unreadable_values(file.name, path, error) from error
+        except UnsupportedError as reason:
+            file.leave_to_libhdf5(path, str(reason))
+        from .library_layouts import layout_by_libhdf5
+
+        return layout_by_libhdf5(file, path, source, known)
 
     return known_layouts.get((source.key, path), find, file.snapshot)
+
+
+def _from_bytes(file: File, path: str, address: Address | None) -> Layout:
+    with parsed_file(file) as parsed:
+        dataset = _dataset_of(parsed, path, address)
+        if not isinstance(dataset, ParsedDataset):
+            raise UnsupportedError("what libhdf5 finds, or says why it doesn't")
+        if dataset.address[0] != parsed.number:
+            return ExternalDataset(*dataset.origin)
+        return layout_from(dataset.stored)
+
+
+def _dataset_of(parsed: ParsedFile, path: str, address: Address | None) -> Node | Link | None:
+    if address is not None and address[0] == parsed.number:
+        return object_at(Place(parsed, address[1], path.encode()), path, Diagnostics(), Budget(0))
+    return parsed_root(parsed, Diagnostics()).find(path)
 
 
 Find = Callable[[Layout | None], Layout | None]

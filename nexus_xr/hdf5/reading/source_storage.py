@@ -11,11 +11,10 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.linked_files import find_file
-from nexus_xr.hdf5.library.dataset import LibraryDataset
-from nexus_xr.hdf5.library.virtual import is_virtual
-from nexus_xr.hdf5.objects.storage import Filter, Storage
+from nexus_xr.hdf5.library.described import described
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.storage import UNKNOWN, Filter, Storage
 
-from .dataset_access import open_dataset
 from .virtual_layout import Mapping, VirtualLayout, is_own_file
 from .virtual_mapping import read_mappings
 
@@ -57,11 +56,14 @@ def source_storage(virtual: VirtualLayout, holder: File, depth: int = 0) -> Sour
 
 
 def _storage_of_source(file: File, path: str, depth: int) -> Storage | SourceStorage:
-    with file.opened() as handle, open_dataset(file, handle, path) as dataset:
-        if is_virtual(dataset.id) and (mappings := read_mappings(dataset.id)) is not None:
-            nested = VirtualLayout(dataset.shape, dataset.dtype, np.zeros(()), mappings)
+    with described(file, Diagnostics()) as root:
+        dataset = root.find(path)
+        if not isinstance(dataset, Dataset):
+            return Storage(UNKNOWN, None, ())
+        if dataset.is_virtual and (mappings := read_mappings(dataset.virtual_mappings, dataset.extent)) is not None:
+            nested = VirtualLayout(dataset.extent, dataset.raw_dtype, np.zeros(()), mappings)
             return source_storage(nested, file, depth + 1)
-        return LibraryDataset(dataset.id, path, Diagnostics()).storage
+        return dataset.storage
 
 
 def _chunks_in(mapping: Mapping, chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from nexus_xr.errors import NexusFileError
 
 
+class MissingDatasetError(NexusFileError):
+    """There is no dataset of that path."""
+
+
 def unreadable_values(name: str, path: str, reason: object) -> NexusFileError:
     """The error for a dataset whose values can't be read.
 

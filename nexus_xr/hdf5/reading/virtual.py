@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,11 +16,11 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.linked_files import find_file
 from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.objects.text import marks
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.hdf5.runtime.memory import empty
 
-from .dataset_access import MissingDatasetError
 from .engine import read, tasks_into
 from .hyperslab import Positions
 from .known_layouts import layout_of
@@ -29,7 +28,7 @@ from .layouts import ExternalDataset, Layout, Libhdf5Layout, StoredLayout, carri
 from .processes import read_in_processes
 from .selection import Indexer, length, outer_key
 from .source_storage import DEEPEST
-from .unreadable import values_explained
+from .unreadable import MissingDatasetError, values_explained
 from .virtual_layout import Intersection, Mapping, VirtualLayout, intersect, is_own_file
 from .virtual_sources import MOST_LOOKED_FOR, FoundSources, SourceName, check_missing, is_told, tell_of_missing
 
@@ -277,7 +276,7 @@ class _Reading:
 
     def _is_alike(self, other: np.dtype[Any]) -> bool:
         own = self._virtual.dtype
-        return own == other and h5py.check_enum_dtype(own) == h5py.check_enum_dtype(other)
+        return own == other and marks(own).get("enum") == marks(other).get("enum")
 
     def _miss(self, source: SourceName) -> None:
         check_missing(source, self._holder, self._path, self._found_sources)

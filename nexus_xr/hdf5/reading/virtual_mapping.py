@@ -6,71 +6,69 @@ Sources: the chapter "Virtual Datasets" of the HDF5 user guide, and its function
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
-from h5py import h5d, h5s
-
-from nexus_xr.hdf5.library.properties import properties_of
+from nexus_xr.hdf5.format.selections import Selection, SelectionKind, Slab
+from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.objects.text import decode
 
 from .hyperslab import Hyperslab
 from .virtual_layout import Mapping, pair_dimensions
 
-_UNLIMITED = 2**64 - 1
 
-
-def read_mappings(dataset: h5d.DatasetID) -> tuple[Mapping, ...] | None:
-    """The mappings of an open virtual dataset; None where one can't be told dimension by dimension.
+def read_mappings(stored: Sequence[VirtualMapping], shape: tuple[int, ...]) -> tuple[Mapping, ...] | None:
+    """The mappings of a virtual dataset; None where one can't be told dimension by dimension.
 
     That is so of nothing, of points, of unions of hyperslabs, and where the elements are laid out in another shape.
     Beside other mappings it is so of one with a name for each block, as the first file that is missing ends these.
+
+    Parameters
+    ----------
+    stored
+        What the file says that it is made of.
+    shape
+        Its shape, without the dimensions of an array datatype.
     """
-    properties = properties_of(dataset)
-    is_alone = properties.get_virtual_count() == 1
     mappings: list[Mapping] = []
     known: dict[Any, Any] = {}  # most mappings have most of their parts in common
-    for number in range(properties.get_virtual_count()):
-        try:
-            target = _hyperslabs(properties.get_virtual_vspace(number))
-            source = properties.get_virtual_srcspace(number)
-        except RuntimeError:  # it is of nothing
+    for each in stored:
+        target, origin = _hyperslabs(each.target, shape), _hyperslabs(each.source)
+        is_whole = each.source.kind is SelectionKind.WHOLE  # the file then doesn't say what shape that is
+        if target is None or (origin is None and not is_whole) or (len(stored) > 1 and _names_blocks(each)):
             return None
-        is_whole = source.get_select_type() == h5s.SEL_ALL  # the file then doesn't say what shape that is
-        origin = None if is_whole else _hyperslabs(source)
-        if target is None or (origin is None and not is_whole):
-            return None
-        file, path = properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)
-        if not is_alone and "%b" in (file + path).replace("%%", ""):
-            return None
-        for each in _each_block(file, path, target, origin, dataset.shape):
-            pairs = pair_dimensions(each[2], each[3])
+        for parts in _each_block(decode(each.file), decode(each.path), target, origin, shape):
+            pairs = pair_dimensions(parts[2], parts[3])
             if pairs is None:
                 return None
-            mappings.append(Mapping(*(known.setdefault(part, part) for part in (*each, pairs, is_whole))))
+            mappings.append(Mapping(*(known.setdefault(part, part) for part in (*parts, pairs, is_whole))))
     return tuple(mappings)
 
 
-def _hyperslabs(space: h5s.SpaceID) -> tuple[Hyperslab, ...] | None:
-    if space.get_select_type() == h5s.SEL_ALL:
-        return tuple(Hyperslab(0, length=size) for size in space.shape)
-    if space.get_select_type() != h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
-        return None
-    return tuple(itertools.starmap(_hyperslab, zip(*space.get_regular_hyperslab(), strict=True)))
+def _hyperslabs(selection: Selection, shape: tuple[int, ...] | None = None) -> tuple[Hyperslab, ...] | None:
+    """What is selected along each dimension, None where that can't be told."""
+    if selection.kind is SelectionKind.WHOLE and shape is not None:
+        return tuple(Hyperslab(0, length=size) for size in shape)
+    return tuple(map(_hyperslab, selection.slabs)) if selection.kind is SelectionKind.REGULAR else None
 
 
-def _hyperslab(start: int, stride: int, count: int, block: int) -> Hyperslab:
-    if block == _UNLIMITED:
+def _hyperslab(slab: Slab) -> Hyperslab:
+    start, stride, count, block = slab
+    if block is None:
         return Hyperslab(start)
-    if count == _UNLIMITED:
+    if count is None:
         return Hyperslab(start, stride, block)
     return (
         Hyperslab(start, length=count * block)
         if count == 1 or stride == block
         else Hyperslab(start, stride, block, count * block)
     )
+
+
+def _names_blocks(mapping: VirtualMapping) -> bool:
+    """Whether its names have the number of a block in them."""
+    return b"%b" in (mapping.file + mapping.path).replace(b"%%", b"")
 
 
 def _each_block(
@@ -104,22 +102,12 @@ def _named(name: str, number: int | None = None) -> str:
     return re.sub("%(.)", lambda found: "%" if found[1] == "%" else str(number), name) if "%" in name else name
 
 
-def grows(dataset: h5d.DatasetID) -> bool:
-    """Whether the shape of an open virtual dataset is that of its sources."""
-    properties = properties_of(dataset)
-    for number in range(properties.get_virtual_count()):
-        with suppress(RuntimeError):  # it is of nothing
-            if any(hyperslab.length is None for hyperslab in _hyperslabs(properties.get_virtual_vspace(number)) or ()):
-                return True
-    return False
+def grows(stored: Sequence[VirtualMapping]) -> bool:
+    """Whether the shape of a virtual dataset is that of its sources."""
+    return any(each.target.is_endless for each in stored)
 
 
-def source_names(dataset: h5d.DatasetID) -> list[tuple[str, str]]:
-    """File and path of each source of an open virtual dataset, but not where there is a name for each block."""
-    properties = properties_of(dataset)
-    found: dict[tuple[str, str], None] = {}
-    for number in range(properties.get_virtual_count()):
-        file, path = properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)
-        if "%b" not in (file + path).replace("%%", ""):
-            found[_named(file), _named(path)] = None
-    return list(found)
+def source_names(stored: Sequence[VirtualMapping]) -> list[tuple[str, str]]:
+    """File and path of each source of a virtual dataset, but not where there is a name for each block."""
+    names = ((_named(decode(each.file)), _named(decode(each.path))) for each in stored if not _names_blocks(each))
+    return list(dict.fromkeys(names))

@@ -8,18 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from h5py import h5d
-
-from nexus_xr.diagnostics import Code, Diagnostic
+from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusFileError, NexusWarning
+from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.linked_files import find_file, where_it_should_be
-from nexus_xr.hdf5.library.virtual import is_virtual
+from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.runtime.compat import this_worker
 from nexus_xr.hdf5.runtime.fork import after_fork
 
-from .dataset_access import MissingDatasetError, open_dataset
 from .virtual_layout import is_own_file
 from .virtual_mapping import source_names
 
@@ -85,26 +84,26 @@ class FoundSources:
         return self.is_complete and was_looked_for and not is_missing
 
 
-def find_sources(dataset: h5d.DatasetID, holder: File, thoroughly: bool = False) -> FoundSources | None:
-    """Which sources of an open dataset of a local file there are; None where it isn't virtual.
+def find_sources(mappings: Sequence[VirtualMapping], holder: File, thoroughly: bool = False) -> FoundSources | None:
+    """Which sources of a virtual dataset of a local file there are; None where it has none, as it isn't virtual.
 
     Parameters
     ----------
-    dataset
-        The virtual dataset.
+    mappings
+        What it is made of.
     holder
         The file that it is in.
     thoroughly
         Whether to open each file and to look for all; else it is looked whether the first thousands are there, and
         for the first source in one that is.
     """
-    if not is_virtual(dataset) or not holder.is_local:
+    if not mappings or not holder.is_local:
         return None
     there: dict[str, str | None] = {}
     missing: dict[SourceName, None] = {}
     is_complete = True
     inside: SourceName | None = None
-    for source in itertools.starmap(SourceName, source_names(dataset)):
+    for source in itertools.starmap(SourceName, source_names(mappings)):
         file = source.file
         if file not in there and (thoroughly or len(there) < MOST_LOOKED_FOR):
             there[file] = holder.path if is_own_file(file) else find_file(file, holder.path)
@@ -131,9 +130,11 @@ def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder:
             dataset.report(Code.SOURCE_MISSING, f"its source {each.absolute(holder)} is missing{_here()}")
 
 
-def check_sources(dataset: h5d.DatasetID, holder: File, path: str, found_sources: FoundSources | None) -> None:
-    """Tell of the sources of an open dataset that are missing, before libhdf5 reads fill values for them."""
-    now = find_sources(dataset, holder, thoroughly=not holder.policy.fills_missing)
+def check_sources(
+    mappings: Sequence[VirtualMapping], holder: File, path: str, found_sources: FoundSources | None
+) -> None:
+    """Tell of the sources of a virtual dataset that are missing, before libhdf5 reads fill values for them."""
+    now = find_sources(mappings, holder, thoroughly=not holder.policy.fills_missing)
     for each in () if now is None else now.missing:
         check_missing(each, holder, path, found_sources)
     tell_of_missing(holder, path, () if now is None else now.missing)
@@ -186,9 +187,7 @@ def _here() -> str:
 
 def _has_dataset(file: File, path: str) -> bool:
     try:
-        with file.opened() as handle, open_dataset(file, handle, path):
-            return True
-    except MissingDatasetError:
-        return False
+        with described(file, Diagnostics()) as root:
+            return isinstance(root.find(path), Group | Dataset)
     except NexusFileError:  # there is something, and to read it will say what is wrong with it
         return True

@@ -9,27 +9,7 @@ import threading
 from concurrent.futures import thread
 from typing import Any
 
-# The lock in which h5py calls libhdf5, held for several calls that belong together. In h5py since 2.4.
-from h5py._objects import phil as phil
-
 from .libraries import Address, Function, Signature, Size, function
-
-_DONT_FILTER_PARTIAL_CHUNKS = 2
-
-
-def leaves_partial_chunks_alone(properties: Any) -> bool:
-    """Whether chunks that reach beyond the dataset are stored without filters.
-
-    H5Pget_chunk_opts, for which h5py has no name. In libhdf5 since 1.10.0.
-    """
-    options = ctypes.c_uint()
-    call = function("h5py", "H5Pget_chunk_opts", Signature(ctypes.c_int, (ctypes.c_int64, ctypes.c_void_p)), 0)
-    if call is None:
-        return False
-    with phil:
-        failed = call(properties.id, ctypes.addressof(options)) < 0
-    return not failed and bool(options.value & _DONT_FILTER_PARTIAL_CHUNKS)
-
 
 FLETCHER32 = "h5py", "H5_checksum_fletcher32"
 

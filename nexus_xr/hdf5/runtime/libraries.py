@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib
+import importlib.util
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 # Below this size of the result, a call is shorter than giving up Python's lock and waiting to have it back.
 SHORT_CALL_BYTES = 16 * 1024
+
+# Of compiled modules and libraries.
+_ENDINGS = (".so", ".pyd", ".dll", ".dylib")
 
 Address = ctypes.c_void_p
 Size = ctypes.c_size_t
@@ -93,11 +96,27 @@ def _load(path: str, keeps_lock: bool) -> ctypes.CDLL:
 @functools.cache
 def _path(library: str) -> str | None:
     if library == "h5py":
-        return importlib.import_module("h5py.h5z").__file__
+        return _first_in(_folder_of("h5py"), "h5z.")
     if library == "deflate":
-        return importlib.import_module("deflate._deflate").__file__
-    import hdf5plugin
-
+        return _first_in(_folder_of("deflate"), "_deflate.")
     # Whoever registered the filter: netCDF4 brings some of the same for libhdf5.
-    names = sorted(name for name in os.listdir(hdf5plugin.PLUGIN_PATH) if name.startswith(f"libh5{library}."))
-    return os.path.join(hdf5plugin.PLUGIN_PATH, names[0]) if names else None
+    return _first_in(os.path.join(_folder_of("hdf5plugin"), "plugins"), f"libh5{library}.")
+
+
+def has_library(library: str) -> bool:
+    """Whether there is a library of that name, as for `function`."""
+    return _path(library) is not None
+
+
+def _folder_of(package: str) -> str:
+    """The folder of a package, which isn't imported: that takes as long as opening a file."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"the package {package} isn't installed", name=package)
+    return spec.submodule_search_locations[0]
+
+
+def _first_in(folder: str, start: str) -> str | None:
+    """The compiled module or library of a folder whose name begins so."""
+    names = sorted(name for name in os.listdir(folder) if name.startswith(start) and name.endswith(_ENDINGS))
+    return os.path.join(folder, names[0]) if names else None

@@ -82,6 +82,7 @@ class Recent:
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._bytes = 0
         self._wanted: deque[Hashable] = deque(maxlen=_MOST_WANTED)
 
     def was_wanted(self, key: Hashable) -> bool:
@@ -104,13 +105,13 @@ class Recent:
         with self._lock:
             self._make_room(size)
             if size <= MOST_KEPT:
+                self._bytes += array.nbytes - (self._arrays.pop(key).nbytes if key in self._arrays else 0)
                 self._arrays[key] = array
         return array
 
     def _make_room(self, size: int) -> None:
-        used = size + sum(each.nbytes for each in self._arrays.values())
-        while self._arrays and used > self._most:
-            used -= self._arrays.popitem(last=False)[1].nbytes
+        while self._arrays and self._bytes + size > self._most:
+            self._bytes -= self._arrays.popitem(last=False)[1].nbytes
 
 
 class _Lease:

@@ -21,7 +21,7 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.memory import empty
 
 from .writable_file import why_unwritten

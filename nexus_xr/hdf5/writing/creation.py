@@ -20,7 +20,7 @@ from nexus_xr.hdf5.filters.only_libhdf5 import SZIP
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.filters.shuffle import SHUFFLE
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.runtime.compat import phil
+from nexus_xr.hdf5.runtime.h5py_lock import phil
 
 # An array that is smaller is stored as it is, in one piece.
 SMALL_BYTES = 64 * 1024

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.runtime.compat import phil, this_worker
+from nexus_xr.hdf5.runtime.compat import this_worker
+from nexus_xr.hdf5.runtime.h5py_lock import phil
 
 from .chunk_writer import Region, WrittenDataset
 from .creation import create_dataset

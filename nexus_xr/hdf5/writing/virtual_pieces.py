@@ -11,6 +11,7 @@ import numpy as np
 
 from nexus_xr.hdf5.io.linked_files import find_file
 from nexus_xr.hdf5.library.storage import filters_of
+from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.hyperslab import Hyperslab
 from nexus_xr.hdf5.reading.virtual_layout import is_own_file
@@ -56,7 +57,7 @@ class ChunkForm:
 
 def pieces_of(dataset: h5py.Dataset) -> list[Piece] | None:
     """The pieces of a virtual dataset, None where one of its mappings is no block that is mapped to another."""
-    mappings = read_mappings(dataset.id)
+    mappings = read_mappings(virtual_mappings_of(dataset.id), dataset.shape)
     if mappings is None:
         return None
     holder = str(dataset.file.filename)

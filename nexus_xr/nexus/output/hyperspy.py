@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup
 
-from .nodes import FieldNode, GroupNode, Node
+if TYPE_CHECKING:
+    from .nodes import GroupNode, Node
 
 _WRITER = "hyperspy_nexus_v3"
 # By which HyperSpy knows that there is metadata to restore.
@@ -41,6 +42,8 @@ def as_collection(collection: GroupNode) -> GroupNode:
 
 
 def _hidden(group: GroupNode) -> GroupNode:
+    from .nodes import FieldNode, GroupNode
+
     members: dict[str, Node] = {}
     for name, member in group.members.items():
         if isinstance(member, GroupNode):

@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import h5py
-
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
-from nexus_xr.hdf5.library.group import LibraryGroup
 
 from .attributes import integers, names, nx_class
 from .axes import Axis, find_axes, find_own_axes
 from .columns import as_columns, without_signal
-from .content import GroupContent, free_name, read_content
+from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
-from .detector_segments import join_segments
 from .errors import find_errors
 from .scaling import find_scaling
 from .signal import find_auxiliary_signals, find_signal
@@ -53,30 +49,6 @@ class NXdata:
     default_slice: tuple[int | None, ...] | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     bounds_dim: str = "bnds"
-
-
-def describe_nxdata(group: h5py.Group, signal: str | None = None) -> NXdata:
-    """Apply the data rules to a group of an open file.
-
-    Parameters
-    ----------
-    group
-        An NXdata group, or any other group with a field to show.
-    signal
-        Name of the field to take for the signal, whatever the group's attributes say.
-
-    Returns
-    -------
-    NXdata
-        The description; it holds no reference to the file. Nothing raises: what could not be honoured is
-        listed in ``diagnostics``.
-    """
-    diagnostics = Diagnostics()
-    content = read_content(LibraryGroup(group.id, group.name or "/", diagnostics))
-    content = join_segments(content, diagnostics) if signal is None else content
-    described = apply_rules(content, signal)
-    diagnostics.extend(described.diagnostics)
-    return replace(described, diagnostics=tuple(diagnostics))
 
 
 def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import h5py
 import numpy as np
 
+from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.hdf5.reading.array import LazyArray, same_values
 
 _WIDTH = 72
@@ -209,7 +209,7 @@ def _more(count: int) -> str:
 def _short_value(value: Any) -> str:
     if isinstance(value, np.ndarray | LazyArray):
         return f"{value.dtype} {value.shape}"
-    if isinstance(value, h5py.Empty):
+    if is_empty(value):
         return "empty"
     return _short(value, repr)
 

@@ -14,6 +14,7 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Address, same_object
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.reading.virtual_sources import report_missing
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
@@ -209,7 +210,7 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
     value: Any = None
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
-            value = dataset.read()
+            value = read_whole(dataset)
         except AnyHdf5Error as error:
             reason = explained(dataset.filters, error)
             message = f"the value can't be read ({reason}); it is tried again when asked for"

@@ -1,0 +1,107 @@
+"""The paths of a file's objects by their addresses, by which references are named.
+
+Source: `H5Rget_name` in the HDF5 reference manual, and what it gives for objects of several names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.file_bytes import FileBytes
+from nexus_xr.hdf5.format.links import StoredLink, is_group, stored_links
+from nexus_xr.hdf5.format.object_header import read_object_header
+
+# About 150 MiB.
+_MOST_STEPS = 1 << 20
+
+
+class _Step(NamedTuple):
+    """How an object is reached: the address of a group, and the object's name there; none for the root."""
+
+    group: int
+    name: bytes
+
+
+class _HardLink(NamedTuple):
+    name: bytes
+    address: int
+
+
+class ObjectPaths:
+    """The first path by which each object is reached through hard links, in the order in which they are stored.
+
+    The file is gone through once, and only as far as is needed for what was asked.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    root
+        Address of its root group.
+    """
+
+    def __init__(self, file: FileBytes, root: int) -> None:
+        self._file = file
+        self._steps = {root: _Step(root, b"")}
+        self._unknown: UnsupportedError | None = None
+        self._walk = self._found(root)
+
+    def of(self, address: int) -> bytes | None:
+        """The path of the object at an address, None where there is none to which a path leads.
+
+        Raises
+        ------
+        UnsupportedError
+            Only libhdf5 can tell.
+        """
+        if address in self._steps or address in self._walk:  # which goes on where it was left
+            return self._path(address)
+        if self._unknown is not None:
+            raise self._unknown
+        return None
+
+    def _found(self, root: int) -> Iterator[int]:
+        try:
+            yield from self._found_below(root)
+        except UnsupportedError as reason:
+            self._unknown = reason
+
+    def _found_below(self, root: int) -> Iterator[int]:
+        """The addresses of all objects below a group, each when it is found."""
+        waiting = [(root, self._hard_links(root))]
+        while waiting:
+            group, links = waiting[-1]
+            link = next(links, None)
+            if link is None:
+                waiting.pop()
+            elif link.address not in self._steps and self._is_object(link.address):
+                if len(self._steps) >= _MOST_STEPS:
+                    raise UnsupportedError("names of very many objects")
+                self._steps[link.address] = _Step(group, link.name)
+                waiting.append((link.address, self._hard_links(link.address)))
+                yield link.address
+
+    def _hard_links(self, address: int) -> Iterator[_HardLink]:
+        """Those of a group that can be read; none of another object."""
+        header = read_object_header(self._file, address)
+        for link in stored_links(self._file, header) if is_group(header) else ():
+            if isinstance(link, StoredLink) and link.address is not None:
+                yield _HardLink(link.name, link.address)
+
+    def _is_object(self, address: int) -> bool:
+        """Whether there is one; what can't be opened is nowhere."""
+        with suppress(FormatError):
+            read_object_header(self._file, address)
+            return True
+        return False
+
+    def _path(self, address: int) -> bytes:
+        names: list[bytes] = []
+        step = self._steps[address]
+        while step.name:
+            names.append(step.name)
+            step = self._steps[step.group]
+        return b"/" + b"/".join(reversed(names))

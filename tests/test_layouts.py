@@ -1,0 +1,176 @@
+"""Layouts from the bytes of a file: as libhdf5 describes the same datasets, whatever the file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from h5py import h5d, h5p, h5s, h5t
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.faults import UnsupportedError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.described import described
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.reading import known_layouts
+from nexus_xr.hdf5.reading.chunk_index import ChunkIndex
+from nexus_xr.hdf5.reading.layouts import Layout, StoredLayout
+from nexus_xr.hdf5.reading.library_layouts import layout_by_libhdf5
+from nexus_xr.hdf5.reading.small_values import read_whole
+from nexus_xr.hdf5.reading.virtual_layout import VirtualLayout
+
+from .conftest import CORPUS, corpus_files
+from .stacks import LOSSLESS, LOSSY
+
+FILES = corpus_files()
+FILTERS = {**LOSSLESS, **LOSSY}
+
+
+def plain(layout: Layout | None) -> Any:
+    """A layout as what is equal to itself."""
+    if not isinstance(layout, StoredLayout | VirtualLayout):
+        return layout
+    enumerated = h5py.check_enum_dtype(layout.dtype)
+    known = {**vars(layout), "fill": layout.fill.tobytes(), "enumerated": enumerated}
+    if isinstance(layout, StoredLayout) and isinstance(layout.index, ChunkIndex):
+        known["index"] = _plain_index(layout.index)
+    return known
+
+
+def _plain_index(index: ChunkIndex) -> Any:
+    parts = (index.numbers, index.offsets, index.sizes, index.masks)
+    return index.grid, index.partial, [None if part is None else (part.dtype, part.tolist()) for part in parts]
+
+
+def in_both_ways(path: Path, name: str) -> tuple[Any, Any]:
+    """The layout of a dataset from the bytes of the file, and as libhdf5 has it."""
+    file = File(path)
+    with file.source() as source:
+        theirs = layout_by_libhdf5(file, name, source)
+    try:
+        ours: Any = known_layouts._from_bytes(file, name, None)
+    except UnsupportedError:
+        ours = theirs
+    return plain(ours), plain(theirs)
+
+
+def datasets_of(path: Path) -> list[str]:
+    found: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.append(f"/{name}") if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES or [CORPUS / "absent"], ids=lambda path: str(path.relative_to(CORPUS)))
+@pytest.mark.usefixtures("corpus")
+def test_datasets_of_real_files_are_where_libhdf5_finds_them(path: Path) -> None:
+    for name in datasets_of(path):
+        ours, theirs = in_both_ways(path, name)
+        assert ours == theirs, name
+
+
+# --- datasets of every kind ------------------------------------------------------------------------------------------
+
+DTYPES = [
+    "u1",
+    ">i2",
+    "<f4",
+    "c8",
+    "?",
+    "S3",
+    "f2",
+    ("<i4", (2,)),
+    [("a", "<u2"), ("b", ">f8")],
+    [("a", "<u2"), ("b", "S2", (2,))],
+    h5py.enum_dtype({"OFF": 0, "ON": 1}, "i2"),
+    h5py.opaque_dtype("M8[s]"),
+]
+LAYOUTS = st.sampled_from(["compact", "contiguous", "chunked", "raw"])
+
+
+def make(file: h5py.File, draw: Any) -> None:
+    rank = draw(st.integers(0, 3))
+    shape = tuple(draw(st.integers(0, 9)) for _ in range(rank))
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    kind = draw(LAYOUTS)
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_fill_time(draw(st.sampled_from([h5d.FILL_TIME_ALLOC, h5d.FILL_TIME_NEVER, h5d.FILL_TIME_IFSET])))
+    if dtype.kind in "iuf" and draw(st.booleans()):
+        properties.set_fill_value(np.array(7, dtype))
+    ends = shape
+    if kind == "compact":
+        properties.set_layout(h5d.COMPACT)
+    elif kind == "raw" and 0 not in shape:
+        properties.set_external(b"raw.bin", 3, 1 << 20)
+    elif kind == "chunked" and rank:
+        properties.set_chunk(tuple(draw(st.integers(1, max(size, 1))) for size in shape))
+        ends = tuple(draw(st.sampled_from([size, size + 3, h5s.UNLIMITED])) for size in shape)
+        if draw(st.booleans()):
+            properties.set_deflate(1)
+            properties.set_shuffle()
+    space = h5s.create_simple(shape, ends) if rank else h5s.create(h5s.SCALAR)
+    dataset = h5d.create(file.id, b"data", h5t.py_create(dtype, logical=True), space, properties)
+    if draw(st.booleans()) and kind != "raw" and 0 not in shape:
+        dataset.write(h5s.ALL, h5s.ALL, np.zeros(shape, dtype), h5t.py_create(dtype))
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_a_dataset_of_any_kind_is_where_libhdf5_finds_it(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("layouts") / "f.h5"
+    libver = data.draw(st.sampled_from(["earliest", "v108", "v110", "latest"]))
+    with h5py.File(path, "w", libver=libver, userblock_size=data.draw(st.sampled_from([0, 512]))) as file:
+        make(file, data.draw)
+    ours, theirs = in_both_ways(path, "/data")
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_every_filter_is_known_from_bytes(tmp_path: Path, filters: str) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=np.arange(64, dtype="f4").reshape(8, 8), chunks=(4, 4), **FILTERS[filters])
+    ours, theirs = in_both_ways(tmp_path / "f.h5", "/data")
+    assert ours == theirs
+
+
+# --- small values ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filters", LOSSLESS)
+def test_small_values_in_chunks_are_read_without_libhdf5(tmp_path: Path, filters: str) -> None:
+    written = {
+        "rows": np.arange(12, dtype=">i2").reshape(3, 4),
+        "one": np.array([1.5]),
+        "text": np.array([b"a", b"\xb5"]),
+    }
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        for name, values in written.items():
+            file.create_dataset(name, data=values, chunks=True, **LOSSLESS[filters])
+        file.create_dataset("unwritten", (3,), "u1", chunks=(2,), fillvalue=7)
+    file = File(tmp_path / "f.h5")
+    with described(file, Diagnostics()) as root:
+        found = {name: read_whole(dataset) for name, dataset, _ in root.members() if isinstance(dataset, Dataset)}
+    np.testing.assert_array_equal(found["rows"], written["rows"])
+    assert found["rows"].dtype == ">i2"
+    assert (type(found["one"]), found["one"]) == (float, 1.5)
+    assert found["text"].tolist() == ["a", "µ"]
+    assert found["unwritten"].tolist() == [7, 7, 7]
+    assert not file.left_to_libhdf5
+
+
+def test_small_values_that_only_libhdf5_decodes_are_left_to_it(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=np.arange(64), chunks=(8,), scaleoffset=0)
+    file = File(tmp_path / "f.h5")
+    with described(file, Diagnostics()) as root:
+        dataset = root.find("data")
+        assert isinstance(dataset, Dataset)
+        assert read_whole(dataset).tolist() == list(range(64))
+    assert list(file.left_to_libhdf5) == ["/data"]
