@@ -107,6 +107,7 @@ def described_by(library: str, path: str) -> dict[str, str]:
     import nexus_xr
     from nexus_xr.diagnostics import Diagnostics
     from nexus_xr.hdf5.io.file import File
+    from nexus_xr.hdf5.library import addresses
     from nexus_xr.hdf5.library.described import described
     from nexus_xr.hdf5.library.group import root_of
 
@@ -114,6 +115,7 @@ def described_by(library: str, path: str) -> dict[str, str]:
     file = File(path)
     try:
         if library == "libhdf5":
+            addresses._FEW_REFERENCES = _MOST_OBJECTS << 20  # it names all of them itself
             with file.opened() as handle:
                 return dict(_tree(root_of(handle, Diagnostics())))
         with described(file, Diagnostics()) as root:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 import h5py
 import numpy as np
 import pytest
-from h5py import h5d, h5s, h5t
+from h5py import h5d, h5o, h5s, h5t
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -491,3 +491,17 @@ def test_what_is_before_a_damaged_leaf_is_found(tmp_path: Path, what: str, numbe
     assert count < MANY
     assert count or number != -1
     assert [each.code for each in diagnostics] == [f"{'members' if what == 'links' else 'attributes'}-unlisted"]
+
+
+def test_references_to_what_can_not_be_opened_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        made = [file.create_dataset(f"group/{number}", data=number) for number in range(3)]
+        file.attrs["references"] = np.array([each.ref for each in made], h5py.ref_dtype)
+        address = h5o.get_info(made[1].id).addr
+    content = path.read_bytes()
+    path.write_bytes(content[:address] + b"NONE" + content[address + 4 :])
+    diagnostics = Diagnostics()
+    with described(File(path), diagnostics) as root:
+        assert root.read_attributes()["references"].tolist() == [Link(f"/group/{number}") for number in range(3)]
+    assert not list(diagnostics)

@@ -56,6 +56,9 @@ def test_virtual_datasets_are_opened_and_read_without_h5py(tmp_path: Path) -> No
         file["own"] = file["entry/data/counts"][200:]
         del file["entry/data/counts"]
         file["entry/data"].create_virtual_dataset("counts", layout)
+        small = h5py.VirtualLayout((5,), "i8")
+        small[1:] = h5py.VirtualSource(".", "/own", (100, 200))[0, :4]
+        file["entry"].create_virtual_dataset("small", small)
     run(READ, tmp_path / "master.nxs")
 
 

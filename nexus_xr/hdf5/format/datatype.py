@@ -72,7 +72,8 @@ def parse_datatype(content: bytes) -> Datatype:
 
 def _datatype(fields: Fields, level: int) -> Datatype:
     if level > _MOST_LEVELS:
-        raise UnsupportedError("datatypes in too many others")
+        # Libhdf5 follows them, for many seconds in files that are made to keep it busy.
+        raise FormatError(f"{_WHAT} is within more than {_MOST_LEVELS} others")
     first = fields.number(1)
     head = _Head(first >> 4, fields.number(3), fields.number(4))
     if not 1 <= head.version <= _LAST_VERSION:

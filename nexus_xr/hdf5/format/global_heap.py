@@ -12,7 +12,8 @@ from .fields import Fields
 from .file_bytes import FileBytes
 
 _WHAT = "a collection of the global heap"
-_HEAD = b"GCOL\x01\0\0\0"
+# Signature and version, and what is reserved behind them.
+_HEAD, _RESERVED_BYTES = b"GCOL\x01", 3
 # Of an object its index, behind how often it is referred to and what is reserved its size, and what aligns the rest.
 _OBJECT = {2: struct.Struct("<H6xH6x"), 4: struct.Struct("<H6xI4x"), 8: struct.Struct("<H6xQ")}
 _ALIGNMENT = 8
@@ -59,9 +60,10 @@ class GlobalHeap:
 
 def _read_collection(file: FileBytes, address: int) -> bytes:
     """The objects of a collection, one behind the other."""
-    head_bytes = len(_HEAD) + file.length_size
+    head_bytes = len(_HEAD) + _RESERVED_BYTES + file.length_size
     fields = Fields(file.read(address, head_bytes), _WHAT)
     fields.expect(_HEAD)
+    fields.take(_RESERVED_BYTES)
     size = fields.number(file.length_size)
     if size < head_bytes:
         raise FormatError(f"{_WHAT} has a size of {size} bytes")

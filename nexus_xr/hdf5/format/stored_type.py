@@ -94,13 +94,15 @@ class Datatype:
             shape, dtype = shape + dtype.shape, dtype.base
         return shape
 
+    @property
+    def innermost(self) -> Datatype:
+        """The datatype of the elements of an array that have to be converted, or the datatype itself."""
+        return self.base.innermost if self.conversion is Conversion.ARRAY and self.base is not None else self
+
     @cached_property
     def is_text(self) -> bool:
         """Whether values are text, of fixed or of varying length."""
-        innermost = self
-        while innermost.conversion is Conversion.ARRAY and innermost.base is not None:
-            innermost = innermost.base
-        return self.element.kind == "S" or innermost.conversion is Conversion.VARYING_TEXT
+        return self.element.kind == "S" or self.innermost.conversion is Conversion.VARYING_TEXT
 
     @cached_property
     def has_references(self) -> bool:

@@ -140,8 +140,11 @@ def _array(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any
 def _varying_text(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
     """Text up to its end, which some have as a null, and others only in their length."""
     places = stored.ravel().tolist()
-    found = [heap.get(address, index, length).partition(b"\0")[0] for length, address, index in places]
-    return _objects(found, stored.shape, datatype)
+    # Elements that nobody has written, and those that are asked for again, are in one place.
+    found = {place: heap.get(place[1], place[2], place[0]).partition(b"\0")[0] for place in dict.fromkeys(places)}
+    texts = np.empty(len(places), datatype.dtype)
+    texts[:] = [found[place] for place in places]
+    return texts.reshape(stored.shape)
 
 
 def _sequences(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:

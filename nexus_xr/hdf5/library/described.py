@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -29,7 +28,7 @@ def described(file: File, diagnostics: Diagnostics) -> Iterator[Group]:
         Is given each thing that can't be read.
     """
     with ExitStack() as stack:
-        root = _root_from_bytes(file, _links_from(file, stack), stack, diagnostics)
+        root = _root_from_bytes(file, _LinkedFiles(file, stack), stack, diagnostics)
         if root is None:
             from .group import root_of
 
@@ -53,17 +52,26 @@ def parsed_file(file: File) -> Iterator[ParsedFile]:
     """
     with ExitStack() as stack:
         try:
-            parsed = _parsed(file, _links_from(file, stack), stack, stack)
+            parsed = _parsed(file, _LinkedFiles(file, stack), stack, stack)
         except FormatError as error:
             raise UnsupportedError(str(error)) from error
         yield parsed
 
 
-def _links_from(file: File, stack: ExitStack) -> Linked:
-    """What opens the files that links of a file lead to, each once, until a stack is closed."""
-    linked = functools.cache(lambda path: _linked(file.linked(path), linked, stack))
-    stack.callback(linked.cache_clear)  # what was described isn't to be held by what refers to itself
-    return linked
+class _LinkedFiles:
+    """Opens the files to which links of a file lead, each once, until a stack is closed."""
+
+    def __init__(self, file: File, stack: ExitStack) -> None:
+        self._file = file
+        self._stack = stack
+        self._known: dict[str, ParsedFile | None] = {}
+        # What refers to itself is collected by whichever thread, and h5py's objects in it wait for h5py's lock.
+        stack.callback(self._known.clear)
+
+    def __call__(self, path: str) -> ParsedFile | None:
+        if path not in self._known:
+            self._known[path] = _linked(self._file.linked(path), self, self._stack)
+        return self._known[path]
 
 
 def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: Diagnostics) -> Group | None:

@@ -91,6 +91,11 @@ class Dataset(Node):
         """Where and how its values are stored; None where only libhdf5 knows. Raises an error where it is damaged."""
         return None
 
+    @property
+    def reads_itself(self) -> bool:
+        """Whether `read` needs nothing but the file's description: unless values in chunks could be decoded here."""
+        return True
+
     @abstractmethod
     def opened(self) -> AbstractContextManager[h5d.DatasetID]:
         """The dataset as libhdf5 has it open, for the length of a ``with`` block: for what only that knows."""

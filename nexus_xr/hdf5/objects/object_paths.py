@@ -5,7 +5,7 @@ Source: `H5Rget_name` in the HDF5 reference manual, and what it gives for object
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ class ObjectPaths:
             link = next(links, None)
             if link is None:
                 waiting.pop()
-            elif link.address not in self._steps and self._is_object(link.address):
+            elif link.address not in self._steps:
                 if len(self._steps) >= _MOST_STEPS:
                     raise UnsupportedError("names of very many objects")
                 self._steps[link.address] = _Step(group, link.name)
@@ -85,18 +85,14 @@ class ObjectPaths:
                 yield link.address
 
     def _hard_links(self, address: int) -> Iterator[_HardLink]:
-        """Those of a group that can be read; none of another object."""
-        header = read_object_header(self._file, address)
-        for link in stored_links(self._file, header) if is_group(header) else ():
+        """Those of a group that can be read; none of another object, or of what can't be opened."""
+        links: Iterable[StoredLink | FormatError] = ()
+        with suppress(FormatError):
+            header = read_object_header(self._file, address)
+            links = stored_links(self._file, header) if is_group(header) else ()
+        for link in links:
             if isinstance(link, StoredLink) and link.address is not None:
                 yield _HardLink(link.name, link.address)
-
-    def _is_object(self, address: int) -> bool:
-        """Whether there is one; what can't be opened is nowhere."""
-        with suppress(FormatError):
-            read_object_header(self._file, address)
-            return True
-        return False
 
     def _path(self, address: int) -> bytes:
         names: list[bytes] = []

@@ -114,6 +114,10 @@ class ParsedDataset(Dataset):
         return tuple(map(_filter, steps))
 
     @property
+    def reads_itself(self) -> bool:
+        return not isinstance(self._layout, Chunked)
+
+    @property
     def stored(self) -> StoredValues:
         file = self._place.file
         return StoredValues(

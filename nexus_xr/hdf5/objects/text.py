@@ -51,5 +51,8 @@ def decode_array(values: NDArray[Any]) -> NDArray[Any]:
     >>> decode_array(np.array([b"mm", b"\xb5m"]))
     array(['mm', 'µm'], dtype='<U2')
     """
-    decoded = [decode(raw) if isinstance(raw, bytes | str) else raw for raw in values.flat]
-    return np.array(decoded, dtype=text_dtype(values.dtype)).reshape(values.shape)
+    if values.dtype.kind == "S":
+        return np.array(list(map(decode, values.flat)), dtype=text_dtype(values.dtype)).reshape(values.shape)
+    # Each text that there is once, as the same one may stand for any number of elements.
+    decoded = {raw: decode(raw) if isinstance(raw, bytes | str) else raw for raw in dict.fromkeys(values.flat)}
+    return np.array([decoded[raw] for raw in values.flat], dtype=object).reshape(values.shape)

@@ -20,6 +20,7 @@ from nexus_xr.hdf5.objects.datatypes import has_references, presented_dtype
 from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
+from .conversion import values_of
 from .engine import read
 from .hyperslab import Hyperslab
 from .known_layouts import layout_of
@@ -181,7 +182,7 @@ class LazyArray:
         self._check_shape(layout.shape)
         with values_explained(self.file.name, self.path), layout.source(asked) as source:
             raw = read(layout, source, indexers or [0], self.file.policy.num_threads)
-        return self._presented(raw)
+            return values_of(raw, self.raw_dtype, layout, asked)
 
     def _presented(self, raw: NDArray[Any]) -> NDArray[Any]:
         values = raw.view(self.raw_dtype)

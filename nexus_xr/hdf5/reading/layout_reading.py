@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from nexus_xr.hdf5.format.chunk_index import ChunkedDataset
 from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.layout import Chunked, Compact, Contiguous, Virtual
-from nexus_xr.hdf5.format.stored_type import Conversion
+from nexus_xr.hdf5.format.stored_type import Conversion, Datatype
 from nexus_xr.hdf5.io.source import RawExtent
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.stored_values import StoredValues
@@ -51,10 +51,8 @@ def layout_from(stored: StoredValues, known: Layout | None = None) -> StoredLayo
     UnsupportedError
         Only libhdf5 can read it at all.
     """
-    # Libhdf5's to read are elements of variable length, references, and what it converts to something that NumPy
-    # knows.
-    if stored.dataspace.shape is None or stored.dtype.hasobject:
-        raise UnsupportedError("elements that aren't stored as they are")
+    if stored.dataspace.shape is None:
+        raise UnsupportedError("no elements at all")
     if isinstance(stored.layout, Chunked):
         if _needs_libhdf5(stored, stored.layout):
             return _left_to_libhdf5(stored, stored.layout)
@@ -64,36 +62,48 @@ def layout_from(stored: StoredValues, known: Layout | None = None) -> StoredLayo
     return _in_pieces(stored, stored.dataspace.shape)
 
 
-def _fill_of(stored: StoredValues) -> NDArray[Any]:
-    """One element that nobody has written, as the carrier has it.
-
-    Raises
-    ------
-    UnsupportedError
-        It isn't as it is stored, or not all elements of an array are the same.
+class _Elements(NamedTuple):
+    """What is stored: the dtype of an element and the dimensions of an array datatype, what one is that nobody has
+    written, and what has to be made of each where it isn't a value as it is.
     """
-    if stored.datatype is None or stored.datatype.conversion is not Conversion.NONE:
-        raise UnsupportedError("elements that aren't stored as they are")
-    element, _ = split_array_type(stored.dtype)
-    fill = np.zeros((), element)
-    if stored.fill is not None:
-        fills = np.frombuffer(stored.fill, carrier_of(element))
-        if fills.tobytes() != fills[:1].tobytes() * len(fills):
-            raise UnsupportedError("a fill value whose parts differ")
-        return fills[0:1].reshape(())
-    return fill.view(carrier_of(element))
+
+    dtype: np.dtype[Any]
+    inner: tuple[int, ...]
+    fill: NDArray[Any]
+    conversion: Datatype | None
+
+
+def _elements_of(stored: StoredValues) -> _Elements:
+    """What the elements are as they are stored; raises where that isn't known, or only libhdf5 makes values of them."""
+    datatype = stored.datatype
+    if datatype is None or datatype.has_references:
+        raise UnsupportedError("elements of a type that only libhdf5 knows")
+    one = datatype.innermost
+    if datatype.has_vlen and one.conversion is not Conversion.VARYING_TEXT:
+        raise UnsupportedError("elements of variable length that aren't text")
+    dtype, inner = split_array_type(datatype.stored)
+    return _Elements(dtype, inner, _fill(stored.fill, dtype), None if one.conversion is Conversion.NONE else one)
+
+
+def _fill(raw: bytes | None, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """One element that nobody has written, as the carrier has it."""
+    carrier = carrier_of(dtype)
+    fills = np.zeros(1, carrier) if raw is None else np.frombuffer(raw, carrier)
+    if fills.tobytes() != fills[:1].tobytes() * len(fills):
+        raise UnsupportedError("a fill value of an array whose parts differ")
+    return fills[:1].reshape(())
 
 
 def _needs_libhdf5(stored: StoredValues, layout: Chunked) -> bool:
     """Whether there is a filter without a decoder here."""
-    size = math.prod(layout.chunk_shape) * stored.dtype.itemsize
+    size = math.prod(layout.chunk_shape) * layout.element_size
     return any(decoder(step.id, step.options, size) is None for step in stored.filters)
 
 
 def _left_to_libhdf5(stored: StoredValues, layout: Chunked) -> Libhdf5Layout:
     element, inner = split_array_type(stored.dtype)
-    if inner or stored.dataspace.shape is None:
-        raise UnsupportedError("arrays in chunks that only libhdf5 decodes")
+    if inner or element.hasobject or stored.dataspace.shape is None:
+        raise UnsupportedError("arrays, or elements of variable length, in chunks that only libhdf5 decodes")
     is_safe = all(step.id in CODECS and CODECS[step.id].is_safe for step in stored.filters)
     missing = missing_filters(stored.filters)
     return Libhdf5Layout(stored.dataspace.shape, layout.chunk_shape, element, is_safe, missing)
@@ -101,11 +111,11 @@ def _left_to_libhdf5(stored: StoredValues, layout: Chunked) -> Libhdf5Layout:
 
 def _in_chunks(stored: StoredValues, layout: Chunked, known: Layout | None) -> StoredLayout:
     own_shape, maximum = stored.dataspace
-    element, inner = split_array_type(stored.dtype)
-    fill = _fill_of(stored)
-    if layout.element_size != stored.dtype.itemsize:
-        raise FormatError(f"its chunks have elements of {layout.element_size} bytes, not {stored.dtype.itemsize}")
+    element, inner, fill, conversion = _elements_of(stored)
     assert own_shape is not None
+    size = element.itemsize * math.prod(inner)
+    if layout.element_size != size:
+        raise FormatError(f"its chunks have elements of {layout.element_size} bytes, not {size}")
     dataset = ChunkedDataset(own_shape, maximum, layout, bool(stored.filters))
     shape, chunks = (*own_shape, *inner), (*layout.chunk_shape, *inner)
     if len(chunks) != len(shape):
@@ -115,7 +125,8 @@ def _in_chunks(stored: StoredValues, layout: Chunked, known: Layout | None) -> S
     if stored.filters and layout.leaves_partial_unfiltered:
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
-    return StoredLayout(shape, element, carrier_of(element), chunks, True, stored.filters, index, fill)
+    made = StoredLayout(shape, element, carrier_of(element), chunks, True, stored.filters, index, fill)
+    return replace(made, conversion=conversion)
 
 
 def _earlier(known: Layout | None, chunks: tuple[int, ...]) -> EarlierIndex | None:
@@ -126,11 +137,11 @@ def _earlier(known: Layout | None, chunks: tuple[int, ...]) -> EarlierIndex | No
 
 def _in_pieces(stored: StoredValues, own_shape: tuple[int, ...]) -> StoredLayout:
     """Of values that are together: in the file, in the header of the dataset, or in files of raw data."""
-    element, inner = split_array_type(stored.dtype)
+    element, inner, fill, conversion = _elements_of(stored)
     shape, carrier = (*own_shape, *inner) or (1,), carrier_of(element)
     pieces = _pieces(shape, carrier.itemsize)
     run = ContiguousRun(0, (*shape, carrier.itemsize), pieces)
-    layout = StoredLayout(shape, element, carrier, pieces, False, (), run, _fill_of(stored))
+    layout = StoredLayout(shape, element, carrier, pieces, False, (), run, fill, conversion=conversion)
     size = math.prod(shape) * carrier.itemsize
     if isinstance(stored.layout, Compact):
         return replace(layout, inline=_whole(stored.layout.data, size))
@@ -148,9 +159,8 @@ def _in_pieces(stored: StoredValues, own_shape: tuple[int, ...]) -> StoredLayout
 
 
 def _made_of_others(stored: StoredValues, own_shape: tuple[int, ...]) -> VirtualLayout:
-    element, inner = split_array_type(stored.dtype)
-    fill = _fill_of(stored)
-    mappings = None if inner else read_mappings(stored.mappings, own_shape)
+    element, inner, fill, conversion = _elements_of(stored)
+    mappings = None if inner or conversion else read_mappings(stored.mappings, own_shape)
     if mappings is None:
         raise UnsupportedError("parts of other datasets that don't go together dimension by dimension")
     return VirtualLayout(own_shape, element, fill, mappings, grows(stored.mappings))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.pipeline import Pipeline
+from nexus_xr.hdf5.format.stored_type import Datatype
 from nexus_xr.hdf5.io.source import BytesSource, RawExtent, RawFilesSource, Source
 from nexus_xr.hdf5.objects.storage import Filter
 
@@ -46,6 +47,8 @@ class StoredLayout:
         Extents of raw data files that hold the values; none where the file itself does.
     inline
         The values themselves, where they are in the dataset's header.
+    conversion
+        What the stored elements are, where values have to be made of them.
     """
 
     shape: tuple[int, ...]
@@ -58,6 +61,7 @@ class StoredLayout:
     fill: NDArray[Any]
     raw_extents: tuple[RawExtent, ...] = ()
     inline: bytes | None = None
+    conversion: Datatype | None = None
 
     @cached_property
     def pipeline(self) -> Pipeline:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from nexus_xr.hdf5.format.faults import UnsupportedError
-from nexus_xr.hdf5.format.layout import Chunked
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.stored_values import StoredValues
-from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.objects.values import to_python
 
+from .conversion import values_of
 from .engine import read
 from .few_chunks import FEW_CHUNKS
 from .layout_reading import layout_from
@@ -30,9 +29,11 @@ def read_whole(dataset: Dataset) -> Any:
     dataset
         The dataset of an open file. What is in chunks is read as any other array is; the rest, by itself.
     """
+    if dataset.reads_itself:
+        return dataset.read()
     try:
         stored = dataset.stored
-        layout = None if stored is None or not isinstance(stored.layout, Chunked) else layout_from(stored)
+        layout = None if stored is None else layout_from(stored)
     except UnsupportedError:
         return dataset.read()
     if stored is None or not isinstance(layout, StoredLayout):
@@ -44,7 +45,7 @@ def _read(dataset: Dataset, stored: StoredValues, layout: StoredLayout) -> Any:
     values = np.empty(layout.shape, layout.carrier)
     for part in _parts(layout):
         values[part] = read(layout, stored.file.source, part, num_threads=1)
-    return to_python(values.view(dataset.raw_dtype), is_text(dataset.raw_dtype))
+    return to_python(values_of(values, dataset.raw_dtype, layout, stored.file), is_text=False)  # which is decoded
 
 
 def _parts(layout: StoredLayout) -> Iterator[tuple[slice, ...]]:

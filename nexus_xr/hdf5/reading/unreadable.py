@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.format.faults import FormatError
 
 
 class MissingDatasetError(NexusFileError):
@@ -27,7 +28,7 @@ def unreadable_values(name: str, path: str, reason: object) -> NexusFileError:
 
 @contextmanager
 def values_explained(name: str, path: str, behind: str = "") -> Iterator[None]:
-    """Have an error of a chunk, or of the system, become one that names the dataset.
+    """Have an error of a chunk, of what is in the heap, or of the system, become one that names the dataset.
 
     Parameters
     ----------
@@ -38,5 +39,5 @@ def values_explained(name: str, path: str, behind: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, FormatError) as error:
         raise NexusFileError(f"{unreadable_values(name, path, error)}{behind}") from error

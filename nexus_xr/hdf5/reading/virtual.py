@@ -269,6 +269,8 @@ class _Reading:
             return None
         if layout is None or isinstance(layout, ExternalDataset):
             raise OnlyLibhdf5Error
+        if isinstance(layout, StoredLayout) and layout.conversion is not None:
+            raise OnlyLibhdf5Error
         fitted = mapping.fitted(layout.shape)
         if fitted is None or not self._is_alike(layout.dtype):
             raise OnlyLibhdf5Error

@@ -13,6 +13,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Address, same_object
+from nexus_xr.hdf5.objects.values import to_python
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.reading.virtual_sources import report_missing
@@ -204,19 +205,19 @@ class _Walk:
 
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
-    if dataset.is_virtual:
-        array = LazyArray.of(dataset, file)
-        report_missing(dataset, array.found_sources, array.file)
+    virtual = LazyArray.of(dataset, file) if dataset.is_virtual else None
+    if virtual is not None:
+        report_missing(dataset, virtual.found_sources, virtual.file)
     value: Any = None
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
-            value = read_whole(dataset)
+            value = read_whole(dataset) if virtual is None or dataset.is_null else to_python(virtual[...], False)
         except AnyHdf5Error as error:
             reason = explained(dataset.filters, error)
             message = f"the value can't be read ({reason}); it is tried again when asked for"
             dataset.report(Code.VALUE_UNREADABLE, message)
     if value is None:
-        value = LazyArray.of(dataset, file)
+        value = LazyArray.of(dataset, file) if virtual is None else virtual
     tree = MetadataField(value=value)
     if attributes:
         tree["attrs"] = MetadataAttributes(attributes)
