@@ -26,7 +26,7 @@ import xarray as xr
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.handles import Handles
+from nexus_xr.hdf5.io.h5py_handles import Handles
 from nexus_xr.hdf5.io.locks import Lock, is_open_for_writing
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.runtime import fork

@@ -84,10 +84,10 @@ ELSEWHERE: dict[str, str] = {
     "writing.link_targets._MOST_LINKS": "a bound for links in a circle",
     "writing.chunk_writer._PEEK_BYTES": "how much of a file is looked at",
     "reading.source_storage.DEEPEST": "test_virtual.py: virtual datasets that are made of each other are an error",
-    "reading.virtual_sources._LISTED": "how many names a message lists",
-    "reading.virtual_sources._MOST_CARRIED": "test_virtual.py: what is known to be missing keeps pickled arrays small",
-    "reading.virtual_sources.MOST_LOOKED_FOR": "which files are looked for at opening",
-    "reading.virtual_sources._MOST_TOLD": "how much is remembered",
+    "reading.found_sources._LISTED": "how many names a message lists",
+    "reading.found_sources._MOST_CARRIED": "test_virtual.py: what is known to be missing keeps pickled arrays small",
+    "reading.found_sources.MOST_LOOKED_FOR": "which files are looked for at opening",
+    "reading.found_sources._MOST_TOLD": "how much is remembered",
 }
 # Remote files have a store of their own to be compared with.
 MODULES_ELSEWHERE = {
@@ -117,7 +117,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "objects.links": {"EXTERNAL", "HARD", "SOFT"},
     "objects.parsed_values": {"_NEVER"},
     "filters.fletcher32": {"_CHECKSUM_BYTES"},
-    "filters.registered": {"_MOST_OF_HDF5"},
+    "filters.missing_filters": {"_MOST_OF_HDF5"},
     "writing.creation": {"_GZIP_LEVEL"},
     "reading.chunk_index": {"_ALL_FILTERS"},
     "reading.virtual_mapping": {"_UNLIMITED"},

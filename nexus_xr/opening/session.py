@@ -20,7 +20,7 @@ from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.classes.table import class_of
-from nexus_xr.nexus.output.hyperspy import is_written_by_hyperspy, restored_metadata
+from nexus_xr.nexus.output.hyperspy_metadata import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments

@@ -21,8 +21,8 @@ from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.nexus.output.edits import apply
-from nexus_xr.nexus.output.hyperspy import METADATA
-from nexus_xr.nexus.output.layout import data_group, entry_group, next_entry, root_attributes, valid_name
+from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes, valid_name
+from nexus_xr.nexus.output.hyperspy_metadata import METADATA
 from nexus_xr.nexus.output.nodes import (
     GroupNode,
     Node,

@@ -18,8 +18,8 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
 from nexus_xr.nexus.output.claims import true_of_data
 from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, report_conflicts, tree_edits
-from nexus_xr.nexus.output.hyperspy import METADATA, restored_metadata
-from nexus_xr.nexus.output.layout import DataField, data_group
+from nexus_xr.nexus.output.entry import DataField, data_group
+from nexus_xr.nexus.output.hyperspy_metadata import METADATA, restored_metadata
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
 from nexus_xr.nexus.rules.attributes import names
 from nexus_xr.nexus.rules.reserved import COORDINATES, INDICES

@@ -28,7 +28,7 @@ from nexus_xr.hdf5.writing.creation import (
     filters_of_source,
     fitting_chunks,
 )
-from nexus_xr.nexus.output.layout import DataField
+from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, storable, why_no_name
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import centres, file_array

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nexus_xr.errors import let_go
 
-from .handles import handles
+from .h5py_handles import handles
 from .identity import Snapshot, Version
 from .linked_files import following
 from .local import LocalFile

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from nexus_xr.errors import NexusFileError
 
-from .handles import handles, is_written_here, open_local
+from .h5py_handles import handles, is_written_here, open_local
 from .identity import Identity, Snapshot, changed
 from .reference import FileReference
 from .source import GrowingSource, LocalSource, Source

@@ -22,6 +22,7 @@ from nexus_xr.hdf5.objects.text import decode_array, is_text
 
 from .conversion import values_of
 from .engine import read
+from .found_sources import FoundSources, check_sources, find_sources
 from .hyperslab import Hyperslab
 from .known_layouts import layout_of
 from .layouts import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
@@ -30,7 +31,6 @@ from .selection import Indexer, expand, length, normalize, read_selection
 from .unreadable import values_explained
 from .virtual import OnlyLibhdf5Error, read_virtual
 from .virtual_layout import OWN_FILE, Mapping, VirtualLayout
-from .virtual_sources import FoundSources, check_sources, find_sources
 
 if TYPE_CHECKING:
     import h5py

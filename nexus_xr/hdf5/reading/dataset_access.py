@@ -10,7 +10,7 @@ from h5py import h5d, h5o
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
-from nexus_xr.hdf5.filters.registered import explained
+from nexus_xr.hdf5.filters.missing_filters import explained
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.dataset import LibraryDataset
 from nexus_xr.hdf5.library.group import root_of

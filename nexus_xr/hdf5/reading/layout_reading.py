@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.filters.registered import missing_filters
+from nexus_xr.hdf5.filters.missing_filters import missing_filters
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.format.chunk_index import ChunkedDataset
 from nexus_xr.hdf5.format.external_files import ExternalSlot

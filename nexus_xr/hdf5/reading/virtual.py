@@ -22,6 +22,7 @@ from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.hdf5.runtime.memory import empty
 
 from .engine import read, tasks_into
+from .found_sources import MOST_LOOKED_FOR, FoundSources, SourceName, check_missing, is_told, tell_of_missing
 from .hyperslab import Positions
 from .known_layouts import layout_of
 from .layouts import ExternalDataset, Layout, Libhdf5Layout, StoredLayout, carrier_of
@@ -30,7 +31,6 @@ from .selection import Indexer, length, outer_key
 from .source_storage import DEEPEST
 from .unreadable import MissingDatasetError, values_explained
 from .virtual_layout import Intersection, Mapping, VirtualLayout, intersect, is_own_file
-from .virtual_sources import MOST_LOOKED_FOR, FoundSources, SourceName, check_missing, is_told, tell_of_missing
 
 # With so many files for each thread, each file is read by one thread. Most files that are open at once.
 _MANY = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nexus_xr.diagnostics import Code
-from nexus_xr.hdf5.filters.registered import explained
+from nexus_xr.hdf5.filters.missing_filters import explained
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -15,8 +15,8 @@ from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Address, same_object
 from nexus_xr.hdf5.objects.values import to_python
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.found_sources import report_missing
 from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.reading.virtual_sources import report_missing
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text

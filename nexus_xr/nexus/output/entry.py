@@ -17,7 +17,7 @@ from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, INDICES
 
 from .claims import true_of_coordinates, true_of_data
-from .hyperspy import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
+from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
 from .nodes import FieldNode, GroupNode, Node
 
 
