@@ -12,7 +12,7 @@ from typing import Any
 from . import cluster, contestants, memory, opening, reading, remote, writing
 from .cases import BY_NAME as CASES
 from .cases import SLAB
-from .harness import compete, cpu_count, machine_line, seconds_columns, table, write_json
+from .harness import cpu_count, machine_line, table, write_json
 from .plotting import Panel, draw
 
 
@@ -29,8 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="benchmark", required=True)
     _add_read(_command(commands, "read", reading.__doc__, _read, repeat=5))
     _add_write(_command(commands, "write", writing.__doc__, _write, repeat=3))
-    command = _command(commands, "open", opening.__doc__, _open, repeat=5)
-    command.add_argument("--size", type=_positive, default=500, help="number of groups (default: %(default)s)")
+    _add_open(_command(commands, "open", opening.__doc__, _open, repeat=5))
     _add_memory(_command(commands, "memory", memory.__doc__, _memory, repeat=1))
     command = _command(commands, "cluster", cluster.__doc__, _cluster, repeat=5)
     command.add_argument("--size", type=_positive, default=512, help="MiB of the stack (default: %(default)s)")
@@ -100,6 +99,15 @@ def _add_write(command: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="a turn that takes longer is measured on a smaller stack (default: %(default)s)",
     )
+
+
+def _add_open(command: argparse.ArgumentParser) -> None:
+    whole = opening.Sizes()
+    command.add_argument("--size", type=_positive, default=whole.groups, help="number of groups (default: %(default)s)")
+    command.add_argument(
+        "--entries", type=_positive, default=whole.entries, help="number of entries (default: %(default)s)"
+    )
+    command.add_argument("--files", type=_positive, default=whole.files, help="number of files (default: %(default)s)")
 
 
 _MEMORY_READERS = [reader.name for reader in memory.READERS]
@@ -210,12 +218,21 @@ def _write(options: argparse.Namespace) -> None:
 
 
 def _open(options: argparse.Namespace) -> None:
-    path = opening.make_file(options.size)
-    results = compete(opening.contestants(path), options.repeat)
-    print("\n" + table(results, seconds_columns(results, opening.REFERENCE)))
-    explanation = f"Median of {options.repeat} turns; {options.size} groups of 10 fields with 2 attributes each"
-    headline = "Opening a file with a large metadata tree"
-    _save(options, f"open, {options.size} groups", results, headline, explanation, [opening.panel(results)])
+    sizes = opening.Sizes(options.size, options.entries, options.files)
+    tables = opening.run(sizes, options.repeat)
+    for measured in tables:
+        print(f"\n{measured.title}\n{table(measured.results, measured.columns())}")
+    footprint = opening.footprint(sizes)
+    print(f"\n{footprint.line}")
+    _save(
+        options,
+        f"open, {sizes.groups} groups, {sizes.entries} entries, {sizes.files} files",
+        [*(row for measured in tables for row in measured.rows()), footprint.row()],
+        "Opening files with much metadata, and many files",
+        f"Milliseconds, median of {options.repeat} turns; the shorter the bar, the faster",
+        [measured.panel() for measured in tables],
+        columns=1,
+    )
 
 
 def _memory(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -79,6 +79,11 @@ class Result:
     @property
     def median(self) -> float | None:
         return statistics.median(self.seconds) if self.seconds else None
+
+    @property
+    def unit_median(self) -> float | None:
+        """Median seconds of a unit of work."""
+        return None if self.median is None else self.median / self.amount
 
     @property
     def short_failure(self) -> str:
@@ -259,15 +264,34 @@ class Column:
     cell: Callable[[Result], str]
 
 
-def seconds_columns(results: Sequence[Result], reference: str) -> list[Column]:
-    """Seconds, and the ratio of each median to that of the reference."""
-    base = next((result.median for result in results if result.name == reference), None)
+def milliseconds_columns(results: Sequence[Result], *references: str) -> list[Column]:
+    """Milliseconds of a unit of work, and the ratio of each median to those of the references that take part."""
+    found = unit_medians(results)
     return [
-        Column("median s", lambda result: f"{result.median:.3f}"),
-        Column("min s", lambda result: f"{min(result.seconds):.3f}"),
-        Column("max s", lambda result: f"{max(result.seconds):.3f}"),
-        Column(f"of {reference}", lambda result: f"{result.median / base:.3f}" if base and result.median else "-"),
+        _milliseconds_column("median ms", statistics.median),
+        _milliseconds_column("min ms", min),
+        _milliseconds_column("max ms", max),
+        *(ratio_column(f"of {name}", dict.fromkeys(found, found[name])) for name in references if name in found),
     ]
+
+
+def _milliseconds_column(title: str, choose: Callable[[list[float]], float]) -> Column:
+    return Column(title, lambda result: f"{1e3 * choose(result.seconds) / result.amount:.2f}")
+
+
+def ratio_column(title: str, bases: Mapping[str, float | None]) -> Column:
+    """The ratio of each median of a unit of work to the seconds that there are for its name."""
+
+    def ratio(result: Result) -> str:
+        base = bases.get(result.name)
+        return f"{result.unit_median / base:.3f}" if base and result.unit_median else "-"
+
+    return Column(title, ratio)
+
+
+def unit_medians(results: Sequence[Result]) -> dict[str, float | None]:
+    """The median seconds of a unit of work of each, by name."""
+    return {result.name: result.unit_median for result in results}
 
 
 def table(results: Sequence[Result], columns: Sequence[Column]) -> str:

@@ -16,9 +16,9 @@ from .cases import BY_NAME as CASES
 from .cases import DATASET, Case, Stack, frame_stack
 from .contestants import BLOCK, GROUP, NAME
 from .harness import Column, Contestant, Result, Work, compete, cpu_count, data_directory
-from .opening import make_file
 from .plotting import Bar, Panel
 from .serving import Counts, Serving, serving
+from .trees import tree
 
 # 200 frames of 2 MiB.
 FULL_MEBIBYTES = 400
@@ -186,10 +186,9 @@ class _Measuring:
 
 def run(size: int, repeat: int, latency_ms: int, cases: Sequence[Case]) -> Iterator[Table]:
     """Measure opening, and then reading case by case."""
-    tree = make_file(GROUPS)
     stacks = [frame_stack(case, max(1, size // 2)) for case in cases]
     with serving(data_directory(), latency_ms / 1000) as server:
-        opening = _Measuring(server, tree)
+        opening = _Measuring(server, tree(GROUPS))
         results = compete([opening.contestant(way, lambda answer: None) for way in OPENERS], repeat)
         yield Table(f"open: {GROUPS * 10} fields in {GROUPS} groups", "open", results, opening.counts)
         for stack in stacks:

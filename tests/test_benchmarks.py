@@ -10,13 +10,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
-from benchmarks import harness, memory
+from benchmarks import harness, memory, opening, trees
 from benchmarks.__main__ import main
 from benchmarks.cases import BY_NAME, CASES, Case, Stack, frame_stack, zarr_copy
 from benchmarks.contestants import H5PY_DASK, NEXUS_XR, READERS, Opened, Reader
-from benchmarks.harness import Contestant, Work, compete, seconds_columns, table
+from benchmarks.harness import Contestant, Result, Work, compete, milliseconds_columns, ratio_column, table
 from benchmarks.limit import open_limit
 from benchmarks.probing import Probe, probe
 from benchmarks.reading import KINDS, Options, contestant
@@ -42,17 +44,67 @@ def _by_name(figures: Path) -> dict[str, Any]:
 def test_open_measures_every_contestant(tmp_path: Path) -> None:
     figures, picture = tmp_path / "figures.json", tmp_path / "open.png"
     command = [sys.executable, "-m", "benchmarks", "open", "--size", "3", "--repeat", "2"]
+    sizes = ["--entries", "2", "--files", "3"]
     saved = ["--json", str(figures), "--plot", str(picture)]
-    ran = subprocess.run([*command, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=240)
-    assert "nexus_xr open_dataset" in ran.stdout
-    by_name = _by_name(figures)
-    assert len(by_name["nexus_xr open_dataset"]["seconds"]) == 2
-    assert by_name["h5py walk"]["failure"] is None
+    ran = subprocess.run([*command, *sizes, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=240)
     content = json.loads(figures.read_text())
+    *timed, memory_row = content["results"]
+    for subject in opening.SUBJECTS:
+        assert subject.title.format(groups=3, entries=2, files=3) in ran.stdout
+        measured = {row["name"]: row for row in timed if row["what"] == subject.name}
+        assert list(measured) == [way.name for way in subject.ways]
+        assert all(_has_figures_or_is_a_missing_peer(row) for row in measured.values())
+    assert ran.stdout.count(" of earliest format\n") == 1
+    assert memory_row["peak"] > memory_row["stored"] / 10
+    assert "times the file" in ran.stdout
     assert content["machine"]["cores"] >= 1
     assert content["command"].startswith("python -m benchmarks open --size 3")
     assert str(tmp_path) not in content["command"]
     assert picture.read_bytes().startswith(PNG)
+
+
+def _has_figures_or_is_a_missing_peer(row: dict[str, Any]) -> bool:
+    if (row["failure"] or "").startswith("not installed"):
+        return not row["name"].startswith(("nexus_xr", "h5py", "limit"))
+    return row["failure"] is None and len(row["seconds"]) == 2
+
+
+def test_all_walks_find_the_same() -> None:
+    pytest.importorskip("pyfive")
+    walked, expected = (
+        walk(trees.tree(2))["entry"]["instrument"]["positioner_0001"]
+        for walk in (opening._pyfive_walk, opening._h5py_walk)
+    )
+    assert list(walked) == list(expected)
+    assert walked.pop("attrs").keys() == expected.pop("attrs").keys()
+    for name, (value, attributes) in expected.items():
+        assert np.array_equal(walked[name][0], value)
+        assert walked[name][1].keys() == attributes.keys()
+
+
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_trees_are_of_their_format(version: trees.Version) -> None:
+    superblock_version = trees.tree(2, version).read_bytes()[8]
+    assert superblock_version == (0 if version == "earliest" else 3)
+
+
+def test_entries_have_100_objects_each() -> None:
+    names: list[str] = []
+    with h5py.File(trees.entries(2)) as file:
+        file["entry_0001"].visit_links(names.append)
+        assert file["entry_0001/data/x"].shape == file["entry_0001/data/counts"].shape
+    assert len(names) == 100
+
+
+def test_times_are_of_one_of_several_openings_and_ratios_of_those_that_there_are() -> None:
+    once = Result("once", None, seconds=[0.5])
+    often = Result("often", None, amount=20, seconds=[1.0, 2.0, 3.0])
+    titles = [column.title for column in milliseconds_columns([once, often], "often", "absent")]
+    assert titles == ["median ms", "min ms", "max ms", "of often"]
+    assert [column.cell(often) for column in milliseconds_columns([often])] == ["100.00", "50.00", "150.00"]
+    elsewhere = ratio_column("elsewhere", {"often": 0.2})
+    assert (elsewhere.cell(often), elsewhere.cell(once)) == ("0.500", "-")
+    assert milliseconds_columns([once, often], "often")[-1].cell(once) == "5.000"
 
 
 @pytest.mark.parametrize(("what", "case"), [("sum", "bitshuffle+LZ4"), ("slab", "gzip"), ("small", "gzip")])
@@ -104,8 +156,6 @@ def test_limit_decodes_every_case(case: Case) -> None:
 
 
 def test_stacks_repeat_distinct_frames() -> None:
-    import h5py
-
     stack = frame_stack(BY_NAME["LZF+shuffle"], 18)
     with h5py.File(stack.path) as file:
         counts = file["entry/data/counts"]
@@ -128,7 +178,7 @@ def test_a_wrong_sum_is_shown_and_not_timed() -> None:
     result = _result(Reader("wrong", open_wrongly), "sum", BY_NAME["none"])
     assert result.failure.startswith("wrong sum: ")
     assert not result.seconds
-    assert "wrong sum" in table([result], seconds_columns([result], "h5py"))
+    assert "wrong sum" in table([result], milliseconds_columns([result], "h5py"))
 
 
 def test_a_missing_peer_is_shown() -> None:
@@ -224,7 +274,7 @@ def test_contestants_take_turns_and_failures_are_shown() -> None:
     results = compete(contestants, repeat=2)
     assert turns == ["a", "broken", "b", "a", "b", "a", "b"]
     assert results[1].failure == "failed: RuntimeError: can't"
-    assert "RuntimeError" in table(results, seconds_columns(results, "a"))
+    assert "RuntimeError" in table(results, milliseconds_columns(results, "a"))
 
 
 def test_a_turn_that_the_host_disturbed_is_taken_again_while_patience_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
