@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -313,6 +314,25 @@ def test_a_name_that_none_can_have_is_told(tmp_path: Path, name: bytes) -> None:
         tree = tree_of(root)
     assert tree["/group"] == ("group", [], {})
     assert [each.code for each in diagnostics] == ["member-unreadable"]
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_many_files_described_by_threads_are_as_one_by_one(tmp_path: Path, libver: Any) -> None:
+    paths = [tmp_path / f"{number}.h5" for number in range(200)]
+    for number, path in enumerate(paths):
+        with h5py.File(path, "w", libver=libver) as file:
+            group = file.create_group(f"entry/group_{number % 7}")
+            group.attrs.update(title=f"number {number}", number=number)
+            group["text"] = [f"{number}", "µm"] if number % 3 else f"text {number}"
+            group.create_dataset("chunks", data=np.arange(number % 50 + 7), chunks=(7,), compression="gzip")
+
+    def trees(path: Path) -> dict[str, Any]:
+        with described(File(path), Diagnostics()) as root:
+            return tree_of(root)
+
+    alone = list(map(trees, paths))
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(trees, paths)) == alone
 
 
 @pytest.mark.usefixtures("corpus")
