@@ -7,6 +7,7 @@ these are addresses of objects, and for others to name.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import prod
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from .faults import FormatError
 from .global_heap import GlobalHeap
 from .stored_type import Conversion, Datatype
+
+# Length, address and index of a text of varying length, by the bytes that they take.
+_PLACES = {place.size: place for place in map(struct.Struct, ("<IHI", "<III", "<IQI"))}
 
 
 def decode_values(raw: bytes, datatype: Datatype, shape: tuple[int, ...], heap: GlobalHeap) -> NDArray[Any]:
@@ -54,9 +58,12 @@ def decode_one(raw: bytes, datatype: Datatype, heap: GlobalHeap) -> Any:
         There are more or fewer bytes, or what is in the heap isn't as long as the element says.
     """
     # Nearly all values of a tree are such, for which there is a shorter way than by an array.
-    if datatype.conversion is Conversion.VARYING_TEXT and len(raw) == datatype.size:
-        length, address, index = np.ndarray((), datatype.stored, raw).item()
-        return _Heap(heap).get(address, index, length).partition(b"\0")[0]
+    if len(raw) == datatype.size:
+        if datatype.conversion is Conversion.VARYING_TEXT:
+            length, address, index = _PLACES[datatype.size].unpack(raw)
+            return _Heap(heap).get(address, index, length).partition(b"\0")[0]
+        if datatype.conversion is Conversion.NONE and datatype.stored.names is None:
+            return np.ndarray((), datatype.stored, raw).item()
     values = decode_values(raw, datatype, (), heap)
     return values.item() if values.dtype.names is None else values[()]
 
