@@ -12,6 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+# Longer than it takes to import all that the first answer needs, however busy the machine is.
+_STARTING_SECONDS = 120
+
 
 class EndedError(Exception):
     """There is no answer: the process has ended, or doesn't come back."""
@@ -25,17 +28,19 @@ class Child:
     module, options
         What it runs.
     patience
-        Seconds after which an answer isn't waited for any more.
+        Seconds after which an answer isn't waited for any more, but for the first one of a process.
     """
 
     def __init__(self, module: str, *options: str, patience: float) -> None:
         self._command = [sys.executable, "-m", module, *options]
         self._patience = patience
         self._popen: subprocess.Popen[bytes] | None = None
+        self._has_answered = False
 
     def ask(self, question: Any) -> Any:
         """The answer to a question."""
         if self._popen is None:
+            self._has_answered = False
             self._popen = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -47,13 +52,15 @@ class Child:
         assert self._popen.stdin is not None
         with suppress(BrokenPipeError):
             self._popen.stdin.write(json.dumps(question).encode() + b"\n")
-        return json.loads(self._line(self._popen))
+        answer = json.loads(self._line(self._popen, self._patience if self._has_answered else _STARTING_SECONDS))
+        self._has_answered = True
+        return answer
 
-    def _line(self, popen: subprocess.Popen[bytes]) -> bytes:
+    def _line(self, popen: subprocess.Popen[bytes], patience: float) -> bytes:
         assert popen.stdout is not None
         line = b""
         while not line.endswith(b"\n"):
-            if not select.select([popen.stdout], [], [], self._patience)[0]:
+            if not select.select([popen.stdout], [], [], patience)[0]:
                 self.end()
                 raise EndedError("it doesn't come back")
             part = os.read(popen.stdout.fileno(), 1 << 16)
