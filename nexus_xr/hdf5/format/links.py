@@ -98,7 +98,11 @@ def read_links(file: FileBytes, header: ObjectHeader) -> Links:
     if info is not None:
         links.sort(key=attrgetter("order" if _tracks_order(info.content) else "name"))
     damage = next((each for each in stored if isinstance(each, FormatError)), None)
-    return Links({link.name: link for link in links}, damage)
+    by_name: dict[bytes, StoredLink] = {}
+    for link in links:
+        if by_name.setdefault(link.name, link) is not link:
+            damage = damage or FormatError("two links have the same name")
+    return Links(by_name, damage)
 
 
 def stored_links(file: FileBytes, header: ObjectHeader) -> Iterator[StoredLink | FormatError]:
