@@ -23,7 +23,7 @@ from nexus_xr.hdf5.format.dataspace import Dataspace, parse_dataspace
 from nexus_xr.hdf5.format.datatype import parse_datatype
 from nexus_xr.hdf5.format.external_files import read_external_files
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
-from nexus_xr.hdf5.format.fill_value import UNSAID, FillValue, parse_fill_value
+from nexus_xr.hdf5.format.fill_value import FillValue, parse_fill_value
 from nexus_xr.hdf5.format.filter_pipeline import parse_filter_pipeline
 from nexus_xr.hdf5.format.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
@@ -480,7 +480,7 @@ def fill_value(file: Parsed, header: ObjectHeader) -> FillValue:
         content = file.message(header, kind)
         if content is not None:
             return parse_fill_value(kind, content)
-    return UNSAID
+    return FillValue(False, None)  # as libhdf5 takes it; but room for chunks, it makes chunk by chunk
 
 
 def assert_same_fill_value(ours: FillValue, datatype: Datatype, dataset: h5d.DatasetID, file: Parsed) -> None:

@@ -36,10 +36,6 @@ class FillValue(NamedTuple):
     when_written: int = _IF_SET
 
 
-# What libhdf5 takes it for where no message is about it; but room for chunks, it makes chunk by chunk.
-UNSAID = FillValue(False, None)
-
-
 def parse_fill_value(kind: int, content: bytes) -> FillValue:
     r"""The fill value that a message has, be it an old or a new one.
 

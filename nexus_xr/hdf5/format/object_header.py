@@ -23,22 +23,20 @@ _ORDER_TRACKED, _PHASES_STORED, _TIMES_STORED, _KNOWN_FLAGS = 0x04, 0x10, 0x20, 
 
 # Of version 1, only how many bytes the messages in the first block have.
 _PREFIX_1 = struct.Struct("<8xI4x")
-# Kind, size, flags and, in headers that track it, order of creation of a message.
-_MESSAGE_1, _MESSAGE_2, _ORDERED_MESSAGE_2 = struct.Struct("<HHB3x"), struct.Struct("<BHB"), struct.Struct("<BHBH")
+# Kind, size and flags of a message; in headers that track in which order attributes were made, that is behind.
+_MESSAGE_1, _MESSAGE_2, _ORDERED_MESSAGE_2 = struct.Struct("<HHB3x"), struct.Struct("<BHB"), struct.Struct("<BHB2x")
 _CONTINUATION_SIGNATURE = b"OCHK"
-
 
 # A named tuple's own way takes three times as long.
 _as_message = tuple.__new__
 
 
 class Message(NamedTuple):
-    """One thing that is said about an object; `order` tells in which attributes were made, where it is tracked."""
+    """One thing that is said about an object."""
 
     kind: int
     flags: int
     content: bytes
-    order: int = 0
 
 
 class ObjectHeader:
@@ -46,18 +44,13 @@ class ObjectHeader:
 
     Parameters
     ----------
-    address, version, flags
-        Where the header is, and of which kind.
     messages
         What it says.
     """
 
-    __slots__ = ("_first", "address", "flags", "messages", "version")
+    __slots__ = ("_first", "messages")
 
-    def __init__(self, address: int, version: int, flags: int, messages: Sequence[Message]) -> None:
-        self.address = address
-        self.version = version
-        self.flags = flags
+    def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
         # Backwards, so that the first of each kind is the last that is entered.
         self._first = {message[0]: message for message in reversed(messages)}
@@ -73,11 +66,6 @@ class ObjectHeader:
     def all(self, kind: int) -> list[Message]:
         """All messages of a kind."""
         return [message for message in self.messages if message[0] == kind] if kind in self._first else []
-
-    @property
-    def tracks_attribute_order(self) -> bool:
-        """Whether it is known in which order the attributes were made."""
-        return bool(self.flags & _ORDER_TRACKED)
 
 
 def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
@@ -101,7 +89,7 @@ def _read_version_1(file: FileBytes, address: int, start: bytes) -> ObjectHeader
         raise FormatError(f"{_WHAT} ends too early")
     (size,) = _PREFIX_1.unpack_from(start)
     first = _whole(file, address, start, _PREFIX_1.size + size)[_PREFIX_1.size :]
-    return ObjectHeader(address, 1, 0, _messages(file, first, _MESSAGE_1, _as_it_is))
+    return ObjectHeader(_messages(file, first, _MESSAGE_1, _as_it_is))
 
 
 def _read_version_2(file: FileBytes, address: int, start: bytes) -> ObjectHeader:
@@ -115,7 +103,7 @@ def _read_version_2(file: FileBytes, address: int, start: bytes) -> ObjectHeader
     begin = fields.position
     whole = _whole(file, address, start, begin + size + CHECKSUM_BYTES)
     prefix = _ORDERED_MESSAGE_2 if flags & _ORDER_TRACKED else _MESSAGE_2
-    return ObjectHeader(address, 2, flags, _messages(file, checked(whole, _WHAT)[begin:], prefix, _checked_block))
+    return ObjectHeader(_messages(file, checked(whole, _WHAT)[begin:], prefix, _checked_block))
 
 
 def _whole(file: FileBytes, address: int, start: bytes, size: int) -> bytes:
@@ -159,15 +147,13 @@ def _split(block: bytes, prefix: struct.Struct) -> list[Message]:
     """The messages of a block, behind which a gap may be that is too small for a message."""
     found = []
     unpack, width, end, position = prefix.unpack_from, prefix.size, len(block), 0
-    is_ordered = prefix is _ORDERED_MESSAGE_2
     while position + width <= end:
-        kind, size, flags, *order = unpack(block, position)
+        kind, size, flags = unpack(block, position)
         position += width + size
         if position > end:
             raise FormatError(f"a message of {_WHAT} is longer than what it is in")
         if kind >= FIRST_UNKNOWN and flags & _FAIL_IF_UNKNOWN:
             raise FormatError(f"{_WHAT} has a message {kind} that must be known, and isn't")
         if kind:  # else it is room for another
-            content = block[position - size : position]
-            found.append(_as_message(Message, (kind, flags, content, order[0] if is_ordered else 0)))
+            found.append(_as_message(Message, (kind, flags, block[position - size : position])))
     return found
