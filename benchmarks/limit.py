@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.filters.blosc2 import BLOSC2
+from nexus_xr.hdf5.filters.codecs.blosc2 import BLOSC2
 from nexus_xr.hdf5.filters.registry import decoder
 
 from .cases import DATASET, Stack

@@ -7,12 +7,11 @@ from typing import Any
 
 import xarray as xr
 
-from nexus_xr.nexus.rules.interpretation import shown_dims
-from nexus_xr.opening.refresh import refresh_array, refresh_dataset, refresh_tree
-from nexus_xr.signatures import takes
-from nexus_xr.writing.options import WritingOptions
-
 from .errors import NexusError
+from .nexus.rules.interpretation import shown_dims
+from .opening.refresh import refresh_array, refresh_dataset, refresh_tree
+from .signatures import takes
+from .writing.options import WritingOptions
 
 # What a plot shows together where nothing is said of it: an image.
 _USUALLY_SHOWN = 2
@@ -27,7 +26,7 @@ class _Accessor:
     @takes(WritingOptions)
     def to_nexus(self, path: str | os.PathLike[str], **options: Any) -> Any:
         """Write into a NeXus file; the options are those of `nexus_xr.to_nexus`."""
-        from nexus_xr.writing.to_nexus import to_nexus
+        from .writing.to_nexus import to_nexus
 
         return to_nexus(self._obj, path, **options)
 

@@ -7,11 +7,11 @@ from typing import Any
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from nexus_xr.opening.datatree import open_groups, tree_of
-from nexus_xr.opening.guess import is_nexus, let_netcdf_decline_nexus
-from nexus_xr.opening.options import Options
-from nexus_xr.opening.session import open_one
-from nexus_xr.signatures import takes
+from .opening.datatree import open_groups, tree_of
+from .opening.guess import is_nexus, let_netcdf_decline_nexus
+from .opening.options import Options
+from .opening.session import open_one
+from .signatures import takes
 
 # xarray makes dask chunks of what the engine gives, which is NXdata, and other datasets where they are selected.
 _NOT_OF_THE_ENGINE = ("chunks", "nxdata_only")

@@ -12,10 +12,10 @@ import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.format.chunk_index import ChunkedDataset
-from nexus_xr.hdf5.format.layout import Chunked
+from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset
+from nexus_xr.hdf5.format.messages.layout import Chunked
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.reading.library_layouts import stored_values
+from nexus_xr.hdf5.reading.layouts.library_layouts import stored_values
 
 # Each filter of HDF5, of h5py and of hdf5plugin, with each of its codecs; lossy ones too, whose values are h5py's.
 LOSSLESS: dict[str, Mapping[str, Any]] = {

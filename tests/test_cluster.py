@@ -91,7 +91,8 @@ layouts_read: list[tuple[Any, ...]] = []
 
 def count_reading_layouts() -> None:
     """Count in a worker how often it finds out where values are, which takes until another thread asks for them too."""
-    from nexus_xr.hdf5.reading import array, known_layouts, layout_reading
+    from nexus_xr.hdf5.reading import array
+    from nexus_xr.hdf5.reading.layouts import known_layouts, layout_reading
 
     asked = recorded(in_worker, array, "layout_of")
     find = layout_reading.layout_from

@@ -26,8 +26,10 @@ from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading import array as array_module
-from nexus_xr.hdf5.reading import chunk, known_layouts, layout_reading, layouts
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.engine import chunk
+from nexus_xr.hdf5.reading.layouts import known_layouts, layout_reading
+from nexus_xr.hdf5.reading.layouts import layout as layouts
 from nexus_xr.hdf5.reading.selection import expand
 
 from .arrays import assert_same_bits, h5py_values, indexers, lazy, take

@@ -18,13 +18,15 @@ from h5py import h5f, h5g, h5o, h5p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_xr.hdf5.format import checksum, fractal_heap, global_heap, heap_filters, links
+from nexus_xr.hdf5.format import checksum
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.filter_pipeline import FilterStep
-from nexus_xr.hdf5.format.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.links import StoredLink, external_target, read_links
-from nexus_xr.hdf5.format.messages import Kind
+from nexus_xr.hdf5.format.groups import links
+from nexus_xr.hdf5.format.groups.links import StoredLink, external_target, read_links
+from nexus_xr.hdf5.format.heaps import fractal_heap, global_heap, heap_filters
+from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.messages.filter_pipeline import FilterStep
+from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, SharedTable, read_shared_table, resolve
 from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock

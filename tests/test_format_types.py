@@ -19,18 +19,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.format.attributes import Attribute, BrokenAttribute, read_attributes
-from nexus_xr.hdf5.format.dataspace import Dataspace, parse_dataspace
-from nexus_xr.hdf5.format.datatype import parse_datatype
+from nexus_xr.hdf5.format.datatypes.datatype import parse_datatype
+from nexus_xr.hdf5.format.datatypes.stored_type import Datatype
 from nexus_xr.hdf5.format.external_files import read_external_files
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
-from nexus_xr.hdf5.format.fill_value import FillValue, parse_fill_value
-from nexus_xr.hdf5.format.filter_pipeline import parse_filter_pipeline
-from nexus_xr.hdf5.format.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
-from nexus_xr.hdf5.format.messages import Kind
+from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.messages.dataspace import Dataspace, parse_dataspace
+from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
+from nexus_xr.hdf5.format.messages.filter_pipeline import parse_filter_pipeline
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import read_shared_table, resolve
-from nexus_xr.hdf5.format.stored_type import Datatype
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
 from nexus_xr.hdf5.format.values import decode_values
 from nexus_xr.hdf5.io.source import LocalSource

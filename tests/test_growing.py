@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
-from nexus_xr.hdf5.format.chunk_index import ChunkedDataset, read_chunks
-from nexus_xr.hdf5.format.chunk_records import ChunkRecords
+from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset, read_chunks
+from nexus_xr.hdf5.format.chunk_indexes.chunk_records import ChunkRecords
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import BytesSource
-from nexus_xr.hdf5.reading import index_building as index
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.layouts import index_building as index
 
 from .files import nxdata, nxentry, scan_file, write_tree
 from .stacks import chunked

@@ -17,14 +17,14 @@ from nexus_xr.hdf5.format.faults import UnsupportedError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.reading import known_layouts
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.chunk_index import ChunkIndex
-from nexus_xr.hdf5.reading.layouts import Layout, StoredLayout
-from nexus_xr.hdf5.reading.library_layouts import layout_by_libhdf5
+from nexus_xr.hdf5.reading.layouts import known_layouts
+from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkIndex
+from nexus_xr.hdf5.reading.layouts.layout import Layout, StoredLayout
+from nexus_xr.hdf5.reading.layouts.library_layouts import layout_by_libhdf5
 from nexus_xr.hdf5.reading.selection import expand, normalize
 from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.reading.virtual_layout import VirtualLayout
+from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
 
 from .conftest import CORPUS, corpus_files
 from .stacks import LOSSLESS, LOSSY

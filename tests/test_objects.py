@@ -26,8 +26,8 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Node
-from nexus_xr.hdf5.objects.parsed_dataset import ParsedDataset
-from nexus_xr.hdf5.objects.parsed_group import ParsedGroup
+from nexus_xr.hdf5.objects.parsed.parsed_dataset import ParsedDataset
+from nexus_xr.hdf5.objects.parsed.parsed_group import ParsedGroup
 from nexus_xr.hdf5.writing.link_targets import link_target, other_names
 
 from .calls import recorded

@@ -26,10 +26,11 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusFileError, NexusWarning
-from nexus_xr.hdf5.io import ahead as ahead_module
-from nexus_xr.hdf5.io import kept_blocks, object_store, remote
-from nexus_xr.hdf5.io.ahead import MOST_REQUESTS, REQUEST_BYTES
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.remote import ahead as ahead_module
+from nexus_xr.hdf5.io.remote import kept_blocks, object_store
+from nexus_xr.hdf5.io.remote import remote_file as remote
+from nexus_xr.hdf5.io.remote.ahead import MOST_REQUESTS, REQUEST_BYTES
 from nexus_xr.hdf5.library import described
 from nexus_xr.hdf5.reading.array import LazyArray
 
@@ -469,7 +470,7 @@ def test_an_interrupt_ends_a_read_and_harms_no_other(
 
 GARBAGE = """
 import gc, sys, h5py, xarray as xr
-from nexus_xr.hdf5.io.object_store import StoreFile
+from nexus_xr.hdf5.io.remote.object_store import StoreFile
 
 class Cycle:
     def __init__(self):

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5.filters import deflate, shuffle
 from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
+from nexus_xr.hdf5.filters.codecs import deflate, shuffle
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.runtime.h5py_lock import phil

@@ -22,8 +22,8 @@ import pytest
 from numpy.typing import NDArray
 
 from nexus_xr import NexusError
-from nexus_xr.hdf5.filters import deflate, zstd
-from nexus_xr.hdf5.filters.deflate import DEFLATE
+from nexus_xr.hdf5.filters.codecs import deflate, zstd
+from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
 from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
@@ -85,7 +85,7 @@ def test_values_do_not_depend_on_the_number_of_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     values = write(tmp_path / "f.h5")
-    monkeypatch.setattr("nexus_xr.hdf5.reading.many_chunks.BATCH_BYTES", 10_000)
+    monkeypatch.setattr("nexus_xr.hdf5.reading.engine.many_chunks.BATCH_BYTES", 10_000)
     for key in ((slice(None),), (slice(None, None, -3), slice(3, 9)), ([5, 5, 60, 0],)):
         assert_same_bits(array_of(tmp_path / "f.h5", values, count)[key], values[key])
         monkeypatch.setenv("NEXUS_XR_NUM_THREADS", str(count))

@@ -29,8 +29,8 @@ from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.source import LocalSource, Source
 from nexus_xr.hdf5.library.group import root_of
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.reading import found_sources
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.virtual_datasets import found_sources
 
 from .arrays import indexers, lazy, take
 from .processes import run

@@ -17,15 +17,15 @@ from nexus_xr.hdf5.format.checksum import CHECKSUM_BYTES, lookup3
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.layout import Virtual, parse_layout
-from nexus_xr.hdf5.format.messages import Kind
+from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.layout import Virtual, parse_layout
 from nexus_xr.hdf5.format.object_header import read_object_header
-from nexus_xr.hdf5.format.selections import OTHER, SelectionKind, Slab, read_selection
-from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping, read_virtual_mappings
+from nexus_xr.hdf5.format.virtual.selections import OTHER, SelectionKind, Slab, read_selection
+from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
 from nexus_xr.hdf5.io.source import BytesSource
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
-from nexus_xr.hdf5.reading.virtual_mapping import read_mappings
+from nexus_xr.hdf5.reading.virtual_datasets.virtual_mapping import read_mappings
 
 BOUNDS = (h5f.LIBVER_EARLIEST, h5f.LIBVER_V18, h5f.LIBVER_V110, h5f.LIBVER_LATEST)
 NAMES = st.sampled_from([b".", b"a.h5", b"long" * 20 + b".h5", "µ.h5".encode(), b"%%.h5"])

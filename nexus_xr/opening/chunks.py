@@ -9,7 +9,7 @@ from typing import Any
 
 from nexus_xr.hdf5.objects.storage import Storage
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.source_storage import SourceStorage
+from nexus_xr.hdf5.reading.virtual_datasets.source_storage import SourceStorage
 from nexus_xr.nexus.rules.attributes import integers
 
 # A block that keeps a core busy for some hundredths of a second, and of which every thread can hold a few.

@@ -18,11 +18,11 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.storage import Filter, Storage
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.found_sources import report_missing
 from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.reading.source_storage import SourceStorage, source_storage
-from nexus_xr.hdf5.reading.virtual_layout import VirtualLayout
-from nexus_xr.hdf5.reading.virtual_mapping import read_mappings
+from nexus_xr.hdf5.reading.virtual_datasets.found_sources import report_missing
+from nexus_xr.hdf5.reading.virtual_datasets.source_storage import SourceStorage, source_storage
+from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
+from nexus_xr.hdf5.reading.virtual_datasets.virtual_mapping import read_mappings
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.rules.attributes import with_units
 from nexus_xr.nexus.rules.content import GroupContent, free_name

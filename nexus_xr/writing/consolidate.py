@@ -14,7 +14,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.found_sources import find_sources
+from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from nexus_xr.hdf5.objects.storage import Filter
 
 from .codec import Bytes, Encode
+from .codecs.shuffle import SHUFFLE
 from .registry import CODECS
-from .shuffle import SHUFFLE
 
 
 class Encoder:

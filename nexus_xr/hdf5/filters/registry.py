@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from .bitshuffle import BITSHUFFLE
-from .blosc import BLOSC
-from .blosc2 import BLOSC2
-from .bzip2 import BZIP2
 from .codec import Codec, Decode, DecodePart, Options
-from .deflate import DEFLATE
-from .fletcher32 import FLETCHER32
-from .lz4 import LZ4
-from .lzf import LZF
-from .only_libhdf5 import FCIDECOMP, HTJ2K, NBIT, SCALEOFFSET, SPERR, SZ, SZ3, SZIP, ZFP
-from .shuffle import SHUFFLE
-from .zstd import ZSTD
+from .codecs.bitshuffle import BITSHUFFLE
+from .codecs.blosc import BLOSC
+from .codecs.blosc2 import BLOSC2
+from .codecs.bzip2 import BZIP2
+from .codecs.deflate import DEFLATE
+from .codecs.fletcher32 import FLETCHER32
+from .codecs.lz4 import LZ4
+from .codecs.lzf import LZF
+from .codecs.only_libhdf5 import FCIDECOMP, HTJ2K, NBIT, SCALEOFFSET, SPERR, SZ, SZ3, SZIP, ZFP
+from .codecs.shuffle import SHUFFLE
+from .codecs.zstd import ZSTD
 
 CODECS: dict[int, Codec] = {
     codec.number: codec

@@ -13,16 +13,16 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from .btree2 import each_record
-from .dataspace import Dataspace, parse_dataspace
-from .datatype import parse_datatype
+from .datatypes.datatype import parse_datatype
+from .datatypes.stored_type import Datatype
 from .faults import FormatError, UnsupportedError
 from .fields import Fields
 from .file_bytes import FileBytes
-from .fractal_heap import open_heap
-from .messages import Kind
+from .heaps.fractal_heap import open_heap
+from .messages.dataspace import Dataspace, parse_dataspace
+from .messages.kinds import Kind
 from .object_header import ObjectHeader
 from .shared_messages import SHARED, SharedTable, resolve
-from .stored_type import Datatype
 
 _WHAT = "an attribute"
 # Version, flags, and the sizes of name, datatype and dataspace.

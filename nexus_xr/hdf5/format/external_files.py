@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .faults import FormatError
 from .fields import Fields
 from .file_bytes import FileBytes
-from .local_heap import name_at, read_local_heap
+from .heaps.local_heap import name_at, read_local_heap
 
 _WHAT = "a list of external files"
 _VERSION = b"\1"

@@ -13,7 +13,7 @@ from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError
 from .fields import Fields
 from .file_bytes import FileBytes
-from .messages import FIRST_UNKNOWN, Kind
+from .messages.kinds import FIRST_UNKNOWN, Kind
 
 _WHAT = "an object header"
 # Most headers are within so many bytes, and read at once.

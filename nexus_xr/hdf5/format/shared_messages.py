@@ -9,8 +9,8 @@ from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError, UnsupportedError
 from .fields import Fields
 from .file_bytes import FileBytes
-from .fractal_heap import FractalHeap, open_heap
-from .messages import Kind
+from .heaps.fractal_heap import FractalHeap, open_heap
+from .messages.kinds import Kind
 from .object_header import read_object_header
 
 _WHAT = "a shared message"

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .datatypes.stored_type import Conversion, Datatype
 from .faults import FormatError
-from .global_heap import GlobalHeap
-from .stored_type import Conversion, Datatype
+from .heaps.global_heap import GlobalHeap
 
 # Length, address and index of a text of varying length, by the bytes that they take.
 _PLACES = {place.size: place for place in map(struct.Struct, ("<IHI", "<III", "<IQI"))}

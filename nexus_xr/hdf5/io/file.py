@@ -18,9 +18,9 @@ from .linked_files import following
 from .local import LocalFile
 from .policy import ReadingPolicy
 from .reference import FileLike, FileReference
-from .remote import RemoteFile
+from .remote.remote_file import RemoteFile
+from .remote.urls import store_file
 from .source import Source
-from .urls import store_file
 
 if TYPE_CHECKING:
     import h5py

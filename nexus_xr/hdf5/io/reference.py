@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 from nexus_xr.errors import NexusFileError
 
 from .identity import Identity, Snapshot, Version
-from .urls import absolute, is_url, local_path
+from .remote.urls import absolute, is_url, local_path
 
 FileLike = str | os.PathLike[str] | BinaryIO
 

@@ -15,11 +15,11 @@ from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 
 from .reference import FileReference
-from .remote import RemoteFile
-from .remote_stream import RemoteStream
+from .remote.remote_file import RemoteFile
+from .remote.remote_stream import RemoteStream
+from .remote.urls import url_explained
 from .source import LocalSource, Source, StreamSource
 from .unreadable import explain_stream
-from .urls import url_explained
 
 
 class OpenStream:

@@ -10,7 +10,7 @@ import numpy as np
 from h5py import h5d, h5f, h5i, h5s
 
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.storage import Storage

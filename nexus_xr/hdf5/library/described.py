@@ -10,8 +10,8 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.group import Group
-from nexus_xr.hdf5.objects.parsed_file import Linked, ParsedFile
-from nexus_xr.hdf5.objects.parsed_group import parsed_root
+from nexus_xr.hdf5.objects.parsed.parsed_file import Linked, ParsedFile
+from nexus_xr.hdf5.objects.parsed.parsed_group import parsed_root
 
 from .way_out import LibraryWayOut
 

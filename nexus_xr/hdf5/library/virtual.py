@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from h5py import h5d, h5f, h5i, h5s
 
-from nexus_xr.hdf5.format.selections import NOTHING, OTHER, WHOLE, Selection, SelectionKind, Slab
-from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.format.virtual.selections import NOTHING, OTHER, WHOLE, Selection, SelectionKind, Slab
+from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
 from .datatypes import has_references

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nexus_xr.hdf5.format.dataspace import Dataspace
+from nexus_xr.hdf5.format.datatypes.stored_type import Datatype
 from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.layout import Layout
-from nexus_xr.hdf5.format.stored_type import Datatype
-from nexus_xr.hdf5.format.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.format.messages.dataspace import Dataspace
+from nexus_xr.hdf5.format.messages.layout import Layout
+from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 
 from .storage import Filter
 

@@ -21,16 +21,16 @@ from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
 from .conversion import values_of
-from .engine import read
-from .found_sources import FoundSources, check_sources, find_sources
+from .engine.engine import read
 from .hyperslab import Hyperslab
-from .known_layouts import layout_of
-from .layouts import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
+from .layouts.known_layouts import layout_of
+from .layouts.layout import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
 from .processes import read_in_processes
 from .selection import Indexer, expand, length, normalize, read_selection
 from .unreadable import values_explained
-from .virtual import OnlyLibhdf5Error, read_virtual
-from .virtual_layout import OWN_FILE, Mapping, VirtualLayout
+from .virtual_datasets.found_sources import FoundSources, check_sources, find_sources
+from .virtual_datasets.virtual_layout import OWN_FILE, Mapping, VirtualLayout
+from .virtual_reading import OnlyLibhdf5Error, read_virtual
 
 if TYPE_CHECKING:
     import h5py

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
 from nexus_xr.hdf5.format.values import decode_values
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 
-from .layouts import StoredLayout
+from .layouts.layout import StoredLayout
 
 
 def values_of(raw: NDArray[Any], dtype: np.dtype[Any], layout: StoredLayout, file: Source | FileBytes) -> NDArray[Any]:

@@ -26,9 +26,9 @@ from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
 
 from . import _reader_process
-from .chunk import ChunkError
-from .layouts import Libhdf5Layout
-from .plan import AxisPlan, plan_selection
+from .engine.chunk import ChunkError
+from .engine.plan import AxisPlan, plan_selection
+from .layouts.layout import Libhdf5Layout
 from .selection import Indexer, outer_key
 
 # A chunk takes much less; a decoder that was led astray by damaged data may never come back.

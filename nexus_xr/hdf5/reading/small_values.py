@@ -15,10 +15,10 @@ from nexus_xr.hdf5.objects.stored_values import StoredValues
 from nexus_xr.hdf5.objects.values import to_python
 
 from .conversion import values_of
-from .engine import read
-from .few_chunks import FEW_CHUNKS
-from .layout_reading import layout_from
-from .layouts import StoredLayout
+from .engine.engine import read
+from .engine.few_chunks import FEW_CHUNKS
+from .layouts.layout import StoredLayout
+from .layouts.layout_reading import layout_from
 
 
 def read_whole(dataset: Dataset) -> Any:

@@ -14,11 +14,11 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.filters.codec import Codec
-from nexus_xr.hdf5.filters.deflate import DEFLATE
-from nexus_xr.hdf5.filters.lzf import LZF
-from nexus_xr.hdf5.filters.only_libhdf5 import SZIP
+from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
+from nexus_xr.hdf5.filters.codecs.lzf import LZF
+from nexus_xr.hdf5.filters.codecs.only_libhdf5 import SZIP
+from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
 from nexus_xr.hdf5.filters.registry import CODECS
-from nexus_xr.hdf5.filters.shuffle import SHUFFLE
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 

@@ -14,8 +14,8 @@ from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.hyperslab import Hyperslab
-from nexus_xr.hdf5.reading.virtual_layout import is_own_file
-from nexus_xr.hdf5.reading.virtual_mapping import read_mappings
+from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import is_own_file
+from nexus_xr.hdf5.reading.virtual_datasets.virtual_mapping import read_mappings
 
 from .chunk_writer import Region
 

@@ -15,8 +15,8 @@ from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Address, same_object
 from nexus_xr.hdf5.objects.values import to_python
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.found_sources import report_missing
 from nexus_xr.hdf5.reading.small_values import read_whole
+from nexus_xr.hdf5.reading.virtual_datasets.found_sources import report_missing
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text

@@ -1,0 +1,80 @@
+"""Bitshuffle, alone or with LZ4 or Zstandard in blocks, by the library in hdf5plugin."""
+
+from __future__ import annotations
+
+import ctypes
+
+from nexus_xr.hdf5.filters.codec import Codec, Decode, DecodeError, DecodePart, Options, check_room, whole
+from nexus_xr.hdf5.filters.compiled import behind_blocks
+from nexus_xr.hdf5.filters.plugin import plugin_encoder
+from nexus_xr.hdf5.runtime.libraries import Address, Signature, Size, function
+
+from .lz4 import read_header
+
+# Bitshuffle's own numbers for what it compresses with, and the functions that take it apart.
+_FUNCTIONS = {2: "bshuf_decompress_lz4", 3: "bshuf_decompress_zstd"}
+_SIGNATURE = Signature(ctypes.c_int64, (Address, Address, Size, Size, Size))
+
+
+def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
+    width = options[2] if len(options) > 2 else 0
+    own_block = options[3] if len(options) > 3 else 0
+    if len(options) > 4 and options[4]:
+        return whole(_part_decoder(options, chunk_bytes))
+    call = function("bshuf", "bshuf_bitunshuffle", _SIGNATURE, chunk_bytes)
+    if call is None or not width:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        check_room(size, capacity)
+        if size % width:
+            raise DecodeError(f"it has {size} bytes, which are no whole elements of {width}")
+        _check(call(source, target, size // width, width, own_block))
+        return target, size
+
+    return decode
+
+
+def _part_decoder(options: Options, chunk_bytes: int) -> DecodePart | None:
+    width = options[2] if len(options) > 2 else 0
+    name = _FUNCTIONS.get(options[4] if len(options) > 4 else 0)
+    call = name and function("bshuf", name, _SIGNATURE, chunk_bytes)
+    if not call or not width:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int, begin: int, end: int) -> int:
+        total, block_bytes = read_header(source, size)
+        check_room(total, capacity)
+        block = block_bytes // width
+        if total % width or not block or block % 8:
+            raise DecodeError(f"its header says {total} bytes in blocks of {block_bytes} for elements of {width}")
+        step = block * width
+        first = min(begin, total) // step
+        begin, end = first * step, min(-(-end // step) * step, total)
+        start = behind_blocks(source, size, 12, first)
+        # To the last block, also where less is wanted: the library trusts their sizes, and so does who reads a part.
+        in_whole, rest = divmod(total, step)
+        in_eights = rest // (8 * width)
+        behind = behind_blocks(source, size, start, in_whole - first + (in_eights > 0))
+        if behind + rest - in_eights * 8 * width > size:
+            raise DecodeError("one of its blocks goes beyond its end")
+        _check(call(source + start, target + begin, (end - begin) // width, width, block))
+        return total
+
+    return decode
+
+
+def _check(status: int) -> None:
+    if status < 0:
+        raise DecodeError(f"bitshuffle gives status {status}")
+
+
+BITSHUFFLE = Codec(
+    number=32008,
+    name="bitshuffle",
+    plugin="Bitshuffle",
+    own_options=3,
+    decode=_decoder,
+    decode_part=_part_decoder,
+    encode=plugin_encoder("bshuf"),
+)

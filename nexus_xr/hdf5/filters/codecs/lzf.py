@@ -1,0 +1,56 @@
+"""LZF, by the library in h5py."""
+
+from __future__ import annotations
+
+import ctypes
+
+from nexus_xr.hdf5.filters.codec import BYTE, Bytes, Codec, Decode, DecodeError, Encode, Options, address_of
+from nexus_xr.hdf5.runtime.libraries import Address, Signature, function
+from nexus_xr.hdf5.runtime.memory import empty
+
+
+def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
+    call = function(
+        "h5py",
+        "lzf_decompress",
+        Signature(ctypes.c_uint, (Address, ctypes.c_uint, Address, ctypes.c_uint)),
+        chunk_bytes,
+    )
+    if call is None:
+        return None
+
+    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        produced = call(source, size, target, capacity)
+        if not produced:
+            raise DecodeError("it is no valid LZF data, or too long")
+        return target, produced
+
+    return decode
+
+
+def _encoder(options: Options, chunk_bytes: int) -> Encode | None:
+    call = function(
+        "h5py",
+        "lzf_compress",
+        Signature(ctypes.c_uint, (Address, ctypes.c_uint, Address, ctypes.c_uint)),
+        chunk_bytes,
+    )
+    if call is None:
+        return None
+
+    def encode(source: Bytes) -> Bytes | None:
+        target = empty((source.nbytes,), BYTE)
+        made = call(address_of(source), source.nbytes, address_of(target), target.nbytes)
+        return target[:made] if made else None
+
+    return encode
+
+
+LZF = Codec(
+    number=32000,
+    name="lzf",
+    helped_by_shuffle=True,
+    decode=_decoder,
+    encode=_encoder,
+    batch=lambda options: (("h5py", "lzf_decompress"),),
+)

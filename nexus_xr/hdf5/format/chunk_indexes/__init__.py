@@ -1,0 +1,1 @@
+"""Where the chunks of a dataset are, in each kind of index."""

@@ -1,0 +1,1 @@
+"""Types of values: how their bytes are laid out."""

@@ -1,0 +1,67 @@
+"""The dtypes of integers and of floating-point numbers, which a datatype describes bit by bit.
+
+Source: the HDF5 file format specification, section IV.A.2.d, classes 0 (fixed-point), 1 (floating-point) and 4 (bit
+field); IEEE 754.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from nexus_xr.hdf5.format.faults import UnsupportedError
+
+_INTEGER_SIZES = (1, 2, 4, 8)
+_BIG_ENDIAN, _SIGNED, _VAX_ENDIAN = 0x01, 0x08, 0x40
+# Offset and precision in bits, places and sizes in bits of exponent and mantissa, bias of the exponent.
+_FLOAT = struct.Struct("<HHBBBBI")
+FLOAT_BYTES = _FLOAT.size
+_NORMALIZATION, _FIRST_BIT_IMPLIED, _FIRST_BIT_STORED = 0x30, 0x20, 0x00
+# Of each number of bytes: the place of the sign, how the mantissa begins, and what else describes the number.
+_FLOATS = {
+    2: (15, _FIRST_BIT_IMPLIED, (0, 16, 10, 5, 0, 10, 15)),
+    4: (31, _FIRST_BIT_IMPLIED, (0, 32, 23, 8, 0, 23, 127)),
+    8: (63, _FIRST_BIT_IMPLIED, (0, 64, 52, 11, 0, 52, 1023)),
+}
+# What a long double is depends on the machine; those of the other machines have to be converted.
+_EXTENDED_MANTISSA = 63
+if np.finfo(np.longdouble).nmant == _EXTENDED_MANTISSA:
+    _FLOATS[np.dtype(np.longdouble).itemsize] = (79, _FIRST_BIT_STORED, (0, 80, 64, 15, 0, 64, 16383))
+
+
+def integer(size: int, flags: int, offset: int, precision: int, *, is_signed: bool) -> np.dtype[Any]:
+    """The dtype of integers.
+
+    Raises
+    ------
+    UnsupportedError
+        They are of a size that NumPy doesn't have, or don't take all bits of their bytes.
+    """
+    if size not in _INTEGER_SIZES or offset or precision != 8 * size:
+        raise UnsupportedError("integers that NumPy doesn't have")
+    return np.dtype(f"{_order(flags)}{'i' if is_signed else 'u'}{size}")
+
+
+def is_signed(flags: int) -> bool:
+    """Whether the integers of a datatype with such flags have a sign."""
+    return bool(flags & _SIGNED)
+
+
+def floating_point(size: int, flags: int, properties: bytes) -> np.dtype[Any]:
+    """The dtype of floating-point numbers.
+
+    Raises
+    ------
+    UnsupportedError
+        They aren't as IEEE 754 and this machine have numbers of that size.
+    """
+    sign, normalization = flags >> 8 & 0xFF, flags & _NORMALIZATION
+    if flags & _VAX_ENDIAN or _FLOATS.get(size) != (sign, normalization, _FLOAT.unpack(properties)):
+        raise UnsupportedError("floating-point numbers that NumPy doesn't have")
+    return np.dtype(f"{_order(flags)}f{size}")
+
+
+def _order(flags: int) -> str:
+    return ">" if flags & _BIG_ENDIAN else "<"

@@ -1,0 +1,1 @@
+"""Groups: the links that are in them, old and new."""

@@ -1,0 +1,206 @@
+"""The links of a group.
+
+Source: the HDF5 file format specification, sections IV.A.2.c (link info), IV.A.2.g (links), IV.A.2.r (symbol table).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import NamedTuple
+
+from nexus_xr.hdf5.format import btree2
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.fields import Fields
+from nexus_xr.hdf5.format.file_bytes import FileBytes
+from nexus_xr.hdf5.format.heaps.fractal_heap import open_heap
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.object_header import ObjectHeader
+
+from .symbol_table import group_entries
+
+HARD, SOFT, EXTERNAL = 0, 1, 64
+_WHAT = "a link"
+_BY_NAME = 5
+_HASH_BYTES = 4
+_ORDER_TRACKED = 1
+_ORDER, _KIND, _CHARACTER_SET, _KNOWN_FLAGS = 0x04, 0x08, 0x10, 0x1F
+
+
+class StoredLink(NamedTuple):
+    """A link as it is stored.
+
+    Attributes
+    ----------
+    name
+        What it is called in its group.
+    kind
+        `HARD`, `SOFT`, `EXTERNAL`, or a number beyond that programs define.
+    address
+        The object header that a hard link leads to.
+    target
+        The path that a soft link leads to, or what is stored of others.
+    order
+        Tells in which order links were made, where that is tracked.
+    """
+
+    name: bytes
+    kind: int
+    address: int | None = None
+    target: bytes = b""
+    order: int = 0
+
+
+def is_group(header: ObjectHeader) -> bool:
+    """Whether an object is a group."""
+    return header.has(Kind.SYMBOL_TABLE) or header.has(Kind.LINK_INFO)
+
+
+class Links(NamedTuple):
+    """The links of a group by their names, and what is wrong with one that can't be read."""
+
+    by_name: Mapping[bytes, StoredLink]
+    damage: FormatError | None
+
+    def get(self, name: bytes) -> StoredLink | None:
+        """The link of a name, None where there is none.
+
+        Raises
+        ------
+        FormatError
+            It may be one of those that can't be read.
+        """
+        link = self.by_name.get(name)
+        if link is None and self.damage is not None:
+            raise self.damage
+        return link
+
+
+def read_links(file: FileBytes, header: ObjectHeader) -> Links:
+    """The links of a group, in the order in which they were made where it is tracked, and by name elsewhere.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    header
+        What is said about the group.
+
+    Raises
+    ------
+    FormatError
+        It isn't a group.
+    UnsupportedError
+        Only libhdf5 reads them.
+    """
+    info = header.first(Kind.LINK_INFO)
+    stored = list(stored_links(file, header))
+    links = [link for link in stored if isinstance(link, StoredLink)]
+    if info is not None:
+        links.sort(key=attrgetter("order" if _tracks_order(info.content) else "name"))
+    damage = next((each for each in stored if isinstance(each, FormatError)), None)
+    by_name: dict[bytes, StoredLink] = {}
+    for link in links:
+        if by_name.setdefault(link.name, link) is not link:
+            damage = damage or FormatError("two links have the same name")
+    return Links(by_name, damage)
+
+
+def stored_links(file: FileBytes, header: ObjectHeader) -> Iterator[StoredLink | FormatError]:
+    """The links of a group in the order in which they are stored; in the place of what is damaged, what is wrong."""
+    info, table = header.first(Kind.LINK_INFO), header.first(Kind.SYMBOL_TABLE)
+    if info is not None:
+        links = _new_links(file, header, info.content)
+    elif table is not None:
+        links = _old_links(file, table.content)
+    else:
+        raise FormatError("an object that should be a group isn't one")
+    try:
+        yield from links
+    except FormatError as error:
+        yield error
+
+
+def external_target(target: bytes) -> tuple[bytes, bytes]:
+    r"""The file and the path in it that an external link leads to.
+
+    Raises
+    ------
+    FormatError
+        It is of a version of which nothing is known, or has no end.
+
+    Examples
+    --------
+    >>> external_target(b"\0raw.h5\0/entry/data\0")
+    (b'raw.h5', b'/entry/data')
+    """
+    fields = Fields(target, "an external link")
+    fields.expect(bytes(1))  # version and flags
+    return fields.text(), fields.text()
+
+
+def parse_link(content: bytes, offset_size: int) -> StoredLink:
+    """The link that a message describes.
+
+    Raises
+    ------
+    FormatError
+        The message ends before the link does, or is of a version of which nothing is known.
+    """
+    fields = Fields(content, _WHAT)
+    fields.expect(b"\x01")
+    flags = fields.number(1)
+    kind = fields.number(1) if flags & _KIND else HARD
+    order = int.from_bytes(fields.take(8), "little", signed=True) if flags & _ORDER else 0
+    character_set = fields.number(1) if flags & _CHARACTER_SET else 0
+    name = fields.take(fields.number(1 << (flags & 3)))
+    if flags & ~_KNOWN_FLAGS or character_set > 1 or SOFT < kind < EXTERNAL or not name:
+        raise FormatError(f"{_WHAT} is of a kind of which nothing is known, or has no name")
+    if kind == HARD:
+        return StoredLink(name, kind, fields.number(offset_size), order=order)
+    return StoredLink(name, kind, None, fields.take(fields.number(2)), order)
+
+
+def _old_links(file: FileBytes, table: bytes) -> Iterator[StoredLink | FormatError]:
+    fields = Fields(table, "a group")
+    for entry in group_entries(file, fields.number(file.offset_size), fields.number(file.offset_size)):
+        if isinstance(entry, FormatError):
+            yield entry
+        elif entry.target is None:
+            yield StoredLink(entry.name, HARD, entry.address)
+        else:
+            yield StoredLink(entry.name, SOFT, None, entry.target)
+
+
+def _tracks_order(info: bytes) -> bool:
+    return bool(info[1:2] and info[1] & _ORDER_TRACKED)
+
+
+def _new_links(file: FileBytes, header: ObjectHeader, content: bytes) -> Iterator[StoredLink | FormatError]:
+    """Links that are messages, few of them in the group's own header, many in a heap."""
+    info = Fields(content, "a group")
+    info.expect(bytes(1))
+    info.take(9 if _tracks_order(content) else 1)  # flags, and the highest number in the order
+    heap_address, index = info.number(file.offset_size), info.number(file.offset_size)
+    messages: Iterable[bytes | FormatError] = (message.content for message in header.all(Kind.LINK))
+    if heap_address != file.undefined:
+        messages = _from_heap(file, heap_address, index)
+    for message in messages:
+        try:
+            yield message if isinstance(message, FormatError) else parse_link(message, file.offset_size)
+        except FormatError as error:
+            yield error
+
+
+def _from_heap(file: FileBytes, address: int, index: int) -> Iterator[bytes | FormatError]:
+    heap, room = open_heap(file, address), file.size
+    for record in btree2.each_record(file, index, _BY_NAME):
+        try:
+            message = heap.get(record[_HASH_BYTES:])
+        except FormatError as error:
+            yield error
+            continue
+        room -= len(message)
+        if room < 0:
+            raise UnsupportedError("links that are more than the file, well compressed or within one another")
+        yield message

@@ -1,0 +1,111 @@
+"""Links of groups as old versions of HDF5 store them: by name, in nodes to which a version 1 B-tree leads.
+
+Source: the HDF5 file format specification, sections III.A.1 (B-trees), III.B and III.C (symbol tables).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from nexus_xr.hdf5.format.faults import FormatError
+from nexus_xr.hdf5.format.fields import Fields
+from nexus_xr.hdf5.format.file_bytes import FileBytes
+from nexus_xr.hdf5.format.heaps.local_heap import name_at, read_local_heap
+
+_WHAT = "a symbol table"
+_TREE = "a B-tree of a group"
+_OF_GROUPS = 0
+_SOFT_LINK, _MOST_KIND = 2, 2
+_NODE_HEAD = struct.Struct("<4sBxH")
+# Kind of an entry and, behind what is reserved, the first four of the 16 bytes that depend on the kind.
+_ENTRY_END = "I4xI12x"
+_NUMBERS = {2: "H", 4: "I", 8: "Q"}
+
+
+class SymbolTableEntry(NamedTuple):
+    """A link: to an object's header, or where there is a `target`, to a path."""
+
+    name: bytes
+    address: int
+    target: bytes | None
+
+
+def group_entries(file: FileBytes, btree: int, heap: int) -> Iterator[SymbolTableEntry | FormatError]:
+    """The links of a group, in the order of the tree, which is by name; in the place of what is damaged, what is wrong.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    btree, heap
+        Addresses of the B-tree, and of the local heap that has the names.
+
+    Raises
+    ------
+    FormatError
+        No more links can be read.
+    """
+    segment = read_local_heap(file, heap)
+    room = len(segment)
+    for node in _symbol_nodes(file, btree, file.read(btree, 6)[5], set()):
+        for entry in [node] if isinstance(node, FormatError) else _entries(file, node, segment):
+            if isinstance(entry, SymbolTableEntry):
+                room -= len(entry.name) + 1 + len(entry.target or b"")
+            if room < 0:
+                raise FormatError(f"{_WHAT} has names within each other")
+            yield entry
+
+
+def _symbol_nodes(file: FileBytes, address: int, level: int, seen: set[int]) -> Iterator[int | FormatError]:
+    """Addresses of the nodes below a node of the tree that have the links."""
+    try:
+        children = _children(file, address, level)
+    except FormatError as error:
+        yield error
+        return
+    for child in children:
+        if child in seen:
+            yield FormatError(f"{_TREE} has a node twice")
+            continue
+        seen.add(child)
+        if level:
+            yield from _symbol_nodes(file, child, level - 1, seen)
+        else:
+            yield child
+
+
+def _children(file: FileBytes, address: int, level: int) -> list[int]:
+    head_bytes = 8 + 2 * file.offset_size
+    fields = Fields(file.read(address, head_bytes), _TREE)
+    fields.expect(b"TREE" + bytes((_OF_GROUPS, level)))
+    count, width = fields.number(2), file.length_size + file.offset_size
+    entries = file.read(address + head_bytes, count * width)
+    starts = range(file.length_size, len(entries), width)
+    return [int.from_bytes(entries[start : start + file.offset_size], "little") for start in starts]
+
+
+def _entries(file: FileBytes, address: int, segment: bytes) -> Iterator[SymbolTableEntry | FormatError]:
+    # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
+    entry = struct.Struct(f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}")
+    try:
+        signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
+        if signature != b"SNOD" or version != 1:
+            raise FormatError(f"a node of {_WHAT} isn't one")
+        content = file.read(address + _NODE_HEAD.size, count * entry.size)
+    except FormatError as error:
+        yield error
+        return
+    for name, header, kind, target in entry.iter_unpack(content):
+        try:
+            yield _entry(segment, name, header, kind, target)
+        except FormatError as error:
+            yield error
+
+
+def _entry(segment: bytes, name: int, header: int, kind: int, target: int) -> SymbolTableEntry:
+    if kind > _MOST_KIND:
+        raise FormatError(f"{_WHAT} has an entry of kind {kind}")
+    path = name_at(segment, target) if kind == _SOFT_LINK else None
+    return SymbolTableEntry(name_at(segment, name), header, path)

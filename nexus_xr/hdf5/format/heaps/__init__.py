@@ -1,0 +1,1 @@
+"""Heaps: names, values of varying length, and what object headers have no room for."""

@@ -1,0 +1,1 @@
+"""Messages of object headers that stand for themselves."""

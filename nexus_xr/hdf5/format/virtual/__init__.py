@@ -1,0 +1,1 @@
+"""Virtual datasets: which elements are which of their sources'."""

@@ -1,0 +1,201 @@
+"""Files of stores that are asked for ranges of bytes: S3, web servers, and what else fsspec reads asynchronously."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.io.identity import Version, changed
+from nexus_xr.hdf5.runtime.compat import get_s3_object
+
+# A fault that passes is mostly gone at once; after these attempts, with pauses that double, three seconds have passed.
+ATTEMPTS = 5
+PAUSE_SECONDS = 0.2
+# A server that sends nothing for so long isn't going to.
+_STALL_SECONDS = 30
+_PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
+
+
+class Answer(NamedTuple):
+    """Bytes of a file, and the version that they are of."""
+
+    data: bytes
+    version: Version
+
+
+class _FaultError(Exception):
+    """What went wrong with a request, and may go right with the next."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoreFile:
+    """A file of an asynchronous file system of fsspec.
+
+    Parameters
+    ----------
+    name
+        How errors call it.
+    fs
+        The file system.
+    path
+        Its path there.
+    """
+
+    name: str
+    fs: Any
+    path: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the files of other stores, and from itself with other options."""
+        return (self.fs._fs_token, self.path)
+
+    def in_this_process(self) -> StoreFile:
+        """The same with a file system whose connections were not inherited through a fork."""
+        return replace(self, fs=type(self.fs)(*self.fs.storage_args, **self.fs.storage_options))
+
+    async def read(self, begin: int, end: int, known: Version | None) -> Answer:
+        """The bytes of a range, or those that there are of it before the end of the file.
+
+        Raises
+        ------
+        NexusFileError
+            They can't be had, or are of another version than the known one.
+        """
+        what = f"{self.name}: bytes {begin} to {end - 1}"
+        try:
+            return await self._try_again(begin, end, known)
+        except NexusError:
+            raise
+        except FileNotFoundError as error:
+            raise NexusFileNotFoundError(f"{self.name}: no such file; check the URL") from error
+        except PermissionError as error:
+            raise NexusFileError(f"{what} are refused ({error}); check the credentials in storage_options") from error
+        except _FaultError as error:
+            raise NexusFileError(
+                f"{what} can't be read: {error}, at the last of {ATTEMPTS} attempts; try again when the server is well"
+            ) from error
+        except Exception as error:  # each file system raises its own
+            advice = "check the URL and storage_options"
+            raise NexusFileError(f"{what} can't be read ({_words(error)}); {advice}") from error
+
+    async def _try_again(self, begin: int, end: int, known: Version | None) -> Answer:
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._try(begin, end, known)
+            except _FaultError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _try(self, begin: int, end: int, known: Version | None) -> Answer:
+        protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
+        if protocol == "http":
+            answer = await _get_http(self, begin, end)
+        elif protocol == "s3":
+            answer = await _get_s3(self, begin, end)
+        else:
+            answer = await _get_any(self, begin, end, known)
+        if known is not None and answer.version.differs_from(known):
+            raise changed(self.name, known, answer.version)
+        wanted = min(end, answer.version.size) - begin
+        if len(answer.data) != wanted:
+            raise _FaultError(f"{len(answer.data)} bytes came in place of {wanted}")
+        return answer
+
+    def without_ranges(self, what: str) -> NexusFileError:
+        """The error for a server that sends whole files only."""
+        return NexusFileError(
+            f"{self.name}: the server doesn't support range requests ({what}), and values can't be read where they "
+            f"are asked for; copy the whole file with a URL that begins with simplecache::"
+        )
+
+
+async def _get_http(file: StoreFile, begin: int, end: int) -> Answer:
+    # Not by the file system's own `_cat_file`, which takes the whole file from a server that ignores the range.
+    import aiohttp
+
+    try:
+        session = await file.fs.set_session()
+        async with session.get(file.fs.encode_url(file.path), **_http_options(file.fs, begin, end)) as response:
+            size = _told_size(file, response, begin)
+            tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+            return Answer(await response.read() if response.status == 206 else b"", Version(size, tag))
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+        raise _FaultError(_words(error)) from error
+
+
+def _http_options(fs: Any, begin: int, end: int) -> Mapping[str, Any]:
+    import aiohttp
+
+    options = dict(fs.kwargs)
+    wanted = {"Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
+    options["headers"] = {**options.get("headers", {}), **wanted}
+    if "timeout" not in fs.client_kwargs:
+        stalled = aiohttp.ClientTimeout(sock_connect=_STALL_SECONDS, sock_read=_STALL_SECONDS)
+        options.setdefault("timeout", stalled)
+    return options
+
+
+def _told_size(file: StoreFile, response: Any, begin: int) -> int:
+    """Size of the whole file, where a response is what was asked for."""
+    status = f"status {response.status} {response.reason}"
+    told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if response.status in _PASSING_STATUSES:
+        raise _FaultError(f"{status} came")
+    if response.status in (404, 410):
+        raise FileNotFoundError(status)
+    if response.status in (401, 403, 407):
+        raise PermissionError(status)
+    if response.status == 416 and told is not None:  # there is nothing so far behind
+        return int(told[3])
+    if response.status == 200:
+        raise file.without_ranges(f"it answers {status} with all of the file")
+    if response.status != 206:
+        raise OSError(f"{status} came")
+    if told is None or told[1] is None or int(told[1]) != begin:
+        raise file.without_ranges(f"it answers with the range {response.headers.get('Content-Range')!r}")
+    return int(told[3])
+
+
+async def _get_s3(file: StoreFile, begin: int, end: int) -> Answer:
+    bucket, key, version_id = file.fs.split_path(file.path)
+    chosen = {"VersionId": version_id} if version_id else {}
+    # Tried again by boto and s3fs, as the file system's options say.
+    response = await get_s3_object(file.fs, Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}", **chosen)
+    async with response["Body"] as body:
+        told = _CONTENT_RANGE.fullmatch(response.get("ContentRange", ""))
+        if told is None:
+            raise file.without_ranges("it answers with all of the file")
+        try:
+            data = await body.read()
+        except Exception as error:  # boto's own, or aiohttp's
+            raise _FaultError(_words(error)) from error
+    return Answer(data, Version(int(told[3]), response.get("ETag", "")))
+
+
+async def _get_any(file: StoreFile, begin: int, end: int, known: Version | None) -> Answer:
+    from fsspec.utils import tokenize
+
+    try:
+        if known is None:
+            info = await file.fs._info(file.path)
+            if info.get("size") is None:
+                raise file.without_ranges("it doesn't tell the size of the file")
+            known = Version(int(info["size"]), tokenize(info))
+        end = min(end, known.size)
+        return Answer(await file.fs._cat_file(file.path, start=begin, end=end) if begin < end else b"", known)
+    except (NexusError, FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError):
+        raise
+    except OSError as error:
+        raise _FaultError(_words(error)) from error
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,0 +1,1 @@
+"""Objects described from the bytes of their file."""

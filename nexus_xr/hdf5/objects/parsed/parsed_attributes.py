@@ -1,0 +1,65 @@
+"""The attributes of an object that is described from the bytes of its file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nexus_xr.diagnostics import Code
+from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, read_attributes
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.text import decode
+
+from .parsed_file import ParsedFile
+from .parsed_values import presented
+
+
+def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, Any]:
+    """All attributes that can be read, of the others it is reported why not.
+
+    Parameters
+    ----------
+    node
+        Whose attributes they are.
+    file, header
+        The file that it is in, and what is said about it there.
+
+    Raises
+    ------
+    UnsupportedError
+        Only libhdf5 reads one of them.
+    """
+    if not header.has(Kind.ATTRIBUTE) and not header.has(Kind.ATTRIBUTE_INFO):
+        return {}
+    found: dict[bytes, AnyAttribute] = {}
+    try:
+        for attribute in read_attributes(file.bytes, header, file.shared):
+            _check_known(attribute)
+            if attribute.name is None:
+                raise attribute.error
+            found.setdefault(attribute.name, attribute)
+    except FormatError as error:
+        node.report(Code.ATTRIBUTES_UNLISTED, f"not all of its attributes can be listed ({error})")
+    values = {}
+    for raw_name in node.distinct(list(found)):
+        try:
+            values[decode(raw_name)] = _value(found[raw_name], file)
+        except FormatError as error:
+            node.report(Code.ATTRIBUTE_UNREADABLE, f"attribute {decode(raw_name)!r} can't be read ({error})")
+    return values
+
+
+def _check_known(attribute: AnyAttribute) -> None:
+    if isinstance(attribute, BrokenAttribute):
+        if isinstance(attribute.error, UnsupportedError):
+            raise attribute.error
+    elif attribute.datatype.has_varying_regions:
+        raise UnsupportedError("references to regions of varying number")
+
+
+def _value(attribute: AnyAttribute, file: ParsedFile) -> Any:
+    if isinstance(attribute, BrokenAttribute):
+        raise attribute.error
+    return presented(attribute.data, attribute.datatype, attribute.dataspace, file)

@@ -1,0 +1,175 @@
+"""Datasets that are described from the bytes of their file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.datatypes.datatype import parse_datatype
+from nexus_xr.hdf5.format.external_files import ExternalSlot, read_external_files
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.messages.dataspace import parse_dataspace
+from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
+from nexus_xr.hdf5.format.messages.filter_pipeline import FilterStep, parse_filter_pipeline
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
+from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.storage import Filter, Storage
+from nexus_xr.hdf5.objects.stored_values import StoredValues
+from nexus_xr.hdf5.objects.text import decode
+
+from .parsed_file import Place
+from .parsed_object import attributes_at, leave
+from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
+
+if TYPE_CHECKING:
+    from h5py import h5d
+
+_LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked", Virtual: "virtual"}
+# Of the filters that come with HDF5, whose names newer files leave out.
+_NAMES = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset"}
+
+
+class ParsedDataset(Dataset):
+    """A dataset that is described from the bytes of its file.
+
+    Raises
+    ------
+    FormatError
+        What is said about it is damaged.
+    UnsupportedError
+        Only libhdf5 knows what it is.
+    """
+
+    __slots__ = ("_dataspace", "_datatype", "_header", "_layout", "_mappings", "_place")
+
+    def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
+        self._place = place
+        self._header = header
+        content = place.file.bytes
+        self._datatype = parse_datatype(self._said(Kind.DATATYPE))
+        if self._datatype.has_varying_regions:
+            raise UnsupportedError("references to regions of varying number")
+        self._dataspace = parse_dataspace(self._said(Kind.DATASPACE), content.length_size)
+        self._layout = parse_layout(self._said(Kind.LAYOUT), content.offset_size, content.length_size)
+        self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()
+        datatype = self._datatype
+        super().__init__(path, diagnostics, self._dataspace.shape, datatype.inner_shape, datatype.element)
+
+    def _said(self, kind: int) -> bytes:
+        message = self._header.first(kind)
+        if message is None:
+            raise FormatError(f"a dataset has no message {kind}")
+        return self._place.file.content(message)
+
+    def _read_mappings(self, layout: Virtual) -> tuple[VirtualMapping, ...]:
+        found = read_virtual_mappings(layout, self._place.file.heap, len(self._dataspace.shape or ()))
+        if any(mapping.target.is_endless for mapping in found):
+            raise UnsupportedError("a virtual dataset whose shape is that of others")
+        return found
+
+    @property
+    def address(self) -> Address:
+        return self._place.file.number, self._place.address
+
+    def _read_attributes(self) -> dict[str, Any]:
+        return attributes_at(self._place, self._header, self)
+
+    @property
+    def is_being_written(self) -> bool:
+        return False
+
+    @property
+    def can_grow(self) -> tuple[bool, ...]:
+        return (*(end is None for end in self._dataspace.maximum), *(False for _ in self._datatype.inner_shape))
+
+    @property
+    def is_virtual(self) -> bool:
+        return isinstance(self._layout, Virtual)
+
+    @property
+    def virtual_mappings(self) -> tuple[VirtualMapping, ...]:
+        return self._mappings
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        return self._place.file.file.path, decode(self._place.path)
+
+    def _read_storage(self) -> Storage:
+        chunks = None
+        if isinstance(self._layout, Chunked):
+            own = self._layout.chunk_shape
+            chunks = (*own, *self.shape[len(own) :])
+        return Storage(_LAYOUTS[type(self._layout)], chunks, self._filters())
+
+    def _filters(self) -> tuple[Filter, ...]:
+        pipeline = self._header.first(Kind.FILTER_PIPELINE)
+        steps = () if pipeline is None else parse_filter_pipeline(self._place.file.content(pipeline))
+        return tuple(map(_filter, steps))
+
+    @property
+    def reads_itself(self) -> bool:
+        return not isinstance(self._layout, Chunked)
+
+    @property
+    def stored(self) -> StoredValues:
+        file = self._place.file
+        return StoredValues(
+            file.bytes,
+            os.path.dirname(file.file.path) if file.file.is_local else "",
+            self._dataspace,
+            self._datatype.dtype,
+            self._datatype,
+            self._layout,
+            own_fill(self._fill(), self._datatype, is_virtual=self.is_virtual),
+            self._filters(),
+            self._external(),
+            self._mappings,
+        )
+
+    def _external(self) -> tuple[ExternalSlot, ...]:
+        message = self._header.first(Kind.EXTERNAL_FILES)
+        if message is None:
+            return ()
+        if not self._place.file.file.is_local:
+            raise UnsupportedError("values in files beside one that isn't local")
+        return read_external_files(self._place.file.bytes, self._place.file.content(message))
+
+    @contextmanager
+    def opened(self) -> Iterator[h5d.DatasetID]:
+        with self._as_libhdf5_has_it("what only libhdf5 knows").opened() as opened:
+            yield opened
+
+    def _as_libhdf5_has_it(self, reason: str) -> Dataset:
+        left = leave(self._place, self, reason)
+        if not isinstance(left, Dataset):
+            raise FormatError("libhdf5 can't open it")
+        return left
+
+    def read(self) -> Any:
+        try:
+            return presented(b"" if self.is_null else self._stored(), self._datatype, self._dataspace, self._place.file)
+        except UnsupportedError as reason:
+            return self._as_libhdf5_has_it(str(reason)).read()
+
+    def _stored(self) -> bytes:
+        """The bytes of all elements."""
+        if self._header.first(Kind.EXTERNAL_FILES):
+            raise UnsupportedError("values in files of their own")
+        count = self._dataspace.element_count
+        stored = stored_bytes(self._layout, count * self._datatype.size, self._place.file)
+        return fill_bytes(self._fill(), self._datatype, count) if stored is None else stored
+
+    def _fill(self) -> FillValue | None:
+        message = self._header.first(Kind.FILL_VALUE) or self._header.first(Kind.OLD_FILL_VALUE)
+        return None if message is None else parse_fill_value(message.kind, self._place.file.content(message))
+
+
+def _filter(step: FilterStep) -> Filter:
+    return Filter(step.id, decode(step.name) or _NAMES.get(step.id, ""), step.options)

@@ -1,0 +1,149 @@
+"""What all objects of a file have in common that are described from its bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import NamedTuple, Protocol
+
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.faults import UnsupportedError
+from nexus_xr.hdf5.format.file_bytes import FileBytes
+from nexus_xr.hdf5.format.groups.links import Links, read_links
+from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.object_header import Message, ObjectHeader, read_object_header
+from nexus_xr.hdf5.format.shared_messages import SHARED, read_shared_table, resolve
+from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Budget, Group
+from nexus_xr.hdf5.objects.object_paths import ObjectPaths
+
+# Links of the groups that were asked for last.
+_MOST_LINKS_KEPT = 1 << 16
+
+
+class WayOut(Protocol):
+    """Who describes what isn't known here."""
+
+    def __call__(self, place: bytes, path: str, diagnostics: Diagnostics, budget: Budget) -> Group | Dataset | None:
+        """The object of a path in the file; where it can't be opened, that is reported.
+
+        Parameters
+        ----------
+        place
+            The path as it is stored.
+        path
+            The path by which it was reached.
+        diagnostics
+            Is given what can't be read.
+        budget
+            How many members groups remember.
+        """
+
+
+# Path of a local file -> the file, None where only libhdf5 describes it.
+Linked = Callable[[str], "ParsedFile | None"]
+
+
+class ParsedFile:
+    """A file that is described from its bytes.
+
+    Parameters
+    ----------
+    file, source
+        The file, and its bytes.
+    linked
+        Gives the files that links lead to.
+    way_out
+        Describes what isn't known here.
+
+    Attributes
+    ----------
+    number
+        What tells it from other files.
+    root
+        Where its root group is.
+    paths
+        Names what references refer to.
+
+    Raises
+    ------
+    FormatError
+        It has no superblock, or a damaged one.
+    UnsupportedError
+        Only libhdf5 describes a file like this.
+    """
+
+    def __init__(self, file: File, source: Source, linked: Linked, way_out: WayOut) -> None:
+        superblock = read_superblock(source)
+        self.file = file
+        self.number: Hashable = source.key
+        self.linked = linked
+        self.way_out = way_out
+        self.bytes = file_bytes(source, superblock)
+        self.heap = GlobalHeap(self.bytes)
+        self.root = superblock.root
+        _check_described(self.bytes, superblock)
+        self.paths = ObjectPaths(self.bytes, self.root)
+        self.shared = read_shared_table(self.bytes, superblock.extension)
+        self._links: OrderedDict[int, Links] = OrderedDict()
+        self._links_kept = 0
+
+    def header(self, address: int) -> ObjectHeader:
+        """What is said about the object at an address."""
+        return read_object_header(self.bytes, address)
+
+    def content(self, message: Message) -> bytes:
+        """What a message says, be it where many say the same."""
+        if not message.flags & SHARED:
+            return message.content
+        return resolve(self.bytes, message.kind, message.flags, message.content, self.shared)
+
+    def links(self, address: int) -> Links:
+        """The links of the group at an address, in h5py's order."""
+        links = self._links.get(address)
+        if links is None:
+            links = read_links(self.bytes, self.header(address))
+            self._keep(address, links)
+        else:
+            self._links.move_to_end(address)
+        return links
+
+    def _keep(self, address: int, links: Links) -> None:
+        self._links[address] = links
+        self._links_kept += len(links.by_name)
+        while self._links_kept > _MOST_LINKS_KEPT and len(self._links) > 1:
+            _, oldest = self._links.popitem(last=False)
+            self._links_kept -= len(oldest.by_name)
+
+
+class Place(NamedTuple):
+    """Where an object is: in which file, at which address, and a path that leads there."""
+
+    file: ParsedFile
+    address: int
+    path: bytes
+
+    def child(self, name: bytes, address: int) -> Place:
+        """The place of a member."""
+        return Place(self.file, address, self.path.rstrip(b"/") + b"/" + name)
+
+
+def root_place(file: ParsedFile) -> Place:
+    """The place of a root group."""
+    return Place(file, file.root, b"/")
+
+
+def _check_described(content: FileBytes, superblock: Superblock) -> None:
+    """Leave it to libhdf5 where more is said about the whole file than which messages its objects share."""
+    if superblock.is_open_for_writing or superblock.is_swmr:
+        raise UnsupportedError("it is being written")
+    if superblock.driver_info is not None:
+        raise UnsupportedError("it is divided by a driver")
+    if superblock.extension is not None:
+        extension = read_object_header(content, superblock.extension)
+        if extension.first(Kind.DRIVER_INFO) or extension.first(Kind.CACHE_IMAGE):
+            raise UnsupportedError("it has a driver or an image of a cache")

@@ -1,0 +1,115 @@
+"""Groups that are described from the bytes of their file, and what their links lead to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.groups.links import Links, is_group
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Budget, Group
+from nexus_xr.hdf5.objects.links import HARD, Link
+from nexus_xr.hdf5.objects.text import decode
+
+from .parsed_dataset import ParsedDataset
+from .parsed_file import ParsedFile, Place, root_place
+from .parsed_links import follow, target_of
+from .parsed_object import attributes_at
+
+
+class ParsedGroup(Group):
+    """A group that is described from the bytes of its file."""
+
+    __slots__ = ("_header", "_place")
+
+    def __init__(
+        self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics, budget: Budget | None = None
+    ) -> None:
+        super().__init__(path, diagnostics, (place.file.number, place.address), budget)
+        self._place = place
+        self._header = header
+
+    def _read_attributes(self) -> dict[str, Any]:
+        return attributes_at(self._place, self._header, self)
+
+    def _list(self) -> dict[bytes, int]:
+        if self._links_here.damage is not None:
+            self.report(Code.MEMBERS_UNLISTED, f"not all of its members can be listed ({self._links_here.damage})")
+        return {name: link.kind for name, link in self._links_here.by_name.items()}
+
+    @property
+    def _links_here(self) -> Links:
+        return self._place.file.links(self._place.address)
+
+    def _kind_of(self, raw_name: bytes) -> int | None:
+        link = self._links_here.get(raw_name)
+        return None if link is None else link.kind
+
+    def _target(self, raw_name: bytes, kind: int) -> Link:
+        return target_of(self._links_here.by_name[raw_name])
+
+    def open_link(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
+        path = self.member_path(decode(raw_name))
+        try:
+            place = follow(self._place, self._links_here.by_name[raw_name])
+            if place is None:
+                return self._dangling(raw_name, kind)
+            return object_at(place, path, self.diagnostics, self._budget)
+        except UnsupportedError as reason:
+            return self._leave(raw_name, kind, path, str(reason))
+        except FormatError as error:
+            if kind == HARD:
+                self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({error})")
+                return None
+            return self._leave(raw_name, kind, path, str(error))  # which says what is the matter with it
+
+    def _leave(self, raw_name: bytes, kind: int, path: str, reason: str) -> Group | Dataset | Link | None:
+        """What libhdf5 has for a link."""
+        self._place.file.file.leave_to_libhdf5(path, reason)
+        group = self._place.file.way_out(self._place.path, self.path, self.diagnostics, self._budget)
+        return group.open_link(raw_name, kind) if isinstance(group, Group) else None
+
+
+def object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget) -> Group | Dataset | None:
+    """The group or dataset at a place; a named datatype is reported, and None.
+
+    Raises
+    ------
+    FormatError
+        There is none, or what is said about it is damaged.
+    UnsupportedError
+        Only libhdf5 knows it.
+    """
+    header = place.file.header(place.address)
+    if is_group(header):
+        return _group_at(place, header, path, diagnostics, budget)
+    if not header.has(Kind.DATATYPE):
+        raise FormatError("an object is neither a group nor a dataset nor a datatype")
+    if header.has(Kind.DATASPACE):
+        return ParsedDataset(place, header, path, diagnostics)
+    diagnostics.add(Code.NAMED_DATATYPE, path, "is a named datatype, and is left out")
+    return None
+
+
+def _group_at(
+    place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics, budget: Budget | None = None
+) -> ParsedGroup:
+    place.file.links(place.address)  # which may be known to libhdf5 alone
+    return ParsedGroup(place, header, path, diagnostics, budget)
+
+
+def parsed_root(file: ParsedFile, diagnostics: Diagnostics) -> ParsedGroup:
+    """The root group; `diagnostics` is given each thing that can't be read.
+
+    Raises
+    ------
+    FormatError
+        It is damaged.
+    UnsupportedError
+        Only libhdf5 knows it.
+    """
+    place = root_place(file)
+    return _group_at(place, file.header(place.address), "/", diagnostics)

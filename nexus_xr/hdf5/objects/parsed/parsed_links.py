@@ -1,0 +1,84 @@
+"""What the links of a file lead to that is described from its bytes.
+
+Sources: the HDF5 file format specification, sections III.B (symbol tables) and IV.A.2.g (the link message); the chapter
+"Groups" of the HDF5 user guide on soft and external links.
+"""
+
+from __future__ import annotations
+
+import os
+
+from nexus_xr.hdf5.format.faults import UnsupportedError
+from nexus_xr.hdf5.format.groups.links import StoredLink, external_target
+from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, is_special_file
+from nexus_xr.hdf5.objects.links import EXTERNAL, SOFT, Link
+from nexus_xr.hdf5.objects.text import decode
+
+from .parsed_file import Place, root_place
+
+# As many soft and external links behind each other libhdf5 follows.
+_MOST_LINKS = 16
+
+
+def target_of(link: StoredLink) -> Link:
+    """What a soft or external link names."""
+    if link.kind == SOFT:
+        return Link(decode(link.target.partition(b"\0")[0]))
+    file, path = external_target(link.target)
+    return Link(decode(path), decode(file))
+
+
+def follow(holder: Place, link: StoredLink) -> Place | None:
+    """The place to which a link of a group leads, None where nothing is there.
+
+    Raises
+    ------
+    FormatError
+        What is on the way is damaged.
+    UnsupportedError
+        Only libhdf5 knows what is on the way, or what is wrong with it.
+    """
+    return _Way().along(holder, link)
+
+
+class _Way:
+    """A way along links, which has an end."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_LINKS
+
+    def along(self, holder: Place, link: StoredLink) -> Place | None:
+        if link.address is not None:
+            return holder.child(link.name, link.address)
+        self._left -= 1
+        if self._left < 0 or link.kind not in (SOFT, EXTERNAL):
+            return None
+        if link.kind == EXTERNAL:
+            return self._in_other_file(holder, link)
+        found = self._at(holder, link.target.partition(b"\0")[0])
+        # As libhdf5 has it, its path is that of the link.
+        return holder.child(link.name, found.address) if found is not None and found.file is holder.file else found
+
+    def _at(self, start: Place, path: bytes) -> Place | None:
+        found: Place | None = root_place(start.file) if path.startswith(b"/") else start
+        for name in path.split(b"/"):
+            if found is not None and name not in (b"", b"."):
+                link = found.file.links(found.address).get(name)
+                found = None if link is None else self.along(found, link)
+        return found
+
+    def _in_other_file(self, holder: Place, link: StoredLink) -> Place | None:
+        file, path = external_target(link.target)
+        name, here = decode(file), holder.file.file
+        if not here.is_local or is_special_file(name, here.path):
+            return None
+        found = find_file(name, here.path, FOR_LINKS)
+        if found is None:
+            return None
+        other = holder.file.linked(os.path.abspath(found))
+        if other is None:
+            raise UnsupportedError("a link into a file that only libhdf5 opens")
+        place = self._at(root_place(other), path)
+        if place is None:
+            raise UnsupportedError("a link into a file that has nothing there")
+        return place

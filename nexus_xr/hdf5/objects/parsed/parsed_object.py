@@ -1,0 +1,29 @@
+"""What groups and datasets have in common that are described from the bytes of their file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nexus_xr.hdf5.format.faults import UnsupportedError
+from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Budget, Group
+from nexus_xr.hdf5.objects.node import Node
+
+from .parsed_attributes import parsed_attributes
+from .parsed_file import Place
+
+
+def attributes_at(place: Place, header: ObjectHeader, node: Node) -> dict[str, Any]:
+    """The attributes of an object, which libhdf5 reads where they aren't known here."""
+    try:
+        return parsed_attributes(node, place.file, header)
+    except UnsupportedError as reason:
+        left = leave(place, node, str(reason))
+        return {} if left is None else left.read_attributes()
+
+
+def leave(place: Place, node: Node, reason: str, budget: Budget | None = None) -> Group | Dataset | None:
+    """An object as libhdf5 has it, to which it is left for a reason; None, with a report, where that can't open it."""
+    place.file.file.leave_to_libhdf5(node.path, reason)
+    return place.file.way_out(place.path, node.path, node.diagnostics, budget or Budget(0))

@@ -1,0 +1,100 @@
+"""Small values from the bytes of their file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nexus_xr.hdf5.format.datatypes.datatype import Datatype
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.messages.dataspace import Dataspace
+from nexus_xr.hdf5.format.messages.fill_value import FillValue
+from nexus_xr.hdf5.format.messages.layout import Compact, Contiguous, Layout
+from nexus_xr.hdf5.format.values import decode_one, decode_values
+from nexus_xr.hdf5.objects.references import name_references
+from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.objects.values import empty, to_python
+
+from .parsed_file import ParsedFile
+
+# When fill values are written, by its number in their message.
+_NEVER = 1
+
+
+def presented(raw: bytes, datatype: Datatype, dataspace: Dataspace, file: ParsedFile) -> Any:
+    """The values of stored elements: a Python scalar or `str`, an array, or nothing in a null dataspace.
+
+    Parameters
+    ----------
+    raw
+        The bytes of all elements.
+    datatype, dataspace
+        What they are, and how many.
+    file
+        The file, in whose heap elements of varying length are.
+
+    Raises
+    ------
+    UnsupportedError
+        Only libhdf5 can tell what references refer to.
+    """
+    if dataspace.shape is None:
+        return empty(datatype.dtype)
+    if datatype.has_references:
+        found = decode_values(raw, datatype, dataspace.shape, file.heap)
+        return to_python(name_references(found, datatype.element, file.paths.of), False)
+    if dataspace.element_count == 1 and not datatype.inner_shape:
+        element = decode_one(raw, datatype, file.heap)
+        return decode(element) if datatype.is_text else element
+    return to_python(decode_values(raw, datatype, dataspace.shape, file.heap), datatype.is_text)
+
+
+def stored_bytes(layout: Layout, size: int, file: ParsedFile) -> bytes | None:
+    """The bytes of all elements of a dataset, None where nothing is stored yet.
+
+    Raises
+    ------
+    UnsupportedError
+        They aren't all in one place.
+    """
+    if isinstance(layout, Compact):
+        return _whole(layout.data, size)
+    if not isinstance(layout, Contiguous):
+        raise UnsupportedError("values in chunks, or in other datasets")
+    if layout.address is None or not size:
+        return b"" if not size else None
+    if layout.size is not None and layout.size < size:
+        raise FormatError(f"there are {layout.size} of its {size} bytes")
+    return file.bytes.read(layout.address, size)
+
+
+def _whole(content: bytes, size: int) -> bytes:
+    if len(content) < size:
+        raise FormatError(f"there are {len(content)} of its {size} bytes")
+    return content[:size]
+
+
+def fill_bytes(fill: FillValue | None, datatype: Datatype, count: int) -> bytes:
+    """The bytes of elements that nobody has written.
+
+    Raises
+    ------
+    UnsupportedError
+        They are in the heap, or whatever libhdf5 has in memory.
+    """
+    if fill is not None and (not fill.is_defined or fill.when_written == _NEVER):
+        raise UnsupportedError("values that nobody has written")
+    raw = own_fill(fill, datatype)
+    if raw is not None and datatype.has_vlen:
+        raise UnsupportedError("a fill value of varying length")
+    return bytes(count * datatype.size) if raw is None else raw * count
+
+
+def own_fill(fill: FillValue | None, datatype: Datatype, *, is_virtual: bool = False) -> bytes | None:
+    """The bytes of an element that a dataset has where nobody has written; None for zeros, and for no value at all."""
+    # A virtual dataset stores nothing, so that there is no time to fill it.
+    is_filled = fill is not None and fill.is_defined and (is_virtual or fill.when_written != _NEVER)
+    if fill is None or fill.raw is None or not is_filled:
+        return None
+    if len(fill.raw) != datatype.size:
+        raise FormatError(f"its fill value has {len(fill.raw)} bytes, and an element {datatype.size}")
+    return fill.raw

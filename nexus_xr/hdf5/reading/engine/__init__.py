@@ -1,0 +1,1 @@
+"""Chunks read and decoded, by one thread or by many."""

@@ -1,0 +1,1 @@
+"""Layouts: where and how the values of a dataset are stored."""

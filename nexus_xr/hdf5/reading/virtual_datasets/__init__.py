@@ -1,0 +1,1 @@
+"""Virtual datasets: what their elements are made of."""

@@ -1,0 +1,193 @@
+"""The sources of virtual datasets: which are there, and what is said where they are missing."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
+from nexus_xr.errors import NexusFileError, NexusWarning
+from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.linked_files import find_file, where_it_should_be
+from nexus_xr.hdf5.library.described import described
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.runtime.compat import this_worker
+from nexus_xr.hdf5.runtime.fork import after_fork
+
+from .virtual_layout import is_own_file
+from .virtual_mapping import source_names
+
+# Files that are looked for when a virtual dataset is opened.
+MOST_LOOKED_FOR = 4096
+_LISTED = 5
+# Names of missing sources that travel with an array, so that it stays small.
+_MOST_CARRIED = 100
+# The missing sources that this process has told of, with the file and the dataset that are made of them.
+_MOST_TOLD = 1 << 16
+_told: set[tuple[str, str, SourceName]] = set()
+after_fork(_told.clear)
+
+
+class MissingSourceError(NexusFileError):
+    """A source of a virtual dataset isn't there."""
+
+
+class SourceName(NamedTuple):
+    """A source of a virtual dataset, or with no path its file, by the names that are stored."""
+
+    file: str
+    path: str | None = None
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return self.file
+        return self.path if is_own_file(self.file) else f"{self.file}:{self.path}"
+
+    def absolute(self, holder: File) -> str:
+        """Where it should be."""
+        file = holder.path if is_own_file(self.file) else where_it_should_be(self.file, holder.path)
+        return file if self.path is None else f"{file}:{self.path}"
+
+
+@dataclass(frozen=True)
+class FoundSources:
+    """What there was when the sources of a virtual dataset were looked for.
+
+    Parameters
+    ----------
+    missing
+        Files, and sources in files that are there, that were missing.
+    inside
+        Which sources were looked for in their files, besides those of the own file; None for all of them.
+    is_complete
+        Whether it was looked for all files.
+    """
+
+    missing: tuple[SourceName, ...] = ()
+    inside: SourceName | None = None
+    is_complete: bool = True
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be carried to other processes."""
+        return len(self.missing) <= _MOST_CARRIED
+
+    def saw(self, source: SourceName) -> bool:
+        """Whether a file was there, or in it a source."""
+        was_looked_for = source.path is None or is_own_file(source.file) or self.inside in (None, source)
+        is_missing = source in self.missing or SourceName(source.file) in self.missing
+        return self.is_complete and was_looked_for and not is_missing
+
+
+def find_sources(mappings: Sequence[VirtualMapping], holder: File, thoroughly: bool = False) -> FoundSources | None:
+    """Which sources of a virtual dataset of a local file there are; None where it has none, as it isn't virtual.
+
+    Parameters
+    ----------
+    mappings
+        What it is made of.
+    holder
+        The file that it is in.
+    thoroughly
+        Whether to open each file and to look for all; else it is looked whether the first thousands are there, and
+        for the first source in one that is.
+    """
+    if not mappings or not holder.is_local:
+        return None
+    there: dict[str, str | None] = {}
+    missing: dict[SourceName, None] = {}
+    is_complete = True
+    inside: SourceName | None = None
+    for source in itertools.starmap(SourceName, source_names(mappings)):
+        file = source.file
+        if file not in there and (thoroughly or len(there) < MOST_LOOKED_FOR):
+            there[file] = holder.path if is_own_file(file) else find_file(file, holder.path)
+        is_complete = is_complete and file in there
+        found = there.get(file, "")
+        if found is None:
+            missing[SourceName(file)] = None
+        elif found and (thoroughly or is_own_file(file) or inside is None):
+            inside = inside or source
+            if not _has_dataset(holder.linked(found), str(source.path)):
+                missing[source] = None
+    return FoundSources(tuple(missing), None if thoroughly else inside, is_complete)
+
+
+def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder: File) -> None:
+    """Report the sources of a dataset that are not there: in one line, or each by itself where that is an error."""
+    missing = () if found_sources is None else found_sources.missing
+    if missing and holder.policy.fills_missing:
+        _not_told(holder, dataset.path, missing)
+        names = _few(list(map(str, missing)))
+        dataset.report(Code.SOURCE_MISSING, f"reads as fill values where its sources are missing: {names}")
+    elif missing:
+        for each in missing:
+            dataset.report(Code.SOURCE_MISSING, f"its source {each.absolute(holder)} is missing{_here()}")
+
+
+def check_sources(
+    mappings: Sequence[VirtualMapping], holder: File, path: str, found_sources: FoundSources | None
+) -> None:
+    """Tell of the sources of a virtual dataset that are missing, before libhdf5 reads fill values for them."""
+    now = find_sources(mappings, holder, thoroughly=not holder.policy.fills_missing)
+    for each in () if now is None else now.missing:
+        check_missing(each, holder, path, found_sources)
+    tell_of_missing(holder, path, () if now is None else now.missing)
+
+
+def check_missing(source: SourceName, holder: File, path: str, found_sources: FoundSources | None) -> None:
+    """Raise where a source is missing that was there, or that has to be there."""
+    was_there = found_sources is not None and found_sources.saw(source)
+    if holder.policy.fills_missing and not was_there:
+        return
+    kind = "file" if source.path is None else "dataset"
+    message = f"{source.absolute(holder)}: there is no such {kind}{_here()}; {holder.name}:{path} is made of it"
+    if holder.policy.fills_missing:
+        advice = "it was there when that was opened; put it where it was, for all workers of a cluster, or open anew"
+        raise MissingSourceError(f"{message}, and {advice}")
+    raise MissingSourceError(f'{message}, and reads as fill values with missing="fill"')
+
+
+def tell_of_missing(holder: File, path: str, missing: Iterable[SourceName]) -> None:
+    """Warn, once in a process, of sources of a dataset that are missing and read as fill values."""
+    names = [each.absolute(holder) for each in _not_told(holder, path, missing)]
+    if names:
+        message = f"reads as fill values where its sources are missing{_here()}: {_few(names)}"
+        diagnostic = Diagnostic.of(Code.SOURCE_MISSING, path, message)
+        warnings.warn(NexusWarning(f"{holder.name}:{diagnostic}", [diagnostic]), stacklevel=2)
+
+
+def _not_told(holder: File, path: str, missing: Iterable[SourceName]) -> list[SourceName]:
+    """Those that this process didn't tell of before; from now on it did."""
+    found = [each for each in dict.fromkeys(missing) if not is_told(holder, path, each)]
+    if len(_told) + len(found) > _MOST_TOLD:
+        _told.clear()
+    _told.update((holder.path, path, each) for each in found)
+    return found
+
+
+def is_told(holder: File, path: str, source: SourceName) -> bool:
+    return (holder.path, path, source) in _told
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _here() -> str:
+    worker = this_worker()
+    return "" if worker is None else f" on {worker}"
+
+
+def _has_dataset(file: File, path: str) -> bool:
+    try:
+        with described(file, Diagnostics()) as root:
+            return isinstance(root.find(path), Group | Dataset)
+    except NexusFileError:  # there is something, and to read it will say what is wrong with it
+        return True
