@@ -7,15 +7,15 @@ open every signal, list what there is to open, and read the metadata alone.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nexus_xr._version import __version__ as __version__
-from nexus_xr.diagnostics import Diagnostic
-from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.opening.files import common_attrs
 from nexus_xr.opening.signals import list_datasets, open_signals, read_metadata
 
-from . import accessor
+from . import accessor as accessor
+from ._version import __version__ as __version__
+from .diagnostics import Diagnostic
+from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
 
 if TYPE_CHECKING:
     from nexus_xr.writing.consolidate import consolidate

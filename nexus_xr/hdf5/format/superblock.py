@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.io.superblock import HDF5_SIGNATURE
+from nexus_xr.hdf5.io.superblock import HDF5_SIGNATURE, SWMR, WRITING, flags_of
 
 from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError, UnsupportedError
@@ -18,7 +18,6 @@ from .file_bytes import FileBytes
 _WHAT = "the superblock"
 # The longest there is: version 1, with addresses of eight bytes.
 _MOST_BYTES = 100
-_WRITING, _SWMR = 1, 4
 
 
 class Superblock(NamedTuple):
@@ -51,12 +50,12 @@ class Superblock(NamedTuple):
     @property
     def is_open_for_writing(self) -> bool:
         """Whether somebody writes the file, or did and never closed it."""
-        return bool(self.flags & _WRITING)
+        return bool(self.flags & WRITING)
 
     @property
     def is_swmr(self) -> bool:
         """Whether the file may be read while somebody writes it."""
-        return bool(self.flags & _SWMR)
+        return bool(self.flags & SWMR)
 
 
 def read_superblock(source: Source) -> Superblock:
@@ -115,12 +114,12 @@ def _old(fields: Fields, version: int, base: int) -> Superblock:
 def _new(fields: Fields, version: int, base: int) -> Superblock:
     """Versions 2 and 3, which have a checksum."""
     offset_size, length_size = _sizes(fields)
-    flags = fields.number(1)
+    fields.take(1)  # flags
     stored_base, extension, end, root = (fields.number(offset_size) for _ in range(4))
     checked(fields.content[: fields.position + CHECKSUM_BYTES], _WHAT)
     found = _optional(extension, offset_size)
-    known = flags if version == 3 else 0
-    return Superblock(version, base, offset_size, length_size, end - stored_base + base, root, found, None, known)
+    flags = flags_of(fields.content)
+    return Superblock(version, base, offset_size, length_size, end - stored_base + base, root, found, None, flags)
 
 
 def _sizes(fields: Fields) -> tuple[int, int]:

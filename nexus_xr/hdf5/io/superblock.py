@@ -9,6 +9,10 @@ import os
 from typing import Protocol
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Flags of a superblock: somebody has the file open to write it, and others may read it meanwhile.
+WRITING, SWMR = 1, 4
+_FIRST_WITH_FLAGS = 3  # the version, which is the first byte behind the signature
+_FLAGS_AT = len(HDF5_SIGNATURE) + 3  # behind the version and two sizes
 
 
 class Seekable(Protocol):
@@ -34,8 +38,13 @@ def has_hdf5_signature(stream: Seekable) -> bool:
 def is_being_written(stream: Seekable) -> bool:
     """Whether another process has a file open as well, to add to it (SWMR)."""
     offset = 0
-    while stream.seek(offset) == offset and len(start := stream.read(12) or b"") == 12:
+    while stream.seek(offset) == offset and len(start := stream.read(_FLAGS_AT + 1) or b"") > _FLAGS_AT:
         if start.startswith(HDF5_SIGNATURE):
-            return start[8] >= 3 and bool(start[11] & 4)
+            return bool(flags_of(start) & SWMR)
         offset = 2 * offset or 512
     return False
+
+
+def flags_of(start: bytes) -> int:
+    """What a superblock says of those who have the file open; those before version 3 say nothing."""
+    return start[_FLAGS_AT] if start[len(HDF5_SIGNATURE)] >= _FIRST_WITH_FLAGS else 0

@@ -20,6 +20,7 @@ from nexus_xr.hdf5.filters.codec import (
     address_of,
     bytes_at,
 )
+from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES
 from nexus_xr.hdf5.runtime.libraries import Address, Allocated, Signature, Size, function
 from nexus_xr.hdf5.runtime.memory import empty
 from nexus_xr.hdf5.runtime.threads import OfThread
@@ -116,7 +117,7 @@ def _encode_with_zlib(level: int) -> Encode:
 
 DEFLATE = Codec(
     number=1,
-    name="deflate",
+    name=NAMES[1],
     helped_by_shuffle=True,
     decode=_decoder,
     encode=lambda options, chunk_bytes: _encoder(options, _EFFORT, chunk_bytes),

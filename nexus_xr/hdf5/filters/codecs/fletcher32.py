@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nexus_xr.hdf5.filters.codec import BYTE, Bytes, Codec, Decode, DecodeError, Encode, Options, address_of, bytes_at
+from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES
 from nexus_xr.hdf5.runtime import compat
 from nexus_xr.hdf5.runtime.memory import empty
 
@@ -46,7 +47,7 @@ def _encoder(options: Options, chunk_bytes: int) -> Encode | None:
 
 FLETCHER32 = Codec(
     number=3,
-    name="fletcher32",
+    name=NAMES[3],
     decode=_decoder,
     encode=_encoder,
     most_encoded=lambda size: size + _CHECKSUM_BYTES,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nexus_xr.hdf5.filters.codec import Codec, Options
 from nexus_xr.hdf5.filters.plugin import plugin_encoder
+from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES
 
 if TYPE_CHECKING:
     from h5py import h5p
@@ -17,11 +18,11 @@ def _ask_nbit(properties: h5p.PropDCID, options: Options) -> None:
     properties.set_filter(5, h5z.FLAG_OPTIONAL)
 
 
-SZIP = Codec(4, "szip", ask=lambda properties, options: properties.set_szip(*options[:2]))
+SZIP = Codec(4, NAMES[4], ask=lambda properties, options: properties.set_szip(*options[:2]))
 # It leaves out bits that a type doesn't use.
-NBIT = Codec(5, "nbit", is_lossless=False, ask=_ask_nbit)
+NBIT = Codec(5, NAMES[5], is_lossless=False, ask=_ask_nbit)
 SCALEOFFSET = Codec(
-    6, "scaleoffset", is_lossless=False, ask=lambda properties, options: properties.set_scaleoffset(*options[:2])
+    6, NAMES[6], is_lossless=False, ask=lambda properties, options: properties.set_scaleoffset(*options[:2])
 )
 ZFP = Codec(32013, "zfp", "Zfp", is_lossless=False, encode=plugin_encoder("zfp"))
 SZ = Codec(32017, "sz", "SZ", is_lossless=False, is_safe=False)

@@ -19,6 +19,7 @@ from nexus_xr.hdf5.filters.codec import (
     bytes_at,
     check_room,
 )
+from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES
 from nexus_xr.hdf5.runtime.libraries import Address, Signature, function
 from nexus_xr.hdf5.runtime.memory import empty
 
@@ -87,7 +88,7 @@ def _batch(options: Options) -> tuple[LibraryFunction, ...]:
 
 SHUFFLE = Codec(
     number=2,
-    name="shuffle",
+    name=NAMES[2],
     decode=_decoder,
     encode=_encoder,
     most_encoded=lambda size: size,

@@ -16,6 +16,8 @@ _MOST_PIPELINES = 1024
 _MOST_FILTERS = 32
 # From this number on, filters have a name in version 2, too.
 _FIRST_NAMED = 256
+# The names of those that come with HDF5, for files that leave them out.
+NAMES = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset"}
 _PAD = 8
 
 

@@ -13,7 +13,7 @@ from nexus_xr.hdf5.format.external_files import ExternalSlot, read_external_file
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.messages.dataspace import parse_dataspace
 from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
-from nexus_xr.hdf5.format.messages.filter_pipeline import FilterStep, parse_filter_pipeline
+from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES, FilterStep, parse_filter_pipeline
 from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
 from nexus_xr.hdf5.format.object_header import ObjectHeader
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from h5py import h5d
 
 _LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked", Virtual: "virtual"}
-# Of the filters that come with HDF5, whose names newer files leave out.
-_NAMES = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset"}
 
 
 class ParsedDataset(Dataset):
@@ -172,4 +170,4 @@ class ParsedDataset(Dataset):
 
 
 def _filter(step: FilterStep) -> Filter:
-    return Filter(step.id, decode(step.name) or _NAMES.get(step.id, ""), step.options)
+    return Filter(step.id, decode(step.name) or NAMES.get(step.id, ""), step.options)
