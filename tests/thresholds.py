@@ -25,6 +25,7 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
     "format.chunk_indexes.btree1._USUAL_ENTRIES": (None, 1, 3),
     "format.file_bytes._BLOCK_BYTES": (None, 1, 100),
     "format.file_bytes._MOST_BLOCKS": (None, 1),
+    "format.file_bytes._MOST_TOGETHER_BYTES": (None, 1, 300),
     "reading.engine.chunk.BUFFER_BYTES": (None, 0, 300),
     "reading.engine.many_chunks.BATCH_BYTES": (None, 1, 64, 1000),
     "reading.engine.few_chunks.FEW_CHUNKS": (None, 0, 2),

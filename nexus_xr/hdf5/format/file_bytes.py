@@ -15,6 +15,8 @@ from .faults import FormatError
 _BLOCK_BYTES = 32 << 10
 # Blocks that are kept; all are let go together when they are more.
 _MOST_BLOCKS = 512
+# What is wanted within a block of each other is read together, up to so many bytes.
+_MOST_TOGETHER_BYTES = 256 << 10
 
 
 class FileBytes:
@@ -86,9 +88,21 @@ class FileBytes:
         if addresses and not (min(addresses) >= 0 and max(addresses) < self.size):
             raise FormatError(f"address {max(addresses)} is beyond the end of the file")
         begins = [self.base + address for address in addresses]
+        if not self.source.plans_ahead:
+            yield from self._near_together(begins, sizes)
+            return
         with self.source.expecting(lambda: (begins, sizes)) as source:
             for begin, size in zip(begins, sizes, strict=True):
                 yield _read(source, begin, min(size, self.base + self.size - begin))
+
+    def _near_together(self, begins: Sequence[int], sizes: Sequence[int]) -> Iterator[bytes]:
+        held, held_at = b"", 0
+        for begin, size, following in zip(begins, sizes, [*begins[1:], -1], strict=False):
+            within = begin - held_at
+            if not 0 <= within <= len(held) - size:
+                is_near = begin < following <= begin + _BLOCK_BYTES
+                held, held_at, within = self._fetch(begin, max(size, _MOST_TOGETHER_BYTES if is_near else 0)), begin, 0
+            yield held[within : within + size]
 
     def _block(self, number: int) -> bytes:
         block = self._blocks.get(number)
