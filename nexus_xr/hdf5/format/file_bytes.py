@@ -15,8 +15,9 @@ from .faults import FormatError
 _BLOCK_BYTES = 32 << 10
 # Blocks that are kept; all are let go together when they are more.
 _MOST_BLOCKS = 512
-# What is wanted within a block of each other is read together, up to so many bytes.
+# What lies near each other is read together, up to so many bytes: where at least a quarter of it is wanted.
 _MOST_TOGETHER_BYTES = 256 << 10
+_NEAR = 4
 
 
 class FileBytes:
@@ -100,7 +101,7 @@ class FileBytes:
         for begin, size, following in zip(begins, sizes, [*begins[1:], -1], strict=False):
             within = begin - held_at
             if not 0 <= within <= len(held) - size:
-                is_near = begin < following <= begin + _BLOCK_BYTES
+                is_near = begin < following <= begin + _NEAR * size
                 held, held_at, within = self._fetch(begin, max(size, _MOST_TOGETHER_BYTES if is_near else 0)), begin, 0
             yield held[within : within + size]
 

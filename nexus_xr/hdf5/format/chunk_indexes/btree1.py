@@ -55,24 +55,25 @@ def read_chunk_btree(file: FileBytes, root: int, chunk_shape: tuple[int, ...]) -
 def _records(entries: NDArray[Any], chunk_shape: tuple[int, ...]) -> ChunkRecords:
     origins = entries["origin"]
     _check_order(origins)
-    if np.any(origins[:, :-1] % chunk_shape):
+    coordinates, within = np.divmod(origins[:, :-1], chunk_shape)
+    if within.any():
         raise FormatError("the tree has chunks that are not on their grid")
     return ChunkRecords(
-        origins[:, :-1] // np.array(chunk_shape),
-        entries["child"].astype(np.int64),
-        entries["size"].astype(np.int64),
-        entries["mask"].copy(),
+        coordinates, entries["child"].astype(np.int64), entries["size"].astype(np.int64), entries["mask"].copy()
     )
 
 
 def _check_order(origins: NDArray[np.int64]) -> None:
     """Whether the chunks' origins rise, as those of one element of the datatype each."""
-    if np.any(origins[:, -1]) or np.any(origins < 0):
+    if origins[:, -1].any() or (origins < 0).any():
         raise FormatError("the tree has chunks that start within an element")
-    differing = origins[1:] != origins[:-1]
-    first = differing.argmax(axis=1)
-    rows = np.arange(len(first))
-    if not np.all(origins[1:][rows, first] > origins[:-1][rows, first]):
+    alike = np.ones(len(origins) - 1, bool)  # in all dimensions so far
+    for along in origins[:, :-1].T:
+        before, after = along[:-1], along[1:]
+        if (alike & (after < before)).any():
+            break
+        alike &= after == before
+    if alike.any():
         raise FormatError("the tree is not in order")
 
 
@@ -84,31 +85,33 @@ class _Level(NamedTuple):
 def _read_level(file: FileBytes, addresses: Sequence[int], rank: int) -> _Level:
     """The nodes of one level, their entries one behind the other."""
     head, entry = _head_type(file), _entry_type(file, rank)
-    nodes = _read_nodes(file, addresses, head, entry)
-    heads = np.frombuffer(b"".join(node[: head.itemsize] for node in nodes), head)
+    usual = head.itemsize + _USUAL_ENTRIES * entry.itemsize
+    nodes = list(file.read_each(addresses, [usual] * len(addresses)))
+    heads = _read_heads(nodes, head)
+    ends = head.itemsize + heads["entries"].astype(np.int64) * entry.itemsize
+    if ends.sum() > file.size:
+        raise FormatError("the nodes of the tree are larger than the file")
+    larger = np.flatnonzero(ends > usual).tolist()  # a file may have been made with such
+    again = file.read_each([addresses[number] for number in larger], ends[larger].tolist())
+    for number, node in zip(larger, again, strict=True):
+        nodes[number] = node
+    # What is behind the end of a node is room for further entries.
+    content = b"".join([node[head.itemsize : end] for node, end in zip(nodes, ends.tolist(), strict=True)])
+    if len(content) != heads["entries"].sum() * entry.itemsize:
+        raise FormatError("a node of the tree is beyond the end of the file")
+    return _Level(int(heads["level"][0]), np.frombuffer(content, entry))
+
+
+def _read_heads(nodes: Sequence[bytes], head: np.dtype[Any]) -> NDArray[Any]:
+    content = b"".join([node[: head.itemsize] for node in nodes])
+    if len(content) != len(nodes) * head.itemsize:
+        raise FormatError("a node of the tree is beyond the end of the file")
+    heads = np.frombuffer(content, head)
     if np.any(heads["signature"] != b"TREE") or np.any(heads["type"] != _OF_CHUNKS):
         raise FormatError("a node of the tree isn't one")
     if np.any(heads["level"] != heads["level"][0]):
         raise FormatError("nodes of the tree are of different levels")
-    return _Level(int(heads["level"][0]), np.frombuffer(b"".join(node[head.itemsize :] for node in nodes), entry))
-
-
-def _read_nodes(file: FileBytes, addresses: Sequence[int], head: np.dtype[Any], entry: np.dtype[Any]) -> list[bytes]:
-    """The nodes, each without the room that it has for further entries."""
-    usual = head.itemsize + _USUAL_ENTRIES * entry.itemsize
-    nodes, sizes = [], []
-    for node in file.read_each(addresses, [usual] * len(addresses)):
-        sizes.append(head.itemsize + int.from_bytes(node[6:8], "little") * entry.itemsize)
-        nodes.append(node[: sizes[-1]])
-    if sum(sizes) > file.size:
-        raise FormatError("the nodes of the tree are larger than the file")
-    larger = [number for number, size in enumerate(sizes) if size > usual]  # a file may have been made with such
-    again = file.read_each([addresses[number] for number in larger], [sizes[number] for number in larger])
-    for number, node in zip(larger, again, strict=True):
-        nodes[number] = node
-    if any(len(node) < size for node, size in zip(nodes, sizes, strict=True)):
-        raise FormatError("a node of the tree is beyond the end of the file")
-    return nodes
+    return heads
 
 
 def _head_type(file: FileBytes) -> np.dtype[Any]:
