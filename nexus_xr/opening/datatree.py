@@ -13,7 +13,7 @@ from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.content import free_name, read_content
 from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart
 from nexus_xr.nexus.tree.metadata import MetadataGroup
-from nexus_xr.nexus.tree.scan import Found, scan
+from nexus_xr.nexus.tree.scan import Found
 
 from .options import Options
 from .session import Described, Opening, describe_with
@@ -53,10 +53,9 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
 def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, MetadataGroup]]:
     """The data, and the trees, of the nodes of an open file, by their paths below the start."""
     start = opening.start
-    scanned = scan(opening.root, start, opening.file, opening.options.hardlinks_only)
-    trees = _trees(scanned.tree)
+    trees = _trees(opening.scanned.tree)
     nodes = {}
-    for path, node in _apart(_described(opening, scanned.found)).items():
+    for path, node in _apart(_described(opening, opening.found)).items():
         relative = _relative(path, start.path)
         if ".." in relative.split("/"):
             opening.diagnostics.add(Code.NO_NODE, path, "can't be a node of a tree; open it with dataset_path")

@@ -39,7 +39,7 @@ from nexus_xr.nexus.tree.find import (
     matching,
 )
 from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without_arrays
-from nexus_xr.nexus.tree.scan import Found, remainder, scan
+from nexus_xr.nexus.tree.scan import Found, Scan, Walk, remainder
 
 from .dataset import dataset_of
 from .options import Options
@@ -163,9 +163,26 @@ class Opening:
         return NexusPathError(f"{self.file.name}: no {path!r}: {explain_path(self.root, path)}; {advice}")
 
     @cached_property
+    def scanned(self) -> Scan:
+        """What there is from `start` on, with its tree where all of that is wanted."""
+        return (self._walk if self._wants_all else self._walk_with(None)).through(self.start)
+
+    @cached_property
+    def _walk(self) -> Walk:
+        return self._walk_with(self.file)
+
+    def _walk_with(self, file: File | None) -> Walk:
+        return Walk(self.root, file, self.options.hardlinks_only)
+
+    @property
+    def _wants_all(self) -> bool:
+        """Whether what is opened is all that there is, with its trees."""
+        return self.way == "tree" or (self.way == "signals" and not self.options.selects)
+
+    @property
     def found(self) -> list[Found]:
         """Everything below `start` that could be opened."""
-        return list(scan(self.root, self.start, None, self.options.hardlinks_only).found)
+        return list(self.scanned.found)
 
     def one(self) -> Found:
         """The one thing that the options select, or an error that lists what there is."""
@@ -353,8 +370,8 @@ class Opening:
     def entry_tree(self, entry: Group) -> MetadataGroup:
         """The tree of an entry."""
         if entry.path not in self._entry_trees:
-            tree = scan(self.root, entry, self.file, self.options.hardlinks_only).tree
-            self._entry_trees[entry.path] = tree
+            scanned = self._walk.passed(entry) or self._walk_with(self.file).through(entry)
+            self._entry_trees[entry.path] = scanned.tree
         return self._entry_trees[entry.path]
 
     def left_over(self, described: Described) -> MetadataGroup:

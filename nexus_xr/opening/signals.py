@@ -11,7 +11,7 @@ import xarray as xr
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.nexus.tree.find import Keys
-from nexus_xr.nexus.tree.scan import Found, scan
+from nexus_xr.nexus.tree.scan import Found, Walk
 from nexus_xr.signatures import takes
 
 from .arrays import Chunks, chunked
@@ -219,4 +219,4 @@ def read_metadata(
 
 
 def _whole_tree(opening: Opening) -> dict[str, Any]:
-    return opening.narrowed(scan(opening.root, opening.root, opening.file).tree, "/")
+    return opening.narrowed(Walk(opening.root, opening.file).through(opening.root).tree, "/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,18 +51,30 @@ class Found:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a walk brought back.
+    """What a walk brought back from a group.
 
     Parameters
     ----------
+    path
+        Path by which the group was reached first.
     tree
         The group's members and attributes, without its NXdata groups.
     found
         What there is to open, in the order of the file.
+    elsewhere
+        Paths of groups below it that were not walked through from there, as they had been before or contain it.
     """
 
+    path: str
     tree: MetadataGroup
     found: tuple[Found, ...]
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether a walk that begins at the group brings just this."""
+        below = self.path.rstrip("/") + "/"
+        return all(path == self.path or path.startswith(below) for path in self.elsewhere)
 
 
 def is_linked(root: Group, item: Group | Dataset, attributes: Mapping[str, Any]) -> bool:
@@ -74,133 +86,149 @@ def is_linked(root: Group, item: Group | Dataset, attributes: Mapping[str, Any])
     return isinstance(original, Group | Dataset) and same_object(original, item)
 
 
-def scan(root: Group, group: Group, file: File | None, hardlinks_only: bool = False) -> Scan:
-    """Walk through a group and all below it, once.
+def remainder(group: Group, file: File, used: Iterable[str]) -> MetadataGroup:
+    """The tree of an NXdata group without some of its fields: what it holds beyond its variables."""
+    return Walk(group, file, left_out=frozenset(used), top=group.path).through(group).tree
+
+
+@dataclass
+class Walk:
+    """A walk through groups and all below them.
+
+    An object that is reached by several names is read once and stands under each of them. A link back to a
+    group that contains it, and a link that leads nowhere, stand in the tree as a `Link`. Of the fields of
+    NXdata groups, no value is read.
 
     Parameters
     ----------
     root
         The root group.
-    group
-        Where to begin.
     file
         The file, for what of the tree stays in it; None leaves the fields out of the tree.
     hardlinks_only
         Whether to leave what soft and external links, and ``@target``, lead to.
-
-    Notes
-    -----
-    An object that is reached by several names is read once and stands under each of them. A link back to a
-    group that contains it, and a link that leads nowhere, stand in the tree as a `Link`. Of the fields of
-    NXdata groups, no value is read.
+    left_out, top
+        Path of a group whose fields are in its tree whatever its class, and the names of those that are not.
     """
-    return _Walk(root, file, hardlinks_only).group(group, {})
 
-
-def remainder(group: Group, file: File, used: Iterable[str]) -> MetadataGroup:
-    """The tree of an NXdata group without some of its fields: what it holds beyond its variables."""
-    return _Walk(group, file, hardlinks_only=False, left_out=frozenset(used), top=group.path).group(group, {}).tree
-
-
-@dataclass
-class _Walk:
     root: Group
     file: File | None
-    hardlinks_only: bool
+    hardlinks_only: bool = False
     left_out: frozenset[str] = frozenset()
     top: str | None = None
-    done: dict[Address, tuple[str, Scan]] = field(default_factory=dict)
-    paths: int = 0
+    _done: dict[Address, Scan] = field(default_factory=dict)
+    _paths: int = 0
 
-    def group(self, group: Group, above: Mapping[Address, str]) -> Scan:
-        address = group.address
-        above = {**above, address: group.path}
-        attributes = group.read_attributes()
-        tree = MetadataGroup()
-        if attributes:
-            tree["attrs"] = MetadataAttributes(attributes)
-        found: list[Found] = []
-        kind = class_of(attributes)
-        if kind.holds_data:
-            found.append(Found(group.path, True))
-        left_out = self.left_out if group.path == self.top else ()
-        linked: list[str] = []
-        with_fields = self.file is not None and (group.path == self.top or kind.is_in_tree)
+    def through(self, group: Group) -> Scan:
+        """Walk through a group and all below it."""
+        return self._onto(group, {})
+
+    def passed(self, group: Group) -> Scan | None:
+        """What came of a group on the way; None where it might bring something else to begin there."""
+        done = self._done.get(group.address)
+        return done if done is not None and done.path == group.path and done.stands_alone else None
+
+    def _onto(self, group: Group, above: Mapping[Address, str]) -> Scan:
+        part = _Part(self, group, above)
         for name, member, is_soft in group.members():
-            if isinstance(member, Link):
-                self._put(tree, group, name, member)
-                message = f"links to {member}, which {member.trouble}"
-                group.diagnostics.add(Code.LINK_TARGET_MISSING, group.member_path(name), message)
-            elif is_soft and self.hardlinks_only:
-                self._put(tree, group, name, group.link_to(name))
-            elif isinstance(member, Group):
-                found += self._subgroup(tree, group, name, member, above)
-            else:
-                if is_soft and len(member.shape) > 2:
-                    linked.append(name)
-                if name in left_out:
-                    continue
-                found += self._field(tree if with_fields else None, group, name, member)
-        if has_segments(linked) and not kind.holds_data:
-            found.insert(0, Found(group.path, True))  # a detector's master, whatever class it has
-        result = Scan(tree, tuple(found))
-        self.done[address] = (group.path, result)
-        return result
+            part.add(name, member, is_soft)
+        scan = part.scan()
+        self._done[group.address] = scan
+        return scan
 
-    def _field(self, tree: MetadataGroup | None, group: Group, name: str, dataset: Dataset) -> Iterator[Found]:
-        attributes = dataset.read_attributes() if tree is not None or self.hardlinks_only else {}
-        if tree is not None and self.file is not None:
-            self._put(tree, group, name, field_of(dataset, attributes, self.file))
-        if (
-            dataset.size >= 2
-            and dataset.why_no_array is None
-            and not (self.hardlinks_only and is_linked(self.root, dataset, attributes))
-        ):
-            yield Found(dataset.path, False)
-
-    def _subgroup(
-        self, tree: MetadataGroup, group: Group, name: str, inner: Group, above: Mapping[Address, str]
-    ) -> Iterator[Found]:
-        scanned = self._scan_inner(inner, above)
-        if isinstance(scanned, Link):
-            self._put(tree, group, name, scanned)
-            return
-        attributes = scanned.tree.get("attrs", {})
-        if class_of(attributes).is_in_tree:
-            self._put(tree, group, name, scanned.tree)
-        if not (self.hardlinks_only and is_linked(self.root, inner, attributes)):
-            yield from scanned.found
-
-    def _scan_inner(self, group: Group, above: Mapping[Address, str]) -> Scan | Link:
-        address = group.address
-        if address in above:
-            return Link(above[address])
-        if address in self.done:
-            return self._again(group, *self.done[address])
+    def below(self, group: Group, above: Mapping[Address, str]) -> Scan | Link:
+        """Walk through a group that was met below others; a `Link` where that has no end."""
+        if group.address in above:
+            return Link(above[group.address])
+        if group.address in self._done:
+            return self._again(group, self._done[group.address])
         if len(above) >= _DEEPEST:
             group.report(Code.TOO_DEEP, f"lies deeper than {_DEEPEST} groups; open it with group={group.path!r}")
             return Link(group.path)
-        return self.group(group, above)
+        return self._onto(group, above)
 
-    def _again(self, group: Group, first_path: str, first: Scan) -> Scan | Link:
+    def _again(self, group: Group, first: Scan) -> Scan | Link:
         """A group that was walked through under another name."""
-        self.paths += len(first.found)
-        if self.paths > _MOST_PATHS:
-            group.report(Code.GROUP_HAS_MANY_NAMES, f"is one of very many names of {first_path}; left it a link")
-            return Link(first_path)
-        start = len(first_path.rstrip("/"))
-        return replace(
-            first, found=tuple(replace(found, path=group.path + found.path[start:]) for found in first.found)
-        )
+        self._paths += len(first.found)
+        if self._paths > _MOST_PATHS:
+            group.report(Code.GROUP_HAS_MANY_NAMES, f"is one of very many names of {first.path}; left it a link")
+            return Link(first.path)
+        start = len(first.path.rstrip("/"))
+        found = tuple(replace(each, path=group.path + each.path[start:]) for each in first.found)
+        return replace(first, found=found, elsewhere=(*first.elsewhere, first.path))
 
-    def _put(self, tree: MetadataGroup, group: Group, name: str, member: Any) -> None:
+
+class _Part:
+    """A group that is walked through: its tree, and what there is to open, so far."""
+
+    def __init__(self, walk: Walk, group: Group, above: Mapping[Address, str]) -> None:
+        self._walk = walk
+        self._group = group
+        self._above = {**above, group.address: group.path}
+        attributes = group.read_attributes()
+        self._kind = class_of(attributes)
+        is_top = group.path == walk.top
+        self._left_out = walk.left_out if is_top else frozenset()
+        self._file = walk.file if is_top or self._kind.is_in_tree else None
+        self._tree = MetadataGroup(attrs=MetadataAttributes(attributes)) if attributes else MetadataGroup()
+        self._found = [Found(group.path, True)] if self._kind.holds_data else []
+        self._elsewhere: list[str] = []
+        self._linked: list[str] = []
+
+    def scan(self) -> Scan:
+        """All that came of it."""
+        if has_segments(self._linked) and not self._kind.holds_data:
+            self._found.insert(0, Found(self._group.path, True))  # a detector's master, whatever class it has
+        return Scan(self._group.path, self._tree, tuple(self._found), tuple(self._elsewhere))
+
+    def add(self, name: str, member: Group | Dataset | Link, is_soft: bool) -> None:
+        """Take in a member."""
+        if isinstance(member, Link):
+            self._put(name, member)
+            message = f"links to {member}, which {member.trouble}"
+            self._group.diagnostics.add(Code.LINK_TARGET_MISSING, self._group.member_path(name), message)
+        elif is_soft and self._walk.hardlinks_only:
+            self._put(name, self._group.link_to(name))
+        elif isinstance(member, Group):
+            self._add_group(name, member)
+        else:
+            if is_soft and len(member.shape) > 2:
+                self._linked.append(name)
+            if name not in self._left_out:
+                self._add_dataset(name, member)
+
+    def _add_group(self, name: str, group: Group) -> None:
+        scanned = self._walk.below(group, self._above)
+        if isinstance(scanned, Link):
+            self._put(name, scanned)
+            self._elsewhere.append(scanned.path)
+            return
+        self._elsewhere += scanned.elsewhere
+        attributes = scanned.tree.get("attrs", {})
+        if class_of(attributes).is_in_tree:
+            self._put(name, scanned.tree)
+        if not self._is_linked(group, attributes):
+            self._found += scanned.found
+
+    def _add_dataset(self, name: str, dataset: Dataset) -> None:
+        is_asked = self._file is not None or self._walk.hardlinks_only
+        attributes = dataset.read_attributes() if is_asked else {}
+        if self._file is not None:
+            self._put(name, field_of(dataset, attributes, self._file))
+        if dataset.size >= 2 and dataset.why_no_array is None and not self._is_linked(dataset, attributes):
+            self._found.append(Found(dataset.path, False))
+
+    def _is_linked(self, item: Group | Dataset, attributes: Mapping[str, Any]) -> bool:
+        return self._walk.hardlinks_only and is_linked(self._walk.root, item, attributes)
+
+    def _put(self, name: str, member: Any) -> None:
         """Under its name, unless that is taken: by the group's attributes, or by a name that can't be told apart."""
         key = name
-        while key in tree or key == "attrs":
+        while key in self._tree or key == "attrs":
             key += "_"
         if key != name:
-            group.report(Code.MEMBER_RENAMED, f"its member {name!r} stands under {key!r}")
-        tree[key] = member
+            self._group.report(Code.MEMBER_RENAMED, f"its member {name!r} stands under {key!r}")
+        self._tree[key] = member
 
 
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
