@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role, Variable
 
-from .arrays import DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres
+from .arrays import Chunks, DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres, chunked
 from .chunks import chunking
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
@@ -39,15 +39,50 @@ INDEX_BYTES = 32 * 2**20
 _COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
 
 
-def dataset_of(
+@dataclass(frozen=True)
+class Variables:
+    """What a Dataset, or a DataArray, is made of.
+
+    Parameters
+    ----------
+    data, coordinates
+        The variables by name.
+    indexes
+        The indexes of coordinates, by their names.
+    """
+
+    data: Mapping[str, xr.Variable]
+    coordinates: Mapping[str, xr.Variable]
+    indexes: Mapping[str, PandasIndex]
+
+    def each(self) -> Iterator[xr.Variable]:
+        """All variables."""
+        yield from self.data.values()
+        yield from self.coordinates.values()
+
+    def dataset(self) -> xr.Dataset:
+        """All of it."""
+        return xr.Dataset(self.data, xr.Coordinates(self.coordinates, indexes=self.indexes))
+
+    def array(self, name: str, chunks: Chunks) -> xr.DataArray:
+        """One of the data, with those coordinates that span none but its dimensions."""
+        variable = chunked(self.data[name], chunks)
+        own = {name: each for name, each in self.coordinates.items() if set(each.dims) <= set(variable.dims)}
+        indexes = {name: index for name, index in self.indexes.items() if name in own}
+        array = xr.DataArray(variable, xr.Coordinates(own, indexes=indexes), name=name)
+        array.encoding = variable.encoding
+        return array
+
+
+def variables_of(
     described: NXdata,
     content: GroupContent,
     group: Group,
     file: File,
     mask_and_scale: bool = True,
     drop_variables: Collection[str] = (),
-) -> xr.Dataset:
-    """Build the Dataset of a described group; only index coordinates are read.
+) -> Variables:
+    """Build the variables of a described group; only index coordinates are read.
 
     Parameters
     ----------
@@ -69,19 +104,18 @@ def dataset_of(
     sources = {variable.name: assembler.source(variable) for variable in wanted}
     indexes, without_index = _read_indexes(wanted, sources, assembler)
     dims = _other_dimensions(described, without_index, group) if without_index else {}
-    data_vars: dict[str, xr.Variable] = {}
+    data: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
     for variable in wanted:
         renamed = replace(variable, dims=tuple(dims.get(dim, dim) for dim in variable.dims))
-        target = coordinates if variable.role in _COORDINATES else data_vars
+        target = coordinates if variable.role in _COORDINATES else data
         target |= assembler.build(renamed, sources[variable.name])
     for name, index in indexes.items():
         coordinates |= index.create_variables({name: coordinates[name]})
-    dataset = xr.Dataset(data_vars, coords=xr.Coordinates(coordinates, indexes=indexes))
-    if described.signal in data_vars and described.default_slice is not None:
-        shown = zip(dataset[described.signal].dims, described.default_slice, strict=True)
-        dataset[described.signal].encoding["default_slice"] = {dim: at for dim, at in shown if at is not None}
-    return dataset
+    if described.signal in data and described.default_slice is not None:
+        shown = zip(data[described.signal].dims, described.default_slice, strict=True)
+        data[described.signal].encoding["default_slice"] = {dim: at for dim, at in shown if at is not None}
+    return Variables(data, coordinates, indexes)
 
 
 class _Assembler:

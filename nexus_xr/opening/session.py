@@ -41,7 +41,7 @@ from nexus_xr.nexus.tree.find import (
 from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without_arrays
 from nexus_xr.nexus.tree.scan import Found, Scan, Walk, remainder
 
-from .dataset import dataset_of
+from .dataset import Variables, variables_of
 from .options import Options
 
 _Description = TypeVar("_Description")
@@ -335,10 +335,10 @@ class Opening:
         }
         return at_common_length(content, signal, can_grow)
 
-    def assemble(self, described: Described) -> xr.Dataset:
-        """The Dataset of a description, without its tree."""
+    def variables(self, described: Described) -> Variables:
+        """The variables of a description, which know how they were opened."""
         options = self.options
-        dataset = dataset_of(
+        variables = variables_of(
             described.data,
             described.content,
             described.group,
@@ -346,11 +346,14 @@ class Opening:
             options.mask_and_scale,
             as_keys(options.drop_variables),
         )
-        for variable in dataset.variables.values():
-            variable.encoding["opened"] = Opened(
-                self.way, self.file, self.options, described.found.path, tuple(variable.sizes.items())
-            )
-        return self._of_file(dataset, described.found.path)
+        for variable in variables.each():
+            sizes = tuple(zip(variable.dims, variable.shape, strict=True))
+            variable.encoding["opened"] = Opened(self.way, self.file, options, described.found.path, sizes)
+        return variables
+
+    def assemble(self, described: Described) -> xr.Dataset:
+        """The Dataset of a description, without its tree."""
+        return self._of_file(self.variables(described).dataset(), described.found.path)
 
     def empty(self, path: str) -> xr.Dataset:
         """A Dataset for a group that holds no data of its own."""

@@ -14,7 +14,7 @@ from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.nexus.tree.scan import Found, Walk
 from nexus_xr.signatures import takes
 
-from .arrays import Chunks, chunked
+from .arrays import Chunks
 from .files import files_of
 from .options import Options
 from .session import Described, Opening, describe_with
@@ -110,8 +110,7 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
             # Without paths to go by, all datasets are there already.
             waiting += [each for each in _arrays_of(described) if opening.options.paths and each not in waiting]
             continue
-        dataset = opening.assemble(described)
-        signal = dataset.assign({name: chunked(dataset[name].variable, opening.options.chunks)})[name]
+        signal = opening.variables(described).array(name, opening.options.chunks)
         if found.is_group:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
