@@ -26,7 +26,6 @@ from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.growing import at_common_length
 from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
-from nexus_xr.nexus.rules.signal import find_signal
 from nexus_xr.nexus.tree.find import (
     absolute,
     as_keys,
@@ -313,27 +312,16 @@ class Opening:
         if found.is_group:
             content = class_of(content.attributes).as_data(join_segments(content, diagnostics))
         data = apply_rules(content, None if found.is_group else found.path.rsplit("/", 1)[1])
-        diagnostics.extend(data.diagnostics)
-        return Described(found, replace(data, diagnostics=tuple(diagnostics)), content, group)
+        if met := tuple(diagnostics):
+            data = replace(data, diagnostics=(*met, *data.diagnostics))
+        return Described(found, data, content, group)
 
     def _content_of(self, found: Found) -> tuple[Group, GroupContent]:
         path = found.path if found.is_group else found.path.rsplit("/", 1)[0] or "/"
         if path not in self._contents:
             group = self.group_at(path)
-            self._contents[path] = (group, self._read_content(group))
+            self._contents[path] = (group, at_common_length(read_content(group)))
         return self._contents[path]
-
-    def _read_content(self, group: Group) -> GroupContent:
-        content = read_content(group)
-        signal = find_signal(content, Diagnostics())
-        member = None if signal is None else group.get(signal)
-        if signal is None or not isinstance(member, Dataset) or not member.is_being_written:
-            return content
-        members = ((name, group.get(name)) for name in content.fields)
-        can_grow = {
-            name: member.can_grow for name, member in members if isinstance(member, Dataset) and member.is_being_written
-        }
-        return at_common_length(content, signal, can_grow)
 
     def variables(self, described: Described) -> Variables:
         """The variables of a description, which know how they were opened."""
@@ -357,7 +345,7 @@ class Opening:
 
     def empty(self, path: str) -> xr.Dataset:
         """A Dataset for a group that holds no data of its own."""
-        return self._of_file(xr.Dataset(), path)
+        return self._of_file(Variables().dataset(), path)
 
     def _of_file(self, dataset: xr.Dataset, path: str) -> xr.Dataset:
         dataset.set_close(self.file.close)

@@ -29,12 +29,15 @@ class Field:
         Those of the dataset.
     segments
         Names of the datasets that it is made of, one behind the other, where it isn't one of its own.
+    can_grow
+        Of a dataset that is being written, which of its dimensions have no end; none of another.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
+    can_grow: tuple[bool, ...] = ()
 
     @property
     def ndim(self) -> int:
@@ -136,7 +139,8 @@ def read_content(group: Group) -> GroupContent:
     for name, member, _ in group.members():
         if isinstance(member, Dataset):
             if member.why_no_array is None:
-                fields[name] = Field(member.shape, member.raw_dtype, member.read_attributes())
+                can_grow = member.can_grow if member.is_being_written else ()
+                fields[name] = Field(member.shape, member.raw_dtype, member.read_attributes(), can_grow=can_grow)
             else:
                 others[name] = member.why_no_array
         elif isinstance(member, Link):
