@@ -104,7 +104,8 @@ def _candidates(content: GroupContent, signal: str, diagnostics: Diagnostics) ->
         if declared is not None and name not in (*listed, signal):
             places = _by_indices(declared, content.fields[name], rank) or (declared,)
             yield _Candidate(name, places, False, f"@{name}{INDICES}")
-    yield from _axes_by_number(content, signal, listed, diagnostics)
+    if content.axis_numbers:
+        yield from _axes_by_number(content, signal, listed, diagnostics)
 
 
 # --- by name: versions 3 and 2, NXcanSAS --------------------------------------------------------------------------

@@ -18,9 +18,11 @@ from .columns import as_columns, without_signal
 from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
 from .errors import find_errors
-from .scaling import find_scaling
+from .scaling import Scaling, find_scaling
 from .signal import find_auxiliary_signals, find_signal
 from .variables import Role, Variable
+
+_ORDER = {role: place for place, role in enumerate(Role)}
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     if signal is None:
         found += _companions(content, found, diagnostics)
         _name_possible_axes(content, chosen, axes, found, diagnostics)
-    described = _described(content, chosen, found, diagnostics)
-    return replace(described, default_slice=_default_slice(content, chosen))
+    return _described(content, chosen, found, diagnostics, _default_slice(content, chosen))
 
 
 def describe_apart(content: GroupContent, fields: Iterable[str]) -> NXdata:
@@ -93,13 +94,21 @@ def _ought_to_have_signal(content: GroupContent) -> bool:
 
 
 def _described(
-    content: GroupContent, signal: str | None, found: Iterable[Variable], diagnostics: Diagnostics
+    content: GroupContent,
+    signal: str | None,
+    found: Iterable[Variable],
+    diagnostics: Diagnostics,
+    default_slice: tuple[int | None, ...] | None = None,
 ) -> NXdata:
     """What was found, in order and with its scaling."""
-    variables = sorted(_each_field_once(found), key=lambda variable: list(Role).index(variable.role))
-    scaled = [replace(variable, scaling=find_scaling(content, variable.field, diagnostics)) for variable in variables]
+    variables = sorted(_each_field_once(found), key=lambda variable: _ORDER[variable.role])
+    scaled = tuple(_scaled(variable, find_scaling(content, variable.field, diagnostics)) for variable in variables)
     bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
-    return NXdata(content.path, signal, tuple(scaled), None, tuple(diagnostics), bounds_dim)
+    return NXdata(content.path, signal, scaled, default_slice, tuple(diagnostics), bounds_dim)
+
+
+def _scaled(variable: Variable, scaling: Scaling | None) -> Variable:
+    return variable if scaling is None else replace(variable, scaling=scaling)
 
 
 def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:

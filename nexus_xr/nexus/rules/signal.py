@@ -6,7 +6,7 @@ Items".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import some
@@ -23,8 +23,9 @@ def find_signal(content: GroupContent, diagnostics: Diagnostics) -> str | None:
     the lowest number where none has that one. Where a group declares none: its field ``data``, or the only field that
     is no axis.
     """
-    if declares_signal(content):
-        return _declared_signal(content, diagnostics)
+    declared = _signal_names(content)
+    if declared or content.signal_numbers:
+        return _declared_signal(content, declared, diagnostics)
     return _undeclared_signal(content, diagnostics)
 
 
@@ -41,8 +42,7 @@ def _signal_names(content: GroupContent) -> tuple[str, ...]:
     return () if is_number else listed
 
 
-def _declared_signal(content: GroupContent, diagnostics: Diagnostics) -> str | None:
-    declared = _signal_names(content)
+def _declared_signal(content: GroupContent, declared: Sequence[str], diagnostics: Diagnostics) -> str | None:
     for name in declared:
         if name in content.fields:
             return name
