@@ -20,10 +20,23 @@ from .session import Described, Opening, describe_with
 
 
 def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
-    """The nodes as a tree."""
-    tree = xr.DataTree.from_dict(dict(nodes))
-    tree.set_close(nodes["/"]._close)
-    return tree
+    """The nodes as a tree, as `xarray.DataTree.from_dict` makes it, which copies each node once more."""
+    paths = _with_parents(nodes)
+    trees = {path: xr.DataTree(nodes.get(path)) for path in paths}
+    children: dict[str, dict[str, xr.DataTree]] = {}
+    for path in paths[1:]:
+        parent, _, name = path.rpartition("/")
+        children.setdefault(parent or "/", {})[name] = trees[path]
+    for parent in sorted(children, key=len):  # downward, so that each node is aligned with those above it just once
+        trees[parent].children = children[parent]
+    trees["/"].set_close(nodes["/"]._close)
+    return trees["/"]
+
+
+def _with_parents(paths: Iterable[str]) -> list[str]:
+    """The root, and the paths with those above them, from the shallowest to the deepest."""
+    by_depth = sorted(paths, key=lambda path: path.count("/"))
+    return list(dict.fromkeys(each for path in ("/", *by_depth) for each in (*_parents(path), path)))
 
 
 def open_groups(file: File, options: Options) -> dict[str, xr.Dataset]:
@@ -45,8 +58,9 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
     above = opening.start.path.rstrip("/")
     for relative, tree in trees.items():
         path = f"{above}{relative}" if relative != "/" else above or "/"
-        dataset = datasets.setdefault(relative, opening.empty(path))
-        dataset.attrs = opening.narrowed(tree, path)
+        if relative not in datasets:
+            datasets[relative] = opening.empty(path)
+        datasets[relative].attrs = opening.narrowed(tree, path)
     return dict(sorted(datasets.items(), key=lambda item: item[0].split("/") if item[0] != "/" else []))
 
 
