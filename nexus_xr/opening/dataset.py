@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,9 +51,9 @@ class Variables:
         The indexes of coordinates, by their names.
     """
 
-    data: Mapping[str, xr.Variable]
-    coordinates: Mapping[str, xr.Variable]
-    indexes: Mapping[str, PandasIndex]
+    data: Mapping[str, xr.Variable] = field(default_factory=dict)
+    coordinates: Mapping[str, xr.Variable] = field(default_factory=dict)
+    indexes: Mapping[str, PandasIndex] = field(default_factory=dict)
 
     def each(self) -> Iterator[xr.Variable]:
         """All variables."""
@@ -62,16 +62,13 @@ class Variables:
 
     def dataset(self) -> xr.Dataset:
         """All of it."""
-        return xr.Dataset(self.data, xr.Coordinates(self.coordinates, indexes=self.indexes))
+        # A Dataset that is given data aligns them, which takes several times as long, and there is nothing to align.
+        each = xr.Coordinates({**self.data, **self.coordinates}, indexes=self.indexes)
+        return each.to_dataset().reset_coords(list(self.data))
 
     def array(self, name: str, chunks: Chunks) -> xr.DataArray:
         """One of the data, with those coordinates that span none but its dimensions."""
-        variable = chunked(self.data[name], chunks)
-        own = {name: each for name, each in self.coordinates.items() if set(each.dims) <= set(variable.dims)}
-        indexes = {name: index for name, index in self.indexes.items() if name in own}
-        array = xr.DataArray(variable, xr.Coordinates(own, indexes=indexes), name=name)
-        array.encoding = variable.encoding
-        return array
+        return replace(self, data={name: chunked(self.data[name], chunks)}).dataset()[name]
 
 
 def variables_of(
@@ -107,8 +104,9 @@ def variables_of(
     data: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
     for variable in wanted:
-        renamed = replace(variable, dims=tuple(dims.get(dim, dim) for dim in variable.dims))
-        target = coordinates if variable.role in _COORDINATES else data
+        renamed = replace(variable, dims=tuple(dims.get(dim, dim) for dim in variable.dims)) if dims else variable
+        is_coordinate = variable.role in _COORDINATES or variable.name in indexes
+        target = coordinates if is_coordinate else data
         target |= assembler.build(renamed, sources[variable.name])
     for name, index in indexes.items():
         coordinates |= index.create_variables({name: coordinates[name]})
@@ -144,13 +142,13 @@ class _Assembler:
             members = map(self.group.get, self.content.fields[name].segments)
             segments = [member for member in members if isinstance(member, Dataset)]
             path = self.group.member_path(name)
-            # The rules may have left off what a writer hasn't added to all fields yet.
-            self._arrays[name] = (
-                LazyArray.joined(segments, self.file, path)
-                if segments
-                else replace(LazyArray.of(self.field(name), self.file), shape=self.content.fields[name].shape)
-            )
+            self._arrays[name] = LazyArray.joined(segments, self.file, path) if segments else self._single(name)
         return self._arrays[name]
+
+    def _single(self, name: str) -> LazyArray:
+        array, shape = LazyArray.of(self.field(name), self.file), self.content.fields[name].shape
+        # The rules may have left off what a writer hasn't added to all fields yet.
+        return array if array.shape == shape else replace(array, shape=shape)
 
     def source(self, variable: Variable) -> Stored:
         """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
@@ -249,11 +247,11 @@ def _lazy_variable(
 def _read_indexes(
     variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: _Assembler
 ) -> tuple[dict[str, PandasIndex], list[str]]:
-    """An index for each axis that names its dimension, and the names of those that can't have one."""
+    """An index for each variable that names its dimension, and the names of those that can't have one."""
     indexes: dict[str, PandasIndex] = {}
     without: list[str] = []
     for variable in variables:
-        if variable.role is not Role.AXIS or variable.dims != (variable.name,):
+        if variable.dims != (variable.name,):
             continue
         source = sources[variable.name]
         try:
