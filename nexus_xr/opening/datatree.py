@@ -67,9 +67,9 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
 def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, MetadataGroup]]:
     """The data, and the trees, of the nodes of an open file, by their paths below the start."""
     start = opening.start
-    trees = _trees(opening.scanned.tree)
+    trees = _trees(opening.whole.tree)
     nodes = {}
-    for path, node in _apart(_described(opening, opening.found)).items():
+    for path, node in _apart(_described(opening, opening.whole.found)).items():
         relative = _relative(path, start.path)
         if ".." in relative.split("/"):
             opening.diagnostics.add(Code.NO_NODE, path, "can't be a node of a tree; open it with dataset_path")

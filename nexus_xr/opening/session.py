@@ -162,9 +162,9 @@ class Opening:
         return NexusPathError(f"{self.file.name}: no {path!r}: {explain_path(self.root, path)}; {advice}")
 
     @cached_property
-    def scanned(self) -> Scan:
-        """What there is from `start` on, with its tree where all of that is wanted."""
-        return (self._walk if self._wants_all else self._walk_with(None)).through(self.start)
+    def whole(self) -> Scan:
+        """Everything from `start` on, with its tree."""
+        return self._walk.through(self.start)
 
     @cached_property
     def _walk(self) -> Walk:
@@ -178,10 +178,11 @@ class Opening:
         """Whether what is opened is all that there is, with its trees."""
         return self.way == "tree" or (self.way == "signals" and not self.options.selects)
 
-    @property
+    @cached_property
     def found(self) -> list[Found]:
         """Everything below `start` that could be opened."""
-        return list(self.scanned.found)
+        scanned = self.whole if self._wants_all else self._walk_with(None).through(self.start)
+        return list(scanned.found)
 
     def one(self) -> Found:
         """The one thing that the options select, or an error that lists what there is."""
