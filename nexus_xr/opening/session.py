@@ -321,6 +321,7 @@ class Opening:
         path = found.path if found.is_group else found.path.rsplit("/", 1)[0] or "/"
         if path not in self._contents:
             group = self.group_at(path)
+            group.remember()
             self._contents[path] = (group, at_common_length(read_content(group)))
         return self._contents[path]
 

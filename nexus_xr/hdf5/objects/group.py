@@ -76,6 +76,10 @@ class Group(Node):
             if member is not None:
                 yield decode(raw_name), member, kind != HARD
 
+    def remember(self) -> None:
+        """Remember the members from now on, as they are asked for again, whatever other groups remember."""
+        self._budget = Budget(_MOST_REMEMBERED)
+
     def member_path(self, name: str) -> str:
         """Path of a member of that name."""
         return f"{self.path.rstrip('/')}/{name}"
