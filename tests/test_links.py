@@ -18,6 +18,7 @@ import nexus_xr
 from nexus_xr import Link, NexusError, NexusWarning
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.nexus.tree.metadata import same_tree
 
 from .files import nxdata, nxentry, write_tree
 from .stacks import counts
@@ -80,6 +81,22 @@ def test_links_that_lead_round_in_circles_lead_nowhere(tmp_path: Path) -> None:
     with pytest.warns(NexusWarning, match=r"/entry/round: links to b.nxs:/entry/round, which is not there"):
         dataset = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
     np.testing.assert_array_equal(dataset["values"], VALUES)
+
+
+@pytest.mark.parametrize("target", ["/", "/b", "/a/inner", "/b/inner", "/a/data", "/b/data"])
+@pytest.mark.parametrize("holder", ["a", "a/inner", "b", "b/inner", "b/data"])
+def test_the_tree_of_an_entry_is_the_same_however_it_is_opened(holder: str, target: str, tmp_path: Path) -> None:
+    path = tmp_path / "scan.nxs"
+    data = nxdata({"n": [1, 2], "rest": [0, 1, 2]}, signal="n")
+    entry = nxentry({"inner": {"x": 1.0, "list": [1, 2, 3]}, "data": data})
+    write_tree(path, {"a": entry, "b": entry})
+    with h5py.File(path, "a") as file:
+        file[holder]["soft"] = h5py.SoftLink(target)
+        file[holder]["hard"] = file[target]
+    signals = nexus_xr.open_signals(path, nxdata_only=True)
+    alone = {name: xr.open_dataset(path, engine="nexus", dataset_path=f"/{name}/data").attrs for name in "ab"}
+    opened = {signal.encoding["nexus_path"]: signal.attrs for signal in signals}
+    assert same_tree({name: opened[f"/{name}/data/n"] for name in "ab"}, alone)
 
 
 @pytest.mark.parametrize("locking", [True, False, "best-effort", None])

@@ -18,10 +18,13 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, NexusPathError, NexusWarning
 from nexus_xr.backend import NexusBackendEntrypoint
+from nexus_xr.opening.datatree import tree_of
 from nexus_xr.opening.options import Options
 from nexus_xr.signatures import documentation
 
@@ -256,6 +259,19 @@ def test_an_axis_that_is_too_long_for_an_index_stays_in_the_file(write: Write, m
     assert dataset.n.dims == ("dim_0",)
     assert dataset.t.dims == ("dim_0",)
     np.testing.assert_array_equal(dataset.t, [0, 1, 2])
+
+
+def test_data_that_names_its_dimension_is_a_coordinate(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"n": [1, 2], "m": Field([3, 1], {"_ARRAY_DIMENSIONS": np.array(["m"], dtype=object)})}
+    path = write({"entry": nxentry({"data": nxdata(fields, signal="n", auxiliary_signals=["m"])})})
+    dataset = xr.open_dataset(path, engine="nexus")
+    assert set(dataset.data_vars) == {"n"}
+    assert dataset.indexes["m"].tolist() == [3, 1]
+    monkeypatch.setattr("nexus_xr.opening.dataset.INDEX_BYTES", 15)
+    with pytest.warns(NexusWarning, match="'m' gives its dimension no index"):
+        dataset = xr.open_dataset(path, engine="nexus")
+    assert not dataset.indexes
+    assert dataset["m"].values.tolist() == [3, 1]
 
 
 def test_default_slice_is_in_the_encoding_of_the_signal(write: Write) -> None:
@@ -626,6 +642,17 @@ def test_coordinates_are_not_inherited_by_data_below(write: Write) -> None:
     assert list(tree["entry/outer/inner"].dataset.coords) == ["x"]
     np.testing.assert_array_equal(tree["entry/outer/inner/x"], np.arange(5))
     np.testing.assert_array_equal(tree["entry/outer/x"], np.arange(4))
+
+
+_names = st.lists(st.sampled_from("abc"), min_size=1, max_size=4)
+
+
+@given(st.dictionaries(_names.map(lambda names: "/" + "/".join(names)), st.integers()))
+def test_nodes_are_the_tree_that_xarray_makes_of_them(values: dict[str, int]) -> None:
+    nodes = {path: xr.Dataset({"v": value}, attrs={"v": value}) for path, value in {"/": 0, **values}.items()}
+    tree, expected = tree_of(nodes), xr.DataTree.from_dict(nodes)
+    assert tree.identical(expected)
+    assert [node.path for node in tree.subtree] == [node.path for node in expected.subtree]
 
 
 def test_data_nested_in_groups_of_one_name(write: Write) -> None:
