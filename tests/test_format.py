@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from nexus_xr.hdf5.format import checksum
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.groups import links
-from nexus_xr.hdf5.format.groups.links import StoredLink, external_target, read_links
+from nexus_xr.hdf5.format.groups.links import external_target, read_links
+from nexus_xr.hdf5.format.groups.stored_link import EXTERNAL, HARD, StoredLink
 from nexus_xr.hdf5.format.heaps import fractal_heap, global_heap, heap_filters
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.filter_pipeline import FilterStep
@@ -123,17 +123,17 @@ def tree_of_libhdf5(file: h5py.File) -> dict[int, list[StoredLink]]:
         if address not in found and isinstance(group, h5g.GroupID):
             names = list(file[h5py.Group(group).name or "/"])
             found[address] = [link_of_libhdf5(group, name.encode("utf-8", "surrogateescape")) for name in names]
-            ahead += [h5o.open(group, link.name) for link in found[address] if link.kind == links.HARD]
+            ahead += [h5o.open(group, link.name) for link in found[address] if link.kind == HARD]
     return found
 
 
 def link_of_libhdf5(group: h5g.GroupID, name: bytes) -> StoredLink:
     info = group.links.get_info(name)
     order = info.corder if info.corder_valid else 0
-    if info.type == links.HARD:
+    if info.type == HARD:
         return StoredLink(name, info.type, info.u, b"", order)
     target = group.links.get_val(name)
-    if info.type == links.EXTERNAL:
+    if info.type == EXTERNAL:
         target = b"\0" + b"\0".join(target) + b"\0"
     return StoredLink(name, info.type, None, target, order)
 
@@ -382,12 +382,12 @@ def test_shared_messages_say_what_others_do(tmp_path: Path, libver: str, indexes
         for kind in (Kind.DATASPACE, Kind.DATATYPE, Kind.FILL_VALUE, Kind.FILTER_PIPELINE):
             expected, found = (said(*one, kind) for one in (plain, shared))
             assert [content.rstrip(b"\0") for content in found] == [content.rstrip(b"\0") for content in expected]
-        count += sum(bool(message.flags & SHARED) for message in shared[1].messages)
+        count += sum(bool(flags & SHARED) for messages in shared[1].messages.values() for flags, _ in messages)
     assert count > 100
 
 
 def said(file: FileBytes, header: ObjectHeader, table: SharedTable, kind: int) -> list[bytes]:
-    return [resolve(file, kind, message.flags, message.content, table) for message in header.all(kind)]
+    return [resolve(file, kind, flags, content, table) for flags, content in header.all(kind)]
 
 
 @pytest.mark.parametrize("libver", LIBVERS)

@@ -171,8 +171,9 @@ class Parsed:
 
     def values(self, attribute: Attribute) -> NDArray[Any]:
         """The values of an attribute that has some."""
-        assert attribute.dataspace.shape is not None
-        return decode_values(attribute.data, attribute.datatype, attribute.dataspace.shape, self.heap)
+        shape = attribute.type.dataspace.shape
+        assert shape is not None
+        return decode_values(attribute.data, attribute.type.datatype, shape, self.heap)
 
 
 @contextmanager
@@ -258,10 +259,10 @@ def read_by_h5py(attribute: h5a.AttrID) -> NDArray[Any] | None:
 
 def assert_same_attribute(file: Parsed, ours: Attribute, theirs: h5a.AttrID) -> None:
     """An attribute is the one that h5py has."""
-    assert_same_type(ours.datatype, theirs.get_type())
-    assert_same_space(ours.dataspace, theirs.get_space())
-    if ours.dataspace.shape is not None:
-        element = ours.datatype.element
+    assert_same_type(ours.type.datatype, theirs.get_type())
+    assert_same_space(ours.type.dataspace, theirs.get_space())
+    if ours.type.dataspace.shape is not None:
+        element = ours.type.datatype.element
         values, read = file.values(ours), read_by_h5py(theirs)
         if read is not None:
             assert contents(values, element, theirs) == contents(read, element, theirs)

@@ -10,16 +10,16 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
+from . import compiled
+from .array_type import ArrayType, parse_array_type
 from .btree2 import each_record
-from .datatypes.datatype import parse_datatype
-from .datatypes.stored_type import Datatype
 from .faults import FormatError, UnsupportedError
 from .fields import Fields
 from .file_bytes import FileBytes
 from .heaps.fractal_heap import open_heap
-from .messages.dataspace import Dataspace, parse_dataspace
 from .messages.kinds import Kind
 from .object_header import ObjectHeader
 from .shared_messages import SHARED, SharedTable, resolve
@@ -42,8 +42,7 @@ class Attribute(NamedTuple):
     """An attribute."""
 
     name: bytes
-    datatype: Datatype
-    dataspace: Dataspace
+    type: ArrayType
     data: bytes
 
 
@@ -69,11 +68,25 @@ def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) 
     shared
         The messages of the file that are in heaps.
     """
-    found = [_parse(file, message.flags, message.content, shared) for message in header.all(Kind.ATTRIBUTE)]
-    info = header.first(Kind.ATTRIBUTE_INFO)
-    if info is not None:
-        found.extend(_in_heap(file, info.content, shared))
-    return sorted(found, key=_by_name) if len(found) > 1 else found
+    messages, info = header.all(Kind.ATTRIBUTE), header.first(Kind.ATTRIBUTE_INFO)
+    many = [] if info is None else list(_in_heap(file, info.content, shared))
+    usual = None if many else _usual(messages, file.length_size)
+    if usual is not None:
+        return usual
+    return sorted([*(_parse(file, flags, content, shared) for flags, content in messages), *many], key=_by_name)
+
+
+def _usual(messages: list[tuple[int, bytes]], length_size: int) -> list[AnyAttribute] | None:
+    """Attributes that say all themselves, by name; None where something is wrong with one, or isn't as it mostly is."""
+    parts = compiled.attributes(messages)
+    if parts is None:
+        return None
+    try:
+        found: list[AnyAttribute] = [_of(_own_head(head, length_size), data) for head, data in parts]
+    except (FormatError, UnsupportedError):
+        return None
+    found.sort(key=itemgetter(0))
+    return found
 
 
 def _by_name(attribute: AnyAttribute) -> tuple[bool, bytes]:
@@ -89,7 +102,7 @@ def _in_heap(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyA
 
 
 def _listed(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyAttribute]:
-    heap_address, names_address = _places(file, info)
+    heap_address, names_address = _places(info, file.offset_size)
     if heap_address == file.undefined:
         return
     heap = open_heap(file, heap_address)
@@ -103,13 +116,14 @@ def _listed(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyAt
             yield _parse(file, 0, content, shared)
 
 
-def _places(file: FileBytes, info: bytes) -> tuple[int, int]:
+@lru_cache(_MOST_HEADS)
+def _places(info: bytes, offset_size: int) -> tuple[int, int]:
     """Where attributes are, and where the records of their names are."""
     fields = Fields(info, "what is said about attributes")
     fields.expect(b"\0")
     if fields.number(1) & _ORDER_TRACKED:
         fields.take(2)
-    return fields.number(file.offset_size), fields.number(file.offset_size)
+    return fields.number(offset_size), fields.number(offset_size)
 
 
 def _parse(file: FileBytes, flags: int, content: bytes, shared: SharedTable) -> AnyAttribute:
@@ -118,13 +132,17 @@ def _parse(file: FileBytes, flags: int, content: bytes, shared: SharedTable) -> 
             content = resolve(file, Kind.ATTRIBUTE, flags, content, shared)
         begin, are_shared = _data_of(content)
         head = _head(file, content, shared) if are_shared else _own_head(content[:begin], file.length_size)
-        name, datatype, dataspace, size = head
-        data = content[begin : begin + size]
-        if len(data) < size:
-            raise FormatError(f"{_WHAT} of {size} bytes has {len(data)}")
+        return _of(head, content[begin:])
     except (FormatError, UnsupportedError) as error:
         return BrokenAttribute(_name_of(content), error)
-    return Attribute(name, datatype, dataspace, data)
+
+
+def _of(head: _Head, stored: bytes) -> Attribute:
+    """The attribute that has so much before its data, and its data with what may be behind."""
+    name, array_type = head
+    if len(stored) < array_type.size:
+        raise FormatError(f"{_WHAT} of {array_type.size} bytes has {len(stored)}")
+    return Attribute(name, array_type, stored[: array_type.size])
 
 
 def _name_of(content: bytes) -> bytes | None:
@@ -134,12 +152,10 @@ def _name_of(content: bytes) -> bytes | None:
 
 
 class _Head(NamedTuple):
-    """What is said about an attribute before its data, and how many bytes these are."""
+    """What is said about an attribute before its data."""
 
     name: bytes
-    datatype: Datatype
-    dataspace: Dataspace
-    size: int
+    type: ArrayType
 
 
 def _data_of(content: bytes) -> tuple[int, int]:
@@ -190,7 +206,7 @@ def _pieces(content: bytes) -> _Pieces:
 def _own_head(content: bytes, length_size: int) -> _Head:
     """The head of an attribute that says all itself: the attributes of a file have few."""
     pieces = _pieces(content)
-    return _sized(pieces.name, parse_datatype(pieces.datatype), parse_dataspace(pieces.dataspace, length_size))
+    return _Head(pieces.name, parse_array_type(pieces.datatype, pieces.dataspace, length_size))
 
 
 def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
@@ -199,8 +215,4 @@ def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
         type_content = resolve(file, Kind.DATATYPE, SHARED, type_content, shared)
     if flags & _SPACE_IS_SHARED:
         space_content = resolve(file, Kind.DATASPACE, SHARED, space_content, shared)
-    return _sized(name, parse_datatype(type_content), parse_dataspace(space_content, file.length_size))
-
-
-def _sized(name: bytes, datatype: Datatype, dataspace: Dataspace) -> _Head:
-    return _Head(name, datatype, dataspace, datatype.size * dataspace.element_count)
+    return _Head(name, parse_array_type(type_content, space_content, file.length_size))

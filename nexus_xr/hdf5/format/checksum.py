@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from contextlib import suppress
-from importlib import import_module
-from typing import Any
 
+from . import compiled
 from .faults import FormatError
 
 CHECKSUM_BYTES = 4
@@ -70,9 +68,4 @@ def _final(a: int, b: int, c: int) -> int:
     return b
 
 
-# By its name, as a module that may not be there can't be told from a typing error by those who check imports.
-_lookup3: Any = None
-with suppress(ImportError):
-    _lookup3 = import_module("nexus_xr.hdf5.format._lookup3")
-
-lookup3: Callable[[bytes], int] = _lookup3.lookup3 if _lookup3 else python_lookup3
+lookup3: Callable[[bytes], int] = compiled.lookup3 or python_lookup3

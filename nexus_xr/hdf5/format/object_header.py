@@ -6,10 +6,12 @@ Source: the HDF5 file format specification, sections IV.A.1 and IV.A.2.q (contin
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
+from . import compiled
 from .checksum import CHECKSUM_BYTES, checked
+from .compiled import Messages
 from .faults import FormatError
 from .fields import Fields
 from .file_bytes import FileBytes
@@ -27,14 +29,10 @@ _PREFIX_1 = struct.Struct("<8xI4x")
 _MESSAGE_1, _MESSAGE_2, _ORDERED_MESSAGE_2 = struct.Struct("<HHB3x"), struct.Struct("<BHB"), struct.Struct("<BHB2x")
 _CONTINUATION_SIGNATURE = b"OCHK"
 
-# A named tuple's own way takes three times as long.
-_as_message = tuple.__new__
-
 
 class Message(NamedTuple):
     """One thing that is said about an object."""
 
-    kind: int
     flags: int
     content: bytes
 
@@ -45,27 +43,26 @@ class ObjectHeader:
     Parameters
     ----------
     messages
-        What it says.
+        What it says: flags and content of each message, by their kinds.
     """
 
-    __slots__ = ("_first", "messages")
+    __slots__ = ("messages",)
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(self, messages: Messages) -> None:
         self.messages = messages
-        # Backwards, so that the first of each kind is the last that is entered.
-        self._first = {message[0]: message for message in reversed(messages)}
 
     def first(self, kind: int) -> Message | None:
         """The first message of a kind, if there is one."""
-        return self._first.get(kind)
+        found = self.messages.get(kind)
+        return Message(*found[0]) if found else None
 
     def has(self, kind: int) -> bool:
         """Whether there is a message of a kind."""
-        return kind in self._first
+        return kind in self.messages
 
-    def all(self, kind: int) -> list[Message]:
-        """All messages of a kind."""
-        return [message for message in self.messages if message[0] == kind] if kind in self._first else []
+    def all(self, kind: int) -> list[tuple[int, bytes]]:
+        """Flags and content of all messages of a kind."""
+        return self.messages.get(kind, [])
 
 
 def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
@@ -77,6 +74,9 @@ def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
         There is none, it is damaged, or has a message that must be known, and isn't.
     """
     start = file.read_up_to(address, _USUAL_BYTES)
+    found = compiled.header(start)
+    if found is not None and Kind.CONTINUATION not in found:
+        return ObjectHeader(found)
     if start.startswith(b"OHDR"):
         return _read_version_2(file, address, start)
     if start.startswith(b"\x01"):
@@ -121,20 +121,20 @@ def _checked_block(block: bytes) -> bytes:
     return checked(block, _WHAT)[len(_CONTINUATION_SIGNATURE) :]
 
 
-def _messages(file: FileBytes, first: bytes, prefix: struct.Struct, opened: Callable[[bytes], bytes]) -> list[Message]:
+def _messages(file: FileBytes, first: bytes, prefix: struct.Struct, opened: Callable[[bytes], bytes]) -> Messages:
     """The messages of all blocks, of which the first is read already."""
     found = _split(first, prefix)
     seen: set[int] = set()
     read = 0
     # Continuations are found in the blocks that others lead to, too.
-    for message in found:
-        if message[0] == Kind.CONTINUATION:
-            address, size = _place(file, message.content)
-            read += size
-            if address in seen or read > file.size:
-                raise FormatError(f"{_WHAT} continues within itself")
-            seen.add(address)
-            found.extend(_split(opened(file.read(address, size)), prefix))
+    for _, continuation in found.get(Kind.CONTINUATION, ()):
+        address, size = _place(file, continuation)
+        read += size
+        if address in seen or read > file.size:
+            raise FormatError(f"{_WHAT} continues within itself")
+        seen.add(address)
+        for kind, messages in _split(opened(file.read(address, size)), prefix).items():
+            found.setdefault(kind, []).extend(messages)
     return found
 
 
@@ -143,17 +143,23 @@ def _place(file: FileBytes, continuation: bytes) -> tuple[int, int]:
     return fields.number(file.offset_size), fields.number(file.length_size)
 
 
-def _split(block: bytes, prefix: struct.Struct) -> list[Message]:
+def _split(block: bytes, prefix: struct.Struct) -> Messages:
+    """The messages of a block by their kinds."""
+    found = compiled.messages(block, prefix.size)
+    return _split_in_python(block, prefix) if found is None else found
+
+
+def _split_in_python(block: bytes, prefix: struct.Struct) -> Messages:
     """The messages of a block, behind which a gap may be that is too small for a message."""
-    found = []
-    unpack, width, end, position = prefix.unpack_from, prefix.size, len(block), 0
+    found: Messages = {}
+    width, end, position = prefix.size, len(block), 0
     while position + width <= end:
-        kind, size, flags = unpack(block, position)
+        kind, size, flags = prefix.unpack_from(block, position)
         position += width + size
         if position > end:
             raise FormatError(f"a message of {_WHAT} is longer than what it is in")
         if kind >= FIRST_UNKNOWN and flags & _FAIL_IF_UNKNOWN:
             raise FormatError(f"{_WHAT} has a message {kind} that must be known, and isn't")
         if kind:  # else it is room for another
-            found.append(_as_message(Message, (kind, flags, block[position - size : position])))
+            found.setdefault(kind, []).append((flags, block[position - size : position]))
     return found

@@ -60,12 +60,21 @@ def decode_one(raw: bytes, datatype: Datatype, heap: GlobalHeap) -> Any:
     # Nearly all values of a tree are such, for which there is a shorter way than by an array.
     if len(raw) == datatype.size:
         if datatype.conversion is Conversion.VARYING_TEXT:
-            length, address, index = _PLACES[datatype.size].unpack(raw)
-            return _Heap(heap).get(address, index, length).partition(b"\0")[0]
+            return _text(heap, *_PLACES[datatype.size].unpack(raw))
         if datatype.conversion is Conversion.NONE and datatype.stored.names is None:
             return np.ndarray((), datatype.stored, raw).item()
     values = decode_values(raw, datatype, (), heap)
     return values.item() if values.dtype.names is None else values[()]
+
+
+def _text(heap: GlobalHeap, length: int, address: int, index: int) -> bytes:
+    """A text up to its end, which some have as a null, and others only in their length."""
+    if not address or not length:
+        return b""
+    found = heap.get(address, index)
+    if len(found) < length:
+        raise FormatError(f"an element of {length} bytes has {len(found)} in the heap")
+    return found[:length].partition(b"\0")[0]
 
 
 class _Heap:

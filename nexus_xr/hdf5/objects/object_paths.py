@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.groups.links import StoredLink, is_group, stored_links
+from nexus_xr.hdf5.format.groups.links import is_group, stored_links
+from nexus_xr.hdf5.format.groups.stored_link import StoredLink
 from nexus_xr.hdf5.format.object_header import read_object_header
 
 # About 150 MiB.

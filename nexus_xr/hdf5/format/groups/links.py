@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
-from nexus_xr.hdf5.format import btree2
+from nexus_xr.hdf5.format import btree2, compiled
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.file_bytes import FileBytes
@@ -17,38 +17,14 @@ from nexus_xr.hdf5.format.heaps.fractal_heap import open_heap
 from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 
-from .symbol_table import group_entries
+from .stored_link import EXTERNAL, HARD, SOFT, StoredLink
+from .symbol_table import group_links
 
-HARD, SOFT, EXTERNAL = 0, 1, 64
 _WHAT = "a link"
 _BY_NAME = 5
 _HASH_BYTES = 4
 _ORDER_TRACKED = 1
 _ORDER, _KIND, _CHARACTER_SET, _KNOWN_FLAGS = 0x04, 0x08, 0x10, 0x1F
-
-
-class StoredLink(NamedTuple):
-    """A link as it is stored.
-
-    Attributes
-    ----------
-    name
-        What it is called in its group.
-    kind
-        `HARD`, `SOFT`, `EXTERNAL`, or a number beyond that programs define.
-    address
-        The object header that a hard link leads to.
-    target
-        The path that a soft link leads to, or what is stored of others.
-    order
-        Tells in which order links were made, where that is tracked.
-    """
-
-    name: bytes
-    kind: int
-    address: int | None = None
-    target: bytes = b""
-    order: int = 0
 
 
 def is_group(header: ObjectHeader) -> bool:
@@ -147,6 +123,11 @@ def parse_link(content: bytes, offset_size: int) -> StoredLink:
     FormatError
         The message ends before the link does, or is of a version of which nothing is known.
     """
+    found = compiled.link(content, offset_size)
+    return _parse_in_python(content, offset_size) if found is None else StoredLink._make(found)
+
+
+def _parse_in_python(content: bytes, offset_size: int) -> StoredLink:
     fields = Fields(content, _WHAT)
     fields.expect(b"\x01")
     flags = fields.number(1)
@@ -163,13 +144,7 @@ def parse_link(content: bytes, offset_size: int) -> StoredLink:
 
 def _old_links(file: FileBytes, table: bytes) -> Iterator[StoredLink | FormatError]:
     fields = Fields(table, "a group")
-    for entry in group_entries(file, fields.number(file.offset_size), fields.number(file.offset_size)):
-        if isinstance(entry, FormatError):
-            yield entry
-        elif entry.target is None:
-            yield StoredLink(entry.name, HARD, entry.address)
-        else:
-            yield StoredLink(entry.name, SOFT, None, entry.target)
+    return group_links(file, fields.number(file.offset_size), fields.number(file.offset_size))
 
 
 def _tracks_order(info: bytes) -> bool:
@@ -182,7 +157,7 @@ def _new_links(file: FileBytes, header: ObjectHeader, content: bytes) -> Iterato
     info.expect(bytes(1))
     info.take(9 if _tracks_order(content) else 1)  # flags, and the highest number in the order
     heap_address, index = info.number(file.offset_size), info.number(file.offset_size)
-    messages: Iterable[bytes | FormatError] = (message.content for message in header.all(Kind.LINK))
+    messages: Iterable[bytes | FormatError] = (content for _, content in header.all(Kind.LINK))
     if heap_address != file.undefined:
         messages = _from_heap(file, heap_address, index)
     for message in messages:

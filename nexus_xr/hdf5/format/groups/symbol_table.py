@@ -6,13 +6,15 @@ Source: the HDF5 file format specification, sections III.A.1 (B-trees), III.B an
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
+from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.local_heap import name_at, read_local_heap
+
+from .stored_link import HARD, SOFT, StoredLink
 
 _WHAT = "a symbol table"
 _TREE = "a B-tree of a group"
@@ -24,15 +26,7 @@ _ENTRY_END = "I4xI12x"
 _NUMBERS = {2: "H", 4: "I", 8: "Q"}
 
 
-class SymbolTableEntry(NamedTuple):
-    """A link: to an object's header, or where there is a `target`, to a path."""
-
-    name: bytes
-    address: int
-    target: bytes | None
-
-
-def group_entries(file: FileBytes, btree: int, heap: int) -> Iterator[SymbolTableEntry | FormatError]:
+def group_links(file: FileBytes, btree: int, heap: int) -> Iterator[StoredLink | FormatError]:
     """The links of a group, in the order of the tree, which is by name; in the place of what is damaged, what is wrong.
 
     Parameters
@@ -50,12 +44,12 @@ def group_entries(file: FileBytes, btree: int, heap: int) -> Iterator[SymbolTabl
     segment = read_local_heap(file, heap)
     room = len(segment)
     for node in _symbol_nodes(file, btree, file.read(btree, 6)[5], set()):
-        for entry in [node] if isinstance(node, FormatError) else _entries(file, node, segment):
-            if isinstance(entry, SymbolTableEntry):
-                room -= len(entry.name) + 1 + len(entry.target or b"")
+        for link in [node] if isinstance(node, FormatError) else _links(file, node, segment):
+            if isinstance(link, StoredLink):
+                room -= len(link.name) + 1 + len(link.target)
             if room < 0:
                 raise FormatError(f"{_WHAT} has names within each other")
-            yield entry
+            yield link
 
 
 def _symbol_nodes(file: FileBytes, address: int, level: int, seen: set[int]) -> Iterator[int | FormatError]:
@@ -86,26 +80,35 @@ def _children(file: FileBytes, address: int, level: int) -> list[int]:
     return [int.from_bytes(entries[start : start + file.offset_size], "little") for start in starts]
 
 
-def _entries(file: FileBytes, address: int, segment: bytes) -> Iterator[SymbolTableEntry | FormatError]:
-    # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
-    entry = struct.Struct(f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}")
+def _links(file: FileBytes, address: int, segment: bytes) -> Iterable[StoredLink | FormatError]:
+    """The links in a node; in the place of one that is damaged, what is wrong."""
     try:
         signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
         if signature != b"SNOD" or version != 1:
             raise FormatError(f"a node of {_WHAT} isn't one")
-        content = file.read(address + _NODE_HEAD.size, count * entry.size)
+        content = file.read(address + _NODE_HEAD.size, count * _entry(file).size)
     except FormatError as error:
-        yield error
-        return
-    for name, header, kind, target in entry.iter_unpack(content):
+        return [error]
+    found = compiled.entries(content, segment, file.length_size, file.offset_size)
+    return _links_in_python(file, content, segment) if found is None else map(StoredLink._make, found)
+
+
+def _entry(file: FileBytes) -> struct.Struct:
+    # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
+    return struct.Struct(f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}")
+
+
+def _links_in_python(file: FileBytes, content: bytes, segment: bytes) -> Iterator[StoredLink | FormatError]:
+    for name, header, kind, target in _entry(file).iter_unpack(content):
         try:
-            yield _entry(segment, name, header, kind, target)
+            yield _link(segment, name, header, kind, target)
         except FormatError as error:
             yield error
 
 
-def _entry(segment: bytes, name: int, header: int, kind: int, target: int) -> SymbolTableEntry:
+def _link(segment: bytes, name: int, header: int, kind: int, target: int) -> StoredLink:
     if kind > _MOST_KIND:
         raise FormatError(f"{_WHAT} has an entry of kind {kind}")
-    path = name_at(segment, target) if kind == _SOFT_LINK else None
-    return SymbolTableEntry(name_at(segment, name), header, path)
+    if kind != _SOFT_LINK:
+        return StoredLink(name_at(segment, name), HARD, header)
+    return StoredLink(name_at(segment, name), SOFT, None, name_at(segment, target))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 
+from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.file_bytes import FileBytes
@@ -71,6 +72,12 @@ def _read_collection(file: FileBytes, address: int) -> bytes:
 
 
 def _split(content: bytes, length_size: int) -> dict[int, bytes]:
+    """The objects by their indexes."""
+    found = compiled.heap_objects(content, length_size)
+    return _split_in_python(content, length_size) if found is None else found
+
+
+def _split_in_python(content: bytes, length_size: int) -> dict[int, bytes]:
     """The objects by their indexes, up to the free space, whose index is 0."""
     found: dict[int, bytes] = {}
     head, end, position = _OBJECT[length_size], len(content), 0

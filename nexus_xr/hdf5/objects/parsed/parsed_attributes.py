@@ -7,7 +7,6 @@ from typing import Any
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, read_attributes
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
-from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.objects.node import Node
 from nexus_xr.hdf5.objects.text import decode
@@ -31,15 +30,10 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     UnsupportedError
         Only libhdf5 reads one of them.
     """
-    if not header.has(Kind.ATTRIBUTE) and not header.has(Kind.ATTRIBUTE_INFO):
-        return {}
     found: dict[bytes, AnyAttribute] = {}
     try:
         for attribute in read_attributes(file.bytes, header, file.shared):
-            _check_known(attribute)
-            if attribute.name is None:
-                raise attribute.error
-            found.setdefault(attribute.name, attribute)
+            found.setdefault(_known_name(attribute), attribute)
     except FormatError as error:
         node.report(Code.ATTRIBUTES_UNLISTED, f"not all of its attributes can be listed ({error})")
     values = {}
@@ -51,15 +45,16 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     return values
 
 
-def _check_known(attribute: AnyAttribute) -> None:
-    if isinstance(attribute, BrokenAttribute):
-        if isinstance(attribute.error, UnsupportedError):
-            raise attribute.error
-    elif attribute.datatype.has_varying_regions:
-        raise UnsupportedError("references to regions of varying number")
+def _known_name(attribute: AnyAttribute) -> bytes:
+    """The name of an attribute that isn't left to libhdf5."""
+    if isinstance(attribute, BrokenAttribute) and isinstance(attribute.error, UnsupportedError):
+        raise attribute.error
+    if attribute.name is None:
+        raise attribute.error
+    return attribute.name
 
 
 def _value(attribute: AnyAttribute, file: ParsedFile) -> Any:
     if isinstance(attribute, BrokenAttribute):
         raise attribute.error
-    return presented(attribute.data, attribute.datatype, attribute.dataspace, file)
+    return presented(attribute.data, attribute.type, file)

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.hdf5.format.datatypes.datatype import parse_datatype
+from nexus_xr.hdf5.format.array_type import parse_array_type
 from nexus_xr.hdf5.format.external_files import ExternalSlot, read_external_files
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
-from nexus_xr.hdf5.format.messages.dataspace import parse_dataspace
 from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
 from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES, FilterStep, parse_filter_pipeline
 from nexus_xr.hdf5.format.messages.kinds import Kind
@@ -45,29 +44,31 @@ class ParsedDataset(Dataset):
         Only libhdf5 knows what it is.
     """
 
-    __slots__ = ("_dataspace", "_datatype", "_header", "_layout", "_mappings", "_place")
+    __slots__ = ("_header", "_layout", "_mappings", "_place", "_type")
 
     def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
         self._place = place
         self._header = header
         content = place.file.bytes
-        self._datatype = parse_datatype(self._said(Kind.DATATYPE))
-        if self._datatype.has_varying_regions:
-            raise UnsupportedError("references to regions of varying number")
-        self._dataspace = parse_dataspace(self._said(Kind.DATASPACE), content.length_size)
-        self._layout = parse_layout(self._said(Kind.LAYOUT), content.offset_size, content.length_size)
+        self._type = parse_array_type(
+            self._required(Kind.DATATYPE), self._required(Kind.DATASPACE), content.length_size
+        )
+        self._layout = parse_layout(self._required(Kind.LAYOUT), content.offset_size, content.length_size)
+        datatype, shape = self._type.datatype, self._type.dataspace.shape
         self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()
-        datatype = self._datatype
-        super().__init__(path, diagnostics, self._dataspace.shape, datatype.inner_shape, datatype.element)
+        super().__init__(path, diagnostics, shape, datatype.inner_shape, datatype.element)
 
-    def _said(self, kind: int) -> bytes:
-        message = self._header.first(kind)
-        if message is None:
+    def _required(self, kind: int) -> bytes:
+        content = self._said(kind)
+        if content is None:
             raise FormatError(f"a dataset has no message {kind}")
-        return self._place.file.content(message)
+        return content
+
+    def _said(self, kind: int) -> bytes | None:
+        return self._place.file.said(self._header, kind)
 
     def _read_mappings(self, layout: Virtual) -> tuple[VirtualMapping, ...]:
-        found = read_virtual_mappings(layout, self._place.file.heap, len(self._dataspace.shape or ()))
+        found = read_virtual_mappings(layout, self._place.file.heap, len(self._type.dataspace.shape or ()))
         if any(mapping.target.is_endless for mapping in found):
             raise UnsupportedError("a virtual dataset whose shape is that of others")
         return found
@@ -85,7 +86,10 @@ class ParsedDataset(Dataset):
 
     @property
     def can_grow(self) -> tuple[bool, ...]:
-        return (*(end is None for end in self._dataspace.maximum), *(False for _ in self._datatype.inner_shape))
+        return (
+            *(end is None for end in self._type.dataspace.maximum),
+            *(False for _ in self._type.datatype.inner_shape),
+        )
 
     @property
     def is_virtual(self) -> bool:
@@ -107,8 +111,8 @@ class ParsedDataset(Dataset):
         return Storage(_LAYOUTS[type(self._layout)], chunks, self._filters())
 
     def _filters(self) -> tuple[Filter, ...]:
-        pipeline = self._header.first(Kind.FILTER_PIPELINE)
-        steps = () if pipeline is None else parse_filter_pipeline(self._place.file.content(pipeline))
+        pipeline = self._said(Kind.FILTER_PIPELINE)
+        steps = () if pipeline is None else parse_filter_pipeline(pipeline)
         return tuple(map(_filter, steps))
 
     @property
@@ -121,23 +125,23 @@ class ParsedDataset(Dataset):
         return StoredValues(
             file.bytes,
             os.path.dirname(file.file.path) if file.file.is_local else "",
-            self._dataspace,
-            self._datatype.dtype,
-            self._datatype,
+            self._type.dataspace,
+            self._type.datatype.dtype,
+            self._type.datatype,
             self._layout,
-            own_fill(self._fill(), self._datatype, is_virtual=self.is_virtual),
+            own_fill(self._fill(), self._type.datatype, is_virtual=self.is_virtual),
             self._filters(),
             self._external(),
             self._mappings,
         )
 
     def _external(self) -> tuple[ExternalSlot, ...]:
-        message = self._header.first(Kind.EXTERNAL_FILES)
-        if message is None:
+        slots = self._said(Kind.EXTERNAL_FILES)
+        if slots is None:
             return ()
         if not self._place.file.file.is_local:
             raise UnsupportedError("values in files beside one that isn't local")
-        return read_external_files(self._place.file.bytes, self._place.file.content(message))
+        return read_external_files(self._place.file.bytes, slots)
 
     @contextmanager
     def opened(self) -> Iterator[h5d.DatasetID]:
@@ -152,21 +156,23 @@ class ParsedDataset(Dataset):
 
     def read(self) -> Any:
         try:
-            return presented(b"" if self.is_null else self._stored(), self._datatype, self._dataspace, self._place.file)
+            return presented(b"" if self.is_null else self._stored(), self._type, self._place.file)
         except UnsupportedError as reason:
             return self._as_libhdf5_has_it(str(reason)).read()
 
     def _stored(self) -> bytes:
         """The bytes of all elements."""
-        if self._header.first(Kind.EXTERNAL_FILES):
+        if self._header.has(Kind.EXTERNAL_FILES):
             raise UnsupportedError("values in files of their own")
-        count = self._dataspace.element_count
-        stored = stored_bytes(self._layout, count * self._datatype.size, self._place.file)
-        return fill_bytes(self._fill(), self._datatype, count) if stored is None else stored
+        stored = stored_bytes(self._layout, self._type.size, self._place.file)
+        return fill_bytes(self._fill(), self._type) if stored is None else stored
 
     def _fill(self) -> FillValue | None:
-        message = self._header.first(Kind.FILL_VALUE) or self._header.first(Kind.OLD_FILL_VALUE)
-        return None if message is None else parse_fill_value(message.kind, self._place.file.content(message))
+        for kind in (Kind.FILL_VALUE, Kind.OLD_FILL_VALUE):
+            message = self._said(kind)
+            if message is not None:
+                return parse_fill_value(kind, message)
+        return None
 
 
 def _filter(step: FilterStep) -> Filter:

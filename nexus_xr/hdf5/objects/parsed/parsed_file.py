@@ -12,7 +12,7 @@ from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import Links, read_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.kinds import Kind
-from nexus_xr.hdf5.format.object_header import Message, ObjectHeader, read_object_header
+from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, read_shared_table, resolve
 from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
 from nexus_xr.hdf5.io.file import File
@@ -96,11 +96,13 @@ class ParsedFile:
         """What is said about the object at an address."""
         return read_object_header(self.bytes, address)
 
-    def content(self, message: Message) -> bytes:
-        """What a message says, be it where many say the same."""
-        if not message.flags & SHARED:
-            return message.content
-        return resolve(self.bytes, message.kind, message.flags, message.content, self.shared)
+    def said(self, header: ObjectHeader, kind: int) -> bytes | None:
+        """What the first message of a kind says, be it where many say the same; None where there is none."""
+        found = header.all(kind)
+        if not found:
+            return None
+        flags, content = found[0]
+        return resolve(self.bytes, kind, flags, content, self.shared) if flags & SHARED else content
 
     def links(self, address: int) -> Links:
         """The links of the group at an address, in h5py's order."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 
 from nexus_xr.hdf5.format.faults import UnsupportedError
-from nexus_xr.hdf5.format.groups.links import StoredLink, external_target
+from nexus_xr.hdf5.format.groups.links import external_target
+from nexus_xr.hdf5.format.groups.stored_link import StoredLink
 from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, is_special_file
 from nexus_xr.hdf5.objects.links import EXTERNAL, SOFT, Link
 from nexus_xr.hdf5.objects.text import decode

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nexus_xr.hdf5.format.array_type import ArrayType
 from nexus_xr.hdf5.format.datatypes.datatype import Datatype
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
-from nexus_xr.hdf5.format.messages.dataspace import Dataspace
 from nexus_xr.hdf5.format.messages.fill_value import FillValue
 from nexus_xr.hdf5.format.messages.layout import Compact, Contiguous, Layout
 from nexus_xr.hdf5.format.values import decode_one, decode_values
@@ -20,14 +20,14 @@ from .parsed_file import ParsedFile
 _NEVER = 1
 
 
-def presented(raw: bytes, datatype: Datatype, dataspace: Dataspace, file: ParsedFile) -> Any:
+def presented(raw: bytes, array_type: ArrayType, file: ParsedFile) -> Any:
     """The values of stored elements: a Python scalar or `str`, an array, or nothing in a null dataspace.
 
     Parameters
     ----------
     raw
         The bytes of all elements.
-    datatype, dataspace
+    array_type
         What they are, and how many.
     file
         The file, in whose heap elements of varying length are.
@@ -37,15 +37,16 @@ def presented(raw: bytes, datatype: Datatype, dataspace: Dataspace, file: Parsed
     UnsupportedError
         Only libhdf5 can tell what references refer to.
     """
-    if dataspace.shape is None:
-        return empty(datatype.dtype)
-    if datatype.has_references:
-        found = decode_values(raw, datatype, dataspace.shape, file.heap)
-        return to_python(name_references(found, datatype.element, file.paths.of), False)
-    if dataspace.element_count == 1 and not datatype.inner_shape:
+    datatype, shape = array_type.datatype, array_type.dataspace.shape
+    if array_type.is_single:
         element = decode_one(raw, datatype, file.heap)
         return decode(element) if datatype.is_text else element
-    return to_python(decode_values(raw, datatype, dataspace.shape, file.heap), datatype.is_text)
+    if shape is None:
+        return empty(datatype.dtype)
+    found = decode_values(raw, datatype, shape, file.heap)
+    if datatype.has_references:
+        return to_python(name_references(found, datatype.element, file.paths.of), False)
+    return to_python(found, datatype.is_text)
 
 
 def stored_bytes(layout: Layout, size: int, file: ParsedFile) -> bytes | None:
@@ -73,7 +74,7 @@ def _whole(content: bytes, size: int) -> bytes:
     return content[:size]
 
 
-def fill_bytes(fill: FillValue | None, datatype: Datatype, count: int) -> bytes:
+def fill_bytes(fill: FillValue | None, array_type: ArrayType) -> bytes:
     """The bytes of elements that nobody has written.
 
     Raises
@@ -83,10 +84,11 @@ def fill_bytes(fill: FillValue | None, datatype: Datatype, count: int) -> bytes:
     """
     if fill is not None and (not fill.is_defined or fill.when_written == _NEVER):
         raise UnsupportedError("values that nobody has written")
+    datatype = array_type.datatype
     raw = own_fill(fill, datatype)
     if raw is not None and datatype.has_vlen:
         raise UnsupportedError("a fill value of varying length")
-    return bytes(count * datatype.size) if raw is None else raw * count
+    return bytes(array_type.size) if raw is None else raw * array_type.dataspace.element_count
 
 
 def own_fill(fill: FillValue | None, datatype: Datatype, *, is_virtual: bool = False) -> bytes | None:

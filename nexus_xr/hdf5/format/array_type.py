@@ -1,0 +1,67 @@
+"""What an attribute or a dataset is: elements of a datatype in a dataspace.
+
+Source: the HDF5 file format specification, sections IV.A.2.b (dataspace) and IV.A.2.d (datatype).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from .datatypes.datatype import parse_datatype
+from .datatypes.stored_type import Datatype
+from .faults import UnsupportedError
+from .messages.dataspace import Dataspace, parse_dataspace
+
+# Files have few, for any number of attributes and datasets.
+_MOST_TYPES = 4096
+
+
+class ArrayType(NamedTuple):
+    """Elements of a datatype in a dataspace.
+
+    Attributes
+    ----------
+    datatype, dataspace
+        What the elements are, and how many.
+    size
+        Bytes of all elements in the file.
+    is_single
+        Whether there is one element that is no array, nor a reference.
+    """
+
+    datatype: Datatype
+    dataspace: Dataspace
+    size: int
+    is_single: bool
+
+    @classmethod
+    def of(cls, datatype: Datatype, dataspace: Dataspace) -> ArrayType:
+        """Elements of a datatype in a dataspace."""
+        count = dataspace.element_count
+        is_single = count == 1 and not datatype.inner_shape and not datatype.has_references
+        return cls(datatype, dataspace, count * datatype.size, is_single)
+
+
+@lru_cache(_MOST_TYPES)
+def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> ArrayType:
+    """What messages describe.
+
+    Parameters
+    ----------
+    datatype, dataspace
+        The bytes of the messages.
+    length_size
+        Bytes of a length in the file.
+
+    Raises
+    ------
+    FormatError
+        One of them contradicts itself, or ends before it should.
+    UnsupportedError
+        Only libhdf5 knows such elements.
+    """
+    parsed = ArrayType.of(parse_datatype(datatype), parse_dataspace(dataspace, length_size))
+    if parsed.datatype.has_varying_regions:
+        raise UnsupportedError("references to regions of varying number")
+    return parsed

@@ -1,0 +1,43 @@
+"""The compiled module, which is optional: where it could not be built, plain Python does the same.
+
+Its functions take apart what a file has thousands of, and give None where that is damaged or unusual. Then plain Python
+does it once more, and it alone says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+# Flags and content of the messages of an object header, by their kinds.
+Messages = dict[int, list[tuple[int, bytes]]]
+# Name, kind, address, target and place in the order of a link.
+LinkFields = tuple[bytes, int, int | None, bytes, int]
+
+
+def _nothing(*_: Any) -> None:
+    """What there is where nothing is compiled."""
+
+
+# By its name, as a module that may not be there can't be told from a typing error by those who check imports.
+_parse: Any = None
+with suppress(ImportError):
+    _parse = import_module("nexus_xr.hdf5.format._parse")
+
+# Bytes -> their checksum.
+lookup3: Callable[[bytes], int] | None = getattr(_parse, "lookup3", None)
+# The first bytes of an object header -> its messages, as far as it doesn't continue elsewhere.
+header: Callable[[bytes], Messages | None] = getattr(_parse, "header", _nothing)
+# A block of an object header, bytes before each message -> the messages.
+messages: Callable[[bytes, int], Messages | None] = getattr(_parse, "messages", _nothing)
+# Flags and content of messages -> of each attribute the bytes before its data, and the others.
+attributes: Callable[[list[tuple[int, bytes]]], list[tuple[bytes, bytes]] | None]
+attributes = getattr(_parse, "attributes", _nothing)
+# Entries of a node of a symbol table, names of its group, bytes of a length and of an address -> the links.
+entries: Callable[[bytes, bytes, int, int], list[LinkFields] | None] = getattr(_parse, "entries", _nothing)
+# Content of a message, bytes of an address -> the link that it describes.
+link: Callable[[bytes, int], LinkFields | None] = getattr(_parse, "link", _nothing)
+# The objects of a collection of the global heap, bytes of a length -> the objects by their indexes.
+heap_objects: Callable[[bytes, int], dict[int, bytes] | None] = getattr(_parse, "heap_objects", _nothing)

@@ -1,0 +1,276 @@
+"""The compiled module takes structures apart as plain Python does, and leaves to it what is damaged or unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nexus_xr.hdf5.format import compiled
+from nexus_xr.hdf5.format.attributes import BrokenAttribute, read_attributes
+from nexus_xr.hdf5.format.checksum import python_lookup3
+from nexus_xr.hdf5.format.faults import FormatError
+from nexus_xr.hdf5.format.file_bytes import FileBytes
+from nexus_xr.hdf5.format.groups.links import parse_link
+from nexus_xr.hdf5.format.groups.symbol_table import group_links
+from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
+from nexus_xr.hdf5.format.shared_messages import SharedTable
+from nexus_xr.hdf5.io.source import BytesSource
+
+pytest.importorskip("nexus_xr.hdf5.format._parse", reason="there was no compiler")
+
+OFFSET_SIZES = st.sampled_from([2, 4, 8])
+# Kinds of messages; that of a continuation leads elsewhere, and has a test of its own.
+KINDS = st.integers(0, 30).filter(lambda kind: kind != Kind.CONTINUATION)
+FLAGS = st.sampled_from([0, 0, 0, 1, 2, 0x80])
+CONTENTS = st.binary(max_size=40)
+
+
+@contextmanager
+def in_plain_python() -> Iterator[None]:
+    """Without the compiled module."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("header", "messages", "attributes", "entries", "link", "heap_objects"):
+            patch.setattr(compiled, name, lambda *_: None)
+        yield
+
+
+def outcome(work: Callable[[], Any]) -> Any:
+    """What comes of it: a value, or an error."""
+    try:
+        return work()
+    except FormatError as error:
+        return type(error), str(error)
+
+
+def assert_same_both_ways(work: Callable[[], Any]) -> Any:
+    """Do it with and without the compiled module; gives what comes of it."""
+    with in_plain_python():
+        expected = outcome(work)
+    assert outcome(work) == expected
+    return expected
+
+
+@st.composite
+def damaged(draw: st.DrawFn, contents: st.SearchStrategy[bytes]) -> bytes:
+    """Bytes of which some are others, or fewer."""
+    content = bytearray(draw(contents))
+    for _ in range(draw(st.integers(0, 3))):
+        if content:
+            content[draw(st.integers(0, len(content) - 1))] = draw(st.sampled_from([0, 1, 2, 3, 0x7F, 0x80, 0xFF]))
+    return bytes(content[: draw(st.integers(0, len(content)))] if draw(st.integers(0, 9)) == 0 else content)
+
+
+def number(value: int, size: int) -> bytes:
+    """A number as files have it."""
+    return value.to_bytes(size, "little")
+
+
+def file_of(content: bytes, offset_size: int = 8, length_size: int = 8) -> FileBytes:
+    return FileBytes(BytesSource(content), 0, offset_size, length_size)
+
+
+# --- object headers --------------------------------------------------------------------------------------------
+
+MESSAGES = st.lists(st.tuples(KINDS, FLAGS, CONTENTS), max_size=6)
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> bytes:
+    """Object headers of both versions, with a gap at the end now and then."""
+    messages = draw(MESSAGES)
+    gap = bytes(draw(st.integers(0, 3)))
+    if draw(st.booleans()):
+        block = b"".join(
+            number(kind, 2) + number(len(c), 2) + bytes([flags, 0, 0, 0]) + c for kind, flags, c in messages
+        )
+        return b"\x01\0\0\0\1\0\0\0" + number(len(block + gap), 4) + bytes(4) + block + gap
+    flags = draw(st.integers(0, 0x3F))
+    order = bytes(2) if flags & 0x04 else b""
+    block = b"".join(bytes([kind]) + number(len(c), 2) + bytes([f]) + order + c for kind, f, c in messages) + gap
+    before = bytes((16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0))
+    width = 1 << (flags & 3)
+    content = b"OHDR\2" + bytes([flags]) + before + number(len(block) % 256**width, width) + block
+    return content + number(python_lookup3(content), 4)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(headers(), damaged(headers()), st.binary(max_size=60)), st.binary(max_size=20))
+def test_object_headers(content: bytes, behind: bytes) -> None:
+    assert_same_both_ways(lambda: read_object_header(file_of(content + behind), 0).messages)
+
+
+@settings(max_examples=200, deadline=None)
+@given(MESSAGES.filter(lambda messages: not any(flags & 0x80 for _, flags, _ in messages)))
+def test_usual_headers_are_not_left_to_python(messages: list[tuple[int, int, bytes]]) -> None:
+    block = b"".join(bytes([kind]) + number(len(c), 2) + bytes([flags]) + c for kind, flags, c in messages)
+    content = b"OHDR\2\1" + number(len(block), 2) + block
+    found = compiled.header(content + number(python_lookup3(content), 4))
+    assert found is not None
+    assert found == compiled.messages(block, 4)
+    assert {kind: [(f, c) for k, f, c in messages if k == kind] for kind, _, _ in messages if kind} == found
+
+
+@settings(max_examples=200, deadline=None)
+@given(MESSAGES, damaged(st.just(number(Kind.ATTRIBUTE, 2) + number(8, 2) + bytes(12))), st.integers(0, 80))
+def test_headers_that_continue(messages: list[tuple[int, int, bytes]], block: bytes, address: int) -> None:
+    leads_to = number(Kind.CONTINUATION, 2) + number(16, 2) + bytes(4) + number(address, 8) + number(len(block), 8)
+    content = b"\x01\0\1\0\1\0\0\0" + number(len(leads_to), 4) + bytes(4) + leads_to
+    assert_same_both_ways(lambda: read_object_header(file_of(content + bytes(40) + block), 0).messages)
+
+
+# --- attributes ------------------------------------------------------------------------------------------------
+
+TYPES = st.sampled_from(["100800000400000000002000", "1100000008000000", "19010000100000001300000001000000"])
+SPACES = st.sampled_from(["0100000000000000", "02000000", "0201000103000000000000000300000000000000"[:24], "02000002"])
+
+
+@st.composite
+def attribute_messages(draw: st.DrawFn) -> bytes:
+    """Attributes of all versions."""
+    version = draw(st.integers(1, 3))
+    flags = draw(st.sampled_from([0, 0, 0, 1, 2]))
+    name = draw(st.binary(min_size=1, max_size=9)) + b"\0"
+    parts = [name, bytes.fromhex(draw(TYPES)), bytes.fromhex(draw(SPACES))]
+    head = bytes([version, flags]) + b"".join(number(len(part), 2) for part in parts)
+    padding = 8 if version == 1 else 1
+    padded = b"".join(part + bytes(-len(part) % padding) for part in parts)
+    return head + (b"\0" if version == 3 else b"") + padded + draw(st.binary(min_size=4, max_size=30))
+
+
+def told(messages: list[tuple[int, bytes]]) -> list[Any]:
+    """Attributes, with errors as what they say."""
+    file = file_of(bytes(200))
+    found = read_attributes(file, ObjectHeader({Kind.ATTRIBUTE: messages}), SharedTable(file, {}))
+    return [
+        (each.name, type(each.error), str(each.error)) if isinstance(each, BrokenAttribute) else each for each in found
+    ]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(FLAGS, st.one_of(attribute_messages(), damaged(attribute_messages()))), max_size=4))
+def test_attributes(messages: list[tuple[int, bytes]]) -> None:
+    found = assert_same_both_ways(lambda: told(messages))
+    assert len(found) == len(messages)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=9), max_size=4), st.sampled_from([1, 2, 3]))
+def test_usual_attributes_are_not_left_to_python(names: list[bytes], version: int) -> None:
+    heads = [bytes([version, 0]) + number(len(name), 2) + bytes(4 + (version == 3)) + name for name in names]
+    padded = [head + bytes(-len(name) % 8 if version == 1 else 0) for head, name in zip(heads, names, strict=True)]
+    assert compiled.attributes([(0, head + b"data") for head in padded]) == [(head, b"data") for head in padded]
+
+
+# --- links -----------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def link_messages(draw: st.DrawFn, offset_size: int = 8) -> bytes:
+    """Links of all kinds."""
+    flags = draw(st.integers(0, 0x1F))
+    kind = draw(st.sampled_from([0, 1, 64, 65, 2])) if flags & 0x08 else 0
+    name = draw(st.binary(min_size=1, max_size=9))
+    content = bytes([1, flags]) + (bytes([kind]) if flags & 0x08 else b"")
+    content += draw(st.binary(min_size=8, max_size=8)) if flags & 0x04 else b""
+    content += bytes([draw(st.integers(0, 1))]) if flags & 0x10 else b""
+    content += number(len(name), 1 << (flags & 3)) + name
+    if not kind:
+        return content + draw(st.binary(min_size=offset_size, max_size=offset_size))
+    target = draw(st.binary(max_size=9))
+    return content + number(len(target), 2) + target
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(link_messages(), damaged(link_messages()), st.binary(max_size=30)), OFFSET_SIZES)
+def test_links(content: bytes, offset_size: int) -> None:
+    assert_same_both_ways(lambda: parse_link(content, offset_size))
+
+
+@settings(max_examples=100, deadline=None)
+@given(link_messages())
+def test_usual_links_are_not_left_to_python(content: bytes) -> None:
+    found = outcome(lambda: parse_link(content, 8))
+    assert compiled.link(content, 8) == (found if isinstance(found[0], bytes) else None)
+
+
+@st.composite
+def symbol_tables(draw: st.DrawFn, offset_size: int, length_size: int) -> bytes:
+    """A tree of one node, its symbol node, and the heap with the names, at 0, 100 and 400."""
+    names = draw(st.lists(st.binary(min_size=1, max_size=6).filter(lambda name: b"\0" not in name), max_size=4))
+    segment = bytes(8) + b"".join(name + b"\0" for name in names)
+    begins = [segment.index(name + b"\0") for name in names]
+    width = 1 << 8 * min(offset_size, 4)
+    nodes = b"SNOD\1\0" + number(len(names), 2)
+    for begin in begins:
+        nodes += number(begin, length_size) + number(draw(st.integers(0, width - 1)), offset_size)
+        nodes += number(draw(st.integers(0, 3)), 4) + bytes(4) + number(draw(st.sampled_from(begins)), 4) + bytes(12)
+    tree = b"TREE\0\0" + number(1, 2) + bytes(2 * offset_size) + bytes(length_size) + number(100, offset_size)
+    heap = b"HEAP\0\0\0\0" + number(len(segment), length_size) + bytes(length_size) + number(440, offset_size)
+    return tree.ljust(100, b"\0") + nodes.ljust(300, b"\0") + heap.ljust(40, b"\0") + segment
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data(), OFFSET_SIZES, OFFSET_SIZES)
+def test_symbol_tables(data: st.DataObject, offset_size: int, length_size: int) -> None:
+    tables = symbol_tables(offset_size, length_size)
+    file = file_of(data.draw(st.one_of(tables, damaged(tables))), offset_size, length_size)
+    each = assert_same_both_ways(lambda: [_shown(link) for link in group_links(file, 0, 400)])
+    assert each is not None
+
+
+def _shown(link: Any) -> Any:
+    return str(link) if isinstance(link, FormatError) else link
+
+
+def test_a_usual_symbol_table_is_not_left_to_python() -> None:
+    segment = b"\0entry\0path\0"
+    hard = number(1, 8) + number(500, 8) + bytes(24)
+    soft = number(1, 8) + number(0, 8) + number(2, 4) + bytes(4) + number(7, 4) + bytes(12)
+    expected = [(b"entry", 0, 500, b"", 0), (b"entry", 1, None, b"path", 0)]
+    assert compiled.entries(hard + soft, segment, 8, 8) == expected
+
+
+# --- the global heap -------------------------------------------------------------------------------------------
+
+
+@st.composite
+def collections(draw: st.DrawFn, length_size: int) -> bytes:
+    """Collections with some objects, of which several may have one index, and room behind them."""
+    objects = b""
+    for content in draw(st.lists(CONTENTS, max_size=5)):
+        size = number(len(content), length_size).ljust(8, b"\0")
+        objects += number(draw(st.integers(0, 4)), 2) + bytes(6) + size + content + bytes(-len(content) % 8)
+    objects += bytes(draw(st.sampled_from([0, 8, 16, 40])))
+    head_bytes = 8 + length_size + -(8 + length_size) % 8
+    return (b"GCOL\1\0\0\0" + number(head_bytes + len(objects), length_size)).ljust(head_bytes, b"\0") + objects
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data(), OFFSET_SIZES)
+def test_collections_of_the_global_heap(data: st.DataObject, length_size: int) -> None:
+    whole = collections(length_size)
+    content = data.draw(st.one_of(whole, damaged(whole)))
+    for index in range(5):
+        assert_same_both_ways(partial(_object, file_of(content, 8, length_size), index))
+
+
+def _object(file: FileBytes, index: int) -> bytes:
+    return GlobalHeap(file).get(0, index)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.integers(1, 60_000), CONTENTS, max_size=5))
+def test_usual_collections_are_not_left_to_python(objects: dict[int, bytes]) -> None:
+    content = b"".join(
+        number(index, 2) + bytes(6) + number(len(each), 8) + each + bytes(-len(each) % 8)
+        for index, each in objects.items()
+    )
+    assert compiled.heap_objects(content + bytes(16), 8) == objects
