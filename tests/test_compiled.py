@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.attributes import BrokenAttribute, read_attributes
 from nexus_xr.hdf5.format.checksum import python_lookup3
+from nexus_xr.hdf5.format.datatypes.stored_type import varying_text
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import parse_link
 from nexus_xr.hdf5.format.groups.symbol_table import group_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.kinds import Kind
-from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
+from nexus_xr.hdf5.format.object_header import read_object_header
 from nexus_xr.hdf5.format.shared_messages import SharedTable
+from nexus_xr.hdf5.format.values import decode_one
 from nexus_xr.hdf5.io.source import BytesSource
+from nexus_xr.hdf5.objects.text import decode
 
 pytest.importorskip("nexus_xr.hdf5.format._parse", reason="there was no compiler")
 
@@ -37,7 +40,7 @@ CONTENTS = st.binary(max_size=40)
 def in_plain_python() -> Iterator[None]:
     """Without the compiled module."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("header", "messages", "attributes", "entries", "link", "heap_objects"):
+        for name in ("header", "messages", "attributes", "entries", "link", "heap_objects", "text"):
             patch.setattr(compiled, name, lambda *_: None)
         yield
 
@@ -104,7 +107,7 @@ def headers(draw: st.DrawFn) -> bytes:
 @settings(max_examples=500, deadline=None)
 @given(st.one_of(headers(), damaged(headers()), st.binary(max_size=60)), st.binary(max_size=20))
 def test_object_headers(content: bytes, behind: bytes) -> None:
-    assert_same_both_ways(lambda: read_object_header(file_of(content + behind), 0).messages)
+    assert_same_both_ways(lambda: read_object_header(file_of(content + behind), 0))
 
 
 @settings(max_examples=200, deadline=None)
@@ -123,7 +126,7 @@ def test_usual_headers_are_not_left_to_python(messages: list[tuple[int, int, byt
 def test_headers_that_continue(messages: list[tuple[int, int, bytes]], block: bytes, address: int) -> None:
     leads_to = number(Kind.CONTINUATION, 2) + number(16, 2) + bytes(4) + number(address, 8) + number(len(block), 8)
     content = b"\x01\0\1\0\1\0\0\0" + number(len(leads_to), 4) + bytes(4) + leads_to
-    assert_same_both_ways(lambda: read_object_header(file_of(content + bytes(40) + block), 0).messages)
+    assert_same_both_ways(lambda: read_object_header(file_of(content + bytes(40) + block), 0))
 
 
 # --- attributes ------------------------------------------------------------------------------------------------
@@ -148,7 +151,7 @@ def attribute_messages(draw: st.DrawFn) -> bytes:
 def told(messages: list[tuple[int, bytes]]) -> list[Any]:
     """Attributes, with errors as what they say."""
     file = file_of(bytes(200))
-    found = read_attributes(file, ObjectHeader({Kind.ATTRIBUTE: messages}), SharedTable(file, {}))
+    found = read_attributes(file, {Kind.ATTRIBUTE: messages}, SharedTable(file, {}))
     return [
         (each.name, type(each.error), str(each.error)) if isinstance(each, BrokenAttribute) else each for each in found
     ]
@@ -166,7 +169,10 @@ def test_attributes(messages: list[tuple[int, bytes]]) -> None:
 def test_usual_attributes_are_not_left_to_python(names: list[bytes], version: int) -> None:
     heads = [bytes([version, 0]) + number(len(name), 2) + bytes(4 + (version == 3)) + name for name in names]
     padded = [head + bytes(-len(name) % 8 if version == 1 else 0) for head, name in zip(heads, names, strict=True)]
-    assert compiled.attributes([(0, head + b"data") for head in padded]) == [(head, b"data") for head in padded]
+    known = {head: (name, None, 4) for head, name in zip(padded, names, strict=True)}
+    messages = [(0, head + b"data behind") for head in padded]
+    assert compiled.attributes(messages, known) == [(name, None, b"data") for name in names]
+    assert compiled.attributes(messages, {}) == (None if messages else [])
 
 
 # --- links -----------------------------------------------------------------------------------------------------
@@ -235,7 +241,8 @@ def test_a_usual_symbol_table_is_not_left_to_python() -> None:
     hard = number(1, 8) + number(500, 8) + bytes(24)
     soft = number(1, 8) + number(0, 8) + number(2, 4) + bytes(4) + number(7, 4) + bytes(12)
     expected = [(b"entry", 0, 500, b"", 0), (b"entry", 1, None, b"path", 0)]
-    assert compiled.entries(hard + soft, segment, 8, 8) == expected
+    assert compiled.entries(hard + soft, segment, 20, 8, 8) == (expected, 4)
+    assert compiled.entries(hard + soft, segment, 15, 8, 8) is None
 
 
 # --- the global heap -------------------------------------------------------------------------------------------
@@ -274,3 +281,28 @@ def test_usual_collections_are_not_left_to_python(objects: dict[int, bytes]) -> 
         for index, each in objects.items()
     )
     assert compiled.heap_objects(content + bytes(16), 8) == objects
+
+
+@st.composite
+def elements(draw: st.DrawFn, offset_size: int) -> tuple[bytes, bytes]:
+    """An element of varying length, and a collection that may have its text."""
+    content = draw(st.one_of(st.text(max_size=9).map(str.encode), CONTENTS)) + draw(st.sampled_from([b"", b"\0"]))
+    length = draw(st.sampled_from([len(content), len(content), 0, 100]))
+    address = draw(st.sampled_from([0, 16, 16, 16]))
+    size = number(len(content), 8)
+    stored = number(1, 2) + bytes(6) + size + content + bytes(-len(content) % 8)
+    collection = b"GCOL\1\0\0\0" + number(16 + len(stored), 8) + stored
+    index = draw(st.sampled_from([1, 1, 1, 2]))
+    return number(length, 4) + number(address, offset_size) + number(index, 4), bytes(16) + collection
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data(), OFFSET_SIZES)
+def test_text_of_varying_length(data: st.DataObject, offset_size: int) -> None:
+    element, content = data.draw(elements(offset_size))
+    heap = GlobalHeap(file_of(content))
+    expected = outcome(lambda: decode(decode_one(element, varying_text(len(element), str), heap)))
+    found = heap.text(element)
+    assert found is None or found == expected
+    if isinstance(expected, str) and expected.isascii():
+        assert found is not None

@@ -156,8 +156,8 @@ class Parsed:
 
     def message(self, header: ObjectHeader, kind: int) -> bytes | None:
         """What the first message of a kind says, wherever it is."""
-        found = header.first(kind)
-        return found and resolve(self.bytes, kind, found.flags, found.content, self.shared)
+        found = header.get(kind)
+        return resolve(self.bytes, kind, *found[0], self.shared) if found else None
 
     def required(self, header: ObjectHeader, kind: int) -> bytes:
         """What the message of a kind says that has to be there."""

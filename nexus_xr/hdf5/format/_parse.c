@@ -189,19 +189,33 @@ static size_t data_at(Span content) {
     return (bytes[0] == 2 ? SIZES : SIZES + 1u) + (size_t)(name + type + space);
 }
 
-static PyObject *attributes(PyObject *module, PyObject *list) {
+/* Name, type and data of an attribute: its head, which is known, has the first two and how many bytes its data is. */
+static PyObject *attribute(PyObject *heads, Span content, size_t at) {
+    PyObject *key = as_bytes(content.bytes, at), *head = key ? PyDict_GetItemWithError(heads, key) : NULL;
+    Py_XDECREF(key);
+    if (!head || PyTuple_Size(head) != 3) return NULL;
+    size_t size = PyLong_AsSize_t(PyTuple_GetItem(head, 2));
+    if (PyErr_Occurred() || size > content.size - at) return NULL;
+    PyObject *data = as_bytes(content.bytes + at, size);
+    PyObject *made = data ? PyTuple_Pack(3, PyTuple_GetItem(head, 0), PyTuple_GetItem(head, 1), data) : NULL;
+    Py_XDECREF(data);
+    return made;
+}
+
+static PyObject *attributes(PyObject *module, PyObject *args) {
+    PyObject *list, *heads;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyList_Type, &list, &PyDict_Type, &heads)) return NULL;
     PyObject *found = PyList_New(0);
     int is_whole = found != NULL;
-    (void)module;
-    for (Py_ssize_t i = 0, count = is_whole ? PyList_Size(list) : 0; is_whole && i < count; i++) {
+    for (Py_ssize_t i = 0; is_whole && i < PyList_Size(list); i++) {
         long flags;
         Span content;
         is_whole = is_message(list, i, &flags, &content) && !(flags & SHARED);
         size_t at = is_whole ? data_at(content) : 0;
-        is_whole = at && at <= content.size
-            && is_appended(found, pair(as_bytes(content.bytes, at), as_bytes(content.bytes + at, content.size - at)));
+        is_whole = at && at <= content.size && is_appended(found, attribute(heads, content, at));
     }
-    return given(found, is_whole && !PyErr_Occurred());
+    return given(found, is_whole);
 }
 
 /* --- links ------------------------------------------------------------------------------------------------------- */
@@ -228,15 +242,16 @@ static int is_text(Span segment, uint64_t at, Span *text) {
 
 enum { HARD = 0, SOFT = 1, EXTERNAL = 64, ENTRY_IS_SOFT = 2, MOST_WIDTH = 8 };
 
-static PyObject *entry(Span segment, const uint8_t *bytes, size_t lengths, size_t offsets) {
+static PyObject *entry(Span segment, const uint8_t *bytes, size_t lengths, size_t offsets, size_t *room) {
     Span name, target = {bytes, 0};
     const uint8_t *behind = bytes + lengths + offsets;
     uint64_t kind = number(behind, 4);
     if (kind > ENTRY_IS_SOFT || !is_text(segment, number(bytes, lengths), &name)) return NULL;
-    if (kind != ENTRY_IS_SOFT)
-        return link_of(name, HARD, PyLong_FromUnsignedLongLong(number(bytes + lengths, offsets)), target, 0);
-    if (!is_text(segment, number(behind + 8, 4), &target)) return NULL;
-    return link_of(name, SOFT, Py_NewRef(Py_None), target, 0);
+    if (kind == ENTRY_IS_SOFT && !is_text(segment, number(behind + 8, 4), &target)) return NULL;
+    if (name.size + 1 + target.size > *room) return NULL;
+    *room -= name.size + 1 + target.size;
+    if (kind == ENTRY_IS_SOFT) return link_of(name, SOFT, Py_NewRef(Py_None), target, 0);
+    return link_of(name, HARD, PyLong_FromUnsignedLongLong(number(bytes + lengths, offsets)), target, 0);
 }
 
 static int are_widths(Py_ssize_t lengths, Py_ssize_t offsets) {
@@ -245,17 +260,19 @@ static int are_widths(Py_ssize_t lengths, Py_ssize_t offsets) {
 
 static PyObject *entries(PyObject *module, PyObject *args) {
     PyObject *content, *heap;
-    Py_ssize_t lengths, offsets;
+    Py_ssize_t room, lengths, offsets;
     Span node, segment;
     (void)module;
-    if (!PyArg_ParseTuple(args, "SSnn", &content, &heap, &lengths, &offsets)) return NULL;
+    if (!PyArg_ParseTuple(args, "SSnnn", &content, &heap, &room, &lengths, &offsets)) return NULL;
     if (!is_span(content, &node) || !is_span(heap, &segment)) return NULL;
+    if (room < 0 || !are_widths(lengths, offsets)) Py_RETURN_NONE;
     PyObject *found = PyList_New(0);
-    int is_whole = found && are_widths(lengths, offsets);
-    size_t width = (size_t)lengths + (size_t)offsets + 24;
+    int is_whole = found != NULL;
+    size_t width = (size_t)lengths + (size_t)offsets + 24, left = (size_t)room;
     for (; is_whole && node.size >= width; node.bytes += width, node.size -= width)
-        is_whole = is_appended(found, entry(segment, node.bytes, (size_t)lengths, (size_t)offsets));
-    return given(found, is_whole);
+        is_whole = is_appended(found, entry(segment, node.bytes, (size_t)lengths, (size_t)offsets, &left));
+    found = given(found, is_whole);
+    return found && is_whole ? pair(found, PyLong_FromSize_t(left)) : found;
 }
 
 enum { LINK_ORDER = 0x04, LINK_KIND = 0x08, LINK_ENCODING = 0x10, LINK_FLAGS = 0x1F };
@@ -325,6 +342,37 @@ static PyObject *heap_objects(PyObject *module, PyObject *args) {
     return given(found, is_whole);
 }
 
+/* The object of a collection, of those that are known. */
+static PyObject *known_object(PyObject *collections, uint64_t address, uint64_t index) {
+    PyObject *place = PyLong_FromUnsignedLongLong(address);
+    PyObject *collection = place ? PyDict_GetItemWithError(collections, place) : NULL;
+    Py_XDECREF(place);
+    if (!collection || !(place = PyLong_FromUnsignedLongLong(index))) return NULL;
+    PyObject *object = PyDict_GetItemWithError(collection, place);
+    Py_DECREF(place);
+    return object;
+}
+
+enum { TEXT_LENGTH = 4, TEXT_INDEX = 4 };
+
+static PyObject *text(PyObject *module, PyObject *args) {
+    PyObject *element, *collections;
+    Span raw, whole;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "SO!", &element, &PyDict_Type, &collections) || !is_span(element, &raw)) return NULL;
+    if (raw.size <= TEXT_LENGTH + TEXT_INDEX || raw.size > TEXT_LENGTH + MOST_WIDTH + TEXT_INDEX) Py_RETURN_NONE;
+    size_t length = (size_t)number(raw.bytes, TEXT_LENGTH), offsets = raw.size - TEXT_LENGTH - TEXT_INDEX;
+    uint64_t address = number(raw.bytes + TEXT_LENGTH, offsets);
+    if (!length || !address) return PyUnicode_FromStringAndSize(NULL, 0);
+    PyObject *object = known_object(collections, address, number(raw.bytes + TEXT_LENGTH + offsets, TEXT_INDEX));
+    if (!object || !is_span(object, &whole) || whole.size < length) return given(NULL, 0);
+    const uint8_t *end = memchr(whole.bytes, 0, length);
+    size_t size = end ? (size_t)(end - whole.bytes) : length;
+    PyObject *made = PyUnicode_DecodeUTF8((const char *)whole.bytes, (Py_ssize_t)size, NULL);
+    if (!made && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
+    return given(made, made != NULL);
+}
+
 static PyObject *lookup3(PyObject *module, PyObject *content) {
     Span span;
     (void)module;
@@ -333,13 +381,14 @@ static PyObject *lookup3(PyObject *module, PyObject *content) {
 }
 
 static PyMethodDef methods[] = {
-    {"attributes", attributes, METH_O, "Pairs of the head and the data of attributes that are messages."},
-    {"entries", entries, METH_VARARGS, "The links in a node of a symbol table."},
+    {"attributes", attributes, METH_VARARGS, "Name, type and data of attributes that are messages."},
+    {"entries", entries, METH_VARARGS, "The links in a node of a symbol table, and what room is left for names."},
     {"header", header, METH_O, "The messages of an object header, by their kinds."},
     {"heap_objects", heap_objects, METH_VARARGS, "The objects of a collection of the global heap, by their indexes."},
     {"link", link_message, METH_VARARGS, "The link that a message describes."},
     {"lookup3", lookup3, METH_O, "The checksum of bytes."},
     {"messages", messages, METH_VARARGS, "The messages of a block of an object header, by their kinds."},
+    {"text", text, METH_VARARGS, "The text in the global heap that an element stands for."},
     {NULL, NULL, 0, NULL},
 };
 

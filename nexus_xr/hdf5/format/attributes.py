@@ -7,9 +7,9 @@ message) and III.A.2 (version 2 B-trees, record type 8).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
@@ -21,7 +21,7 @@ from .fields import Fields
 from .file_bytes import FileBytes
 from .heaps.fractal_heap import open_heap
 from .messages.kinds import Kind
-from .object_header import ObjectHeader
+from .object_header import ObjectHeader, first_of
 from .shared_messages import SHARED, SharedTable, resolve
 
 _WHAT = "an attribute"
@@ -46,6 +46,10 @@ class Attribute(NamedTuple):
     data: bytes
 
 
+# A named tuple's own way takes three times as long.
+_as_attribute: Callable[[tuple[bytes, ArrayType, bytes]], Attribute] = partial(tuple.__new__, Attribute)
+
+
 class BrokenAttribute(NamedTuple):
     """What is in the place of an attribute, and can't be read."""
 
@@ -68,25 +72,12 @@ def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) 
     shared
         The messages of the file that are in heaps.
     """
-    messages, info = header.all(Kind.ATTRIBUTE), header.first(Kind.ATTRIBUTE_INFO)
-    many = [] if info is None else list(_in_heap(file, info.content, shared))
-    usual = None if many else _usual(messages, file.length_size)
+    messages, info = header.get(Kind.ATTRIBUTE, []), first_of(header, Kind.ATTRIBUTE_INFO)
+    many = [] if info is None else list(_in_heap(file, info, shared))
+    usual = None if many else compiled.attributes(messages, _known_heads(file.length_size))
     if usual is not None:
-        return usual
+        return sorted(map(_as_attribute, usual), key=itemgetter(0))
     return sorted([*(_parse(file, flags, content, shared) for flags, content in messages), *many], key=_by_name)
-
-
-def _usual(messages: list[tuple[int, bytes]], length_size: int) -> list[AnyAttribute] | None:
-    """Attributes that say all themselves, by name; None where something is wrong with one, or isn't as it mostly is."""
-    parts = compiled.attributes(messages)
-    if parts is None:
-        return None
-    try:
-        found: list[AnyAttribute] = [_of(_own_head(head, length_size), data) for head, data in parts]
-    except (FormatError, UnsupportedError):
-        return None
-    found.sort(key=itemgetter(0))
-    return found
 
 
 def _by_name(attribute: AnyAttribute) -> tuple[bool, bytes]:
@@ -139,10 +130,9 @@ def _parse(file: FileBytes, flags: int, content: bytes, shared: SharedTable) -> 
 
 def _of(head: _Head, stored: bytes) -> Attribute:
     """The attribute that has so much before its data, and its data with what may be behind."""
-    name, array_type = head
-    if len(stored) < array_type.size:
-        raise FormatError(f"{_WHAT} of {array_type.size} bytes has {len(stored)}")
-    return Attribute(name, array_type, stored[: array_type.size])
+    if len(stored) < head.size:
+        raise FormatError(f"{_WHAT} of {head.size} bytes has {len(stored)}")
+    return Attribute(head.name, head.type, stored[: head.size])
 
 
 def _name_of(content: bytes) -> bytes | None:
@@ -152,10 +142,11 @@ def _name_of(content: bytes) -> bytes | None:
 
 
 class _Head(NamedTuple):
-    """What is said about an attribute before its data."""
+    """What is said about an attribute before its data, and how many bytes these are."""
 
     name: bytes
     type: ArrayType
+    size: int
 
 
 def _data_of(content: bytes) -> tuple[int, int]:
@@ -202,11 +193,22 @@ def _pieces(content: bytes) -> _Pieces:
     )
 
 
-@lru_cache(_MOST_HEADS)
+@lru_cache
+def _known_heads(length_size: int) -> dict[bytes, _Head]:
+    """The heads of attributes that say all themselves, by their bytes: the attributes of all files have few."""
+    return {}
+
+
 def _own_head(content: bytes, length_size: int) -> _Head:
-    """The head of an attribute that says all itself: the attributes of a file have few."""
-    pieces = _pieces(content)
-    return _Head(pieces.name, parse_array_type(pieces.datatype, pieces.dataspace, length_size))
+    known = _known_heads(length_size)
+    head = known.get(content)
+    if head is None:
+        if len(known) >= _MOST_HEADS:
+            known.clear()
+        pieces = _pieces(content)
+        array_type = parse_array_type(pieces.datatype, pieces.dataspace, length_size)
+        head = known[content] = _Head(pieces.name, array_type, array_type.size)
+    return head
 
 
 def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
@@ -215,4 +217,5 @@ def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
         type_content = resolve(file, Kind.DATATYPE, SHARED, type_content, shared)
     if flags & _SPACE_IS_SHARED:
         space_content = resolve(file, Kind.DATASPACE, SHARED, space_content, shared)
-    return _Head(name, parse_array_type(type_content, space_content, file.length_size))
+    array_type = parse_array_type(type_content, space_content, file.length_size)
+    return _Head(name, array_type, array_type.size)

@@ -32,12 +32,16 @@ lookup3: Callable[[bytes], int] | None = getattr(_parse, "lookup3", None)
 header: Callable[[bytes], Messages | None] = getattr(_parse, "header", _nothing)
 # A block of an object header, bytes before each message -> the messages.
 messages: Callable[[bytes, int], Messages | None] = getattr(_parse, "messages", _nothing)
-# Flags and content of messages -> of each attribute the bytes before its data, and the others.
-attributes: Callable[[list[tuple[int, bytes]]], list[tuple[bytes, bytes]] | None]
+# Flags and content of messages, known heads (name, type, bytes of the data) -> name, type and data of each attribute.
+attributes: Callable[[list[tuple[int, bytes]], dict[bytes, Any]], list[tuple[bytes, Any, bytes]] | None]
 attributes = getattr(_parse, "attributes", _nothing)
-# Entries of a node of a symbol table, names of its group, bytes of a length and of an address -> the links.
-entries: Callable[[bytes, bytes, int, int], list[LinkFields] | None] = getattr(_parse, "entries", _nothing)
+# Entries of a node of a symbol table, names of its group, how many bytes of names are left, bytes of a length and of an
+# address -> the links, and how many bytes are left then.
+entries: Callable[[bytes, bytes, int, int, int], tuple[list[LinkFields], int] | None]
+entries = getattr(_parse, "entries", _nothing)
 # Content of a message, bytes of an address -> the link that it describes.
 link: Callable[[bytes, int], LinkFields | None] = getattr(_parse, "link", _nothing)
 # The objects of a collection of the global heap, bytes of a length -> the objects by their indexes.
 heap_objects: Callable[[bytes, int], dict[int, bytes] | None] = getattr(_parse, "heap_objects", _nothing)
+# An element of varying length, objects of collections by their indexes, by the collections' addresses -> its text.
+text: Callable[[bytes, dict[int, dict[int, bytes]]], str | None] = getattr(_parse, "text", _nothing)

@@ -66,13 +66,15 @@ class FileBytes:
 
     def read_up_to(self, address: int, size: int) -> bytes:
         """So many bytes from an address on, or all that there are."""
-        size = min(size, self.size - address)
+        left = self.size - address
+        if size > left:
+            size = left
         if address < 0 or size <= 0:
             return b""
         begin = self.base + address
         number, within = divmod(begin, _BLOCK_BYTES)
         if within + size <= _BLOCK_BYTES:
-            return self._block(number)[within : within + size]
+            return (self._blocks.get(number) or self._block(number))[within : within + size]
         if size > _BLOCK_BYTES:
             return self._fetch(begin, size)
         rest = within + size - _BLOCK_BYTES

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
 
 from . import compiled
 from .checksum import CHECKSUM_BYTES, checked
-from .compiled import Messages
 from .faults import FormatError
 from .fields import Fields
 from .file_bytes import FileBytes
@@ -30,39 +28,14 @@ _MESSAGE_1, _MESSAGE_2, _ORDERED_MESSAGE_2 = struct.Struct("<HHB3x"), struct.Str
 _CONTINUATION_SIGNATURE = b"OCHK"
 
 
-class Message(NamedTuple):
-    """One thing that is said about an object."""
-
-    flags: int
-    content: bytes
+# All that is said about an object: flags and content of each message, by their kinds.
+ObjectHeader = compiled.Messages
 
 
-class ObjectHeader:
-    """All that is said about an object.
-
-    Parameters
-    ----------
-    messages
-        What it says: flags and content of each message, by their kinds.
-    """
-
-    __slots__ = ("messages",)
-
-    def __init__(self, messages: Messages) -> None:
-        self.messages = messages
-
-    def first(self, kind: int) -> Message | None:
-        """The first message of a kind, if there is one."""
-        found = self.messages.get(kind)
-        return Message(*found[0]) if found else None
-
-    def has(self, kind: int) -> bool:
-        """Whether there is a message of a kind."""
-        return kind in self.messages
-
-    def all(self, kind: int) -> list[tuple[int, bytes]]:
-        """Flags and content of all messages of a kind."""
-        return self.messages.get(kind, [])
+def first_of(header: ObjectHeader, kind: int) -> bytes | None:
+    """The content of the first message of a kind as it is stored there, None where there is none."""
+    found = header.get(kind)
+    return found[0][1] if found else None
 
 
 def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
@@ -76,7 +49,7 @@ def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
     start = file.read_up_to(address, _USUAL_BYTES)
     found = compiled.header(start)
     if found is not None and Kind.CONTINUATION not in found:
-        return ObjectHeader(found)
+        return found
     if start.startswith(b"OHDR"):
         return _read_version_2(file, address, start)
     if start.startswith(b"\x01"):
@@ -89,7 +62,7 @@ def _read_version_1(file: FileBytes, address: int, start: bytes) -> ObjectHeader
         raise FormatError(f"{_WHAT} ends too early")
     (size,) = _PREFIX_1.unpack_from(start)
     first = _whole(file, address, start, _PREFIX_1.size + size)[_PREFIX_1.size :]
-    return ObjectHeader(_messages(file, first, _MESSAGE_1, _as_it_is))
+    return _messages(file, first, _MESSAGE_1, _as_it_is)
 
 
 def _read_version_2(file: FileBytes, address: int, start: bytes) -> ObjectHeader:
@@ -103,7 +76,7 @@ def _read_version_2(file: FileBytes, address: int, start: bytes) -> ObjectHeader
     begin = fields.position
     whole = _whole(file, address, start, begin + size + CHECKSUM_BYTES)
     prefix = _ORDERED_MESSAGE_2 if flags & _ORDER_TRACKED else _MESSAGE_2
-    return ObjectHeader(_messages(file, checked(whole, _WHAT)[begin:], prefix, _checked_block))
+    return _messages(file, checked(whole, _WHAT)[begin:], prefix, _checked_block)
 
 
 def _whole(file: FileBytes, address: int, start: bytes, size: int) -> bytes:
@@ -121,7 +94,7 @@ def _checked_block(block: bytes) -> bytes:
     return checked(block, _WHAT)[len(_CONTINUATION_SIGNATURE) :]
 
 
-def _messages(file: FileBytes, first: bytes, prefix: struct.Struct, opened: Callable[[bytes], bytes]) -> Messages:
+def _messages(file: FileBytes, first: bytes, prefix: struct.Struct, opened: Callable[[bytes], bytes]) -> ObjectHeader:
     """The messages of all blocks, of which the first is read already."""
     found = _split(first, prefix)
     seen: set[int] = set()
@@ -143,15 +116,15 @@ def _place(file: FileBytes, continuation: bytes) -> tuple[int, int]:
     return fields.number(file.offset_size), fields.number(file.length_size)
 
 
-def _split(block: bytes, prefix: struct.Struct) -> Messages:
+def _split(block: bytes, prefix: struct.Struct) -> ObjectHeader:
     """The messages of a block by their kinds."""
     found = compiled.messages(block, prefix.size)
     return _split_in_python(block, prefix) if found is None else found
 
 
-def _split_in_python(block: bytes, prefix: struct.Struct) -> Messages:
+def _split_in_python(block: bytes, prefix: struct.Struct) -> ObjectHeader:
     """The messages of a block, behind which a gap may be that is too small for a message."""
-    found: Messages = {}
+    found: ObjectHeader = {}
     width, end, position = prefix.size, len(block), 0
     while position + width <= end:
         kind, size, flags = prefix.unpack_from(block, position)

@@ -11,7 +11,7 @@ from .fields import Fields
 from .file_bytes import FileBytes
 from .heaps.fractal_heap import FractalHeap, open_heap
 from .messages.kinds import Kind
-from .object_header import read_object_header
+from .object_header import first_of, read_object_header
 
 _WHAT = "a shared message"
 SHARED = 2
@@ -73,12 +73,12 @@ def read_shared_table(file: FileBytes, extension: int | None) -> SharedTable:
     if extension is None:
         return SharedTable(file, {})
     header = read_object_header(file, extension)
-    if header.first(Kind.CACHE_IMAGE):
+    if Kind.CACHE_IMAGE in header:
         raise UnsupportedError("metadata in an image of libhdf5's cache")
-    message = header.first(Kind.SHARED_TABLE)
+    message = first_of(header, Kind.SHARED_TABLE)
     if message is None:
         return SharedTable(file, {})
-    fields = Fields(message.content, _WHAT)
+    fields = Fields(message, _WHAT)
     fields.expect(bytes(1))
     address, count = fields.number(file.offset_size), fields.number(1)
     # Versions, kinds of messages, when the index is of which kind, and addresses.
@@ -122,10 +122,10 @@ def resolve(file: FileBytes, kind: int, flags: int, content: bytes, table: Share
         version, where = fields.number(1), fields.number(1)
         if version == 3 and where == _IN_HEAP:
             return table.get(kind, fields.take(_HEAP_ID_BYTES))
-        message = read_object_header(file, _committed(file, fields, version)).first(kind)
-        if message is None:
+        messages = read_object_header(file, _committed(file, fields, version)).get(kind)
+        if not messages:
             raise FormatError(f"{_WHAT} {kind} isn't in the object header that it should be in")
-        flags, content = message.flags, message.content
+        flags, content = messages[0]
     raise FormatError(f"{_WHAT} leads to others without end")
 
 

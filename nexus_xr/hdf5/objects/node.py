@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Set
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .text import decode
 
 # What tells a file from others, and where in it an object is.
 Address = tuple[Hashable, int]
+_CHANGEABLE = (np.ndarray, np.void)
 
 
 class Node(ABC):
@@ -53,14 +54,15 @@ class Node(ABC):
         """All attributes; one that can't be read is reported and left out. They are the caller's to change."""
         if self._attributes is None:
             self._attributes = self._read_attributes()
-        return {name: _own(value) for name, value in self._attributes.items()}
+        return {
+            name: value.copy() if isinstance(value, _CHANGEABLE) else value for name, value in self._attributes.items()
+        }
 
-    def distinct(self, raw_names: Sequence[bytes]) -> Iterator[bytes]:
+    def distinct(self, raw_names: Collection[bytes]) -> Iterable[bytes]:
         """Names that differ as text; of two that don't, only the one in UTF-8 can be asked for."""
-        if all(map(bytes.isascii, raw_names)):
-            yield from raw_names
-            return
-        known = set(raw_names)
+        return raw_names if b"".join(raw_names).isascii() else self._distinct(frozenset(raw_names), raw_names)
+
+    def _distinct(self, known: Set[bytes], raw_names: Iterable[bytes]) -> Iterator[bytes]:
         for raw_name in raw_names:
             if raw_name.isascii():
                 yield raw_name
@@ -75,7 +77,3 @@ class Node(ABC):
 def same_object(a: Node, b: Node) -> bool:
     """Whether two paths lead to one object."""
     return a.address == b.address
-
-
-def _own(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray | np.void) else value

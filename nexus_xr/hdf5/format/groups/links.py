@@ -15,9 +15,9 @@ from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.fractal_heap import open_heap
 from nexus_xr.hdf5.format.messages.kinds import Kind
-from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.format.object_header import ObjectHeader, first_of
 
-from .stored_link import EXTERNAL, HARD, SOFT, StoredLink
+from .stored_link import EXTERNAL, HARD, SOFT, StoredLink, as_link
 from .symbol_table import group_links
 
 _WHAT = "a link"
@@ -29,7 +29,7 @@ _ORDER, _KIND, _CHARACTER_SET, _KNOWN_FLAGS = 0x04, 0x08, 0x10, 0x1F
 
 def is_group(header: ObjectHeader) -> bool:
     """Whether an object is a group."""
-    return header.has(Kind.SYMBOL_TABLE) or header.has(Kind.LINK_INFO)
+    return Kind.SYMBOL_TABLE in header or Kind.LINK_INFO in header
 
 
 class Links(NamedTuple):
@@ -69,11 +69,19 @@ def read_links(file: FileBytes, header: ObjectHeader) -> Links:
     UnsupportedError
         Only libhdf5 reads them.
     """
-    info = header.first(Kind.LINK_INFO)
+    info = first_of(header, Kind.LINK_INFO)
     stored = list(stored_links(file, header))
     links = [link for link in stored if isinstance(link, StoredLink)]
     if info is not None:
-        links.sort(key=attrgetter("order" if _tracks_order(info.content) else "name"))
+        links.sort(key=attrgetter("order" if _tracks_order(info) else "name"))
+    by_name = {link.name: link for link in links}
+    if len(by_name) == len(stored):
+        return Links(by_name, None)
+    return _with_damage(stored, links)
+
+
+def _with_damage(stored: Iterable[StoredLink | FormatError], links: Iterable[StoredLink]) -> Links:
+    """Links of which some can't be read, or have one name."""
     damage = next((each for each in stored if isinstance(each, FormatError)), None)
     by_name: dict[bytes, StoredLink] = {}
     for link in links:
@@ -84,11 +92,11 @@ def read_links(file: FileBytes, header: ObjectHeader) -> Links:
 
 def stored_links(file: FileBytes, header: ObjectHeader) -> Iterator[StoredLink | FormatError]:
     """The links of a group in the order in which they are stored; in the place of what is damaged, what is wrong."""
-    info, table = header.first(Kind.LINK_INFO), header.first(Kind.SYMBOL_TABLE)
+    info, table = first_of(header, Kind.LINK_INFO), first_of(header, Kind.SYMBOL_TABLE)
     if info is not None:
-        links = _new_links(file, header, info.content)
+        links = _new_links(file, header, info)
     elif table is not None:
-        links = _old_links(file, table.content)
+        links = _old_links(file, table)
     else:
         raise FormatError("an object that should be a group isn't one")
     try:
@@ -124,7 +132,7 @@ def parse_link(content: bytes, offset_size: int) -> StoredLink:
         The message ends before the link does, or is of a version of which nothing is known.
     """
     found = compiled.link(content, offset_size)
-    return _parse_in_python(content, offset_size) if found is None else StoredLink._make(found)
+    return _parse_in_python(content, offset_size) if found is None else as_link(found)
 
 
 def _parse_in_python(content: bytes, offset_size: int) -> StoredLink:
@@ -157,7 +165,7 @@ def _new_links(file: FileBytes, header: ObjectHeader, content: bytes) -> Iterato
     info.expect(bytes(1))
     info.take(9 if _tracks_order(content) else 1)  # flags, and the highest number in the order
     heap_address, index = info.number(file.offset_size), info.number(file.offset_size)
-    messages: Iterable[bytes | FormatError] = (content for _, content in header.all(Kind.LINK))
+    messages: Iterable[bytes | FormatError] = (content for _, content in header.get(Kind.LINK, []))
     if heap_address != file.undefined:
         messages = _from_heap(file, heap_address, index)
     for message in messages:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
+
+from nexus_xr.hdf5.format.compiled import LinkFields
 
 HARD, SOFT, EXTERNAL = 0, 1, 64
 
@@ -29,3 +33,7 @@ class StoredLink(NamedTuple):
     address: int | None = None
     target: bytes = b""
     order: int = 0
+
+
+# A named tuple's own way takes three times as long.
+as_link: Callable[[LinkFields], StoredLink] = partial(tuple.__new__, StoredLink)

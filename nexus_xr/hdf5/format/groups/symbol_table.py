@@ -6,7 +6,7 @@ Source: the HDF5 file format specification, sections III.A.1 (B-trees), III.B an
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.faults import FormatError
@@ -14,7 +14,7 @@ from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.local_heap import name_at, read_local_heap
 
-from .stored_link import HARD, SOFT, StoredLink
+from .stored_link import HARD, SOFT, StoredLink, as_link
 
 _WHAT = "a symbol table"
 _TREE = "a B-tree of a group"
@@ -44,12 +44,16 @@ def group_links(file: FileBytes, btree: int, heap: int) -> Iterator[StoredLink |
     segment = read_local_heap(file, heap)
     room = len(segment)
     for node in _symbol_nodes(file, btree, file.read(btree, 6)[5], set()):
-        for link in [node] if isinstance(node, FormatError) else _links(file, node, segment):
-            if isinstance(link, StoredLink):
-                room -= len(link.name) + 1 + len(link.target)
-            if room < 0:
-                raise FormatError(f"{_WHAT} has names within each other")
-            yield link
+        content = node if isinstance(node, FormatError) else _content(file, node)
+        if isinstance(content, FormatError):
+            yield content
+            continue
+        found = compiled.entries(content, segment, room, file.length_size, file.offset_size)
+        if found is not None:
+            links, room = found
+            yield from map(as_link, links)
+        else:
+            room = yield from _within(room, _links(file, content, segment))
 
 
 def _symbol_nodes(file: FileBytes, address: int, level: int, seen: set[int]) -> Iterator[int | FormatError]:
@@ -80,30 +84,40 @@ def _children(file: FileBytes, address: int, level: int) -> list[int]:
     return [int.from_bytes(entries[start : start + file.offset_size], "little") for start in starts]
 
 
-def _links(file: FileBytes, address: int, segment: bytes) -> Iterable[StoredLink | FormatError]:
-    """The links in a node; in the place of one that is damaged, what is wrong."""
+def _content(file: FileBytes, address: int) -> bytes | FormatError:
+    """The entries of a node, or what is wrong with it."""
     try:
         signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
         if signature != b"SNOD" or version != 1:
             raise FormatError(f"a node of {_WHAT} isn't one")
-        content = file.read(address + _NODE_HEAD.size, count * _entry(file).size)
+        return file.read(address + _NODE_HEAD.size, count * _entry(file).size)
     except FormatError as error:
-        return [error]
-    found = compiled.entries(content, segment, file.length_size, file.offset_size)
-    return _links_in_python(file, content, segment) if found is None else map(StoredLink._make, found)
+        return error
 
 
-def _entry(file: FileBytes) -> struct.Struct:
-    # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
-    return struct.Struct(f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}")
+def _within(room: int, links: Iterable[StoredLink | FormatError]) -> Generator[StoredLink | FormatError, None, int]:
+    """The links of a node while there is room for their names; returns how much is left."""
+    for link in links:
+        if isinstance(link, StoredLink):
+            room -= len(link.name) + 1 + len(link.target)
+        if room < 0:
+            raise FormatError(f"{_WHAT} has names within each other")
+        yield link
+    return room
 
 
-def _links_in_python(file: FileBytes, content: bytes, segment: bytes) -> Iterator[StoredLink | FormatError]:
+def _links(file: FileBytes, content: bytes, segment: bytes) -> Iterator[StoredLink | FormatError]:
+    """The links of entries; in the place of one that is damaged, what is wrong."""
     for name, header, kind, target in _entry(file).iter_unpack(content):
         try:
             yield _link(segment, name, header, kind, target)
         except FormatError as error:
             yield error
+
+
+def _entry(file: FileBytes) -> struct.Struct:
+    # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
+    return struct.Struct(f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}")
 
 
 def _link(segment: bytes, name: int, header: int, kind: int, target: int) -> StoredLink:

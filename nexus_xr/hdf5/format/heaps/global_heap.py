@@ -50,6 +50,10 @@ class GlobalHeap:
             raise FormatError(f"{_WHAT} has no object {index}")
         return collection[index]
 
+    def text(self, element: bytes) -> str | None:
+        """The text of varying length that an element stands for, None where that isn't as easily found."""
+        return compiled.text(element, self._collections)
+
     def _read(self, address: int) -> dict[int, bytes]:
         content = _read_collection(self.file, address)
         if self._kept_bytes + len(content) > _MOST_KEPT_BYTES:

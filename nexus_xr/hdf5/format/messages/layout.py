@@ -6,6 +6,7 @@ HDF5 2.0 writes it.
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple, TypeAlias
 
 from nexus_xr.hdf5.format.faults import FormatError
@@ -13,7 +14,8 @@ from nexus_xr.hdf5.format.fields import Fields
 
 _WHAT = "a layout"
 _COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = 0, 1, 2, 3
-_CONTIGUOUS_3 = bytes((3, _CONTIGUOUS))
+# Version 3 with addresses and lengths of 8 bytes.
+_CONTIGUOUS_3, _UNDEFINED = struct.Struct("<BBQQ"), (1 << 64) - 1
 # A chunk has the size of an element as a last dimension.
 _MOST_DIMENSIONS = 33
 _PARTIAL_UNFILTERED, _SINGLE_FILTERED = 0x01, 0x02
@@ -113,11 +115,10 @@ def parse_layout(content: bytes, offset_size: int = 8, length_size: int = 8) -> 
     >>> parse_layout(bytes((3, 0, 2, 0, 65, 66)))
     Compact(data=b'AB')
     """
-    if content.startswith(_CONTIGUOUS_3) and len(content) >= 2 + offset_size + length_size:  # as most are
-        size_at = 2 + offset_size
-        address = int.from_bytes(content[2:size_at], "little")
-        size = int.from_bytes(content[size_at : size_at + length_size], "little")
-        return Contiguous(None if address == (1 << 8 * offset_size) - 1 else address, size)
+    if offset_size == length_size == 8 and len(content) >= _CONTIGUOUS_3.size:  # as nearly all are
+        version, kind, place, size = _CONTIGUOUS_3.unpack_from(content)
+        if version == 3 and kind == _CONTIGUOUS:
+            return Contiguous(None if place == _UNDEFINED else place, size)
     fields = Fields(content, _WHAT)
     version = fields.number(1)
     if version in (1, 2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_xr.diagnostics import Code
-from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, read_attributes
+from nexus_xr.hdf5.format.attributes import AnyAttribute, Attribute, BrokenAttribute, read_attributes
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.objects.node import Node
@@ -37,7 +37,7 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     except FormatError as error:
         node.report(Code.ATTRIBUTES_UNLISTED, f"not all of its attributes can be listed ({error})")
     values = {}
-    for raw_name in node.distinct(list(found)):
+    for raw_name in node.distinct(found):
         try:
             values[decode(raw_name)] = _value(found[raw_name], file)
         except FormatError as error:
@@ -47,9 +47,9 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
 
 def _known_name(attribute: AnyAttribute) -> bytes:
     """The name of an attribute that isn't left to libhdf5."""
-    if isinstance(attribute, BrokenAttribute) and isinstance(attribute.error, UnsupportedError):
-        raise attribute.error
-    if attribute.name is None:
+    if isinstance(attribute, Attribute):
+        return attribute.name
+    if attribute.name is None or isinstance(attribute.error, UnsupportedError):
         raise attribute.error
     return attribute.name
 

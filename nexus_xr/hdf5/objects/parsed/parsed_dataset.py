@@ -50,19 +50,14 @@ class ParsedDataset(Dataset):
         self._place = place
         self._header = header
         content = place.file.bytes
+        required = place.file.required
         self._type = parse_array_type(
-            self._required(Kind.DATATYPE), self._required(Kind.DATASPACE), content.length_size
+            required(header, Kind.DATATYPE), required(header, Kind.DATASPACE), content.length_size
         )
-        self._layout = parse_layout(self._required(Kind.LAYOUT), content.offset_size, content.length_size)
+        self._layout = parse_layout(required(header, Kind.LAYOUT), content.offset_size, content.length_size)
         datatype, shape = self._type.datatype, self._type.dataspace.shape
         self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()
         super().__init__(path, diagnostics, shape, datatype.inner_shape, datatype.element)
-
-    def _required(self, kind: int) -> bytes:
-        content = self._said(kind)
-        if content is None:
-            raise FormatError(f"a dataset has no message {kind}")
-        return content
 
     def _said(self, kind: int) -> bytes | None:
         return self._place.file.said(self._header, kind)
@@ -162,7 +157,7 @@ class ParsedDataset(Dataset):
 
     def _stored(self) -> bytes:
         """The bytes of all elements."""
-        if self._header.has(Kind.EXTERNAL_FILES):
+        if Kind.EXTERNAL_FILES in self._header:
             raise UnsupportedError("values in files of their own")
         stored = stored_bytes(self._layout, self._type.size, self._place.file)
         return fill_bytes(self._fill(), self._type) if stored is None else stored

@@ -86,9 +86,9 @@ def object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget)
     header = place.file.header(place.address)
     if is_group(header):
         return _group_at(place, header, path, diagnostics, budget)
-    if not header.has(Kind.DATATYPE):
+    if Kind.DATATYPE not in header:
         raise FormatError("an object is neither a group nor a dataset nor a datatype")
-    if header.has(Kind.DATASPACE):
+    if Kind.DATASPACE in header:
         return ParsedDataset(place, header, path, diagnostics)
     diagnostics.add(Code.NAMED_DATATYPE, path, "is a named datatype, and is left out")
     return None

@@ -39,7 +39,7 @@ def follow(holder: Place, link: StoredLink) -> Place | None:
     UnsupportedError
         Only libhdf5 knows what is on the way, or what is wrong with it.
     """
-    return _Way().along(holder, link)
+    return holder.child(link.name, link.address) if link.address is not None else _Way().along(holder, link)
 
 
 class _Way:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_xr.hdf5.format.array_type import ArrayType
-from nexus_xr.hdf5.format.datatypes.datatype import Datatype
+from nexus_xr.hdf5.format.datatypes.datatype import Conversion, Datatype
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.messages.fill_value import FillValue
 from nexus_xr.hdf5.format.messages.layout import Compact, Contiguous, Layout
@@ -37,13 +37,15 @@ def presented(raw: bytes, array_type: ArrayType, file: ParsedFile) -> Any:
     UnsupportedError
         Only libhdf5 can tell what references refer to.
     """
-    datatype, shape = array_type.datatype, array_type.dataspace.shape
-    if array_type.is_single:
+    datatype, dataspace, _, is_single = array_type
+    if is_single:
+        if datatype.conversion is Conversion.VARYING_TEXT and (text := file.heap.text(raw)) is not None:
+            return text
         element = decode_one(raw, datatype, file.heap)
         return decode(element) if datatype.is_text else element
-    if shape is None:
+    if dataspace.shape is None:
         return empty(datatype.dtype)
-    found = decode_values(raw, datatype, shape, file.heap)
+    found = decode_values(raw, datatype, dataspace.shape, file.heap)
     if datatype.has_references:
         return to_python(name_references(found, datatype.element, file.paths.of), False)
     return to_python(found, datatype.is_text)
