@@ -50,6 +50,7 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
 # Those of which other tests are on either side, or which decide nothing about values.
 ELSEWHERE: dict[str, str] = {
     "format.array_type._MOST_TYPES": "how much is remembered",
+    "objects.text._MOST_NAMES": "how much is remembered",
     "format.attributes._MOST_HEADS": "how much is remembered",
     "format.messages.dataspace._MOST_SPACES": "how much is remembered",
     "format.datatypes.datatype._MOST_LEVELS": "a bound for damaged files",

@@ -14,7 +14,7 @@ from .faults import FormatError
 
 _BLOCK_BYTES = 32 << 10
 # Blocks that are kept; all are let go together when they are more.
-_MOST_BLOCKS = 512
+_MOST_BLOCKS = 32
 # What lies near each other is read together, up to so many bytes: where at least a quarter of it is wanted.
 _MOST_TOGETHER_BYTES = 256 << 10
 _NEAR = 4

@@ -6,7 +6,6 @@ Source: the HDF5 file format specification, sections IV.A.1 and IV.A.2.q (contin
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 
 from . import compiled
 from .checksum import CHECKSUM_BYTES, checked
@@ -19,6 +18,7 @@ _WHAT = "an object header"
 # Most headers are within so many bytes, and read at once.
 _USUAL_BYTES = 512
 _FAIL_IF_UNKNOWN = 0x80
+_FLAGS_AT = 5
 _ORDER_TRACKED, _PHASES_STORED, _TIMES_STORED, _KNOWN_FLAGS = 0x04, 0x10, 0x20, 0x3F
 
 # Of version 1, only how many bytes the messages in the first block have.
@@ -26,7 +26,6 @@ _PREFIX_1 = struct.Struct("<8xI4x")
 # Kind, size and flags of a message; in headers that track in which order attributes were made, that is behind.
 _MESSAGE_1, _MESSAGE_2, _ORDERED_MESSAGE_2 = struct.Struct("<HHB3x"), struct.Struct("<BHB"), struct.Struct("<BHB2x")
 _CONTINUATION_SIGNATURE = b"OCHK"
-
 
 # All that is said about an object: flags and content of each message, by their kinds.
 ObjectHeader = compiled.Messages
@@ -48,24 +47,36 @@ def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
     """
     start = file.read_up_to(address, _USUAL_BYTES)
     found = compiled.header(start)
-    if found is not None and Kind.CONTINUATION not in found:
-        return found
+    if found is None:
+        found = _split(_first_block(file, address, start), _prefix(start))
+    if Kind.CONTINUATION in found:
+        _add_others(file, found, _prefix(start))
+    return found
+
+
+def _prefix(start: bytes) -> struct.Struct:
+    """What is before each message of a header that starts so."""
+    if not start.startswith(b"OHDR"):
+        return _MESSAGE_1
+    return _ORDERED_MESSAGE_2 if start[_FLAGS_AT] & _ORDER_TRACKED else _MESSAGE_2
+
+
+def _first_block(file: FileBytes, address: int, start: bytes) -> bytes:
     if start.startswith(b"OHDR"):
-        return _read_version_2(file, address, start)
+        return _first_block_2(file, address, start)
     if start.startswith(b"\x01"):
-        return _read_version_1(file, address, start)
+        return _first_block_1(file, address, start)
     raise FormatError(f"there is no object header at address {address}")
 
 
-def _read_version_1(file: FileBytes, address: int, start: bytes) -> ObjectHeader:
+def _first_block_1(file: FileBytes, address: int, start: bytes) -> bytes:
     if len(start) < _PREFIX_1.size:
         raise FormatError(f"{_WHAT} ends too early")
     (size,) = _PREFIX_1.unpack_from(start)
-    first = _whole(file, address, start, _PREFIX_1.size + size)[_PREFIX_1.size :]
-    return _messages(file, first, _MESSAGE_1, _as_it_is)
+    return _whole(file, address, start, _PREFIX_1.size + size)[_PREFIX_1.size :]
 
 
-def _read_version_2(file: FileBytes, address: int, start: bytes) -> ObjectHeader:
+def _first_block_2(file: FileBytes, address: int, start: bytes) -> bytes:
     fields = Fields(start, _WHAT)
     fields.expect(b"OHDR\x02")
     flags = fields.number(1)
@@ -73,18 +84,28 @@ def _read_version_2(file: FileBytes, address: int, start: bytes) -> ObjectHeader
         raise FormatError(f"{_WHAT} has flags of which nothing is known")
     fields.take((16 if flags & _TIMES_STORED else 0) + (4 if flags & _PHASES_STORED else 0))
     size = fields.number(1 << (flags & 3))
-    begin = fields.position
-    whole = _whole(file, address, start, begin + size + CHECKSUM_BYTES)
-    prefix = _ORDERED_MESSAGE_2 if flags & _ORDER_TRACKED else _MESSAGE_2
-    return _messages(file, checked(whole, _WHAT)[begin:], prefix, _checked_block)
+    whole = _whole(file, address, start, fields.position + size + CHECKSUM_BYTES)
+    return checked(whole, _WHAT)[fields.position :]
 
 
 def _whole(file: FileBytes, address: int, start: bytes, size: int) -> bytes:
     return start[:size] if size <= len(start) else file.read(address, size)
 
 
-def _as_it_is(block: bytes) -> bytes:
-    return block
+def _add_others(file: FileBytes, found: ObjectHeader, prefix: struct.Struct) -> None:
+    """Add the messages of all further blocks."""
+    seen: set[int] = set()
+    read = 0
+    # Continuations are found in the blocks that others lead to, too.
+    for _, continuation in found[Kind.CONTINUATION]:
+        address, size = _place(file, continuation)
+        read += size
+        if address in seen or read > file.size:
+            raise FormatError(f"{_WHAT} continues within itself")
+        seen.add(address)
+        block = file.read(address, size)
+        for kind, messages in _split(block if prefix is _MESSAGE_1 else _checked_block(block), prefix).items():
+            found.setdefault(kind, []).extend(messages)
 
 
 def _checked_block(block: bytes) -> bytes:
@@ -94,26 +115,11 @@ def _checked_block(block: bytes) -> bytes:
     return checked(block, _WHAT)[len(_CONTINUATION_SIGNATURE) :]
 
 
-def _messages(file: FileBytes, first: bytes, prefix: struct.Struct, opened: Callable[[bytes], bytes]) -> ObjectHeader:
-    """The messages of all blocks, of which the first is read already."""
-    found = _split(first, prefix)
-    seen: set[int] = set()
-    read = 0
-    # Continuations are found in the blocks that others lead to, too.
-    for _, continuation in found.get(Kind.CONTINUATION, ()):
-        address, size = _place(file, continuation)
-        read += size
-        if address in seen or read > file.size:
-            raise FormatError(f"{_WHAT} continues within itself")
-        seen.add(address)
-        for kind, messages in _split(opened(file.read(address, size)), prefix).items():
-            found.setdefault(kind, []).extend(messages)
-    return found
-
-
 def _place(file: FileBytes, continuation: bytes) -> tuple[int, int]:
-    fields = Fields(continuation, _WHAT)
-    return fields.number(file.offset_size), fields.number(file.length_size)
+    if len(continuation) < file.offset_size + file.length_size:
+        raise FormatError(f"{_WHAT} ends too early")
+    length = continuation[file.offset_size : file.offset_size + file.length_size]
+    return int.from_bytes(continuation[: file.offset_size], "little"), int.from_bytes(length, "little")
 
 
 def _split(block: bytes, prefix: struct.Struct) -> ObjectHeader:

@@ -11,7 +11,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from .dataset import Dataset
 from .links import HARD, LINKS_OF_HDF5, Link
 from .node import Address, Node
-from .text import decode
+from .text import decode, decode_name
 
 # What isn't taken for a name in a path. Only damage makes a member of that name, or of one with a slash.
 _NO_NAMES = (b"", b".")
@@ -74,7 +74,7 @@ class Group(Node):
                 continue
             member = self._member(raw_name, kind)
             if member is not None:
-                yield decode(raw_name), member, kind != HARD
+                yield decode_name(raw_name), member, kind != HARD
 
     def remember(self) -> None:
         """Remember the members from now on, as they are asked for again, whatever other groups remember."""

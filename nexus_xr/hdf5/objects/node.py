@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Set
 from typing import Any
 
@@ -18,7 +18,7 @@ Address = tuple[Hashable, int]
 _CHANGEABLE = (np.ndarray, np.void)
 
 
-class Node(ABC):
+class Node:  # no `ABC`, with which each `isinstance` takes several times as long
     """What groups and datasets have in common."""
 
     __slots__ = ("_attributes", "diagnostics", "path")

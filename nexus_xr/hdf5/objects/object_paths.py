@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from typing import NamedTuple
 
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
@@ -48,7 +49,7 @@ class ObjectPaths:
         self._file = file
         self._steps = {root: _Step(root, b"")}
         self._unknown: UnsupportedError | None = None
-        self._walk = self._found(root)
+        self._root = root
 
     def of(self, address: int) -> bytes | None:
         """The path of the object at an address, None where there is none to which a path leads.
@@ -58,11 +59,17 @@ class ObjectPaths:
         UnsupportedError
             Only libhdf5 can tell.
         """
-        if address in self._steps or address in self._walk:  # which goes on where it was left
+        if address in self._steps or address in self._walk:
             return self._path(address)
         if self._unknown is not None:
             raise self._unknown
         return None
+
+    @cached_property
+    def _walk(self) -> Iterator[int]:
+        """The addresses of all objects, each when it is found; it goes on where it was left."""
+        # Not made before it is asked for, as it refers to itself, and keeps what was read until that is collected.
+        return self._found(self._root)
 
     def _found(self, root: int) -> Iterator[int]:
         try:

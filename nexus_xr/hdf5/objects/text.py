@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_MOST_NAMES = 4096
 
 
 def decode(raw: bytes | str) -> str:
@@ -26,6 +29,12 @@ def decode(raw: bytes | str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+@lru_cache(_MOST_NAMES)
+def decode_name(raw: bytes) -> str:
+    """The name of a member or an attribute, of which a file has few for any number of objects."""
+    return decode(raw)
 
 
 def marks(dtype: np.dtype[Any]) -> Mapping[str, Any]:

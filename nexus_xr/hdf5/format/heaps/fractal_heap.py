@@ -7,6 +7,7 @@ Source: the HDF5 file format specification, section III.G.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 from nexus_xr.hdf5.format.btree2 import records
@@ -133,29 +134,38 @@ class FractalHeap:
         # The two bits above the kind are a version, which is 0.
         kind = heap_id[0] >> 4
         if kind == _MANAGED:
-            return self._managed(Fields(heap_id, _WHAT, 1))
+            return self._managed(heap_id)
         if kind == _HUGE:
             return self._read(self._huge_extent(Fields(heap_id, _WHAT, 1)))
         if kind == _TINY:
             return _tiny(heap_id)
         raise FormatError(f"{_WHAT} has no objects of kind {kind}")
 
-    def _managed(self, fields: Fields) -> bytes:
-        header = self._header
-        offset = fields.number(header.space_bytes)
-        length_bytes = min((_log2(header.most_direct_size) + 7) // 8, _log2(header.most_managed_size) // 8 + 1)
-        length = fields.number(length_bytes)
+    def _managed(self, heap_id: bytes) -> bytes:
+        offset_end, length_end = self._managed_ends
+        if len(heap_id) < length_end:
+            raise FormatError(f"{_WHAT} ends too early")
+        offset, length = _number(heap_id[1:offset_end]), _number(heap_id[offset_end:length_end])
         begin, block = self._block_around(offset)
         at = offset - begin
-        if at < self._head_bytes() or at + length > len(block):
+        if at < self._head_bytes or at + length > len(block):
             raise FormatError(f"{_WHAT} has an object that isn't within a block")
         return block[at : at + length]
+
+    @cached_property
+    def _managed_ends(self) -> tuple[int, int]:
+        """Where address and length of a managed object end in its identifier."""
+        header = self._header
+        length_bytes = min((_log2(header.most_direct_size) + 7) // 8, _log2(header.most_managed_size) // 8 + 1)
+        offset_end = 1 + header.space_bytes
+        return offset_end, offset_end + length_bytes
 
     def _block_around(self, offset: int) -> tuple[int, bytes]:
         """Where the block begins that an address is in, and its bytes."""
         header = self._header
         if not header.root_rows:
-            return 0, self._block(_Extent(header.root, *header.root_stored, header.first_size), 0)
+            root = self._blocks.get(0)
+            return 0, root or self._block(_Extent(header.root, *header.root_stored, header.first_size), 0)
         address, rows, begin = header.root, header.root_rows, 0
         while True:
             row, column, within = header.cell(offset - begin)
@@ -214,6 +224,7 @@ class FractalHeap:
         own = header.address.to_bytes(self._file.offset_size, "little")
         return signature + b"\0" + own + begin.to_bytes(header.space_bytes, "little")
 
+    @cached_property
     def _head_bytes(self) -> int:
         checksum = CHECKSUM_BYTES if self._header.has_checksums else 0
         return 5 + self._file.offset_size + self._header.space_bytes + checksum
@@ -305,6 +316,10 @@ def _tiny(heap_id: bytes) -> bytes:
     if len(heap_id) > _SHORT_ID_BYTES:
         length = length << 8 | fields.number(1)
     return fields.take(length + 1)
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(content, "little")
 
 
 def _log2(power: int) -> int:

@@ -9,7 +9,7 @@ from nexus_xr.hdf5.format.attributes import AnyAttribute, Attribute, BrokenAttri
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.objects.node import Node
-from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.objects.text import decode, decode_name
 
 from .parsed_file import ParsedFile
 from .parsed_values import presented
@@ -39,7 +39,7 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     values = {}
     for raw_name in node.distinct(found):
         try:
-            values[decode(raw_name)] = _value(found[raw_name], file)
+            values[decode_name(raw_name)] = _value(found[raw_name], file)
         except FormatError as error:
             node.report(Code.ATTRIBUTE_UNREADABLE, f"attribute {decode(raw_name)!r} can't be read ({error})")
     return values

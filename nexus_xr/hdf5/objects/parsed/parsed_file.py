@@ -23,7 +23,7 @@ from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.object_paths import ObjectPaths
 
 # Links of the groups that were asked for last.
-_MOST_LINKS_KEPT = 1 << 16
+_MOST_LINKS_KEPT = 1 << 11
 
 
 class WayOut(Protocol):
@@ -98,19 +98,22 @@ class ParsedFile:
         return read_object_header(self.bytes, address)
 
     def said(self, header: ObjectHeader, kind: int) -> bytes | None:
-        """What the first message of a kind says, be it where many say the same; None where there is none."""
-        found = header.get(kind)
-        if not found:
-            return None
-        flags, content = found[0]
-        return resolve(self.bytes, kind, flags, content, self.shared) if flags & SHARED else content
+        """What the first message of a kind says, None where there is none."""
+        return self.required(header, kind) if kind in header else None
 
     def required(self, header: ObjectHeader, kind: int) -> bytes:
-        """What the first message of a kind says, which has to be there."""
-        content = self.said(header, kind)
-        if content is None:
+        """What the first message of a kind says, be it where many say the same.
+
+        Raises
+        ------
+        FormatError
+            There is none.
+        """
+        found = header.get(kind)
+        if not found:
             raise FormatError(f"a dataset has no message {kind}")
-        return content
+        flags, content = found[0]
+        return resolve(self.bytes, kind, flags, content, self.shared) if flags & SHARED else content
 
     def links(self, address: int) -> Links:
         """The links of the group at an address, in h5py's order."""

@@ -12,7 +12,7 @@ from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.links import HARD, Link
-from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.objects.text import decode_name
 
 from .parsed_dataset import ParsedDataset
 from .parsed_file import ParsedFile, Place, root_place
@@ -52,7 +52,7 @@ class ParsedGroup(Group):
         return target_of(self._links_here.by_name[raw_name])
 
     def open_link(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
-        path = self.member_path(decode(raw_name))
+        path = self.member_path(decode_name(raw_name))
         try:
             place = follow(self._place, self._links_here.by_name[raw_name])
             if place is None:
