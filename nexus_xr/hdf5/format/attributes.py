@@ -98,13 +98,20 @@ def _listed(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyAt
         return
     heap = open_heap(file, heap_address)
     for record in each_record(file, names_address, _NAME_RECORDS):
-        heap_id, flags = _RECORD.unpack(record)
         try:
+            heap_id, flags = _id_and_flags(record)
             content = shared.get(Kind.ATTRIBUTE, heap_id) if flags & SHARED else heap.get(heap_id)
         except (FormatError, UnsupportedError) as error:
             yield BrokenAttribute(None, error)
         else:
             yield _parse(file, 0, content, shared)
+
+
+def _id_and_flags(record: bytes) -> tuple[bytes, int]:
+    if len(record) != _RECORD.size:
+        raise FormatError(f"{_WHAT} has a record of {len(record)} bytes")
+    heap_id, flags = _RECORD.unpack(record)
+    return heap_id, flags
 
 
 @lru_cache(_MOST_HEADS)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError
-from .fields import Fields
+from .fields import Fields, layout
 from .file_bytes import FileBytes
 
 _WHAT = "a version 2 B-tree"
@@ -18,6 +18,9 @@ _WHAT = "a version 2 B-tree"
 _NODE_HEAD_BYTES = 6
 _NODE_OVERHEAD = _NODE_HEAD_BYTES + CHECKSUM_BYTES
 _MOST_COUNT_BYTES = 8
+# Signature and version, type, bytes of a node and of a record, depth, when nodes are split and merged, where the root
+# is, how many records are in it, and in all.
+_HEADER = "5sBIHH2xAHZ"
 
 
 class BTree2Header(NamedTuple):
@@ -42,12 +45,13 @@ class _Level(NamedTuple):
 
 def read_btree2_header(file: FileBytes, address: int) -> BTree2Header:
     """The header of a tree."""
-    size = 4 + 2 + 4 + 2 + 2 + 2 + file.offset_size + 2 + file.length_size
-    fields = Fields(checked(file.read(address, size + CHECKSUM_BYTES), _WHAT), _WHAT)
-    fields.expect(b"BTHD\0")
-    kind, node_size, record_size, depth = (fields.number(width) for width in (1, 4, 2, 2))
-    fields.take(2)  # when nodes are split and merged
-    root, in_root, in_all = (fields.number(width) for width in (file.offset_size, 2, file.length_size))
+    head = layout(_HEADER, file.offset_size, file.length_size)
+    content = checked(file.read(address, head.size + CHECKSUM_BYTES), _WHAT)
+    signature, kind, node_size, record_size, depth, root, in_root, in_all = head.unpack(content)
+    if signature != b"BTHD\0":
+        raise FormatError(f"{_WHAT} isn't one")
+    if not record_size:
+        raise FormatError(f"{_WHAT} has records of no bytes")
     return BTree2Header(kind, node_size, record_size, depth, root, in_root, in_all)
 
 
@@ -102,7 +106,7 @@ class _Walk:
         """The records of a node and of all nodes below it."""
         size = self._header.record_size
         fields = self._node(address, count, level)
-        own = [fields.take(size) for _ in range(count)]
+        own = fields.records(count, size)
         if not level:
             yield from own
             return
@@ -128,7 +132,7 @@ class _Walk:
 def _levels(header: BTree2Header, offset_size: int) -> list[_Level]:
     """From the leaves up to the root."""
     room = header.node_size - _NODE_OVERHEAD
-    most = room // max(header.record_size, 1)
+    most = room // header.record_size
     levels, count_size, below = [_Level(most, 0, 0)], _count_bytes(most), most
     for height in range(1, header.depth + 1):
         total_size = _count_bytes(below) if height > 1 else 0

@@ -5,7 +5,31 @@ Source: the HDF5 file format specification, whose layouts are read like this; nu
 
 from __future__ import annotations
 
+import struct
+from functools import lru_cache
+
 from .faults import FormatError
+
+_NUMBERS = {2: "H", 4: "I", 8: "Q"}
+
+
+@lru_cache
+def layout(fields: str, offset_size: int, length_size: int) -> struct.Struct:
+    """The layout of a structure whose fields are always the same, for those that a file has many of.
+
+    Parameters
+    ----------
+    fields
+        As `struct` has them, and an `A` for an address and a `Z` for a length.
+    offset_size, length_size
+        Bytes of an address, and of a length, in the file.
+
+    Examples
+    --------
+    >>> layout("4sxAZ", 8, 4).size
+    17
+    """
+    return struct.Struct("<" + fields.replace("A", _NUMBERS[offset_size]).replace("Z", _NUMBERS[length_size]))
 
 
 class Fields:
@@ -47,6 +71,11 @@ class Fields:
         if self.position > len(self.content):
             raise FormatError(f"{self.what} ends too early")
         return self.content[begin : self.position]
+
+    def records(self, count: int, size: int) -> list[bytes]:
+        """The next bytes, cut into so many pieces."""
+        content = self.take(count * size)
+        return [content[begin : begin + size] for begin in range(0, len(content), size)]
 
     def number(self, size: int) -> int:
         """The number in the next bytes."""

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator
 
 from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.faults import FormatError
-from nexus_xr.hdf5.format.fields import Fields
+from nexus_xr.hdf5.format.fields import layout
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.local_heap import name_at, read_local_heap
 
@@ -21,9 +21,13 @@ _TREE = "a B-tree of a group"
 _OF_GROUPS = 0
 _SOFT_LINK, _MOST_KIND = 2, 2
 _NODE_HEAD = struct.Struct("<4sBxH")
-# Kind of an entry and, behind what is reserved, the first four of the 16 bytes that depend on the kind.
-_ENTRY_END = "I4xI12x"
-_NUMBERS = {2: "H", 4: "I", 8: "Q"}
+# As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length. Behind the address are
+# the kind and, behind what is reserved, the first four of the 16 bytes that depend on the kind.
+_ENTRY = "ZAI4xI12x"
+# Signature, kind and level, how many children there are, and what is left and right of the node.
+_TREE_HEAD = "6sHAA"
+# A name that is not behind those below, and where these are.
+_TREE_ENTRY = "ZA"
 
 
 def group_links(file: FileBytes, btree: int, heap: int) -> Iterator[StoredLink | FormatError]:
@@ -75,13 +79,11 @@ def _symbol_nodes(file: FileBytes, address: int, level: int, seen: set[int]) -> 
 
 
 def _children(file: FileBytes, address: int, level: int) -> list[int]:
-    head_bytes = 8 + 2 * file.offset_size
-    fields = Fields(file.read(address, head_bytes), _TREE)
-    fields.expect(b"TREE" + bytes((_OF_GROUPS, level)))
-    count, width = fields.number(2), file.length_size + file.offset_size
-    entries = file.read(address + head_bytes, count * width)
-    starts = range(file.length_size, len(entries), width)
-    return [int.from_bytes(entries[start : start + file.offset_size], "little") for start in starts]
+    head, entry = (layout(fields, file.offset_size, file.length_size) for fields in (_TREE_HEAD, _TREE_ENTRY))
+    signature, count, _left, _right = head.unpack(file.read(address, head.size))
+    if signature != b"TREE" + bytes((_OF_GROUPS, level)):
+        raise FormatError(f"{_TREE} isn't one")
+    return [child for _, child in entry.iter_unpack(file.read(address + head.size, count * entry.size))]
 
 
 def _content(file: FileBytes, address: int) -> bytes | FormatError:
@@ -90,7 +92,7 @@ def _content(file: FileBytes, address: int) -> bytes | FormatError:
         signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
         if signature != b"SNOD" or version != 1:
             raise FormatError(f"a node of {_WHAT} isn't one")
-        return file.read(address + _NODE_HEAD.size, count * _entry(file).size)
+        return file.read(address + _NODE_HEAD.size, count * layout(_ENTRY, file.offset_size, file.length_size).size)
     except FormatError as error:
         return error
 
@@ -108,16 +110,11 @@ def _within(room: int, links: Iterable[StoredLink | FormatError]) -> Generator[S
 
 def _links(file: FileBytes, content: bytes, segment: bytes) -> Iterator[StoredLink | FormatError]:
     """The links of entries; in the place of one that is damaged, what is wrong."""
-    for name, header, kind, target in _entry(file).iter_unpack(content):
+    for name, header, kind, target in layout(_ENTRY, file.offset_size, file.length_size).iter_unpack(content):
         try:
             yield _link(segment, name, header, kind, target)
         except FormatError as error:
             yield error
-
-
-def _entry(file: FileBytes) -> struct.Struct:
-    # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length.
-    return struct.Struct(f"<{_NUMBERS[file.length_size]}{_NUMBERS[file.offset_size]}{_ENTRY_END}")
 
 
 def _link(segment: bytes, name: int, header: int, kind: int, target: int) -> StoredLink:

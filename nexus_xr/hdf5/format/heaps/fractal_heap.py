@@ -13,7 +13,7 @@ from typing import NamedTuple
 from nexus_xr.hdf5.format.btree2 import records
 from nexus_xr.hdf5.format.checksum import CHECKSUM_BYTES, checked, lookup3
 from nexus_xr.hdf5.format.faults import FormatError
-from nexus_xr.hdf5.format.fields import Fields
+from nexus_xr.hdf5.format.fields import Fields, layout
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.filter_pipeline import FilterStep, parse_filter_pipeline
 
@@ -27,6 +27,15 @@ _MASK_BYTES = 4
 _MOST_SPACE_BITS = 64
 # Identifiers up to this length have the length of a tiny object in half a byte.
 _SHORT_ID_BYTES = 18
+
+
+# Signature and version, bytes of an identifier and of what is said about filters, flags, bytes of the largest managed
+# object, the next number of an object that is stored by itself, and their index; how much there is of what, and where
+# there is room; the width of a table, bytes of the first blocks and of the largest that are stored as they are, bits of
+# an address in the heap, rows at the beginning, where the root is, and its rows.
+_HEADER = "5sHHBIZA" + "ZA8Z" + "HZZHHAH"
+# Bytes and filter mask of a root that is stored as it is and went through filters.
+_FILTERED = "ZI"
 
 
 class HeapHeader(NamedTuple):
@@ -272,20 +281,31 @@ def open_heap(file: FileBytes, address: int) -> FractalHeap:
 
 
 def _read_header(file: FileBytes, address: int) -> HeapHeader:
-    offset, length = file.offset_size, file.length_size
-    filters_bytes = int.from_bytes(file.read(address, 9)[7:], "little")
-    size = 22 + 3 * offset + 12 * length + (length + _MASK_BYTES + filters_bytes if filters_bytes else 0)
-    fields = Fields(checked(file.read(address, size + CHECKSUM_BYTES), _WHAT), _WHAT)
-    fields.expect(b"FRHP\0")
-    id_length, _filters_bytes, flags, most_managed = (fields.number(width) for width in (2, 2, 1, 4))
-    fields.take(length)  # the next number of an object that is stored by itself
-    huge_index = fields.number(offset)
-    fields.take(9 * length + offset)  # how much there is of what, and where there is room
-    width, first, most_direct, space_bits = (fields.number(width) for width in (2, length, length, 2))
-    fields.take(2)  # rows at the beginning
-    root, rows = fields.number(offset), fields.number(2)
-    stored = (fields.number(length), fields.number(_MASK_BYTES)) if filters_bytes else (first, 0)
-    filters = parse_filter_pipeline(fields.take(filters_bytes)) if filters_bytes else ()
+    head, end = (layout(fields, file.offset_size, file.length_size) for fields in (_HEADER, _FILTERED))
+    filters_bytes = _number(file.read(address, 9)[7:])
+    size = head.size + (end.size + filters_bytes if filters_bytes else 0)
+    content = checked(file.read(address, size + CHECKSUM_BYTES), _WHAT)
+    (
+        signature,
+        id_length,
+        _,
+        flags,
+        most_managed,
+        _,
+        huge_index,
+        *_,
+        width,
+        first,
+        most_direct,
+        space_bits,
+        _,
+        root,
+        rows,
+    ) = head.unpack_from(content)
+    if signature != b"FRHP\0":
+        raise FormatError(f"{_WHAT} isn't one")
+    stored = end.unpack_from(content, head.size) if filters_bytes else (first, 0)
+    filters = parse_filter_pipeline(content[head.size + end.size :]) if filters_bytes else ()
     _check_sizes(id_length, most_managed, width, first, most_direct, space_bits)
     has_checksums = bool(flags & _CHECKSUMMED_BLOCKS)
     return HeapHeader(

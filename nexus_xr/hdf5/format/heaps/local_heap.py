@@ -5,10 +5,13 @@ Source: the HDF5 file format specification, section III.D.
 
 from __future__ import annotations
 
-from nexus_xr.hdf5.format.fields import Fields
+from nexus_xr.hdf5.format.faults import FormatError
+from nexus_xr.hdf5.format.fields import Fields, layout
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 
 _WHAT = "a local heap"
+# Signature and version, bytes of the heap, where there is room in it, and where it is.
+_HEAD, _SIGNATURE = "5s3xZZA", b"HEAP\0"
 
 
 def read_local_heap(file: FileBytes, address: int) -> bytes:
@@ -19,11 +22,11 @@ def read_local_heap(file: FileBytes, address: int) -> bytes:
     FormatError
         There is no heap at this address, or it is longer than the file.
     """
-    fields = Fields(file.read(address, 8 + 2 * file.length_size + file.offset_size), _WHAT)
-    fields.expect(b"HEAP\0")
-    fields.take(3)
-    size, _free = fields.number(file.length_size), fields.number(file.length_size)
-    return file.read(fields.number(file.offset_size), size)
+    head = layout(_HEAD, file.offset_size, file.length_size)
+    signature, size, _room, begin = head.unpack(file.read(address, head.size))
+    if signature != _SIGNATURE:
+        raise FormatError(f"{_WHAT} isn't one")
+    return file.read(begin, size)
 
 
 def name_at(segment: bytes, offset: int) -> bytes:
