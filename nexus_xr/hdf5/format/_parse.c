@@ -20,6 +20,8 @@ static uint64_t number(const uint8_t *bytes, size_t count) {
     return value;
 }
 
+static size_t padded(uint64_t size) { return ((size_t)size + 7) & ~(size_t)7; }
+
 /* --- the checksum: lookup3 by Bob Jenkins ------------------------------------------------------------------------ */
 
 static uint32_t turned(uint32_t value, int bits) { return value << bits | value >> (32 - bits); }
@@ -100,6 +102,13 @@ static int is_message(PyObject *list, Py_ssize_t index, long *flags, Span *conte
     return !PyErr_Occurred() && is_span(PyTuple_GetItem(message, 1), content);
 }
 
+/* Bytes of a length or an address. */
+enum { MOST_WIDTH = 8 };
+
+static int are_widths(Py_ssize_t lengths, Py_ssize_t offsets) {
+    return 0 < lengths && lengths <= MOST_WIDTH && 0 < offsets && offsets <= MOST_WIDTH;
+}
+
 /* --- object headers ---------------------------------------------------------------------------------------------- */
 
 enum { PREFIX_1 = 8, PREFIX_2 = 4, ORDERED_PREFIX_2 = 6, HEAD_1 = 16, HEAD_2 = 6, CHECKSUM = 4 };
@@ -173,11 +182,79 @@ static PyObject *messages(PyObject *module, PyObject *args) {
     return messages_of(block, (size_t)prefix);
 }
 
+/* --- the global heap --------------------------------------------------------------------------------------------- */
+
+enum { HEAP_PREFIX = 8, HEAP_ALIGNMENT = 8 };
+
+static int is_kept(PyObject *found, long index, Span content) {
+    PyObject *key = PyLong_FromLong(index), *value = as_bytes(content.bytes, content.size);
+    int failed = !key || !value || PyDict_SetItem(found, key, value);
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return !failed;
+}
+
+static PyObject *heap_objects(PyObject *module, PyObject *args) {
+    PyObject *content;
+    Py_ssize_t lengths;
+    Span block;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Sn", &content, &lengths) || !is_span(content, &block)) return NULL;
+    PyObject *found = PyDict_New();
+    int is_whole = found && are_widths(lengths, 1);
+    size_t head = HEAP_PREFIX + HEAP_ALIGNMENT;
+    while (is_whole && block.size >= head) {
+        long index = (long)number(block.bytes, 2);
+        uint64_t size = number(block.bytes + HEAP_PREFIX, (size_t)lengths);
+        size_t left = block.size - head;
+        if (!index) break;
+        is_whole = size <= left && padded(size) <= left && is_kept(found, index, (Span){block.bytes + head, (size_t)size});
+        size_t used = is_whole ? head + padded(size) : 0;
+        block = (Span){block.bytes + used, block.size - used};
+    }
+    return given(found, is_whole);
+}
+
+/* The object of a collection, of those that are known. */
+static PyObject *known_object(PyObject *collections, uint64_t address, uint64_t index) {
+    PyObject *place = PyLong_FromUnsignedLongLong(address);
+    PyObject *collection = place ? PyDict_GetItemWithError(collections, place) : NULL;
+    Py_XDECREF(place);
+    if (!collection || !(place = PyLong_FromUnsignedLongLong(index))) return NULL;
+    PyObject *object = PyDict_GetItemWithError(collection, place);
+    Py_DECREF(place);
+    return object;
+}
+
+enum { TEXT_LENGTH = 4, TEXT_INDEX = 4 };
+
+/* The text that an element stands for, if its collection is known and has it. */
+static PyObject *text_of(Span raw, PyObject *collections) {
+    Span whole;
+    if (raw.size <= TEXT_LENGTH + TEXT_INDEX || raw.size > TEXT_LENGTH + MOST_WIDTH + TEXT_INDEX) return NULL;
+    size_t length = (size_t)number(raw.bytes, TEXT_LENGTH), offsets = raw.size - TEXT_LENGTH - TEXT_INDEX;
+    uint64_t address = number(raw.bytes + TEXT_LENGTH, offsets);
+    if (!length || !address) return PyUnicode_FromStringAndSize(NULL, 0);
+    PyObject *object = known_object(collections, address, number(raw.bytes + TEXT_LENGTH + offsets, TEXT_INDEX));
+    if (!object || !is_span(object, &whole) || whole.size < length) return NULL;
+    const uint8_t *end = memchr(whole.bytes, 0, length);
+    size_t size = end ? (size_t)(end - whole.bytes) : length;
+    PyObject *made = PyUnicode_DecodeUTF8((const char *)whole.bytes, (Py_ssize_t)size, NULL);
+    if (!made && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
+    return made;
+}
+
+static PyObject *text(PyObject *module, PyObject *args) {
+    PyObject *element, *collections;
+    Span raw;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "SO!", &element, &PyDict_Type, &collections) || !is_span(element, &raw)) return NULL;
+    return given(text_of(raw, collections), 1);
+}
+
 /* --- attributes -------------------------------------------------------------------------------------------------- */
 
 enum { SHARED = 2, PARTS_SHARED = 3, SIZES = 8 };
-
-static size_t padded(uint64_t size) { return ((size_t)size + 7) & ~(size_t)7; }
 
 /* Where the data of an attribute begins, 0 where Python is to look. */
 static size_t data_at(Span content) {
@@ -189,33 +266,53 @@ static size_t data_at(Span content) {
     return (bytes[0] == 2 ? SIZES : SIZES + 1u) + (size_t)(name + type + space);
 }
 
-/* Name, type and data of an attribute: its head, which is known, has the first two and how many bytes its data is. */
-static PyObject *attribute(PyObject *heads, Span content, size_t at) {
+/* Add an attribute whose head is known: its name, type, how many bytes its data is, and whether that is one text of varying
+ * length. Other values than that are a pair of type and data.
+ */
+static int is_added(PyObject *found, Span content, size_t at, PyObject *heads, PyObject *collections) {
     PyObject *key = as_bytes(content.bytes, at), *head = key ? PyDict_GetItemWithError(heads, key) : NULL;
     Py_XDECREF(key);
-    if (!head || PyTuple_Size(head) != 3) return NULL;
+    PyObject *name = head && PyTuple_Size(head) == 4 ? PyTuple_GetItem(head, 0) : NULL;
+    if (!name || name == Py_None || PyDict_Contains(found, name)) return 0;
     size_t size = PyLong_AsSize_t(PyTuple_GetItem(head, 2));
-    if (PyErr_Occurred() || size > content.size - at) return NULL;
-    PyObject *data = as_bytes(content.bytes + at, size);
-    PyObject *made = data ? PyTuple_Pack(3, PyTuple_GetItem(head, 0), PyTuple_GetItem(head, 1), data) : NULL;
-    Py_XDECREF(data);
-    return made;
+    if (PyErr_Occurred() || size > content.size - at) return 0;
+    Span data = {content.bytes + at, size};
+    PyObject *value = PyTuple_GetItem(head, 3) == Py_True
+        ? text_of(data, collections)
+        : pair(Py_NewRef(PyTuple_GetItem(head, 1)), as_bytes(data.bytes, size));
+    int failed = !value || PyDict_SetItem(found, name, value);
+    Py_XDECREF(value);
+    return !failed;
+}
+
+/* The same dictionary with its keys in order. */
+static PyObject *in_order(PyObject *found) {
+    PyObject *keys = PyDict_Keys(found), *ordered = PyDict_New();
+    int is_whole = keys && ordered && !PyList_Sort(keys);
+    for (Py_ssize_t i = 0; is_whole && i < PyList_Size(keys); i++) {
+        PyObject *key = PyList_GetItem(keys, i), *value = PyDict_GetItemWithError(found, key);
+        is_whole = value && !PyDict_SetItem(ordered, key, value);
+    }
+    Py_XDECREF(keys);
+    return given(ordered, is_whole);
 }
 
 static PyObject *attributes(PyObject *module, PyObject *args) {
-    PyObject *list, *heads;
+    PyObject *list, *heads, *collections;
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyList_Type, &list, &PyDict_Type, &heads)) return NULL;
-    PyObject *found = PyList_New(0);
+    if (!PyArg_ParseTuple(args, "O!O!O!", &PyList_Type, &list, &PyDict_Type, &heads, &PyDict_Type, &collections)) return NULL;
+    PyObject *found = PyDict_New();
     int is_whole = found != NULL;
     for (Py_ssize_t i = 0; is_whole && i < PyList_Size(list); i++) {
         long flags;
         Span content;
         is_whole = is_message(list, i, &flags, &content) && !(flags & SHARED);
         size_t at = is_whole ? data_at(content) : 0;
-        is_whole = at && at <= content.size && is_appended(found, attribute(heads, content, at));
+        is_whole = at && at <= content.size && is_added(found, content, at, heads, collections);
     }
-    return given(found, is_whole);
+    PyObject *ordered = is_whole ? in_order(found) : given(NULL, 0);
+    Py_XDECREF(found);
+    return ordered;
 }
 
 /* --- links ------------------------------------------------------------------------------------------------------- */
@@ -240,7 +337,7 @@ static int is_text(Span segment, uint64_t at, Span *text) {
     return end != NULL;
 }
 
-enum { HARD = 0, SOFT = 1, EXTERNAL = 64, ENTRY_IS_SOFT = 2, MOST_WIDTH = 8 };
+enum { HARD = 0, SOFT = 1, EXTERNAL = 64, ENTRY_IS_SOFT = 2 };
 
 static PyObject *entry(Span segment, const uint8_t *bytes, size_t lengths, size_t offsets, size_t *room) {
     Span name, target = {bytes, 0};
@@ -252,10 +349,6 @@ static PyObject *entry(Span segment, const uint8_t *bytes, size_t lengths, size_
     *room -= name.size + 1 + target.size;
     if (kind == ENTRY_IS_SOFT) return link_of(name, SOFT, Py_NewRef(Py_None), target, 0);
     return link_of(name, HARD, PyLong_FromUnsignedLongLong(number(bytes + lengths, offsets)), target, 0);
-}
-
-static int are_widths(Py_ssize_t lengths, Py_ssize_t offsets) {
-    return 0 < lengths && lengths <= MOST_WIDTH && 0 < offsets && offsets <= MOST_WIDTH;
 }
 
 static PyObject *entries(PyObject *module, PyObject *args) {
@@ -309,70 +402,6 @@ static PyObject *link_message(PyObject *module, PyObject *args) {
     return given(are_widths(1, offsets) ? link_in(content, (size_t)offsets) : NULL, 1);
 }
 
-/* --- the global heap --------------------------------------------------------------------------------------------- */
-
-enum { HEAP_PREFIX = 8, HEAP_ALIGNMENT = 8 };
-
-static int is_kept(PyObject *found, long index, Span content) {
-    PyObject *key = PyLong_FromLong(index), *value = as_bytes(content.bytes, content.size);
-    int failed = !key || !value || PyDict_SetItem(found, key, value);
-    Py_XDECREF(key);
-    Py_XDECREF(value);
-    return !failed;
-}
-
-static PyObject *heap_objects(PyObject *module, PyObject *args) {
-    PyObject *content;
-    Py_ssize_t lengths;
-    Span block;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "Sn", &content, &lengths) || !is_span(content, &block)) return NULL;
-    PyObject *found = PyDict_New();
-    int is_whole = found && are_widths(lengths, 1);
-    size_t head = HEAP_PREFIX + HEAP_ALIGNMENT;
-    while (is_whole && block.size >= head) {
-        long index = (long)number(block.bytes, 2);
-        uint64_t size = number(block.bytes + HEAP_PREFIX, (size_t)lengths);
-        size_t left = block.size - head;
-        if (!index) break;
-        is_whole = size <= left && padded(size) <= left && is_kept(found, index, (Span){block.bytes + head, (size_t)size});
-        size_t used = is_whole ? head + padded(size) : 0;
-        block = (Span){block.bytes + used, block.size - used};
-    }
-    return given(found, is_whole);
-}
-
-/* The object of a collection, of those that are known. */
-static PyObject *known_object(PyObject *collections, uint64_t address, uint64_t index) {
-    PyObject *place = PyLong_FromUnsignedLongLong(address);
-    PyObject *collection = place ? PyDict_GetItemWithError(collections, place) : NULL;
-    Py_XDECREF(place);
-    if (!collection || !(place = PyLong_FromUnsignedLongLong(index))) return NULL;
-    PyObject *object = PyDict_GetItemWithError(collection, place);
-    Py_DECREF(place);
-    return object;
-}
-
-enum { TEXT_LENGTH = 4, TEXT_INDEX = 4 };
-
-static PyObject *text(PyObject *module, PyObject *args) {
-    PyObject *element, *collections;
-    Span raw, whole;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "SO!", &element, &PyDict_Type, &collections) || !is_span(element, &raw)) return NULL;
-    if (raw.size <= TEXT_LENGTH + TEXT_INDEX || raw.size > TEXT_LENGTH + MOST_WIDTH + TEXT_INDEX) Py_RETURN_NONE;
-    size_t length = (size_t)number(raw.bytes, TEXT_LENGTH), offsets = raw.size - TEXT_LENGTH - TEXT_INDEX;
-    uint64_t address = number(raw.bytes + TEXT_LENGTH, offsets);
-    if (!length || !address) return PyUnicode_FromStringAndSize(NULL, 0);
-    PyObject *object = known_object(collections, address, number(raw.bytes + TEXT_LENGTH + offsets, TEXT_INDEX));
-    if (!object || !is_span(object, &whole) || whole.size < length) return given(NULL, 0);
-    const uint8_t *end = memchr(whole.bytes, 0, length);
-    size_t size = end ? (size_t)(end - whole.bytes) : length;
-    PyObject *made = PyUnicode_DecodeUTF8((const char *)whole.bytes, (Py_ssize_t)size, NULL);
-    if (!made && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
-    return given(made, made != NULL);
-}
-
 static PyObject *lookup3(PyObject *module, PyObject *content) {
     Span span;
     (void)module;
@@ -381,7 +410,7 @@ static PyObject *lookup3(PyObject *module, PyObject *content) {
 }
 
 static PyMethodDef methods[] = {
-    {"attributes", attributes, METH_VARARGS, "Name, type and data of attributes that are messages."},
+    {"attributes", attributes, METH_VARARGS, "The attributes that are messages, by their names."},
     {"entries", entries, METH_VARARGS, "The links in a node of a symbol table, and what room is left for names."},
     {"header", header, METH_O, "The messages of an object header, by their kinds."},
     {"heap_objects", heap_objects, METH_VARARGS, "The objects of a collection of the global heap, by their indexes."},

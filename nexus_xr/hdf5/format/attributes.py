@@ -7,19 +7,20 @@ message) and III.A.2 (version 2 B-trees, record type 8).
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache, partial
-from operator import itemgetter
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from . import compiled
 from .array_type import ArrayType, parse_array_type
 from .btree2 import each_record
+from .datatypes.stored_type import Conversion
 from .faults import FormatError, UnsupportedError
 from .fields import Fields
 from .file_bytes import FileBytes
 from .heaps.fractal_heap import open_heap
+from .heaps.global_heap import GlobalHeap
 from .messages.kinds import Kind
 from .object_header import ObjectHeader, first_of
 from .shared_messages import SHARED, SharedTable, resolve
@@ -46,10 +47,6 @@ class Attribute(NamedTuple):
     data: bytes
 
 
-# A named tuple's own way takes three times as long.
-_as_attribute: Callable[[tuple[bytes, ArrayType, bytes]], Attribute] = partial(tuple.__new__, Attribute)
-
-
 class BrokenAttribute(NamedTuple):
     """What is in the place of an attribute, and can't be read."""
 
@@ -58,6 +55,8 @@ class BrokenAttribute(NamedTuple):
 
 
 AnyAttribute: TypeAlias = Attribute | BrokenAttribute
+# One text of varying length, or what else an attribute is, and its data.
+Value: TypeAlias = str | tuple[ArrayType, bytes]
 
 
 def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) -> list[AnyAttribute]:
@@ -74,10 +73,31 @@ def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) 
     """
     messages, info = header.get(Kind.ATTRIBUTE, []), first_of(header, Kind.ATTRIBUTE_INFO)
     many = [] if info is None else list(_in_heap(file, info, shared))
-    usual = None if many else compiled.attributes(messages, _known_heads(file.length_size))
-    if usual is not None:
-        return sorted(map(_as_attribute, usual), key=itemgetter(0))
     return sorted([*(_parse(file, flags, content, shared) for flags, content in messages), *many], key=_by_name)
+
+
+def usual_attributes(file: FileBytes, header: ObjectHeader, heap: GlobalHeap) -> dict[str, Value] | None:
+    """The attributes of an object by name, None where they aren't as they mostly are, or weren't seen before.
+
+    Parameters
+    ----------
+    file
+        The file that the object is in.
+    header
+        What is said about the object.
+    heap
+        The file's heap.
+    """
+    info = first_of(header, Kind.ATTRIBUTE_INFO)
+    if info is not None and not _is_without_heap(info, file.offset_size):
+        return None
+    return compiled.attributes(header.get(Kind.ATTRIBUTE, []), _known_heads(file.length_size), heap.collections)
+
+
+def _is_without_heap(info: bytes, offset_size: int) -> bool:
+    with suppress(FormatError):
+        return _places(info, offset_size)[0] == (1 << 8 * offset_size) - 1
+    return False
 
 
 def _by_name(attribute: AnyAttribute) -> tuple[bool, bytes]:
@@ -137,9 +157,10 @@ def _parse(file: FileBytes, flags: int, content: bytes, shared: SharedTable) -> 
 
 def _of(head: _Head, stored: bytes) -> Attribute:
     """The attribute that has so much before its data, and its data with what may be behind."""
-    if len(stored) < head.size:
-        raise FormatError(f"{_WHAT} of {head.size} bytes has {len(stored)}")
-    return Attribute(head.name, head.type, stored[: head.size])
+    size = head.type.size
+    if len(stored) < size:
+        raise FormatError(f"{_WHAT} of {size} bytes has {len(stored)}")
+    return Attribute(head.name, head.type, stored[:size])
 
 
 def _name_of(content: bytes) -> bytes | None:
@@ -153,7 +174,10 @@ class _Head(NamedTuple):
 
     name: bytes
     type: ArrayType
-    size: int
+
+
+# Name as text, type, bytes of the data, and whether that is one text of varying length; no name where that isn't ASCII.
+_KnownHead: TypeAlias = tuple[str | None, ArrayType, int, bool]
 
 
 def _data_of(content: bytes) -> tuple[int, int]:
@@ -201,21 +225,22 @@ def _pieces(content: bytes) -> _Pieces:
 
 
 @lru_cache
-def _known_heads(length_size: int) -> dict[bytes, _Head]:
+def _known_heads(length_size: int) -> dict[bytes, _KnownHead]:
     """The heads of attributes that say all themselves, by their bytes: the attributes of all files have few."""
     return {}
 
 
 def _own_head(content: bytes, length_size: int) -> _Head:
+    """The head of an attribute that says all itself, which is known from then on."""
+    pieces = _pieces(content)
+    array_type = parse_array_type(pieces.datatype, pieces.dataspace, length_size)
     known = _known_heads(length_size)
-    head = known.get(content)
-    if head is None:
-        if len(known) >= _MOST_HEADS:
-            known.clear()
-        pieces = _pieces(content)
-        array_type = parse_array_type(pieces.datatype, pieces.dataspace, length_size)
-        head = known[content] = _Head(pieces.name, array_type, array_type.size)
-    return head
+    if len(known) >= _MOST_HEADS:
+        known.clear()
+    name = pieces.name.decode() if pieces.name.isascii() else None
+    is_text = array_type.is_single and array_type.datatype.conversion is Conversion.VARYING_TEXT
+    known[content] = name, array_type, array_type.size, is_text
+    return _Head(pieces.name, array_type)
 
 
 def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
@@ -224,5 +249,4 @@ def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
         type_content = resolve(file, Kind.DATATYPE, SHARED, type_content, shared)
     if flags & _SPACE_IS_SHARED:
         space_content = resolve(file, Kind.DATASPACE, SHARED, space_content, shared)
-    array_type = parse_array_type(type_content, space_content, file.length_size)
-    return _Head(name, array_type, array_type.size)
+    return _Head(name, parse_array_type(type_content, space_content, file.length_size))

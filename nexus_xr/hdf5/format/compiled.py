@@ -32,8 +32,10 @@ lookup3: Callable[[bytes], int] | None = getattr(_parse, "lookup3", None)
 header: Callable[[bytes], Messages | None] = getattr(_parse, "header", _nothing)
 # A block of an object header, bytes before each message -> the messages.
 messages: Callable[[bytes, int], Messages | None] = getattr(_parse, "messages", _nothing)
-# Flags and content of messages, known heads (name, type, bytes of the data) -> name, type and data of each attribute.
-attributes: Callable[[list[tuple[int, bytes]], dict[bytes, Any]], list[tuple[bytes, Any, bytes]] | None]
+# Flags and content of messages; known heads of attributes (name, type, bytes of the data, whether that is one text of
+# varying length); objects of collections by their indexes, by the collections' addresses -> attributes by their names,
+# one text of varying length as such, others as type and data.
+attributes: Callable[[list[tuple[int, bytes]], dict[bytes, Any], dict[int, dict[int, bytes]]], dict[str, Any] | None]
 attributes = getattr(_parse, "attributes", _nothing)
 # Entries of a node of a symbol table, names of its group, how many bytes of names are left, bytes of a length and of an
 # address -> the links, and how many bytes are left then.

@@ -28,11 +28,16 @@ class GlobalHeap:
     ----------
     file
         The bytes of the file.
+
+    Attributes
+    ----------
+    collections
+        The objects of what is kept, by their indexes, by the collections' addresses.
     """
 
     def __init__(self, file: FileBytes) -> None:
         self.file = file
-        self._collections: dict[int, dict[int, bytes]] = {}
+        self.collections: dict[int, dict[int, bytes]] = {}
         self._kept_bytes = 0
 
     def get(self, address: int, index: int) -> bytes:
@@ -43,7 +48,7 @@ class GlobalHeap:
         FormatError
             There is none, or the collection is damaged.
         """
-        collection = self._collections.get(address)
+        collection = self.collections.get(address)
         if collection is None:
             collection = self._read(address)
         if index not in collection:
@@ -52,15 +57,15 @@ class GlobalHeap:
 
     def text(self, element: bytes) -> str | None:
         """The text of varying length that an element stands for, None where that isn't as easily found."""
-        return compiled.text(element, self._collections)
+        return compiled.text(element, self.collections)
 
     def _read(self, address: int) -> dict[int, bytes]:
         content = _read_collection(self.file, address)
         if self._kept_bytes + len(content) > _MOST_KEPT_BYTES:
-            self._collections.clear()
+            self.collections.clear()
             self._kept_bytes = 0
         self._kept_bytes += len(content)
-        return self._collections.setdefault(address, _split(content, self.file.length_size))
+        return self.collections.setdefault(address, _split(content, self.file.length_size))
 
 
 def _read_collection(file: FileBytes, address: int) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from nexus_xr.diagnostics import Code
-from nexus_xr.hdf5.format.attributes import AnyAttribute, Attribute, BrokenAttribute, read_attributes
+from nexus_xr.hdf5.format.attributes import AnyAttribute, Attribute, BrokenAttribute, read_attributes, usual_attributes
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.objects.node import Node
@@ -30,6 +31,14 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     UnsupportedError
         Only libhdf5 reads one of them.
     """
+    usual = usual_attributes(file.bytes, header, file.heap)
+    if usual is not None:
+        with suppress(FormatError):
+            return {name: value if isinstance(value, str) else presented(*value, file) for name, value in usual.items()}
+    return _one_by_one(node, file, header)
+
+
+def _one_by_one(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, Any]:
     found: dict[bytes, AnyAttribute] = {}
     try:
         for attribute in read_attributes(file.bytes, header, file.shared):
@@ -57,4 +66,4 @@ def _known_name(attribute: AnyAttribute) -> bytes:
 def _value(attribute: AnyAttribute, file: ParsedFile) -> Any:
     if isinstance(attribute, BrokenAttribute):
         raise attribute.error
-    return presented(attribute.data, attribute.type, file)
+    return presented(attribute.type, attribute.data, file)

@@ -151,7 +151,7 @@ class ParsedDataset(Dataset):
 
     def read(self) -> Any:
         try:
-            return presented(b"" if self.is_null else self._stored(), self._type, self._place.file)
+            return presented(self._type, b"" if self.is_null else self._stored(), self._place.file)
         except UnsupportedError as reason:
             return self._as_libhdf5_has_it(str(reason)).read()
 

@@ -20,15 +20,15 @@ from .parsed_file import ParsedFile
 _NEVER = 1
 
 
-def presented(raw: bytes, array_type: ArrayType, file: ParsedFile) -> Any:
+def presented(array_type: ArrayType, raw: bytes, file: ParsedFile) -> Any:
     """The values of stored elements: a Python scalar or `str`, an array, or nothing in a null dataspace.
 
     Parameters
     ----------
+    array_type
+        What the elements are, and how many.
     raw
         The bytes of all elements.
-    array_type
-        What they are, and how many.
     file
         The file, in whose heap elements of varying length are.
 
