@@ -67,7 +67,7 @@ static PyObject *as_bytes(const uint8_t *bytes, size_t size) {
     return PyBytes_FromStringAndSize((const char *)bytes, (Py_ssize_t)size);
 }
 
-/* What was made as long as nothing failed, and else what there is instead: an error, or None where Python is to look. */
+/* What was made as long as nothing failed; else an error, or None where Python is to look. */
 static PyObject *given(PyObject *made, int is_whole) {
     if (is_whole && made) return made;
     Py_XDECREF(made);
@@ -208,7 +208,8 @@ static PyObject *heap_objects(PyObject *module, PyObject *args) {
         uint64_t size = number(block.bytes + HEAP_PREFIX, (size_t)lengths);
         size_t left = block.size - head;
         if (!index) break;
-        is_whole = size <= left && padded(size) <= left && is_kept(found, index, (Span){block.bytes + head, (size_t)size});
+        is_whole = size <= left && padded(size) <= left
+            && is_kept(found, index, (Span){block.bytes + head, (size_t)size});
         size_t used = is_whole ? head + padded(size) : 0;
         block = (Span){block.bytes + used, block.size - used};
     }
@@ -266,22 +267,32 @@ static size_t data_at(Span content) {
     return (bytes[0] == 2 ? SIZES : SIZES + 1u) + (size_t)(name + type + space);
 }
 
-/* Add an attribute whose head is known: its name, type, how many bytes its data is, and whether that is one text of varying
- * length. Other values than that are a pair of type and data.
+/* What is known of an attribute that begins like this: its name, type, how many bytes its data is, and whether that is
+ * one text of varying length. It is kept alive, as others may forget it meanwhile.
  */
-static int is_added(PyObject *found, Span content, size_t at, PyObject *heads, PyObject *collections) {
+static PyObject *head_of(Span content, size_t at, PyObject *heads) {
     PyObject *key = as_bytes(content.bytes, at), *head = key ? PyDict_GetItemWithError(heads, key) : NULL;
+    Py_XINCREF(head);
     Py_XDECREF(key);
-    PyObject *name = head && PyTuple_Size(head) == 4 ? PyTuple_GetItem(head, 0) : NULL;
-    if (!name || name == Py_None || PyDict_Contains(found, name)) return 0;
+    return head;
+}
+
+/* The text, or a pair of type and data. */
+static PyObject *value_of(PyObject *head, Span stored, PyObject *collections) {
     size_t size = PyLong_AsSize_t(PyTuple_GetItem(head, 2));
-    if (PyErr_Occurred() || size > content.size - at) return 0;
-    Span data = {content.bytes + at, size};
-    PyObject *value = PyTuple_GetItem(head, 3) == Py_True
-        ? text_of(data, collections)
-        : pair(Py_NewRef(PyTuple_GetItem(head, 1)), as_bytes(data.bytes, size));
+    if (PyErr_Occurred() || size > stored.size) return NULL;
+    if (PyTuple_GetItem(head, 3) == Py_True) return text_of((Span){stored.bytes, size}, collections);
+    return pair(Py_NewRef(PyTuple_GetItem(head, 1)), as_bytes(stored.bytes, size));
+}
+
+static int is_added(PyObject *found, Span content, size_t at, PyObject *heads, PyObject *collections) {
+    PyObject *head = head_of(content, at, heads), *value = NULL;
+    PyObject *name = head && PyTuple_Size(head) == 4 ? PyTuple_GetItem(head, 0) : NULL;
+    if (name && name != Py_None && !PyDict_Contains(found, name))
+        value = value_of(head, (Span){content.bytes + at, content.size - at}, collections);
     int failed = !value || PyDict_SetItem(found, name, value);
     Py_XDECREF(value);
+    Py_XDECREF(head);
     return !failed;
 }
 
@@ -300,7 +311,8 @@ static PyObject *in_order(PyObject *found) {
 static PyObject *attributes(PyObject *module, PyObject *args) {
     PyObject *list, *heads, *collections;
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!O!O!", &PyList_Type, &list, &PyDict_Type, &heads, &PyDict_Type, &collections)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!O!O!", &PyList_Type, &list, &PyDict_Type, &heads, &PyDict_Type, &collections))
+        return NULL;
     PyObject *found = PyDict_New();
     int is_whole = found != NULL;
     for (Py_ssize_t i = 0; is_whole && i < PyList_Size(list); i++) {

@@ -35,13 +35,6 @@ class ArrayType(NamedTuple):
     size: int
     is_single: bool
 
-    @classmethod
-    def of(cls, datatype: Datatype, dataspace: Dataspace) -> ArrayType:
-        """Elements of a datatype in a dataspace."""
-        count = dataspace.element_count
-        is_single = count == 1 and not datatype.inner_shape and not datatype.has_references
-        return cls(datatype, dataspace, count * datatype.size, is_single)
-
 
 @lru_cache(_MOST_TYPES)
 def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> ArrayType:
@@ -61,7 +54,9 @@ def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> Arr
     UnsupportedError
         Only libhdf5 knows such elements.
     """
-    parsed = ArrayType.of(parse_datatype(datatype), parse_dataspace(dataspace, length_size))
-    if parsed.datatype.has_varying_regions:
+    elements, space = parse_datatype(datatype), parse_dataspace(dataspace, length_size)
+    if elements.has_varying_regions:
         raise UnsupportedError("references to regions of varying number")
-    return parsed
+    count = space.element_count
+    is_single = count == 1 and not elements.inner_shape and not elements.has_references
+    return ArrayType(elements, space, count * elements.size, is_single)

@@ -89,14 +89,14 @@ def usual_attributes(file: FileBytes, header: ObjectHeader, heap: GlobalHeap) ->
         The file's heap.
     """
     info = first_of(header, Kind.ATTRIBUTE_INFO)
-    if info is not None and not _is_without_heap(info, file.offset_size):
+    if info is not None and not _is_without_heap(file, info):
         return None
     return compiled.attributes(header.get(Kind.ATTRIBUTE, []), _known_heads(file.length_size), heap.collections)
 
 
-def _is_without_heap(info: bytes, offset_size: int) -> bool:
+def _is_without_heap(file: FileBytes, info: bytes) -> bool:
     with suppress(FormatError):
-        return _places(info, offset_size)[0] == (1 << 8 * offset_size) - 1
+        return _places(info, file.offset_size)[0] == file.undefined
     return False
 
 
@@ -170,7 +170,7 @@ def _name_of(content: bytes) -> bytes | None:
 
 
 class _Head(NamedTuple):
-    """What is said about an attribute before its data, and how many bytes these are."""
+    """What is said about an attribute before its data."""
 
     name: bytes
     type: ArrayType

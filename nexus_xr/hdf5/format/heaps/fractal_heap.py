@@ -27,13 +27,11 @@ _MASK_BYTES = 4
 _MOST_SPACE_BITS = 64
 # Identifiers up to this length have the length of a tiny object in half a byte.
 _SHORT_ID_BYTES = 18
-
-
 # Signature and version, bytes of an identifier and of what is said about filters, flags, bytes of the largest managed
 # object, the next number of an object that is stored by itself, and their index; how much there is of what, and where
 # there is room; the width of a table, bytes of the first blocks and of the largest that are stored as they are, bits of
 # an address in the heap, rows at the beginning, where the root is, and its rows.
-_HEADER = "5sHHBIZA" + "ZA8Z" + "HZZHHAH"
+_HEADER = "5sHHBIZAZA8ZHZZHHAH"
 # Bytes and filter mask of a root that is stored as it is and went through filters.
 _FILTERED = "ZI"
 
@@ -285,23 +283,9 @@ def _read_header(file: FileBytes, address: int) -> HeapHeader:
     filters_bytes = _number(file.read(address, 9)[7:])
     size = head.size + (end.size + filters_bytes if filters_bytes else 0)
     content = checked(file.read(address, size + CHECKSUM_BYTES), _WHAT)
-    (
-        signature,
-        id_length,
-        _,
-        flags,
-        most_managed,
-        _,
-        huge_index,
-        *_,
-        width,
-        first,
-        most_direct,
-        space_bits,
-        _,
-        root,
-        rows,
-    ) = head.unpack_from(content)
+    fields = head.unpack_from(content)
+    signature, id_length, _, flags, most_managed, _, huge_index = fields[:7]
+    width, first, most_direct, space_bits, _, root, rows = fields[-7:]
     if signature != b"FRHP\0":
         raise FormatError(f"{_WHAT} isn't one")
     stored = end.unpack_from(content, head.size) if filters_bytes else (first, 0)
