@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _COUNTS_PATH = "/-/counts"
@@ -82,7 +83,7 @@ class RangeHandler(BaseHTTPRequestHandler):
     def answer(self, with_body: bool) -> None:
         """Answer a request, with the range of the file that it is for or with its headers alone."""
         time.sleep(self.server.latency)
-        path = self.server.folder / self.path.partition("?")[0].lstrip("/")
+        path = self.server.folder / unquote(self.path.partition("?")[0]).lstrip("/")
         if not path.is_file():
             self.server.requests.append((self.command, "", 0))
             self.send_error(404)

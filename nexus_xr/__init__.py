@@ -15,7 +15,14 @@ from nexus_xr.opening.signals import list_datasets, open_signals, read_metadata
 from . import accessor as accessor
 from ._version import __version__ as __version__
 from .diagnostics import Diagnostic
-from .errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusWarning
+from .errors import (
+    NexusError,
+    NexusFileError,
+    NexusFileNotFoundError,
+    NexusPathError,
+    NexusReachError,
+    NexusWarning,
+)
 
 if TYPE_CHECKING:
     from nexus_xr.writing.consolidate import consolidate
@@ -29,6 +36,7 @@ __all__ = [
     "NexusFileError",
     "NexusFileNotFoundError",
     "NexusPathError",
+    "NexusReachError",
     "NexusWarning",
     "common_attrs",
     "consolidate",

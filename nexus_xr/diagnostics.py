@@ -48,6 +48,7 @@ class Code(StrEnum):
     NAME_CLASH = "name-clash", "HDF5: character sets of names", "two names differ in the file, and are the same text"
     NAMED_DATATYPE = "named-datatype", "", "a member of a group is a type, and no data"
     OBJECT_UNREADABLE = "object-unreadable", "HDF5: Data Object Headers", "an object can't be opened"
+    OUT_OF_REACH = "out-of-reach", "", "what a link or a virtual dataset leads to may not be read"
     SOURCE_MISSING = "source-missing", _LAYOUT, "a virtual dataset is made of what isn't there"
     STORAGE_UNKNOWN = "storage-unknown", _LAYOUT, "how a dataset is stored can't be told"
     VALUE_UNREADABLE = "value-unreadable", _LAYOUT, "a value of the tree can't be read"
@@ -117,8 +118,8 @@ class Code(StrEnum):
     VALUE_UNSTORABLE = "value-unstorable", "HDF5: Datatype Message", "HDF5 can't hold a value"
 
 
-# What links and virtual datasets name, and isn't there.
-MISSING = frozenset({Code.LINK_TARGET_MISSING, Code.SOURCE_MISSING})
+# What links and virtual datasets name, and isn't there, or isn't to be had.
+MISSING = frozenset({Code.LINK_TARGET_MISSING, Code.OUT_OF_REACH, Code.SOURCE_MISSING})
 
 
 @dataclass(frozen=True)

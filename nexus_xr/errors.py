@@ -28,6 +28,10 @@ class NexusFileNotFoundError(NexusFileError, FileNotFoundError):
     """There is no such file."""
 
 
+class NexusReachError(NexusFileError):
+    """The file, or what it is made of, lies outside of the folders that may be read."""
+
+
 class NexusPathError(NexusError):
     """A path or selector matches nothing in the file, or more than one thing."""
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from functools import wraps
+from os import PathLike
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "bool": ("True or False", lambda value: isinstance(value, bool | np.bool_)),
     "str | None": ("a string", lambda value: value is None or isinstance(value, str)),
     "Keys": ("a string or a list of strings", lambda value: value is None or _is_text(value)),
+    "Roots": ("a path or URL, or several", lambda value: value is None or _is_path(value) or _are_paths(value)),
     "Mapping[str, Any] | None": ("a mapping", lambda value: value is None or isinstance(value, Mapping)),
 }
 
@@ -91,6 +93,14 @@ def check_types(options: Any) -> None:
         value = getattr(options, each.name)
         if not is_one(value):
             raise TypeError(f"{each.name}={value!r}: expected {expected}, found {type(value).__name__}")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | PathLike)
+
+
+def _are_paths(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, bytes) and all(map(_is_path, value))
 
 
 def _is_text(value: Any) -> bool:

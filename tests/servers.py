@@ -17,14 +17,17 @@ from .waiting import PATIENCE_SECONDS
 class FaultyServer(RangeServer):
     """A server of ranges with faults to come.
 
-    ``faults`` are the ways in which the next requests go wrong, one each; ``always`` is how all of them do. What was
-    asked for is in ``requests``, and in ``most_at_once`` how many requests there were at the same time.
+    ``faults`` are the ways in which the next requests go wrong, one each; ``always`` is how all of them do. Requests
+    for files in ``refused`` are refused. What was asked for is in ``requests``, its files are in ``files``, and in
+    ``most_at_once`` is how many requests there were at the same time.
     """
 
     def __init__(self, folder: Path, latency: float = 0.0) -> None:
         super().__init__(folder, latency, FaultyHandler)
         self.faults: list[str] = []
         self.always: str | None = None
+        self.refused: set[str] = set()
+        self.files: list[str] = []
         self.most_at_once = 0
         self._at_once = 0
         self._awaited = 0
@@ -89,7 +92,8 @@ class FaultyHandler(RangeHandler):
     def answer(self, with_body: bool) -> None:
         """Answer a request, or do what else is to happen."""
         with self.server.counted():
-            self._fault = self.server.next_fault()
+            self.server.files.append(self.path)
+            self._fault = "403" if self.path in self.server.refused else self.server.next_fault()
             refusals: dict[str | None, Callable[[], None]] = {
                 "dropped": self._drop,
                 **{code: partial(self._refuse, int(code)) for code in ("403", "429", "500", "503")},

@@ -25,7 +25,7 @@ from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.links import Link
-from nexus_xr.hdf5.reading import array as array_module
+from nexus_xr.hdf5.reading import processes
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.engine import chunk
 from nexus_xr.hdf5.reading.layouts import known_layouts, layout_reading
@@ -159,18 +159,36 @@ def test_a_damaged_description_of_blosc2_gives_no_part_that_differs_from_the_who
             assert_same_bits(part, values[300, 20:200])
 
 
-@pytest.mark.parametrize("in_processes", [False, True])
+@pytest.mark.parametrize("together", [0, 3000, 1 << 20])
 @pytest.mark.parametrize("options", ONLY_LIBHDF5.values(), ids=ONLY_LIBHDF5)
-def test_filters_of_libhdf5_are_undone_here_and_in_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Mapping[str, Any], in_processes: bool
+def test_filters_of_libhdf5_are_undone_in_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Mapping[str, Any], together: int
 ) -> None:
-    monkeypatch.setattr(array_module, "_SMALL_BYTES", 0 if in_processes else 1 << 30)
-    values = counts((3, 32, 32))
+    monkeypatch.setattr(processes, "_TOGETHER_BYTES", together)
+    monkeypatch.setattr(LazyArray, "_read_with_hdf5", None)
+    values = counts((5, 32, 50))
     with h5py.File(tmp_path / "f.h5", "w") as file:
-        file.create_dataset("data", data=values, chunks=(1, 32, 32), **options)
-    array = lazy(tmp_path / "f.h5")
+        file.create_dataset("data", data=values, chunks=(1, 32, 20), **options)
+    in_memory = File(io.BytesIO((tmp_path / "f.h5").read_bytes()))
+    for array in (lazy(tmp_path / "f.h5"), LazyArray(in_memory, "/data", values.shape, values.dtype)):
+        assert_same_bits(array[...], values)
+        assert_same_bits(array[::-1, 3, [45, 1]], values[::-1, 3, [45, 1]])
+
+
+def test_arrays_in_chunks_that_only_libhdf5_decodes_are_read(tmp_path: Path) -> None:
+    values = counts((6, 4, 3))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((2, 3))
+        properties.set_filter(5, 0, ())
+        kind = h5t.array_create(h5t.STD_U16LE, (3,))
+        dataset = h5d.create(file.id, b"data", kind, h5s.create_simple((6, 4)), properties)
+        h5py.Dataset(dataset)[...] = values
+    opened = File(tmp_path / "f.h5")
+    array = LazyArray(opened, "/data", values.shape, np.dtype("<u2"))
     assert_same_bits(array[...], values)
-    assert_same_bits(array[::-1, 3, [5, 1]], values[::-1, 3, [5, 1]])
+    assert_same_bits(array[3:, ::-2, 1], values[3:, ::-2, 1])
+    assert not opened.left_to_libhdf5
 
 
 @pytest.mark.parametrize("options", LOSSY.values(), ids=LOSSY)

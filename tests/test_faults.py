@@ -21,10 +21,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr import NexusFileError, NexusWarning, read_metadata
+from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.filters import missing_filters
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.described import described
+from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.reading import _reader_process, processes
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.small_values import read_whole
+from nexus_xr.nexus.tree.scan import field_of
 
 from .arrays import assert_same_bits, h5py_values, lazy
 from .processes import readers, run
@@ -424,7 +429,8 @@ def test_raw_data_files_that_are_gone_are_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[int], None]]:
-    """Functions to call, one each time that a reader process was asked for something, with its number."""
+    """Functions to call, one each time that a reader process was asked for a chunk, with the process's number."""
+    monkeypatch.setattr(processes, "_TOGETHER_BYTES", 0)
     functions: list[Callable[[int], None]] = []
     send = processes._Process._send
 
@@ -465,7 +471,7 @@ def test_a_reader_process_that_nobody_asked_for_long_is_replaced(
     array, expected = lazy(tmp_path / "f.h5", num_threads=1), h5py_values(tmp_path / "f.h5")
     # It waits for the first request, and for no other.
     script = Path(_reader_process.__file__).read_text()
-    script = script.replace("_answer(answers, reader, asked)", "_answer(answers, reader, asked)\n            break")
+    script = script.replace("_answer(answers, reader, *asked)", "_answer(answers, reader, *asked)\n            break")
     (tmp_path / "_reader_process.py").write_text(script)
     processes._processes.end()
     monkeypatch.setattr(_reader_process, "__file__", str(tmp_path / "_reader_process.py"))
@@ -513,6 +519,88 @@ def test_no_process_is_left_behind_by_crashes(tmp_path: Path) -> None:
         with refused(path, "chunk (1, 0, 0)"):
             lazy(path)[1]
     assert len(readers()) <= before
+
+
+@pytest.fixture
+def changed_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Has reader processes do something else in place of reading."""
+    processes._processes.end()
+
+    def change(instead: str) -> None:
+        script = Path(_reader_process.__file__).read_text().replace("content = reader.read(*what)", instead)
+        assert instead in script
+        (tmp_path / "_reader_process.py").write_text(script)
+        monkeypatch.setattr(_reader_process, "__file__", str(tmp_path / "_reader_process.py"))
+
+    yield change
+    processes._processes.end()
+
+
+def opened_small(path: Path) -> tuple[Any, str]:
+    """The value that the tree has of /data, and what is said of it."""
+    diagnostics = Diagnostics()
+    with described(File(path), diagnostics) as root:
+        dataset = root.find("data")
+        assert isinstance(dataset, Dataset)
+        value = field_of(dataset, {}, File(path))["value"]
+    (diagnostic,) = diagnostics
+    return value, str(diagnostic)
+
+
+def test_a_small_value_whose_decoder_never_ends_stays_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed_reader: Callable[[str], None]
+) -> None:
+    expected = write(tmp_path / "f.h5", "szip")
+    monkeypatch.setattr(processes, "_LEAST_SECONDS", 0.2)
+    with monkeypatch.context() as context:
+        context.setattr(processes, "_TOGETHER_BYTES", 0)
+        changed_reader("while True: pass")
+        value, said = opened_small(tmp_path / "f.h5")
+    assert "the value can't be read" in said
+    assert "its decoder took all the time that it was given" in said
+    monkeypatch.undo()
+    processes._processes.end()
+    assert_same_bits(value[...], expected)
+
+
+def test_a_small_value_whose_decoder_wants_too_much_stays_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed_reader: Callable[[str], None]
+) -> None:
+    write(tmp_path / "f.h5", "szip")
+    changed_reader("content = memoryview(bytes(3 << 30))")
+    value, said = opened_small(tmp_path / "f.h5")
+    assert isinstance(value, LazyArray)
+    assert "the value can't be read" in said
+
+
+@pytest.mark.parametrize("name", [*ONLY_LIBHDF5, *IN_PROCESSES])  # zfp makes values of any bytes
+def test_a_small_value_with_a_damaged_chunk_stays_in_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "f.h5"
+    write(path, name)
+    store(path, 1, b"\xff" * 3)
+    value, said = opened_small(path)
+    assert isinstance(value, LazyArray)
+    assert "chunk (1, 0, 0)" in said
+
+
+def test_a_pipeline_with_damaged_options_ends_no_process_but_the_readers(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5", "szip")
+    with h5py.File(tmp_path / "f.h5") as file:
+        options = struct.pack("<4I", *file["data"].id.get_create_plist().get_filter(0)[2])
+    content = (tmp_path / "f.h5").read_bytes()
+    ends = set()
+    for at in range(len(options)):
+        for damage in (0, 255):
+            damaged = options[:at] + bytes([damage]) + options[at + 1 :]
+            (tmp_path / "damaged.h5").write_bytes(content.replace(options, damaged))
+            with described(File(tmp_path / "damaged.h5"), Diagnostics()) as root:
+                dataset = root.find("data")
+                assert isinstance(dataset, Dataset)
+                try:
+                    ends.add(np.shape(read_whole(dataset)))
+                except OSError as error:
+                    ends.add("crashed" if "its decoder crashed" in str(error) else "refused")
+    assert ends == {SHAPE, "crashed", "refused"}
 
 
 # --- too much, and interrupted ---------------------------------------------------------------------------------

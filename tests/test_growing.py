@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import io
 import pickle
+import random
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,17 +20,22 @@ import numpy as np
 import pytest
 import xarray as xr
 from h5py import h5s
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
-from nexus_xr import NexusError, NexusFileError
+from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.chunk_indexes.chunk_records import ChunkRecords
+from nexus_xr.hdf5.format.consistency import MOST_SECONDS
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.source import BytesSource
+from nexus_xr.hdf5.io.source import BytesSource, GrowingSource
+from nexus_xr.hdf5.library.described import described
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.parsed import parsed_file
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.layouts import index_building as index
 
@@ -138,9 +147,16 @@ def open_nexus(path: Path, **options: Any) -> xr.Dataset:
     return xr.open_dataset(path, engine="nexus", **options)
 
 
+@pytest.fixture
+def without_libhdf5(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where libhdf5 opens a file."""
+    monkeypatch.setattr(File, "_open_handle", lambda file: pytest.fail(f"libhdf5 was asked about {file.name}"))
+
+
 # --- a stack that is being written -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("without_libhdf5")
 @pytest.mark.parametrize("filters", ["none", "gzip", "bitshuffle"])
 @pytest.mark.parametrize("length", [1, 4])
 def test_every_frame_is_right_while_hundreds_are_written(filters: str, length: int, tmp_path: Path) -> None:
@@ -164,6 +180,7 @@ def test_every_frame_is_right_while_hundreds_are_written(filters: str, length: i
     assert_frames(open_nexus(tmp_path / "live.nxs"), count)
 
 
+@pytest.mark.usefixtures("without_libhdf5")
 def test_a_reader_that_never_waits_sees_whole_frames(tmp_path: Path) -> None:
     with writing(tmp_path / "live.nxs", "gzip", 4, 1) as writer:
         live = open_nexus(tmp_path / "live.nxs")
@@ -178,6 +195,7 @@ def test_a_reader_that_never_waits_sees_whole_frames(tmp_path: Path) -> None:
         assert len(seen) > 2
 
 
+@pytest.mark.usefixtures("without_libhdf5")
 def test_a_length_is_what_signal_and_axes_have_in_common(tmp_path: Path) -> None:
     with writing(tmp_path / "live.nxs", "none", 1, 3, "counts first") as writer:
         assert writer.said() == "counts"
@@ -199,6 +217,7 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.usefixtures("without_libhdf5")
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("linked", ["fields", "group"])
 def test_what_grows_behind_links_is_refreshed(linked: str, tmp_path: Path) -> None:
@@ -253,6 +272,7 @@ def test_what_virtual_datasets_show_of_a_growing_file_is_refreshed(linked: bool,
     assert_frames(open_nexus(path), 43)
 
 
+@pytest.mark.usefixtures("without_libhdf5")
 def test_frames_to_come_of_a_virtual_dataset_are_fill_values(tmp_path: Path) -> None:
     with writing(tmp_path / "live.nxs") as writer:
         with h5py.File(tmp_path / "master.nxs", "w") as file:
@@ -268,6 +288,7 @@ def test_frames_to_come_of_a_virtual_dataset_are_fill_values(tmp_path: Path) -> 
             live = live.nexus.refresh()
 
 
+@pytest.mark.usefixtures("without_libhdf5")
 def test_arrays_of_before_are_read_as_if_nothing_had_been_added(tmp_path: Path) -> None:
     with writing(tmp_path / "live.nxs", "gzip", 4) as writer:
         before = open_nexus(tmp_path / "live.nxs", chunks={})
@@ -280,6 +301,125 @@ def test_arrays_of_before_are_read_as_if_nothing_had_been_added(tmp_path: Path) 
         writer.tell("end")
         assert_frames(travelled, 3)
         assert_frames(travelled.nexus.refresh(), count)
+
+
+def torn(path: Path, before: int, after: int) -> tuple[bytes, bytes]:
+    """A file while it is written, with so many frames and later with more, whose chunks were written first."""
+    with h5py.File(path, "w", libver="latest") as file:
+        data = file.create_dataset("counts", (0, *FRAME), "u2", maxshape=(None, *FRAME), chunks=(1, *FRAME))
+        file["title"] = "live"
+        file.swmr_mode = True
+        states = []
+        for stop in (before, after):
+            begin = data.shape[0]
+            data.resize(stop, axis=0)
+            data[begin:stop] = [frame(number) for number in range(begin, stop)]
+            file.flush()
+            states.append(bytearray(path.read_bytes()))
+        earlier, later = states
+        earlier += bytes(len(later) - len(earlier))
+        for number in range(after):
+            chunk = data.id.get_chunk_info(number)
+            extent = slice(chunk.byte_offset, chunk.byte_offset + chunk.size)
+            earlier[extent] = later[extent]
+    path.write_bytes(later)
+    return bytes(earlier), bytes(later)
+
+
+class TornSource:
+    """Reads of a file that is written meanwhile, piece by piece; after so many, it is."""
+
+    def __init__(self, states: tuple[bytes, bytes], seed: int, reads: int) -> None:
+        self._states = states
+        self._random = random.Random(seed)
+        self._torn = reads
+        self._written: set[int] = set()
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        self._torn -= 1
+        size = max(0, min(len(view), len(self._states[1]) - offset))
+        for piece in range(offset // 64, -(-(offset + size) // 64)):
+            if self._torn < 0 or self._random.random() < 0.5:
+                self._written.add(piece)
+            begin, end = max(offset, 64 * piece), min(offset + size, 64 * piece + 64)
+            view[begin - offset : end - offset] = self._states[piece in self._written][begin:end]
+        return size
+
+
+@given(before=st.integers(1, 20), more=st.integers(1, 40), seed=st.integers(0), reads=st.integers(1, 8))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@pytest.mark.usefixtures("without_libhdf5")
+def test_what_is_written_meanwhile_is_read_until_it_agrees(
+    before: int, more: int, seed: int, reads: int, tmp_path: Path
+) -> None:
+    source = TornSource(torn(tmp_path / "live.h5", before, before + more), seed, reads)
+    diagnostics = Diagnostics()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GrowingSource, "read_into", lambda _, view, offset: source.read_into(view, offset))
+        file = File(tmp_path / "live.h5")
+        with described(file, diagnostics) as root:
+            counts = root.find("counts")
+            assert isinstance(counts, Dataset)
+            assert counts.is_being_written
+            array = LazyArray.of(counts, file)
+        values = array[...]
+    assert len(values) in (before, before + more)
+    np.testing.assert_array_equal(values, [frame(number) for number in range(len(values))])
+    assert not list(diagnostics)
+
+
+@pytest.mark.usefixtures("without_libhdf5")
+def test_what_never_agrees_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, content = torn(tmp_path / "live.h5", 2, 3)
+    at = content.index(b"OHDR", content.index(b"OHDR") + 4)
+    (tmp_path / "live.h5").write_bytes(content[: at + 8] + b"\xff" + content[at + 9 :])
+    monkeypatch.setattr(parsed_file, "MOST_SECONDS", 0.05)
+    with pytest.warns(NexusWarning, match="can't be opened \\(an object header"):
+        nexus_xr.read_metadata(tmp_path / "live.h5")
+
+
+@pytest.mark.usefixtures("without_libhdf5")
+def test_what_is_damaged_is_waited_for_once_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def wait(read: Callable[[], Any], seconds: float) -> Any:
+        waited.append(seconds)
+        return read()
+
+    monkeypatch.setattr(parsed_file, "consistent", wait)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0 * len(waited))
+    with h5py.File(tmp_path / "live.h5", "w", libver="latest") as file:
+        for number in range(5):
+            file[f"field_{number}"] = number
+        file.swmr_mode = True
+        content = (tmp_path / "live.h5").read_bytes()
+    _, *fields = [found.start() for found in re.finditer(b"OHDR", content)]
+    for at in fields:
+        content = content[: at + 8] + b"\xff" + content[at + 9 :]
+    (tmp_path / "live.h5").write_bytes(content)
+    with pytest.warns(NexusWarning):
+        assert nexus_xr.read_metadata(tmp_path / "live.h5") == {}
+    assert waited == [MOST_SECONDS]
+
+
+@pytest.mark.usefixtures("without_libhdf5")
+def test_who_lets_nobody_read_is_told_of_without_libhdf5(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "live.h5", "w", libver="latest") as file:
+        file["title"] = "busy"
+        file.flush()
+        content = (tmp_path / "live.h5").read_bytes()
+    (tmp_path / "copy.h5").write_bytes(content)
+    with pytest.raises(NexusFileError, match=r"copy.h5: the HDF5 file is marked as being written .*h5clear"):
+        nexus_xr.read_metadata(tmp_path / "copy.h5")
+    with pytest.raises(OSError, match="already open for write"):
+        h5py.File(tmp_path / "copy.h5")
+
+
+@pytest.mark.usefixtures("without_libhdf5")
+def test_a_copy_of_a_file_that_was_being_written_opens(tmp_path: Path) -> None:
+    _, content = torn(tmp_path / "live.h5", 2, 3)
+    (signal,) = nexus_xr.open_signals(io.BytesIO(content))
+    np.testing.assert_array_equal(signal, [frame(number) for number in range(3)])
 
 
 @pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
@@ -313,6 +453,7 @@ def test_objects_of_every_kind_stay_of_their_kind(tmp_path: Path) -> None:
         assert set(only_counts.variables) == {"counts"}
 
 
+@pytest.mark.usefixtures("without_libhdf5")
 def test_values_that_were_looked_at_are_no_obstacle(tmp_path: Path) -> None:
     with writing(tmp_path / "live.nxs") as writer:
         live = open_nexus(tmp_path / "live.nxs").load()

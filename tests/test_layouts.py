@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from nexus_xr.hdf5.format.faults import UnsupportedError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.parsed.parsed_dataset import ParsedDataset
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.layouts import known_layouts
 from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkIndex
@@ -26,8 +29,9 @@ from nexus_xr.hdf5.reading.selection import expand, normalize
 from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
 
+from .arrays import assert_same_bits
 from .conftest import CORPUS, corpus_files
-from .stacks import LOSSLESS, LOSSY
+from .stacks import LOSSLESS, LOSSY, ONLY_LIBHDF5, counts
 from .thresholds import moved, thresholds
 
 FILES = corpus_files()
@@ -56,7 +60,7 @@ def in_both_ways(path: Path, name: str) -> tuple[Any, Any]:
     with file.source() as source:
         theirs = layout_by_libhdf5(file, name, source)
     try:
-        ours: Any = known_layouts._from_bytes(file, name, None)
+        ours: Any = known_layouts._from_bytes(file, name, None, None)
     except UnsupportedError:
         ours = theirs
     if isinstance(ours, StoredLayout) and ours.conversion is not None:
@@ -242,12 +246,17 @@ def test_small_values_in_chunks_are_read_without_libhdf5(tmp_path: Path, filters
     assert not file.left_to_libhdf5
 
 
-def test_small_values_that_only_libhdf5_decodes_are_left_to_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", ONLY_LIBHDF5.values(), ids=ONLY_LIBHDF5)
+@pytest.mark.parametrize("is_local", [True, False])
+def test_small_values_that_only_libhdf5_decodes_are_decoded_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Mapping[str, Any], is_local: bool
+) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
-        file.create_dataset("data", data=np.arange(64), chunks=(8,), scaleoffset=0)
-    file = File(tmp_path / "f.h5")
+        file.create_dataset("µ".encode("latin-1"), data=counts((40, 40)), chunks=(20, 20), **options)
+    file = File(tmp_path / "f.h5" if is_local else io.BytesIO((tmp_path / "f.h5").read_bytes()))
+    monkeypatch.setattr(ParsedDataset, "read", None)
     with described(file, Diagnostics()) as root:
-        dataset = root.find("data")
+        dataset = root.find("µ")
         assert isinstance(dataset, Dataset)
-        assert read_whole(dataset).tolist() == list(range(64))
-    assert list(file.left_to_libhdf5) == ["/data"]
+        assert_same_bits(read_whole(dataset), counts((40, 40)))
+    assert not file.left_to_libhdf5

@@ -8,6 +8,7 @@ import itertools
 import multiprocessing
 import pickle
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,11 +28,15 @@ from hypothesis import strategies as st
 import nexus_xr
 from nexus_xr import NexusFileError, NexusWarning
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.policy import ReadingPolicy
+from nexus_xr.hdf5.io.reach import Reach
 from nexus_xr.hdf5.io.remote import ahead as ahead_module
 from nexus_xr.hdf5.io.remote import kept_blocks, object_store
 from nexus_xr.hdf5.io.remote import remote_file as remote
 from nexus_xr.hdf5.io.remote.ahead import MOST_REQUESTS, REQUEST_BYTES
+from nexus_xr.hdf5.io.url_path import linked_url
 from nexus_xr.hdf5.library import described
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 
 from .arrays import indexers_within, take
@@ -500,7 +505,162 @@ def test_garbage_that_holds_files_is_no_deadlock(server: FaultyServer, tmp_path:
 # --- links -------------------------------------------------------------------------------------------------------
 
 
-def test_other_files_are_not_looked_for_in_this_one(server: FaultyServer, tmp_path: Path) -> None:
+def write_linked(folder: Path) -> None:
+    """A scan whose values and fields are in files below and beside its folder, by links and virtual datasets."""
+    (folder / "scans/raw").mkdir(parents=True)
+    write_stack(folder / "scans/raw/a b#1.nxs", FRAMES[:10], compression="lzf")
+    write_stack(folder / "scans/raw/b.nxs", FRAMES[10:20], compression="gzip", shuffle=True)
+    write_stack(folder / "calibration.nxs", FRAMES[20:24])
+    with h5py.File(folder / "scans/raw/b.nxs", "a") as file:
+        file["further"] = h5py.ExternalLink("../../calibration.nxs", "/entry/data/counts")
+        file["own"] = h5py.SoftLink("/entry/data/counts")
+        file["text"] = ["of", "another", "file"]
+    with h5py.File(folder / "scans/scan.nxs", "w") as file:
+        entry = file.create_group("entry")
+        entry.attrs.update(NX_class="NXentry", default="data")
+        data = entry.create_group("data")
+        data.attrs.update(NX_class="NXdata", signal="counts")
+        layout = h5py.VirtualLayout((20, 128, 128), "u2")
+        layout[:10] = h5py.VirtualSource("raw/a b#1.nxs", "/entry/data/counts", (10, 128, 128))
+        layout[10:] = h5py.VirtualSource("/somewhere/raw/../raw/b.nxs", "/entry/data/counts", (10, 128, 128))
+        data.create_virtual_dataset("counts", layout)
+        for name, target in {
+            "linked": ("raw/b.nxs", "/own"),
+            "text": ("./raw//b.nxs", "text"),
+            "group": ("raw/b.nxs", "/entry/data"),
+            "absent": ("raw/c.nxs", "/own"),
+            "nothing": ("raw/b.nxs", "/nothing"),
+            "outside": ("../calibration.nxs", "/entry/data/counts"),
+            "further": ("raw/b.nxs", "/further"),
+        }.items():
+            entry[name] = h5py.ExternalLink(*target)
+        entry["soft"] = h5py.SoftLink("/entry/linked")
+
+
+def links_of(path: Any, **options: Any) -> tuple[dict[str, Any], str]:
+    with pytest.warns(NexusWarning) as said:
+        tree = nexus_xr.read_metadata(path, **options)["entry"]
+    return tree, str(said[0].message)
+
+
+def test_links_of_a_file_behind_a_url_lead_to_others_there(server: FaultyServer, tmp_path: Path) -> None:
+    write_linked(tmp_path)
+    here, _ = links_of(tmp_path / "scans/scan.nxs")
+    for within, asked in ((f"{server.url}/", 4), ([server.url], 4), (None, 3)):
+        kept_blocks.kept_blocks._start_anew()
+        server.requests.clear()
+        there, said = links_of(f"{server.url}/scans/scan.nxs", within=within)
+        assert len(server.requests) <= asked + 1  # that for the file which isn't there
+        for name in ("linked", "soft", "further", "outside", "text", "absent", "nothing"):
+            if within is None and name in ("further", "outside"):
+                assert isinstance(there[name], Link)
+            else:
+                np.testing.assert_array_equal(getattr(there[name], "value", 0), getattr(here[name], "value", 0))
+                assert isinstance(there[name], Link) == isinstance(here[name], Link)
+        assert ("calibration.nxs:/entry/data/counts, which lies outside of" in said) == (within is None)
+        assert "links to raw/b.nxs:/nothing, which is not there" in said
+
+
+def test_virtual_datasets_behind_a_url_are_made_of_others_there(server: FaultyServer, tmp_path: Path) -> None:
+    write_linked(tmp_path)
+    (tmp_path / "scans/b.nxs").hardlink_to(tmp_path / "scans/raw/b.nxs")  # where an absolute name leads from here on
+    with h5py.File(tmp_path / "scans/scan.nxs") as file:
+        expected = file["entry/data/counts"][()]
+    np.testing.assert_array_equal(expected, FRAMES[:20])
+    dataset = open_nexus(f"{server.url}/scans/scan.nxs", chunks={})
+    assert dataset.counts.encoding["chunksizes"] == (1, 128, 128)
+    server.requests.clear()
+    np.testing.assert_array_equal(dataset.counts, expected)
+    assert len(server.requests) <= 4
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts[8:13, ::-7, 3], expected[8:13, ::-7, 3])
+
+
+@given(data=st.data())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_virtual_dataset_behind_a_url_reads_as_it_does_here(
+    data: st.DataObject, server: FaultyServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "any"
+    folder.mkdir(exist_ok=True)
+    for number in range(3):
+        with h5py.File(folder / f"{number}.h5", "w") as file:
+            file["data"] = FRAMES[number, :4, :5]
+    layout = h5py.VirtualLayout((12, 5), "u2")
+    for begin in (0, 4, 8):
+        length = data.draw(st.integers(1, 4))
+        name = data.draw(st.sampled_from(["0.h5", "1.h5", "2.h5", "./2.h5", "../any/1.h5", "absent.h5"]))
+        layout[begin : begin + length] = h5py.VirtualSource(name, "data", (4, 5))[:length]
+    with h5py.File(folder / "all.h5", "w") as file:
+        file.create_virtual_dataset("data", layout, fillvalue=7)
+    with h5py.File(folder / "all.h5") as file:
+        expected = file["data"][()]
+    kept_blocks.kept_blocks._start_anew()
+    array = LazyArray(File(f"{server.url}/any/all.h5"), "/data", (12, 5), np.dtype("u2"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NexusWarning)
+        np.testing.assert_array_equal(array[...], expected)
+
+
+def test_sources_behind_urls_are_opened_side_by_side(server: FaultyServer, tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((8, 128, 128), "u2")
+    for number in range(8):
+        write_stack(tmp_path / f"{number}.nxs", FRAMES[number : number + 1])
+        layout[number] = h5py.VirtualSource(f"{number}.nxs", "/entry/data/counts", (1, 128, 128))[0]
+    with h5py.File(tmp_path / "scan.nxs", "w") as file:
+        file.create_virtual_dataset("data", layout)
+    array = LazyArray(File(f"{server.url}/scan.nxs"), "/data", (8, 128, 128), np.dtype("u2"))
+    with array.file.source():
+        server.await_at_once(8)
+    np.testing.assert_array_equal(array[...], FRAMES[:8])
+    assert server.most_at_once == 8
+    assert len(server.requests) == 9
+
+
+def test_a_source_that_is_missing_behind_a_url_is_told_of(server: FaultyServer, tmp_path: Path) -> None:
+    write_linked(tmp_path)
+    dataset = open_nexus(f"{server.url}/scans/scan.nxs")
+    with pytest.warns(NexusWarning, match=f"its sources are missing: {server.url}/scans/b.nxs"):
+        np.testing.assert_array_equal(dataset.counts[5:15], [*FRAMES[5:10], *np.zeros_like(FRAMES[:5])])
+    server.files.clear()
+    dataset.counts[5:15].load()
+    assert server.files == []
+    file = File(f"{server.url}/scans/scan.nxs", policy=ReadingPolicy(fills_missing=False))
+    with pytest.raises(NexusFileError, match=r"/scans/b\.nxs: there is no such file"):
+        LazyArray(file, "/entry/data/counts", dataset.counts.shape, dataset.counts.dtype)[...]
+
+
+def test_a_source_out_of_reach_is_an_error_and_no_fill_value(server: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    write_stack(tmp_path / "secret.nxs", FRAMES[:3])
+    layout = h5py.VirtualLayout((3, 128, 128), "u2")
+    layout[...] = h5py.VirtualSource("../secret.nxs", "/entry/data/counts", (3, 128, 128))
+    with h5py.File(tmp_path / "scans/scan.nxs", "w") as file:
+        file.create_virtual_dataset("counts", layout)
+    url = f"{server.url}/scans/scan.nxs"
+    with pytest.warns(NexusWarning, match="lie outside of what may be read: ../secret.nxs") as said:
+        (signal,) = nexus_xr.open_signals(url)
+    (diagnostic,) = said[0].message.diagnostics  # type: ignore[union-attr]
+    assert (diagnostic.code, diagnostic.path) == ("out-of-reach", "/counts")
+    with pytest.raises(NexusFileError, match=r"scan\.nxs:/counts: .*secret\.nxs: lies outside of .* `within`"):
+        signal.load()
+    assert "/secret.nxs" not in server.files
+    (signal,) = nexus_xr.open_signals(url, within=server.url)
+    np.testing.assert_array_equal(signal, FRAMES[:3])
+
+
+@pytest.mark.parametrize("fault", ["403", "damaged"])
+def test_a_linked_file_in_trouble_is_a_link_that_says_so(fault: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_linked(tmp_path)
+    if fault == "damaged":
+        (tmp_path / "scans/raw/b.nxs").write_bytes(b"\x89HDF\r\n\x1a\n damaged")
+    else:
+        server.refused.add("/scans/raw/b.nxs")
+    tree, said = links_of(f"{server.url}/scans/scan.nxs")
+    assert isinstance(tree["linked"], Link)
+    assert "links to raw/b.nxs:/own, which can't be opened (" in said
+
+
+def test_a_file_object_leads_to_no_other_file(tmp_path: Path) -> None:
     layout = h5py.VirtualLayout((3, 4), "u2")
     layout[...] = h5py.VirtualSource("other.nxs", "/entry/own", (3, 4))
     with h5py.File(tmp_path / "scan.nxs", "w") as file:
@@ -510,11 +670,68 @@ def test_other_files_are_not_looked_for_in_this_one(server: FaultyServer, tmp_pa
         file["entry/own"] = COUNTS
         data["linked"] = h5py.ExternalLink("other.nxs", "/entry/own")
         data.create_virtual_dataset("counts", layout)
-    for source in (f"{server.url}/scan.nxs", io.BytesIO((tmp_path / "scan.nxs").read_bytes())):
-        with pytest.warns(NexusWarning, match="linked"):
-            dataset = open_nexus(source)
-        with pytest.raises(NexusFileError, match="virtual dataset of other files"):
-            dataset.counts.load()
+    with pytest.warns(NexusWarning, match="linked"):
+        dataset = open_nexus(io.BytesIO((tmp_path / "scan.nxs").read_bytes()))
+    with pytest.raises(NexusFileError, match="can't be looked for beside a file object"):
+        dataset.counts.load()
+
+
+@pytest.mark.parametrize("store", ["s3", "memory", "zip", "dir", "simplecache"])
+def test_links_and_sources_are_found_in_any_store(
+    store: str, server: FaultyServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    write_linked(tmp_path)
+    (tmp_path / "scans/b.nxs").hardlink_to(tmp_path / "scans/raw/b.nxs")
+    names = ("scan.nxs", "b.nxs", "raw/b.nxs", "raw/a b#1.nxs")
+    options: dict[str, Any] = {}
+    if store == "s3":
+        options = request.getfixturevalue("s3")
+        for name in names:
+            url = _put(options, tmp_path / "scans" / name, f"scans/{name}").removesuffix(name) + "scan.nxs"
+    elif store == "memory":
+        for name in names:
+            fsspec.filesystem("memory").pipe(f"/top/{name}", (tmp_path / "scans" / name).read_bytes())
+        url = "memory://top/scan.nxs"
+    elif store == "zip":
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            for name in names:
+                archive.write(tmp_path / "scans" / name, name)
+        url = f"zip://scan.nxs::{server.url}/all.zip"
+    elif store == "dir":
+        url, options = "dir://scan.nxs", {"path": str(tmp_path / "scans"), "target_protocol": "file"}
+    else:
+        url = f"simplecache::{server.url}/scans/scan.nxs"
+    dataset = open_nexus(url, storage_options=options)
+    np.testing.assert_array_equal(dataset.counts, FRAMES[:20])
+    np.testing.assert_array_equal(dataset.attrs["linked"]["value"], FRAMES[10:20])
+    assert isinstance(dataset.attrs["outside"], Link)
+
+
+def test_names_lead_to_urls_as_relative_references_do() -> None:
+    holder, reach = "https://host/a/b/scan.nxs?key=1#part", Reach((), ("https://host/a/",))
+    for name, path in {
+        "c.nxs": "b/c.nxs",
+        "./d/../c.nxs": "b/c.nxs",
+        "../c.nxs": "c.nxs",
+        "100%/a b?#.nxs": "b/100%25/a%20b%3F%23.nxs",
+        "/any/c.nxs": "b/c.nxs",
+        "https://host/a/x.nxs": "x.nxs",
+    }.items():
+        assert linked_url(name, holder) == f"https://host/a/{path}"
+        assert reach.holds_url(linked_url(name, holder))
+    for name in (
+        "../../c.nxs",
+        "../../../other/a/c.nxs",
+        "https://host/a/%2e%2E/c.nxs",
+        "https://other/a/c.nxs",
+        "http://host/a/c.nxs",
+        "https://host/ab/c.nxs",
+        "https://host/a/../c.nxs",
+        "file:///etc/passwd",
+        "simplecache::https://host/a/c.nxs",
+        "https://host/a/c.nxs::https://other/c.zip",
+    ):
+        assert not reach.holds_url(linked_url(name, holder))
 
 
 # --- other stores ------------------------------------------------------------------------------------------------

@@ -211,7 +211,7 @@ def _storage(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
     if not dataset.is_virtual:
         return dataset.storage
     report_missing(dataset, raw.found_sources, file)
-    is_known = file.is_local and dataset.shape == dataset.extent
+    is_known = dataset.shape == dataset.extent
     mappings = read_mappings(dataset.virtual_mappings, dataset.extent) if is_known else None
     if mappings is None:
         return dataset.storage

@@ -9,7 +9,7 @@ from typing import Any
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
-from nexus_xr.hdf5.io.reference import as_file_like
+from nexus_xr.hdf5.io.reference import Roots, as_file_like, reach_within
 from nexus_xr.nexus.tree.find import Keys, as_keys
 from nexus_xr.signatures import check_types
 
@@ -54,6 +54,10 @@ class Options:
     num_threads
         Most threads that a read may decode with; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that
         this process may use.
+    within
+        Paths of folders or files, or URLs, one or several: nothing that lies outside is read, whatever links, virtual
+        datasets and symbolic links lead there; what can't be read for that is named in the warning, and to read it is
+        an error. None for no limits, but that a file behind a URL leads no further than the folder that it is in.
     """
 
     group: str | None = None
@@ -70,6 +74,7 @@ class Options:
     chunks: Chunks = None
     storage_options: Mapping[str, Any] | None = None
     num_threads: int | None = None
+    within: Roots = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -90,5 +95,6 @@ class Options:
 
     def file(self, where: Any) -> File:
         """The file that is to be opened."""
-        policy = ReadingPolicy(self.num_threads, fills_missing=self.missing == "fill")
+        reach = reach_within(self.within)
+        policy = ReadingPolicy(self.num_threads, fills_missing=self.missing == "fill", reach=reach)
         return File(as_file_like(where), self.storage_options, policy)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.reference import Roots
 from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.nexus.tree.scan import Found, Walk
 from nexus_xr.signatures import takes
@@ -36,6 +37,7 @@ def open_signals(
     chunks: Chunks = None,
     storage_options: Mapping[str, Any] | None = None,
     num_threads: int | None = None,
+    within: Roots = None,
 ) -> list[xr.DataArray]:
     """Open every signal of a file, or of several: of each NXdata group, and each other dataset of two or more elements.
 
@@ -82,6 +84,7 @@ def open_signals(
         chunks=chunks,
         storage_options=storage_options,
         num_threads=num_threads,
+        within=within,
     )
     files = map(options.file, files_of(path, storage_options))
     signals = [signal for file in files for signal in signals_of(file, options)]
@@ -142,6 +145,7 @@ def list_datasets(
     dataset_key: Keys = None,
     hardlinks_only: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    within: Roots = None,
 ) -> tuple[list[str], list[str]]:
     """List what there is to open: the paths of NXdata groups, and those of datasets of two or more elements.
 
@@ -170,7 +174,9 @@ def list_datasets(
     >>> list_datasets("scan.nxs")
     (['/entry/data'], ['/entry/data/counts'])
     """
-    options = Options(dataset_key=dataset_key, hardlinks_only=hardlinks_only, storage_options=storage_options)
+    options = Options(
+        dataset_key=dataset_key, hardlinks_only=hardlinks_only, storage_options=storage_options, within=within
+    )
     selected = describe_with(Opening.selected, options.file(path), options)
     groups = [found.path for found in selected if found.is_group]
     return groups, [found.path for found in selected if not found.is_group]
@@ -183,6 +189,7 @@ def read_metadata(
     metadata_key: Keys = None,
     skip_array_metadata: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    within: Roots = None,
 ) -> dict[str, Any]:
     """Read the tree of a whole file, without its NXdata groups.
 
@@ -212,7 +219,10 @@ def read_metadata(
     'a scan'
     """
     options = Options(
-        metadata_key=metadata_key, skip_array_metadata=skip_array_metadata, storage_options=storage_options
+        metadata_key=metadata_key,
+        skip_array_metadata=skip_array_metadata,
+        storage_options=storage_options,
+        within=within,
     )
     return describe_with(_whole_tree, options.file(path), options)
 

@@ -64,8 +64,6 @@ class Codec:
         Its class in `hdf5plugin`; None for those that come with HDF5 and h5py.
     is_lossless
         Whether it gives back the values that it was given, whatever they are.
-    is_safe
-        Whether the decoder that libhdf5 has for it stands damaged data.
     helped_by_shuffle
         Whether it makes less of bytes that were shuffled before.
     own_options
@@ -87,7 +85,6 @@ class Codec:
     name: str
     plugin: str | None = None
     is_lossless: bool = True
-    is_safe: bool = True
     helped_by_shuffle: bool = False
     own_options: int = 0
     decode: Callable[[Options, int], Decode | None] | None = None

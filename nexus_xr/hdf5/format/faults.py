@@ -7,6 +7,10 @@ class FormatError(ValueError):
     """The bytes contradict the HDF5 file format."""
 
 
+class NoDtypeError(FormatError):
+    """The bytes may well be right, but neither NumPy nor h5py has values for what they are."""
+
+
 class UnsupportedError(Exception):
     """The bytes may well be right, but say something that only libhdf5 is asked about.
 

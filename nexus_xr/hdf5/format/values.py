@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .datatypes.number_types import FloatBits
 from .datatypes.stored_type import Conversion, Datatype
 from .faults import FormatError
 from .heaps.global_heap import GlobalHeap
@@ -130,6 +131,35 @@ def _letters(stored: NDArray[Any]) -> NDArray[np.uint8]:
     return np.array(stored[..., None], order="C").view(np.uint8)
 
 
+def _partial_integer(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """Integers of some of the bits, with a sign where the highest of these is one."""
+    offset, precision = datatype.bits
+    width = 8 * datatype.size
+    raised: NDArray[Any] = stored.astype(stored.dtype.newbyteorder("=")) << (width - offset - precision)
+    signed: NDArray[Any] = raised.view(datatype.dtype.newbyteorder("="))
+    values: NDArray[Any] = (signed >> (width - precision)).astype(datatype.dtype)
+    return values
+
+
+def _other_float(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
+    """Numbers of sign, exponent and mantissa, which 64 bits have room for."""
+    bits = FloatBits(*datatype.bits)
+    raw = stored.astype(np.uint64)
+    exponent = _bits(raw, bits.exponent, bits.exponent_size).astype(np.int64)
+    mantissa = _bits(raw, bits.mantissa, bits.mantissa_size).astype(np.float64)
+    first_bit = np.where(exponent == 0, 0.0, 2.0**bits.mantissa_size)
+    scale = np.maximum(exponent, 1) - bits.bias - bits.mantissa_size
+    values = np.ldexp(mantissa + first_bit, scale)
+    is_special = exponent == 2**bits.exponent_size - 1
+    values[is_special] = np.where(mantissa[is_special] == 0, np.inf, np.nan)
+    signed: NDArray[Any] = np.copysign(values, np.where(_bits(raw, bits.sign, 1), -1.0, 1.0))
+    return signed.astype(datatype.dtype)
+
+
+def _bits(raw: NDArray[np.uint64], begin: int, count: int) -> NDArray[np.uint64]:
+    return raw >> np.uint64(begin) & np.uint64((1 << count) - 1)
+
+
 def _boolean(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
     return stored.astype(bool)
 
@@ -202,6 +232,8 @@ def _objects(values: Iterable[Any], shape: tuple[int, ...], datatype: Datatype) 
 _CONVERSIONS: dict[Conversion, Callable[[NDArray[Any], Datatype, _Heap], NDArray[Any]]] = {
     Conversion.TERMINATED_TEXT: _terminated,
     Conversion.SPACED_TEXT: _spaced,
+    Conversion.PARTIAL_INTEGER: _partial_integer,
+    Conversion.OTHER_FLOAT: _other_float,
     Conversion.BOOLEAN: _boolean,
     Conversion.COMPLEX: _complex,
     Conversion.COMPOUND: _compound,

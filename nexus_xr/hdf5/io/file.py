@@ -6,21 +6,25 @@ import functools
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from nexus_xr.errors import let_go
+from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, NexusReachError, let_go
 
 from .h5py_handles import handles
 from .identity import Snapshot, Version
-from .linked_files import following
+from .linked_files import FOR_SOURCES, find_file, following, where_it_should_be
 from .local import LocalFile
 from .policy import ReadingPolicy
+from .reach import Reach, out_of_reach
 from .reference import FileLike, FileReference
-from .remote.remote_file import RemoteFile
+from .remote.object_store import StoreFile
+from .remote.range_request import RangeRequest
+from .remote.remote_file import RemoteFile, first_bytes
 from .remote.urls import store_file
 from .source import Source
+from .url_path import UrlPath, linked_url
 
 if TYPE_CHECKING:
     import h5py
@@ -28,6 +32,13 @@ if TYPE_CHECKING:
     from .stream import OpenStream
 
 _MOST_NOTED = 1 << 12
+
+
+def _within_reach(policy: ReadingPolicy, reference: FileReference) -> ReadingPolicy:
+    """How a file is read: one behind a URL leads no further than its folder unless its user says so."""
+    if reference.is_local or not isinstance(reference.where, str) or not policy.reach.is_everywhere:
+        return policy
+    return replace(policy, reach=Reach((), (str(UrlPath.of(reference.where).folder),)))
 
 
 class File:
@@ -75,8 +86,8 @@ class File:
 
     def _start(self, reference: FileReference, policy: ReadingPolicy) -> None:
         self._asked = reference
-        self._policy = policy
-        self._local = LocalFile(reference) if reference.is_local else None
+        self._policy = _within_reach(policy, reference)
+        self._local = LocalFile(reference, self._policy.reach) if reference.is_local else None
         self._version = None if self._local is not None else cast(Version | None, reference.identity)
         self._key = object()  # of the bytes of a file object, which nothing else tells from others
         self._linked: dict[str, File] = {}
@@ -88,6 +99,7 @@ class File:
         self._handle: h5py.File | None = None
         self._stream: OpenStream | None = None
         self._remote: RemoteFile | None = None
+        self._first: RangeRequest | None = None
         self._readers = 0
         self._pid = os.getpid()
 
@@ -101,7 +113,7 @@ class File:
         return f"File({self.name!r})"
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return (type(self).__name__, *self.token)
+        return (type(self).__name__, *self.token, self._policy.reach)  # beyond which nothing of the same is to be had
 
     @property
     def _reference(self) -> FileReference:
@@ -124,6 +136,16 @@ class File:
         return self._asked.path
 
     @property
+    def path_for_others(self) -> str | None:
+        """Path by which another process may open it; None where its bytes have to be sent."""
+        return self.path if self.is_local and self._policy.reach.is_everywhere else None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it has a path or a URL, and so a folder with other files."""
+        return isinstance(self._asked.where, str)
+
+    @property
     def is_local(self) -> bool:
         return self._local is not None
 
@@ -141,11 +163,6 @@ class File:
     def is_written_here(self) -> bool:
         """Whether this process has the file open for writing, so that only libhdf5 knows what is in it."""
         return self._local is not None and self._local.is_written_here
-
-    @property
-    def has_writer(self) -> bool:
-        """Whether another process adds to it, as a local file says itself."""
-        return self._local is not None and self._local.has_writer
 
     @property
     def is_special(self) -> bool:
@@ -172,13 +189,60 @@ class File:
         """
         return File.of(self._asked.anew(), replace(self._policy, is_beside_writers=is_beside_writers))
 
-    def linked(self, path: str) -> File:
-        """Another local file that a link or a virtual dataset leads to; from now on, that one and no other."""
-        if self.is_local and path == self.path:
+    def linked(self, where: str) -> File:
+        """The file of a path or URL to which a link or a virtual dataset leads; from now on, that one and no other."""
+        if where == self._asked.where:
             return self
-        if path not in self._linked:
-            return self._linked.setdefault(path, File(path, policy=self._policy))
-        return self._linked[path]
+        if where not in self._linked:
+            return self._linked.setdefault(where, File(where, self._asked.storage_options, self._policy))
+        return self._linked[where]
+
+    def where_should_be(self, name: str) -> str:
+        """Path or URL of a file that this one names.
+
+        Raises
+        ------
+        NexusReachError
+            It may not be read, or can't be looked for.
+        """
+        if self._local is not None:
+            return where_it_should_be(name, self.path)
+        if not isinstance(self._asked.where, str):
+            raise NexusReachError(f"{name}: can't be looked for beside a file object; open the file by its path or URL")
+        url = linked_url(name, self._asked.where)
+        if not self._policy.reach.holds_url(url):
+            raise out_of_reach(url)
+        return url
+
+    def find_linked(self, name: str, prefixes: str = FOR_SOURCES) -> str | None:
+        """Path or URL of a file that this one names, None where there is none.
+
+        Parameters
+        ----------
+        name
+            The name as it is stored, not that for the file itself.
+        prefixes
+            The variable of the environment with folders to look into first, for a local file.
+
+        Raises
+        ------
+        NexusReachError
+            It may not be read, or can't be looked for.
+        """
+        if self._local is not None:
+            found = find_file(name, self.path, self._policy.reach, prefixes)
+            return None if found is None else os.path.abspath(found)
+        url = self.where_should_be(name)
+        return url if self.linked(url)._exists else None
+
+    @functools.cached_property
+    def _exists(self) -> bool:
+        """Whether a file behind a URL was there when it was first asked for."""
+        try:
+            with self.source():
+                return True
+        except NexusFileNotFoundError:
+            return False
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
@@ -268,11 +332,32 @@ class File:
         if stream is not None:  # which stays open as long as it has a name here
             yield stream.source(self._key)
 
+    def _check_reach(self) -> None:
+        if isinstance(self._asked.where, str) and not self._policy.reach.holds_url(self._asked.where):
+            raise out_of_reach(self.name)
+
     def _find_remote(self) -> RemoteFile | None:
         """The file where ranges of it can be asked for by many at once, None where it can only be read as a stream."""
         if self._remote is None:
-            found = store_file(self._asked.where, self._asked.storage_options)
+            self._check_reach()
+            found = self._in_store()
             if found is not None:
-                self._remote = RemoteFile(found, self._version)
+                first, self._first = self._first, None
+                self._remote = RemoteFile(found, self._version, first)
                 self._version = self._remote.version
         return self._remote
+
+    def _in_store(self) -> StoreFile | None:
+        return store_file(self._asked.where, self._asked.storage_options)
+
+    def expect_linked(self, name: str) -> None:
+        """Have the first bytes of a file be on their way that this one names, so that several are side by side."""
+        with suppress(NexusFileError):  # for those to tell who read from it
+            if not self.is_local:
+                self.linked(self.where_should_be(name))._expect()
+
+    def _expect(self) -> None:
+        with self._in_this_process():
+            is_known = self._remote or self._first or self._version or "_exists" in self.__dict__
+            found = None if is_known else self._in_store()
+            self._first = self._first if found is None else first_bytes(found)

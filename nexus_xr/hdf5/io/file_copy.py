@@ -23,7 +23,7 @@ def copy_file(file: File, path: str) -> None:
     """
     if file.is_written_here:
         raise NexusFileError(f"{file.name}: is open for writing in this process; close it first")
-    if file.is_local:
+    if file.is_local and file.policy.reach.is_everywhere:
         file.check()
         shutil.copyfile(file.path, path)
         file.check()

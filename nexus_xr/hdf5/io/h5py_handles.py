@@ -7,6 +7,7 @@ through these ends the process.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -19,7 +20,8 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
-from .unreadable import explain_local
+from .reach import Reach
+from .unreadable import explain_local, explain_stream
 
 if TYPE_CHECKING:
     import h5py
@@ -84,7 +86,7 @@ class Handles:
 handles = Handles()
 
 
-def open_local(path: str, is_beside_writers: bool) -> h5py.File:
+def open_local(path: str, is_beside_writers: bool, reach: Reach) -> h5py.File:
     """Open a local file to be read.
 
     Parameters
@@ -93,9 +95,13 @@ def open_local(path: str, is_beside_writers: bool) -> h5py.File:
         Its path.
     is_beside_writers
         Whether to try first as a reader beside its writer (SWMR).
+    reach
+        Which files may be read.
     """
     import h5py
 
+    if not reach.is_everywhere:
+        return _open_alone(path, reach)
     if is_beside_writers:
         with suppress(AnyHdf5Error):
             return h5py.File(path, "r", locking=False, swmr=True)
@@ -109,6 +115,20 @@ def open_local(path: str, is_beside_writers: bool) -> h5py.File:
                 with suppress(AnyHdf5Error):
                     return h5py.File(path, "r", **options)
         raise NexusFileError(explain_local(path, error)) from error
+
+
+def _open_alone(path: str, reach: Reach) -> h5py.File:
+    """Open a local file such as libhdf5, which follows names by itself, opens no other through it.
+
+    Of what is read through a file object it takes every file for that one.
+    """
+    import h5py
+
+    stream = io.FileIO(reach.open(path))
+    try:
+        return h5py.File(stream, "r")
+    except AnyHdf5Error as error:
+        raise NexusFileError(explain_stream(path, stream, error)) from error
 
 
 def is_written_here(path: str) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+from .reach import Reach, out_of_reach
+
 if TYPE_CHECKING:
     import h5py
 
@@ -23,8 +25,10 @@ FOR_LINKS, FOR_SOURCES = "HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX"
 Follow: TypeAlias = "Callable[[str], h5py.File]"
 
 
-def find_file(name: str, holder: str, prefixes: str = FOR_SOURCES) -> str | None:
+def find_file(name: str, holder: str, reach: Reach, prefixes: str = FOR_SOURCES) -> str | None:
     """The file that is named, None where there is none: where libhdf5 looks for it, in its order.
+
+    What is out of reach is left alone, so that nobody learns what is there.
 
     Parameters
     ----------
@@ -32,10 +36,21 @@ def find_file(name: str, holder: str, prefixes: str = FOR_SOURCES) -> str | None
         The name as it is stored, not that for the file itself.
     holder
         Path of the file that names it.
+    reach
+        Which files may be read.
     prefixes
         The variable of the environment with folders to look into first.
+
+    Raises
+    ------
+    NexusReachError
+        It is out of reach.
     """
-    return next(filter(os.path.exists, _candidates(name, holder, prefixes)), None)
+    within = filter(reach.holds_file, _candidates(name, holder, prefixes))
+    found = next(filter(os.path.exists, within), None)
+    if found is None and not reach.holds_file(where_it_should_be(name, holder)):
+        raise out_of_reach(name)
+    return found
 
 
 def _candidates(name: str, holder: str, prefixes: str) -> Iterator[str]:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from stat import S_ISREG
 from typing import TYPE_CHECKING, cast
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, NexusReachError
 
 from .h5py_handles import handles, is_written_here, open_local
 from .identity import Identity, Snapshot, changed
+from .reach import Reach
 from .reference import FileReference
 from .source import GrowingSource, LocalSource, Source
 from .superblock import is_being_written
@@ -30,10 +31,13 @@ class LocalFile:
     ----------
     reference
         The file.
+    reach
+        Which files may be read.
     """
 
-    def __init__(self, reference: FileReference) -> None:
+    def __init__(self, reference: FileReference, reach: Reach) -> None:
         self._reference = reference
+        self._reach = reach
         self._path = reference.path
         self._identity = cast(Identity | None, reference.identity)
         self._snapshot = reference.snapshot
@@ -57,16 +61,7 @@ class LocalFile:
     def is_special(self) -> bool:
         """Whether there is something else than a regular file."""
         try:
-            return not S_ISREG(os.stat(self._path).st_mode)
-        except (OSError, ValueError):  # for those to tell who read from it
-            return False
-
-    @property
-    def has_writer(self) -> bool:
-        """Whether another process adds to it (SWMR)."""
-        try:
-            with open(self._path, "rb", buffering=0) as stream:
-                return is_being_written(stream)
+            return not S_ISREG(self._reach.stat(self._path).st_mode)
         except (OSError, ValueError):  # for those to tell who read from it
             return False
 
@@ -76,7 +71,9 @@ class LocalFile:
 
     def _look_up(self) -> os.stat_result:
         try:
-            return os.stat(self._path)
+            return self._reach.stat(self._path)
+        except NexusReachError:
+            raise
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error
 
@@ -102,8 +99,8 @@ class LocalFile:
             Whether it is opened as a reader's beside its writer.
         """
         found = self._look_up()
-        key = (self._path, found.st_dev, found.st_ino, is_beside_writers)
-        handle = handles.take(key, lambda: open_local(self._path, is_beside_writers))
+        key = (self._path, found.st_dev, found.st_ino, is_beside_writers, self._reach)
+        handle = handles.take(key, lambda: open_local(self._path, is_beside_writers, self._reach))
         if handle.swmr_mode and self._snapshot is None:
             self._snapshot = Snapshot.of(self._look_up())
         return handle
@@ -112,14 +109,20 @@ class LocalFile:
     def source(self) -> Iterator[Source]:
         """The bytes of the file, for the length of a ``with`` block."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            descriptor = self._reach.open(self._path)
+        except NexusReachError:
+            raise
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error
         try:
             stat = os.fstat(descriptor)
+            may_grow = self._snapshot is not None or self._identity is None
+            is_growing = may_grow and is_being_written(io.FileIO(descriptor, closefd=False))
+            if is_growing and self._snapshot is None:
+                self._snapshot = Snapshot.of(stat)
             self._check(stat)
             try:
-                if self._snapshot is not None and is_being_written(io.FileIO(descriptor, closefd=False)):
+                if is_growing:
                     yield GrowingSource(descriptor, (stat.st_dev, stat.st_ino))
                 else:
                     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)

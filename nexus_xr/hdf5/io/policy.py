@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from nexus_xr.errors import NexusError
 
+from .reach import EVERYWHERE, Reach
+
 
 @dataclass(frozen=True)
 class ReadingPolicy:
@@ -19,11 +21,14 @@ class ReadingPolicy:
         Whether sources of virtual datasets that are missing read as fill values; else they are an error.
     is_beside_writers
         Whether a local file, and what it leads to, is opened as a reader's beside its writer (SWMR).
+    reach
+        Which files may be read at all.
     """
 
     num_threads: int | None = None
     fills_missing: bool = True
     is_beside_writers: bool = False
+    reach: Reach = EVERYWHERE
 
     def __post_init__(self) -> None:
         if self.num_threads is not None and self.num_threads < 1:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
 from nexus_xr.errors import NexusFileError
 
 from .identity import Identity, Snapshot, Version
-from .remote.urls import absolute, is_url, local_path
+from .reach import EVERYWHERE, Reach
+from .remote.urls import absolute, local_path
+from .url_path import is_url
 
 FileLike = str | os.PathLike[str] | BinaryIO
+# Folders, files or URLs beyond which nothing is read.
+Roots = str | os.PathLike[str] | Collection[str | os.PathLike[str]] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,22 @@ class FileReference:
         """What two references share if and only if they are to the same, unchanged file."""
         where = self.where if isinstance(self.where, str) else (self.name, id(self.where))
         return (where, self.identity, repr(self.storage_options))
+
+
+def reach_within(roots: Roots) -> Reach:
+    """The reach that ends with folders, files or URLs; none ends it nowhere.
+
+    Examples
+    --------
+    >>> reach_within("s3://runs/2024").holds_url("s3://runs/2023/scan.nxs")
+    False
+    """
+    if roots is None:
+        return EVERYWHERE
+    several = [roots] if isinstance(roots, str | os.PathLike) else roots
+    names = [local_path(os.fspath(root)) for root in several]
+    folders = tuple(os.path.realpath(name) for name in names if not is_url(name))
+    return Reach(folders, tuple(filter(is_url, names)))
 
 
 def as_file_like(source: Any) -> FileLike:

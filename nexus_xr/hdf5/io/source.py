@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
+from .reach import Reach
+
 Extents = tuple[Sequence[int], Sequence[int]]
 
 
@@ -176,9 +178,9 @@ class RawFilesSource(Immediate):
 
     key: Hashable = None
 
-    def __init__(self, extents: Sequence[RawExtent], stack: ExitStack) -> None:
+    def __init__(self, extents: Sequence[RawExtent], reach: Reach, stack: ExitStack) -> None:
         self._extents = extents
-        self._files = [stack.enter_context(io.FileIO(extent.path)) for extent in extents]
+        self._files = [stack.enter_context(io.FileIO(reach.open(extent.path))) for extent in extents]
         self.size = sum(extent.size for extent in extents)
 
     def read_into(self, view: memoryview, offset: int) -> int:

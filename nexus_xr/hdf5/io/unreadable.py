@@ -8,6 +8,15 @@ from nexus_xr.hdf5.runtime.compat import this_worker
 from .superblock import HDF5_SIGNATURE, Seekable, has_hdf5_signature
 
 
+class BeingWrittenError(NexusFileError):
+    """Somebody has the file open to write it, and lets nobody read it meanwhile."""
+
+
+def being_written(name: str) -> BeingWrittenError:
+    """The error for a file that says so."""
+    return BeingWrittenError(explain_unreadable(name, HDF5_SIGNATURE, OSError("it is already open for write")))
+
+
 def unopened(name: str, path: str, error: Exception) -> NexusFileError:
     """The error for a local file that the system doesn't open, seen from where it is opened.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 
-from h5py import h5f, h5i, h5o, h5p
+from h5py import h5f, h5fd, h5i, h5o, h5p
 
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+
+from .location import is_in_stream
 
 # Whether files are locked, and whether it is ignored where that can't be done.
 _WAYS_TO_LOCK = ((True, False), (True, True), (False, False), (False, True))
@@ -21,8 +24,10 @@ def open_object(location: h5i.ObjectID, raw_name: bytes) -> h5i.ObjectID:
     """The object of a name.
 
     A file that a link leads to is opened as this process has it open, if it has; as a reader beside its writer where
-    another process is adding to it.
+    another process is adding to it. What is read through a file object leads to no other file.
     """
+    if is_in_stream(location):
+        return h5o.open(location, raw_name, _into_no_file())
     try:
         return h5o.open(location, raw_name)
     except AnyHdf5Error as error:
@@ -39,6 +44,14 @@ def _other_accesses(reason: str) -> Iterator[h5p.PropLAID]:
         access = _link_access((False, True))
         access.set_elink_acc_flags(h5f.ACC_RDONLY | h5f.ACC_SWMR_READ)
         yield access
+
+
+def _into_no_file() -> h5p.PropLAID:
+    """Opens external links as a file of no bytes, which is none; otherwise they would lead to the stream itself."""
+    access, file_access = h5p.create(h5p.LINK_ACCESS), h5p.create(h5p.FILE_ACCESS)
+    file_access.set_fileobj_driver(h5fd.fileobj_driver, io.BytesIO())
+    access.set_elink_fapl(file_access)
+    return access
 
 
 def _link_access(locking: tuple[bool, bool]) -> h5p.PropLAID:

@@ -18,7 +18,7 @@ from nexus_xr.hdf5.objects.storage import Storage
 from .addresses import file_numbers
 from .attributes import presented, read_attributes
 from .datatypes import known_type
-from .location import located
+from .location import is_in_stream, located
 from .storage import storage_of
 from .virtual import check_readable, is_virtual, virtual_mappings_of
 
@@ -60,7 +60,7 @@ class LibraryDataset(Dataset):
 
     @property
     def origin(self) -> tuple[str, str] | None:
-        return located(self.id)
+        return None if is_in_stream(self.id) else located(self.id)
 
     def _read_storage(self) -> Storage:
         return storage_of(self.id, self.shape)

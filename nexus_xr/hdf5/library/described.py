@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.parsed.parsed_file import Linked, ParsedFile
 from nexus_xr.hdf5.objects.parsed.parsed_group import parsed_root
@@ -81,6 +82,8 @@ def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: 
             root = parsed_root(_parsed(file, linked, opening, stack), diagnostics)
             stack.push(opening.pop_all())
             return root
+    except BeingWrittenError:
+        raise
     except NexusFileError:
         if not file.is_local:
             raise
@@ -91,10 +94,16 @@ def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: 
 
 def _linked(file: File, linked: Linked, stack: ExitStack) -> ParsedFile | None:
     """A file that a link leads to; None where libhdf5 has to say what there is."""
-    with suppress(FormatError, UnsupportedError, NexusFileError, OSError), ExitStack() as opening:
-        parsed = _parsed(file, linked, opening, stack)
-        stack.push(opening.pop_all())
-        return parsed
+    try:
+        with ExitStack() as opening:
+            parsed = _parsed(file, linked, opening, stack)
+            stack.push(opening.pop_all())
+            return parsed
+    except BeingWrittenError:
+        raise
+    except (FormatError, UnsupportedError, NexusFileError, OSError):
+        if not file.is_local:
+            raise
     return None
 
 
@@ -102,7 +111,7 @@ def _parsed(file: File, linked: Linked, opening: ExitStack, stack: ExitStack) ->
     """A file whose bytes are open until one stack is closed, and which libhdf5 may have open until the other is."""
     if file.is_special:
         raise UnsupportedError("its bytes come one after the other")
-    if file.policy.is_beside_writers or file.is_written_here or file.has_writer:
-        raise UnsupportedError("it is being written")
+    if file.is_written_here:
+        raise UnsupportedError("this process is writing it")
     source = opening.enter_context(file.source())
     return ParsedFile(file, source, linked, LibraryWayOut(file, source.key, stack))

@@ -13,6 +13,7 @@ from h5py import h5, h5d, h5f, h5g, h5i, h5p
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, is_special_file, linked_handle
+from nexus_xr.hdf5.io.reach import EVERYWHERE
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.links import EXTERNAL, HARD, Link
@@ -98,8 +99,11 @@ def wrapped(opened: h5i.ObjectID, path: str, diagnostics: Diagnostics, budget: B
 
 
 def _open_in_other_file(location: h5i.ObjectID, link: Link) -> h5i.ObjectID | None:
-    """What an external link leads to, by the one handle that its file has here; None where only libhdf5 may open it."""
-    path = find_file(link.file or "", decode(h5f.get_name(location)), FOR_LINKS)
+    """What an external link leads to, by the one handle that its file has here; None where only libhdf5 may open it.
+
+    A file whose reach ends somewhere is read through a stream, of which no link is followed.
+    """
+    path = find_file(link.file or "", decode(h5f.get_name(location)), EVERYWHERE, FOR_LINKS)
     if path is not None:
         with (
             suppress(AnyHdf5Error),

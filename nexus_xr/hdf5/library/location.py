@@ -18,7 +18,9 @@ def is_in_stream(location: h5i.ObjectID) -> bool:
 
 
 def located(dataset: h5d.DatasetID) -> tuple[str, str] | None:
-    """The file that an open dataset is in, and a path of it there; None where it has none."""
+    """The file that an open dataset is in, and a path of it there; None where it has none, or the file no name."""
+    if is_in_stream(dataset):
+        return None
     file = h5i.get_file_id(dataset)
     name = h5i.get_name(dataset)
     # Where a soft link led on to another file, it is the name of that link.

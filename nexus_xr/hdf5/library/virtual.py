@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from h5py import h5d, h5f, h5i, h5s
 
+from nexus_xr.errors import NexusReachError
 from nexus_xr.hdf5.format.virtual.selections import NOTHING, OTHER, WHOLE, Selection, SelectionKind, Slab
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.objects.text import decode
@@ -62,11 +63,13 @@ def _slab(start: int, stride: int, count: int, block: int) -> Slab:
     return Slab(start, stride, None if count == _UNLIMITED else count, None if block == _UNLIMITED else block)
 
 
-def _has_sources_out_of_reach(dataset: h5d.DatasetID) -> bool:
-    """Whether a virtual dataset of a file that is read through a file object has sources in other files."""
-    if not is_virtual(dataset) or not is_in_stream(dataset):
+def _is_in_other_files(dataset: h5d.DatasetID) -> bool:
+    """Whether a dataset of a file that is read through a file object is made of others, or stored in others."""
+    if dataset.get_offset() is not None or not is_in_stream(dataset):
         return False
     properties = properties_of(dataset)
+    if properties.get_layout() != h5d.VIRTUAL:
+        return bool(properties.get_external_count())
     return any(properties.get_virtual_filename(index) != "." for index in range(properties.get_virtual_count()))
 
 
@@ -89,11 +92,19 @@ def _is_its_own_source(dataset: h5d.DatasetID, above: frozenset[tuple[int, int]]
 
 
 def check_readable(dataset: h5d.DatasetID) -> None:
-    """Raise a `ValueError` where libhdf5 can't read a virtual dataset, or would crash."""
+    """Raise where libhdf5 can't read a dataset, as it knows no other files, or where it would crash.
+
+    Raises
+    ------
+    NexusReachError
+        It is in other files.
+    ValueError
+        It is made of itself.
+    """
     if _is_its_own_source(dataset):
         raise ValueError("it is a virtual dataset that is made of itself")
-    if _has_sources_out_of_reach(dataset):
-        raise ValueError(
-            "it is a virtual dataset of other files, which are looked for beside local files only; copy all of them, "
-            "and open the copy of this one"
+    if _is_in_other_files(dataset):
+        raise NexusReachError(
+            "it is a virtual dataset of other files, or stored in others, which libhdf5 looks for beside local files "
+            "only; copy all of them, and open the copy of this one"
         )

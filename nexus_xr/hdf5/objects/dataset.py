@@ -93,7 +93,7 @@ class Dataset(Node):
 
     @property
     def reads_itself(self) -> bool:
-        """Whether `read` needs nothing but the file's description: unless values in chunks could be decoded here."""
+        """Whether `read` needs nothing but the file's description: values are neither in chunks nor in other files."""
         return True
 
     @abstractmethod

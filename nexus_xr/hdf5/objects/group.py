@@ -110,11 +110,14 @@ class Group(Node):
         return None
 
     def find(self, path: str) -> Group | Dataset | Link | None:
-        """What lies at a path below this group, None where there is nothing; the root finds absolute paths."""
+        """What lies at a path below this group, None where there is nothing; the root finds absolute paths.
+
+        Of a path through a link that may not be followed, it is that link.
+        """
         found: Group | Dataset | Link | None = self
         for name in path.split("/"):
             if not isinstance(found, Group):
-                return None
+                return found if isinstance(found, Link) and found.is_refused else None
             found = found.get(name) if name not in ("", ".") else found
         return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from nexus_xr.diagnostics import Code
 
 # Kinds of links; others are what programs define for themselves.
 HARD, SOFT, EXTERNAL = 0, 1, 64
@@ -23,11 +25,23 @@ class Link:
         File that an external link names.
     trouble
         What is the matter with the target of a link that leads nowhere.
+    code
+        The same by its name.
     """
 
     path: str
     file: str | None = None
     trouble: str = field(default="is not there", compare=False, repr=False)
+    code: Code = field(default=Code.LINK_TARGET_MISSING, compare=False, repr=False)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether where it leads to may not be read."""
+        return self.code is Code.OUT_OF_REACH
+
+    def refused(self) -> Link:
+        """The same, where it leads to may not be read."""
+        return replace(self, trouble="lies outside of the folders that may be read", code=Code.OUT_OF_REACH)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.path}" if self.file else self.path

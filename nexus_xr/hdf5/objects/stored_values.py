@@ -12,6 +12,7 @@ from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace
 from nexus_xr.hdf5.format.messages.layout import Layout
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.io.reach import EVERYWHERE, Reach
 
 from .storage import Filter
 
@@ -23,8 +24,8 @@ class StoredValues(NamedTuple):
     ----------
     file
         The bytes of the file.
-    folder
-        The folder that the file is in, from which files of raw data are named.
+    path
+        Path of a local file, from whose folder files of raw data are named; None of others.
     dataspace
         How many elements there are.
     dtype
@@ -41,10 +42,12 @@ class StoredValues(NamedTuple):
         Pieces of files of raw data that hold the elements.
     mappings
         Parts of other datasets that hold the elements.
+    reach
+        Which other files may be read.
     """
 
     file: FileBytes
-    folder: str
+    path: str | None
     dataspace: Dataspace
     dtype: np.dtype[Any]
     datatype: Datatype | None
@@ -53,3 +56,4 @@ class StoredValues(NamedTuple):
     filters: tuple[Filter, ...] = ()
     external: tuple[ExternalSlot, ...] = ()
     mappings: tuple[VirtualMapping, ...] = ()
+    reach: Reach = EVERYWHERE

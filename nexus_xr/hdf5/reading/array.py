@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from .hyperslab import Hyperslab
 from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
 from .processes import read_in_processes
-from .selection import Indexer, expand, length, normalize, read_selection
+from .selection import Indexer, expand, normalize, read_selection
 from .unreadable import values_explained
 from .virtual_datasets.found_sources import FoundSources, check_sources, find_sources
 from .virtual_datasets.virtual_layout import OWN_FILE, Mapping, VirtualLayout
@@ -34,9 +33,6 @@ from .virtual_reading import OnlyLibhdf5Error, read_virtual
 
 if TYPE_CHECKING:
     import h5py
-
-# Read by libhdf5 in less time than it takes to start a process.
-_SMALL_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +83,9 @@ class LazyArray:
         file
             The file that was opened, from which links may have led on.
         """
-        origin = dataset.origin if file.is_local else None
+        origin = dataset.origin
         path = dataset.path
-        if origin is not None and not _is_same_file(origin[0], file.path):
+        if origin is not None and not _is_same_file(origin[0], file):
             file, path = file.linked(origin[0]), origin[1]
             file.check()  # from now on, it is that file and no other
         found_sources = find_sources(dataset.virtual_mappings, file, thoroughly=not file.policy.fills_missing)
@@ -172,10 +168,8 @@ class LazyArray:
                 return np.asarray(there[tuple(indexers)])
             if isinstance(layout, VirtualLayout):
                 return self._read_virtual(layout, indexers)
-            if layout is not None and self._needs_processes(layout, indexers):
-                return self._read_in_processes(layout, indexers)
-            if layout is not None and self.file.is_local:
-                return self._read_here_or_in_processes(layout, indexers)
+            if layout is not None:
+                return self._read_in_processes(layout, source, indexers)
             return self._read_with_hdf5(indexers)
 
     def _read(self, layout: StoredLayout, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
@@ -191,8 +185,7 @@ class LazyArray:
     def _read_virtual(self, virtual: VirtualLayout, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(virtual.shape)
         try:
-            if self.file.is_local:
-                return self._presented(read_virtual(virtual, self.file, self.path, indexers, self.found_sources))
+            return self._presented(read_virtual(virtual, self.file, self.path, indexers, self.found_sources))
         except OnlyLibhdf5Error:
             if self.layout is not None:
                 raise NexusFileError(
@@ -205,23 +198,13 @@ class LazyArray:
             check_sources(virtual_mappings_of(dataset.id), self.file, self.path, self.found_sources)
         return self._read_with_hdf5(indexers)
 
-    def _needs_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> bool:
-        """Whether reading in this process would be dangerous, or keep other cores waiting."""
-        size = math.prod(map(length, indexers)) * self.dtype.itemsize
-        return self.file.is_local and (not layout.is_safe or size > _SMALL_BYTES)
-
-    def _read_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:
+    def _read_in_processes(self, layout: Libhdf5Layout, source: Source, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(layout.shape)
+        where = self.file.path_for_others or source
         with values_explained(self.file.name, self.path):
-            values = read_in_processes(layout, self.file.path, self.path, indexers, self.file.policy.num_threads)
+            values = read_in_processes(layout, where, self.path, indexers, self.file.policy.num_threads)
         self.file.check()  # the processes opened it by its name
         return decode_array(values) if is_text(self.raw_dtype) else values
-
-    def _read_here_or_in_processes(self, layout: Libhdf5Layout, indexers: list[Indexer]) -> NDArray[Any]:
-        try:
-            return self._read_with_hdf5(indexers)
-        except NexusFileError:
-            return self._read_in_processes(layout, indexers)  # chunk by chunk, so that the error names the one
 
     def _read_with_hdf5(self, indexers: list[Indexer]) -> NDArray[Any]:
         from nexus_xr.hdf5.library.references import name_references
@@ -281,8 +264,8 @@ class LazyArray:
         return (type(self).__name__, self.file.__dask_tokenize__(), self.path, self.shape)
 
 
-def _is_same_file(a: str, b: str) -> bool:
-    return a == b or os.path.samefile(a, b)
+def _is_same_file(a: str, file: File) -> bool:
+    return a == file.path or (file.is_local and os.path.samefile(a, file.path))
 
 
 def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:

@@ -7,20 +7,24 @@ error here.
 from __future__ import annotations
 
 import atexit
+import math
 import pickle
 import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
@@ -33,10 +37,15 @@ from .selection import Indexer, outer_key
 
 # A chunk takes much less; a decoder that was led astray by damaged data may never come back.
 _PATIENCE_SECONDS = 120
+# Of a processor's time and of memory, what a small chunk may take; a large one more, by so much for each of its bytes.
+_LEAST_SECONDS, _SECONDS_PER_BYTE = 2, 1e-6
+_LEAST_MEMORY, _MEMORY_PER_BYTE = 1 << 30, 16
+# To ask a process takes as long as to decode so much: of smaller chunks, several are asked for together.
+_TOGETHER_BYTES = 256 << 10
 
 
 def read_in_processes(
-    layout: Libhdf5Layout, file: str, path: str, indexers: Sequence[Indexer], num_threads: int | None
+    layout: Libhdf5Layout, file: str | Source, path: str, indexers: Sequence[Indexer], num_threads: int | None
 ) -> NDArray[Any]:
     """Read the outer product of one indexer a dimension in reader processes.
 
@@ -45,7 +54,7 @@ def read_in_processes(
     layout
         How the dataset is stored.
     file
-        Local path of the file.
+        Path of a local file; the bytes of another.
     path
         Path of the dataset in it.
     indexers
@@ -53,6 +62,28 @@ def read_in_processes(
     num_threads
         Most processes to use; None for as many as there are CPUs for this process.
     """
+    together = _together(layout)
+    if together.chunks != layout.chunks:
+        with suppress(ChunkError):  # the one that is damaged is found one by one
+            return _read(together, file, path, indexers, num_threads)
+    return _read(layout, file, path, indexers, num_threads)
+
+
+def _together(layout: Libhdf5Layout) -> Libhdf5Layout:
+    """The same in chunks that are larger: several along the last dimensions."""
+    chunks = list(layout.chunks)
+    for dimension in reversed(range(len(chunks))):
+        fitting = _TOGETHER_BYTES // (math.prod(chunks) * layout.dtype.itemsize)
+        count = -(-layout.shape[dimension] // chunks[dimension])
+        chunks[dimension] *= max(1, min(count, fitting))
+        if fitting < count:
+            break
+    return replace(layout, chunks=tuple(chunks))
+
+
+def _read(
+    layout: Libhdf5Layout, file: str | Source, path: str, indexers: Sequence[Indexer], num_threads: int | None
+) -> NDArray[Any]:
     plan = plan_selection(indexers, layout.shape, layout.chunks, padded=False)
     values = empty(plan.shape, layout.dtype)
     target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
@@ -67,7 +98,7 @@ def read_in_processes(
 
 def _read_chunk(
     layout: Libhdf5Layout,
-    file: str,
+    file: str | Source,
     path: str,
     target: NDArray[Any],
     axes: tuple[AxisPlan, ...],
@@ -78,25 +109,37 @@ def _read_chunk(
     region = [(at * chunk, min((at + 1) * chunk, size)) for at, chunk, size in along]
     shape = [stop - start for start, stop in region]
     try:
-        content = _read_bytes(file, path, region)
+        content = _read_bytes(file, (path, region), math.prod(layout.chunks) * layout.dtype.itemsize)
         decoded = np.frombuffer(content, layout.dtype).reshape(shape)
+    except NexusError:  # the bytes can't be had
+        raise
     except ValueError as error:
         raise ChunkError(coordinate, None, layout.missing or str(error)) from None
     parts = [axis.part(number) for axis, number in zip(axes, numbers, strict=True)]
     target[outer_key([part for _, part in parts])] = decoded[outer_key([part for part, _ in parts])]
 
 
-def _read_bytes(file: str, path: str, region: list[tuple[int, int]]) -> bytearray:
-    """The bytes of a region's values; a process that was lost while nobody used it is no fault of the file."""
+def _bytes_of(source: Source, offset: int, size: int) -> bytes:
+    """What there is of a file from an offset on."""
+    view = memoryview(bytearray(max(0, min(size, source.size - offset))))
+    return bytes(view[: source.read_into(view, offset)])
+
+
+# The path of a dataset, and one (start, stop) a dimension.
+_Part = tuple[str, list[tuple[int, int]]]
+
+
+def _read_bytes(file: str | Source, part: _Part, chunk_bytes: int) -> bytearray:
+    """The bytes of a part's values; a process that was lost while nobody used it is no fault of the file."""
     with _processes.one() as process:
         was_used = process.was_used
         try:
-            return process.read(file, path, region)
+            return process.read(file, part, chunk_bytes)
         except _LostError:
             if not was_used:
                 raise
     with _processes.one(new=True) as process:
-        return process.read(file, path, region)
+        return process.read(file, part, chunk_bytes)
 
 
 class _LostError(ValueError):
@@ -118,24 +161,45 @@ class _Process:
         )
         self._is_idle = True
         self.was_used = False
+        self._key: Hashable = object()  # which no file has
+        self._number = 0
 
     @property
     def is_alive(self) -> bool:
         return self._popen.poll() is None
 
-    def read(self, file: str, path: str, region: list[tuple[int, int]]) -> bytearray:
-        """The bytes of a region's values."""
+    def read(self, file: str | Source, part: _Part, chunk_bytes: int) -> bytearray:
+        """The bytes of a part's values, of chunks that have so many bytes."""
         self._is_idle, self.was_used = False, True
+        seconds, memory = (
+            _LEAST_SECONDS + _SECONDS_PER_BYTE * chunk_bytes,
+            _LEAST_MEMORY + _MEMORY_PER_BYTE * chunk_bytes,
+        )
         try:
-            self._send((file, path, region))
-            status, length = _reader_process.ANSWER.unpack(self._receive(_reader_process.ANSWER.size))
-            content = self._receive(length)
+            self._send(((self._known_as(file), *part), (seconds, memory)))
+            status, content = self._answer()
+            while status == _reader_process.BYTES_WANTED:
+                assert not isinstance(file, str)
+                self._send_bytes(_bytes_of(file, *_reader_process.EXTENT.unpack(content)))
+                status, content = self._answer()
         except BaseException:
             self.end()  # there may be half an answer in the pipe
             raise
-        if status:
+        if status == _reader_process.ERROR:
             raise ValueError(content.decode())
         return content
+
+    def _known_as(self, file: str | Source) -> str | tuple[int, int]:
+        """What the process tells files by: of those without a path, it has no more than the last."""
+        if isinstance(file, str):
+            return file
+        if self._key != file.key:
+            self._key, self._number = file.key, self._number + 1
+        return self._number, file.size
+
+    def _answer(self) -> tuple[int, bytearray]:
+        status, length = _reader_process.ANSWER.unpack(self._receive(_reader_process.ANSWER.size))
+        return status, self._receive(length)
 
     def rest(self) -> None:
         """Have the file closed."""
@@ -153,10 +217,14 @@ class _Process:
                 pipe.close()
 
     def _send(self, request: Any) -> None:
+        self._send_bytes(pickle.dumps(request))
+
+    def _send_bytes(self, content: bytes) -> None:
         assert self._popen.stdin is not None
-        content = pickle.dumps(request)
+        left = memoryview(_reader_process.REQUEST.pack(len(content)) + content)
         with self._explained():
-            self._popen.stdin.write(_reader_process.REQUEST.pack(len(content)) + content)
+            while left:
+                left = left[self._popen.stdin.write(left) :]
 
     def _receive(self, length: int) -> bytearray:
         assert self._popen.stdout is not None
@@ -178,6 +246,8 @@ class _Process:
             yield
         except BrokenPipeError:
             status = self._popen.wait()
+            if status == -getattr(signal, "SIGPROF", 0):
+                raise ValueError("its decoder took all the time that it was given; the file is damaged") from None
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             # Not tried again where a decoder crashed: it might as well give what happens to be in memory.
             is_lost = status in (-signal.SIGKILL, _reader_process.IDLE_STATUS)

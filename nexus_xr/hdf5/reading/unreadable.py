@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, NexusReachError
 from nexus_xr.hdf5.format.faults import FormatError
 
 
@@ -39,5 +39,7 @@ def values_explained(name: str, path: str, behind: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except NexusReachError as error:
+        raise NexusReachError(f"{unreadable_values(name, path, error)}{behind}") from error
     except (OSError, FormatError) as error:
         raise NexusFileError(f"{unreadable_values(name, path, error)}{behind}") from error

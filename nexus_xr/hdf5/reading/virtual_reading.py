@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, NexusReachError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.linked_files import find_file
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.text import marks
 from nexus_xr.hdf5.runtime import threads
@@ -38,6 +37,7 @@ from .virtual_datasets.found_sources import (
 )
 from .virtual_datasets.source_storage import DEEPEST
 from .virtual_datasets.virtual_layout import Intersection, Mapping, VirtualLayout, intersect, is_own_file
+from .virtual_datasets.virtual_mapping import source_file
 
 # With so many files for each thread, each file is read by one thread. Most files that are open at once.
 _MANY = 8
@@ -139,11 +139,12 @@ class _Reading:
         return values
 
     def _missing_files(self) -> Iterator[SourceName]:
-        """All files that are missing where one of them is, so that they are told of together."""
+        """All files that are missing where one of them is, so that they are told of together; if that is free."""
         files = dict.fromkeys(mapping.file for mapping in self._virtual.mappings)
-        for file in itertools.islice(files, MOST_LOOKED_FOR):
-            if not is_own_file(file) and find_file(file, self._holder.path) is None:
-                yield SourceName(file)
+        for file in itertools.islice(files, MOST_LOOKED_FOR if self._holder.is_local else 0):
+            with suppress(NexusReachError):  # which is said where it is read
+                if source_file(file, self._holder) is None:
+                    yield SourceName(file)
 
     def _values(self) -> NDArray[Any]:
         touched = self._virtual.touched(self._indexers).tolist() if 0 not in self._shape else []
@@ -180,14 +181,22 @@ class _Reading:
         for begin in range(0, len(by_file), _MOST_OPEN):
             with ExitStack() as stack:
                 files = by_file[begin : begin + _MOST_OPEN]
+                self._expect(files)
                 tasks = [task for of_file in files for task in self._tasks(of_file, values, is_filled, stack)]
                 threads.run(tasks, num_threads)
 
     def _read_files(self, files: Sequence[_OfFile], values: NDArray[Any], is_filled: bool) -> None:
         """Prepare some files and then read them: between two chunks, which take all of a core's cache, it is slow."""
         with ExitStack() as stack:
+            self._expect(files)
             for task in [task for of_file in files for task in self._tasks(of_file, values, is_filled, stack)]:
                 task()
+
+    def _expect(self, files: Sequence[_OfFile]) -> None:
+        """Have files that are behind URLs be on their way at the same time."""
+        for (mapping, _), *_ in files:
+            if not is_own_file(mapping.file):
+                self._holder.expect_linked(mapping.file)
 
     def _from_one_source(self, mapping: Mapping) -> NDArray[Any] | None:
         """All that is asked for where it is in one source."""
@@ -249,8 +258,8 @@ class _Reading:
             if isinstance(layout, StoredLayout):
                 with layout.source(opened.source) as source:
                     return read(layout, source, indexers, self._holder.policy.num_threads)
-            name = opened.file.path
-            values = read_in_processes(layout, name, opened.path, indexers, self._holder.policy.num_threads)
+            where = opened.file.path_for_others or opened.source
+            values = read_in_processes(layout, where, opened.path, indexers, self._holder.policy.num_threads)
             return values.view(carrier_of(layout.dtype))
 
     def _explained(self, opened: _OpenSource) -> AbstractContextManager[None]:
@@ -259,11 +268,12 @@ class _Reading:
 
     def _open(self, mapping: Mapping, stack: ExitStack) -> _OpenSource | None:
         """The source of a mapping, None where it is missing."""
-        name = None if is_own_file(mapping.file) else find_file(mapping.file, self._holder.path)
-        if name is None and not is_own_file(mapping.file):
+        with values_explained(self._holder.name, self._path):
+            name = source_file(mapping.file, self._holder)
+        if name is None:
             self._miss(SourceName(mapping.file))
             return None
-        file, path = self._holder if name is None else self._holder.linked(name), mapping.path
+        file, path = self._holder.linked(name), mapping.path
         source = stack.enter_context(file.source())
         try:
             layout = _layout_of(file, path, source)

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from nexus_xr.hdf5.io.linked_files import find_file
+from nexus_xr.hdf5.io.reach import EVERYWHERE
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.storage import Filter
@@ -64,7 +65,7 @@ def pieces_of(dataset: h5py.Dataset) -> list[Piece] | None:
     pieces = []
     for mapping in mappings:
         region, box = _box(mapping.target, dataset.shape), _box(mapping.origin)
-        file = holder if is_own_file(mapping.file) else find_file(mapping.file, holder)
+        file = holder if is_own_file(mapping.file) else find_file(mapping.file, holder, EVERYWHERE)
         if region is None or box is None or file is None or _lengths(region) != _lengths(box):
             return None
         pieces.append(Piece(region, file, mapping.path, tuple(first for first, _ in box)))

@@ -186,7 +186,7 @@ class _Part:
         if isinstance(member, Link):
             self._put(name, member)
             message = f"links to {member}, which {member.trouble}"
-            self._group.diagnostics.add(Code.LINK_TARGET_MISSING, self._group.member_path(name), message)
+            self._group.diagnostics.add(member.code, self._group.member_path(name), message)
         elif is_soft and self._walk.hardlinks_only:
             self._put(name, self._group.link_to(name))
         elif isinstance(member, Group):

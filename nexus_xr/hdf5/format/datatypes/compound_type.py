@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_xr.hdf5.format.faults import FormatError
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 
 from .stored_type import Conversion, Datatype, Part, numpy_dtype, plain
 
@@ -23,8 +23,12 @@ def compound(size: int, parts: Sequence[Part]) -> Datatype:
     ------
     FormatError
         The parts aren't apart, or don't find room.
+    UnsupportedError
+        Only h5py knows where the parts are in memory.
     """
     _check_room(size, parts)
+    if any(part.datatype.innermost.conversion is Conversion.OTHER_FLOAT for part in parts):
+        raise UnsupportedError("compounds of floating-point numbers that NumPy doesn't have")
     stored = numpy_dtype(_layout(size, parts, [part.datatype.stored for part in parts]))
     complex_dtype = _complex_dtype(parts)
     if complex_dtype is not None:
@@ -68,7 +72,8 @@ def _complex_dtype(parts: Sequence[Part]) -> np.dtype[Any] | None:
     if [part.name for part in parts] != ["r", "i"]:
         return None
     real, imaginary = (part.datatype.dtype for part in parts)
-    return complex_of(real) if real == imaginary and real.kind == "f" else None
+    is_exact = all(part.datatype.conversion is Conversion.NONE for part in parts)
+    return complex_of(real) if is_exact and real == imaginary and real.kind == "f" else None
 
 
 def complex_of(part: np.dtype[Any]) -> np.dtype[Any] | None:

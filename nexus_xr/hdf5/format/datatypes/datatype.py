@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.faults import FormatError, NoDtypeError, UnsupportedError
 from nexus_xr.hdf5.format.fields import Fields
 
 from . import stored_type
 from .compound_type import complex_of, compound
-from .number_types import FLOAT_BYTES, floating_point, integer, is_signed
+from .number_types import FLOAT_BYTES, floating_point, integer, is_signed, other_float
 from .stored_type import Conversion, Datatype, Part, plain
 
 __all__ = ["Conversion", "Datatype", "Part", "parse_datatype"]
@@ -89,20 +89,31 @@ def _datatype(fields: Fields, level: int) -> Datatype:
 
 def _integer(head: _Head, fields: Fields, level: int) -> Datatype:
     offset, precision = fields.number(2), fields.number(2)
-    return plain(head.size, integer(head.size, head.flags, offset, precision, is_signed=is_signed(head.flags)))
+    dtype = integer(head.size, head.flags, is_signed=is_signed(head.flags))
+    if (offset, precision) == (0, 8 * head.size):
+        return plain(head.size, dtype)
+    if not 0 < precision <= 8 * head.size - offset:
+        raise FormatError(f"{_WHAT} has integers of {precision} bits from bit {offset} on in {head.size} bytes")
+    return stored_type.partial_integer(head.size, dtype, (offset, precision))
 
 
 def _bit_field(head: _Head, fields: Fields, level: int) -> Datatype:
     offset, precision = fields.number(2), fields.number(2)
-    return plain(head.size, integer(head.size, head.flags, offset, precision, is_signed=False))
+    if (offset, precision) != (0, 8 * head.size):
+        raise UnsupportedError("bit fields that don't take all bits of their bytes")
+    return plain(head.size, integer(head.size, head.flags, is_signed=False))
 
 
 def _float(head: _Head, fields: Fields, level: int) -> Datatype:
-    return plain(head.size, floating_point(head.size, head.flags, fields.take(FLOAT_BYTES)))
+    properties = fields.take(FLOAT_BYTES)
+    dtype = floating_point(head.size, head.flags, properties)
+    if dtype is not None:
+        return plain(head.size, dtype)
+    return stored_type.other_float(head.size, *other_float(head.size, head.flags, properties))
 
 
 def _time(head: _Head, fields: Fields, level: int) -> Datatype:
-    raise UnsupportedError("times, which NumPy has no dtype for")
+    raise NoDtypeError("NumPy has no such times")
 
 
 def _text(head: _Head, fields: Fields, level: int) -> Datatype:
@@ -179,7 +190,7 @@ def _array_of(base: Datatype, shape: tuple[int, ...]) -> Datatype:
 def _reference(head: _Head, fields: Fields, level: int) -> Datatype:
     make = {_OBJECT: stored_type.object_reference, _REGION: stored_type.region_reference}.get(head.flags & 15)
     if make is None:
-        raise UnsupportedError("references of HDF5 1.12")
+        raise NoDtypeError("h5py has no values for references of HDF5 1.12")
     reference = make(head.size)
     # In files with small addresses, libhdf5 writes what it has in memory, as far as there is room for it.
     if reference.memory_size != head.size:
@@ -189,6 +200,8 @@ def _reference(head: _Head, fields: Fields, level: int) -> Datatype:
 
 def _enumeration(head: _Head, fields: Fields, level: int) -> Datatype:
     base = _datatype(fields, level + 1)
+    if base.conversion is not Conversion.NONE:
+        raise UnsupportedError("enumerations of integers that don't take all bits of their bytes")
     if base.dtype.kind not in "iu":
         raise FormatError(f"{_WHAT} has an enumeration of what isn't integers")
     if base.size != head.size:
@@ -231,6 +244,8 @@ def _array(head: _Head, fields: Fields, level: int) -> Datatype:
 
 def _complex(head: _Head, fields: Fields, level: int) -> Datatype:
     base = _datatype(fields, level + 1)
+    if base.conversion is not Conversion.NONE:
+        raise UnsupportedError("complex numbers of parts that NumPy doesn't have")
     if base.dtype.kind != "f" or 2 * base.size != head.size:
         raise FormatError(f"{_WHAT} has complex numbers of {head.size} bytes in parts of {base.size}")
     dtype = complex_of(base.dtype)

@@ -29,6 +29,8 @@ class Conversion(Enum):
     NONE = auto()
     TERMINATED_TEXT = auto()
     SPACED_TEXT = auto()
+    PARTIAL_INTEGER = auto()
+    OTHER_FLOAT = auto()
     BOOLEAN = auto()
     COMPLEX = auto()
     COMPOUND = auto()
@@ -71,6 +73,8 @@ class Datatype:
         The parts of a compound.
     memory_size
         Bytes of an element that libhdf5 has in memory.
+    bits
+        Where in an element its bits are: offset and precision of an integer, or the parts of a floating-point number.
     """
 
     size: int
@@ -80,6 +84,7 @@ class Datatype:
     base: Datatype | None = None
     parts: tuple[Part, ...] = ()
     memory_size: int = 0
+    bits: tuple[int, ...] = ()
 
     @cached_property
     def element(self) -> np.dtype[Any]:
@@ -153,6 +158,17 @@ def numpy_dtype(described: Any, metadata: dict[str, Any] | None = None) -> np.dt
 def plain(size: int, dtype: np.dtype[Any]) -> Datatype:
     """A datatype whose stored bytes are its values."""
     return Datatype(size, dtype, dtype, memory_size=size)
+
+
+def partial_integer(size: int, dtype: np.dtype[Any], bits: tuple[int, int]) -> Datatype:
+    """Integers that don't take all bits of their bytes."""
+    stored = np.dtype(f"u{size}").newbyteorder(dtype.byteorder)
+    return Datatype(size, stored, dtype, Conversion.PARTIAL_INTEGER, memory_size=size, bits=bits)
+
+
+def other_float(size: int, stored: np.dtype[Any], dtype: np.dtype[Any], bits: tuple[int, ...]) -> Datatype:
+    """Floating-point numbers that are presented as others, which are as exact."""
+    return Datatype(size, stored, dtype, Conversion.OTHER_FLOAT, memory_size=dtype.itemsize, bits=bits)
 
 
 def boolean(base: Datatype) -> Datatype:

@@ -28,6 +28,11 @@ _MOST_BLOCKS = 4
 _MOST_AHEAD_BYTES = 16 << 20
 
 
+def first_bytes(file: StoreFile) -> RangeRequest:
+    """Ask for the first bytes of a file, of whatever version it is."""
+    return RangeRequest(file.in_this_process(), 0, BLOCK_BYTES, None)
+
+
 class RemoteFile:
     """A file whose bytes are fetched when they are wanted; a `Source`.
 
@@ -36,16 +41,17 @@ class RemoteFile:
     file
         The file in its store.
     version
-        The version that was described; None to take, with one request, the one that there is.
+        The version that was described; None to take the one that there is.
+    first
+        The request for the first bytes that tells the version, where it isn't known.
     """
 
     plans_ahead = True
 
-    def __init__(self, file: StoreFile, version: Version | None) -> None:
+    def __init__(self, file: StoreFile, version: Version | None, first: RangeRequest | None = None) -> None:
         self._file = file.in_this_process()
-        first = None
         if version is None:
-            first = RangeRequest(self._file, 0, BLOCK_BYTES, None)
+            first = first or first_bytes(file)
             version = first.answer().version
             if not version.tag:  # no other version can be told from this one
                 version = Version(version.size, uuid.uuid4().hex)

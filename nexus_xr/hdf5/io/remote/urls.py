@@ -12,19 +12,9 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.io.url_path import is_url
 
 from .object_store import StoreFile
-
-
-def is_url(where: str) -> bool:
-    r"""Whether a name is a URL with a protocol (``s3://``, ``simplecache::``), and not a local path.
-
-    Examples
-    --------
-    >>> is_url("s3://bucket/scan.nxs"), is_url("/data/scan.nxs"), is_url("C:\\data\\scan.nxs")
-    (True, False, False)
-    """
-    return "://" in where or "::" in where
 
 
 def local_path(where: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -65,6 +64,8 @@ class ParsedDataset(Dataset):
     def _read_mappings(self, layout: Virtual) -> tuple[VirtualMapping, ...]:
         found = read_virtual_mappings(layout, self._place.file.heap, len(self._type.dataspace.shape or ()))
         if any(mapping.target.is_endless for mapping in found):
+            if not self._place.file.file.policy.reach.is_everywhere:
+                raise FormatError("its shape is that of others, which libhdf5 isn't let look at where reach is limited")
             raise UnsupportedError("a virtual dataset whose shape is that of others")
         return found
 
@@ -77,7 +78,7 @@ class ParsedDataset(Dataset):
 
     @property
     def is_being_written(self) -> bool:
-        return False
+        return self._place.file.is_growing
 
     @property
     def can_grow(self) -> tuple[bool, ...]:
@@ -112,14 +113,14 @@ class ParsedDataset(Dataset):
 
     @property
     def reads_itself(self) -> bool:
-        return not isinstance(self._layout, Chunked)
+        return not isinstance(self._layout, Chunked) and Kind.EXTERNAL_FILES not in self._header
 
     @property
     def stored(self) -> StoredValues:
         file = self._place.file
         return StoredValues(
-            file.bytes,
-            os.path.dirname(file.file.path) if file.file.is_local else "",
+            file.bytes_now,
+            file.file.path if file.file.is_local else None,
             self._type.dataspace,
             self._type.datatype.dtype,
             self._type.datatype,
@@ -128,6 +129,7 @@ class ParsedDataset(Dataset):
             self._filters(),
             self._external(),
             self._mappings,
+            file.file.policy.reach,
         )
 
     def _external(self) -> tuple[ExternalSlot, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.consistency import MOST_SECONDS, consistent
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import Links, read_links
@@ -18,10 +20,12 @@ from nexus_xr.hdf5.format.shared_messages import SHARED, read_shared_table, reso
 from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.io.unreadable import being_written
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.object_paths import ObjectPaths
 
+_T = TypeVar("_T")
 # Links of the groups that were asked for last.
 _MOST_LINKS_KEPT = 1 << 11
 
@@ -76,22 +80,59 @@ class ParsedFile:
         It has no superblock, or a damaged one.
     UnsupportedError
         Only libhdf5 describes a file like this.
+    BeingWrittenError
+        Nobody may read it meanwhile.
     """
 
     def __init__(self, file: File, source: Source, linked: Linked, way_out: WayOut) -> None:
         superblock = read_superblock(source)
+        if superblock.is_open_for_writing and not superblock.is_swmr:
+            raise being_written(file.name)
         self.file = file
         self.number: Hashable = source.key
         self.linked = linked
         self.way_out = way_out
-        self.bytes = file_bytes(source, superblock)
-        self.heap = GlobalHeap(self.bytes)
         self.root = superblock.root
+        self._source = source
+        self._superblock = superblock
+        self._read_anew()
         _check_described(self.bytes, superblock)
-        self.paths = ObjectPaths(self.bytes, self.root)
-        self.shared = read_shared_table(self.bytes, superblock.extension)
+        self._patience = MOST_SECONDS if self.is_growing else 0.0
         self._links: OrderedDict[int, Links] = OrderedDict()
         self._links_kept = 0
+
+    def _read_anew(self) -> None:
+        self.bytes = file_bytes(self._source, self._superblock)
+        self.heap = GlobalHeap(self.bytes)
+        self.paths = ObjectPaths(self.bytes, self.root)
+        self.shared = read_shared_table(self.bytes, self._superblock.extension)
+
+    @property
+    def bytes_now(self) -> FileBytes:
+        """The bytes of the file as they are by now, of which nothing is kept that may change."""
+        return file_bytes(self._source, self._superblock) if self.is_growing else self.bytes
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether another process may add to it meanwhile."""
+        return self.file.snapshot is not None
+
+    def consistent(self, read: Callable[[], _T]) -> _T:
+        """What is read of it; where another process is writing, again for a while until its parts agree."""
+        try:
+            return read()
+        except FormatError:
+            if not self._patience:
+                raise
+        begin = time.monotonic()
+        try:
+            return consistent(lambda: self._read_again(read), self._patience)
+        finally:
+            self._patience = max(0.0, self._patience - (time.monotonic() - begin))
+
+    def _read_again(self, read: Callable[[], _T]) -> _T:
+        self._read_anew()
+        return read()
 
     def header(self, address: int) -> ObjectHeader:
         """What is said about the object at an address."""
@@ -156,8 +197,6 @@ def root_place(file: ParsedFile) -> Place:
 
 def _check_described(content: FileBytes, superblock: Superblock) -> None:
     """Leave it to libhdf5 where more is said about the whole file than which messages its objects share."""
-    if superblock.is_open_for_writing or superblock.is_swmr:
-        raise UnsupportedError("it is being written")
     if superblock.driver_info is not None:
         raise UnsupportedError("it is divided by a driver")
     if superblock.extension is not None:

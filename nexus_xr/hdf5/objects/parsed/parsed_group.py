@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.errors import NexusReachError
+from nexus_xr.hdf5.format.faults import FormatError, NoDtypeError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import Links, is_group
 from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.links import HARD, Link
@@ -16,7 +19,7 @@ from nexus_xr.hdf5.objects.text import decode_name
 
 from .parsed_dataset import ParsedDataset
 from .parsed_file import ParsedFile, Place, root_place
-from .parsed_links import follow, target_of
+from .parsed_links import NotFollowedError, follow, target_of
 from .parsed_object import attributes_at
 
 
@@ -53,18 +56,31 @@ class ParsedGroup(Group):
 
     def open_link(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
         path = self.member_path(decode_name(raw_name))
+        place = None
         try:
             place = follow(self._place, self._links_here.by_name[raw_name])
             if place is None:
                 return self._dangling(raw_name, kind)
             return object_at(place, path, self.diagnostics, self._budget)
-        except UnsupportedError as reason:
-            return self._leave(raw_name, kind, path, str(reason))
-        except FormatError as error:
-            if kind == HARD:
+        except NexusReachError:
+            link = self._dangling(raw_name, kind)
+            return None if link is None else link.refused()
+        except (BeingWrittenError, NotFollowedError) as error:
+            return self._not_followed(raw_name, kind, str(error))
+        except NoDtypeError as error:
+            self.diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({error})")
+            return None
+        except (UnsupportedError, FormatError) as error:
+            if isinstance(error, FormatError) and kind == HARD:
                 self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({error})")
                 return None
+            if place is not None and place.file is not self._place.file and not place.file.file.is_local:
+                return self._not_followed(raw_name, kind, str(error))  # libhdf5 takes it for this file
             return self._leave(raw_name, kind, path, str(error))  # which says what is the matter with it
+
+    def _not_followed(self, raw_name: bytes, kind: int, reason: str) -> Link | None:
+        link = self._dangling(raw_name, kind)
+        return None if link is None else replace(link, trouble=f"can't be opened ({reason})")
 
     def _leave(self, raw_name: bytes, kind: int, path: str, reason: str) -> Group | Dataset | Link | None:
         """What libhdf5 has for a link."""
@@ -83,6 +99,10 @@ def object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget)
     UnsupportedError
         Only libhdf5 knows it.
     """
+    return place.file.consistent(lambda: _object_at(place, path, diagnostics, budget))
+
+
+def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget) -> Group | Dataset | None:
     header = place.file.header(place.address)
     if is_group(header):
         return _group_at(place, header, path, diagnostics, budget)
@@ -112,4 +132,4 @@ def parsed_root(file: ParsedFile, diagnostics: Diagnostics) -> ParsedGroup:
         Only libhdf5 knows it.
     """
     place = root_place(file)
-    return _group_at(place, file.header(place.address), "/", diagnostics)
+    return file.consistent(lambda: _group_at(place, file.header(place.address), "/", diagnostics))

@@ -6,16 +6,20 @@ Sources: the HDF5 file format specification, sections III.B (symbol tables) and 
 
 from __future__ import annotations
 
-import os
-
-from nexus_xr.hdf5.format.faults import UnsupportedError
+from nexus_xr.errors import NexusFileError, NexusReachError
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import external_target
 from nexus_xr.hdf5.format.groups.stored_link import StoredLink
-from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, is_special_file
+from nexus_xr.hdf5.io.linked_files import FOR_LINKS, is_special_file
 from nexus_xr.hdf5.objects.links import EXTERNAL, SOFT, Link
 from nexus_xr.hdf5.objects.text import decode
 
-from .parsed_file import Place, root_place
+from .parsed_file import ParsedFile, Place, root_place
+
+
+class NotFollowedError(Exception):
+    """A link leads to a file behind a URL that can't be read."""
+
 
 # As many soft and external links behind each other libhdf5 follows.
 _MOST_LINKS = 16
@@ -36,8 +40,14 @@ def follow(holder: Place, link: StoredLink) -> Place | None:
     ------
     FormatError
         What is on the way is damaged.
+    BeingWrittenError
+        It leads to a file that nobody may read meanwhile.
+    NexusReachError
+        It leads to what may not be read.
     UnsupportedError
         Only libhdf5 knows what is on the way, or what is wrong with it.
+    NotFollowedError
+        A link leads to a file behind a URL that can't be read.
     """
     return holder.child(link.name, link.address) if link.address is not None else _Way().along(holder, link)
 
@@ -71,15 +81,27 @@ class _Way:
     def _in_other_file(self, holder: Place, link: StoredLink) -> Place | None:
         file, path = external_target(link.target)
         name, here = decode(file), holder.file.file
-        if not here.is_local or is_special_file(name, here.path):
+        if not here.is_local:
+            other = _behind_url(holder.file, name) if here.is_named else None
+            return None if other is None else self._at(root_place(other), path)
+        found = here.find_linked(name, FOR_LINKS)
+        if found is None or is_special_file(found, here.path):
             return None
-        found = find_file(name, here.path, FOR_LINKS)
-        if found is None:
-            return None
-        other = holder.file.linked(os.path.abspath(found))
+        other = holder.file.linked(found)
         if other is None:
             raise UnsupportedError("a link into a file that only libhdf5 opens")
         place = self._at(root_place(other), path)
         if place is None:
             raise UnsupportedError("a link into a file that has nothing there")
         return place
+
+
+def _behind_url(holder: ParsedFile, name: str) -> ParsedFile | None:
+    """The file that one behind a URL names, None where there is none."""
+    try:
+        found = holder.file.find_linked(name, FOR_LINKS)
+        return None if found is None else holder.linked(found)
+    except NexusReachError:
+        raise
+    except (NexusFileError, FormatError, UnsupportedError) as error:
+        raise NotFollowedError(str(error)) from error

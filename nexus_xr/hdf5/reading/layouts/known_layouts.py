@@ -8,8 +8,10 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.consistency import MOST_SECONDS, consistent
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.reach import out_of_reach
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.library.described import parsed_file
 from nexus_xr.hdf5.objects.group import Budget
@@ -52,7 +54,8 @@ def layout_of(file: File, path: str, source: Source, address: Address | None = N
 
     def find(known: Layout | None) -> Layout | None:
         try:
-            return _from_bytes(file, path, address)
+            seconds = 0.0 if file.snapshot is None else MOST_SECONDS
+            return consistent(lambda: _from_bytes(file, path, address, known), seconds)
         except FormatError as error:
             raise unreadable_values(file.name, path, error) from error
         except UnsupportedError as reason:
@@ -61,17 +64,19 @@ def layout_of(file: File, path: str, source: Source, address: Address | None = N
 
         return layout_by_libhdf5(file, path, source, known)
 
-    return known_layouts.get((source.key, path), find, file.snapshot)
+    return known_layouts.get((source.key, path, file.policy.reach), find, file.snapshot)
 
 
-def _from_bytes(file: File, path: str, address: Address | None) -> Layout:
+def _from_bytes(file: File, path: str, address: Address | None, known: Layout | None) -> Layout:
     with parsed_file(file) as parsed:
         dataset = _dataset_of(parsed, path, address)
+        if isinstance(dataset, Link) and dataset.is_refused:
+            raise out_of_reach(str(dataset))
         if not isinstance(dataset, ParsedDataset):
             raise UnsupportedError("what libhdf5 finds, or says why it doesn't")
         if dataset.address[0] != parsed.number:
             return ExternalDataset(*dataset.origin)
-        return layout_from(dataset.stored)
+        return layout_from(dataset.stored, known)
 
 
 def _dataset_of(parsed: ParsedFile, path: str, address: Address | None) -> Node | Link | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.pipeline import Pipeline
 from nexus_xr.hdf5.format.datatypes.stored_type import Datatype
+from nexus_xr.hdf5.io.reach import EVERYWHERE, Reach
 from nexus_xr.hdf5.io.source import BytesSource, RawExtent, RawFilesSource, Source
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
@@ -45,6 +46,8 @@ class StoredLayout:
         What elements have that are not stored.
     raw_extents
         Extents of raw data files that hold the values; none where the file itself does.
+    reach
+        Which of these files may be read.
     inline
         The values themselves, where they are in the dataset's header.
     conversion
@@ -60,6 +63,7 @@ class StoredLayout:
     index: ChunkIndex | ContiguousRun
     fill: NDArray[Any]
     raw_extents: tuple[RawExtent, ...] = ()
+    reach: Reach = EVERYWHERE
     inline: bytes | None = None
     conversion: Datatype | None = None
 
@@ -80,7 +84,7 @@ class StoredLayout:
             if self.inline is not None:
                 yield BytesSource(self.inline)
             elif self.raw_extents:
-                yield RawFilesSource(self.raw_extents, stack)
+                yield RawFilesSource(self.raw_extents, self.reach, stack)
             else:
                 yield asked
 
@@ -97,13 +101,11 @@ class Libhdf5Layout:
     Parameters
     ----------
     shape
-        Shape of the dataset, without the dimensions of an array datatype.
+        Shape of the dataset, the dimensions of an array datatype behind its own.
     chunks
         Shape of a chunk.
     dtype
         What h5py reads an element as.
-    is_safe
-        Whether the decoders are known to stand damaged data.
     missing
         Which filters nothing here undoes, in words; None where there are none.
     """
@@ -111,7 +113,6 @@ class Libhdf5Layout:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     dtype: np.dtype[Any]
-    is_safe: bool
     missing: str | None = None
 
     nbytes = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.missing_filters import missing_filters
-from nexus_xr.hdf5.filters.registry import CODECS, decoder
+from nexus_xr.hdf5.filters.registry import decoder
 from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset
 from nexus_xr.hdf5.format.datatypes.stored_type import Conversion, Datatype
 from nexus_xr.hdf5.format.external_files import ExternalSlot
@@ -102,11 +102,10 @@ def _needs_libhdf5(stored: StoredValues, layout: Chunked) -> bool:
 
 def _left_to_libhdf5(stored: StoredValues, layout: Chunked) -> Libhdf5Layout:
     element, inner = split_array_type(stored.dtype)
-    if inner or element.hasobject or stored.dataspace.shape is None:
-        raise UnsupportedError("arrays, or elements of variable length, in chunks that only libhdf5 decodes")
-    is_safe = all(step.id in CODECS and CODECS[step.id].is_safe for step in stored.filters)
-    missing = missing_filters(stored.filters)
-    return Libhdf5Layout(stored.dataspace.shape, layout.chunk_shape, element, is_safe, missing)
+    if element.hasobject or stored.dataspace.shape is None:
+        raise UnsupportedError("elements of variable length in chunks that only libhdf5 decodes")
+    shape, chunks = (*stored.dataspace.shape, *inner), (*layout.chunk_shape, *inner)
+    return Libhdf5Layout(shape, chunks, element, missing_filters(stored.filters))
 
 
 def _in_chunks(stored: StoredValues, layout: Chunked, known: Layout | None) -> StoredLayout:
@@ -147,7 +146,8 @@ def _in_pieces(stored: StoredValues, own_shape: tuple[int, ...]) -> StoredLayout
         return replace(layout, inline=_whole(stored.layout.data, size))
     assert isinstance(stored.layout, Contiguous)
     if stored.external:
-        return replace(layout, raw_extents=tuple(_raw_extent(slot, stored.folder) for slot in stored.external))
+        extents = tuple(_raw_extent(slot, stored.path or "") for slot in stored.external)
+        return replace(layout, raw_extents=extents, reach=stored.reach)
     address = stored.layout.address
     if address is None or not size:
         nothing = np.zeros(0, np.int64)
@@ -183,7 +183,7 @@ def _pieces(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(piece)
 
 
-def _raw_extent(slot: ExternalSlot, folder: str) -> RawExtent:
-    prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "").replace("${ORIGIN}", folder)
+def _raw_extent(slot: ExternalSlot, holder: str) -> RawExtent:
+    prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "").replace("${ORIGIN}", os.path.dirname(holder))
     size = _UNLIMITED_BYTES if slot.size is None else slot.size
     return RawExtent(os.path.join(prefix, decode(slot.name)), slot.offset, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import Any
 
@@ -115,7 +114,7 @@ def stored_values(dataset: h5d.DatasetID, source: Source) -> StoredValues:
     datatype = plain(dtype.itemsize, dtype) if _is_as_stored(dataset.get_type(), dtype) else None
     return StoredValues(
         file,
-        os.path.dirname(decode(h5f.get_name(dataset))),
+        decode(h5f.get_name(dataset)),
         _dataspace(dataset),
         dtype,
         datatype,

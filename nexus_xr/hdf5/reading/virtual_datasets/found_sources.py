@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
-from nexus_xr.errors import NexusFileError, NexusWarning
+from nexus_xr.errors import NexusFileError, NexusReachError, NexusWarning
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.linked_files import find_file, where_it_should_be
+from nexus_xr.hdf5.io.reach import out_of_reach
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.runtime.compat import this_worker
 from nexus_xr.hdf5.runtime.fork import after_fork
 
 from .virtual_layout import is_own_file
-from .virtual_mapping import source_names
+from .virtual_mapping import source_file, source_names
 
 # Files that are looked for when a virtual dataset is opened.
 MOST_LOOKED_FOR = 4096
@@ -50,7 +51,7 @@ class SourceName(NamedTuple):
 
     def absolute(self, holder: File) -> str:
         """Where it should be."""
-        file = holder.path if is_own_file(self.file) else where_it_should_be(self.file, holder.path)
+        file = holder.name if is_own_file(self.file) else holder.where_should_be(self.file)
         return file if self.path is None else f"{file}:{self.path}"
 
 
@@ -66,16 +67,19 @@ class FoundSources:
         Which sources were looked for in their files, besides those of the own file; None for all of them.
     is_complete
         Whether it was looked for all files.
+    refused
+        Files that are out of reach, and sources that are links to such.
     """
 
     missing: tuple[SourceName, ...] = ()
     inside: SourceName | None = None
     is_complete: bool = True
+    refused: tuple[SourceName, ...] = ()
 
     @property
     def is_small(self) -> bool:
         """Whether it may be carried to other processes."""
-        return len(self.missing) <= _MOST_CARRIED
+        return len(self.missing) + len(self.refused) <= _MOST_CARRIED
 
     def saw(self, source: SourceName) -> bool:
         """Whether a file was there, or in it a source."""
@@ -97,29 +101,52 @@ def find_sources(mappings: Sequence[VirtualMapping], holder: File, thoroughly: b
         Whether to open each file and to look for all; else it is looked whether the first thousands are there, and
         for the first source in one that is.
     """
-    if not mappings or not holder.is_local:
+    if not mappings:
         return None
+    if not holder.is_local:
+        return FoundSources((), None, False, _refused(mappings, holder))
     there: dict[str, str | None] = {}
     missing: dict[SourceName, None] = {}
+    refused: dict[SourceName, None] = {}
     is_complete = True
     inside: SourceName | None = None
     for source in itertools.starmap(SourceName, source_names(mappings)):
         file = source.file
         if file not in there and (thoroughly or len(there) < MOST_LOOKED_FOR):
-            there[file] = holder.path if is_own_file(file) else find_file(file, holder.path)
+            try:
+                there[file] = source_file(file, holder)
+            except NexusReachError:
+                there[file], refused[SourceName(file)] = "", None
         is_complete = is_complete and file in there
         found = there.get(file, "")
         if found is None:
             missing[SourceName(file)] = None
         elif found and (thoroughly or is_own_file(file) or inside is None):
             inside = inside or source
-            if not _has_dataset(holder.linked(found), str(source.path)):
-                missing[source] = None
-    return FoundSources(tuple(missing), None if thoroughly else inside, is_complete)
+            try:
+                if not _has_dataset(holder.linked(found), str(source.path)):
+                    missing[source] = None
+            except NexusReachError:
+                refused[source] = None
+    return FoundSources(tuple(missing), None if thoroughly else inside, is_complete, tuple(refused))
+
+
+def _refused(mappings: Sequence[VirtualMapping], holder: File) -> tuple[SourceName, ...]:
+    """The files behind URLs that are out of reach; which of the others are there takes a request for each."""
+    refused = []
+    for file in dict.fromkeys(file for file, _ in source_names(mappings) if not is_own_file(file)):
+        try:
+            holder.where_should_be(file)
+        except NexusReachError:
+            refused.append(SourceName(file))
+    return tuple(refused)
 
 
 def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder: File) -> None:
     """Report the sources of a dataset that are not there: in one line, or each by itself where that is an error."""
+    if found_sources is not None and found_sources.refused:
+        names = _few(list(map(str, found_sources.refused)))
+        dataset.report(Code.OUT_OF_REACH, f"can't be read where its sources lie outside of what may be read: {names}")
     missing = () if found_sources is None else found_sources.missing
     if missing and holder.policy.fills_missing:
         _not_told(holder, dataset.path, missing)
@@ -188,6 +215,11 @@ def _here() -> str:
 def _has_dataset(file: File, path: str) -> bool:
     try:
         with described(file, Diagnostics()) as root:
-            return isinstance(root.find(path), Group | Dataset)
+            found = root.find(path)
+            if isinstance(found, Link) and found.is_refused:
+                raise out_of_reach(str(found))
+            return isinstance(found, Group | Dataset)
+    except NexusReachError:
+        raise
     except NexusFileError:  # there is something, and to read it will say what is wrong with it
         return True

@@ -10,13 +10,12 @@ import numpy as np
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.linked_files import find_file
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.storage import UNKNOWN, Filter, Storage
 
-from .virtual_layout import Mapping, VirtualLayout, is_own_file
-from .virtual_mapping import read_mappings
+from .virtual_layout import Mapping, VirtualLayout
+from .virtual_mapping import read_mappings, source_file
 
 # Virtual datasets of virtual datasets; deeper than any real ones, and far from the end of Python's stack.
 DEEPEST = 16
@@ -44,7 +43,9 @@ def source_storage(virtual: VirtualLayout, holder: File, depth: int = 0) -> Sour
     """How the sources of a virtual dataset are stored, by the first of them that is there; no other is opened."""
     borders = tuple(map(virtual.borders, range(len(virtual.shape))))
     files = dict.fromkeys(mapping.file for mapping in virtual.mappings)
-    found = ((file, holder.path if is_own_file(file) else find_file(file, holder.path)) for file in files)
+    if not holder.is_local:
+        files = dict.fromkeys(list(files)[:1])  # to look for each takes a request
+    found = ((file, _found(file, holder)) for file in files)
     first = next(((file, path) for file, path in found if path is not None), None)
     if first is not None and depth < DEEPEST:
         mapping = next(mapping for mapping in virtual.mappings if mapping.file == first[0])
@@ -53,6 +54,12 @@ def source_storage(virtual: VirtualLayout, holder: File, depth: int = 0) -> Sour
             chunks = _chunks_in(mapping, storage.chunks, virtual.shape)
             return SourceStorage(chunks, storage.filters if chunks else (), borders)
     return SourceStorage(None, (), borders)
+
+
+def _found(file: str, holder: File) -> str | None:
+    with suppress(NexusFileError):  # out of reach, or behind a server in trouble
+        return source_file(file, holder)
+    return None
 
 
 def _storage_of_source(file: File, path: str, depth: int) -> Storage | SourceStorage:

@@ -12,10 +12,11 @@ from typing import Any
 
 from nexus_xr.hdf5.format.virtual.selections import Selection, SelectionKind, Slab
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
+from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.reading.hyperslab import Hyperslab
 
-from .virtual_layout import Mapping, pair_dimensions
+from .virtual_layout import Mapping, is_own_file, pair_dimensions
 
 
 def read_mappings(stored: Sequence[VirtualMapping], shape: tuple[int, ...]) -> tuple[Mapping, ...] | None:
@@ -100,6 +101,24 @@ def _beginning(target: Sequence[Hyperslab]) -> tuple[Hyperslab, ...]:
 def _named(name: str, number: int | None = None) -> str:
     """A name with its ``%b`` and ``%%`` replaced."""
     return re.sub("%(.)", lambda found: "%" if found[1] == "%" else str(number), name) if "%" in name else name
+
+
+def source_file(name: str, holder: File) -> str | None:
+    """Path or URL of the file of a source, None where there is none.
+
+    Parameters
+    ----------
+    name
+        The file's name as it is stored.
+    holder
+        The file that the virtual dataset is in.
+
+    Raises
+    ------
+    NexusReachError
+        It is out of reach.
+    """
+    return holder.path if is_own_file(name) else holder.find_linked(name)
 
 
 def grows(stored: Sequence[VirtualMapping]) -> bool:

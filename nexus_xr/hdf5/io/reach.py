@@ -1,0 +1,143 @@
+"""How far reading may go: which files may be opened besides, or at all.
+
+Names of files stand in files: an external link, a virtual dataset or a list of raw data files can name any file of this
+machine, and any file of a folder can be a symbolic link. Who opens files of others for others limits what they lead to.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nexus_xr.errors import NexusReachError
+
+from .url_path import UrlPath
+
+_FOR_READING = ("O_RDONLY", "O_BINARY")
+# Neither to wait for a pipe, nor to be led on by what took the place of a file that was looked at.
+_WITH_CARE = (*_FOR_READING, "O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which files may be read.
+
+    Parameters
+    ----------
+    folders
+        Absolute paths without symbolic links, of files that may be read, or of folders below which all may; None where
+        any file may.
+    urls
+        URLs below which files may be read, where `folders` isn't None.
+
+    Examples
+    --------
+    >>> reach = Reach(("/data/2024",), ("s3://runs/2024",))
+    >>> reach.holds_file("/data/2024/../2023/scan.nxs"), reach.holds_url("s3://runs/2024/scan.nxs")
+    (False, True)
+    """
+
+    folders: tuple[str, ...] | None = None
+    urls: tuple[str, ...] = ()
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether any file may be read."""
+        return self.folders is None
+
+    def holds_file(self, path: str) -> bool:
+        """Whether a local file may be read, by where it is once symbolic links are followed."""
+        if self.folders is None:
+            return True
+        with suppress(OSError, ValueError):  # no path of this system
+            return self._holds_resolved(os.path.realpath(path))
+        return False
+
+    def _holds_resolved(self, path: str) -> bool:
+        return any(_is_below(path, folder, os.sep) for folder in self.folders or ())
+
+    def holds_url(self, url: str) -> bool:
+        """Whether what is behind a URL may be read."""
+        return self.folders is None or any(UrlPath.of(root).holds(UrlPath.of(url)) for root in self.urls)
+
+    def open(self, path: str) -> int:
+        """A descriptor of a local file.
+
+        Parameters
+        ----------
+        path
+            Its path.
+
+        Raises
+        ------
+        NexusReachError
+            It isn't within reach, wherever it went meanwhile.
+        OSError
+            The system doesn't open it.
+        """
+        if self.folders is None:
+            return os.open(path, _flags(_FOR_READING))
+        if not self.holds_file(path):
+            raise out_of_reach(path)
+        descriptor = os.open(os.path.realpath(path), _flags(_WITH_CARE))
+        try:
+            self._check_open(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _check_open(self, descriptor: int, path: str) -> None:
+        """Raise unless an open file is a regular one within reach, as its name may lead elsewhere by now."""
+        place = _place_of(descriptor, path)
+        if place is None or not self._holds_resolved(place):
+            raise out_of_reach(path)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NexusReachError(f"{path}: is no regular file, and those alone are read where reach is limited")
+
+    def stat(self, path: str) -> os.stat_result:
+        """What the system says of a local file; raises as `open` does."""
+        if self.folders is None:
+            return os.stat(path)
+        descriptor = self.open(path)
+        try:
+            return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+EVERYWHERE = Reach()
+
+
+def out_of_reach(name: str) -> NexusReachError:
+    """The error for a file that may not be read.
+
+    Parameters
+    ----------
+    name
+        The file.
+    """
+    return NexusReachError(
+        f"{name}: lies outside of the folders that may be read; open the file with `within` naming its folder as well, "
+        "if that is to be trusted"
+    )
+
+
+def _flags(names: Sequence[str]) -> int:
+    """Those of these flags that this system has."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
+def _is_below(place: str, root: str, separator: str) -> bool:
+    return place == root or place.startswith(root.rstrip(separator) + separator)
+
+
+def _place_of(descriptor: int, path: str) -> str | None:
+    """Where an open file is, None where it isn't the one of its path any more."""
+    with suppress(OSError):
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    place = os.path.realpath(path)
+    return place if os.path.samestat(os.fstat(descriptor), os.lstat(place)) else None
