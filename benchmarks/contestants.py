@@ -112,6 +112,17 @@ def _nexus_xr(stack: Stack, reduces: bool) -> Iterator[Opened]:
 
 
 @contextmanager
+def _reduced(stack: Stack, reduces: bool) -> Iterator[Opened]:
+    import xarray as xr
+
+    import nexus_xr
+
+    with xr.open_dataset(stack.path, engine="nexus") as dataset:
+        counts = dataset[NAME]
+        yield Opened(lambda: int(nexus_xr.reduce(counts, "sum")), lambda selection: _opened_for_reading())
+
+
+@contextmanager
 def _h5py_dask(stack: Stack, reduces: bool) -> Iterator[Opened]:
     with h5py.File(stack.path) as file:
         counts = file[DATASET]
@@ -289,6 +300,8 @@ def _limit_of_blocks(stack: Stack, reduces: bool) -> Iterator[Opened]:
 
 
 NEXUS_XR = Reader("nexus_xr", _nexus_xr, "nexus-xr")
+# Without dask, block by block in each core's cache.
+REDUCED = Reader("nexus_xr.reduce", _reduced, "nexus-xr")
 H5PY_DASK = Reader("h5py + dask", _h5py_dask, "h5py")
 H5PY_LOOP = Reader("h5py", _h5py_loop, "h5py")
 ROSETTASCIIO = Reader("RosettaSciIO lazy", _rosettasciio, "rosettasciio")
@@ -300,6 +313,7 @@ LIMIT = Reader("limit", _limit)
 
 READERS = (
     NEXUS_XR,
+    REDUCED,
     H5PY_LOOP,
     H5PY_DASK,
     ROSETTASCIIO,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .cases import SLAB, Case, Stack, frame_stack, row_stack
-from .contestants import BLOCK_LIMIT, DASK_ALONE, H5PY_DASK, H5PY_LOOP, LIMIT, NEXUS_XR, Opened, Reader
+from .contestants import BLOCK_LIMIT, DASK_ALONE, H5PY_DASK, H5PY_LOOP, LIMIT, NEXUS_XR, REDUCED, Opened, Reader
 from .harness import Column, Contestant, Result, Work, compete
 from .plotting import Bar, Panel
 from .probing import Probe, probe
@@ -84,8 +84,8 @@ class Kind:
     cases: tuple[str, ...] = ()
 
     def has(self, reader: Reader) -> bool:
-        """Whether a reader takes part: those that are about dask don't where it isn't used."""
-        if reader in (H5PY_DASK, DASK_ALONE, BLOCK_LIMIT):
+        """Whether a reader takes part: those that are about sums, or dask, don't where there are none."""
+        if reader in (H5PY_DASK, DASK_ALONE, BLOCK_LIMIT, REDUCED):
             return self.reference is H5PY_DASK
         return reader is not LIMIT or self.limited
 

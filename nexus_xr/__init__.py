@@ -11,6 +11,7 @@ from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.opening.files import common_attrs
 from nexus_xr.opening.signals import list_datasets, open_signals, read_metadata
+from nexus_xr.reductions import reduce
 
 from . import accessor as accessor
 from ._version import __version__ as __version__
@@ -43,6 +44,7 @@ __all__ = [
     "list_datasets",
     "open_signals",
     "read_metadata",
+    "reduce",
     "to_nexus",
 ]
 

@@ -10,6 +10,7 @@ import xarray as xr
 from .errors import NexusError
 from .nexus.rules.interpretation import shown_dims
 from .opening.refresh import refresh_array, refresh_dataset, refresh_tree
+from .reductions import reduce
 from .signatures import takes
 from .writing.options import WritingOptions
 
@@ -54,6 +55,10 @@ class DataArrayAccessor(_Accessor):
             It was computed, or is a part of what was opened.
         """
         return refresh_array(self._obj)
+
+    def reduce(self, op: Any, dims: Any = None, where: Any = None, above: Any = None) -> xr.DataArray:
+        """Reduce it chunk by chunk in each core's cache; the parameters are those of `nexus_xr.reduce`."""
+        return reduce(self._obj, op, dims, where, above)
 
     def default_view(self) -> xr.DataArray:
         """The part that a plot shows first: the dimensions of ``@interpretation``, at ``@default_slice``.

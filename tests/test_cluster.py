@@ -20,7 +20,8 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, NexusWarning, to_nexus
+from nexus_xr import NexusError, NexusFileError, NexusFileNotFoundError, NexusWarning, reductions, to_nexus
+from nexus_xr.hdf5.reading.reductions import views
 from nexus_xr.hdf5.writing import creation
 from nexus_xr.hdf5.writing.atomic_file import PARTS
 from nexus_xr.writing import distributed as parts
@@ -143,6 +144,20 @@ class Hold:
 
     def _event(self, what: str) -> Any:
         return distributed.Event(f"{what}: {self.name}")
+
+
+def test_stacks_are_reduced_by_the_workers(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reductions, "_PIECE_BYTES", FRAMES[:3].nbytes)
+    monkeypatch.setattr(reductions, "_MERGED_AT_ONCE", 2)
+    monkeypatch.setattr(views, "LOCAL_BLOCK_BYTES", FRAMES[0].nbytes)
+    write_stack(tmp_path / "scan.nxs")
+    counts = xr.open_dataset(tmp_path / "scan.nxs", engine="nexus", chunks={}).counts
+    kept = np.arange(FRAMES[0].size).reshape(FRAMES.shape[1:]) % 7 > 0
+    for dims, axes in (([counts.dims[0]], 0), (list(counts.dims[1:]), (1, 2)), (None, None)):
+        found = nexus_xr.reduce(counts, "sum", dims, where=kept)
+        np.testing.assert_array_equal(found.compute(), FRAMES.sum(axis=axes, where=kept))
+    medians = nexus_xr.reduce(counts, np.median, counts.dims[1:])
+    np.testing.assert_array_equal(medians.compute(), np.median(FRAMES, axis=(1, 2)))
 
 
 @pytest.fixture

@@ -45,6 +45,13 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
     "reading.layouts.known_layouts._MOST_LAYOUTS": (None, 1),
     "reading.engine.plan._FEW": (None, 0, 2),
     "reading.processes._TOGETHER_BYTES": (None, 0, 3000),
+    "reading.reductions.masks._FEW": (None, 0, 1),
+    "reading.reductions.masks._MOST_KNOWN": (None, 0),
+    "reading.reductions.masks._WIDEST_BITS": (None, 0),
+    "reading.reductions.operations._EXACT_SQUARES": (None, 0),
+    "reading.reductions.reduction._MOST_BLOCKS": (None, 1, 2),
+    "reading.reductions.reduction._TASKS_OF_THREAD": (None, 1),
+    "reading.reductions.views.LOCAL_BLOCK_BYTES": (None, 1, 40),
     "reading.virtual_reading._MANY": (None, 1),
     "reading.virtual_reading._MOST_OPEN": (None, 1, 2),
 }
@@ -52,6 +59,7 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
 ELSEWHERE: dict[str, str] = {
     "format.array_type._MOST_TYPES": "how much is remembered",
     "objects.text._MOST_NAMES": "how much is remembered",
+    "reading.reductions.views.REMOTE_BLOCK_BYTES": "test_reductions.py: what isn't local is reduced in any blocks",
     "format.attributes._MOST_HEADS": "how much is remembered",
     "format.messages.dataspace._MOST_SPACES": "how much is remembered",
     "format.datatypes.datatype._MOST_LEVELS": "a bound for damaged files",

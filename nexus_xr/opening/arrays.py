@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from xarray.core import indexing
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.selection import expand
+from nexus_xr.hdf5.reading.selection import Indexer, expand
 
 Chunks = int | str | Mapping[Any, Any] | None
 
@@ -66,7 +67,16 @@ class ScaledArray:
         return np.result_type(self.raw.dtype, np.float64)
 
     def __getitem__(self, key: Any) -> Any:
-        raw = np.asarray(self.raw[key])
+        return self.scaled(np.asarray(self.raw[key]))
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[Sequence[Indexer]], NDArray[Any]]]:
+        """As `LazyArray.reading`, scaled."""
+        with self.raw.reading() as read:
+            yield lambda indexers: self.scaled(read(indexers))
+
+    def scaled(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """Values of the file, scaled."""
         # Integers of 64 bits don't fit into a float before the offset is taken off.
         wide = np.longdouble if raw.dtype.kind in "iu" and raw.dtype.itemsize == 8 else self.dtype
         with np.errstate(invalid="ignore", over="ignore"):
@@ -117,6 +127,17 @@ def file_array(variable: xr.Variable) -> LazyArray | None:
 
 def origin_of(variable: xr.Variable) -> Stored | None:
     """What a variable was opened as, where it still is that as a whole; None where it is anything else."""
+    selected = selection_of(variable)
+    if selected is None or not all(isinstance(part, slice) and part == slice(None) for part in selected[1]):
+        return None
+    return selected[0] if selected[0].shape == variable.shape else None
+
+
+def selection_of(variable: xr.Variable) -> tuple[Stored, tuple[Any, ...]] | None:
+    """What a variable was opened as, and what is selected of it, one indexer a dimension.
+
+    None where it was computed, is in memory, or was selected from dask chunks or point by point.
+    """
     data: Any = variable._data
     if hasattr(data, "dask"):
         data = _only_source(data)
@@ -124,11 +145,9 @@ def origin_of(variable: xr.Variable) -> Stored | None:
         data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray | indexing.ImplicitToExplicitIndexingAdapter
     ):
         data = data.array
-    if isinstance(data, indexing.LazilyIndexedArray):
-        is_whole = all(part == slice(None) for part in data.key.tuple)
-        data = data.array if is_whole else None
-    array = data.array if isinstance(data, FileArray) else None
-    return array if array is not None and array.shape == variable.shape else None
+    if not isinstance(data, indexing.LazilyIndexedArray) or not isinstance(data.array, FileArray):
+        return (data.array, (slice(None),) * len(data.shape)) if isinstance(data, FileArray) else None
+    return data.array.array, data.key.tuple
 
 
 def same_origin(a: xr.Variable, b: xr.Variable) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nexus_xr.hdf5.objects.storage import Storage
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.block_shapes import grouped
 from nexus_xr.hdf5.reading.virtual_datasets.source_storage import SourceStorage
 from nexus_xr.nexus.rules.attributes import integers
 
@@ -52,8 +53,7 @@ def block_shape(
 ) -> tuple[int, ...]:
     """Shape of the blocks in which an array is best read: whole chunks, grouped until they are worth a task.
 
-    Blocks grow from the fastest dimension to the slowest, so that a frame is whole before frames are grouped;
-    no block splits a chunk, and the blocks of a dimension are about equally long.
+    Blocks grow from the fastest dimension to the slowest, so that a frame is whole before frames are grouped.
 
     Parameters
     ----------
@@ -77,17 +77,7 @@ def block_shape(
     frames = (*unit[:-2], *(max(1, size) for size in shape[-2:]))
     if len(shape) > 2 and itemsize * math.prod(frames) <= WHOLE_FRAME_BYTES:
         target = max(target, itemsize * math.prod(frames))
-    block = list(unit)
-    for dimension in reversed(range(len(shape))):
-        in_units = -(-shape[dimension] // unit[dimension]) or 1
-        fitting = target // max(1, itemsize * math.prod(block))
-        if fitting < in_units:
-            if fitting > 1:
-                pieces = -(-in_units // fitting)
-                block[dimension] *= -(-in_units // pieces)
-            break
-        block[dimension] = max(1, min(in_units * unit[dimension], shape[dimension]))
-    return tuple(block)
+    return grouped(unit, shape, itemsize, target)
 
 
 def split_blocks(size: int, block: int, borders: Sequence[int], unit: int) -> int | tuple[int, ...]:

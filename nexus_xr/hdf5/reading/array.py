@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,6 +158,33 @@ class LazyArray:
             values = self._read_stored(indexers)
         return values if values.ndim else values[()]
 
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[Sequence[Indexer]], NDArray[Any]]]:
+        """What gives the values of normalized indexers, by one thread, for the length of a ``with`` block.
+
+        What is stored as it is read is found out once, and the file is open for as long.
+        """
+        if self.layout is not None or self.file.is_written_here:
+            yield self._at
+            return
+        with self.file.source() as source:
+            layout = layout_of(self.file, self.path, source, self.address)
+            if not isinstance(layout, StoredLayout):
+                yield self._at
+                return
+            self._check_shape(layout.shape)
+            with layout.source(source) as stored:
+                yield partial(self._read_by_one, layout, stored, source)
+
+    def _at(self, indexers: Sequence[Indexer]) -> NDArray[Any]:
+        return np.asarray(self[tuple(map(_as_key, indexers))])
+
+    def _read_by_one(
+        self, layout: StoredLayout, stored: Source, asked: Source, indexers: Sequence[Indexer]
+    ) -> NDArray[Any]:
+        with values_explained(self.file.name, self.path):
+            return values_of(read(layout, stored, indexers or [0], 1), self.raw_dtype, layout, asked)
+
     def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
         """Values that are all in the file: in the way that is best for how they are stored."""
         with self.file.source() as source:
@@ -262,6 +290,13 @@ class LazyArray:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self.file.__dask_tokenize__(), self.path, self.shape)
+
+
+def _as_key(indexer: Indexer) -> Any:
+    """As it is written between square brackets, where a negative stop is counted from the end."""
+    if isinstance(indexer, slice) and indexer.stop < 0:
+        return slice(indexer.start, None, indexer.step)
+    return indexer
 
 
 def _is_same_file(a: str, file: File) -> bool:

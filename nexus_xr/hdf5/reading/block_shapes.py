@@ -1,0 +1,40 @@
+"""Shapes of the blocks in which an array is read: whole chunks, grouped until they are worth the trouble."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def grouped(unit: Sequence[int], shape: Sequence[int], itemsize: int, target: int) -> tuple[int, ...]:
+    """Shape of blocks of whole units, grown from the fastest dimension to the slowest.
+
+    No block splits a unit, and the blocks of a dimension are about equally long.
+
+    Parameters
+    ----------
+    unit
+        Shape of a unit.
+    shape
+        Shape of the array.
+    itemsize
+        Bytes of an element.
+    target
+        Bytes that a block should not exceed, unless a single unit does.
+
+    Examples
+    --------
+    >>> grouped((1, 1024, 1024), (1000, 1024, 1024), 2, 16 << 20)
+    (8, 1024, 1024)
+    """
+    block = list(unit)
+    for dimension in reversed(range(len(shape))):
+        in_units = -(-shape[dimension] // unit[dimension]) or 1
+        fitting = target // max(1, itemsize * math.prod(block))
+        if fitting < in_units:
+            if fitting > 1:
+                pieces = -(-in_units // fitting)
+                block[dimension] *= -(-in_units // pieces)
+            break
+        block[dimension] = max(1, min(in_units * unit[dimension], shape[dimension]))
+    return tuple(block)

@@ -1,0 +1,315 @@
+"""What values are reduced to: what is known of some of them, of others besides, and what comes of it in the end.
+
+What is known is a tuple of arrays of the result's shape, to which blocks of values are added one by one. Sums of
+integers are exact or wrap around as NumPy's do; of floats they are kept in double precision and rounded at the end.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.errors import NexusError
+
+from .masks import Mask, counts_of
+
+Array = NDArray[Any]
+State = tuple[Array, ...]
+# Integers of so many bytes have squares whose sums over a block are exact in 64 bits.
+_EXACT_SQUARES = 2
+
+
+class Block(NamedTuple):
+    """Values that are added at once.
+
+    Parameters
+    ----------
+    values
+        With all dimensions; they may be overwritten.
+    axes
+        Along which they are reduced.
+    kept
+        Which of them count; None for all.
+    """
+
+    values: Array
+    axes: tuple[int, ...]
+    kept: Mask | None
+
+    @property
+    def counts(self) -> Any:
+        """How many of them count, for each part of the result, or for all of them alike."""
+        return counts_of(self.values.shape, self.axes, self.kept)
+
+    def neutral(self, value: Any) -> Array:
+        """The values, and this one in place of those that don't count."""
+        if self.kept is not None:
+            self.kept.put(self.values, value)
+        return self.values
+
+
+class Operation(ABC):
+    """A way to reduce values of one dtype."""
+
+    @abstractmethod
+    def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
+        """What is known of no values at all.
+
+        Parameters
+        ----------
+        shape
+            Shape of the result.
+        most
+            How many values at most are going to be added, of each part of it; None where that isn't known.
+        """
+
+    @abstractmethod
+    def add(self, state: State, block: Block) -> None:
+        """Have values in what is known."""
+
+    @abstractmethod
+    def add_constant(self, state: State, value: Any, counts: Any) -> None:
+        """Have so many values that are all the same in what is known."""
+
+    @abstractmethod
+    def merge(self, state: State, other: State) -> None:
+        """Have in what is known what is known of other values."""
+
+    @abstractmethod
+    def finish(self, state: State, counts: Any) -> Array:
+        """The result, of so many values."""
+
+
+def _combine(ufunc: np.ufunc, total: Array, values: Array, axes: tuple[int, ...]) -> None:
+    """Reduce values, and have the result in what there is."""
+    if all(values.shape[axis] == 1 for axis in axes):
+        ufunc(total, values.reshape(total.shape), out=total, casting="unsafe")
+    else:
+        ufunc(total, ufunc.reduce(values, axis=axes, dtype=total.dtype), out=total)
+
+
+def _times(value: Any, counts: Any, dtype: np.dtype[Any]) -> Any:
+    """A value so often, also where it is infinite and none."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(counts, np.asarray(value, dtype) * np.asarray(counts).astype(dtype), dtype.type(0))
+
+
+@dataclass(frozen=True)
+class Sum(Operation):
+    """The sum.
+
+    Parameters
+    ----------
+    values
+        Of what.
+    dtype
+        In which it is kept.
+    result
+        What it is given as.
+    """
+
+    values: np.dtype[Any]
+    dtype: np.dtype[Any]
+    result: np.dtype[Any]
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any], count: int) -> Sum:
+        """The sum of so many values as NumPy gives it."""
+        result = np.add.reduce(np.zeros(1, dtype)).dtype
+        return cls(dtype, result if dtype.kind in "biu" else np.result_type(dtype, np.float64), result)
+
+    def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
+        fits_half = most is not None and self.dtype.kind in "iu" and _largest(self.values) * most < 1 << 31
+        return (np.zeros(shape, f"{self.dtype.kind}4" if fits_half else self.dtype),)
+
+    def add(self, state: State, block: Block) -> None:
+        _combine(np.add, state[0], block.neutral(0), block.axes)
+
+    def add_constant(self, state: State, value: Any, counts: Any) -> None:
+        np.add(state[0], _times(value, counts, self.dtype), out=state[0])
+
+    def merge(self, state: State, other: State) -> None:
+        np.add(state[0], other[0], out=state[0])
+
+    def finish(self, state: State, counts: Any) -> Array:
+        return state[0].astype(self.result)
+
+
+@dataclass(frozen=True)
+class Mean(Sum):
+    """The mean: of integers that of their exact sum where 64 bits hold it."""
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any], count: int) -> Mean:
+        result = np.dtype(np.float64) if dtype.kind in "biu" else dtype.newbyteorder("=")
+        total = Sum.of(dtype, count).dtype
+        is_exact = dtype.kind in "biu" and _largest(dtype) * count < 1 << 63
+        return cls(dtype, total if is_exact else np.result_type(result, np.float64), result)
+
+    def finish(self, state: State, counts: Any) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.true_divide(state[0], counts)).astype(self.result)
+
+
+def _largest(dtype: np.dtype[Any]) -> int:
+    if dtype.kind == "b":
+        return 1
+    limits = np.iinfo(dtype)
+    return max(int(limits.max), -int(limits.min))
+
+
+@dataclass(frozen=True)
+class Extreme(Operation):
+    """The least or the greatest value, or NaN where one is.
+
+    Parameters
+    ----------
+    ufunc
+        Gives the one of two.
+    neutral
+        What no value is beyond.
+    """
+
+    ufunc: np.ufunc
+    neutral: Any
+
+    @classmethod
+    def least(cls, dtype: np.dtype[Any], count: int) -> Extreme:
+        return cls(np.minimum, _ends(dtype)[1])
+
+    @classmethod
+    def greatest(cls, dtype: np.dtype[Any], count: int) -> Extreme:
+        return cls(np.maximum, _ends(dtype)[0])
+
+    def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
+        return (np.full(shape, self.neutral),)
+
+    def add(self, state: State, block: Block) -> None:
+        _combine(self.ufunc, state[0], block.neutral(self.neutral), block.axes)
+
+    def add_constant(self, state: State, value: Any, counts: Any) -> None:
+        self.ufunc(state[0], value, out=state[0], where=np.broadcast_to(np.asarray(counts) > 0, state[0].shape))
+
+    def merge(self, state: State, other: State) -> None:
+        self.ufunc(state[0], other[0], out=state[0])
+
+    def finish(self, state: State, counts: Any) -> Array:
+        if not np.all(counts):
+            raise NexusError("nothing has neither a least nor a greatest value; choose what counts (where) otherwise")
+        return state[0]
+
+
+def _ends(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """What no value of a dtype is below, and above."""
+    if dtype.kind == "b":
+        return np.False_, np.True_
+    if dtype.kind == "f":
+        return dtype.type(-np.inf), dtype.type(np.inf)
+    if dtype.kind not in "iu":
+        raise NexusError(f"values of type {dtype} have neither a least nor a greatest; take their real part")
+    limits = np.iinfo(dtype)
+    return dtype.type(limits.min), dtype.type(limits.max)
+
+
+@dataclass(frozen=True)
+class CountAbove(Operation):
+    """How many values are above a threshold."""
+
+    threshold: Any
+
+    def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
+        return (np.zeros(shape, np.int64),)
+
+    def add(self, state: State, block: Block) -> None:
+        above = block._replace(values=block.values > self.threshold).neutral(False)
+        if len(block.axes) == above.ndim:
+            np.add(state[0], np.count_nonzero(above), out=state[0])
+        else:
+            _combine(np.add, state[0], above, block.axes)
+
+    def add_constant(self, state: State, value: Any, counts: Any) -> None:
+        if value > self.threshold:
+            np.add(state[0], counts, out=state[0])
+
+    def merge(self, state: State, other: State) -> None:
+        np.add(state[0], other[0], out=state[0])
+
+    def finish(self, state: State, counts: Any) -> Array:
+        return state[0]
+
+
+@dataclass(frozen=True)
+class Deviation(Operation):
+    """The standard deviation of a whole population, kept as count, mean and sum of squares around that.
+
+    Source: T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+    Variances", 1979.
+    """
+
+    result: np.dtype[Any]
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any], count: int) -> Deviation:
+        if dtype.kind == "c":
+            raise NexusError(f"a standard deviation of values of type {dtype} is none of this; take their real part")
+        return cls(dtype.newbyteorder("=") if dtype.kind == "f" else np.dtype(np.float64))
+
+    def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
+        return tuple(np.zeros(shape) for _ in range(3))
+
+    def add(self, state: State, block: Block) -> None:
+        exact = block.values.dtype.kind in "biu" and block.values.itemsize <= _EXACT_SQUARES
+        self.merge(state, (_as_state(block, state), *(_exact_spread if exact else _spread)(block)))
+
+    def add_constant(self, state: State, value: Any, counts: Any) -> None:
+        self.merge(state, (np.asarray(counts, np.float64), np.asarray(value, np.float64), np.zeros(())))
+
+    def merge(self, state: State, other: State) -> None:
+        count, mean, spread = state
+        more, its_mean, its_spread = other
+        both = count + more
+        with np.errstate(invalid="ignore", divide="ignore"):
+            apart = np.where(more, its_mean - mean, 0.0)
+            share = np.where(both, more / both, 0.0)
+            spread += np.where(more, its_spread, 0.0) + np.where(more, apart**2 * count * share, 0.0)
+            mean += apart * share
+        count += more
+
+    def finish(self, state: State, counts: Any) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.sqrt(state[2] / counts)).astype(self.result)
+
+
+def _as_state(block: Block, state: State) -> Array:
+    return np.broadcast_to(np.asarray(block.counts, np.float64), state[0].shape)
+
+
+def _exact_spread(block: Block) -> tuple[Array, Array]:
+    """Mean, and sum of squares around it, of small integers: rounded once."""
+    values, counts = block.neutral(0), np.maximum(block.counts, 1)
+    wide = np.int32 if values.dtype.kind == "i" else np.uint32
+    total = np.add.reduce(values, axis=block.axes, dtype=np.int64)
+    squares = np.add.reduce(np.multiply(values, values, dtype=wide), axis=block.axes, dtype=np.int64)
+    whole, rest = np.divmod(total, counts)
+    return total / counts, (squares - whole * (total + rest)) - rest * (rest / counts)
+
+
+def _spread(block: Block) -> tuple[Array, Array]:
+    """Mean, and sum of squares around it, in two passes."""
+    values, counts = block.neutral(0).astype(np.float64), np.maximum(block.counts, 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = np.add.reduce(values, axis=block.axes, keepdims=True) / _with_axes(counts, block.axes, values.ndim)
+        apart = block._replace(values=values - mean).neutral(0)
+        return mean.reshape(_kept_shape(values.shape, block.axes)), np.add.reduce(apart * apart, axis=block.axes)
+
+
+def _with_axes(counts: Any, axes: tuple[int, ...], ndim: int) -> Any:
+    return counts if np.ndim(counts) == 0 else np.expand_dims(counts, axes)
+
+
+def _kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)

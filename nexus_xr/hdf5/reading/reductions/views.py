@@ -1,0 +1,226 @@
+"""What is reduced: a selection of an array in a file, in blocks that split none of its chunks where that can be."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.reading.block_shapes import grouped
+from nexus_xr.hdf5.reading.selection import Indexer, length
+
+_ALL = slice(None)
+# Gives the values of one normalized indexer a dimension; they may be overwritten.
+Read = Callable[[Sequence[Indexer]], NDArray[Any]]
+# Begin and end of a block along each dimension.
+Region = tuple[slice, ...]
+# As much as a core's own cache holds beside what is decoded; of a file behind a network, what hides the way there.
+LOCAL_BLOCK_BYTES = 2 << 20
+REMOTE_BLOCK_BYTES = 64 << 20
+
+
+def without(axes: tuple[int, ...], region: Region) -> Region:
+    """Where a part of an array is in what it is reduced to along some dimensions."""
+    return tuple(each for axis, each in enumerate(region) if axis not in axes)
+
+
+def shape_of(region: Region) -> tuple[int, ...]:
+    return tuple(each.stop - each.start for each in region)
+
+
+def within(region: Region, other: Region) -> tuple[Any, ...]:
+    """A region in an array of another, which NumPy gives as a view, also of no dimensions."""
+    starts = [each.start for each in other]
+    return (*(slice(each.start - at, each.stop - at) for each, at in zip(region, starts, strict=True)), ...)
+
+
+class Readable(Protocol):
+    """What values are read from."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def reading(self) -> AbstractContextManager[Read]:
+        """What gives the values of one selection after the other, for the length of a ``with`` block."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Blocks by number.
+
+    Parameters
+    ----------
+    borders
+        Where blocks begin along each dimension, and where the last one ends.
+    order
+        The dimensions, that along which the next block lies last.
+    """
+
+    borders: Sequence[Sequence[int]]
+    order: tuple[int, ...]
+
+    @property
+    def _counts(self) -> list[int]:
+        return [len(self.borders[axis]) - 1 for axis in self.order]
+
+    def __len__(self) -> int:
+        return math.prod(self._counts)
+
+    def lengths(self, axis: int) -> list[int]:
+        """How long blocks are along a dimension."""
+        return [end - begin for begin, end in itertools.pairwise(self.borders[axis])]
+
+    def block(self, number: int) -> Region:
+        """Where a block is."""
+        at = dict(zip(self.order, map(int, np.unravel_index(number, self._counts)), strict=True))
+        return tuple(slice(borders[at[axis]], borders[at[axis] + 1]) for axis, borders in enumerate(self.borders))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A selection of an array.
+
+    Parameters
+    ----------
+    array
+        What it is a selection of.
+    indexers
+        One a dimension of the array, normalized.
+    chunks
+        Shape of a chunk of the array; of one that has none, of what is best read at once.
+    block
+        Shape of the blocks of whole chunks in which it is read.
+    """
+
+    array: Readable
+    indexers: tuple[Indexer, ...]
+    chunks: tuple[int, ...]
+    block: tuple[int, ...]
+
+    @property
+    def _kept(self) -> list[tuple[slice | NDArray[np.intp], int]]:
+        """What is selected along each dimension that there still is, and how long a block is along it."""
+        pairs = zip(self.indexers, self.block, strict=True)
+        return [(indexer, block) for indexer, block in pairs if not isinstance(indexer, int)]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(length(indexer) for indexer, _ in self._kept)
+
+    @property
+    def whole(self) -> Region:
+        """All of it."""
+        return tuple(slice(0, size) for size in self.shape)
+
+    @property
+    def borders(self) -> list[list[int]]:
+        """Where blocks begin along each dimension, and where the last one ends."""
+        return [_borders(indexer, block) for indexer, block in self._kept]
+
+    def grid(self, region: Region, last: tuple[int, ...]) -> Grid:
+        """The blocks of a part that begins and ends where blocks do.
+
+        Parameters
+        ----------
+        region
+            The part.
+        last
+            Dimensions along which the next block lies, before it does along others.
+        """
+        parts = zip(self.borders, region, strict=True)
+        within = [[at for at in every if part.start <= at <= part.stop] for every, part in parts]
+        return Grid(within, (*(axis for axis in range(len(region)) if axis not in last), *last))
+
+    def indexers_of(self, region: Region) -> tuple[Indexer, ...]:
+        """What of the array a part of the selection is."""
+        parts = iter(region)
+        return tuple(each if isinstance(each, int) else _part(each, next(parts)) for each in self.indexers)
+
+    def read(self, region: Region, read: Read) -> NDArray[Any]:
+        """The values of a part of the selection.
+
+        Parameters
+        ----------
+        region
+            The part.
+        read
+            What `reading` of the array gives.
+        """
+        along = zip(self.indexers_of(region), self.chunks, self.array.shape, strict=True)
+        wider = [_widened(*each) for each in along]
+        values = read([key for key, _ in wider])
+        parts = [part for key, part in wider if not isinstance(key, int)]
+        return values if all(part == _ALL for part in parts) else values[tuple(parts)]
+
+
+def _borders(indexer: slice | NDArray[np.intp], block: int) -> list[int]:
+    count = length(indexer)
+    if isinstance(indexer, np.ndarray):
+        return [*range(0, count, block), count] if count else [0]
+    positions = np.arange(indexer.start, indexer.stop, indexer.step) // block
+    return [0, *(np.flatnonzero(np.diff(positions)) + 1).tolist(), count] if count else [0]
+
+
+def _part(indexer: slice | NDArray[np.intp], part: slice) -> Indexer:
+    if isinstance(indexer, np.ndarray):
+        return indexer[part]
+    positions = range(indexer.start, indexer.stop, indexer.step)[part]
+    return slice(positions.start, positions.stop, positions.step)
+
+
+def _widened(indexer: Indexer, chunk: int, size: int) -> tuple[Indexer, slice]:
+    """What is read in place of a selection, and what is taken of that: nearly whole chunks are read as whole ones.
+
+    They are decoded to where they stay, and not copied from there.
+    """
+    count = length(indexer)
+    if isinstance(indexer, slice) and count:
+        positions = range(indexer.start, indexer.stop, indexer.step)
+        first, last = min(positions[0], positions[-1]), max(positions[0], positions[-1])
+        begin, end = first // chunk * chunk, min((last // chunk + 1) * chunk, size)
+        if count < end - begin and 4 * count >= 3 * (end - begin):  # so that they are neighbours
+            inner = slice(first - begin, last + 1 - begin)
+            return slice(begin, end, 1), inner if indexer.step > 0 else _backwards(inner)
+    return indexer, _ALL
+
+
+def _backwards(part: slice) -> slice:
+    return slice(part.stop - 1, part.start - 1 if part.start else None, -1)
+
+
+def view_of(
+    array: Readable,
+    indexers: tuple[Indexer, ...],
+    chunks: tuple[int, ...] | None,
+    whole: Container[int],
+    is_local: bool,
+) -> View:
+    """The view of a selection, in blocks that are worth the trouble.
+
+    Parameters
+    ----------
+    array
+        What it is a selection of.
+    indexers
+        One a dimension of the array, normalized.
+    chunks
+        Shape of a chunk, None where there are none.
+    whole
+        Dimensions of the array that blocks have all of.
+    is_local
+        Whether its file is one of this machine.
+    """
+    sizes = enumerate(zip(chunks or (1,) * len(array.shape), array.shape, strict=True))
+    unit = tuple(max(1, size if at in whole else min(chunk, size)) for at, (chunk, size) in sizes)
+    target = LOCAL_BLOCK_BYTES if is_local else REMOTE_BLOCK_BYTES
+    block = grouped(unit, array.shape, array.dtype.itemsize, target)
+    return View(array, indexers, unit if chunks else block, block)

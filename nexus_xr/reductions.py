@@ -1,0 +1,287 @@
+"""Reducing arrays of files in each core's cache: `nexus_xr.reduce`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .errors import NexusError
+from .hdf5.io.file import File
+from .hdf5.reading.array import LazyArray
+from .hdf5.reading.reductions.absence import ConstantOf, constant_of
+from .hdf5.reading.reductions.frames import FrameFunction
+from .hdf5.reading.reductions.operations import CountAbove, Deviation, Extreme, Mean, Operation, Sum
+from .hdf5.reading.reductions.reduction import Reduction
+from .hdf5.reading.reductions.views import Read, View, shape_of, view_of, without
+from .hdf5.reading.selection import normalize
+from .opening.arrays import ScaledArray, selection_of, stored_array
+
+Dims: TypeAlias = Hashable | Iterable[Hashable] | None
+# By name, what makes the operation for values of a dtype, so many of which come together.
+_OPERATIONS: dict[str, Callable[[np.dtype[Any], int], Operation]] = {
+    "sum": Sum.of,
+    "mean": Mean.of,
+    "min": Extreme.least,
+    "max": Extreme.greatest,
+    "std": Deviation.of,
+}
+# Of numbers, those that operations are of.
+_KINDS = "biufc"
+# What one task of dask's reads.
+_PIECE_BYTES = 64 << 20
+_MERGED_AT_ONCE = 8
+
+
+def reduce(
+    array: xr.DataArray,
+    op: str | Callable[[NDArray[Any]], Any],
+    dims: Dims = None,
+    where: xr.DataArray | NDArray[np.bool_] | None = None,
+    above: Any = None,
+) -> xr.DataArray:
+    """Reduce an array of a file along dimensions, chunk by chunk in each core's cache.
+
+    Decoded values never go through memory, so that it takes little more time than to decode them, and no more memory
+    than a few chunks and the result. Chunks that aren't stored are counted without being made.
+
+    Parameters
+    ----------
+    array
+        As it was opened, or a selection of it that is lazily indexed, or what is in memory. With dask chunks, as it was
+        opened.
+    op
+        "sum", "mean", "min", "max", "std" (of a whole population), "count" (of values above a threshold), or a function
+        of one's own: it is given each frame as a NumPy array, which is in memory for as long as that takes, and gives a
+        number; it runs in several threads.
+    dims
+        The dimensions to reduce, by default all; for a function, those of a frame, in the order in which it is given
+        them.
+    where
+        Which values count: booleans by dimension, those that are left out being all alike, or an array that NumPy
+        broadcasts. Not for a function.
+    above
+        The threshold of "count".
+
+    Returns
+    -------
+    xarray.DataArray
+        With the coordinates that have none of these dimensions, and with `attrs`; without units where numbers of other
+        things come of it. In memory, or with dask chunks where the array has some. Dtypes are NumPy's. Results of
+        integers are NumPy's bit for bit, means being those of the exact sum; of floats, sums are kept in double
+        precision and rounded at the end, and what NaN is part of is NaN as in NumPy, unless `where` leaves it out. A
+        function's results are float64.
+
+    Raises
+    ------
+    NexusError
+        The array is neither of a file any more nor in memory, or not of numbers; there is no such operation or
+        dimension; the mask isn't one of booleans that go with the array; nothing counts where the least or the greatest
+        value is asked for.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import nexus_xr
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = np.arange(24, dtype="u2").reshape(2, 3, 4)
+    ...     file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+    >>> [counts] = nexus_xr.open_signals("scan.nxs", nxdata_only=True)
+    >>> nexus_xr.reduce(counts, "sum", ["dim_1", "dim_2"]).values
+    array([ 66, 210], dtype=uint64)
+    >>> nexus_xr.reduce(counts[:, 1:], "count", above=8).item()
+    11
+    >>> nexus_xr.reduce(counts, np.median, ["dim_1", "dim_2"]).values
+    array([ 5.5, 17.5])
+    """
+    source = _source(array)
+    axes = _axes(array, dims)
+    work: Reduction | FrameFunction
+    if callable(op):
+        work = _function(array, source, op, axes, where, dims)
+    else:
+        work = _operation(array, source, op, axes, where, above)
+    values = work.result(work.view.whole) if array.chunks is None else _lazily(work)
+    return _result(array, axes, values, keeps_units=op in _OPERATIONS)
+
+
+@dataclass(frozen=True, eq=False)
+class _InMemory:
+    """An array that is in memory, as xarray keeps what was looked at."""
+
+    values: NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    @contextmanager
+    def reading(self) -> Iterator[Read]:
+        yield lambda indexers: self.values[tuple(indexers)].copy()
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What an array is a selection of."""
+
+    opened: LazyArray | ScaledArray | _InMemory
+    key: tuple[Any, ...]
+    chunks: tuple[int, ...] | None
+
+    @property
+    def file(self) -> File | None:
+        return None if isinstance(self.opened, _InMemory) else stored_array(self.opened).file
+
+    @property
+    def num_threads(self) -> int | None:
+        return None if self.file is None else self.file.policy.num_threads
+
+    def view(self, frame: tuple[int, ...] = ()) -> View:
+        """The selection, in blocks that hold all of some of its dimensions."""
+        indexers = tuple(map(normalize, self.key, self.opened.shape))
+        kept = [dimension for dimension, indexer in enumerate(indexers) if not isinstance(indexer, int)]
+        is_local = self.file is None or self.file.is_local
+        return view_of(self.opened, indexers, self.chunks, {kept[axis] for axis in frame}, is_local)
+
+
+def _source(array: xr.DataArray) -> _Source:
+    if not isinstance(array, xr.DataArray):
+        raise TypeError(f"array={array!r}: expected an xarray.DataArray, found {type(array).__name__}")
+    opened: Any
+    opened, key = selection_of(array.variable) or (None, ())
+    if array.variable._in_memory:
+        opened, key = _InMemory(array.values), (slice(None),) * array.ndim
+    if not isinstance(opened, LazyArray | ScaledArray | _InMemory):
+        raise NexusError(
+            f"{array.name!r} isn't what it was opened as, nor a lazily indexed selection of it, but was computed or "
+            "selected from dask chunks, or point by point; open it without chunks and select from that, or use "
+            "xarray's own reductions"
+        )
+    if opened.dtype.kind not in _KINDS:
+        raise NexusError(f"{array.name!r} is of type {opened.dtype}, and numbers alone can be reduced")
+    chunks = array.encoding.get("chunksizes")
+    return _Source(opened, key, chunks if chunks and len(chunks) == len(opened.shape) and min(chunks) > 0 else None)
+
+
+def _axes(array: xr.DataArray, dims: Dims) -> tuple[int, ...]:
+    if dims is None or dims is ...:
+        return tuple(range(array.ndim))
+    named = [dims] if isinstance(dims, str) or not isinstance(dims, Iterable) else list(dims)
+    unknown = [dim for dim in named if dim not in array.dims]
+    if unknown or len(set(named)) < len(named):
+        raise NexusError(f"dims={dims!r}: expected dimensions of {array.name!r}, each once; there are {array.dims}")
+    return tuple(map(array.dims.index, named))
+
+
+def _operation(
+    array: xr.DataArray, source: _Source, op: str, axes: tuple[int, ...], where: Any, above: Any
+) -> Reduction:
+    count = math.prod(array.shape[axis] for axis in axes)
+    if (op == "count") != (above is not None):
+        raise NexusError(f"op={op!r}, above={above!r}: a threshold is needed for 'count', and for nothing else")
+    if op != "count" and op not in _OPERATIONS:
+        raise NexusError(f"op={op!r}: expected {', '.join(map(repr, _OPERATIONS))}, 'count' or a function")
+    operation = CountAbove(above) if op == "count" else _OPERATIONS[op](source.opened.dtype, count)
+    mask = None if where is None else _mask(array, where)
+    return Reduction(source.view(), operation, axes, mask, partial(_absence, source.opened), source.num_threads)
+
+
+def _absence(opened: LazyArray | ScaledArray | _InMemory) -> ConstantOf | None:
+    """What tells of values that aren't stored; None where nothing does."""
+    if isinstance(opened, _InMemory):
+        return None
+    if isinstance(opened, LazyArray):
+        return constant_of(opened)
+    found = constant_of(opened.raw)
+    return None if found is None else partial(_scaled_constant, opened, found)
+
+
+def _scaled_constant(opened: ScaledArray, found: ConstantOf, indexers: Any) -> Any:
+    value = found(indexers)
+    return None if value is None else opened.scaled(np.asarray(value))[()]
+
+
+def _mask(array: xr.DataArray, where: Any) -> NDArray[np.bool_]:
+    """Booleans with all dimensions of an array, of length 1 where they are all alike."""
+    if isinstance(where, xr.DataArray):
+        if not set(where.dims) <= set(array.dims):
+            raise NexusError(f"where: its dimensions are {where.dims}, and those of {array.name!r} {array.dims}")
+        ordered = where.transpose(*(dim for dim in array.dims if dim in where.dims))
+        lengths = [where.sizes.get(dim, 1) for dim in array.dims]
+        mask = np.asarray(ordered).reshape(lengths)
+    else:
+        mask = np.asarray(where)
+        mask = mask.reshape((1,) * (array.ndim - mask.ndim) + mask.shape)
+    fits = mask.ndim == array.ndim and all(a in (1, b) for a, b in zip(mask.shape, array.shape, strict=True))
+    if mask.dtype != bool or not fits:
+        found = f"{mask.dtype} of shape {mask.shape}"
+        raise NexusError(f"where: expected booleans that go with {array.name!r} of shape {array.shape}, found {found}")
+    return mask
+
+
+def _function(
+    array: xr.DataArray,
+    source: _Source,
+    op: Callable[[NDArray[Any]], Any],
+    axes: tuple[int, ...],
+    where: Any,
+    dims: Dims,
+) -> FrameFunction:
+    if where is not None or dims is None:
+        raise NexusError(
+            f"{op!r} of {array.name!r}: a function is given whole frames: name their dimensions in dims, and leave out "
+            "within the function what doesn't count"
+        )
+    return FrameFunction(source.view(axes), op, axes, source.num_threads)
+
+
+def _lazily(work: Reduction | FrameFunction) -> Any:
+    """The result as a dask array, of which each task reads a slab of its own."""
+    import dask.array as da
+    from dask.delayed import delayed
+
+    shared = delayed(work)
+    axis, whole = _axis_of_slabs(work), work.view.whole
+    slabs = [(*whole[:axis], part, *whole[axis + 1 :]) for part in _slabs(work.view, axis)]
+    if axis in work.axes:
+        parts = [shared.state(slab) for slab in slabs]
+        while len(parts) > 1:
+            parts = [shared.merged(parts[at : at + _MERGED_AT_ONCE]) for at in range(0, len(parts), _MERGED_AT_ONCE)]
+        return da.from_delayed(shared.finish(parts[0], whole), shape_of(without(work.axes, whole)), work.dtype)
+    blocks = [da.from_delayed(shared.result(slab), shape_of(without(work.axes, slab)), work.dtype) for slab in slabs]
+    return da.concatenate(blocks, axis=sum(other not in work.axes for other in range(axis)))
+
+
+def _axis_of_slabs(work: Reduction | FrameFunction) -> int:
+    """The slowest dimension that has several blocks; for a function, one that isn't a frame's."""
+    axes = [axis for axis in range(len(work.view.whole)) if isinstance(work, Reduction) or axis not in work.axes]
+    return next((axis for axis in axes if len(work.view.borders[axis]) > 2), axes[0])
+
+
+def _slabs(view: View, axis: int) -> list[slice]:
+    """Parts along a dimension that are worth a task."""
+    borders = view.borders[axis]
+    size = math.prod(view.shape) * view.array.dtype.itemsize
+    count = max(1, min(len(borders) - 1, -(-size // _PIECE_BYTES)))
+    step = -(-(len(borders) - 1) // count) or 1
+    chosen = [*borders[:-1:step], borders[-1]]
+    return [slice(begin, end) for begin, end in itertools.pairwise(chosen)]
+
+
+def _result(array: xr.DataArray, axes: Sequence[int], values: Any, keeps_units: bool) -> xr.DataArray:
+    dims = [dim for axis, dim in enumerate(array.dims) if axis not in axes]
+    coordinates = {name: each for name, each in array.coords.items() if set(each.dims) <= set(dims)}
+    attrs = {name: value for name, value in array.attrs.items() if keeps_units or name != "units"}
+    return xr.DataArray(values, coordinates, dims, array.name, attrs)
