@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks read | write | open | memory | cluster | remote``."""
+"""Command line of the benchmarks: ``python -m benchmarks read | write | zarr | open | memory | cluster | remote``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import cluster, contestants, memory, opening, reading, remote, writing
+from . import cluster, contestants, memory, opening, reading, remote, writing, zarr
 from .cases import BY_NAME as CASES
-from .cases import SLAB
+from .cases import SLAB, Case
 from .harness import cpu_count, machine_line, table, write_json
 from .plotting import Panel, draw
 
@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="benchmark", required=True)
     _add_read(_command(commands, "read", reading.__doc__, _read, repeat=5))
     _add_write(_command(commands, "write", writing.__doc__, _write, repeat=3))
+    _add_stacks(_command(commands, "zarr", zarr.__doc__, _zarr, repeat=3), zarr.CASES)
     _add_open(_command(commands, "open", opening.__doc__, _open, repeat=5))
     _add_memory(_command(commands, "memory", memory.__doc__, _memory, repeat=1))
     command = _command(commands, "cluster", cluster.__doc__, _cluster, repeat=5)
@@ -84,13 +85,17 @@ def _add_read(command: argparse.ArgumentParser) -> None:
 
 
 def _add_write(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--size", type=_positive, default=writing.FULL_MEBIBYTES, help="MiB of a stack (default: %(default)s)"
-    )
+    _add_stacks(command, writing.CASES)
     command.add_argument(
         "--what", choices=list(writing.KINDS), default="array", help="what is written (default: %(default)s)"
     )
-    names = [case.name for case in writing.CASES]
+
+
+def _add_stacks(command: argparse.ArgumentParser, cases: Sequence[Case]) -> None:
+    command.add_argument(
+        "--size", type=_positive, default=writing.FULL_MEBIBYTES, help="MiB of a stack (default: %(default)s)"
+    )
+    names = [case.name for case in cases]
     command.add_argument("--case", action="append", choices=names, help="a filter; may be repeated (default: all)")
     command.add_argument(
         "--budget",
@@ -201,17 +206,28 @@ _HEADLINES = {
 
 
 def _write(options: argparse.Namespace) -> None:
-    kind = writing.KINDS[options.what]
-    chosen = [case for case in writing.CASES if case.name in (options.case or [case.name])]
+    headline = f"Writing a stack of detector frames on {cpu_count()} cores"
+    _write_stacks(options, writing.KINDS[options.what], writing.CASES, f"write {options.what}", headline)
+
+
+def _zarr(options: argparse.Namespace) -> None:
+    headline = f"Copying a stack of detector frames into Zarr on {cpu_count()} cores"
+    _write_stacks(options, zarr.KIND, zarr.CASES, "zarr", headline)
+
+
+def _write_stacks(
+    options: argparse.Namespace, kind: writing.Kind, cases: Sequence[Case], name: str, headline: str
+) -> None:
+    chosen = [case for case in cases if case.name in (options.case or [case.name])]
     tables: list[writing.Table] = []
     for measured in writing.run(kind, options.size, options.repeat, chosen, options.budget):
         print(f"\n{measured.title}\n{table(measured.results, writing.columns(measured))}", flush=True)
         tables.append(measured)
     _save(
         options,
-        f"write {options.what}, {options.size} MiB",
+        f"{name}, {options.size} MiB",
         [row for measured in tables for row in measured.rows()],
-        f"Writing a stack of detector frames on {cpu_count()} cores",
+        headline,
         f"{kind.title}: MiB/s of values; * measured on fewer frames",
         [writing.panel(measured) for measured in tables],
     )

@@ -27,7 +27,6 @@ FEW_FRAMES = 16
 # Frames in a block of dask.
 BLOCK = 8
 CASES = tuple(BY_NAME[name] for name in ("none", "gzip", "gzip+shuffle", "bitshuffle+LZ4", "Blosc", "Zstandard"))
-REFERENCE = "h5py"
 _NAME = DATASET.rpartition("/")[2]
 
 
@@ -80,12 +79,13 @@ def _nexus_xr(job: Job, values: Any) -> Path:
     import nexus_xr
 
     array = xr.DataArray(values, name=_NAME)
-    with _scheduler():
+    with scheduler():
         nexus_xr.to_nexus(array, job.folder / "ours.nxs", chunks=job.chunks, **_options(job.case))
     return job.folder / "ours.nxs"
 
 
-def _scheduler() -> Any:
+def scheduler() -> Any:
+    """Have dask use all CPUs, for the length of a ``with`` block."""
     import dask
 
     return dask.config.set(scheduler="threads", num_workers=cpu_count())
@@ -105,7 +105,7 @@ def _h5py(job: Job) -> Path:
 
 
 def _dask_to_hdf5(job: Job) -> Path:
-    with _scheduler():
+    with scheduler():
         layout = {"chunks": job.chunks, **job.case.layout}
         _dask_array(job.values).to_hdf5(str(job.folder / "dask.h5"), DATASET, **layout)
     return job.folder / "dask.h5"
@@ -140,7 +140,7 @@ def _zarr(job: Job) -> Path:
 ARRAY_WRITERS = (
     Writer("nexus_xr", lambda job: _nexus_xr(job, job.values), "nexus-xr"),
     Writer("nexus_xr, dask", lambda job: _nexus_xr(job, _dask_array(job.values)), "nexus-xr"),
-    Writer(REFERENCE, _h5py, "h5py"),
+    Writer("h5py", _h5py, "h5py"),
     Writer("dask to_hdf5", _dask_to_hdf5, "dask"),
     Writer("xarray + h5netcdf", _h5netcdf, "h5netcdf"),
     Writer("Zarr (zarr-python)", _zarr, "zarr"),
@@ -202,7 +202,8 @@ def _h5py_repack(job: Job) -> Path:
     return job.folder / "h5py.h5"
 
 
-def _copy_of_the_file(job: Job) -> Path:
+def copy_of_the_file(job: Job) -> Path:
+    """What the system takes to copy the bytes."""
     return Path(shutil.copyfile(job.source.path, job.folder / "copy.nxs"))
 
 
@@ -215,7 +216,7 @@ COPY_WRITERS = (
     Writer("nexus_xr", _nexus_xr_copy, "nexus-xr"),
     Writer("h5py", _h5py_repack, "h5py"),
     Writer("h5repack", _h5repack),
-    Writer("copy of the file", _copy_of_the_file),
+    Writer("copy of the file", copy_of_the_file),
 )
 
 
@@ -231,11 +232,14 @@ class Kind:
         Who does it.
     source
         Name of the case that the values come from; None for the case itself.
+    reference
+        Who the others are compared with.
     """
 
     title: str
     writers: tuple[Writer, ...]
     source: str | None
+    reference: str = "h5py"
 
 
 KINDS = {
@@ -330,12 +334,13 @@ def _stack_in(file: h5py.File) -> h5py.Dataset:
 
 def columns(measured: Table) -> list[Column]:
     """What the table of a case shows."""
-    base = next((speed(each) for each in measured.results if each.name == REFERENCE and each.seconds), None)
+    reference = measured.kind.reference
+    base = next((speed(each) for each in measured.results if each.name == reference and each.seconds), None)
     return [
         Column("MiB/s", lambda result: f"{speed(result):.0f}{result.note}"),
         Column("min", lambda result: f"{result.amount / max(result.seconds):.0f}"),
         Column("max", lambda result: f"{result.amount / min(result.seconds):.0f}"),
-        Column(f"x {REFERENCE}", lambda result: f"{speed(result) / base:.2f}" if base else "-"),
+        Column(f"x {reference}", lambda result: f"{speed(result) / base:.2f}" if base else "-"),
         Column("MiB on disk", lambda result: f"{measured.sizes[result.name]:.0f}"),
     ]
 

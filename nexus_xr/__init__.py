@@ -28,6 +28,8 @@ from .errors import (
 if TYPE_CHECKING:
     from nexus_xr.writing.consolidate import consolidate
     from nexus_xr.writing.to_nexus import to_nexus
+    from nexus_xr.zarr.copying import to_zarr
+    from nexus_xr.zarr.store import zarr_store
 
 __all__ = [
     "Diagnostic",
@@ -46,18 +48,25 @@ __all__ = [
     "read_metadata",
     "reduce",
     "to_nexus",
+    "to_zarr",
+    "zarr_store",
 ]
 
-# What takes h5py, which takes longer to import than a file takes to open.
-_WRITING = {"consolidate": "nexus_xr.writing.consolidate", "to_nexus": "nexus_xr.writing.to_nexus"}
+# What takes h5py or zarr, which take longer to import than a file takes to open.
+_LATER = {
+    "consolidate": "nexus_xr.writing.consolidate",
+    "to_nexus": "nexus_xr.writing.to_nexus",
+    "to_zarr": "nexus_xr.zarr.copying",
+    "zarr_store": "nexus_xr.zarr.store",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WRITING:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_WRITING[name]), name)
+    found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WRITING})
+    return sorted({*globals(), *_LATER})

@@ -103,6 +103,10 @@ class Code(StrEnum):
     SCALING_NO_NUMBER = "scaling-no-number", _SCALING, "what a field is scaled by is no single number"
     SCALING_UNREADABLE = "scaling-unreadable", _SCALING, "what a field is scaled by can't be read"
 
+    # --- what is shown to others ---------------------------------------------------------------------------------
+
+    NO_ZARR_TYPE = "no-zarr-type", "Zarr: Data types", "values are of a type that Zarr has not"
+
     # --- what is to be written ---------------------------------------------------------------------------------
 
     ATTRIBUTE_RESERVED = "attribute-reserved", "", "an attribute has a meaning of its own in what is written"

@@ -324,3 +324,13 @@ def test_cluster_measures_speed_and_memory_of_workers(tmp_path: Path) -> None:
             assert len(measured["seconds"]) == len(measured["worker_mebibytes"]) - 1 == 1
             assert max(measured["worker_mebibytes"]) > 0
     assert picture.read_bytes().startswith(PNG)
+
+
+def test_zarr_measures_copies_and_checks_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("zarr")
+    figures = tmp_path / "figures.json"
+    main(["zarr", "--size", "16", "--repeat", "1", "--case", "bitshuffle+LZ4", "--json", str(figures)])
+    assert "x dask, create_array" in capsys.readouterr().out
+    rows = json.loads(figures.read_text())["results"]
+    assert [row["failure"] for row in rows] == [None] * len(rows)
+    assert {"bitshuffle+LZ4: nexus_xr", "bitshuffle+LZ4: nexus_xr, shards"} <= {row["name"] for row in rows}

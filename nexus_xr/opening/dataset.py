@@ -97,7 +97,7 @@ def variables_of(
         Names of variables to leave out.
     """
     wanted = [variable for variable in described.variables if variable.name not in drop_variables]
-    assembler = _Assembler(content, group, file, mask_and_scale, described.bounds_dim)
+    assembler = Assembler(content, group, file, mask_and_scale, described.bounds_dim)
     sources = {variable.name: assembler.source(variable) for variable in wanted}
     indexes, without_index = _read_indexes(wanted, sources, assembler)
     dims = _other_dimensions(described, without_index, group) if without_index else {}
@@ -116,7 +116,7 @@ def variables_of(
     return Variables(data, coordinates, indexes)
 
 
-class _Assembler:
+class Assembler:
     """Makes variables of the fields of one group."""
 
     def __init__(self, content: GroupContent, group: Group, file: File, mask_and_scale: bool, bounds_dim: str) -> None:
@@ -183,12 +183,20 @@ class _Assembler:
             self.group.diagnostics.add(Code.SCALING_UNREADABLE, self.group.member_path(name), message)
             return otherwise
 
+    def bounds_of(self, source: DerivedArray) -> DerivedArray:
+        """The bounds of the bins whose centres these are."""
+        return DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """The attributes of a field as its variable has them."""
+        return without_marks(with_units(self.content.fields[name].attributes), self.field(name).raw_dtype)
+
     def build(self, variable: Variable, source: Stored) -> dict[str, xr.Variable]:
         """The variable, and its bounds where it is one of bins."""
         dataset = self.field(variable.field)
-        attributes = without_marks(with_units(self.content.fields[variable.field].attributes), dataset.raw_dtype)
+        attributes = self.attributes(variable.field)
         raw = self.array(variable.field)
-        storage = _storage(dataset, raw)
+        storage = storage_of(dataset, raw)
         nexus_path = self.group.member_path(variable.field)
         encoding = _encoding(raw, nexus_path, source, storage.filters)
         if variable.bounds is None:
@@ -196,14 +204,14 @@ class _Assembler:
                 encoding |= chunking(raw, attributes, storage, variable.dims)
             return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
         assert isinstance(source, DerivedArray)
-        both = DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
+        both = self.bounds_of(source)
         return {
             variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
             variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
         }
 
 
-def _storage(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
+def storage_of(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
     """How the values are stored in their file: of a virtual dataset and of segments, how its sources are."""
     file = raw.file
     if raw.layout is not None:
@@ -245,7 +253,7 @@ def _lazy_variable(
 
 
 def _read_indexes(
-    variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: _Assembler
+    variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: Assembler
 ) -> tuple[dict[str, PandasIndex], list[str]]:
     """An index for each variable that names its dimension, and the names of those that can't have one."""
     indexes: dict[str, PandasIndex] = {}

@@ -308,7 +308,7 @@ class Opening:
 
     def describe(self, found: Found) -> Described:
         """The data of a group, or of a dataset with the axes that its group gives it."""
-        group, content = self._content_of(found)
+        group, content = self.content_of(found)
         diagnostics = Diagnostics()
         if found.is_group:
             content = class_of(content.attributes).as_data(join_segments(content, diagnostics))
@@ -317,7 +317,8 @@ class Opening:
             data = replace(data, diagnostics=(*met, *data.diagnostics))
         return Described(found, data, content, group)
 
-    def _content_of(self, found: Found) -> tuple[Group, GroupContent]:
+    def content_of(self, found: Found) -> tuple[Group, GroupContent]:
+        """The group that something is, or is in, and what that contains; read once."""
         path = found.path if found.is_group else found.path.rsplit("/", 1)[0] or "/"
         if path not in self._contents:
             group = self.group_at(path)

@@ -289,17 +289,18 @@ class _Reading:
         if isinstance(layout, StoredLayout) and layout.conversion is not None:
             raise OnlyLibhdf5Error
         fitted = mapping.fitted(layout.shape)
-        if fitted is None or not self._is_alike(layout.dtype):
+        if fitted is None or not is_alike(self._virtual.dtype, layout.dtype):
             raise OnlyLibhdf5Error
         return _OpenSource(fitted, file, path, layout, source)
-
-    def _is_alike(self, other: np.dtype[Any]) -> bool:
-        own = self._virtual.dtype
-        return own == other and marks(own).get("enum") == marks(other).get("enum")
 
     def _miss(self, source: SourceName) -> None:
         check_missing(source, self._holder, self._path, self._found_sources)
         self._missing[source] = None
+
+
+def is_alike(own: np.dtype[Any], other: np.dtype[Any]) -> bool:
+    """Whether elements of a source are those of a virtual dataset as they are."""
+    return own == other and marks(own).get("enum") == marks(other).get("enum")
 
 
 def _layout_of(file: File, path: str, source: Source) -> Layout | None:

@@ -28,9 +28,9 @@ from .metadata import MetadataAttributes, MetadataField, MetadataGroup
 LAZY_BYTES = 64 * 2**10
 _LAZY_ELEMENT_BYTES = 16 * 2**20
 # Deeper than any real file, and shallow enough to copy, compare and pickle recursively.
-_DEEPEST = 64
+DEEPEST = 64
 # Hard links can make a small file a tree of any number of paths.
-_MOST_PATHS = 2_000
+MOST_PATHS = 2_000
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ def is_linked(root: Group, item: Group | Dataset, attributes: Mapping[str, Any])
         return False
     original = root.find(target)
     return isinstance(original, Group | Dataset) and same_object(original, item)
+
+
+def report_missing_target(group: Group, name: str, link: Link) -> None:
+    """Say of a member that it is a link that leads nowhere."""
+    group.diagnostics.add(link.code, group.member_path(name), f"links to {link}, which {link.trouble}")
 
 
 def remainder(group: Group, file: File, used: Iterable[str]) -> MetadataGroup:
@@ -142,15 +147,15 @@ class Walk:
             return Link(above[group.address])
         if group.address in self._done:
             return self._again(group, self._done[group.address])
-        if len(above) >= _DEEPEST:
-            group.report(Code.TOO_DEEP, f"lies deeper than {_DEEPEST} groups; open it with group={group.path!r}")
+        if len(above) >= DEEPEST:
+            group.report(Code.TOO_DEEP, f"lies deeper than {DEEPEST} groups; open it with group={group.path!r}")
             return Link(group.path)
         return self._onto(group, above)
 
     def _again(self, group: Group, first: Scan) -> Scan | Link:
         """A group that was walked through under another name."""
         self._paths += len(first.found)
-        if self._paths > _MOST_PATHS:
+        if self._paths > MOST_PATHS:
             group.report(Code.GROUP_HAS_MANY_NAMES, f"is one of very many names of {first.path}; left it a link")
             return Link(first.path)
         start = len(first.path.rstrip("/"))
@@ -185,8 +190,7 @@ class _Part:
         """Take in a member."""
         if isinstance(member, Link):
             self._put(name, member)
-            message = f"links to {member}, which {member.trouble}"
-            self._group.diagnostics.add(member.code, self._group.member_path(name), message)
+            report_missing_target(self._group, name, member)
         elif is_soft and self._walk.hardlinks_only:
             self._put(name, self._group.link_to(name))
         elif isinstance(member, Group):

@@ -50,8 +50,9 @@ def source_storage(virtual: VirtualLayout, holder: File, depth: int = 0) -> Sour
     if first is not None and depth < DEEPEST:
         mapping = next(mapping for mapping in virtual.mappings if mapping.file == first[0])
         with suppress(NexusFileError):
-            storage = _storage_of_source(holder.linked(first[1]), mapping.path, depth)
-            chunks = _chunks_in(mapping, storage.chunks, virtual.shape)
+            storage, shape = _storage_of_source(holder.linked(first[1]), mapping.path, depth)
+            fitted = mapping.fitted(shape)  # frames in files of their own have fewer dimensions
+            chunks = None if fitted is None else _chunks_in(fitted, storage.chunks, virtual.shape)
             return SourceStorage(chunks, storage.filters if chunks else (), borders)
     return SourceStorage(None, (), borders)
 
@@ -62,15 +63,16 @@ def _found(file: str, holder: File) -> str | None:
     return None
 
 
-def _storage_of_source(file: File, path: str, depth: int) -> Storage | SourceStorage:
+def _storage_of_source(file: File, path: str, depth: int) -> tuple[Storage | SourceStorage, tuple[int, ...]]:
+    """How a source is stored, and its shape."""
     with described(file, Diagnostics()) as root:
         dataset = root.find(path)
         if not isinstance(dataset, Dataset):
-            return Storage(UNKNOWN, None, ())
+            return Storage(UNKNOWN, None, ()), ()
         if dataset.is_virtual and (mappings := read_mappings(dataset.virtual_mappings, dataset.extent)) is not None:
             nested = VirtualLayout(dataset.extent, dataset.raw_dtype, np.zeros(()), mappings)
-            return source_storage(nested, file, depth + 1)
-        return dataset.storage
+            return source_storage(nested, file, depth + 1), dataset.extent
+        return dataset.storage, dataset.extent
 
 
 def _chunks_in(mapping: Mapping, chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:

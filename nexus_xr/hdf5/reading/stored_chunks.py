@@ -1,0 +1,238 @@
+"""Chunks as they are stored, for those who hand them on without decoding them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.filters.codec import BYTE, DecodeError, address_of
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.runtime.memory import empty
+
+from .array import LazyArray
+from .engine.chunk import BadChunkError, ChunkError, ChunkReader, borrowed
+from .layouts.chunk_index import ChunkIndex, ChunkLocation
+from .layouts.known_layouts import layout_of
+from .layouts.layout import ExternalDataset, Layout, StoredLayout
+from .selection import Indexer
+from .unreadable import MissingDatasetError, values_explained
+from .virtual_datasets.source_storage import DEEPEST
+from .virtual_datasets.virtual_layout import Mapping, VirtualLayout, intersect
+from .virtual_datasets.virtual_mapping import source_file
+from .virtual_reading import is_alike
+
+Box = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredChunk:
+    """The bytes of one chunk as they are stored.
+
+    Parameters
+    ----------
+    file, path
+        The file, and the dataset in it.
+    layout
+        How that is stored.
+    coordinate
+        Where the chunk is in the grid of chunks.
+    location
+        Where it is in the file.
+    data
+        Its bytes.
+    """
+
+    file: File
+    path: str
+    layout: StoredLayout
+    coordinate: tuple[int, ...]
+    location: ChunkLocation
+    data: NDArray[np.uint8]
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """The filters that its bytes went through."""
+        mask = self.location.mask
+        return tuple(step for position, step in enumerate(self.layout.filters) if not mask >> position & 1)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """How many bytes a decoded chunk has."""
+        return self.layout.pipeline.chunk_bytes
+
+    def is_whole(self) -> bool:
+        """Whether it decodes to a whole chunk, and not to less than what lies outside of the dataset.
+
+        Raises
+        ------
+        NexusFileError
+            It can't be decoded, or its checksum is wrong.
+        """
+        with borrowed() as space, values_explained(self.file.name, self.path):
+            source, target = address_of(self.data), space.decoded.of(self.chunk_bytes)
+            try:
+                size, mask = self.data.nbytes, self.location.mask
+                return self.layout.pipeline.decode(space, source, size, mask, target) == self.chunk_bytes
+            except DecodeError as error:
+                reason = f"{error}; the file is damaged"
+                raise ChunkError(self.coordinate, self.location.offset, reason) from None
+
+
+class Unwritten(NamedTuple):
+    """A chunk that isn't stored, whose elements all have this value."""
+
+    fill: bytes
+
+
+# A chunk, or what it reads as where it isn't stored; None where a block isn't just a chunk.
+Stored = StoredChunk | Unwritten | None
+
+
+def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> Stored:
+    """The stored chunk that a block of an array is: of its own dataset, or of what a virtual one is made of.
+
+    Parameters
+    ----------
+    array
+        The array.
+    origin
+        The first element of the block.
+    shape
+        Shape of the block, which may reach beyond the array's end.
+
+    Returns
+    -------
+    StoredChunk or Unwritten or None
+        None where the block's values have to be put together, or aren't what is stored.
+
+    Raises
+    ------
+    NexusFileError
+        The chunk, or what tells where it is, can't be read.
+    """
+    block = _Block(array.file, array.path, tuple(origin), shape)
+    if array.layout is not None:
+        return _in_virtual(block, array.layout)
+    return _in_file(block, array.address)
+
+
+class _Block(NamedTuple):
+    """A block of a dataset."""
+
+    file: File
+    path: str
+    origin: Box
+    shape: Box
+    depth: int = 0
+
+
+def _in_file(block: _Block, address: Address | None = None) -> Stored:
+    if block.file.is_written_here:
+        return None
+    with block.file.source() as source:
+        return _in_layout(block, layout_of(block.file, block.path, source, address), source)
+
+
+def _in_layout(block: _Block, layout: Layout | None, source: Source) -> Stored:
+    if isinstance(layout, ExternalDataset):
+        return _in_file(block._replace(file=block.file.linked(layout.file), path=layout.path))
+    if isinstance(layout, VirtualLayout):
+        return _in_virtual(block, layout)
+    if isinstance(layout, StoredLayout) and isinstance(layout.index, ChunkIndex) and layout.conversion is None:
+        return _in_index(block, layout, layout.index, source)
+    return None
+
+
+def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex, asked: Source) -> Stored:
+    if not len(index.offsets):
+        return Unwritten(layout.fill.tobytes())
+    is_in_grid = layout.padded and block.shape == layout.chunks
+    if not is_in_grid or any(first % chunk for first, chunk in zip(block.origin, block.shape, strict=True)):
+        return None
+    coordinate = tuple(first // chunk for first, chunk in zip(block.origin, block.shape, strict=True))
+    location = index.find(coordinate)
+    if location is None:
+        return Unwritten(layout.fill.tobytes())
+    data = _read(block, layout, asked, coordinate, location)
+    return StoredChunk(block.file, block.path, layout, coordinate, location, data)
+
+
+def _read(
+    block: _Block, layout: StoredLayout, asked: Source, coordinate: tuple[int, ...], location: ChunkLocation
+) -> NDArray[np.uint8]:
+    with values_explained(block.file.name, block.path), layout.source(asked) as source:
+        reader = ChunkReader(layout, source)
+        try:
+            reader.check(coordinate, location.offset, location.size)
+            data = empty((location.size,), BYTE)
+            reader.fill(data.data, location.offset)
+        except BadChunkError as error:
+            raise ChunkError(coordinate, location.offset, str(error)) from None
+    return data
+
+
+def _in_virtual(block: _Block, virtual: VirtualLayout) -> Stored:
+    """In the one source that the block is all of."""
+    wanted = _within(block, virtual.shape)
+    touched = virtual.touched(wanted)
+    if not len(touched):
+        return Unwritten(virtual.fill.tobytes())
+    if len(touched) > 1 or block.depth > DEEPEST or not block.file.is_local:
+        return None
+    mapping = virtual.mappings[int(touched[0])]
+    name = source_file(mapping.file, block.file)
+    file = None if name is None else block.file.linked(name)
+    if file is None or file.is_written_here:
+        return None
+    with file.source() as source:
+        layout = _layout_if_there(file, mapping.path, source)
+        if layout is None or not is_alike(virtual.dtype, layout.dtype):
+            return None
+        fitted = mapping.fitted(layout.shape)
+        inner = None if fitted is None else _in_source(block, wanted, fitted, layout.shape)
+        if inner is None:
+            return None
+        return _in_layout(inner._replace(file=file, path=mapping.path), layout, source)
+
+
+def _within(block: _Block, shape: Box) -> list[slice]:
+    """The part of a block that is in an array of that shape."""
+    ends = (first + length for first, length in zip(block.origin, block.shape, strict=True))
+    return [slice(first, min(end, size), 1) for first, end, size in zip(block.origin, ends, shape, strict=True)]
+
+
+def _layout_if_there(file: File, path: str, source: Source) -> StoredLayout | VirtualLayout | None:
+    try:
+        layout = layout_of(file, path, source)
+    except MissingDatasetError:
+        return None
+    return layout if isinstance(layout, StoredLayout | VirtualLayout) else None
+
+
+def _in_source(block: _Block, wanted: Sequence[slice], mapping: Mapping, shape: Box) -> _Block | None:
+    """The block of a source that stands where a block of a virtual dataset is, None where it isn't just one."""
+    common = intersect(mapping, shape, wanted)
+    if common is None or common.size < math.prod(part.stop - part.start for part in wanted):
+        return None
+    lengths = {pair: length for pair, length in zip(mapping.pairs, block.shape, strict=True) if pair is not None}
+    alone = (length for pair, length in zip(mapping.pairs, block.shape, strict=True) if pair is None)
+    origin = list(map(_first, common.indexers))
+    if None in origin or any(length > 1 for length in alone):
+        return None
+    inner = tuple(lengths.get(dimension, 1) for dimension in range(len(origin)))
+    return _Block(block.file, block.path, tuple(at for at in origin if at is not None), inner, block.depth + 1)
+
+
+def _first(indexer: Indexer) -> int | None:
+    """The first of positions that are neighbours, None of others."""
+    if isinstance(indexer, slice):
+        return indexer.start if indexer.step == 1 else None
+    return indexer if isinstance(indexer, int) else None

@@ -1,0 +1,71 @@
+"""The bytes of a chunk: passed on as they are stored, or decoded and encoded."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.reading.stored_chunks import Unwritten, stored_chunk
+
+from .arrays import ZarrArray
+from .codecs import encoded, passed_on
+from .frames import Buffer
+
+_length = struct.Struct("<I").pack
+
+
+def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) -> Buffer | None:
+    """The bytes of a chunk, None where nothing but the fill value is in it and it isn't stored.
+
+    Parameters
+    ----------
+    array
+        The array.
+    coordinate
+        Where the chunk is in the grid of chunks.
+    verify
+        Whether a chunk that is passed on is decoded before, and its checksum compared.
+
+    Raises
+    ------
+    NexusFileError
+        The chunk can't be read.
+    """
+    origin = array.origin(coordinate)
+    stored = None if array.stored is None else stored_chunk(array.stored, origin, array.chunks)
+    if isinstance(stored, Unwritten):
+        if stored.fill == array.fill.tobytes():
+            return None
+    elif stored is not None and (not verify or stored.is_whole()):
+        made = passed_on(stored, array.chain)
+        if made is not None:
+            return made
+    values = _values_of(array, origin)
+    return _encoded_text(values) if array.is_text else encoded(_bytes_of(values), array.chain)
+
+
+def _values_of(array: ZarrArray, origin: Sequence[int]) -> NDArray[Any]:
+    """The values of a whole chunk, beyond the array's end the fill value."""
+    edges = zip(origin, array.chunks, array.shape, strict=True)
+    values = np.asarray(array.values[tuple(slice(first, min(first + length, size)) for first, length, size in edges)])
+    if values.shape == array.chunks:
+        return np.ascontiguousarray(values, array.element).reshape(array.chunks)
+    whole = np.empty(array.chunks, array.element)
+    whole[...] = array.fill
+    whole[tuple(map(slice, values.shape))] = values
+    return whole
+
+
+def _bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return values.reshape(-1).view(np.uint8)
+
+
+def _encoded_text(values: NDArray[Any]) -> bytes:
+    """Text as the codec ``vlen-utf8`` has it: how many there are, and each behind its length."""
+    raw = ["" if text is None else str(text) for text in values.flat]
+    encoded = [text.encode() for text in raw]
+    return b"".join([_length(len(encoded)), *(part for text in encoded for part in (_length(len(text)), text))])

@@ -1,0 +1,143 @@
+"""Chains of Zarr's codecs, as the pipelines of HDF5's filters that they undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nexus_xr.hdf5.filters.codec import Codec
+from nexus_xr.hdf5.filters.codecs.blosc import BLOSC
+from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
+from nexus_xr.hdf5.filters.codecs.fletcher32 import FLETCHER32
+from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
+from nexus_xr.hdf5.filters.codecs.zstd import ZSTD
+from nexus_xr.hdf5.filters.encoder import Encoder
+from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.reading.stored_chunks import StoredChunk
+
+from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Buffer, Bytes, stored_frame
+from .reframing import reframed
+
+# What Zarr has a codec for that decodes what the filters of HDF5 made, in the order of encoding.
+Chain = tuple[Filter, ...]
+
+_CHECKSUM_BYTES = 4
+# Of Blosc's options: two versions, width, bytes of a chunk, level, whether to shuffle bytes, number of LZ4.
+_LEVEL, _SHUFFLES, _LZ4 = 5, 1, 1
+
+
+def core_chain(filters: Chain, width: int, chunk_bytes: int, *, is_joined: bool = False) -> Chain:
+    """The chain in core codecs to which most chunks of a pipeline go without being decoded.
+
+    Parameters
+    ----------
+    filters
+        The pipeline.
+    width, chunk_bytes
+        Bytes of an element, and of a decoded chunk.
+    is_joined
+        Whether chunks come from several datasets, the pipelines of which may differ.
+    """
+    kept = without_checksum(filters)
+    is_as_it_is = [step.id for step in kept] in ([], [ZSTD.number])
+    if is_as_it_is and not is_joined:
+        return kept
+    if chunk_bytes + HEADER_BYTES > MOST_FRAME_BYTES:
+        return ()
+    width = width if width <= MOST_WIDTH else 1
+    return (_filter(BLOSC, (2, 2, width, chunk_bytes, _LEVEL, _SHUFFLES, _LZ4)),)
+
+
+def native_chain(filters: Chain, chunk_bytes: int) -> Chain | None:
+    """The pipeline itself, None where Zarr knows no codecs that undo it."""
+    is_known = all(step.id in _DOCUMENTS for step in filters)
+    # Zarr's shuffle takes whole elements alone, which only a decoded chunk is sure to consist of.
+    widths = [max(step.options[:1], default=1) for step in filters if step.id == SHUFFLE.number]
+    is_shuffled_first = not widths or (filters[0].id == SHUFFLE.number and len(widths) == 1)
+    return filters if filters and is_known and is_shuffled_first and not chunk_bytes % max(widths, default=1) else None
+
+
+def _filter(codec: Codec, options: tuple[int, ...]) -> Filter:
+    return Filter(codec.number, codec.name, options)
+
+
+def without_checksum(filters: Chain) -> Chain:
+    """The filters without a checksum of what they made."""
+    return filters[:-1] if filters and filters[-1].id == FLETCHER32.number else filters
+
+
+def documents(chain: Chain) -> list[dict[str, Any]]:
+    """The codecs of a chain as they stand in the metadata of an array.
+
+    Examples
+    --------
+    >>> documents((Filter(2, "shuffle", (4,)), Filter(1, "deflate", (6,))))  # doctest: +NORMALIZE_WHITESPACE
+    [{'name': 'numcodecs.shuffle', 'configuration': {'elementsize': 4}},
+     {'name': 'numcodecs.zlib', 'configuration': {'level': 6}}]
+    """
+    return [_DOCUMENTS[step.id](step.options) for step in chain]
+
+
+def _codec(name: str, **configuration: Any) -> dict[str, Any]:
+    return {"name": name, "configuration": configuration}
+
+
+def _blosc(options: Sequence[int]) -> dict[str, Any]:
+    width = options[2] if len(options) > 2 else 1
+    shuffle = "shuffle" if width > 1 else "noshuffle"
+    return _codec("blosc", typesize=width, cname="lz4", clevel=_LEVEL, shuffle=shuffle, blocksize=0)
+
+
+_DOCUMENTS: Mapping[int, Callable[[Sequence[int]], dict[str, Any]]] = {
+    BLOSC.number: _blosc,
+    ZSTD.number: lambda options: _codec("zstd", level=max(options[:1], default=0), checksum=False),
+    DEFLATE.number: lambda options: _codec("numcodecs.zlib", level=max(options[:1], default=6)),
+    SHUFFLE.number: lambda options: _codec("numcodecs.shuffle", elementsize=max(options[:1], default=1)),
+    FLETCHER32.number: lambda options: _codec("numcodecs.fletcher32"),
+}
+
+
+def encoded(decoded: Bytes, chain: Chain) -> Buffer:
+    """A chunk that was decoded, encoded by a chain."""
+    made: Buffer = decoded.data
+    for step in chain:
+        made = _encoded(np.frombuffer(made, np.uint8), step)
+    return made
+
+
+def _encoded(source: Bytes, step: Filter) -> Buffer:
+    made, is_left_out = Encoder((step,), source.nbytes).encode(source)
+    return stored_frame(source) if is_left_out else made.data  # which Blosc alone does
+
+
+def passed_on(chunk: StoredChunk, chain: Chain) -> Buffer | None:
+    """A stored chunk as a chain decodes it, None where it has to be encoded anew.
+
+    Parameters
+    ----------
+    chunk
+        The chunk.
+    chain
+        The codecs of the array.
+    """
+    filters, data = chunk.filters, chunk.data
+    if list(map(_step, filters)) == list(map(_step, chain)) and not _is_blosc(chain):
+        return data.data if filters or data.nbytes == chunk.chunk_bytes else None
+    kept = without_checksum(filters)
+    if len(kept) < len(filters):
+        data = data[: max(data.nbytes - _CHECKSUM_BYTES, 0)]
+    if _is_blosc(chain):
+        return reframed(data, kept, chunk.chunk_bytes)
+    is_alike = list(map(_step, kept)) == list(map(_step, chain))
+    return data.data if is_alike and (kept or data.nbytes == chunk.chunk_bytes) else None
+
+
+def _is_blosc(chain: Chain) -> bool:
+    return [step.id for step in chain] == [BLOSC.number]
+
+
+def _step(step: Filter) -> tuple[int, ...]:
+    """What two filters share that undo the same: what else there is of options is how to encode."""
+    return (step.id, *step.options) if step.id == SHUFFLE.number else (step.id,)

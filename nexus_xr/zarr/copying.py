@@ -1,0 +1,208 @@
+"""Copies of files in Zarr stores."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.url_path import is_url
+from nexus_xr.hdf5.runtime import threads
+
+from .arrays import ZarrArray
+from .chunks import chunk_of
+from .frames import Buffer
+from .metadata import Document, array_document, encoded, node_document
+from .shards import shard_coordinates, shard_of, shard_shape, sharded
+from .store import view_of
+from .view import METADATA, View, chunk_key, join
+
+Target = str | os.PathLike[str] | Store
+# A key, and what makes its value; None where nothing is stored.
+_Make = Callable[[], Buffer | None]
+_Entries = Generator[tuple[str, _Make], None, None]
+
+# Chunks that are on their way into a store, or behind a network to a folder, at once.
+_ON_THEIR_WAY = 16
+# Chunks that are put into a folder before the next ones are listed.
+_LISTED = 4096
+
+
+def to_zarr(
+    path: Any,
+    target: Target,
+    *,
+    mode: str = "w-",
+    shards: int | None = None,
+    codecs: str = "core",
+    verify: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
+    """Copy a whole NeXus file into a Zarr store: what `zarr_store` shows of it, hardly anything of it decoded.
+
+    Chunks are copied by several threads, each of which holds one at a time. A folder appears when it is complete; in
+    other stores the document of the root is written last, and what was written is deleted after an error.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file.
+    target
+        Path of a folder, URL, or Zarr store, which can be written.
+    mode
+        "w-" refuses a target in which there is anything, "w" replaces it.
+    shards
+        Bytes of decoded values that are put together in one shard at most; None for no shards. A thread holds one.
+    codecs, verify, storage_options
+        As for `zarr_store`.
+
+    Raises
+    ------
+    NexusError
+        The file isn't HDF5, isn't there or can't be read, or the target is there already.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import zarr
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = [4, 5, 6]
+    >>> to_zarr("scan.nxs", "scan.zarr")
+    >>> zarr.open_array("scan.zarr", path="entry/data/counts", mode="r")[:]
+    array([4, 5, 6])
+    """
+    if mode not in ("w-", "w"):
+        raise NexusError(f'mode={mode!r}: expected "w-" or "w"')
+    view = view_of(path, codecs, verify, storage_options)
+    is_new = mode == "w-"
+    plan = _Plan(view, shards)
+    if isinstance(target, Store):
+        sync(_fill_store(target, plan, is_new))
+    elif is_url(os.fspath(target)):
+        sync(_fill_store(FsspecStore.from_url(os.fspath(target)), plan, is_new))
+    else:
+        with _new_folder(Path(target), is_new) as folder:
+            _fill_folder(folder, plan)
+
+
+@contextmanager
+def _new_folder(target: Path, is_new: bool) -> Iterator[Path]:
+    """A folder beside the target that takes its place at the end of a ``with`` block, unless that raises."""
+    if target.exists() and (is_new or not target.is_dir()):
+        raise _is_there(target)
+    mark = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    made, replaced = target.with_name(f"{mark}.part"), target.with_name(f"{mark}.old")
+    made.mkdir(parents=True)
+    try:
+        yield made
+        if target.exists():
+            if is_new:
+                raise _is_there(target)
+            target.rename(replaced)
+        made.rename(target)
+    finally:
+        for rest in (made, replaced):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def _is_there(target: object) -> NexusError:
+    return NexusError(f'{target}: is there already; choose another place, or replace it with mode="w"')
+
+
+def _fill_folder(folder: Path, plan: _Plan) -> None:
+    """Copy into a folder that nobody else knows yet, in which a key is a path."""
+    num_threads = None if plan.view.file.is_local else _ON_THEIR_WAY
+    entries = plan.entries()
+    while some := list(itertools.islice(entries, _LISTED)):
+        threads.run([partial(_write_file, folder / key, make) for key, make in some], num_threads)
+
+
+def _write_file(path: Path, make: _Make) -> None:
+    value = make()
+    if value is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(value)
+
+
+async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
+    """Copy into a store, in which there is nothing of it after an error."""
+    if not await store.is_empty(""):
+        if is_new:
+            raise _is_there(store)
+        await store.clear()
+    try:
+        entries = plan.entries(with_root=False)
+        writing = (_write(store, entries) for _ in range(_ON_THEIR_WAY))
+        errors = await asyncio.gather(*writing, return_exceptions=True)
+        for error in filter(None, errors):
+            raise error
+        await _write(store, plan.entries_of([""]))
+    except BaseException:
+        await store.clear()
+        raise
+
+
+async def _write(store: Store, entries: _Entries) -> None:
+    """Write what is left of entries that several take from; after an error, nobody takes any more."""
+    buffer = default_buffer_prototype().buffer
+    try:
+        for key, make in entries:
+            value = await asyncio.to_thread(make)
+            if value is not None:
+                await store.set(key, buffer.from_bytes(value))
+    except BaseException:
+        entries.close()
+        raise
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be written."""
+
+    view: View
+    shards: int | None
+
+    def entries(self, *, with_root: bool = True) -> _Entries:
+        """All chunks, or shards of them, and then all documents, that of the root at the end or not at all."""
+        hierarchy = self.view.hierarchy
+        for path, array in hierarchy.arrays.items():
+            shape = self._shard_shape(array)
+            for coordinate in array.coordinates() if shape is None else shard_coordinates(array, shape):
+                yield chunk_key(path, coordinate), partial(self._value, array, coordinate, shape)
+        yield from self.entries_of(filter(None, (*hierarchy.arrays, *hierarchy.groups)))
+        if with_root:
+            yield from self.entries_of([""])
+
+    def entries_of(self, paths: Iterable[str]) -> _Entries:
+        """The documents of groups and arrays."""
+        for path in paths:
+            yield join(path, METADATA), partial(self._encoded, path)
+
+    def _value(self, array: ZarrArray, coordinate: tuple[int, ...], shape: tuple[int, ...] | None) -> Buffer | None:
+        verify = self.view.verify
+        return chunk_of(array, coordinate, verify) if shape is None else shard_of(array, coordinate, shape, verify)
+
+    def _encoded(self, path: str) -> bytes | None:
+        document = node_document(self.view.hierarchy, path, self._document_of)
+        return None if document is None else encoded(document)
+
+    def _document_of(self, array: ZarrArray) -> Document:
+        document, shape = array_document(array), self._shard_shape(array)
+        return document if shape is None else sharded(document, shape)
+
+    def _shard_shape(self, array: ZarrArray) -> tuple[int, ...] | None:
+        return None if self.shards is None else shard_shape(array, self.shards)

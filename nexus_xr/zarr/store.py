@@ -1,0 +1,190 @@
+"""The store that zarr reads a file from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.reference import as_file_like
+
+from .fields import Codecs
+from .frames import Buffer as Bytes
+from .view import METADATA, View
+
+if TYPE_CHECKING:
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+_READ_ONLY = "the file is only read; nexus_xr.to_zarr copies it to a store that can be written"
+
+
+class NexusStore(Store):
+    """A NeXus file as a Zarr store (version 3) that can't be written.
+
+    It can be pickled, and read by several threads and processes at once.
+
+    Parameters
+    ----------
+    view
+        The keys, and what stands behind them.
+    """
+
+    supports_writes = False
+    supports_deletes = False
+    supports_partial_writes = False
+    supports_listing = True
+
+    def __init__(self, view: View) -> None:
+        super().__init__(read_only=True)
+        self.view = view
+
+    def with_read_only(self, read_only: bool = False) -> NexusStore:
+        """The same store; one that could be written is an error."""
+        if not read_only:
+            raise NexusError(f"{self}: {_READ_ONLY}")
+        return type(self)(self.view)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NexusStore) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return (*self.view.file.token, self.view.codecs, self.view.verify)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, *self._key)
+
+    def __str__(self) -> str:
+        return f"nexus://{self.view.file.name}"
+
+    def __repr__(self) -> str:
+        return f"NexusStore({self.view.file.name!r})"
+
+    async def _value(self, key: str) -> Bytes | None:
+        if key.endswith(METADATA):
+            return self.view.value(key)
+        return await asyncio.to_thread(self.view.value, key)
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """The value of a key, or a part of it; None where there is none.
+
+        Raises
+        ------
+        NexusFileError
+            It can't be read.
+        """
+        value = await self._value(key)
+        return None if value is None else prototype.buffer.from_bytes(_part(value, byte_range))
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Parts of the values of several keys."""
+        return await asyncio.gather(*(self.get(key, prototype, byte_range) for key, byte_range in key_ranges))
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is anything behind a key."""
+        return await self._value(key) is not None
+
+    async def getsize(self, key: str) -> int:
+        """How many bytes the value of a key has."""
+        value = await self._value(key)
+        if value is None:
+            raise FileNotFoundError(key)
+        return len(value)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Not possible."""
+        raise NexusError(f"{self}: {_READ_ONLY}")
+
+    async def delete(self, key: str) -> None:
+        """Not possible."""
+        raise NexusError(f"{self}: {_READ_ONLY}")
+
+    async def list(self) -> AsyncIterator[str]:
+        """Every key."""
+        async for key in self.list_prefix(""):
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Every key that begins so."""
+        for key in self.view.keys_with(prefix):
+            if key.endswith(METADATA) or await self.exists(key):
+                yield key
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """The names directly below a path."""
+        for name in self.view.names_in(prefix.strip("/")):
+            yield name
+
+
+def _part(value: Bytes, wanted: ByteRequest | None) -> Bytes:
+    match wanted:
+        case RangeByteRequest(start, end):
+            return value[start:end]
+        case OffsetByteRequest(offset):
+            return value[offset:]
+        case SuffixByteRequest(suffix):
+            return value[max(len(value) - suffix, 0) :]
+    return value
+
+
+def view_of(
+    where: Any, codecs: str = "core", verify: bool = False, storage_options: Mapping[str, Any] | None = None
+) -> View:
+    """The view of a file, which is described at once."""
+    if codecs not in list(Codecs):
+        raise NexusError(f"codecs={codecs!r}: expected one of {', '.join(map(repr, map(str, Codecs)))}")
+    view = View(File(as_file_like(where), storage_options), Codecs(codecs), verify)
+    _ = view.hierarchy
+    return view
+
+
+def zarr_store(
+    path: Any,
+    *,
+    codecs: str = "core",
+    verify: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> NexusStore:
+    """A NeXus file as a Zarr store that is only read: nothing is copied, and hardly anything decoded.
+
+    Parameters
+    ----------
+    path
+        Path, URL or open binary file.
+    codecs
+        "core" has every array in codecs that all of Zarr's readers know; "native" hands on the bytes as they are stored
+        where numcodecs undoes the filters of HDF5, which only some readers do.
+    verify
+        Whether a chunk is decoded, and its checksum compared, before it is handed on.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Returns
+    -------
+    zarr.abc.store.Store
+
+    Raises
+    ------
+    NexusError
+        The file isn't HDF5, isn't there, or `codecs` is neither.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import xarray as xr
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["entry/data/counts"] = [4, 5, 6]
+    ...     file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+    >>> xr.open_zarr(zarr_store("scan.nxs"), group="entry/data")["counts"].values
+    array([4, 5, 6])
+    """
+    return NexusStore(view_of(path, codecs, verify, storage_options))

@@ -1,0 +1,134 @@
+"""Copies of files in Zarr stores: the same values to every reader, all of them or none."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+from nexus_xr import NexusError, NexusFileError
+from nexus_xr.hdf5.io.source import LocalSource
+
+from .arrays import h5py_values
+from .files import scan_file
+from .stacks import LOSSLESS, counts
+from .zarr_clients import CLIENTS, Client, digest
+
+zarr = pytest.importorskip("zarr")
+
+from zarr.storage import MemoryStore  # noqa: E402
+
+Write = Callable[..., Path]
+
+DTYPES = ("<u2", ">i4", "<f8", "u1", ">f4")
+# Chunks that are cut at every edge, and frames whose elements are no multiple of 8.
+SHAPES = {"edges": ((7, 20, 33), (2, 8, 33)), "frames": ((2, 65, 103), (1, 65, 103))}
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with every pipeline, of several types, counts and noise."""
+    path = tmp_path_factory.mktemp("pipelines") / "f.h5"
+    random = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        for (name, options), dtype, kind in itertools.product(LOSSLESS.items(), DTYPES, SHAPES):
+            shape, chunks = SHAPES[kind]
+            noise = random.integers(0, 256, (*shape, np.dtype(dtype).itemsize), "u1").view(dtype)[..., 0]
+            values = noise if dtype in ("u1", ">i4") else counts(shape).astype(dtype)
+            dataset = file.create_dataset(f"{name}/{dtype} {kind}", shape, dtype, chunks=chunks, **options)
+            dataset[:6] = values[:6]
+    return path
+
+
+@pytest.fixture(scope="module", params=[None, 1 << 14], ids=["chunks", "shards"])
+def copied(pipelines: Path, request: pytest.FixtureRequest) -> Path:
+    """The copy of it."""
+    target = pipelines.with_name(f"{request.param}.zarr")
+    nexus_xr.to_zarr(pipelines, target, shards=request.param)
+    return target
+
+
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+def test_every_reader_reads_the_values_of_every_pipeline(pipelines: Path, copied: Path, client: Client) -> None:
+    with h5py.File(pipelines) as file:
+        expected = {f"{name}/{inner}": digest(file[name][inner][()]) for name in file for inner in file[name]}
+    assert client(copied, list(expected)) == expected
+
+
+def test_a_copy_opens_as_the_file_does(write: Write, tmp_path: Path) -> None:
+    nexus_xr.to_zarr(write(scan_file()), tmp_path / "scan.zarr")
+    there = xr.open_dataset(write(scan_file()), engine="nexus")
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "scan.zarr", group="entry/data"), there)
+
+
+def test_a_copy_is_what_the_store_shows(write: Write) -> None:
+    path, target = write(scan_file()), MemoryStore()
+    nexus_xr.to_zarr(path, target)
+    view = nexus_xr.zarr_store(path).view
+    assert {key: bytes(found.to_bytes()) for key, found in target._store_dict.items()} == {
+        key: bytes(view.value(key) or b"") for key in view.keys_with("")
+    }
+
+
+def test_shards_hold_several_chunks_and_leave_out_what_is_not_stored(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", (20, 30), "f4", chunks=(2, 30), fillvalue=np.nan, compression="gzip")
+        dataset[3:5] = 1.5
+    nexus_xr.to_zarr(tmp_path / "f.h5", tmp_path / "f.zarr", shards=4 * 240)
+    array = zarr.open_array(tmp_path / "f.zarr", path="data", mode="r")
+    assert (array.shards, array.chunks) == ((8, 30), (2, 30))
+    np.testing.assert_array_equal(array[...], h5py_values(tmp_path / "f.h5"))
+    assert [each.name for each in (tmp_path / "f.zarr/data/c").iterdir()] == ["0"]
+
+
+@pytest.mark.parametrize("mode", ["w-", "w"])
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_what_is_there_is_refused_or_replaced(write: Write, tmp_path: Path, mode: str, kind: str) -> None:
+    path = write(scan_file())
+    target: Any = tmp_path / "scan.zarr" if kind == "folder" else MemoryStore()
+    zarr.create_array(target, name="old", shape=(3,), dtype="u1")
+    if mode == "w-":
+        with pytest.raises(NexusError, match='is there already; choose another place, or replace it with mode="w"'):
+            nexus_xr.to_zarr(path, target)
+        assert set(zarr.open_group(target, mode="r").keys()) == {"old"}
+        return
+    nexus_xr.to_zarr(path, target, mode=mode)
+    assert set(zarr.open_group(target, mode="r").keys()) == {"entry"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=counts((40, 50)), chunks=(1, 50), compression="gzip")
+        last = file["data"].id.get_chunk_info(39).byte_offset
+    read_into = LocalSource.read_into
+
+    def fail_at_last(self: LocalSource, view: memoryview, offset: int) -> int:
+        return 0 if offset == last else read_into(self, view, offset)
+
+    monkeypatch.setattr(LocalSource, "read_into", fail_at_last)
+    target: Any = tmp_path / "f.zarr" if kind == "folder" else MemoryStore()
+    with pytest.raises(NexusFileError, match=r"f\.h5:/data.*chunk \(39, 0\)"):
+        nexus_xr.to_zarr(tmp_path / "f.h5", target)
+    assert [each.name for each in tmp_path.iterdir()] == ["f.h5"]
+    assert kind == "folder" or asyncio.run(target.is_empty(""))
+
+
+def test_a_file_in_the_place_of_the_folder_is_never_replaced(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(NexusError, match="is there already"):
+        nexus_xr.to_zarr(write(scan_file()), tmp_path / "notes", mode="w")
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_mode_that_there_is_not_is_an_error(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match=r"mode='a': expected"):
+        nexus_xr.to_zarr(write(scan_file()), tmp_path / "scan.zarr", mode="a")
