@@ -110,7 +110,7 @@ def reduce(
     else:
         work = _operation(array, source, op, axes, where, above)
     values = work.result(work.view.whole) if array.chunks is None else _lazily(work)
-    return _result(array, axes, values, keeps_units=op in _OPERATIONS)
+    return _result(array, axes, values, keeps_units=isinstance(op, str) and op != "count")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ class _InMemory:
 
     @contextmanager
     def reading(self) -> Iterator[Read]:
-        yield lambda indexers: self.values[tuple(indexers)].copy()
+        yield lambda indexers: np.array(self.values[tuple(indexers)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +254,8 @@ def _lazily(work: Reduction | FrameFunction) -> Any:
 
     shared = delayed(work)
     axis, whole = _axis_of_slabs(work), work.view.whole
+    if axis is None:
+        return da.from_delayed(shared.result(whole), shape_of(without(work.axes, whole)), work.dtype)
     slabs = [(*whole[:axis], part, *whole[axis + 1 :]) for part in _slabs(work.view, axis)]
     if axis in work.axes:
         parts = [shared.state(slab) for slab in slabs]
@@ -264,10 +266,10 @@ def _lazily(work: Reduction | FrameFunction) -> Any:
     return da.concatenate(blocks, axis=sum(other not in work.axes for other in range(axis)))
 
 
-def _axis_of_slabs(work: Reduction | FrameFunction) -> int:
-    """The slowest dimension that has several blocks; for a function, one that isn't a frame's."""
+def _axis_of_slabs(work: Reduction | FrameFunction) -> int | None:
+    """The slowest dimension with several blocks, for a function, one that isn't a frame's; None where there is none."""
     axes = [axis for axis in range(len(work.view.whole)) if isinstance(work, Reduction) or axis not in work.axes]
-    return next((axis for axis in axes if len(work.view.borders[axis]) > 2), axes[0])
+    return next((axis for axis in axes if len(work.view.borders[axis]) > 2), None)
 
 
 def _slabs(view: View, axis: int) -> list[slice]:

@@ -402,6 +402,27 @@ def test_what_is_damaged_is_waited_for_once_in_a_file(tmp_path: Path, monkeypatc
     assert waited == [MOST_SECONDS]
 
 
+SCALED_WRITER = """
+import sys, h5py
+with h5py.File(sys.argv[1], "w", libver="latest") as file:
+    counts = file.create_dataset("counts", (50,), "i4", maxshape=(None,), chunks=(10,), scaleoffset=0)
+    counts[:] = range(50)
+    file.swmr_mode = True
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.usefixtures("without_libhdf5")
+def test_what_only_libhdf5_decodes_is_read_beside_its_writer(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SCALED_WRITER, str(tmp_path / "live.h5")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        (signal,) = nexus_xr.open_signals(tmp_path / "live.h5")
+        np.testing.assert_array_equal(signal, range(50))
+
+
 @pytest.mark.usefixtures("without_libhdf5")
 def test_who_lets_nobody_read_is_told_of_without_libhdf5(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "live.h5", "w", libver="latest") as file:

@@ -291,6 +291,21 @@ def test_what_is_in_memory_is_reduced_there(stack: Path) -> None:
     assert nexus_xr.reduce(counts.x, "max").item() == 19
 
 
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_arrays_of_no_dimensions_and_of_no_values(tmp_path: Path, chunks: Any) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file["empty"], file["one"], file["image"] = np.zeros((0, 3), "u2"), np.uint16(7), COUNTS[0]
+    empty, one, image = (
+        dataset(tmp_path / "f.nxs", dataset_path=name, chunks=chunks)[name] for name in ("empty", "one", "image")
+    )
+    assert nexus_xr.reduce(empty, "sum").compute().item() == 0
+    assert nexus_xr.reduce(empty, "sum", empty.dims[1]).compute().shape == (0,)
+    assert np.isnan(nexus_xr.reduce(empty, "mean").compute().item())
+    for op in ("sum", "max", "mean"):
+        assert nexus_xr.reduce(one, op).compute().item() == 7
+    assert nexus_xr.reduce(image, np.median, image.dims).compute().item() == np.median(COUNTS[0])
+
+
 def test_text_is_an_error(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.nxs", "w") as file:
         file["entry/words"] = ["a", "b"]

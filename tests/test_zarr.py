@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 import nexus_xr
 from benchmarks.serving import RangeServer
 from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.hdf5.reading.engine.chunk import ChunkReader
 from nexus_xr.zarr import chunks as zarr_chunks
 from nexus_xr.zarr import view
 
@@ -31,6 +32,7 @@ from .arrays import assert_same_bits, h5py_values, lazy
 from .calls import recorded
 from .conftest import corpus_files
 from .files import Field, nxdata, nxentry, scan_file, write_tree
+from .processes import run
 from .stacks import LOSSLESS, ONLY_LIBHDF5, counts, write_raw
 
 zarr = pytest.importorskip("zarr")
@@ -682,6 +684,29 @@ def test_a_file_behind_a_url_is_read_by_ranges(tmp_path: Path) -> None:
         file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, compression="gzip")
     with RangeServer(tmp_path).running() as server:
         assert_same_bits(read(f"{server.url}/f.h5"), counts(SHAPE))
+
+
+def test_whether_chunks_are_there_is_told_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (6, 4), "u2", chunks=(2, 4), compression="gzip")[2:4] = 1
+    store = nexus_xr.zarr_store(tmp_path / "f.h5")
+    reads = recorded(monkeypatch, ChunkReader, "fill")
+    assert [asyncio.run(store.exists(f"data/c/{number}/0")) for number in range(4)] == [False, True, False, False]
+    assert zarr.open_array(store, path="data", mode="r").nchunks_initialized == 1
+    assert not reads
+
+
+def test_keys_and_values_need_no_zarr(tmp_path: Path) -> None:
+    write_tree(tmp_path / "f.h5", scan_file())
+    said = run(
+        "import sys\n"
+        "sys.modules['zarr'] = None\n"
+        "from nexus_xr.zarr.view import view_of\n"
+        "view = view_of(sys.argv[1])\n"
+        "print(len([view.value(key) for key in view.keys_with('')]))",
+        tmp_path / "f.h5",
+    )
+    assert said.strip() == "23"
 
 
 def test_several_threads_read_at_once(tmp_path: Path) -> None:

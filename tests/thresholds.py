@@ -73,8 +73,6 @@ ELSEWHERE: dict[str, str] = {
     "reading.layouts.library_layouts._MOST_ATTEMPTS": "test_chunk_indexes.py: what is being written is read again",
     "format.heaps.global_heap._MOST_KEPT_BYTES": "test_format.py: values of variable length are found",
     "format.consistency.MOST_SECONDS": "test_growing.py: what never agrees is damaged",
-    "format.consistency._LONGEST_PAUSE": "how often what is being written is read again",
-    "format.consistency._SHORTEST_PAUSE": "how often what is being written is read again",
     "format.object_header._USUAL_BYTES": "test_format.py: headers are of more and of fewer bytes",
     "format.shared_messages._MOST_STEPS": "a bound for damaged files",
     "filters.codecs.blosc2._MOST_HEADER_BYTES": "more than such a header has",

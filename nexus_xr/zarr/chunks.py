@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.reading.stored_chunks import Unwritten, stored_chunk
+from nexus_xr.hdf5.reading.stored_chunks import Stored, StoredChunk, Unwritten, stored_chunk
 
 from .arrays import ZarrArray
 from .codecs import encoded, passed_on
@@ -35,17 +35,28 @@ def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) 
     NexusFileError
         The chunk can't be read.
     """
-    origin = array.origin(coordinate)
-    stored = None if array.stored is None else stored_chunk(array.stored, origin, array.chunks)
-    if isinstance(stored, Unwritten):
-        if stored.fill == array.fill.tobytes():
-            return None
-    elif stored is not None and (not verify or stored.is_whole()):
+    stored = _stored_at(array, coordinate)
+    if _is_only_fill(array, stored):
+        return None
+    if isinstance(stored, StoredChunk) and (not verify or stored.is_whole()):
         made = passed_on(stored, array.chain)
         if made is not None:
             return made
-    values = _values_of(array, origin)
+    values = _values_of(array, array.origin(coordinate))
     return _encoded_text(values) if array.is_text else encoded(_bytes_of(values), array.chain)
+
+
+def is_there(array: ZarrArray, coordinate: Sequence[int]) -> bool:
+    """Whether `chunk_of` would give anything; the chunk isn't read."""
+    return not _is_only_fill(array, _stored_at(array, coordinate))
+
+
+def _stored_at(array: ZarrArray, coordinate: Sequence[int]) -> Stored:
+    return None if array.stored is None else stored_chunk(array.stored, array.origin(coordinate), array.chunks)
+
+
+def _is_only_fill(array: ZarrArray, stored: Stored) -> bool:
+    return isinstance(stored, Unwritten) and stored.fill == array.fill.tobytes()
 
 
 def _values_of(array: ZarrArray, origin: Sequence[int]) -> NDArray[Any]:

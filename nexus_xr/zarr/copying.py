@@ -28,8 +28,7 @@ from .chunks import chunk_of
 from .frames import Buffer
 from .metadata import Document, array_document, encoded, node_document
 from .shards import shard_coordinates, shard_of, shard_shape, sharded
-from .store import view_of
-from .view import METADATA, View, chunk_key, join
+from .view import METADATA, View, chunk_key, join, view_of
 
 Target = str | os.PathLike[str] | Store
 # A key, and what makes its value; None where nothing is stored.

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.reference import as_file_like
 
-from .fields import Codecs
 from .frames import Buffer as Bytes
-from .view import METADATA, View
+from .view import METADATA, View, view_of
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -91,7 +88,7 @@ class NexusStore(Store):
 
     async def exists(self, key: str) -> bool:
         """Whether there is anything behind a key."""
-        return await self._value(key) is not None
+        return await asyncio.to_thread(self.view.has, key)
 
     async def getsize(self, key: str) -> int:
         """How many bytes the value of a key has."""
@@ -116,7 +113,7 @@ class NexusStore(Store):
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """Every key that begins so."""
         for key in self.view.keys_with(prefix):
-            if key.endswith(METADATA) or await self.exists(key):
+            if await self.exists(key):
                 yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
@@ -134,17 +131,6 @@ def _part(value: Bytes, wanted: ByteRequest | None) -> Bytes:
         case SuffixByteRequest(suffix):
             return value[max(len(value) - suffix, 0) :]
     return value
-
-
-def view_of(
-    where: Any, codecs: str = "core", verify: bool = False, storage_options: Mapping[str, Any] | None = None
-) -> View:
-    """The view of a file, which is described at once."""
-    if codecs not in list(Codecs):
-        raise NexusError(f"codecs={codecs!r}: expected one of {', '.join(map(repr, map(str, Codecs)))}")
-    view = View(File(as_file_like(where), storage_options), Codecs(codecs), verify)
-    _ = view.hierarchy
-    return view
 
 
 def zarr_store(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.reference import as_file_like
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.session import describe_with
 
 from .arrays import ZarrArray
-from .chunks import chunk_of
+from .chunks import chunk_of, is_there
 from .fields import Codecs
 from .frames import Buffer
 from .hierarchy import Hierarchy, read_hierarchy
@@ -66,6 +69,14 @@ class View:
         found = self.find_chunk(key)
         return None if found is None else chunk_of(*found, self.verify)
 
+    def has(self, key: str) -> bool:
+        """Whether anything stands behind a key; no chunk is read for that."""
+        path, _, name = key.rpartition("/")
+        if name == METADATA:
+            return path in self.hierarchy.groups or path in self.hierarchy.arrays
+        found = self.find_chunk(key)
+        return found is not None and is_there(*found)
+
     def find_chunk(self, key: str) -> tuple[ZarrArray, tuple[int, ...]] | None:
         """The array and the coordinate of the chunk of a key, None where there is no such chunk."""
         parts = key.split("/")
@@ -97,6 +108,17 @@ class View:
         if path in hierarchy.arrays:
             return [METADATA, CHUNKS]
         return [METADATA, *names] if path in hierarchy.groups else list(names)
+
+
+def view_of(
+    where: Any, codecs: str = "core", verify: bool = False, storage_options: Mapping[str, Any] | None = None
+) -> View:
+    """The view of a file, which is described at once."""
+    if codecs not in list(Codecs):
+        raise NexusError(f"codecs={codecs!r}: expected one of {', '.join(map(repr, map(str, Codecs)))}")
+    view = View(File(as_file_like(where), storage_options), Codecs(codecs), verify)
+    _ = view.hierarchy
+    return view
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,11 @@ def _bytes_of(source: Source, offset: int, size: int) -> bytes:
     return bytes(view[: source.read_into(view, offset)])
 
 
+def _limits(chunk_bytes: int) -> tuple[float, int]:
+    """Seconds of a processor and bytes of memory that a decoder may take."""
+    return _LEAST_SECONDS + _SECONDS_PER_BYTE * chunk_bytes, _LEAST_MEMORY + _MEMORY_PER_BYTE * chunk_bytes
+
+
 # The path of a dataset, and one (start, stop) a dimension.
 _Part = tuple[str, list[tuple[int, int]]]
 
@@ -171,12 +176,8 @@ class _Process:
     def read(self, file: str | Source, part: _Part, chunk_bytes: int) -> bytearray:
         """The bytes of a part's values, of chunks that have so many bytes."""
         self._is_idle, self.was_used = False, True
-        seconds, memory = (
-            _LEAST_SECONDS + _SECONDS_PER_BYTE * chunk_bytes,
-            _LEAST_MEMORY + _MEMORY_PER_BYTE * chunk_bytes,
-        )
         try:
-            self._send(((self._known_as(file), *part), (seconds, memory)))
+            self._send(((self._known_as(file), *part), _limits(chunk_bytes)))
             status, content = self._answer()
             while status == _reader_process.BYTES_WANTED:
                 assert not isinstance(file, str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ Box = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class StoredChunk:
-    """The bytes of one chunk as they are stored.
+    """One chunk as it is stored.
 
     Parameters
     ----------
@@ -46,8 +47,6 @@ class StoredChunk:
         Where the chunk is in the grid of chunks.
     location
         Where it is in the file.
-    data
-        Its bytes.
     """
 
     file: File
@@ -55,7 +54,24 @@ class StoredChunk:
     layout: StoredLayout
     coordinate: tuple[int, ...]
     location: ChunkLocation
-    data: NDArray[np.uint8]
+
+    @cached_property
+    def data(self) -> NDArray[np.uint8]:
+        """Its bytes, read when they are first asked for."""
+        offset, size, _ = self.location
+        with (
+            values_explained(self.file.name, self.path),
+            self.file.source() as asked,
+            self.layout.source(asked) as source,
+        ):
+            reader = ChunkReader(self.layout, source)
+            try:
+                reader.check(self.coordinate, offset, size)
+                data = empty((size,), BYTE)
+                reader.fill(data.data, offset)
+            except BadChunkError as error:
+                raise ChunkError(self.coordinate, offset, str(error)) from None
+        return data
 
     @property
     def filters(self) -> tuple[Filter, ...]:
@@ -116,7 +132,7 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> Stored:
     Raises
     ------
     NexusFileError
-        The chunk, or what tells where it is, can't be read.
+        What tells where the chunk is can't be read.
     """
     block = _Block(array.file, array.path, tuple(origin), shape)
     if array.layout is not None:
@@ -138,20 +154,20 @@ def _in_file(block: _Block, address: Address | None = None) -> Stored:
     if block.file.is_written_here:
         return None
     with block.file.source() as source:
-        return _in_layout(block, layout_of(block.file, block.path, source, address), source)
+        return _in_layout(block, layout_of(block.file, block.path, source, address))
 
 
-def _in_layout(block: _Block, layout: Layout | None, source: Source) -> Stored:
+def _in_layout(block: _Block, layout: Layout | None) -> Stored:
     if isinstance(layout, ExternalDataset):
         return _in_file(block._replace(file=block.file.linked(layout.file), path=layout.path))
     if isinstance(layout, VirtualLayout):
         return _in_virtual(block, layout)
     if isinstance(layout, StoredLayout) and isinstance(layout.index, ChunkIndex) and layout.conversion is None:
-        return _in_index(block, layout, layout.index, source)
+        return _in_index(block, layout, layout.index)
     return None
 
 
-def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex, asked: Source) -> Stored:
+def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex) -> Stored:
     if not len(index.offsets):
         return Unwritten(layout.fill.tobytes())
     is_in_grid = layout.padded and block.shape == layout.chunks
@@ -161,22 +177,7 @@ def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex, asked: Sou
     location = index.find(coordinate)
     if location is None:
         return Unwritten(layout.fill.tobytes())
-    data = _read(block, layout, asked, coordinate, location)
-    return StoredChunk(block.file, block.path, layout, coordinate, location, data)
-
-
-def _read(
-    block: _Block, layout: StoredLayout, asked: Source, coordinate: tuple[int, ...], location: ChunkLocation
-) -> NDArray[np.uint8]:
-    with values_explained(block.file.name, block.path), layout.source(asked) as source:
-        reader = ChunkReader(layout, source)
-        try:
-            reader.check(coordinate, location.offset, location.size)
-            data = empty((location.size,), BYTE)
-            reader.fill(data.data, location.offset)
-        except BadChunkError as error:
-            raise ChunkError(coordinate, location.offset, str(error)) from None
-    return data
+    return StoredChunk(block.file, block.path, layout, coordinate, location)
 
 
 def _in_virtual(block: _Block, virtual: VirtualLayout) -> Stored:
@@ -194,13 +195,11 @@ def _in_virtual(block: _Block, virtual: VirtualLayout) -> Stored:
         return None
     with file.source() as source:
         layout = _layout_if_there(file, mapping.path, source)
-        if layout is None or not is_alike(virtual.dtype, layout.dtype):
-            return None
-        fitted = mapping.fitted(layout.shape)
-        inner = None if fitted is None else _in_source(block, wanted, fitted, layout.shape)
-        if inner is None:
-            return None
-        return _in_layout(inner._replace(file=file, path=mapping.path), layout, source)
+    if layout is None or not is_alike(virtual.dtype, layout.dtype):
+        return None
+    fitted = mapping.fitted(layout.shape)
+    inner = None if fitted is None else _in_source(block, wanted, fitted, layout.shape)
+    return None if inner is None else _in_layout(inner._replace(file=file, path=mapping.path), layout)
 
 
 def _within(block: _Block, shape: Box) -> list[slice]:
