@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks read | write | zarr | open | memory | cluster | remote``."""
+"""Command line of the benchmarks: ``python -m benchmarks read``, ``write``, ``open``, ``serve`` and others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import cluster, contestants, memory, opening, reading, remote, writing, zarr
+from . import cluster, contestants, memory, opening, reading, remote, service, writing, zarr
 from .cases import BY_NAME as CASES
 from .cases import SLAB, Case
 from .harness import cpu_count, machine_line, table, write_json
@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "cluster", cluster.__doc__, _cluster, repeat=5)
     command.add_argument("--size", type=_positive, default=512, help="MiB of the stack (default: %(default)s)")
     _add_remote(_command(commands, "remote", remote.__doc__, _remote, repeat=3))
+    _add_serve(_command(commands, "serve", service.__doc__, _serve, repeat=5))
     return parser
 
 
@@ -156,6 +157,18 @@ def _add_remote(command: argparse.ArgumentParser) -> None:
         action="append",
         choices=list(CASES),
         help=f"a filter; may be repeated (default: {', '.join(remote.STACKS)})",
+    )
+
+
+def _add_serve(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--size", type=_positive, default=service.FULL_MEBIBYTES, help="MiB of a stack (default: %(default)s)"
+    )
+    command.add_argument(
+        "--case", choices=list(CASES), default="bitshuffle+LZ4", help="a filter (default: %(default)s)"
+    )
+    command.add_argument(
+        "--what", action="append", choices=service.WORKS, help="what is asked; may be repeated (default: all)"
     )
 
 
@@ -303,6 +316,21 @@ def _remote(options: argparse.Namespace) -> None:
         [row for measured in tables for row in measured.rows()],
         f"Files behind a server that takes {options.latency} ms for each request",
         f"Seconds, and requests; stacks of {options.size} MiB, median of {options.repeat} turns",
+        [measured.panel() for measured in tables],
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    tables: list[service.Table] = []
+    for measured in service.run(options.size, options.repeat, options.what or service.WORKS, options.case):
+        print(f"\n{measured.title}\n{table(measured.results, measured.columns())}", flush=True)
+        tables.append(measured)
+    _save(
+        options,
+        f"serve, {options.size} MiB, {options.case}",
+        [row for measured in tables for row in measured.rows()],
+        f"Servers of files on {cpu_count()} cores, {options.case}",
+        f"Requests a second, and CPU time of the server for each; median of {options.repeat} turns",
         [measured.panel() for measured in tables],
     )
 

@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 _FENCE = re.compile(r"^ *(`{3,}) *(\S*)[^\n]*\n(.*?)^ *\1 *$", re.MULTILINE | re.DOTALL)
 _OUTPUT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # What a page may use without further ado, besides commands that are called as the package that brings them.
-_KNOWN_COMMANDS = {"cd", "export", "git"}
+_KNOWN_COMMANDS = {"cd", "curl", "export", "git"}
 
 
 def write_scan(path: str, points: int = 24, frame: tuple[int, int] = (32, 48)) -> None:

@@ -249,6 +249,19 @@ def test_remote_counts_what_was_asked_for(tmp_path: Path, capsys: pytest.Capture
     assert picture.read_bytes().startswith(PNG)
 
 
+def test_serve_measures_requests_and_what_they_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "serve.png"
+    chosen = ["--size", "4", "--repeat", "1", "--what", "frame", "--what", "metadata"]
+    main(["serve", *chosen, "--json", str(figures), "--plot", str(picture)])
+    assert "CPU ms each" in capsys.readouterr().out
+    rows = [row for row in json.loads(figures.read_text())["results"] if row["name"] == "nexus_xr"]
+    assert {row["what"] for row in rows} == {f"{what}, {n} at once" for what in ("frame", "metadata") for n in (1, 8)}
+    assert all(row["failure"] is None for row in rows)
+    frames = next(row for row in rows if row["what"] == "frame, 1 at once")
+    assert frames["received"] == frames["requests"] << 21
+    assert picture.read_bytes().startswith(PNG)
+
+
 def test_memory_stops_a_load_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "FRAMES_PER_GIBIBYTE", 128)
     monkeypatch.setattr(memory, "LOADS", {"sum": memory.LOADS["sum"]})

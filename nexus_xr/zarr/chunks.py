@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.reading.stored_chunks import Stored, StoredChunk, Unwritten, stored_chunk
+from nexus_xr.hdf5.reading.stored_chunks import FoundChunk, StoredChunk, Unwritten, stored_chunk
 
 from .arrays import ZarrArray
 from .codecs import encoded, passed_on
-from .frames import Buffer
+from .frames import Encoded
 
 _length = struct.Struct("<I").pack
 
 
-def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) -> Buffer | None:
+def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) -> Encoded | None:
     """The bytes of a chunk, None where nothing but the fill value is in it and it isn't stored.
 
     Parameters
@@ -51,11 +51,11 @@ def is_there(array: ZarrArray, coordinate: Sequence[int]) -> bool:
     return not _is_only_fill(array, _stored_at(array, coordinate))
 
 
-def _stored_at(array: ZarrArray, coordinate: Sequence[int]) -> Stored:
+def _stored_at(array: ZarrArray, coordinate: Sequence[int]) -> FoundChunk:
     return None if array.stored is None else stored_chunk(array.stored, array.origin(coordinate), array.chunks)
 
 
-def _is_only_fill(array: ZarrArray, stored: Stored) -> bool:
+def _is_only_fill(array: ZarrArray, stored: FoundChunk) -> bool:
     return isinstance(stored, Unwritten) and stored.fill == array.fill.tobytes()
 
 

@@ -17,7 +17,7 @@ from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.stored_chunks import StoredChunk
 
-from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Buffer, Bytes, stored_frame
+from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Bytes, Encoded, stored_frame
 from .reframing import reframed
 
 # What Zarr has a codec for that decodes what the filters of HDF5 made, in the order of encoding.
@@ -99,20 +99,20 @@ _DOCUMENTS: Mapping[int, Callable[[Sequence[int]], dict[str, Any]]] = {
 }
 
 
-def encoded(decoded: Bytes, chain: Chain) -> Buffer:
+def encoded(decoded: Bytes, chain: Chain) -> Encoded:
     """A chunk that was decoded, encoded by a chain."""
-    made: Buffer = decoded.data
+    made: Encoded = decoded.data
     for step in chain:
         made = _encoded(np.frombuffer(made, np.uint8), step)
     return made
 
 
-def _encoded(source: Bytes, step: Filter) -> Buffer:
+def _encoded(source: Bytes, step: Filter) -> Encoded:
     made, is_left_out = Encoder((step,), source.nbytes).encode(source)
     return stored_frame(source) if is_left_out else made.data  # which Blosc alone does
 
 
-def passed_on(chunk: StoredChunk, chain: Chain) -> Buffer | None:
+def passed_on(chunk: StoredChunk, chain: Chain) -> Encoded | None:
     """A stored chunk as a chain decodes it, None where it has to be encoded anew.
 
     Parameters

@@ -25,14 +25,14 @@ from nexus_xr.hdf5.runtime import threads
 
 from .arrays import ZarrArray
 from .chunks import chunk_of
-from .frames import Buffer
+from .frames import Encoded
 from .metadata import Document, array_document, encoded, node_document
 from .shards import shard_coordinates, shard_of, shard_shape, sharded
 from .view import METADATA, View, chunk_key, join, view_of
 
 Target = str | os.PathLike[str] | Store
 # A key, and what makes its value; None where nothing is stored.
-_Make = Callable[[], Buffer | None]
+_Make = Callable[[], Encoded | None]
 _Entries = Generator[tuple[str, _Make], None, None]
 
 # Chunks that are on their way into a store, or behind a network to a folder, at once.
@@ -191,7 +191,7 @@ class _Plan:
         for path in paths:
             yield join(path, METADATA), partial(self._encoded, path)
 
-    def _value(self, array: ZarrArray, coordinate: tuple[int, ...], shape: tuple[int, ...] | None) -> Buffer | None:
+    def _value(self, array: ZarrArray, coordinate: tuple[int, ...], shape: tuple[int, ...] | None) -> Encoded | None:
         verify = self.view.verify
         return chunk_of(array, coordinate, verify) if shape is None else shard_of(array, coordinate, shape, verify)
 

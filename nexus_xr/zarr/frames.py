@@ -27,7 +27,8 @@ _VERSION, _VERSION_OF_COMPRESSOR = 2, 1
 _IS_STORED, _IS_NEVER_SPLIT, _IS_EXTENDED = 0x02, 0x10, 0x08
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
-Buffer = bytes | memoryview
+# A chunk as a reader of Zarr has it.
+Encoded = bytes | memoryview
 
 # Before a block, for its size.
 _ROOM = np.zeros(4, BYTE)
@@ -83,7 +84,7 @@ class Blocks:
         return is_in_bounds and np.array_equal(self.sizes == self.lengths, self.stored)
 
 
-def frame(blocks: Blocks, width: int, shuffle: Shuffle, format_: Format) -> Buffer | None:
+def frame(blocks: Blocks, width: int, shuffle: Shuffle, format_: Format) -> Encoded | None:
     """A frame around blocks, None where there can't be one.
 
     Parameters
@@ -121,7 +122,7 @@ def _bytes_of(numbers: Integers) -> Bytes:
     return numbers.astype("<u4").view(BYTE)
 
 
-def stored_frame(data: Bytes) -> Buffer:
+def stored_frame(data: Bytes) -> Encoded:
     """A frame around bytes that are neither shuffled nor compressed."""
     header = _header(_IS_STORED, 1, data.nbytes, max(data.nbytes, 1), HEADER_BYTES + data.nbytes)
     return np.concatenate((header, data)).data

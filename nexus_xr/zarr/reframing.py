@@ -24,8 +24,8 @@ from .frames import (
     HEADER_BYTES,
     MOST_FRAME_BYTES,
     Blocks,
-    Buffer,
     Bytes,
+    Encoded,
     Format,
     Integers,
     Shuffle,
@@ -45,7 +45,7 @@ class _NoFrameError(Exception):
     """What is stored can't be put into a frame as it is, or is damaged."""
 
 
-def reframed(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Buffer | None:
+def reframed(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Encoded | None:
     """The frame of Blosc that decodes to the same as a stored chunk, None where it has to be encoded anew.
 
     Parameters
@@ -70,12 +70,12 @@ def reframed(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Buff
         return None
 
 
-def _unfiltered(stored: Bytes, chunk_bytes: int) -> Buffer | None:
+def _unfiltered(stored: Bytes, chunk_bytes: int) -> Encoded | None:
     is_whole = stored.nbytes == chunk_bytes <= MOST_FRAME_BYTES - HEADER_BYTES
     return stored_frame(stored) if is_whole else None
 
 
-def _shuffled(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Buffer | None:
+def _shuffled(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Encoded | None:
     """Of shuffle, a compressor, or both."""
     width = 1
     if filters[0].id == SHUFFLE.number:
@@ -112,7 +112,7 @@ _COMPRESSORS: dict[int | None, _Compressor] = {
 }
 
 
-def _bitshuffled(stored: Bytes, filter_: Filter, chunk_bytes: int) -> Buffer | None:
+def _bitshuffled(stored: Bytes, filter_: Filter, chunk_bytes: int) -> Encoded | None:
     """Blocks of bitshuffle, each shuffled and compressed by itself, as Blosc has it."""
     _, _, width, _, compressor, *_ = (*filter_.options, 0, 0, 0, 0, 0)
     block = _read_block_length(stored, chunk_bytes)

@@ -16,7 +16,7 @@ from nexus_xr.opening.chunks import block_shape
 
 from .arrays import ZarrArray
 from .chunks import chunk_of
-from .frames import Buffer
+from .frames import Encoded
 
 _NOT_THERE = 2**64 - 1
 
@@ -73,7 +73,7 @@ def shard_of(array: ZarrArray, coordinate: Sequence[int], shape: Sequence[int], 
     """
     counts = [length // chunk for length, chunk in zip(shape, array.chunks, strict=True)]
     index = np.full((math.prod(counts), 2), _NOT_THERE, "<u8")
-    parts: list[Buffer] = []
+    parts: list[Encoded] = []
     end = 0
     for number, within in enumerate(itertools.product(*map(range, counts))):
         at = [first * count + step for first, count, step in zip(coordinate, counts, within, strict=True)]

@@ -10,7 +10,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 
 from nexus_xr.errors import NexusError
 
-from .frames import Buffer as Bytes
+from .frames import Encoded
 from .view import METADATA, View, view_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class NexusStore(Store):
     def __repr__(self) -> str:
         return f"NexusStore({self.view.file.name!r})"
 
-    async def _value(self, key: str) -> Bytes | None:
+    async def _value(self, key: str) -> Encoded | None:
         if key.endswith(METADATA):
             return self.view.value(key)
         return await asyncio.to_thread(self.view.value, key)
@@ -122,7 +122,7 @@ class NexusStore(Store):
             yield name
 
 
-def _part(value: Bytes, wanted: ByteRequest | None) -> Bytes:
+def _part(value: Encoded, wanted: ByteRequest | None) -> Encoded:
     match wanted:
         case RangeByteRequest(start, end):
             return value[start:end]
@@ -161,7 +161,7 @@ def zarr_store(
     Raises
     ------
     NexusError
-        The file isn't HDF5, isn't there, or `codecs` is neither.
+        The file isn't HDF5, isn't there, or ``codecs`` is neither of the two.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from nexus_xr.opening.session import describe_with
 from .arrays import ZarrArray
 from .chunks import chunk_of, is_there
 from .fields import Codecs
-from .frames import Buffer
+from .frames import Encoded
 from .hierarchy import Hierarchy, read_hierarchy
 from .metadata import encoded, node_document
 
@@ -54,7 +54,7 @@ class View:
         """What the file held when it was first asked for, found out once in a process."""
         return _known_hierarchy(_Key(self.mark, self.codecs, self.file))
 
-    def value(self, key: str) -> Buffer | None:
+    def value(self, key: str) -> Encoded | None:
         """What stands behind a key, None where nothing does.
 
         Raises

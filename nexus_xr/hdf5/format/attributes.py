@@ -40,11 +40,20 @@ _RECORD = struct.Struct("<8sB8x")
 
 
 class Attribute(NamedTuple):
-    """An attribute."""
+    """An attribute.
+
+    Attributes
+    ----------
+    name, type, data
+        What it is.
+    encoded_type
+        Its datatype as the file has it.
+    """
 
     name: bytes
     type: ArrayType
     data: bytes
+    encoded_type: bytes
 
 
 class BrokenAttribute(NamedTuple):
@@ -160,7 +169,7 @@ def _of(head: _Head, stored: bytes) -> Attribute:
     size = head.type.size
     if len(stored) < size:
         raise FormatError(f"{_WHAT} of {size} bytes has {len(stored)}")
-    return Attribute(head.name, head.type, stored[:size])
+    return Attribute(head.name, head.type, stored[:size], head.encoded_type)
 
 
 def _name_of(content: bytes) -> bytes | None:
@@ -174,6 +183,7 @@ class _Head(NamedTuple):
 
     name: bytes
     type: ArrayType
+    encoded_type: bytes
 
 
 # Name as text, type, bytes of the data, and whether that is one text of varying length; no name where that isn't ASCII.
@@ -240,7 +250,7 @@ def _own_head(content: bytes, length_size: int) -> _Head:
     name = pieces.name.decode() if pieces.name.isascii() else None
     is_text = array_type.is_single and array_type.datatype.conversion is Conversion.VARYING_TEXT
     known[content] = name, array_type, array_type.size, is_text
-    return _Head(pieces.name, array_type)
+    return _Head(pieces.name, array_type, pieces.datatype)
 
 
 def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
@@ -249,4 +259,4 @@ def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
         type_content = resolve(file, Kind.DATATYPE, SHARED, type_content, shared)
     if flags & _SPACE_IS_SHARED:
         space_content = resolve(file, Kind.DATASPACE, SHARED, space_content, shared)
-    return _Head(name, parse_array_type(type_content, space_content, file.length_size))
+    return _Head(name, parse_array_type(type_content, space_content, file.length_size), type_content)

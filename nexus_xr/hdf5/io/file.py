@@ -169,6 +169,11 @@ class File:
         """Whether it is a pipe or a device, whose bytes come one after the other."""
         return self._local is not None and self._local.is_special
 
+    @property
+    def leads_elsewhere(self) -> bool:
+        """Whether a link or a virtual dataset led to another file."""
+        return bool(self._linked)
+
     def leave_to_libhdf5(self, path: str, reason: str) -> None:
         """Note that an object isn't described from its bytes, and why."""
         if len(self.left_to_libhdf5) < _MOST_NOTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import h5py
@@ -10,11 +11,12 @@ from h5py import h5a, h5i, h5s
 from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code
-from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.node import AttributeType, Node
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.objects.values import to_python
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
-from .datatypes import Datatype, known_type
+from .datatypes import Datatype, encoded, known_type
 from .references import name_references
 
 
@@ -37,6 +39,27 @@ def read_attributes(node: Node, opened: h5i.ObjectID) -> dict[str, Any]:
         with node.reporting(Code.ATTRIBUTE_UNREADABLE, f"attribute {name!r} can't be read"):
             attributes[name] = _read_attribute(h5a.open(opened, raw_name))
     return attributes
+
+
+def read_attribute_types(node: Node, opened: h5i.ObjectID) -> dict[str, AttributeType]:
+    """What the attributes that can be read are.
+
+    Parameters
+    ----------
+    node
+        Whose attributes they are.
+    opened
+        The same object as libhdf5 has it open.
+    """
+    names: list[bytes] = []
+    with suppress(AnyHdf5Error):
+        h5a.iterate(opened, names.append)
+    types = {}
+    for raw_name in node.distinct(names):
+        with suppress(AnyHdf5Error):
+            attribute = h5a.open(opened, raw_name)
+            types[decode(raw_name)] = AttributeType(attribute.get_space().shape, encoded(attribute.get_type()))
+    return types
 
 
 def _read_attribute(attribute: h5a.AttrID) -> Any:

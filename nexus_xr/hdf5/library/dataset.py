@@ -12,12 +12,12 @@ from h5py import h5d, h5f, h5i, h5s
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.node import Address, AttributeType
 from nexus_xr.hdf5.objects.storage import Storage
 
 from .addresses import file_numbers
-from .attributes import presented, read_attributes
-from .datatypes import known_type
+from .attributes import presented, read_attribute_types, read_attributes
+from .datatypes import encoded, known_type
 from .location import is_in_stream, located
 from .storage import storage_of
 from .virtual import check_readable, is_virtual, virtual_mappings_of
@@ -40,6 +40,13 @@ class LibraryDataset(Dataset):
 
     def _read_attributes(self) -> dict[str, Any]:
         return read_attributes(self, self.id)
+
+    def attribute_types(self) -> dict[str, AttributeType]:
+        return read_attribute_types(self, self.id)
+
+    @property
+    def encoded_type(self) -> bytes:
+        return encoded(self.id.get_type())
 
     @property
     def is_being_written(self) -> bool:

@@ -32,6 +32,21 @@ class Datatype(NamedTuple):
     stored_size: int | None
 
 
+# What libhdf5 puts before a datatype that it encodes: of which kind of message it is, and a version.
+_BEFORE_ENCODED = b"\x03\0"
+
+
+def encoded(type_id: h5t.TypeID) -> bytes:
+    """A datatype as files have it."""
+    content: bytes = type_id.encode()
+    return content.removeprefix(_BEFORE_ENCODED)
+
+
+def decoded(content: bytes) -> h5t.TypeID:
+    """The datatype that libhdf5 has for what is in a file."""
+    return h5t.decode(_BEFORE_ENCODED + content)
+
+
 _types: dict[bytes, Datatype] = {}
 
 

@@ -17,12 +17,13 @@ from nexus_xr.hdf5.io.reach import EVERYWHERE
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.links import EXTERNAL, HARD, Link
+from nexus_xr.hdf5.objects.node import AttributeType
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors, reason_of
 
 from .access import FILE_IS_THERE, NEEDS_READER, open_object
 from .addresses import file_numbers
-from .attributes import read_attributes
+from .attributes import read_attribute_types, read_attributes
 from .dataset import LibraryDataset
 from .location import is_in_stream
 
@@ -40,6 +41,9 @@ class LibraryGroup(Group):
 
     def _read_attributes(self) -> dict[str, Any]:
         return read_attributes(self, self.id)
+
+    def attribute_types(self) -> dict[str, AttributeType]:
+        return read_attribute_types(self, self.id)
 
     def _list(self) -> dict[bytes, int]:
         links: list[tuple[bytes, int]] = []

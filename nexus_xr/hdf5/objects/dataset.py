@@ -59,6 +59,11 @@ class Dataset(Node):
 
     @property
     @abstractmethod
+    def encoded_type(self) -> bytes:
+        """Its datatype as files have it."""
+
+    @property
+    @abstractmethod
     def is_being_written(self) -> bool:
         """Whether another process may add to it: whether its file is open as a reader's beside its writer (SWMR)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Set
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,21 @@ from .text import decode
 # What tells a file from others, and where in it an object is.
 Address = tuple[Hashable, int]
 _CHANGEABLE = (np.ndarray, np.void)
+
+
+class AttributeType(NamedTuple):
+    """What an attribute is.
+
+    Attributes
+    ----------
+    shape
+        Its shape, with no dimensions that its datatype adds; None for a null dataspace.
+    encoded
+        Its datatype as files have it.
+    """
+
+    shape: tuple[int, ...] | None
+    encoded: bytes
 
 
 class Node:  # no `ABC`, with which each `isinstance` takes several times as long
@@ -39,6 +54,10 @@ class Node:  # no `ABC`, with which each `isinstance` takes several times as lon
     @abstractmethod
     def _read_attributes(self) -> dict[str, Any]:
         """All attributes that can be read, of the others it is reported why not."""
+
+    @abstractmethod
+    def attribute_types(self) -> dict[str, AttributeType]:
+        """What the attributes that can be read are, whatever their values."""
 
     def report(self, code: Code, message: str) -> None:
         """Say what is the matter with it."""

@@ -109,10 +109,10 @@ class Unwritten(NamedTuple):
 
 
 # A chunk, or what it reads as where it isn't stored; None where a block isn't just a chunk.
-Stored = StoredChunk | Unwritten | None
+FoundChunk = StoredChunk | Unwritten | None
 
 
-def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> Stored:
+def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> FoundChunk:
     """The stored chunk that a block of an array is: of its own dataset, or of what a virtual one is made of.
 
     Parameters
@@ -150,14 +150,14 @@ class _Block(NamedTuple):
     depth: int = 0
 
 
-def _in_file(block: _Block, address: Address | None = None) -> Stored:
+def _in_file(block: _Block, address: Address | None = None) -> FoundChunk:
     if block.file.is_written_here:
         return None
     with block.file.source() as source:
         return _in_layout(block, layout_of(block.file, block.path, source, address))
 
 
-def _in_layout(block: _Block, layout: Layout | None) -> Stored:
+def _in_layout(block: _Block, layout: Layout | None) -> FoundChunk:
     if isinstance(layout, ExternalDataset):
         return _in_file(block._replace(file=block.file.linked(layout.file), path=layout.path))
     if isinstance(layout, VirtualLayout):
@@ -167,7 +167,7 @@ def _in_layout(block: _Block, layout: Layout | None) -> Stored:
     return None
 
 
-def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex) -> Stored:
+def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex) -> FoundChunk:
     if not len(index.offsets):
         return Unwritten(layout.fill.tobytes())
     is_in_grid = layout.padded and block.shape == layout.chunks
@@ -180,7 +180,7 @@ def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex) -> Stored:
     return StoredChunk(block.file, block.path, layout, coordinate, location)
 
 
-def _in_virtual(block: _Block, virtual: VirtualLayout) -> Stored:
+def _in_virtual(block: _Block, virtual: VirtualLayout) -> FoundChunk:
     """In the one source that the block is all of."""
     wanted = _within(block, virtual.shape)
     touched = virtual.touched(wanted)

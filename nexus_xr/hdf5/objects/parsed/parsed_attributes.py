@@ -9,7 +9,7 @@ from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.format.attributes import AnyAttribute, Attribute, BrokenAttribute, read_attributes, usual_attributes
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.object_header import ObjectHeader
-from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.node import AttributeType, Node
 from nexus_xr.hdf5.objects.text import decode, decode_name
 
 from .parsed_file import ParsedFile
@@ -38,13 +38,30 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     return _one_by_one(node, file, header)
 
 
-def _one_by_one(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, Any]:
+def parsed_attribute_types(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, AttributeType]:
+    """What the attributes that can be read are; raises as `parsed_attributes` does."""
+    found = _found(node, file, header)
+    named = ((decode_name(raw_name), found[raw_name]) for raw_name in node.distinct(found))
+    return {
+        name: AttributeType(attribute.type.dataspace.shape, attribute.encoded_type)
+        for name, attribute in named
+        if isinstance(attribute, Attribute)
+    }
+
+
+def _found(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[bytes, AnyAttribute]:
+    """The attributes of an object, each name once."""
     found: dict[bytes, AnyAttribute] = {}
     try:
         for attribute in read_attributes(file.bytes, header, file.shared):
             found.setdefault(_known_name(attribute), attribute)
     except FormatError as error:
         node.report(Code.ATTRIBUTES_UNLISTED, f"not all of its attributes can be listed ({error})")
+    return found
+
+
+def _one_by_one(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, Any]:
+    found = _found(node, file, header)
     values = {}
     for raw_name in node.distinct(found):
         try:

@@ -17,13 +17,13 @@ from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, V
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.node import Address, AttributeType
 from nexus_xr.hdf5.objects.storage import Filter, Storage
 from nexus_xr.hdf5.objects.stored_values import StoredValues
 from nexus_xr.hdf5.objects.text import decode
 
 from .parsed_file import Place
-from .parsed_object import attributes_at, leave
+from .parsed_object import attribute_types_at, attributes_at, leave
 from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
 
 if TYPE_CHECKING:
@@ -75,6 +75,13 @@ class ParsedDataset(Dataset):
 
     def _read_attributes(self) -> dict[str, Any]:
         return attributes_at(self._place, self._header, self)
+
+    def attribute_types(self) -> dict[str, AttributeType]:
+        return attribute_types_at(self._place, self._header, self)
+
+    @property
+    def encoded_type(self) -> bytes:
+        return self._place.file.required(self._header, Kind.DATATYPE)
 
     @property
     def is_being_written(self) -> bool:

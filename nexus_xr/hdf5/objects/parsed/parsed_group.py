@@ -15,12 +15,13 @@ from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.links import HARD, Link
+from nexus_xr.hdf5.objects.node import AttributeType
 from nexus_xr.hdf5.objects.text import decode_name
 
 from .parsed_dataset import ParsedDataset
 from .parsed_file import ParsedFile, Place, root_place
 from .parsed_links import NotFollowedError, follow, target_of
-from .parsed_object import attributes_at
+from .parsed_object import attribute_types_at, attributes_at
 
 
 class ParsedGroup(Group):
@@ -37,6 +38,9 @@ class ParsedGroup(Group):
 
     def _read_attributes(self) -> dict[str, Any]:
         return attributes_at(self._place, self._header, self)
+
+    def attribute_types(self) -> dict[str, AttributeType]:
+        return attribute_types_at(self._place, self._header, self)
 
     def _list(self) -> dict[bytes, int]:
         if self._links_here.damage is not None:

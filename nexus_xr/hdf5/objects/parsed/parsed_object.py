@@ -8,9 +8,9 @@ from nexus_xr.hdf5.format.faults import UnsupportedError
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
-from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.node import AttributeType, Node
 
-from .parsed_attributes import parsed_attributes
+from .parsed_attributes import parsed_attribute_types, parsed_attributes
 from .parsed_file import Place
 
 
@@ -21,6 +21,15 @@ def attributes_at(place: Place, header: ObjectHeader, node: Node) -> dict[str, A
     except UnsupportedError as reason:
         left = leave(place, node, str(reason))
         return {} if left is None else left.read_attributes()
+
+
+def attribute_types_at(place: Place, header: ObjectHeader, node: Node) -> dict[str, AttributeType]:
+    """What the attributes of an object are, which libhdf5 says where they aren't known here."""
+    try:
+        return parsed_attribute_types(node, place.file, header)
+    except UnsupportedError as reason:
+        left = leave(place, node, str(reason))
+        return {} if left is None else left.attribute_types()
 
 
 def leave(place: Place, node: Node, reason: str, budget: Budget | None = None) -> Group | Dataset | None:

@@ -1,0 +1,1 @@
+"""Who may use the service: by the names under which they reach it, the pages that they come from, and a token."""

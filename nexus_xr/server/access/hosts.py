@@ -1,0 +1,70 @@
+"""The names under which the service may be reached, and the pages that may use it.
+
+A page of a stranger's can have its own name lead to this machine and then read what is served as its own (DNS
+rebinding); it can't choose what the browser says in ``Host`` and ``Origin``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .refusals import refuse
+
+ANY = "*"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+class KnownHosts:
+    """Refuses requests for other names, and from pages of other origins.
+
+    Parameters
+    ----------
+    app
+        What answers the others.
+    hosts
+        Names besides those of this machine; "*" for any.
+    origins
+        Origins of pages besides its own.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
+        self._app = app
+        self._hosts = {*_THIS_MACHINE, *(host.lower().strip("[]") for host in hosts)}
+        self._origins = {origin.lower().rstrip("/") for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            reason = self._why_not(Headers(scope=scope))
+            if reason:
+                await refuse(scope, receive, send, 403, reason)
+                return
+        await self._app(scope, receive, send)
+
+    def _why_not(self, headers: Headers) -> str:
+        host = headers.get("host", "")
+        if ANY not in self._hosts and name_of(host) not in self._hosts:
+            return f"the service doesn't know itself as {host!r}; start it with that name among its hosts"
+        origin = headers.get("origin")
+        if origin is None or ANY in self._origins or origin.lower() in self._origins:
+            return ""
+        if urlsplit(origin).netloc.lower() == host.lower():
+            return ""
+        return f"pages of {origin!r} may not use the service; start it with that among its origins"
+
+
+def name_of(host: str) -> str:
+    """The name in a header ``Host``, without the port; empty where it isn't one.
+
+    Examples
+    --------
+    >>> name_of("localhost:8000"), name_of("[::1]:8000"), name_of("Beamline.example")
+    ('localhost', '::1', 'beamline.example')
+    """
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,129 @@
+"""The service as an application for any ASGI server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .access.hosts import KnownHosts
+from .access.tokens import Tokens
+from .endpoints.responses import Responder, json_response
+from .endpoints.table import ENDPOINTS
+from .failures import Failure
+from .metrics import MEDIA_TYPE, Metrics
+from .observed import Observed
+from .openapi import described
+from .settings import Limits, Settings, folders_of, token_of
+from .workers.pool import Pool
+
+_EXPOSED = ("Content-Range", "Content-Length", "Accept-Ranges", "ETag", "X-Shape", "X-Dtype", "X-Filters")
+
+
+def app(
+    folders: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    *,
+    token: str | bool = True,
+    hosts: Iterable[str] = (),
+    origins: Iterable[str] = (),
+    limits: Limits | None = None,
+) -> Starlette:
+    """The service of the HDF5 files below some folders, for any ASGI server.
+
+    Files are read by other processes, which start with the application and are replaced when they end.
+
+    Parameters
+    ----------
+    folders
+        A folder, or several, which are then told apart by their names.
+    token
+        What clients have to show; True for a random one, which is in ``state.token``; False for none.
+    hosts
+        Names under which it is reached, besides those of this machine; "*" for any.
+    origins
+        Origins of pages that may use it, besides its own, such as ``https://h5web.example``.
+    limits
+        How much it does for one request and at a time; by default what a laptop can spare.
+
+    Raises
+    ------
+    NexusError
+        There is no such folder.
+
+    Examples
+    --------
+    >>> application = app(".", token="secret")
+    >>> application.state.token
+    'secret'
+    """
+    settings = Settings(folders_of(folders), token_of(token), tuple(hosts), tuple(origins), limits or Limits())
+    return application_of(settings)
+
+
+def application_of(settings: Settings) -> Starlette:
+    """The application that does what the settings say."""
+    metrics, pool = Metrics(), Pool(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await pool.start()
+        try:
+            yield
+        finally:
+            await pool.stop()
+
+    application = Starlette(
+        routes=[*(each.route(Responder(pool)) for each in ENDPOINTS), *_about(metrics, pool)],
+        middleware=_middleware(settings, metrics),
+        exception_handlers={Failure: _failed, HTTPException: _refused},
+        lifespan=lifespan,
+    )
+    application.state.token = settings.token
+    return application
+
+
+def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+    layers = [Middleware(Observed, metrics), Middleware(KnownHosts, settings.hosts, settings.origins)]
+    if settings.origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.origins,
+                allow_methods=["GET", "HEAD"],
+                allow_headers=["Authorization", "Range", "If-Range", "If-None-Match"],
+                expose_headers=_EXPOSED,
+            )
+        )
+    if settings.token is not None:
+        layers.append(Middleware(Tokens, settings.token))
+    return layers
+
+
+def _about(metrics: Metrics, pool: Pool) -> list[Route]:
+    """What the service says of itself."""
+
+    async def tell_metrics(_: Request) -> Response:
+        return Response(metrics.text(pool.counts), media_type=MEDIA_TYPE)
+
+    async def tell_openapi(request: Request) -> Response:
+        return json_response(described(ENDPOINTS, request.scope.get("root_path", "")))
+
+    return [Route("/metrics", tell_metrics), Route("/openapi.json", tell_openapi)]
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Failure)
+    return json_response({"message": error.message}, error.status)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return json_response({"message": f"{error.detail}: {request.url.path}; see /openapi.json"}, error.status_code)

@@ -1,0 +1,83 @@
+"""Answers of workers as responses of HTTP: whole, or part after part, each made while the one before it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from nexus_xr.server.jobs.answer import json_answer
+from nexus_xr.server.jobs.job import FileJob, Job
+from nexus_xr.server.workers.pool import Piece, Pool, Reply
+
+_ERRORS = 400
+
+
+class BrokenOffError(Exception):
+    """An answer of which a part is sent already can't be finished."""
+
+
+@dataclass(frozen=True)
+class Responder:
+    """Has workers answer, and makes responses of what they say."""
+
+    pool: Pool
+
+    async def respond(self, request: Request, job: Job) -> Response:
+        """The response to a request."""
+        reply = await self.pool.run(job)
+        headers = _headers(reply)
+        if reply.tag and reply.status < _ERRORS and _is_known(request, reply.tag):
+            return Response(status_code=304, headers={"ETag": headers["ETag"]})
+        if reply.length is not None:
+            headers["Content-Length"] = str(reply.length)
+        if reply.parts == 1 or request.method == "HEAD":
+            body = b"" if request.method == "HEAD" else reply.body
+            return Response(body, reply.status, headers, reply.media_type)
+        return StreamingResponse(self._parts(job, reply), reply.status, headers, reply.media_type)
+
+    async def _parts(self, job: Job, reply: Reply) -> AsyncIterator[Piece]:
+        """All parts of an answer; the next is being made while one is sent."""
+        tag, parts = reply.tag, reply.parts
+        upcoming: asyncio.Task[Reply] | None = None
+        try:
+            for number in range(1, parts + 1):
+                upcoming = self._asked(job, number, tag) if number < parts else None
+                for piece in reply.pieces:
+                    yield piece
+                if upcoming is not None:
+                    reply = await upcoming
+                    _check(reply)
+        finally:
+            if upcoming is not None:
+                upcoming.cancel()
+
+    def _asked(self, job: Job, number: int, tag: str) -> asyncio.Task[Reply]:
+        part = cast(Job, replace(cast(FileJob, job), part=number, tag=tag))
+        return asyncio.create_task(self.pool.run(part))
+
+
+def _check(reply: Reply) -> None:
+    if reply.status >= _ERRORS:
+        raise BrokenOffError(bytes(reply.body).decode(errors="replace"))
+
+
+def _headers(reply: Reply) -> dict[str, str]:
+    headers = {"Cache-Control": "private, no-cache", **reply.headers}
+    return headers | {"ETag": f'"{reply.tag}"'} if reply.tag else headers
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether a client has what it asks for in this state already."""
+    known = request.headers.get("if-none-match", "")
+    return known.strip() == "*" or any(each.strip().removeprefix("W/") == f'"{tag}"' for each in known.split(","))
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """A response of JSON."""
+    answer = json_answer(content)
+    return Response(bytes(answer.body), status, media_type=answer.media_type)

@@ -1,0 +1,63 @@
+"""Why a request can't be answered: a status of HTTP and a message that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusReachError
+
+from .settings import Folder
+
+
+class Failure(Exception):  # noqa: N818  it is what a client is told, and no error here
+    """A request that can't be answered.
+
+    Parameters
+    ----------
+    status
+        Status of HTTP: 4xx where the request has to change, 5xx where the file or the service is at fault.
+    message
+        What was found, and what to do.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+
+# The first that an error is one of, from the particular to the general.
+_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
+    (NexusFileNotFoundError, 404),
+    (NexusReachError, 403),
+    (NexusPathError, 404),
+    (NexusFileError, 500),
+    (NexusError, 422),
+    (IndexError, 422),
+)
+
+
+def failure_of(error: BaseException, folders: Iterable[Folder]) -> Failure:
+    """What a client is told of an error, with no word of where the folders are."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, MemoryError):
+        return Failure(413, "the answer takes more memory than a worker has; ask for less of it at once")
+    if isinstance(error.__cause__, PermissionError) or isinstance(error, PermissionError):
+        return Failure(403, "Cannot read file: Permission denied!")
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    words = str(error) if isinstance(error, NexusError | IndexError) else f"{type(error).__name__}: {error}"
+    return Failure(status, without_places(words, folders))
+
+
+def without_places(words: str, folders: Iterable[Folder]) -> str:
+    """Words in which files are named as clients name them.
+
+    Examples
+    --------
+    >>> without_places("/data/scans/a.nxs: damaged", [Folder("", "/data/scans")])
+    'a.nxs: damaged'
+    """
+    for folder in folders:
+        words = words.replace(folder.path.rstrip("/") + "/", f"{folder.name}/" if folder.name else "")
+    return words

@@ -1,0 +1,44 @@
+"""Lines of numbers or text, with commas between columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from nexus_xr.server.failures import Failure
+
+from .encoding import Buffer, Piece, Shown
+
+
+class Csv:
+    """One value a line, or one row; numbers as Python writes them, which give the same numbers when they are read."""
+
+    media_type = "text/csv; charset=utf-8"
+    suffix = ".csv"
+    is_whole = False
+
+    def check(self, shown: Shown) -> None:
+        if len(shown.shape) > 2:
+            raise Failure(422, f"CSV has lines and columns, found {len(shown.shape)} dimensions; select two of them")
+        if shown.dtype.names is not None:
+            raise Failure(422, f"{shown.name} holds compounds, which make no columns; ask for format=json")
+
+    def length(self, shown: Shown) -> None:
+        return None
+
+    def encode(self, shown: Shown, piece: Piece) -> Buffer:
+        rows = piece.values.reshape(-1, 1) if len(shown.shape) < 2 else piece.values
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(map(_cells, rows))
+        return _joined(text.getvalue(), shown, piece).encode()
+
+
+def _cells(row: Any) -> list[Any]:
+    return [each if isinstance(each, str) else repr(each) if isinstance(each, float) else each for each in row.tolist()]
+
+
+def _joined(text: str, shown: Shown, piece: Piece) -> str:
+    """A part of a row that goes on ends with a comma."""
+    goes_on = len(shown.shape) == 2 and piece.axis == 1 and piece.within[1][-1] != shown.shape[1] - 1
+    return text[:-1] + "," if goes_on else text

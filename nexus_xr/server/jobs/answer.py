@@ -1,0 +1,48 @@
+"""What a worker answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nexus_xr.server.formats.encoding import Buffer
+from nexus_xr.server.formats.plain import to_json
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker answers.
+
+    Parameters
+    ----------
+    body
+        The bytes of the part that was asked for.
+    media_type
+        What they are.
+    headers
+        Of HTTP, besides what is said here.
+    status
+        Of HTTP.
+    parts
+        How many parts there are, each of which is asked for by itself.
+    length
+        Bytes of all parts together; None where that isn't known before they are made.
+    tag
+        What tells this state of the file from another; empty where nothing does.
+    """
+
+    body: Buffer = b""
+    media_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+    parts: int = 1
+    length: int | None = None
+    tag: str = ""
+
+
+def json_answer(content: Any, tag: str = "") -> Answer:
+    """An answer of JSON, in which what is no number is null."""
+    return Answer(to_json(content), tag=tag)

@@ -1,0 +1,65 @@
+"""The arrays of a file by their paths."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.nexus.tree.find import absolute, explain_path
+from nexus_xr.opening.session import Opening
+from nexus_xr.server.failures import Failure
+
+from .context import Context
+from .places import Place
+from .stored_array import StoredArray
+
+
+class NoArrayError(Failure):
+    """There is a dataset, and no array could hold its values."""
+
+
+def array_at(context: Context, place: Place, path: str) -> StoredArray:
+    """The array at a path of a file.
+
+    Raises
+    ------
+    Failure
+        There is none.
+    """
+    kept = context.arrays.get((place, path))
+    if kept is not None:
+        return kept
+    array, is_of_file_alone = context.described(place, partial(_array, path))
+    if is_of_file_alone:
+        context.arrays.put((place, path), array, 1)
+    return array
+
+
+def _array(path: str, opening: Opening) -> tuple[StoredArray, bool]:
+    dataset = dataset_at(opening, path)
+    if dataset.why_no_array is not None:
+        raise NoArrayError(422, f"{dataset.path} {dataset.why_no_array}; /api/meta says what there is")
+    storage = dataset.storage
+    values = LazyArray.of(dataset, opening.file)
+    chunks = tuple(max(1, length) for length in storage.chunks or (1,) * len(dataset.shape))
+    is_of_file_alone = not dataset.is_virtual and not opening.file.leads_elsewhere
+    return StoredArray(values, chunks, dataset.encoded_type), is_of_file_alone
+
+
+def dataset_at(opening: Opening, path: str) -> Dataset:
+    """The dataset at a path.
+
+    Raises
+    ------
+    Failure
+        There is none.
+    """
+    found = opening.root.find(absolute(path))
+    if isinstance(found, Dataset):
+        return found
+    if isinstance(found, Link):
+        raise Failure(404, f"Cannot resolve {path}: it is a link to {found}, which {found.trouble}")
+    why = explain_path(opening.root, absolute(path))
+    raise Failure(404, f"{path} is not a valid path of a dataset: {why}; /api/meta lists what there is")

@@ -1,0 +1,81 @@
+"""A chunk as it is stored, with what its bytes went through."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkLocation
+from nexus_xr.hdf5.reading.layouts.known_layouts import layout_of
+from nexus_xr.hdf5.reading.layouts.layout import ExternalDataset, StoredLayout
+from nexus_xr.server.failures import Failure
+
+from .answer import Answer
+from .arrays import array_at
+from .context import Context
+from .job import FileJob
+
+
+@dataclass(frozen=True)
+class ReadChunk(FileJob):
+    """One chunk of an array.
+
+    Parameters
+    ----------
+    path
+        The path of the array in its file.
+    chunk
+        The position of the chunk, counted in chunks along each dimension.
+    """
+
+    path: str = "/"
+    chunk: tuple[int, ...] = ()
+
+    def answer(self, context: Context) -> Answer:
+        place = context.place(self.file, self.tag)
+        array = array_at(context, place, self.path).values
+        with array.file.source() as source:
+            layout = layout_of(array.file, array.path, source, array.address)
+            if not isinstance(layout, StoredLayout):
+                raise Failure(422, f"{self.path} {_why_none(layout)}; get its values from /api/data")
+            location = self._location(layout)
+            if location.size > context.settings.limits.whole:
+                raise Failure(413, f"the chunk has {location.size} bytes; get parts of its values from /api/data")
+            body = context.room_for(location.size)
+            with layout.source(source) as stored:
+                found = stored.read_into(body, location.offset)
+        if found < len(body):
+            raise Failure(500, f"chunk {self.chunk} of {self.path} ends behind the end of the file; copy it again")
+        return Answer(body, "application/octet-stream", _headers(array, layout, location), length=found, tag=place.tag)
+
+    def _location(self, layout: StoredLayout) -> ChunkLocation:
+        grid = tuple(-(-size // length) for size, length in zip(layout.shape, layout.chunks, strict=True))
+        is_there = len(self.chunk) == len(grid) and all(
+            0 <= part < count for part, count in zip(self.chunk, grid, strict=True)
+        )
+        if not is_there:
+            raise Failure(422, f"chunk={self.chunk}: {self.path} has a grid of {grid} chunks")
+        location = layout.index.find(self.chunk)
+        if location is None:
+            raise Failure(404, f"chunk {self.chunk} of {self.path} was never written; its values are {layout.fill}")
+        return location
+
+
+def _why_none(layout: Any) -> str:
+    if isinstance(layout, ExternalDataset):
+        return "is in another file"
+    return "is made of other datasets, or stored as only libhdf5 reads it"
+
+
+def _headers(array: LazyArray, layout: StoredLayout, location: ChunkLocation) -> dict[str, str]:
+    filters = [
+        {"id": step.id, "name": step.name, "options": step.options, "applied": not location.mask >> number & 1}
+        for number, step in enumerate(layout.filters)
+    ]
+    return {
+        "X-Shape": ",".join(map(str, layout.chunks)),
+        "X-Dtype": array.raw_dtype.str,
+        "X-Filters": json.dumps(filters),
+    }

@@ -1,0 +1,113 @@
+"""What a worker process has at hand for every request: the folders, the limits, and what it found out before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import BinaryIO, TypeVar, cast
+
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.reference import reach_within
+from nexus_xr.hdf5.io.superblock import has_hdf5_signature
+from nexus_xr.opening.options import Options
+from nexus_xr.opening.session import Opening, describe_with
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.settings import Settings
+from nexus_xr.zarr.view import View
+
+from .answer import Answer
+from .kept import Kept
+from .places import Place, file_at
+from .stored_array import StoredArray
+
+_MOST_ANSWER_BYTES = 16 << 20
+_MOST_ARRAYS, _MOST_VIEWS = 256, 16
+_Found = TypeVar("_Found")
+
+
+@dataclass
+class Context:
+    """What a worker process has at hand.
+
+    Parameters
+    ----------
+    settings
+        What the service was told.
+    arrays, views, answers
+        What was found out before.
+    room
+        Where the answer is laid in the end.
+    """
+
+    settings: Settings
+    arrays: Kept[StoredArray] = field(default_factory=lambda: Kept(_MOST_ARRAYS))
+    views: Kept[View] = field(default_factory=lambda: Kept(_MOST_VIEWS))
+    room: memoryview = field(default_factory=lambda: memoryview(bytearray()))
+    answers: Kept[Answer] = field(default_factory=lambda: Kept(_MOST_ANSWER_BYTES))
+
+    def __post_init__(self) -> None:
+        folders = [folder.path for folder in self.settings.folders]
+        # Every request reads without help: it is other requests that keep the other cores busy.
+        self.options = Options(num_threads=1, within=folders)
+        self._reach = reach_within(folders)
+
+    def place(self, address: str, tag: str = "") -> Place:
+        """The file of an address, as it is now.
+
+        Raises
+        ------
+        Failure
+            There is none, or it changed since it was in the state of the tag.
+        """
+        place = file_at(self.settings.folders, address)
+        if tag and tag != place.tag:
+            raise Failure(409, f"{address} changed while it was sent; ask for all of it again")
+        return place
+
+    def described(self, place: Place, work: Callable[[Opening], _Found]) -> _Found:
+        """What a function finds in an open file.
+
+        Raises
+        ------
+        Failure
+            It is no HDF5 file.
+        NexusError
+            It can't be described.
+        """
+        with self.opened(place) as stream:
+            if not has_hdf5_signature(stream):
+                raise Failure(415, f"{place.address} isn't an HDF5 file; choose another from /api/files")
+        return describe_with(work, self.file(place), self.options)
+
+    def file(self, place: Place) -> File:
+        """A file, from which nothing that isn't served is reached."""
+        return self.options.file(place.path)
+
+    def room_for(self, size: int) -> memoryview:
+        """Room for so many bytes, from where they need not be copied to be sent if they aren't very many."""
+        return self.room[:size] if size <= len(self.room) else memoryview(bytearray(size))
+
+    def opened(self, place: Place) -> BinaryIO:
+        """The bytes of a file."""
+        return cast(BinaryIO, os.fdopen(self._reach.open(place.path), "rb", buffering=0))
+
+    def answer(self, place: Place, job: Hashable, work: Callable[[Opening], tuple[Answer, bool]]) -> Answer:
+        """An answer that is kept as long as the file is in one state, where nothing else has a part in it.
+
+        Parameters
+        ----------
+        place
+            The file.
+        job
+            What is asked.
+        work
+            Gives the answer, and whether it may be kept.
+        """
+        kept = self.answers.get((place, job))
+        if kept is not None:
+            return kept
+        answer, is_of_file_alone = self.described(place, work)
+        if is_of_file_alone:
+            self.answers.put((place, job), answer, len(answer.body))
+        return answer

@@ -1,0 +1,62 @@
+"""The values of attributes, as h5grove says them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.opening.session import Opening
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.jobs.answer import Answer, json_answer
+from nexus_xr.server.jobs.context import Context
+
+from .entities import Entity, EntityJob
+from .references import with_references
+
+
+@dataclass(frozen=True)
+class ReadAttributes(EntityJob):
+    """Attributes by their names.
+
+    Parameters
+    ----------
+    names
+        Which of them; none for all.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def answer(self, context: Context) -> Answer:
+        return self.answered(context, self._values)
+
+    def _values(self, opening: Opening, entity: Entity) -> Answer:
+        if isinstance(entity, Link):
+            raise Failure(404, f"Cannot resolve {entity} at {self.path} of {self.file}: it {entity.trouble}")
+        values = _shaped(entity)
+        missing = [name for name in self.names if name not in values]
+        if missing:
+            raise Failure(404, f"{self.path} has no attribute {missing[0]!r}; there are: {', '.join(values)}")
+        return json_answer({name: values[name] for name in self.names or values})
+
+
+def _shaped(node: Node) -> dict[str, Any]:
+    """Values in the shapes that they have in the file, where here one element is itself whatever its shape."""
+    types = node.attribute_types()
+    values = node.read_attributes().items()
+    return {
+        name: with_references(_nested(value, types[name].shape if name in types else ()), types[name].encoded)
+        for name, value in values
+        if name in types
+    }
+
+
+def _nested(value: Any, shape: tuple[int, ...] | None) -> Any:
+    if isinstance(value, np.ndarray) and value.ndim:
+        return value
+    for _ in shape or ():
+        value = [value]
+    return value

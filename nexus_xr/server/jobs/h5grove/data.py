@@ -1,0 +1,116 @@
+"""The values of a dataset, as h5grove sends them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.opening.session import Opening
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.formats.encoding import Encoding, Piece, Shown, check_plain, raw
+from nexus_xr.server.formats.table import FORMATS
+from nexus_xr.server.jobs.answer import Answer, json_answer
+from nexus_xr.server.jobs.arrays import NoArrayError, array_at, dataset_at
+from nexus_xr.server.jobs.blocks import Blocks
+from nexus_xr.server.jobs.context import Context
+from nexus_xr.server.jobs.job import FileJob
+from nexus_xr.server.jobs.places import Place
+from nexus_xr.server.jobs.selection import Selection, parse_selection
+from nexus_xr.server.jobs.stored_array import StoredArray
+
+from .references import with_references
+
+FORMATS_OF_H5GROVE = ("json", "bin", "csv", "npy", "tiff")
+AS_STORED, SAFE = "origin", "safe"
+
+
+@dataclass(frozen=True)
+class ReadValues(FileJob):
+    """Values of a dataset.
+
+    Parameters
+    ----------
+    path
+        Its path.
+    selection
+        What of it.
+    form
+        One of `FORMATS_OF_H5GROVE`.
+    dtype
+        As they are stored, or as browsers have arrays for.
+    flatten
+        Whether the values are one list, and none of lists.
+    """
+
+    path: str = "/"
+    selection: str = ""
+    form: str = "json"
+    dtype: str = AS_STORED
+    flatten: bool = False
+
+    def answer(self, context: Context) -> Answer:
+        place = context.place(self.file, self.tag)
+        try:
+            array = array_at(context, place, self.path)
+        except NoArrayError:
+            return self._without_array(context, place)
+        selection = parse_selection(self.selection, array.values.shape)
+        blocks = array.blocks(selection, context.settings.limits)
+        if self.form == "bin":
+            return self._binary(array, selection, blocks, place.tag)
+        size = math.prod(selection.shape) * array.itemsize
+        if size > context.settings.limits.whole:
+            raise Failure(413, f"{size} bytes of values in this form are too many; select less, or ask for format=bin")
+        values = _safe(array.read(selection)) if self.dtype == SAFE else array.read(selection)
+        flat = np.ravel(values) if self.flatten and values.ndim else values
+        if self.form == "json":
+            return json_answer(with_references(flat if flat.ndim else flat[()], array.encoded_type), place.tag)
+        return self._file(FORMATS[self.form], flat, place.tag)
+
+    def _without_array(self, context: Context, place: Place) -> Answer:
+        """Of what has no values, or elements of varying length."""
+        if self.form != "json":
+            raise Failure(422, f"{self.path} holds no numbers; ask for format=json")
+        return json_answer(context.described(place, partial(_whole, self.path)), place.tag)
+
+    def _binary(self, array: StoredArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
+        check_plain(self._shown(selection.shape, array.values.dtype))
+        values = array.read(selection.restricted(blocks.block(self.part).within))
+        values = _safe(values) if self.dtype == SAFE else values
+        length = math.prod(selection.shape) * values.dtype.itemsize
+        return Answer(raw(values), "application/octet-stream", {}, 200, blocks.count, length, tag)
+
+    def _file(self, encoding: Encoding, values: NDArray[Any], tag: str) -> Answer:
+        shown = self._shown(values.shape, values.dtype)
+        encoding.check(shown)
+        body = encoding.encode(shown, Piece(values, tuple(map(range, values.shape)), 0))
+        headers = {"Content-Disposition": f'attachment; filename="data{encoding.suffix}"'}
+        return Answer(body, encoding.media_type, headers, tag=tag)
+
+    def _shown(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Shown:
+        return Shown(self.path, shape, dtype)
+
+
+def _whole(path: str, opening: Opening) -> Any:
+    return dataset_at(opening, path).read()
+
+
+def _safe(values: NDArray[Any]) -> NDArray[Any]:
+    """Values as browsers have arrays for: no floating-point numbers of 2 or 16 bytes, least significant bytes first.
+
+    Raises
+    ------
+    Failure
+        They are no numbers.
+    """
+    dtype = values.dtype
+    if dtype.kind not in "biufc":
+        raise Failure(422, f"Unsupported dtype safe for non-numeric data of {dtype}; leave it out")
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        return values.astype("<f4" if dtype.itemsize < 4 else "<f8")
+    return values.astype(dtype.newbyteorder("<"), copy=False)

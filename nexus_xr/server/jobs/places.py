@@ -1,0 +1,100 @@
+"""From the address of a file to the file, which lies below the folders that are served or isn't there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.settings import Folder
+
+NOT_FOUND = "File not found! There is no {address!r} here; /api/files lists what there is"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file as it is now.
+
+    Parameters
+    ----------
+    address
+        What clients call it.
+    path
+        Where it is, once all links are followed.
+    state
+        What tells it from other files, and from itself once it changed.
+    """
+
+    address: str
+    path: str
+    state: tuple[int, int, int, int]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.state[2]
+
+    @property
+    def tag(self) -> str:
+        """The state in a form for HTTP."""
+        return "-".join(f"{part:x}" for part in self.state)
+
+
+def file_at(folders: Sequence[Folder], address: str) -> Place:
+    """The regular file of an address.
+
+    Raises
+    ------
+    Failure
+        There is none below the folders.
+    """
+    path = resolved(folders, address)
+    try:
+        found = os.stat(path)
+    except OSError:
+        raise Failure(404, NOT_FOUND.format(address=address)) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise Failure(404, f"File not found! {address!r} is no file; /api/files lists what there is")
+    return Place(address, path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+def resolved(folders: Sequence[Folder], address: str) -> str:
+    """The path of an address, which need not be there.
+
+    Raises
+    ------
+    Failure
+        It leads out of the folders, or has names that aren't shown.
+    """
+    folder, rest = _split(folders, address)
+    if folder is None or not all(map(is_shown, rest)):
+        raise Failure(404, NOT_FOUND.format(address=address))
+    path = os.path.realpath(os.path.join(folder.path, *rest))
+    if not lies_below(folder.path, path):
+        raise Failure(404, NOT_FOUND.format(address=address))
+    return path
+
+
+def _split(folders: Sequence[Folder], address: str) -> tuple[Folder | None, list[str]]:
+    names = [name for name in address.split("/") if name]
+    if len(folders) == 1:
+        return folders[0], names
+    return next((each for each in folders if names and each.name == names[0]), None), names[1:]
+
+
+def is_shown(name: str) -> bool:
+    """Whether a file or folder of that name may be asked for: not up the tree, and not hidden."""
+    return not name.startswith(".") and "\0" not in name and "\\" not in name
+
+
+def lies_below(folder: str, path: str) -> bool:
+    """Whether a path is that of a folder, or lies below it.
+
+    Examples
+    --------
+    >>> lies_below("/data", "/data/a.nxs"), lies_below("/data", "/data-2/a.nxs")
+    (True, False)
+    """
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -1,0 +1,70 @@
+"""An array of a file: where its values are, and what it costs to read some of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.settings import Limits
+
+from .blocks import Blocks, blocks_of, times_decoded
+from .selection import Selection, chunks_touched
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array of a file.
+
+    Parameters
+    ----------
+    values
+        Its values, which are read when they are indexed.
+    chunks
+        The shape of what is decoded at once.
+    encoded_type
+        Its datatype as the file has it.
+    """
+
+    values: LazyArray
+    chunks: tuple[int, ...]
+    encoded_type: bytes
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element in memory."""
+        return max(1, self.values.dtype.itemsize)
+
+    def read(self, selection: Selection) -> NDArray[Any]:
+        """The values that are asked for."""
+        return np.asarray(self.values[selection.key])
+
+    def blocks(self, selection: Selection, limits: Limits) -> Blocks:
+        """How what is asked for is cut, where that takes no more than it may; nothing is read for that.
+
+        Raises
+        ------
+        Failure
+            It takes more.
+        """
+        sent = math.prod(selection.shape) * self.itemsize
+        if sent > limits.sent:
+            raise Failure(413, _too_much("are asked for", sent, limits.sent))
+        blocks = blocks_of(selection, self.chunks, self.itemsize)
+        touched = chunks_touched(selection, self.chunks) * math.prod(self.chunks) * self.itemsize
+        decoded = touched * times_decoded(selection, self.chunks, blocks)
+        if sent and decoded > limits.decoded:
+            raise Failure(413, _too_much("have to be decoded", decoded, limits.decoded))
+        return blocks
+
+
+def _too_much(what: str, size: int, most: int) -> str:
+    return (
+        f"{size} bytes {what}, and {most} are the most for one request; "
+        "select less, take steps or decimate, or get the file as it is from /file"
+    )

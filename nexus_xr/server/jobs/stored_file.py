@@ -1,0 +1,61 @@
+"""A file as it is stored: whole, or ranges of its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import BinaryIO
+
+from nexus_xr.hdf5.io.source import LocalSource
+from nexus_xr.hdf5.io.superblock import has_hdf5_signature
+from nexus_xr.server.failures import Failure
+
+from .answer import Answer
+from .context import Context
+from .job import FileJob
+from .places import Place
+from .ranges import asked_range
+
+MEDIA_TYPE = "application/x-hdf5"
+_PART_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class ReadFile(FileJob):
+    """Bytes of a file.
+
+    Parameters
+    ----------
+    asked
+        The header ``Range``; empty for all of it.
+    condition
+        The header ``If-Range``: the state for which the range is asked; empty for any.
+    """
+
+    asked: str = ""
+    condition: str = ""
+
+    def answer(self, context: Context) -> Answer:
+        place = context.place(self.file, self.tag)
+        with context.opened(place) as stream:
+            if not has_hdf5_signature(stream):
+                raise Failure(415, f"{place.address} isn't an HDF5 file; others aren't served")
+            return self._of(place, stream, context)
+
+    def _of(self, place: Place, stream: BinaryIO, context: Context) -> Answer:
+        wanted = self._wanted(place)
+        asked = range(place.size) if wanted is None else wanted
+        headers = {"Accept-Ranges": "bytes", "Last-Modified": formatdate(place.state[3] // 10**9, usegmt=True)}
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{place.size}"
+        part = asked[self.part * _PART_BYTES :][:_PART_BYTES]
+        body = context.room_for(len(part))
+        if LocalSource(stream.fileno(), place.size).read_into(body, part.start) < len(part):
+            raise Failure(500, f"{place.address} ended while it was sent; ask for it again")
+        parts = max(1, -(-len(asked) // _PART_BYTES))
+        return Answer(body, MEDIA_TYPE, headers, 200 if wanted is None else 206, parts, len(asked), place.tag)
+
+    def _wanted(self, place: Place) -> range | None:
+        """The range that is asked for; None for all of the file."""
+        is_outdated = self.condition and self.condition.strip('"') != place.tag
+        return None if is_outdated else asked_range(self.asked, place.size)

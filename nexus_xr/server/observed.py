@@ -1,0 +1,66 @@
+"""What is told of each request: a line of JSON in the log, with no word of what is secret, and figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .endpoints.endpoint import PATH_OF_ENDPOINT
+from .endpoints.responses import BrokenOffError
+from .metrics import Metrics
+
+log = logging.getLogger("nexus_xr.server")
+
+
+class Observed:
+    """Counts and logs requests.
+
+    Parameters
+    ----------
+    app
+        What answers them.
+    metrics
+        Where they are counted.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told: dict[str, Any] = {"status": 500, "sent": 0}
+
+        async def sending(message: Message) -> None:
+            told["status"] = message.get("status", told["status"])
+            told["sent"] += len(message.get("body", b""))
+            await send(message)
+
+        begin = time.perf_counter()
+        try:
+            await self._app(scope, receive, sending)
+        except BrokenOffError as error:  # the connection is closed before the end, by which clients know
+            told["broken_off"] = str(error)
+        finally:
+            seconds = time.perf_counter() - begin
+            self._metrics.count(scope.get(PATH_OF_ENDPOINT, "other"), told["status"], seconds, told["sent"])
+            log.info("%s", _line(scope, told, seconds))
+
+
+def _line(scope: Scope, told: dict[str, Any], seconds: float) -> str:
+    client = scope.get("client")
+    return json.dumps(
+        {
+            "client": client[0] if client else None,
+            "method": scope["method"],
+            "path": scope["path"],
+            **told,
+            "ms": round(1000 * seconds, 2),
+        }
+    )

@@ -1,0 +1,138 @@
+"""What a service is told when it is started: what it serves, whom, and how much of it at once."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from nexus_xr.errors import NexusError, NexusFileNotFoundError
+from nexus_xr.hdf5.runtime.cpus import available_cpus
+
+_TOKEN_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that is served.
+
+    Parameters
+    ----------
+    name
+        What addresses of its files begin with; empty where it is the only one.
+    path
+        Its absolute path, once all links are followed.
+    """
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a service does, for one request and at a time.
+
+    Parameters
+    ----------
+    workers
+        Processes that read and decode; 0 for as many as there are CPUs for this process.
+    worker_memory
+        Bytes of memory that each of them may take, beyond what it has when it starts.
+    seconds
+        How long one may take for a part of an answer.
+    decoded
+        Bytes of decoded chunks that one request may take.
+    sent
+        Bytes of values that one answer may have.
+    whole
+        Bytes of values of an answer that can't be made in parts: an image.
+    waiting
+        Requests that may wait for a worker at a time.
+    patience
+        Seconds that a client may take to send its request, or to take a part of the answer.
+    """
+
+    workers: int = 0
+    worker_memory: int = 1 << 30
+    seconds: float = 60.0
+    decoded: int = 16 << 30
+    sent: int = 8 << 30
+    whole: int = 64 << 20
+    waiting: int = 256
+    patience: float = 60.0
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that read and decode."""
+        return self.workers or available_cpus()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a service is told.
+
+    Parameters
+    ----------
+    folders
+        What it serves.
+    token
+        What clients have to show; None where they don't have to show anything.
+    hosts
+        Names by which it is reached, besides those of this machine; "*" for any.
+    origins
+        Origins whose pages may use it, besides its own.
+    limits
+        How much it does at once.
+    """
+
+    folders: tuple[Folder, ...]
+    token: str | None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+def folders_of(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> tuple[Folder, ...]:
+    """The folders at these paths; several are told apart by their own names.
+
+    Raises
+    ------
+    NexusFileNotFoundError
+        One of them is no folder.
+    NexusError
+        There is none.
+    """
+    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    resolved = list(dict.fromkeys(_resolved(os.fspath(path)) for path in listed))
+    if not resolved:
+        raise NexusError("no folder to serve; name one, or several")
+    if len(resolved) == 1:
+        return (Folder("", resolved[0]),)
+    return tuple(Folder(name, path) for name, path in zip(_distinct(resolved), resolved, strict=True))
+
+
+def _resolved(path: str) -> str:
+    real = os.path.realpath(os.path.expanduser(path))
+    if not os.path.isdir(real):
+        raise NexusFileNotFoundError(f"{path}: there is no such folder; name one that is there")
+    return real
+
+
+def _distinct(paths: Iterable[str]) -> Iterator[str]:
+    taken: set[str] = set()
+    for path in paths:
+        base = name = os.path.basename(path) or "root"
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}-{number}"
+        taken.add(name)
+        yield name
+
+
+def token_of(token: str | bool) -> str | None:
+    """The token that clients have to show: a random one for True, none for False."""
+    if isinstance(token, str) and token:
+        return token
+    return secrets.token_urlsafe(_TOKEN_BYTES) if token else None

@@ -1,0 +1,72 @@
+"""What goes between the service and a worker: requests one way, answers the other.
+
+A request is a pickle behind its length and the number of the room for the answer. An answer is a head of JSON behind
+its length, as nothing that a worker says is trusted; its body lies in memory that both have, an outbox of several
+rooms, from where it is sent without being copied. What is too large for a room comes part after part, each when the
+service says so.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+import sys
+import tempfile
+
+LENGTH = struct.Struct("<I")
+# As much as most answers have, so that they take one turn.
+ROOM_BYTES = 4 << 20
+# In the first nothing stays, so that there is always one.
+ROOMS = 4
+OUTBOX_BYTES = ROOMS * ROOM_BYTES
+MOST_HEAD_BYTES = 1 << 20
+GO_ON = b"+"
+# One byte goes with the descriptors of a new worker.
+NEW_WORKER = b"w"
+
+
+def new_outbox() -> int:
+    """The descriptor of memory for an outbox."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("nexus_xr")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, OUTBOX_BYTES)
+    return descriptor
+
+
+def mapped(descriptor: int) -> mmap.mmap:
+    """The memory of an outbox; the descriptor isn't needed any more."""
+    try:
+        return mmap.mmap(descriptor, OUTBOX_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def framed(content: bytes) -> bytes:
+    """A message behind its length."""
+    return LENGTH.pack(len(content)) + content
+
+
+def place_of(room: int) -> slice:
+    """Where a room is in an outbox."""
+    return slice(room * ROOM_BYTES, (room + 1) * ROOM_BYTES)
+
+
+def receive(channel: socket.socket) -> bytes | None:
+    """The next message; None where there are no more."""
+    head = _exactly(channel, LENGTH.size)
+    return None if head is None else _exactly(channel, *LENGTH.unpack(head))
+
+
+def _exactly(channel: socket.socket, size: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < size:
+        part = channel.recv(size - len(content))
+        if not part:
+            return None
+        content += part
+    return bytes(content)

@@ -1,0 +1,75 @@
+"""A worker process: answers one request after the other until there are no more."""
+
+from __future__ import annotations
+
+import mmap
+import pickle
+import socket
+
+import orjson
+
+from nexus_xr.server.failures import Failure, failure_of
+from nexus_xr.server.jobs.answer import Answer, json_answer
+from nexus_xr.server.jobs.context import Context
+from nexus_xr.server.jobs.job import Job
+from nexus_xr.server.settings import Settings
+
+from .frames import GO_ON, ROOM_BYTES, framed, place_of, receive
+from .sandbox import limit, start_clock
+
+
+def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings) -> None:
+    """Answer requests.
+
+    Parameters
+    ----------
+    channel
+        Where requests come from, and heads of answers go.
+    outbox
+        Where bodies of answers are laid.
+    settings
+        What the service was told.
+    """
+    limit(settings.limits)
+    context = Context(settings)
+    while (content := receive(channel)) is not None:
+        start_clock(settings.limits.seconds)
+        context.room = memoryview(outbox)[place_of(content[0])]
+        answer = _answer(pickle.loads(memoryview(content)[1:]), context)
+        _deliver(answer, channel, context.room)
+        start_clock(0)
+
+
+def _answer(job: Job, context: Context) -> Answer:
+    try:
+        return job.answer(context)
+    except (Exception, MemoryError) as error:
+        return told(failure_of(error, context.settings.folders))
+
+
+def told(failure: Failure) -> Answer:
+    """What a client is told of a failure."""
+    body = json_answer({"message": failure.message})
+    return Answer(body.body, body.media_type, status=failure.status)
+
+
+def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
+    """Tell of an answer, and lay its body out in parts, each when the one before it was taken."""
+    body = memoryview(answer.body)
+    head = {
+        "size": len(body),
+        "media_type": answer.media_type,
+        "headers": dict(answer.headers),
+        "status": answer.status,
+        "parts": answer.parts,
+        "length": answer.length,
+        "tag": answer.tag,
+    }
+    if body.obj is not room.obj:  # where it may have been made
+        room[: min(len(body), ROOM_BYTES)] = body[:ROOM_BYTES]
+    channel.sendall(framed(orjson.dumps(head)))
+    for begin in range(ROOM_BYTES, len(body), ROOM_BYTES):
+        channel.recv(len(GO_ON))
+        part = body[begin : begin + ROOM_BYTES]
+        room[: len(part)] = part
+        channel.sendall(GO_ON)

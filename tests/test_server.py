@@ -1,0 +1,497 @@
+"""The service: what it lists, describes and sends, is what is in the files."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from starlette.testclient import TestClient
+
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.formats.table import FORMATS
+from nexus_xr.server.jobs import blocks
+from nexus_xr.server.jobs.answer import Answer
+from nexus_xr.server.jobs.context import Context
+from nexus_xr.server.jobs.data import ReadData
+from nexus_xr.server.jobs.meta import ReadMeta
+from nexus_xr.server.jobs.reduced import REDUCTIONS
+from nexus_xr.server.jobs.selection import Selection, chunks_touched, parse_selection
+from nexus_xr.server.settings import Limits, Settings, folders_of
+
+from .conftest import CORPUS, corpus_files
+from .files import scan_file, write_tree
+from .services import client_of, data
+
+COUNTS = np.arange(5 * 6 * 7, dtype="<u2").reshape(5, 6, 7)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a scan, a stack, and what isn't to be seen."""
+    folder = tmp_path_factory.mktemp("served")
+    write_tree(folder / "scan.nxs", scan_file())
+    with h5py.File(folder / "stack.h5", "w") as file:
+        file.create_dataset("counts", data=COUNTS, chunks=(2, 4, 7), compression="gzip", shuffle=True)
+        file["big"] = COUNTS.astype(">f4")
+        file["names"] = np.array(["a", "µ, b"], dtype=h5py.string_dtype())
+        file["nothing"] = h5py.Empty("f4")
+        file["none"] = np.zeros((0, 3))
+        file["one"] = 4.5
+    (folder / "below").mkdir()
+    write_tree(folder / "below" / "scan_10.nxs", scan_file())
+    write_tree(folder / "below" / "scan_9.nxs", scan_file())
+    (folder / "notes.txt").write_text("not data")
+    (folder / "broken.nxs").write_text("not HDF5")
+    (folder / ".hidden.nxs").write_bytes((folder / "scan.nxs").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[TestClient]:
+    with client_of(folder) as client:
+        yield client
+
+
+# --- listing ---------------------------------------------------------------------------------------------------------
+
+
+def names(answer: Any) -> list[str]:
+    return [item["name"] for item in answer.json()["items"]]
+
+
+def test_a_folder_lists_folders_and_hdf5_files(client: TestClient) -> None:
+    answer = client.get("/api/files")
+    assert names(answer) == ["below", "broken.nxs", "scan.nxs", "stack.h5"]
+    assert [item["kind"] for item in answer.json()["items"]] == ["folder", "file", "file", "file"]
+
+
+def test_files_are_listed_page_by_page_in_natural_order(client: TestClient) -> None:
+    assert names(client.get("/api/files/below")) == ["scan_9.nxs", "scan_10.nxs"]
+    page = client.get("/api/files/below?offset=1&limit=1")
+    assert names(page) == ["scan_10.nxs"]
+    assert page.json()["total"] == 2
+
+
+def test_details_say_what_each_file_is_about(client: TestClient, folder: Path) -> None:
+    items = {item["name"]: item for item in client.get("/api/files?details=true").json()["items"]}
+    assert {name: items["scan.nxs"][name] for name in ("title", "start", "default", "signal", "shape")} == {
+        "title": "a scan",
+        "start": None,
+        "default": "/entry/data",
+        "signal": "counts",
+        "shape": [3, 4],
+    }
+    assert items["scan.nxs"]["size"] == (folder / "scan.nxs").stat().st_size
+    assert "isn't an HDF5 file" in items["broken.nxs"]["trouble"]
+
+
+def test_several_folders_are_told_apart_by_their_names(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "below"
+    other.mkdir()
+    write_tree(other / "other.nxs", scan_file())
+    with client_of([folder / "below", other]) as client:
+        assert names(client.get("/api/files")) == ["below", "below-2"]
+        assert names(client.get("/api/files/below-2")) == ["other.nxs"]
+        assert client.get("/api/meta/below-2/other.nxs").status_code == 200
+        assert client.get("/api/meta/other.nxs").status_code == 404
+
+
+# --- descriptions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_description_has_members_attributes_and_small_values(client: TestClient) -> None:
+    described = client.get("/api/meta/scan.nxs?path=/entry").json()
+    assert described["attributes"] == {"NX_class": "NXentry", "default": "data"}
+    members = {member["name"]: member for member in described["members"]}
+    assert members["title"]["value"] == "a scan"
+    assert members["data"]["nx_class"] == "NXdata"
+    assert "members" not in members["data"]
+    assert client.get("/api/meta/scan.nxs").json()["default"] == "/entry/data"
+
+
+def test_deeper_members_are_described_where_that_is_asked(client: TestClient) -> None:
+    [entry] = client.get("/api/meta/scan.nxs?depth=3").json()["members"]
+    instrument = next(member for member in entry["members"] if member["name"] == "instrument")
+    [detector] = instrument["members"]
+    assert detector["name"] == "detector"
+    assert "members" not in detector
+
+
+def test_a_group_of_data_is_described_by_the_rules(client: TestClient, folder: Path) -> None:
+    described = client.get("/api/meta/scan.nxs?path=/entry/data").json()["data"]
+    opened = xr.open_dataset(folder / "scan.nxs", engine="nexus")
+    assert described["signal"] == "counts"
+    assert {each["name"]: tuple(each["dims"]) for each in described["variables"]} == {
+        str(name): variable.dims for name, variable in opened.variables.items()
+    }
+
+
+def test_what_could_not_be_honoured_is_told(folder: Path, client: TestClient) -> None:
+    tree = {"entry": {"@NX_class": "NXentry", "data": {"@NX_class": "NXdata", "@signal": "gone", "x": [1, 2]}}}
+    write_tree(folder / "below" / "odd.nxs", tree)
+    told = client.get("/api/meta/below/odd.nxs?path=/entry/data").json()["diagnostics"]
+    assert "signal-missing" in [each["code"] for each in told]
+    (folder / "below" / "odd.nxs").unlink()
+
+
+@pytest.mark.parametrize("file", corpus_files(), ids=lambda file: file.name)
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_real_files_are_described_and_their_signals_sent(file: Path) -> None:
+    context = Context(Settings(folders_of(CORPUS), None))
+    address = str(file.relative_to(CORPUS))
+    top = json.loads(bytes(ReadMeta(address).answer(context).body))
+    if top["default"] is None:
+        return
+    described = json.loads(bytes(ReadMeta(address, path=top["default"]).answer(context).body))["data"]
+    for variable in described["variables"][:1]:
+        dataset = xr.open_dataset(file, engine="nexus", group=top["default"], mask_and_scale=False)
+        array = dataset[variable["name"]]
+        if variable["segments"] or array.dtype.kind not in "iuf" or variable["bounds"] or array.nbytes > 1 << 26:
+            continue
+        values = array.values
+        path = f"{top['default']}/{variable['field']}"
+        sent = b"".join(bytes(part.body) for part in parts_of(ReadData(address, path=path), context))
+        assert sent == np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def numpy_key(selection: str) -> Any:
+    """The same for NumPy."""
+    return tuple(map(numpy_part, selection.split(","))) if selection else ()
+
+
+def numpy_part(text: str) -> int | slice:
+    numbers = [int(number) if number else None for number in text.split(":")]
+    return slice(*numbers) if len(numbers) > 1 else int(text)
+
+
+@pytest.mark.parametrize("selection", ["", "0", "-1,:,2", "1:4:2,::3,1:", ":,2", "4:1"])
+@pytest.mark.parametrize("dataset", ["counts", "big"])
+def test_values_are_those_of_the_selection(client: TestClient, dataset: str, selection: str) -> None:
+    expected = COUNTS.astype({"counts": "<u2", "big": "<f4"}[dataset])[numpy_key(selection)]
+    answer = data(client, "stack.h5", dataset, selection=selection)
+    assert answer.headers["X-Shape"] == ",".join(map(str, expected.shape))
+    assert answer.headers["X-Dtype"] == expected.dtype.str
+    assert answer.content == expected.tobytes()
+    assert data(client, "stack.h5", dataset, selection=selection, format="json").json() == expected.tolist()
+    loaded = np.load(io.BytesIO(data(client, "stack.h5", dataset, selection=selection, format="npy").content))
+    assert np.array_equal(loaded, expected)
+    assert loaded.dtype == {"counts": "<u2", "big": ">f4"}[dataset]
+
+
+def test_text_and_single_values_are_json(client: TestClient) -> None:
+    assert data(client, "stack.h5", "names", format="json").json() == ["a", "µ, b"]
+    assert data(client, "stack.h5", "one", format="json").json() == 4.5
+    assert data(client, "stack.h5", "none", format="json").json() == []
+    assert data(client, "stack.h5", "names").status_code == 422
+
+
+def test_tables_are_csv(client: TestClient) -> None:
+    answer = data(client, "stack.h5", "big", selection="1", format="csv")
+    assert np.array_equal(np.loadtxt(io.StringIO(answer.text), delimiter=","), COUNTS[1])
+    assert data(client, "stack.h5", "names", format="csv").text == 'a\n"µ, b"\n'
+    assert 'filename="big.csv"' in answer.headers["Content-Disposition"]
+
+
+def test_rows_are_cells_of_arrow(client: TestClient) -> None:
+    table = pa.ipc.open_stream(data(client, "stack.h5", "big", format="arrow").content).read_all()
+    cells = table["big"].combine_chunks()
+    assert np.array_equal(cells.to_numpy_ndarray(), COUNTS)
+    text = pa.ipc.open_stream(data(client, "stack.h5", "names", format="arrow").content).read_all()
+    assert text["names"].to_pylist() == ["a", "µ, b"]
+
+
+def test_pictures_show_values_between_black_and_white(client: TestClient) -> None:
+    shown = Image.open(io.BytesIO(data(client, "stack.h5", "counts", selection="1", format="png").content))
+    low, high = COUNTS[1].min(), COUNTS[1].max()
+    assert np.array_equal(np.asarray(shown), np.round((COUNTS[1] - low) / (high - low) * 255))
+    clipped = data(client, "stack.h5", "counts", selection="1", format="png", low=50, high=60)
+    greys = np.asarray(Image.open(io.BytesIO(clipped.content)))
+    assert (greys[COUNTS[1] <= 50] == 0).all()
+    assert (greys[COUNTS[1] >= 60] == 255).all()
+
+
+@pytest.mark.parametrize("dataset", ["counts", "big"])
+def test_images_hold_the_values(client: TestClient, dataset: str) -> None:
+    answer = data(client, "stack.h5", dataset, selection="1", format="tiff")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), COUNTS[1])
+
+
+def test_decimation_leaves_values_out(client: TestClient) -> None:
+    answer = data(client, "stack.h5", "counts", decimate=3, format="json")
+    assert answer.json() == COUNTS[::2, ::2, ::3].tolist()
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"selection": "9"}, 422),
+        ({"selection": "x"}, 422),
+        ({"selection": "::0"}, 422),
+        ({"selection": ",,,"}, 422),
+        ({"format": "gif"}, 422),
+        ({"reduce": "median"}, 422),
+        ({"reduce": "sum", "axes": "3"}, 422),
+        ({"format": "png"}, 422),
+        ({"selction": "0"}, 422),
+        ({"decimate": "-1"}, 422),
+        ({"path": "/gone"}, 404),
+        ({"path": "/nothing"}, 422),
+        ({"path": "/"}, 404),
+    ],
+)
+def test_what_can_not_be_asked_is_explained(client: TestClient, asked: dict[str, str], status: int) -> None:
+    answer = client.get("/api/data/stack.h5", params={"path": "counts", **asked})
+    assert answer.status_code == status
+    assert len(answer.json()["message"]) > 20
+
+
+# --- blocks: what is sent in parts is what would be sent at once ------------------------------------------------------
+
+
+def parts_of(job: ReadData, context: Context) -> Iterator[Answer]:
+    first = job.answer(context)
+    yield first
+    for number in range(1, first.parts):
+        yield replace(job, part=number, tag=first.tag).answer(context)
+
+
+def parts_or_refusal(job: ReadData, context: Context) -> list[Answer] | Failure:
+    try:
+        return list(parts_of(job, context))
+    except Failure as failure:
+        return failure
+
+
+@pytest.fixture(scope="module")
+def small_blocks(folder: Path) -> Iterator[Context]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_BYTES", 64)
+        patch.setattr(blocks, "MOST_BLOCK_BYTES", 256)
+        yield Context(Settings(folders_of(folder), None))
+
+
+PARTS = st.one_of(
+    st.integers(-8, 8).map(str),
+    st.tuples(*(st.integers(-8, 8) | st.just(""),) * 2, st.sampled_from(("", 1, 2, 5))).map(
+        lambda s: ":".join(map(str, s))
+    ),
+)
+SELECTIONS = st.lists(PARTS, max_size=3).map(",".join)
+
+
+@given(SELECTIONS, st.sampled_from(["bin", "json", "npy", "csv", "arrow"]), st.sampled_from(["counts", "big"]))
+def test_parts_make_the_whole(small_blocks: Context, selection: str, form: str, dataset: str) -> None:
+    job = ReadData("stack.h5", path=dataset, selection=selection, form=form)
+    values = COUNTS.astype({"counts": "<u2", "big": ">f4"}[dataset])
+    answers = parts_or_refusal(job, small_blocks)
+    if isinstance(answers, Failure):
+        assert answers.status == 422
+        return
+    expected = values[numpy_key(selection)]
+    body = b"".join(bytes(answer.body) for answer in answers)
+    assert {answer.length for answer in answers} in ({None}, {len(body)})
+    if form == "bin":
+        assert body == expected.astype(expected.dtype.newbyteorder("<")).tobytes()
+    elif form == "json":
+        assert json.loads(body) == expected.tolist()
+    elif form == "npy":
+        assert np.array_equal(np.load(io.BytesIO(body)), expected)
+    elif form == "csv":
+        lines = body.decode().splitlines()
+        assert [[float(cell) for cell in line.split(",") if cell] for line in lines] == np.atleast_2d(
+            expected if expected.ndim > 1 else expected.reshape(-1, 1)
+        ).tolist()
+    else:
+        cells = pa.ipc.open_stream(body).read_all()[dataset].combine_chunks()
+        found = cells.to_numpy_ndarray() if expected.ndim > 1 else cells.to_numpy()
+        assert np.array_equal(found, expected)
+
+
+@given(SELECTIONS)
+def test_blocks_hold_each_position_once_in_order(selection: str) -> None:
+    try:
+        parsed = parse_selection(selection, COUNTS.shape)
+    except Failure:
+        return
+    cut = blocks.blocks_of(parsed, (2, 4, 7), 2)
+    seen = np.arange(math.prod(parsed.shape)).reshape(parsed.shape)
+    found = [seen[tuple(slice(at.start, at.stop) for at in cut.block(number).within)] for number in range(cut.count)]
+    assert np.concatenate([part.reshape(-1) for part in found]).tolist() == seen.reshape(-1).tolist()
+
+
+@given(st.integers(0, 20), st.integers(1, 30), st.integers(1, 9), st.integers(1, 7))
+def test_chunks_are_counted_as_they_are_touched(start: int, length: int, step: int, chunk: int) -> None:
+    positions = range(start, start + length, step)
+    assert chunks_touched(Selection((positions,)), (chunk,)) == len({at // chunk for at in positions})
+
+
+@given(
+    st.sampled_from(REDUCTIONS),
+    st.sets(st.integers(0, 2)).map(lambda axes: tuple(sorted(axes))),
+    st.sampled_from(["counts", "big"]),
+    st.sampled_from(["", "1:4", ":,::2,1:6"]),
+)
+def test_reductions_are_those_of_numpy(
+    small_blocks: Context, operation: str, axes: tuple[int, ...], dataset: str, selection: str
+) -> None:
+    job = ReadData("stack.h5", path=dataset, selection=selection, form="npy", reduce=operation, axes=axes)
+    found = np.load(io.BytesIO(bytes(job.answer(small_blocks).body)))
+    values = COUNTS.astype({"counts": "<u2", "big": "<f4"}[dataset])[numpy_key(selection)]
+    expected = getattr(np, operation)(values, axis=axes or None)
+    assert found.shape == np.shape(expected)
+    if dataset == "counts":
+        assert found.dtype == np.asarray(expected).dtype
+        assert np.array_equal(found, expected)
+    else:
+        assert np.allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_that_changes_while_it_is_sent_is_not_mixed(folder: Path, small_blocks: Context, form: str) -> None:
+    job = ReadData("stack.h5", path="counts", selection="1", form=form, part=1, tag="another")
+    with pytest.raises(Failure, match="changed") as caught:
+        job.answer(small_blocks)
+    assert caught.value.status == 409
+
+
+# --- chunks, files, Zarr ---------------------------------------------------------------------------------------------
+
+
+def test_chunks_are_sent_as_they_are_stored(client: TestClient, folder: Path) -> None:
+    answer = client.get("/api/chunk/stack.h5?path=counts&chunk=1,0,0")
+    with h5py.File(folder / "stack.h5") as file:
+        _, stored = file["counts"].id.read_direct_chunk((2, 0, 0))
+    assert answer.content == stored
+    filters = json.loads(answer.headers["X-Filters"])
+    assert [(each["id"], each["applied"]) for each in filters] == [(2, True), (1, True)]
+    assert answer.headers["X-Shape"] == "2,4,7"
+    assert client.get("/api/chunk/stack.h5?path=counts&chunk=9,0,0").status_code == 422
+
+
+def test_a_chunk_that_was_never_written_is_not_there(client: TestClient, folder: Path) -> None:
+    with h5py.File(folder / "sparse.h5", "w") as file:
+        file.create_dataset("x", (4, 4), "i4", chunks=(2, 2))[0, 0] = 1
+    assert client.get("/api/chunk/sparse.h5?path=x&chunk=0,0").status_code == 200
+    assert client.get("/api/chunk/sparse.h5?path=x&chunk=1,1").status_code == 404
+    (folder / "sparse.h5").unlink()
+
+
+def test_files_are_sent_whole_and_in_ranges(client: TestClient, folder: Path) -> None:
+    stored = (folder / "stack.h5").read_bytes()
+    whole = client.get("/file/stack.h5")
+    assert whole.content == stored
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    for asked, part in (("0-9", stored[:10]), ("100-", stored[100:]), ("-7", stored[-7:])):
+        answer = client.get("/file/stack.h5", headers={"Range": f"bytes={asked}"})
+        assert (answer.status_code, answer.content) == (206, part)
+    begin = len(stored) - len(part)
+    assert answer.headers["Content-Range"] == f"bytes {begin}-{len(stored) - 1}/{len(stored)}"
+    assert client.get("/file/stack.h5", headers={"Range": f"bytes={len(stored)}-"}).status_code == 416
+    head = client.head("/file/stack.h5")
+    assert (head.content, head.headers["Content-Length"]) == (b"", str(len(stored)))
+
+
+def test_ranges_of_another_state_are_not_sent(client: TestClient) -> None:
+    asked = {"Range": "bytes=0-9", "If-Range": '"another"'}
+    assert client.get("/file/stack.h5", headers=asked).status_code == 200
+    tag = client.get("/file/stack.h5").headers["ETag"]
+    assert client.get("/file/stack.h5", headers={**asked, "If-Range": tag}).status_code == 206
+
+
+@pytest.mark.parametrize(
+    "address", ["/file/stack.h5", "/api/meta/stack.h5", "/api/data/stack.h5?path=counts", "/zarr/stack.h5/zarr.json"]
+)
+def test_what_a_client_has_is_not_sent_again(client: TestClient, address: str) -> None:
+    first = client.get(address)
+    again = client.get(address, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(address, headers={"If-None-Match": '"another"'}).content == first.content
+
+
+def test_large_answers_come_in_parts(client: TestClient, folder: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 9, (11, 1 << 20), dtype="u1")
+    with h5py.File(folder / "large.h5", "w") as file:
+        file.create_dataset("x", data=values, chunks=(1, 1 << 20))
+    assert data(client, "large.h5", "x").content == values.tobytes()
+    assert client.get("/file/large.h5").content == (folder / "large.h5").read_bytes()
+    (folder / "large.h5").unlink()
+
+
+def test_keys_of_zarr_are_those_of_the_view(client: TestClient, folder: Path) -> None:
+    from nexus_xr.hdf5.io.file import File
+    from nexus_xr.zarr.view import View
+
+    view = View(File(folder / "stack.h5"))
+    for key in ("zarr.json", "counts/zarr.json", "counts/c/1/0/0", "big/c/0/0/0"):
+        assert client.get(f"/zarr/stack.h5/{key}").content == bytes(view.value(key) or b"")
+    part = client.get("/zarr/stack.h5/counts/c/1/0/0", headers={"Range": "bytes=2-5"})
+    assert (part.status_code, part.content) == (206, bytes(view.value("counts/c/1/0/0") or b"")[2:6])
+    assert client.get("/zarr/stack.h5/counts/c/9/0/0").status_code == 404
+    assert client.get("/zarr/gone.h5/zarr.json").status_code == 404
+
+
+def test_a_file_that_grows_shows_its_present_length(client: TestClient, folder: Path) -> None:
+    path = folder / "growing.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        dataset = file.create_dataset("x", (2, 3), "i4", chunks=(1, 3), maxshape=(None, 3))
+        dataset[:] = 1
+        file.swmr_mode = True
+        assert client.get("/api/meta/growing.h5?path=x").json()["shape"] == [2, 3]
+        dataset.resize(4, axis=0)
+        dataset[2:] = 7
+        file.flush()
+        assert client.get("/api/meta/growing.h5?path=x").json()["shape"] == [4, 3]
+        assert data(client, "growing.h5", "x", selection="3", format="json").json() == [7, 7, 7]
+    path.unlink()
+
+
+def test_a_file_that_is_replaced_is_another(client: TestClient, folder: Path) -> None:
+    for value in (1, 2):
+        with h5py.File(folder / "new.h5", "w") as file:
+            file["x"] = [value]
+        (folder / "new.h5").rename(folder / "replaced.h5")
+        assert data(client, "replaced.h5", "x", format="json").json() == [value]
+    (folder / "replaced.h5").unlink()
+
+
+# --- what the service says of itself ---------------------------------------------------------------------------------
+
+
+def test_openapi_describes_each_endpoint_and_parameter(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    assert set(described["paths"]) >= {"/api/files", "/api/meta/{file}", "/zarr/{file}", "/h5grove/meta"}
+    parameters = described["paths"]["/api/data/{file}"]["get"]["parameters"]
+    assert {each["name"] for each in parameters} >= {"file", "path", "selection", "format", "reduce", "axes"}
+
+
+def test_requests_are_counted(client: TestClient) -> None:
+    client.get("/api/files/gone")
+    lines = client.get("/metrics").text.splitlines()
+    counted = [line for line in lines if line.startswith("nexus_xr_requests_total")]
+    assert any('endpoint="/api/files/{folder:path}",status="404"' in line for line in counted)
+    assert any(line.startswith("nexus_xr_workers_started") for line in lines)
+
+
+def test_addresses_behind_a_proxy_begin_as_it_says(folder: Path) -> None:
+    from nexus_xr.server import app
+
+    application = app(folder, token=False, limits=Limits(workers=1))
+    with TestClient(application, "http://localhost", root_path="/data") as client:
+        assert client.get("/data/openapi.json").json()["servers"] == [{"url": "/data"}]
+        assert client.get("/data/api/files").status_code == 200

@@ -1,0 +1,628 @@
+"""The service keeps to what it was told to serve, to whom, and how much: what its like get wrong is tried here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from nexus_xr.errors import NexusError
+from nexus_xr.server import Limits, app
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.jobs.answer import Answer
+from nexus_xr.server.jobs.context import Context
+from nexus_xr.server.jobs.job import Job
+from nexus_xr.server.jobs.listing import ListFolder
+from nexus_xr.server.serving import _patient
+from nexus_xr.server.settings import Settings, folders_of, token_of
+from nexus_xr.server.workers import landlock
+from nexus_xr.server.workers.frames import ROOMS
+from nexus_xr.server.workers.pool import Pool
+
+from .conftest import CORPUS
+from .fuzz_files import write_damaged
+from .processes import run
+from .services import HERE, TOKEN, client_of, data
+from .waiting import PATIENCE_SECONDS, wait_until
+
+SECRET = np.arange(100, 112, dtype="i4")
+Value = TypeVar("Value")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder that is served, and beside it one that isn't, to which files lead in all ways that there are."""
+    top = tmp_path_factory.mktemp("top")
+    served, secret = top / "served", top / "served-not"
+    served.mkdir()
+    secret.mkdir()
+    with h5py.File(secret / "secret.h5", "w") as file:
+        file["x"] = SECRET
+    (secret / "secret.bin").write_bytes(SECRET.tobytes())
+    with h5py.File(served / "own.h5", "w") as file:
+        file["x"] = np.arange(3)
+    (served / "link.h5").symlink_to(secret / "secret.h5")
+    (served / "folder").symlink_to(secret)
+    with h5py.File(served / "ways.h5", "w") as file:
+        file["external"] = h5py.ExternalLink(str(secret / "secret.h5"), "/x")
+        file["relative"] = h5py.ExternalLink("../served-not/secret.h5", "/x")
+        file["by link"] = h5py.ExternalLink("link.h5", "/x")
+        file["inside"] = h5py.ExternalLink("own.h5", "/x")
+        layout = h5py.VirtualLayout(SECRET.shape, "i4")
+        layout[:] = h5py.VirtualSource(str(secret / "secret.h5"), "x", SECRET.shape)
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("raw", SECRET.shape, "i4", external=[(str(secret / "secret.bin"), 0, SECRET.nbytes)])
+    return served, secret
+
+
+@pytest.fixture(scope="module")
+def client(folders: tuple[Path, Path]) -> Iterator[TestClient]:
+    with client_of(folders[0]) as client:
+        yield client
+
+
+# --- nothing but what lies below the folders -------------------------------------------------------------------------
+
+WAYS_OUT = (
+    "../served-not/secret.h5",
+    "..%2Fserved-not%2Fsecret.h5",
+    "folder/secret.h5",
+    "link.h5",
+    "own.h5/../../served-not/secret.h5",
+    "..\\served-not\\secret.h5",
+    "%2e%2e/served-not/secret.h5",
+    "/etc/passwd",
+    "own.h5%00.h5",
+    "",
+)
+WITH_FILE = (
+    "/api/meta/{}",
+    "/api/data/{}?path=x",
+    "/api/chunk/{}?path=x&chunk=0",
+    "/file/{}",
+    "/zarr/{}/zarr.json",
+    "/zarr/{}/x/c/0",
+    "/h5grove/meta?file={}",
+    "/h5grove/data?file={}&path=x",
+    "/h5grove/attr?file={}",
+    "/h5grove/paths?file={}",
+)
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+@pytest.mark.parametrize("address", WITH_FILE)
+def test_no_name_leads_out_of_the_folders(client: TestClient, address: str, way: str) -> None:
+    answer = client.get(address.format(way))
+    assert answer.status_code in (404, 422), answer.content
+    assert SECRET.tobytes() not in answer.content
+
+
+def test_what_leads_out_is_not_listed(client: TestClient) -> None:
+    assert [item["name"] for item in client.get("/api/files").json()["items"]] == ["own.h5", "ways.h5"]
+    assert client.get("/api/files/folder").status_code == 404
+    assert client.get("/api/files/..").status_code == 404
+
+
+@pytest.mark.parametrize("way", ["external", "relative", "by link", "virtual", "raw"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/data/ways.h5?format=json&path={}",
+        "/api/data/ways.h5?path={}",
+        "/api/data/ways.h5?path={}&reduce=max",
+        "/api/chunk/ways.h5?path={}&chunk=0",
+        "/h5grove/data?file=ways.h5&path={}",
+        "/zarr/ways.h5/{}/c/0",
+    ],
+)
+def test_nothing_in_a_file_leads_out_of_the_folders(client: TestClient, address: str, way: str) -> None:
+    answer = client.get(address.format(way))
+    assert 400 <= answer.status_code < 600, answer.content
+    assert "message" in answer.json()
+    assert "100" not in answer.text.replace("1000", "")
+
+
+def test_what_may_not_be_read_is_said_and_reads_as_nothing_else(client: TestClient) -> None:
+    for way in ("virtual", "raw"):
+        answer = data(client, "ways.h5", way, format="json")
+        assert answer.status_code == 403
+        assert "outside" in answer.json()["message"]
+    described = client.get("/api/meta/ways.h5").json()
+    links = {member["name"]: member for member in described["members"] if member["kind"] == "link"}
+    assert set(links) == {"external", "relative", "by link"}
+    assert "outside" in links["external"]["trouble"]
+
+
+def test_other_files_of_the_folders_are_reached(client: TestClient) -> None:
+    assert data(client, "ways.h5", "inside", format="json").json() == [0, 1, 2]
+
+
+def test_messages_do_not_say_where_the_folders_are(client: TestClient, folders: tuple[Path, Path]) -> None:
+    (folders[0] / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    for address in (
+        "/api/meta/broken.h5",
+        "/api/data/broken.h5?path=x",
+        "/api/meta/gone.h5",
+        "/zarr/broken.h5/zarr.json",
+    ):
+        message = client.get(address).json()["message"]
+        assert str(folders[0]) not in message
+    assert client.get("/api/meta/broken.h5").status_code == 500
+    (folders[0] / "broken.h5").unlink()
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+def test_the_system_forbids_what_lies_elsewhere(folders: tuple[Path, Path]) -> None:
+    code = """
+import sys
+from nexus_xr.server.workers import landlock
+assert landlock.restrict([sys.argv[1], sys.prefix, sys.base_prefix])
+open(sys.argv[1] + "/own.h5", "rb").close()
+served, secret = sys.argv[1:]
+for name, mode in ((secret + "/secret.h5", "rb"), (served + "/new.h5", "wb"), (served + "/own.h5", "ab")):
+    try:
+        open(name, mode)
+    except PermissionError:
+        print("refused")
+"""
+    assert run(code, *folders).split() == ["refused"] * 3
+
+
+# --- who may ask -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stranger(folders: tuple[Path, Path]) -> Iterator[TestClient]:
+    """A client that shows nothing."""
+    with TestClient(app(folders[0], token=TOKEN, limits=Limits(workers=1)), HERE) as client:
+        yield client
+
+
+EVERYTHING = (
+    "/api/files",
+    "/file/own.h5",
+    "/h5grove/meta?file=own.h5",
+    "/metrics",
+    "/openapi.json",
+    "/zarr/own.h5/zarr.json",
+)
+
+
+@pytest.mark.parametrize("address", EVERYTHING)
+@pytest.mark.parametrize(
+    "shown", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}"]
+)
+def test_without_the_token_there_is_nothing(stranger: TestClient, address: str, shown: str) -> None:
+    answer = stranger.get(address, headers={"Authorization": shown} if shown else {})
+    assert answer.status_code == 401
+    assert "token" in answer.json()["message"]
+
+
+def test_a_visit_with_the_token_sets_a_cookie_that_scripts_do_not_see(stranger: TestClient) -> None:
+    answer = stranger.get("/api/files", params={"token": TOKEN, "limit": "1"}, follow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/api/files?limit=1"
+    cookie = answer.headers["Set-Cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert stranger.get("/api/files").status_code == 200
+    stranger.cookies.clear()
+    assert stranger.get("/api/files", params={"token": "wrong"}).status_code == 401
+
+
+def test_tokens_are_random_unless_told_otherwise(folders: tuple[Path, Path]) -> None:
+    one, other = (app(folders[0]).state.token for _ in range(2))
+    assert len(one) >= 32
+    assert one != other
+    assert token_of(False) is None
+    assert token_of("mine") == "mine"
+
+
+def test_tokens_are_not_logged(stranger: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        stranger.get("/api/files", params={"token": TOKEN})
+        stranger.get("/api/files", headers={"Authorization": f"Bearer {TOKEN}"})
+    stranger.cookies.clear()
+    told = [record for record in caplog.records if record.name == "nexus_xr.server"]
+    assert json.loads(told[0].getMessage())["path"] == "/api/files"
+    assert TOKEN not in "".join(record.getMessage() for record in told)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "", "[::1", "a@localhost:b@c"]
+)
+def test_other_names_are_refused(client: TestClient, host: str) -> None:
+    assert client.get("/api/files", headers={"Host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["localhost:8745", "127.0.0.1", "[::1]:8745", "LOCALHOST"])
+def test_this_machine_is_known(client: TestClient, host: str) -> None:
+    assert client.get("/api/files", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1", "http://127.0.0.1"])
+def test_pages_of_others_are_refused(client: TestClient, origin: str) -> None:
+    answer = client.get("/api/files", headers={"Origin": origin, "Host": "localhost:8745"})
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_pages_that_are_known_may_read(folders: tuple[Path, Path]) -> None:
+    origin = "https://viewer.example"
+    with client_of(folders[0], origins=[origin], hosts=["data.example"], limits=Limits(workers=1)) as client:
+        answer = client.get("/file/own.h5", headers={"Origin": origin, "Range": "bytes=0-3", "Host": "data.example"})
+        assert answer.status_code == 206
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        assert {"Content-Range", "ETag"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+        asked = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "range,authorization",
+        }
+        assert client.options("/file/own.h5", headers={**asked, "Authorization": ""}).status_code == 200
+        assert client.get("/api/files", headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_can_be_written(client: TestClient, method: str) -> None:
+    for address in ("/api/files", "/file/own.h5", "/zarr/own.h5/zarr.json"):
+        assert client.request(method, address).status_code == 405
+
+
+# --- how much --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vast(folders: tuple[Path, Path]) -> str:
+    """A small file of 100 GB of fill values, of a chunk of 4 GB, and of fewer values than are too many."""
+    with h5py.File(folders[0] / "vast.h5", "w") as file:
+        file.create_dataset("x", (50_000, 1000, 1000), "u2", chunks=(1, 1000, 1000), fillvalue=7, compression="gzip")
+        file.create_dataset("y", (1 << 14, 1 << 15), "u8", chunks=(1 << 14, 1 << 14), compression="gzip")
+    assert (folders[0] / "vast.h5").stat().st_size < 20_000
+    return "vast.h5"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "/api/data/{}?path=x",
+        "/api/data/{}?path=x&format=json",
+        "/api/data/{}?path=x&reduce=sum",
+        "/h5grove/data?file={}&path=x",
+        "/api/data/{}?path=x&selection=0:2000&format=png",
+    ],
+)
+def test_what_costs_too_much_is_refused_before_it_is_read(client: TestClient, vast: str, asked: str) -> None:
+    answer = client.get(asked.format(vast))
+    assert answer.status_code in (413, 422)
+    assert "message" in answer.json()
+
+
+def test_a_part_of_what_is_vast_is_sent(client: TestClient, vast: str) -> None:
+    assert data(client, vast, "x", selection="49999,999,:3", format="json").json() == [7, 7, 7]
+    assert data(client, vast, "x", selection="::25000", reduce="min", format="json").json() == 7
+
+
+def test_decoding_and_sending_have_limits(folders: tuple[Path, Path], vast: str) -> None:
+    with client_of(folders[0], limits=Limits(workers=1, decoded=1 << 20, sent=1 << 10)) as client:
+        assert data(client, "own.h5", "x").status_code == 200
+        too_large = data(client, vast, "x", selection="0,:,0:2")
+        assert too_large.status_code == 413
+        assert "1024 are the most" in too_large.json()["message"]
+        too_deep = data(client, vast, "x", selection="0,0,0:2")
+        assert too_deep.status_code == 413
+        assert "decoded" in too_deep.json()["message"]
+
+
+@dataclass(frozen=True)
+class Sleeping:
+    """A request that takes its time."""
+
+    seconds: float
+    file: str = "slow.h5"
+
+    def answer(self, context: Context) -> Answer:
+        time.sleep(self.seconds)
+        return Answer(b"awake")
+
+
+@dataclass(frozen=True)
+class Crashing:
+    """A request over which its worker ends."""
+
+    file: str = "bad.h5"
+
+    def answer(self, context: Context) -> Answer:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return Answer()
+
+
+@dataclass(frozen=True)
+class Eating:
+    """A request that takes memory."""
+
+    size: int
+    file: str = "big.h5"
+
+    def answer(self, context: Context) -> Answer:
+        return Answer(bytes(self.size)[:1])
+
+
+@dataclass(frozen=True)
+class Large:
+    """A request with an answer of many parts of what workers hand over at once."""
+
+    size: int
+
+    def answer(self, context: Context) -> Answer:
+        return Answer(np.arange(self.size, dtype="u1").tobytes())
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A request whose answer is one value again and again."""
+
+    value: int
+    size: int
+
+    def answer(self, context: Context) -> Answer:
+        return Answer(bytes([self.value]) * self.size)
+
+
+def with_pool(work: Callable[[Pool], Awaitable[Value]], folder: Path, **limits: Any) -> Value:
+    """What comes of some work with workers."""
+
+    async def do() -> Value:
+        pool = Pool(Settings(folders_of(folder), None, limits=Limits(**{"workers": 1, **limits})))
+        try:
+            return await asyncio.wait_for(_done(work(pool)), PATIENCE_SECONDS)
+        finally:
+            await pool.stop()
+
+    return asyncio.run(do())
+
+
+async def _done(work: Awaitable[Value]) -> Value:
+    return await work
+
+
+def test_a_worker_that_crashes_is_replaced(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        for _ in range(3):
+            with pytest.raises(Failure, match=r"bad\.h5: .* end; the file may be damaged") as caught:
+                await pool.run(Crashing())
+            assert caught.value.status == 500
+            assert (await pool.run(ListFolder(""))).status == 200
+        assert (pool.counts.crashed, pool.counts.started) == (3, 4)
+
+    with_pool(work, tmp_path)
+
+
+def test_a_crash_takes_no_other_request_with_it(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        jobs: list[Job] = [Crashing(), Sleeping(0.2), Crashing(), Sleeping(0.1), Sleeping(0.0)]
+        answers = await asyncio.gather(*map(pool.run, jobs), return_exceptions=True)
+        assert [isinstance(answer, Failure) for answer in answers] == [True, False, True, False, False]
+
+    with_pool(work, tmp_path, workers=2)
+
+
+def test_a_worker_that_never_ends_is_ended(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        with pytest.raises(Failure, match="longer than") as caught:
+            await pool.run(Sleeping(1000))
+        assert caught.value.status == 503
+        assert pool.counts.too_slow == 1
+        assert (await pool.run(ListFolder(""))).status == 200
+
+    with_pool(work, tmp_path, seconds=0.3)
+
+
+def test_memory_has_a_limit(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        reply = await pool.run(Eating(1 << 30))
+        assert reply.status == 413
+        assert b"memory" in reply.pieces[0]
+        assert (await pool.run(Eating(1 << 20))).status == 200
+
+    with_pool(work, tmp_path, worker_memory=256 << 20)
+
+
+def test_answers_of_any_size_come_whole(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        for size in (0, 1, 4 << 20, (4 << 20) + 1, (9 << 20) + 5):
+            reply = await pool.run(Large(size))
+            assert b"".join(reply.pieces) == np.arange(size, dtype="u1").tobytes()
+
+    with_pool(work, tmp_path)
+
+
+def test_answers_stay_as_they_are_while_others_come(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        kept = [(value, (await pool.run(Filled(value, 1 << 20))).body) for value in range(7)]
+        assert all(bytes(body) == bytes([value]) * (1 << 20) for value, body in kept)
+        assert sum(isinstance(body, memoryview) for _, body in kept) == ROOMS - 1
+        kept.clear()
+        assert isinstance((await pool.run(Filled(9, 1 << 20))).body, memoryview)
+
+    with_pool(work, tmp_path)
+
+
+def test_too_many_requests_are_told_to_come_again(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        first = [asyncio.create_task(pool.run(Sleeping(0.2))) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Failure, match="too many") as caught:
+            await pool.run(ListFolder(""))
+        assert caught.value.status == 503
+        assert [reply.pieces for reply in await asyncio.gather(*first)] == [(b"awake",)] * 3
+        assert (await pool.run(ListFolder(""))).status == 200
+
+    with_pool(work, tmp_path, waiting=2)
+
+
+def test_who_goes_away_costs_no_worker(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        asked = asyncio.create_task(pool.run(Sleeping(0.2)))
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        assert (await pool.run(ListFolder(""))).status == 200
+        assert pool.counts.started == 1
+
+    with_pool(work, tmp_path)
+
+
+def test_workers_are_started_again_after_the_system_ended_their_parent(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        await pool.start()
+        assert pool._nursery is not None
+        pool._nursery._popen.kill()
+        pool._nursery._popen.wait()
+        assert (await pool.run(ListFolder(""))).status == 200
+
+    with_pool(work, tmp_path)
+
+
+def test_folders_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match="no such folder"):
+        app(tmp_path / "gone")
+    with pytest.raises(NexusError, match="no folder"):
+        app([])
+
+
+# --- slow clients, over real connections -----------------------------------------------------------------------------
+
+
+@contextmanager
+def served(folder: Path, patience: float) -> Iterator[uvicorn.Server]:
+    """A service that is run by uvicorn in this process."""
+    config = uvicorn.Config(
+        app(folder, token=False, limits=Limits(workers=1)), port=0, http=_patient(patience), log_level="error"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive())
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def connected(port: int, said: bytes, receive_buffer: int | None = None) -> socket.socket:
+    client = socket.socket()
+    if receive_buffer is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.settimeout(PATIENCE_SECONDS)
+    client.connect(("127.0.0.1", port))
+    client.sendall(said)
+    return client
+
+
+def test_clients_that_are_too_slow_are_left(folders: tuple[Path, Path]) -> None:
+    with h5py.File(folders[0] / "large.h5", "w") as file:
+        file["x"] = np.zeros(1 << 24, "u1")
+    with served(folders[0], patience=0.5) as server:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with connected(port, b"") as silent, connected(port, b"GET /api/files HTTP/1.1\r\nHos") as halting:
+            assert silent.recv(1) == halting.recv(1) == b""
+        with connected(port, b"GET /file/large.h5 HTTP/1.1\r\nHost: localhost\r\n\r\n", 1 << 12) as reading_nothing:
+            wait_until(lambda: bool(server.server_state.connections))
+            wait_until(lambda: not server.server_state.connections)
+            assert sum(map(len, iter(partial(reading_nothing.recv, 1 << 16), b""))) < 1 << 24
+        with connected(port, b"GET /api/files HTTP/1.1\r\nHost: localhost\r\n\r\n") as quick:
+            assert quick.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    (folders[0] / "large.h5").unlink()
+
+
+def test_what_can_not_be_finished_is_broken_off_and_told(
+    folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = folders[0] / "changing.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = np.zeros(12 << 20, "u1")
+    application = app(folders[0], token=False, limits=Limits(workers=1))
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        if message.get("body") and not any(each.get("body") for each in sent):
+            path.write_bytes(path.read_bytes() + b"more")
+        sent.append(message)
+
+    async def receive() -> Any:
+        await asyncio.sleep(PATIENCE_SECONDS)
+
+    with TestClient(application, HERE) as client, caplog.at_level(logging.INFO, "nexus_xr.server"):
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/file/changing.h5",
+            "query_string": b"",
+            "http_version": "1.1",
+        }
+        headers = [(b"host", b"localhost")]
+        assert client.portal is not None
+        client.portal.call(application, {**scope, "headers": headers, "client": None, "scheme": "http"}, receive, send)
+    path.unlink()
+    assert sent[0]["status"] == 200
+    assert all(message.get("more_body", True) for message in sent)
+    assert "changed while it was sent" in json.loads(caplog.records[-1].getMessage())["broken_off"]
+
+
+# --- hostile files ---------------------------------------------------------------------------------------------------
+
+PATIENT = Limits(workers=2, seconds=5)
+
+
+def test_damaged_files_are_answered_and_nothing_stops(tmp_path: Path, corpus: Path) -> None:
+    statuses = set()
+    with client_of(tmp_path, limits=PATIENT) as client:
+        for number in range(60):
+            path = tmp_path / f"{number}.h5"
+            write_damaged(str(CORPUS), number * 7, path)
+            for address in ("/api/meta/{}?depth=3", "/h5grove/paths?file={}", "/zarr/{}/zarr.json"):
+                answer = client.get(address.format(path.name))
+                statuses.add(answer.status_code)
+                assert answer.status_code in (200, 404, 413, 415, 422, 500, 503), answer.content
+                answer.json()
+            statuses |= set(_ask_for_values(client, path))
+        assert client.get("/api/files?limit=1").status_code == 200
+    assert 200 in statuses
+    assert statuses - {200}
+
+
+def _ask_for_values(client: TestClient, path: Path) -> Iterator[int]:
+    """Ask for each array of a damaged file."""
+    listed = client.get("/h5grove/paths", params={"file": path.name})
+    for each in listed.json()[:15] if listed.status_code == 200 else ():
+        answer = client.get(f"/api/data/{path.name}", params={"path": each, "selection": "", "decimate": 50})
+        yield answer.status_code
+        if answer.status_code >= 400:
+            assert answer.json()["message"]
+
+
+def test_details_of_a_folder_with_damaged_files_are_told(tmp_path: Path, corpus: Path) -> None:
+    for number in range(20):
+        write_damaged(str(CORPUS), 1000 + number, tmp_path / f"{number}.h5")
+    with client_of(tmp_path, limits=PATIENT) as client:
+        items = client.get("/api/files?details=true").json()["items"]
+    assert len(items) == 20
+    assert all("trouble" in item or "default" in item for item in items)
