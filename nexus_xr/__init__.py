@@ -26,6 +26,11 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from nexus_xr.exchange.csv_file import read_csv
+    from nexus_xr.exchange.flat import unflat
+    from nexus_xr.exchange.json_file import read_json
+    from nexus_xr.metadata.many_files import open_mfdataset
+    from nexus_xr.metadata.promotion import promoting
     from nexus_xr.writing.consolidate import consolidate
     from nexus_xr.writing.to_nexus import to_nexus
     from nexus_xr.zarr.copying import to_zarr
@@ -44,19 +49,29 @@ __all__ = [
     "common_attrs",
     "consolidate",
     "list_datasets",
+    "open_mfdataset",
     "open_signals",
+    "promoting",
+    "read_csv",
+    "read_json",
     "read_metadata",
     "reduce",
     "to_nexus",
     "to_zarr",
+    "unflat",
     "zarr_store",
 ]
 
-# What takes h5py or zarr, which take longer to import than a file takes to open.
+# What isn't needed to open a file, and takes h5py or zarr, which take longer to import than a file takes to open.
 _LATER = {
     "consolidate": "nexus_xr.writing.consolidate",
+    "open_mfdataset": "nexus_xr.metadata.many_files",
+    "promoting": "nexus_xr.metadata.promotion",
+    "read_csv": "nexus_xr.exchange.csv_file",
+    "read_json": "nexus_xr.exchange.json_file",
     "to_nexus": "nexus_xr.writing.to_nexus",
     "to_zarr": "nexus_xr.zarr.copying",
+    "unflat": "nexus_xr.exchange.flat",
     "zarr_store": "nexus_xr.zarr.store",
 }
 

@@ -118,6 +118,7 @@ class Code(StrEnum):
     NAME_SCALES = "name-scales", _SCALING, "a variable would scale another by its name"
     SCALED_IN_FILE = "scaled-in-file", _SCALING, "the values that change are scaled in the file"
     TIME_HAS_UNITS = "time-has-units", "NeXus: @units", "dates or times have units that can't be written"
+    TIMES_DECODED = "times-decoded", "NeXus: @units", "dates that change are numbers or text in the file"
     TREE_IN_ITSELF = "tree-in-itself", "", "a dictionary contains itself"
     VALUE_UNSTORABLE = "value-unstorable", "HDF5: Datatype Message", "HDF5 can't hold a value"
 

@@ -775,7 +775,7 @@ WAYS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("name", WAYS)
-@pytest.mark.parametrize("option", ["decode_times", "dataset_keys"])
+@pytest.mark.parametrize("option", ["decode_coords", "dataset_keys"])
 def test_an_option_that_is_none_is_an_error_that_lists_those_there_are(write: Write, name: str, option: str) -> None:
     engine = {"engine": "nexus"} if WAYS[name].__module__.startswith("xarray") else {}
     with pytest.raises(TypeError, match=f"{name} has no option '{option}'; there are: .*storage_options"):

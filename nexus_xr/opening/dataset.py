@@ -33,6 +33,7 @@ from nexus_xr.nexus.rules.variables import Role, Variable
 
 from .arrays import Chunks, DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres, chunked
 from .chunks import chunking
+from .times import dates_of
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
 INDEX_BYTES = 32 * 2**20
@@ -69,6 +70,23 @@ class Variables:
     def array(self, name: str, chunks: Chunks) -> xr.DataArray:
         """One of the data, with those coordinates that span none but its dimensions."""
         return replace(self, data={name: chunked(self.data[name], chunks)}).dataset()[name]
+
+
+def with_dates(variables: Variables) -> Variables:
+    """The same with dates for times, where they can be that."""
+    data, coordinates = (
+        {
+            name: each if (dates := dates_of(each, kind is variables.coordinates)) is None else dates
+            for name, each in kind.items()
+        }
+        for kind in (variables.data, variables.coordinates)
+    )
+    indexes = dict(variables.indexes)
+    for name in indexes:
+        if coordinates[name] is not variables.coordinates[name]:
+            indexes[name] = index_of(name, np.asarray(coordinates[name].values))
+            coordinates |= indexes[name].create_variables({name: coordinates[name]})
+    return Variables(data, coordinates, indexes)
 
 
 def variables_of(
@@ -265,7 +283,7 @@ def _read_indexes(
         try:
             if source.shape[0] * source.dtype.itemsize > INDEX_BYTES:
                 raise MemoryError(f"it is too long for an index in memory: {source.shape[0]} values")
-            indexes[variable.name] = _index(variable.name, np.asarray(source[...]))
+            indexes[variable.name] = index_of(variable.name, np.asarray(source[...]))
         except Exception as error:  # reading may fail in nearly any way, by what is broken
             without.append(variable.name)
             message = f"axis {variable.field!r} gives its dimension no index ({error})"
@@ -273,7 +291,8 @@ def _read_indexes(
     return indexes, without
 
 
-def _index(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
+def index_of(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
+    """The index of a coordinate, which keeps its dtype; a TypeError where its values can't be looked up."""
     dtype = values.dtype
     has_unit_of_pandas = dtype.kind in "mM" and np.datetime_data(dtype)[0] in ("s", "ms", "us", "ns")
     if dtype.kind not in "biufUO" and not has_unit_of_pandas:

@@ -41,6 +41,9 @@ class Options:
         without it; in the others alone, where the file declares one.
     mask_and_scale
         Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
+    decode_times
+        Whether times become dates, in UTC: numbers since a moment, as ``units`` or ``start`` tell it, and coordinates
+        of text that is ISO 8601. A date has nanoseconds, so that numbers may be rounded.
     missing
         What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
         where there are sources, and warns of them all; "raise" makes them an error.
@@ -69,6 +72,7 @@ class Options:
     hardlinks_only: bool = False
     use_default: bool = False
     mask_and_scale: bool = True
+    decode_times: bool = False
     missing: str = "fill"
     drop_variables: Keys = None
     chunks: Chunks = None

@@ -40,7 +40,7 @@ from nexus_xr.nexus.tree.find import (
 from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without_arrays
 from nexus_xr.nexus.tree.scan import Found, Scan, Walk, remainder
 
-from .dataset import Variables, variables_of
+from .dataset import Variables, variables_of, with_dates
 from .options import Options
 
 _Description = TypeVar("_Description")
@@ -337,6 +337,8 @@ class Opening:
             options.mask_and_scale,
             as_keys(options.drop_variables),
         )
+        if options.decode_times:
+            variables = with_dates(variables)
         for variable in variables.each():
             sizes = tuple(zip(variable.dims, variable.shape, strict=True))
             variable.encoding["opened"] = Opened(self.way, self.file, options, described.found.path, sizes)

@@ -66,6 +66,8 @@ class WritingOptions:
     num_threads
         Most threads that encode; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that this process
         may use. Blocks of dask arrays are encoded by dask's threads.
+    storage_options
+        Options for the fsspec file system of a URL.
     """
 
     mode: str | None = None
@@ -81,6 +83,7 @@ class WritingOptions:
     layout: str | None = None
     compute: bool = True
     num_threads: int | None = None
+    storage_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -116,6 +119,13 @@ class WritingOptions:
                 f"{os.fspath(path)}: nothing was written: {way.asked} {way.does} and takes no {', '.join(unused)}; "
                 f"leave that out, or write the whole without {way.asked}"
             )
+
+    def refuse_elsewhere(self, target: Any) -> None:
+        """Raise an error where what was asked for needs a file of this machine, and the target is none."""
+        asked = {"region": self.region is not None, 'mode="a"': self.mode == "a", "compute=False": not self.compute}
+        if unfit := [name for name, is_asked in asked.items() if is_asked]:
+            where = target if isinstance(target, str) else type(target).__name__
+            raise NexusError(f"{where}: a file is sent there as a whole, which {', '.join(unfit)} doesn't go with")
 
     def _is_given(self, option: Field[Any]) -> bool:
         value = getattr(self, option.name)

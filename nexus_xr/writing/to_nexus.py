@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -17,6 +17,7 @@ from nexus_xr._version import __version__
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
@@ -39,6 +40,7 @@ from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.signatures import takes
 
 from .defaults import KEEP
+from .delivery import delivering, is_elsewhere
 from .distributed import Workers, aligned
 from .options import WritingOptions, tabled
 from .region import check_region, write_region
@@ -53,7 +55,7 @@ Writable = xr.DataArray | xr.Dataset | xr.DataTree
 @tabled
 def to_nexus(
     obj: Writable | Sequence[Writable],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | BinaryIO,
     *,
     mode: str | None = None,
     use_default: bool = False,
@@ -68,6 +70,7 @@ def to_nexus(
     layout: str | None = None,
     compute: bool = True,
     num_threads: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """Write arrays into a NeXus file, each into an entry of its own, or back into the tree that they came from.
 
@@ -83,7 +86,7 @@ def to_nexus(
     obj
         A DataArray, a Dataset whose first variable is the signal, a DataTree of these, or a list of them.
     path
-        The file.
+        The file. To a URL that fsspec knows, or into an open binary stream, it goes as a whole when it is complete.
     {options}
 
     Returns
@@ -124,7 +127,26 @@ def to_nexus(
         layout=layout,
         compute=compute,
         num_threads=num_threads,
+        storage_options=storage_options,
     )
+    if is_elsewhere(path):
+        return _write_elsewhere(obj, path, options)
+    return _write_file(obj, local_path(path) if isinstance(path, str) else path, options)
+
+
+def _write_elsewhere(obj: Any, target: Any, options: WritingOptions) -> None:
+    """Write a file in threads of this process, and send it."""
+    import dask
+
+    options.refuse_elsewhere(target)
+    with (
+        delivering(target, options.mode or "w", options.storage_options) as path,
+        dask.config.set(scheduler="threads"),
+    ):
+        _write_file(obj, path, options)
+
+
+def _write_file(obj: Any, path: Any, options: WritingOptions) -> Any:
     options.refuse_unused(path)
     if options.way == "region":
         return _write_region(obj, path, options)
@@ -137,16 +159,16 @@ def to_nexus(
             pending = content.write(file, workers.divided if workers is not None else _undivided)
         except OSError as error:
             raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
-        of_dask = _write(pending, file.path, num_threads)
+        of_dask = _write(pending, file.path, options.num_threads)
         if workers is not None:
             workers.gather(of_dask)
-            if not compute and not workers.are_idle:
+            if not options.compute and not workers.are_idle:
                 return workers.delayed()
             workers.run()
-            return None if compute else _nothing_left()
+            return None if options.compute else _nothing_left()
         if of_dask:
-            delayed = _stores(of_dask, file.path, num_threads)
-            if not compute:
+            delayed = _stores(of_dask, file.path, options.num_threads)
+            if not options.compute:
                 return _completed(file, delayed)
             try:
                 delayed.compute()
@@ -157,7 +179,7 @@ def to_nexus(
         file.abort()
         raise
     file.commit()
-    return None if compute else _nothing_left()
+    return None if options.compute else _nothing_left()
 
 
 def _write_region(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> Any:

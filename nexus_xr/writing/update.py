@@ -305,6 +305,10 @@ class _Data:
                 "open it with mask_and_scale=False to change it",
             )
             return
+        if self.opening.options.decode_times and self.before.variables[variable.name].dtype.kind == "M":
+            message = "are numbers or text in the file; open it with decode_times=False to change them"
+            self.rules.diagnostics.add(Code.TIMES_DECODED, path, message)
+            return
         own = [name for name in (variable.name, variable.bounds) if name is not None and name in self.now.variables]
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in own})
         node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.diagnostics).get(variable.name)

@@ -34,6 +34,7 @@ from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FAC
 from nexus_xr.opening.arrays import centres, file_array
 from nexus_xr.opening.chunks import block_shape
 
+from .accepted import accepted
 from .defaults import KEEP
 
 _UNITS_OF_TIME = {
@@ -164,6 +165,11 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
             continue
         if isinstance(dataset.xindexes.get(name), PandasMultiIndex):
             diagnostics.add(Code.INDEX_OF_LEVELS, where, "has an index of several levels; use reset_index")
+            continue
+        try:
+            variable = accepted(variable)
+        except ValueError as error:
+            diagnostics.add(Code.VALUE_UNSTORABLE, where, str(error))
             continue
         attributes = dict(variable.attrs)
         if name in edges:

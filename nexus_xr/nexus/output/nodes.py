@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, NamedTuple
 
 import h5py
@@ -22,7 +23,7 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks
 from nexus_xr.hdf5.writing.part_files import Joined, create_joined
-from nexus_xr.nexus.tree.metadata import is_field
+from nexus_xr.nexus.tree.metadata import StoredArray, is_field
 
 # HDF5 holds attributes in the header of their object only up to this size.
 _MOST_ATTRIBUTE_BYTES = 60 * 1024
@@ -118,6 +119,8 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
         if not is_field(value):
             return _group(value, path, diagnostics, skip, above)
         value, attributes = value["value"], value.get("attrs", {})
+    if _has_units(value) and isinstance(attributes, Mapping):
+        value, attributes = value.magnitude, {**attributes, "units": f"{value.units:~C}"}
     try:
         values = storable(value)
     except _UnstorableError as error:
@@ -173,6 +176,12 @@ def storable(value: Any) -> Any:
     """
     if isinstance(value, h5py.Empty) or _comes_later(value):
         return value
+    if value is None:
+        return h5py.Empty("f4")
+    if isinstance(value, date):
+        return np.asarray(value.isoformat(), dtype=_TEXT)
+    if _has_units(value):
+        raise _UnstorableError("it is a quantity, of whose units there is no attribute here; make it a number")
     if isinstance(value, Link):
         return np.asarray(str(value), dtype=_TEXT)
     if isinstance(value, list | tuple) and any(isinstance(each, Link) for each in value):
@@ -182,6 +191,8 @@ def storable(value: Any) -> Any:
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
+        if (ragged := _ragged(value)) is not None:
+            return ragged
         raise _UnstorableError(f"its parts are of several lengths ({error})") from None
     try:
         return _storable_array(array)
@@ -190,11 +201,34 @@ def storable(value: Any) -> Any:
 
 
 def _comes_later(value: Any) -> bool:
-    return isinstance(value, LazyArray) or (hasattr(value, "dask") and hasattr(value, "dtype"))
+    return isinstance(value, StoredArray) or (hasattr(value, "dask") and hasattr(value, "dtype"))
+
+
+def _has_units(value: Any) -> bool:
+    """Whether a value is a quantity, as those of pint are."""
+    return hasattr(value, "magnitude") and hasattr(value, "units")
+
+
+def _ragged(value: Any) -> NDArray[Any] | None:
+    """Lists of numbers of several lengths as elements of varying length; None where they are others."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, list | tuple | np.ndarray) for each in value):
+        return None
+    try:
+        parts = [np.asarray(each) for each in value]
+    except ValueError:
+        return None
+    kinds = {part.dtype.kind for part in parts if part.size}
+    if any(part.ndim != 1 for part in parts) or not kinds <= set("biuf"):
+        return None
+    element = np.result_type(*(part for part in parts if part.size))
+    return np.fromiter((part.astype(element) for part in parts), dtype=h5py.vlen_dtype(element))
 
 
 def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     kind = array.dtype.kind
+    if kind == "M":
+        array = array.astype(str)
+        kind = "U"
     if kind in "biufcS":
         return array if array.dtype.itemsize else array.astype("S1")
     if kind == "U" and array.ndim:
@@ -268,7 +302,7 @@ def _write_field(group: h5py.Group, name: str, node: FieldNode) -> list[PendingW
 def raw_dtype(values: Any) -> np.dtype[Any]:
     """The dtype in the file of values that HDF5 can hold."""
     dtype: np.dtype[Any] = values.dtype
-    return _TEXT if dtype.kind in "UOT" else dtype
+    return _TEXT if dtype.kind in "UOT" and h5py.check_vlen_dtype(dtype) is None else dtype
 
 
 def write_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:

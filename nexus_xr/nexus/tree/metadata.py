@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,27 @@ import numpy as np
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.hdf5.reading.array import LazyArray, same_values
 
+from .html import html_of
+
 _WIDTH = 72
 _SHOWN = 6
+
+
+class StoredArray(ABC):
+    """An array of a tree that is read when it is indexed, and compares as a whole."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of its values."""
+
+
+StoredArray.register(LazyArray)
 
 
 class Metadata(dict[str, Any]):
@@ -33,7 +53,7 @@ class MetadataAttributes(Metadata):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{_short(name)}: {_short_value(self[name])}" for name in list(self)[:_SHOWN])
+        shown = ", ".join(f"{_short(name)}: {short_value(self[name])}" for name in list(self)[:_SHOWN])
         return f"{{{shown}{_more(len(self))}}}"
 
 
@@ -57,6 +77,18 @@ class MetadataGroup(Metadata):
         shown = ", ".join(_short(name) for name in names[:_SHOWN])
         return f"<{_short(kind)}: {shown}{_more(len(names))}>"
 
+    def __missing__(self, path: str) -> Any:
+        """What is at a path, as ``group["detector/distance"]``."""
+        if not isinstance(path, str) or "/" not in path:
+            raise KeyError(path)
+        return member_at(self, path)
+
+    def _repr_html_(self) -> str:
+        return html_of(self, in_words)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*self, *(path for path, _ in fields_of(self) if "/" in path)]
+
 
 class MetadataField(Metadata):
     """A field: its value under ``"value"``, and its attributes under ``"attrs"`` where it has some.
@@ -74,8 +106,48 @@ class MetadataField(Metadata):
     def __repr__(self) -> str:
         attributes = self.get("attrs")
         units = attributes.get("units") if isinstance(attributes, Mapping) else None
-        shown = _short_value(self.get("value"))
+        shown = short_value(self.get("value"))
         return f"<{shown} {_short(units)}>" if isinstance(units, str) and units.strip() else f"<{shown}>"
+
+
+def member_at(tree: Mapping[str, Any], path: str) -> Any:
+    """What is at a path of a tree; a KeyError where nothing is.
+
+    Examples
+    --------
+    >>> member_at({"detector": {"distance": {"value": 0.2}}}, "detector/distance/value")
+    0.2
+    """
+    member: Any = tree
+    for name in path.strip("/").split("/"):
+        if not isinstance(member, Mapping) or name not in member:
+            raise KeyError(path)
+        member = member[name]
+    return member
+
+
+def fields_of(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every member of a tree that is no group, by its path.
+
+    Examples
+    --------
+    >>> dict(fields_of({"detector": {"distance": {"value": 0.2}, "name": "Eiger"}}))
+    {'detector/distance': {'value': 0.2}, 'detector/name': 'Eiger'}
+    """
+    for name, member in tree.items():
+        if name == "attrs":
+            continue
+        if isinstance(member, Mapping) and not is_field(member):
+            yield from fields_of(member, f"{above}{name}/")
+        else:
+            yield f"{above}{name}", member
+
+
+def in_words(member: Any) -> str | None:
+    """A member of a tree in a few words, None for a group."""
+    if isinstance(member, Mapping):
+        return repr(MetadataField(member))[1:-1] if is_field(member) else None
+    return short_value(member)
 
 
 def same_tree(a: Any, b: Any) -> bool:
@@ -99,9 +171,9 @@ def same_tree(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(same_tree, a, b))
     if kind is np.ndarray:
         # NumPy's arrays would compare element by element.
-        lazy, other = (a, b) if isinstance(a, LazyArray) else (b, a)
-        if isinstance(lazy, LazyArray):
-            return isinstance(other, LazyArray | np.ndarray) and lazy == other
+        stored, other = (a, b) if isinstance(a, StoredArray) else (b, a)
+        if isinstance(stored, StoredArray):
+            return isinstance(other, StoredArray | np.ndarray) and stored == other
         return a.dtype == b.dtype and same_values(a, b)
     try:
         return bool(a == b) or bool(a != a and b != b)
@@ -111,7 +183,7 @@ def same_tree(a: Any, b: Any) -> bool:
 
 def _kind(value: Any) -> type | None:
     """What a value is a whole of, None where it is one of its own; what is of different kinds is never the same."""
-    if isinstance(value, LazyArray | np.void):
+    if isinstance(value, StoredArray | np.void):
         return np.ndarray
     return next((kind for kind in (Mapping, list, tuple, np.ndarray) if isinstance(value, kind)), None)
 
@@ -152,7 +224,7 @@ def without_arrays(tree: Mapping[str, Any]) -> MetadataGroup:
     for name, member in tree.items():
         if isinstance(member, MetadataGroup):
             kept[name] = without_arrays(member)
-        elif not (isinstance(member, MetadataField) and isinstance(member.get("value"), np.ndarray | LazyArray)):
+        elif not (isinstance(member, MetadataField) and isinstance(member.get("value"), np.ndarray | StoredArray)):
             kept[name] = member
     return kept
 
@@ -198,7 +270,7 @@ def arrays_of(tree: Mapping[str, Any]) -> Iterator[Any]:
     for member in tree.values():
         if isinstance(member, Mapping):
             yield from arrays_of(member)
-        elif isinstance(member, np.ndarray | LazyArray):
+        elif isinstance(member, np.ndarray | StoredArray):
             yield member
 
 
@@ -206,8 +278,9 @@ def _more(count: int) -> str:
     return f", ... {count - _SHOWN} more" if count > _SHOWN else ""
 
 
-def _short_value(value: Any) -> str:
-    if isinstance(value, np.ndarray | LazyArray):
+def short_value(value: Any) -> str:
+    """A value in a few words."""
+    if isinstance(value, np.ndarray | StoredArray):
         return f"{value.dtype} {value.shape}"
     if is_empty(value):
         return "empty"

@@ -1,0 +1,72 @@
+"""Names and paths that every format takes, from which the original ones can be told.
+
+netCDF's rules are the narrowest: a name begins with a letter, a digit or an underscore, and has neither slashes nor
+control characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+# Before a name that would mean something to who reads the format, or begins as no name may.
+PREFIX = "nexus:"
+# What attributes begin with that say what is flat of what was there.
+OWN = "nexus_"
+_SEPARATOR = "."
+_FORBIDDEN = re.compile(r"[%/\x00-\x1f\x7f]|\s+$")
+_IN_PATH = re.compile(r"[%/.\x00-\x1f\x7f]|\s+$")
+_PLAIN_START = re.compile(r"(?!nexus:)[^\W]")
+
+
+def quoted(name: str) -> str:
+    """A name of a variable, a dimension or a node.
+
+    Examples
+    --------
+    >>> quoted("counts"), quoted("counts/s"), quoted("#1")
+    ('counts', 'counts%2Fs', 'nexus:#1')
+    """
+    return _marked(_FORBIDDEN.sub(_percent, name))
+
+
+def unquoted(name: str) -> str:
+    """The name that was quoted.
+
+    Examples
+    --------
+    >>> unquoted("counts%2Fs"), unquoted("nexus:#1")
+    ('counts/s', '#1')
+    """
+    return unquote(name.removeprefix(PREFIX))
+
+
+def joined(names: Iterable[str]) -> str:
+    """A path of names.
+
+    Examples
+    --------
+    >>> joined(["detector", "x.y", "value"])
+    'detector.x%2Ey.value'
+    """
+    return _marked(_SEPARATOR.join(_IN_PATH.sub(_percent, name) for name in names))
+
+
+def split(path: str) -> list[str]:
+    """The names that a path was joined of.
+
+    Examples
+    --------
+    >>> split("detector.x%2Ey.value")
+    ['detector', 'x.y', 'value']
+    """
+    return [unquote(name) for name in path.removeprefix(PREFIX).split(_SEPARATOR)]
+
+
+def _percent(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
+
+
+def _marked(name: str) -> str:
+    return name if _PLAIN_START.match(name) else PREFIX + name

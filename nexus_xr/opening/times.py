@@ -1,0 +1,74 @@
+"""Times of a file as dates: numbers since a moment, and text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nexus_xr.nexus.rules.attributes import text
+
+# Units of time as files have them, by the names that CF has for them.
+_UNITS: Mapping[str, str] = {
+    "nanoseconds": "nanoseconds|nanosecond|ns|nsec",
+    "microseconds": "microseconds|microsecond|us|usec|µs|μs",
+    "milliseconds": "milliseconds|millisecond|ms|msec",
+    "seconds": "seconds|second|s|sec|secs",
+    "minutes": "minutes|minute|min|mins",
+    "hours": "hours|hour|h|hr|hrs",
+    "days": "days|day|d",
+}
+_NAMES = {spelling: name for name, spellings in _UNITS.items() for spelling in spellings.split("|")}
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)?(?P<zone>Z|[+-]\d\d:?\d\d)?")
+
+
+def dates_of(variable: xr.Variable, is_coordinate: bool) -> xr.Variable | None:
+    """A variable of times as dates, those of a time zone in UTC; None for what can't be that.
+
+    Numbers with units like ``seconds since 2020-01-01``, numbers with units of time and an attribute ``start``, and
+    coordinates of text that is ISO 8601 throughout.
+
+    Source: ``time@start`` of NXlog, and NX_DATE_TIME of the NeXus manual; the time coordinate of CF.
+    """
+    dates = _of_text(variable) if is_coordinate else None
+    return dates if dates is not None else _of_numbers(variable)
+
+
+def _of_numbers(variable: xr.Variable) -> xr.Variable | None:
+    units = _since(variable.attrs)
+    if units is None or variable.dtype.kind not in "iuf":
+        return None
+    attributes = {name: value for name, value in variable.attrs.items() if name != "start"} | {"units": units}
+    try:
+        return xr.coders.CFDatetimeCoder().decode(variable.to_base_variable()._replace(attrs=attributes))
+    except (ValueError, OverflowError):  # no such moment, or none that a date can be
+        return None
+
+
+def _since(attributes: Mapping[Any, Any]) -> str | None:
+    """Units in the words of CF, None where they are not of times since a moment."""
+    units, start = text(attributes.get("units")) or "", text(attributes.get("start"))
+    unit, is_since, moment = units.partition(" since ")
+    moment = moment if is_since else start or ""
+    name = _NAMES.get(unit.strip().lower())
+    return f"{name} since {moment.strip()}" if name is not None and _ISO.fullmatch(moment.strip()) else None
+
+
+def _of_text(variable: xr.Variable) -> xr.Variable | None:
+    if variable.dtype.kind not in "OU" or not variable.size:
+        return None
+    found = [_ISO.fullmatch(each) if isinstance(each, str) else None for each in variable.values.flat]
+    zones = [each["zone"] for each in found if each is not None]
+    if len(zones) < variable.size or (None in zones and len(set(zones)) > 1):
+        return None
+    import pandas as pd
+
+    try:
+        moments = pd.to_datetime([each[0] for each in found if each is not None], format="ISO8601", utc=True)
+    except ValueError:
+        return None
+    dates = np.asarray(moments.tz_localize(None), "M8[ns]").reshape(variable.shape)
+    return xr.Variable(variable.dims, dates, variable.attrs, variable.encoding)

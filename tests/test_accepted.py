@@ -1,0 +1,190 @@
+"""What other libraries make of arrays and metadata can be written, with its units, calendars and missing values."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import h5py
+import numpy as np
+import pandas as pd
+import pint
+import pint_xarray  # which gives xarray's objects the accessor
+import pytest
+import xarray as xr
+
+from nexus_xr import NexusError, NexusFileError
+from nexus_xr.nexus.tree.metadata import MetadataField
+
+assert pint_xarray
+units = pint.get_application_registry()
+
+
+def written(obj: Any, path: Path) -> xr.Dataset:
+    obj.nexus.to_nexus(path / "out.nxs")
+    return xr.open_dataset(path / "out.nxs", engine="nexus")
+
+
+def of_values(values: Any) -> xr.Dataset:
+    return xr.Dataset({"n": ("x", values)})
+
+
+def of_metadata(value: Any) -> xr.Dataset:
+    return xr.Dataset({"n": ("x", [1.0])}, attrs={"sample": {"value_of": value}})
+
+
+@pytest.mark.parametrize("chunks", [None, 1])
+def test_quantities_are_written_with_their_units(chunks: int | None, tmp_path: Path) -> None:
+    x = ("x", [0.0, 1.0], {"units": "m"})
+    plain = xr.DataArray([1.0, 2.0], {"x": x}, name="n", attrs={"units": "m/s", "long_name": "speed"})
+    quantity = (plain if chunks is None else plain.chunk(chunks)).pint.quantify()
+    back = written(quantity, tmp_path)
+    assert back.n.attrs == {"units": "m/s", "long_name": "speed"}
+    assert back.x.attrs == {"units": "m"}
+    assert (back.n.values.tolist(), back.x.values.tolist()) == ([1.0, 2.0], [0.0, 1.0])
+
+
+def test_a_quantity_among_the_metadata_keeps_its_units(tmp_path: Path) -> None:
+    back = written(of_metadata(units.Quantity(1.5, "mm")), tmp_path)
+    assert back.attrs["sample"]["value_of"] == MetadataField(value=1.5, attrs={"units": "mm"})
+    array = xr.DataArray([1.0], dims="x", name="n", attrs={"gap": units.Quantity(1.5, "mm")})
+    with pytest.raises(NexusError, match="attribute 'gap': it is a quantity"):
+        array.nexus.to_nexus(tmp_path / "never.nxs")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pd.array([1, 2], dtype="Int16"), np.array([1, 2], "i2")),
+        (pd.array([2**64 - 1], dtype="UInt64"), np.array([2**64 - 1], "u8")),
+        (pd.array([1, None, -3], dtype="Int64"), np.array([1, np.nan, -3])),
+        (pd.array([True, False], dtype="boolean"), np.array([True, False])),
+        (pd.array([True, None], dtype="boolean"), np.array([1, np.nan])),
+        (pd.array([1.5, None], dtype="Float64"), np.array([1.5, np.nan])),
+        (pd.Categorical(["b", "a", "b"]), np.array(["b", "a", "b"], object)),
+        (pd.array(["b", "a"], dtype="string"), np.array(["b", "a"], object)),
+    ],
+    ids=str,
+)
+def test_arrays_of_pandas_are_written(values: Any, expected: np.ndarray[Any, Any], tmp_path: Path) -> None:
+    back = written(of_values(values), tmp_path).n
+    np.testing.assert_array_equal(back.values, expected)
+    assert back.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("values", [pd.array([2**53 + 1, None], dtype="Int64"), pd.array(["a", None], dtype="string")])
+def test_missing_values_that_have_no_place_are_refused(values: Any, tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match="n/n: it has missing values"):
+        of_values(values).nexus.to_nexus(tmp_path / "never.nxs")
+
+
+def test_dates_of_other_calendars_are_numbers_that_say_so(tmp_path: Path) -> None:
+    dates = xr.date_range("2000-02-28", periods=3, calendar="noleap", use_cftime=True)
+    back = written(xr.Dataset({"n": ("time", [1.0, 2.0, 3.0])}, {"time": dates}), tmp_path)
+    assert back.time.values.tolist() == [0, 1, 2]
+    assert back.time.attrs["calendar"] == "noleap"
+    assert xr.decode_cf(back).time.values.tolist() == list(dates)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (dt.datetime(2020, 1, 1, 12, tzinfo=dt.UTC), "2020-01-01T12:00:00+00:00"),
+        (dt.date(2020, 1, 1), "2020-01-01"),
+        (pd.Timestamp("2020-01-01 12:00"), "2020-01-01T12:00:00"),
+        (np.datetime64("2020-01-01T12:00:00.5"), "2020-01-01T12:00:00.500"),
+        (np.array(["2020-01-01", "2020-01-02"], "M8[D]"), np.array(["2020-01-01", "2020-01-02"])),
+        (None, h5py.Empty("f4")),
+    ],
+    ids=str,
+)
+def test_dates_and_none_among_the_metadata(value: Any, expected: Any, tmp_path: Path) -> None:
+    found = written(of_metadata(value), tmp_path).attrs["sample"]["value_of"]["value"]
+    assert np.array_equal(found, expected) if isinstance(expected, np.ndarray) else found == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([[1], [2, 3], []], [np.array([1]), np.array([2, 3]), np.array([], int)]),
+        ([[1.5, 2.5], [3]], [np.array([1.5, 2.5]), np.array([3.0])]),
+        ((np.array([1], "u1"), np.array([2, 3], "u1")), [np.array([1], "u1"), np.array([2, 3], "u1")]),
+    ],
+)
+def test_lists_of_several_lengths_among_the_metadata(value: Any, expected: Any, tmp_path: Path) -> None:
+    found = written(of_metadata(value), tmp_path).attrs["sample"]["value_of"]["value"]
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+    array = xr.DataArray([1.0], dims="x", name="n", attrs={"lists": value})
+    for one, other in zip(written(array, tmp_path).n.attrs["lists"], expected, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
+@pytest.mark.parametrize("value", [[[], ["a"]], [[1], [[2]]], [1, [2]], [[1], ["a", "b"]]], ids=str)
+def test_other_lists_of_several_lengths_are_refused(value: Any, tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match="several lengths"):
+        of_metadata(value).nexus.to_nexus(tmp_path / "never.nxs")
+
+
+@pytest.mark.parametrize(
+    "obj", [xr.Dataset({"a/b": ("x", [1.0])}), of_metadata({"a/b": 1}), xr.Dataset({"n": ("x", [1.0])}, {"a/b": 1})]
+)
+def test_names_with_a_slash_are_refused(obj: xr.Dataset, tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match="'a/b' is no name in HDF5; rename it"):
+        obj.nexus.to_nexus(tmp_path / "never.nxs")
+
+
+# --- targets ------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_written_into_a_stream() -> None:
+    stream = io.BytesIO()
+    of_values([1.0, 2.0]).chunk().nexus.to_nexus(stream)
+    assert xr.open_dataset(io.BytesIO(stream.getvalue()), engine="nexus").n.values.tolist() == [1.0, 2.0]
+
+
+def test_a_file_is_sent_to_a_url_or_left_alone() -> None:
+    system = fsspec.filesystem("memory")
+    url = "memory://accepted/out.nxs"
+    of_values([1.0]).nexus.to_nexus(url)
+    sent = system.cat_file("/accepted/out.nxs")
+    assert xr.open_dataset(io.BytesIO(sent), engine="nexus").n.values.tolist() == [1.0]
+    with pytest.raises(NexusFileError, match="is there already"):
+        of_values([2.0]).nexus.to_nexus(url, mode="x")
+    with pytest.raises(NexusError, match="can't be stored"):
+        of_values(np.array([object()])).nexus.to_nexus(url)
+    assert system.cat_file("/accepted/out.nxs") == sent
+    with pytest.raises(NexusFileError, match="nowhere://x: can't be written"):
+        of_values([1.0]).nexus.to_nexus("nowhere://x")
+
+
+def test_a_file_is_sent_to_s3() -> None:
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        options = {"key": "k", "secret": "s", "client_kwargs": {"endpoint_url": endpoint}}
+        fsspec.filesystem("s3", **options).mkdir("scans")
+        of_values(np.arange(10.0)).nexus.to_nexus("s3://scans/out.nxs", storage_options=options)
+        back = xr.open_dataset("s3://scans/out.nxs", engine="nexus", storage_options=options)
+        np.testing.assert_array_equal(back.n, np.arange(10.0))
+        with pytest.raises(NexusFileError, match=r"s3://nothing/out\.nxs: can't be written"):
+            of_values([1.0]).nexus.to_nexus("s3://nothing/out.nxs", storage_options=options)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("option", [{"mode": "a"}, {"compute": False}, {"region": {"x": slice(0, 1)}}], ids=str)
+def test_what_needs_a_file_of_this_machine_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(NexusError, match="BytesIO: a file is sent there as a whole"):
+        of_values([1.0]).nexus.to_nexus(io.BytesIO(), **option)
+
+
+def test_a_url_of_a_local_file_is_that_file(tmp_path: Path) -> None:
+    of_values([1.0]).nexus.to_nexus((tmp_path / "out.nxs").as_uri(), mode="x")
+    assert xr.open_dataset(tmp_path / "out.nxs", engine="nexus").n.item() == 1.0

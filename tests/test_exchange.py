@@ -1,0 +1,512 @@
+"""What is written to netCDF, Zarr, JSON and CSV comes back as the identical object."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import nexus_xr
+from nexus_xr import Link, NexusError
+from nexus_xr.exchange.attributes import flat_attributes, nested_attributes
+from nexus_xr.exchange.names import joined, quoted, split, unquoted
+from nexus_xr.exchange.values import as_attribute, of_attribute
+from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
+
+from .conftest import CORPUS, corpus_files
+from .files import Field, nxdata, nxentry, scan_file
+
+Write = Callable[..., Path]
+Way = Callable[[Any, Path], Any]
+
+
+def through_netcdf(engine: Any) -> Way:
+    def way(obj: Any, path: Path) -> Any:
+        obj.nexus.to_netcdf(path, engine=engine)
+        is_tree = isinstance(obj, xr.DataTree)
+        return nexus_xr.unflat(
+            xr.open_datatree(path, engine=engine) if is_tree else xr.open_dataset(path, engine=engine)
+        )
+
+    return way
+
+
+def through_zarr(obj: Any, path: Path) -> Any:
+    obj.nexus.to_zarr(path)
+    is_tree = isinstance(obj, xr.DataTree)
+    return nexus_xr.unflat(xr.open_datatree(path, engine="zarr") if is_tree else xr.open_dataset(path, engine="zarr"))
+
+
+def through_json(obj: Any, path: Path) -> Any:
+    obj.nexus.to_json(path)
+    json.loads(path.read_text(), parse_constant=pytest.fail)  # as the standard has it
+    return nexus_xr.read_json(path)
+
+
+def through_csv(obj: Any, path: Path) -> Any:
+    obj.nexus.to_csv(path)
+    return nexus_xr.read_csv(path)
+
+
+WAYS: dict[str, Way] = {
+    "h5netcdf": through_netcdf("h5netcdf"),
+    "netcdf4": through_netcdf("netcdf4"),
+    "zarr": through_zarr,
+    "json": through_json,
+    "csv": through_csv,
+}
+each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+each_way_of_trees = pytest.mark.parametrize("way", [way for way in WAYS.values() if way is not through_csv])
+
+
+def assert_same(got: Any, expected: Any) -> None:
+    xr.testing.assert_identical(got, expected)
+    for variable, other in zip(variables_of(got), variables_of(expected), strict=True):
+        assert variable.dims == other.dims
+        # Once it was read, xarray has one text as one of its width.
+        assert variable.dtype == other.dtype or not variable.ndim
+
+
+def variables_of(obj: Any) -> list[xr.Variable]:
+    if isinstance(obj, xr.DataArray):
+        return [obj.variable, *(coordinate.variable for coordinate in obj.coords.values())]
+    nodes = obj.subtree if isinstance(obj, xr.DataTree) else [obj]
+    return [variable for node in nodes for variable in node.variables.values()]
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+@each_way
+def test_what_was_opened_comes_back(way: Way, write: Write, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(write(scan_file()), engine="nexus")
+    assert_same(way(dataset, tmp_path / "out"), dataset)
+
+
+@each_way
+def test_a_signal_comes_back_as_a_signal(way: Way, write: Write, tmp_path: Path) -> None:
+    [signal, *_] = nexus_xr.open_signals(write(scan_file()))
+    assert_same(way(signal, tmp_path / "out"), signal)
+
+
+@each_way_of_trees
+def test_a_tree_comes_back(way: Way, write: Write, tmp_path: Path) -> None:
+    file = scan_file()
+    file["#2 of:2"] = nxentry({"data": nxdata({"n": np.arange(3)}, signal="n"), "v": 1.5})
+    tree = xr.open_datatree(write(file), engine="nexus")
+    assert_same(way(tree, tmp_path / "out"), tree)
+
+
+ARRAYS = {
+    "complex": np.array([1 + 2j, complex(np.nan, -0.0)], "c8"),
+    "big-endian": np.array([1.5, np.nan], ">f4"),
+    "big-endian complex": np.array([1 + 2j, 3 - 4j], ">c16"),
+    "half": np.array([1.5, np.inf], "f2"),
+    "bool": np.array([True, False]),
+    "large": np.array([2**64 - 1, 0], "u8"),
+    "negative": np.array([-(2**63), 2**63 - 1]),
+    "text": np.array(["a", "bé,\r\"\n'"]),
+    "wide text": np.array(["a", ""], "U7"),
+    "objects of text": np.array(["a", "bé"], object),
+    "objects": np.array(["a", None], object),
+    "compound": np.array([(1, [2.5, 3.5], 1j), (4, [5.5, 6.5], 2j)], "i2,(2,)f4,c8"),
+    "compound of compound": np.array([((1, 2.5),), ((3, 4.5),)], [("in", [("a", "i4"), ("b", ">f8")])]),
+    "padded": np.zeros(2, np.dtype("i1,f8", align=True)),
+    "opaque": np.array([b"ab\0", b"\0\1\2"], "V3"),
+    "dates": np.array(["2020-01-01T12:00:00", "NaT"], "M8[s]"),
+    "finer dates": np.array(["2020-01-01T12:00:00.123456789", "1950-01-01"], "M8[ns]"),
+    "lengths of time": np.array([1, -5], "m8[ms]"),
+}
+
+
+@each_way
+@pytest.mark.parametrize("values", ARRAYS.values(), ids=ARRAYS)
+@pytest.mark.parametrize("role", ["signal", "coordinate", "in memory of dask"])
+def test_arrays_of_every_type_come_back(values: Any, role: str, way: Way, tmp_path: Path) -> None:
+    data: Any = xr.Variable("x", values, {"units": "m"})
+    if role == "in memory of dask":
+        data = data.chunk({"x": 1})
+    variables = {"signal": ("x", [1.0, 2.0]), "other": data}
+    dataset = xr.Dataset(variables)
+    if role == "coordinate":
+        dataset = dataset.set_coords("other")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Consolidated metadata")  # of xarray's making
+        assert_same(way(dataset, tmp_path / "out"), dataset.compute())
+
+
+@each_way
+@pytest.mark.filterwarnings("ignore:The data type:zarr.errors.UnstableSpecificationWarning")
+def test_bytes_come_back(way: Way, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"n": ("x", [b"a,", b"\xff\n", b""]), "m": ("x", np.array([(1, b"ab")] * 3, "i4,S2"))})
+    assert_same(way(dataset, tmp_path / "out"), dataset)
+
+
+@each_way
+def test_elements_of_several_lengths_come_back(way: Way, tmp_path: Path) -> None:
+    values = np.fromiter([np.arange(2, dtype="u2"), np.arange(0.0)], object)
+    back = way(xr.DataArray(values, name="n"), tmp_path / "out")
+    assert same_tree(back.values, values)
+
+
+@each_way
+def test_shapes_and_names_of_all_kinds_come_back(way: Way, tmp_path: Path) -> None:
+    dataset = xr.Dataset(
+        {
+            "z/signal": (("y", "a dim"), np.arange(6.0).reshape(2, 3)),
+            "#": ((), 1.5),
+            "z.signal": (("other", "y"), np.zeros((2, 2), "c8")),
+            "nexus:x": ("x", []),
+        },
+        coords={
+            "a dim": [1, 2, 3],
+            "with space": ("y", ["a", "b"]),
+            "scalar": "text",
+            "two": (("a dim", "y"), np.ones((3, 2))),
+            "x_bounds": (("a dim", "bnds"), np.zeros((3, 2))),
+        },
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Consolidated metadata")  # of xarray's making
+        back = way(dataset, tmp_path / "out")
+    assert_same(back, dataset)
+    assert list(back.variables) == [*(list(dataset.data_vars)), *dataset.coords]
+
+
+@each_way
+def test_parts_get_names_that_are_free(way: Way, tmp_path: Path) -> None:
+    deep = np.zeros(2, [("b", [("c", "i4")])])
+    shallow = np.ones(2, [("c", "i4")])
+    data = {"z": ("x", [1j, 2j]), "z.real_": ("x", [3, 4]), "a": ("x", deep)}
+    dataset = xr.Dataset(data, {"z.real": ("x", [1, 2]), "a.b": ("x", shallow)})
+    assert_same(way(dataset, tmp_path / "out"), dataset)
+
+
+@each_way
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0)])
+def test_a_signal_without_values_comes_back(shape: tuple[int, ...], way: Way, tmp_path: Path) -> None:
+    dims = ("a", "b")[: len(shape)]
+    array = xr.DataArray(np.zeros(shape, "f4"), {"c": (dims[:1], np.arange(2)[: shape[0]])} if shape else {}, dims, "n")
+    assert_same(way(array, tmp_path / "out"), array)
+
+
+@each_way
+def test_an_array_without_a_name_that_is_called_as_its_axis_comes_back(way: Way, tmp_path: Path) -> None:
+    for name in (None, "x", "data"):
+        array = xr.DataArray([1.0, 2.0], {"x": [3, 4]}, name=name)
+        assert_same(way(array, tmp_path / f"out-{name}"), array)
+
+
+ATTRIBUTES: dict[str, Any] = {
+    "units": "seconds since 2020-01-01",
+    "_FillValue": 1.0,
+    "missing_value": 2.0,
+    "scale_factor": 3.0,
+    "add_offset": 4.0,
+    "coordinates": "a b",
+    "dtype": "bool",
+    "calendar": "none",
+    "DIMENSION_LIST": "x",
+    "_Unsigned": "true",
+    "a/b.c@d%2E": 1,
+    " ": "space",
+}
+
+
+@each_way
+def test_attributes_that_would_mean_something_change_no_value(way: Way, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"n": ("x", [1.0, 2.0], ATTRIBUTES)}, {"x": ("x", [1, 2], ATTRIBUTES)}, ATTRIBUTES)
+    assert_same(way(dataset, tmp_path / "out"), dataset)
+    length = xr.Dataset({"n": ("x", [1.0, 2.0], {"units": "seconds"})})
+    assert_same(way(length, tmp_path / "length"), length)
+
+
+METADATA: dict[str, Any] = {
+    "title": MetadataField(value="a scan", attrs={"lang": "en"}),
+    "bare": 1.5,
+    "group": MetadataGroup(value=MetadataField(value=1), attrs={"NX_class": "NXnote"}),
+    "empty": MetadataGroup(),
+    "attrs": {"NX_class": "NXentry", "numbers": np.array([1, 2], "u2")},
+    "values": {
+        "nan": np.nan,
+        "inf": -np.inf,
+        "true": True,
+        "none": None,
+        "large": 2**80,
+        "json": '{"a": 1}',
+        "zero": "a\0b",
+        "no text": "\udcb5",
+        "empty text": "",
+        "bytes": b"\0\xff",
+        "complex": complex(np.nan, 1),
+        "link": Link("/entry/x", "other.h5"),
+        "null": h5py.Empty("f4"),
+        "single": np.float32(0.1),
+        "list": [1, [2.5, "x"], {"a": np.arange(2)}],
+        "ragged": [[1], [2, 3]],
+        "tuple": (1, (2,)),
+        "record": np.array((1, 2.5), "i4,f8")[()],
+        "floats": np.array([[1, np.nan], [np.inf, -np.inf]], "f4"),
+        "objects": np.array(["a", None, np.arange(3)], object),
+        "nothing": np.empty((0, 3), "U4"),
+        "scalar array": np.array(5, ">i2"),
+        "dates": np.array(["2020-01-01", "NaT"], "M8[D]"),
+    },
+}
+
+
+@each_way
+def test_metadata_of_every_type_comes_back(way: Way, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"n": ("x", [1.0])}, attrs=METADATA)
+    back = way(dataset, tmp_path / "out")
+    assert_same(back, dataset)
+    assert isinstance(back.attrs["title"], MetadataField)
+    assert type(back.attrs["values"]["true"]) is bool
+
+
+def test_flat_attributes_are_numbers_and_text_under_their_paths(write: Write) -> None:
+    flat = xr.open_dataset(write(scan_file()), engine="nexus").nexus.flat()
+    assert flat.attrs["instrument.detector.distance.value"] == 1.5
+    assert flat.attrs["instrument.detector.distance.attrs.units"] == "m"
+    assert flat.attrs["instrument.detector.attrs.NX_class"] == "NXdetector"
+    assert flat.counts.attrs["units"] == "counts"
+    for variable in (flat, *flat.variables.values()):
+        assert all(type(value) in (int, float, str) for value in variable.attrs.values())
+
+
+# --- any names and values -----------------------------------------------------------------------------------------
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4)
+
+
+@given(names=st.lists(NAMES, min_size=1, max_size=3))
+def test_any_path_can_be_joined_and_split(names: list[str]) -> None:
+    path = joined(names)
+    assert split(path) == names
+    assert "/" not in path
+    assert path[0] == "_" or path[0].isalnum() or path.startswith("nexus:")
+
+
+@given(name=NAMES)
+def test_any_name_can_be_quoted(name: str) -> None:
+    assert unquoted(quoted(name)) == name
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
+
+
+def has_no_titles(dtype: np.dtype[Any]) -> bool:
+    return dtype.names is None or list(dtype.fields or ()) == list(dtype.names)
+
+
+DTYPES = arrays.scalar_dtypes() | arrays.array_dtypes(arrays.scalar_dtypes(), allow_subarrays=True).filter(
+    has_no_titles
+)
+VALUES = st.recursive(
+    SCALARS | arrays.arrays(DTYPES, arrays.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=2)),
+    lambda inner: st.lists(inner, max_size=2) | st.tuples(inner) | st.dictionaries(NAMES, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(value=VALUES)
+def test_any_value_has_a_form(value: Any) -> None:
+    stored = as_attribute(value)
+    assert type(stored) in (int, float, str)
+    back = of_attribute(stored)
+    assert type(back) is type(value)
+    assert same_tree(back, value)
+
+
+@given(tree=st.dictionaries(NAMES, VALUES, max_size=3))
+def test_any_attributes_come_back(tree: dict[str, Any]) -> None:
+    assert same_tree(nested_attributes(flat_attributes(tree)), tree)
+
+
+NUMBERS = list(map(np.dtype, "?bhilBHILefdFD"))
+SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, max_side=4)
+
+
+@given(values=arrays.arrays(st.sampled_from(NUMBERS), SHAPES), way=st.sampled_from(["json", "csv"]))
+def test_any_numbers_come_back_from_text(
+    values: np.ndarray[Any, Any], way: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    array = xr.DataArray(values, name="n")
+    back = WAYS[way](array, tmp_path_factory.mktemp("text") / "out")
+    np.testing.assert_array_equal(back.values, values)
+    assert back.dtype == values.dtype
+
+
+# --- large arrays of the metadata --------------------------------------------------------------------------------
+
+
+def with_large_arrays(write: Write) -> Path:
+    counts = np.arange(40_000, dtype="u4")
+    text = Field(np.array(["a", "é"] * 9000, object), dtype=h5py.string_dtype())
+    entry = nxentry({"data": nxdata({"counts": counts}, signal="counts"), "mask": np.arange(20_000.0), "names": text})
+    path = write({"entry": entry})
+    with h5py.File(path, "a") as file:
+        file["entry/again"] = h5py.SoftLink("/entry/data/counts")
+    return path
+
+
+@pytest.mark.parametrize("way", ["h5netcdf", "netcdf4", "zarr"])
+def test_large_arrays_of_the_metadata_travel_as_variables(way: str, write: Write, tmp_path: Path) -> None:
+    path = with_large_arrays(write)
+    dataset = xr.open_dataset(path, engine="nexus")
+    expected = dataset.copy().load()
+    expected.attrs = {**dataset.attrs, "mask": {"value": np.arange(20_000.0)}}
+    expected.attrs |= {
+        "names": {"value": np.array(["a", "é"] * 9000, object)},
+        "again": {"value": expected.counts.values},
+    }
+    back = WAYS[way](dataset, tmp_path / "out")
+    path.unlink()
+    assert_same(back, expected)
+    mask = back.attrs["mask"]["value"]
+    assert (mask.shape, mask[5:7].tolist()) == ((20_000,), [5.0, 6.0])
+    assert_same(WAYS[way](back, tmp_path / "again"), expected)
+    back.nexus.to_nexus(tmp_path / "back.nxs")
+    with h5py.File(tmp_path / "back.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/auxiliary/original_metadata/mask"], np.arange(20_000.0))
+
+
+def test_what_the_metadata_has_of_the_data_is_written_once(write: Write) -> None:
+    flat = xr.open_dataset(with_large_arrays(write), engine="nexus").nexus.flat()
+    assert set(flat.variables) == {"counts", "mask.value", "names.value"}
+
+
+@pytest.mark.parametrize("way", ["json", "csv"])
+def test_large_arrays_stay_in_their_file_where_text_is_written(way: str, write: Write, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(with_large_arrays(write), engine="nexus")
+    back = WAYS[way](dataset, tmp_path / "out")
+    assert_same(back, dataset)
+    assert isinstance(back.attrs["mask"]["value"], nexus_xr.LazyArray)
+    assert (tmp_path / "out").stat().st_size < 2**20
+
+
+def test_a_stack_is_written_block_by_block_as_it_was_chunked(write: Write, tmp_path: Path) -> None:
+    frames = Field(
+        np.arange(16 * 2**20, dtype="u2").reshape(16, 1024, 1024), chunks=(1, 1024, 1024), compression="gzip"
+    )
+    path = write({"entry": nxentry({"data": nxdata({"frames": frames}, signal="frames")})})
+    dataset = xr.open_dataset(path, engine="nexus")
+    dataset.nexus.to_netcdf(tmp_path / "out.nc", engine="h5netcdf")
+    assert not dataset.frames.variable._in_memory
+    with h5py.File(tmp_path / "out.nc") as file:
+        assert file["frames"].chunks == (1, 1024, 1024)
+        assert file["frames"].compression == "gzip"
+        np.testing.assert_array_equal(file["frames"][7], frames.value[7])
+
+
+# --- faults -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("obj", "message"),
+    [
+        (xr.Dataset(attrs={"a": {"b": object()}}), "a/b: a value of type object"),
+        (xr.Dataset(attrs={"a": {1: 2}}), "a: the name 1 is no text"),
+        (xr.Dataset({1: ("x", [1])}), "1: the name is no text"),
+        (
+            xr.Dataset(coords=xr.Coordinates.from_pandas_multiindex(pd.MultiIndex.from_product([[1], [2]]), "x")),
+            "use reset_index",
+        ),
+    ],
+    ids=["value", "attribute", "name", "index"],
+)
+def test_what_has_no_form_is_refused_by_its_name(obj: Any, message: str, tmp_path: Path) -> None:
+    (tmp_path / "out.nc").write_text("as it was")
+    with pytest.raises(NexusError, match=message):
+        obj.nexus.to_netcdf(tmp_path / "out.nc")
+    assert (tmp_path / "out.nc").read_text() == "as it was"
+
+
+def test_what_is_not_flat_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match="isn't flat"):
+        nexus_xr.unflat(xr.Dataset())
+    with pytest.raises(NexusError, match="expected a Dataset"):
+        nexus_xr.unflat(xr.DataArray([1]))  # type: ignore[arg-type]
+    with pytest.raises(NexusError, match="large_arrays"):
+        xr.Dataset().nexus.flat("read")
+    with pytest.raises(NexusError, match="no table"):
+        xr.DataTree().nexus.to_csv(tmp_path / "out.csv")
+    (tmp_path / "text").write_text("counts,x\n")
+    (tmp_path / "json").write_text("{}")
+    for read, name in ((nexus_xr.read_json, "text"), (nexus_xr.read_json, "json"), (nexus_xr.read_csv, "text")):
+        with pytest.raises(NexusError, match=name):
+            read(tmp_path / name)
+
+
+def test_what_xarray_decoded_otherwise_is_refused(tmp_path: Path) -> None:
+    dates = xr.Dataset({"t": ("x", np.array(["2020-01-01"], "M8[s]"))})
+    dates.nexus.to_netcdf(tmp_path / "out.nc", engine="h5netcdf")
+    with pytest.raises(NexusError, match="decode_times=True"):
+        nexus_xr.unflat(xr.open_dataset(tmp_path / "out.nc", engine="h5netcdf", decode_times=False))
+    numbers = xr.Dataset({"t": ("x", [1.0])}).nexus.flat()
+    with pytest.raises(NexusError, match="decode_timedelta=False"):
+        nexus_xr.unflat(numbers.assign(t=("x", np.array([1], "m8[s]"))))
+
+
+def test_parts_that_are_missing_are_named() -> None:
+    flat = xr.Dataset({"z": ("x", [1j])}).nexus.flat()
+    with pytest.raises(NexusError, match="z: its parts imag are missing"):
+        nexus_xr.unflat(flat.drop_vars("z.imag"))
+
+
+def test_only_coordinates_of_their_own_dimension_are_indexed_again() -> None:
+    dataset = xr.Dataset(coords={"a": ("x", [1, 2]), "x": [3, 4], "y": [5]}).set_xindex("a").drop_indexes("y")
+    assert set(nexus_xr.unflat(dataset.nexus.flat()).xindexes) == {"x"}
+
+
+def test_variables_may_be_added_and_left_out_meanwhile() -> None:
+    flat = xr.Dataset({"a": ("x", [1]), "b": ("x", [2])}).nexus.flat()
+    changed = nexus_xr.unflat(flat.drop_vars("a").assign(c=("x", [3])))
+    assert isinstance(changed, xr.Dataset)
+    assert list(changed) == ["b", "c"]
+
+
+def test_a_file_can_be_replaced_by_what_was_read_from_it(tmp_path: Path) -> None:
+    path = tmp_path / "out.nc"
+    xr.Dataset({"a": ("x", np.arange(5))}).nexus.to_netcdf(path, engine="h5netcdf")
+    with xr.open_dataset(path, engine="h5netcdf") as opened:
+        nexus_xr.unflat(opened).nexus.to_netcdf(path, engine="h5netcdf")
+    with xr.open_dataset(path, engine="h5netcdf") as opened:
+        assert opened.a.values.tolist() == [0, 1, 2, 3, 4]
+    assert [each.name for each in tmp_path.iterdir()] == ["out.nc"]
+
+
+def test_what_is_lazy_is_pickled(write: Write, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(
+        write({"entry": nxentry({"data": nxdata({"z": np.array([1j, 2j])}, signal="z")})}), engine="nexus"
+    )
+    flat = dataset.nexus.flat()
+    assert not flat["z.real"].variable._in_memory
+    assert_same(nexus_xr.unflat(pickle.loads(pickle.dumps(flat))), dataset)
+
+
+# --- real files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+@pytest.mark.parametrize("way", ["h5netcdf", "zarr"])
+@pytest.mark.parametrize("path", corpus_files() or [CORPUS / "absent"], ids=lambda path: str(path.relative_to(CORPUS)))
+def test_real_files_come_back(path: Path, way: str, tmp_path: Path) -> None:
+    tree = xr.open_datatree(path, engine="nexus")
+    if sum(node.nbytes for node in tree.subtree) < 2**26:
+        assert_same(WAYS[way](tree, tmp_path / "out"), tree)

@@ -1,0 +1,225 @@
+"""Metadata is looked at by path, found, and made coordinates."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+import nexus_xr
+from nexus_xr import NexusError, NexusPathError
+from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup
+
+from .files import Field, nxdata, nxentry, scan_file
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def scan(write: Write) -> xr.Dataset:
+    return xr.open_dataset(write(scan_file()), engine="nexus")
+
+
+# --- by path ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_at_a_path_is_what_attrs_has_there(scan: xr.Dataset) -> None:
+    metadata = scan.nexus.metadata
+    assert metadata["instrument/detector/distance"] is scan.attrs["instrument"]["detector"]["distance"]
+    assert metadata["/instrument/detector/"] is scan.attrs["instrument"]["detector"]
+    assert metadata["instrument/detector/attrs/NX_class"] == "NXdetector"
+    assert "instrument/detector" in metadata
+    assert "instrument/nothing" not in metadata
+    assert list(metadata) == ["instrument/detector/distance", "instrument/detector/mask", "title", "data/title"]
+    assert len(metadata) == 4
+
+
+def test_groups_are_indexed_by_paths(scan: xr.Dataset) -> None:
+    instrument = scan.attrs["instrument"]
+    assert instrument["detector/distance"]["value"] == 1.5
+    for path in ("detector/nothing", "nothing", "detector/distance/value/more"):
+        with pytest.raises(KeyError, match=path):
+            instrument[path]
+    assert "detector/distance" in instrument._ipython_key_completions_()
+
+
+def test_a_path_that_is_not_there_names_those_that_are_alike(scan: xr.Dataset) -> None:
+    with pytest.raises(NexusPathError, match="there are instrument/detector/distance"):
+        scan.nexus.metadata["detector/distance"]
+    with pytest.raises(NexusPathError, match=r"'nothing' is not in the metadata$"):
+        scan.nexus.metadata["nothing"]
+
+
+def test_the_table_has_path_value_units_and_type(scan: xr.Dataset) -> None:
+    table = scan.nexus.metadata.to_pandas()
+    assert list(table.columns) == ["path", "value", "units", "type"]
+    assert table.iloc[0].tolist() == ["instrument/detector/distance", 1.5, "m", "float"]
+    assert table["type"].tolist() == ["float", "uint8 (3, 4)", "str", "str"]
+    assert table["value"][1].shape == (3, 4)
+    assert repr(scan.nexus.metadata).splitlines()[0].split() == ["instrument/detector/distance", "1.5", "m", "float"]
+
+
+def test_fields_are_found_by_a_part_of_their_path(scan: xr.Dataset) -> None:
+    assert list(scan.nexus.find("DETECTOR")) == ["instrument/detector/distance", "instrument/detector/mask"]
+    assert list(scan.nexus.find("dist")) == ["instrument/detector/distance"]
+    assert scan.nexus.find("dist")["instrument/detector/attrs/NX_class"] == "NXdetector"
+    assert list(scan.nexus.find("nothing")) == []
+    assert list(xr.Dataset().nexus.metadata) == []
+
+
+def test_trees_and_signals_have_metadata_too(write: Write) -> None:
+    path = write(scan_file())
+    tree = xr.open_datatree(path, engine="nexus")
+    assert tree.nexus.metadata["entry/instrument/detector/distance"]["value"] == 1.5
+    assert "entry/data/title" in tree.nexus.metadata
+    [signal] = nexus_xr.open_signals(path, nxdata_only=True)
+    assert signal.nexus.metadata["instrument/detector/distance"]["value"] == 1.5
+    assert signal.nexus.metadata["units"] == "counts"
+
+
+# --- in a notebook ------------------------------------------------------------------------------------------------
+
+
+class Balanced(HTMLParser):
+    """Fails where an element isn't closed in its turn; keeps the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parsed(html: str) -> Balanced:
+    parser = Balanced()
+    parser.feed(html)
+    assert not parser.open
+    return parser
+
+
+def test_a_notebook_shows_a_tree_that_unfolds(scan: xr.Dataset) -> None:
+    scan.attrs["<b>"] = "<script>"
+    html = scan.nexus.metadata._repr_html_()
+    assert "<details><summary><b>detector</b> NXdetector</summary>" in html
+    assert "<b>distance</b> 1.5 m" in html
+    assert "<script>" not in html
+    assert "<script>" in parsed(html).text
+    assert parsed(scan.attrs["instrument"]._repr_html_()).text.startswith("detector NXdetector")
+
+
+@pytest.mark.parametrize(("groups", "fields"), [(1, 5000), (500, 10), (5000, 1)])
+def test_a_tree_of_thousands_of_fields_stays_small(groups: int, fields: int) -> None:
+    field = MetadataField(value=1.5, attrs={"units": "mm"})
+    inner = MetadataGroup({f"motor_{number}": field for number in range(fields)}, attrs={"NX_class": "NXpositioner"})
+    tree = MetadataGroup({f"group_{number}": inner for number in range(groups)})
+    html = tree._repr_html_()
+    assert len(html) < 200_000
+    assert " more" in parsed(html).text
+
+
+# --- as coordinates -----------------------------------------------------------------------------------------------
+
+
+def test_a_field_becomes_a_coordinate_with_its_attributes(scan: xr.Dataset) -> None:
+    promoted = scan.nexus.promote("instrument/detector/distance", name="title")
+    assert promoted.distance.item() == 1.5
+    assert promoted.distance.attrs == {"units": "m"}
+    assert promoted["name"].item() == "a scan"
+    assert "distance" not in scan.coords
+    signal = scan.counts.assign_attrs(scan.attrs).nexus.promote("instrument/detector/distance")
+    assert signal.distance.item() == 1.5
+
+
+def test_an_array_becomes_a_coordinate_of_the_dimensions_that_are_given(write: Write) -> None:
+    file = scan_file()
+    file["entry"]["large"] = np.arange(20_000.0)
+    scan = xr.open_dataset(write(file), engine="nexus")
+    promoted = scan.nexus.promote("instrument/detector/mask", dims=("y", "x"))
+    assert promoted.mask.dims == ("y", "x")
+    with pytest.raises(NexusError, match=r"detector/mask: is of shape \(3, 4\); give as many dims"):
+        scan.nexus.promote("instrument/detector/mask", dims="x")
+    large = scan.nexus.promote("large", dims="point").large
+    assert not large.variable._in_memory
+    np.testing.assert_array_equal(large, np.arange(20_000.0))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("instrument/detector/nothing", "is not in the metadata"),
+        ("instrument/detector", "is a group, and no value; name a field in it, of distance, mask"),
+        ("counts", "there is 'counts' already"),
+        ("x", "there is 'x' already"),
+    ],
+)
+def test_what_can_not_be_promoted_says_why(path: str, message: str, scan: xr.Dataset) -> None:
+    with pytest.raises(NexusError, match=message):
+        scan.nexus.promote(path)
+
+
+def series(write: Write, kelvins: list[float]) -> list[Path]:
+    """A file for each temperature."""
+    paths = []
+    for number, kelvin in enumerate(kelvins, 8):
+        data = nxdata({"n": np.arange(3) * number, "x": [1, 2, 3]}, signal="n", axes=["x"])
+        sample = {"@NX_class": "NXsample", "temperature": Field(kelvin, {"units": "K"}), "name": "iron"}
+        paths.append(write({"entry": nxentry({"data": data, "sample": sample})}, name=f"scan_{number}.nxs"))
+    return paths
+
+
+def test_temperature_is_the_axis_of_many_files(write: Write) -> None:
+    pattern = series(write, [4.2, 77.0, 300.0])[0].with_name("scan_*.nxs")
+    scans = nexus_xr.open_mfdataset(str(pattern), promote="sample/temperature", concat_dim="temperature")
+    assert scans.n.dims == ("temperature", "x")
+    assert scans.temperature.values.tolist() == [4.2, 77.0, 300.0]  # scan_8, scan_9, scan_10
+    assert scans.temperature.attrs == {"units": "K"}
+    assert scans.n.sel(temperature=77.0).values.tolist() == [0, 9, 18]
+    assert scans.n.chunks is not None
+    assert scans.attrs["sample"]["name"]["value"] == "iron"
+
+
+def test_coordinates_have_the_dimension_of_the_files_also_where_all_are_the_same(write: Write) -> None:
+    paths = series(write, [4.2, 4.2])
+    promote = {"T": "sample/temperature", "sample_name": "sample/name"}
+    scans = nexus_xr.open_mfdataset(paths, promote=promote, concat_dim="scan", preprocess=lambda ds: ds.isel(x=[0, 1]))
+    assert (scans.T.dims, scans.sample_name.dims) == (("scan",), ("scan",))
+    assert scans.T.values.tolist() == [4.2, 4.2]
+    assert scans.n.sizes == {"scan": 2, "x": 2}
+
+
+def test_files_whose_axes_differ_are_an_error_unless_they_are_to_be_joined(write: Write) -> None:
+    paths = series(write, [4.2, 77.0])
+    with h5py.File(paths[1], "r+") as file:
+        file["entry/data/x"][0] = 0
+    with pytest.raises(ValueError, match="x"):
+        nexus_xr.open_mfdataset(paths, concat_dim="scan")
+    joined = nexus_xr.open_mfdataset(paths, concat_dim="scan", join="outer")
+    assert joined.sizes == {"scan": 2, "x": 4}
+
+
+def test_what_promotes_is_a_preprocess_that_can_be_pickled(write: Write) -> None:
+    preprocess = pickle.loads(pickle.dumps(nexus_xr.promoting(T="sample/temperature")))
+    scans = xr.open_mfdataset(
+        series(write, [4.2, 77.0]),
+        engine="nexus",
+        preprocess=preprocess,
+        combine="nested",
+        concat_dim="scan",
+        combine_attrs=nexus_xr.common_attrs,
+    )
+    assert scans.T.values.tolist() == [4.2, 77.0]
