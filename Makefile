@@ -4,7 +4,7 @@ VENV ?= .venv
 PICTURE ?= demo.png
 IN_VENV = $(VENV)/bin/python
 
-.PHONY: demo test coverage lowest sanitize lint docs wheel clean
+.PHONY: demo test coverage lowest sanitize lint docs wheel viewer clean
 
 # make demo [FILE=scan.nxs [DATASET=/entry/data]]: open a file (one is made where none is given), reduce it with dask,
 # save a picture.
@@ -50,6 +50,10 @@ docs: $(VENV)/.docs
 # Source distribution and wheel in dist/, which is then tried in an environment of its own, away from here.
 wheel: $(VENV)/.wheel
 	$(IN_VENV) .ci/wheel.py dist
+
+# The pages of the viewer, built from the versions that the lock file names; they come with the package as they are here.
+viewer:
+	cd viewer && npm ci && npm run build
 
 # Install the extra of that name.
 $(VENV)/.%: pyproject.toml

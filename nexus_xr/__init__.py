@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nexus_xr.exchange.json_file import read_json
     from nexus_xr.metadata.many_files import open_mfdataset
     from nexus_xr.metadata.promotion import promoting
+    from nexus_xr.server.viewing import view
     from nexus_xr.writing.consolidate import consolidate
     from nexus_xr.writing.to_nexus import to_nexus
     from nexus_xr.zarr.copying import to_zarr
@@ -59,6 +60,7 @@ __all__ = [
     "to_nexus",
     "to_zarr",
     "unflat",
+    "view",
     "zarr_store",
 ]
 
@@ -72,6 +74,7 @@ _LATER = {
     "to_nexus": "nexus_xr.writing.to_nexus",
     "to_zarr": "nexus_xr.zarr.copying",
     "unflat": "nexus_xr.exchange.flat",
+    "view": "nexus_xr.server.viewing",
     "zarr_store": "nexus_xr.zarr.store",
 }
 

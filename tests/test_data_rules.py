@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nexus_xr import NexusWarning
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.library.group import LibraryGroup
+from nexus_xr.nexus.output.version3 import as_version_3
 from nexus_xr.nexus.rules.content import Field as Member
 from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
@@ -1081,3 +1082,22 @@ def test_description_is_plain_and_equal_when_made_twice(write: Write) -> None:
     group = nxdata(XY, signal="data", axes=["y", "x"])
     assert described(write, group) == described(write, group)
     assert hash(described(write, group)) == hash(described(write, group))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_what_is_told_as_version_3_is_what_was_found(write: Write, rule: Rule) -> None:
+    with h5py.File(write({"entry": {"data": rule.group}})) as file:
+        content = join_segments(read_content(LibraryGroup(file["entry/data"].id, "/", Diagnostics())), Diagnostics())
+    found = apply_rules(content)
+    if found.signal is None or not content.fields[found.signal].shape:
+        return
+    attributes = as_version_3(found, content)
+    signal, *others = found.variables
+    plain = {
+        axis.field: axis.dims
+        for axis in others
+        if axis.role is Role.AXIS and len(axis.dims) == 1 and content.fields[axis.field].is_numeric
+    }
+    assert attributes["signal"] == signal.field
+    for dim, name in zip(signal.dims, attributes["axes"], strict=True):
+        assert plain[name] == (dim,) if name != "." else (dim,) not in plain.values()

@@ -22,6 +22,7 @@ from .failures import Failure
 from .metrics import MEDIA_TYPE, Metrics
 from .observed import Observed
 from .openapi import described
+from .pages import page_routes
 from .settings import Limits, Settings, folders_of, token_of
 from .workers.pool import Pool
 
@@ -81,7 +82,11 @@ def application_of(settings: Settings) -> Starlette:
             await pool.stop()
 
     application = Starlette(
-        routes=[*(each.route(Responder(pool)) for each in ENDPOINTS), *_about(metrics, pool)],
+        routes=[
+            *(each.route(Responder(pool)) for each in ENDPOINTS),
+            *_about(metrics, pool),
+            *page_routes(settings.origins),
+        ],
         middleware=_middleware(settings, metrics),
         exception_handlers={Failure: _failed, HTTPException: _refused},
         lifespan=lifespan,

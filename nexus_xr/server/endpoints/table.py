@@ -11,6 +11,7 @@ from nexus_xr.server.jobs.h5grove.data import AS_STORED, FORMATS_OF_H5GROVE, SAF
 from nexus_xr.server.jobs.h5grove.entities import FOLLOWED
 from nexus_xr.server.jobs.h5grove.meta import DescribeEntity
 from nexus_xr.server.jobs.h5grove.paths import ListPaths
+from nexus_xr.server.jobs.h5grove.plotted import FORMS
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.meta import ReadMeta
 from nexus_xr.server.jobs.reduced import REDUCTIONS
@@ -49,18 +50,19 @@ _DATA = (
 
 _H5GROVE_FILE = text("file", "the file, by its path below the folder")
 _LINKS = choice("resolve_links", "which links to follow", FOLLOWED, FOLLOWED[0])
+_TOLD = choice("as", "as what data is told", FORMS, FORMS[0], argument="told")
 _H5GROVE = (
     Endpoint(
         "/h5grove/meta",
         "What an object is, as h5grove says it.",
-        (_H5GROVE_FILE, PATH, _LINKS),
+        (_H5GROVE_FILE, PATH, _LINKS, _TOLD),
         DescribeEntity,
         ignores_others=True,
     ),
     Endpoint(
         "/h5grove/attr",
         "Values of attributes, as h5grove says them.",
-        (_H5GROVE_FILE, PATH, texts("attr_keys", "names of attributes; none for all", argument="names")),
+        (_H5GROVE_FILE, PATH, texts("attr_keys", "names of attributes; none for all", argument="names"), _TOLD),
         ReadAttributes,
         ignores_others=True,
     ),
@@ -74,6 +76,7 @@ _H5GROVE = (
             choice("format", "the form", FORMATS_OF_H5GROVE, "json", argument="form"),
             choice("dtype", "the type of the values", (AS_STORED, SAFE), AS_STORED),
             flag("flatten", "whether the values are one list"),
+            _TOLD,
         ),
         ReadValues,
         tuple(FORMATS[name].media_type for name in FORMATS_OF_H5GROVE),
@@ -82,7 +85,7 @@ _H5GROVE = (
     Endpoint(
         "/h5grove/paths",
         "The paths of all objects below a group.",
-        (_H5GROVE_FILE, PATH, _LINKS),
+        (_H5GROVE_FILE, PATH, _LINKS, _TOLD),
         ListPaths,
         ignores_others=True,
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Node
 from nexus_xr.opening.session import Opening
@@ -15,6 +16,7 @@ from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
 
 from .entities import Entity, EntityJob
+from .plotted import PLOTTED, told_attributes
 from .references import with_references
 
 
@@ -37,6 +39,8 @@ class ReadAttributes(EntityJob):
         if isinstance(entity, Link):
             raise Failure(404, f"Cannot resolve {entity} at {self.path} of {self.file}: it {entity.trouble}")
         values = _shaped(entity)
+        if self.told == PLOTTED and isinstance(entity, Group):
+            values = told_attributes(opening, entity, values)
         missing = [name for name in self.names if name not in values]
         if missing:
             raise Failure(404, f"{self.path} has no attribute {missing[0]!r}; there are: {', '.join(values)}")

@@ -23,6 +23,7 @@ from nexus_xr.server.jobs.places import Place
 from nexus_xr.server.jobs.selection import Selection, parse_selection
 from nexus_xr.server.jobs.stored_array import StoredArray
 
+from .plotted import PLOTTED, STORED, is_title_path, joined_at
 from .references import with_references
 
 FORMATS_OF_H5GROVE = ("json", "bin", "csv", "npy", "tiff")
@@ -45,6 +46,8 @@ class ReadValues(FileJob):
         As they are stored, or as browsers have arrays for.
     flatten
         Whether the values are one list, and none of lists.
+    told
+        Whether data is told as it is plotted or as it is stored, one of `FORMS`.
     """
 
     path: str = "/"
@@ -52,11 +55,12 @@ class ReadValues(FileJob):
     form: str = "json"
     dtype: str = AS_STORED
     flatten: bool = False
+    told: str = STORED
 
     def answer(self, context: Context) -> Answer:
         place = context.place(self.file, self.tag)
         try:
-            array = array_at(context, place, self.path)
+            array = self._array(context, place)
         except NoArrayError:
             return self._without_array(context, place)
         selection = parse_selection(self.selection, array.values.shape)
@@ -67,10 +71,22 @@ class ReadValues(FileJob):
         if size > context.settings.limits.whole:
             raise Failure(413, f"{size} bytes of values in this form are too many; select less, or ask for format=bin")
         values = _safe(array.read(selection)) if self.dtype == SAFE else array.read(selection)
-        flat = np.ravel(values) if self.flatten and values.ndim else values
+        is_one = self.told == PLOTTED and is_title_path(self.path) and values.shape == (1,)
+        flat = values.reshape(()) if is_one else np.ravel(values) if self.flatten and values.ndim else values
         if self.form == "json":
             return json_answer(with_references(flat if flat.ndim else flat[()], array.encoded_type), place.tag)
         return self._file(FORMATS[self.form], flat, place.tag)
+
+    def _array(self, context: Context, place: Place) -> StoredArray:
+        if self.told != PLOTTED:
+            return array_at(context, place, self.path)
+        try:
+            return array_at(context, place, self.path)
+        except Failure:
+            joined = context.described(place, partial(_joined, self.path))
+            if joined is None:
+                raise
+            return joined
 
     def _without_array(self, context: Context, place: Place) -> Answer:
         """Of what has no values, or elements of varying length."""
@@ -94,6 +110,15 @@ class ReadValues(FileJob):
 
     def _shown(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Shown:
         return Shown(self.path, shape, dtype)
+
+
+def _joined(path: str, opening: Opening) -> StoredArray | None:
+    """The values of a field that is stored in several datasets."""
+    joined = joined_at(opening, path)
+    if joined is None:
+        return None
+    values, first = joined
+    return StoredArray(values, first.storage.chunks or values.shape, first.encoded_type)
 
 
 def _whole(path: str, opening: Opening) -> Any:

@@ -16,6 +16,8 @@ from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
 
+from .plotted import PLOTTED, STORED, joined_at
+
 Entity = Group | Dataset | Link
 # Whether links are followed: those that lead somewhere, none, or all, so that one that leads nowhere is an error.
 FOLLOWED = ("only_valid", "none", "all", "true", "false")
@@ -31,10 +33,13 @@ class EntityJob(FileJob):
         Its path.
     resolve_links
         Whether links are followed, one of `FOLLOWED`.
+    told
+        Whether data is told as it is plotted or as it is stored, one of `FORMS`.
     """
 
     path: str = "/"
     resolve_links: str = "only_valid"
+    told: str = STORED
 
     def answered(self, context: Context, describe: Callable[[Opening, Entity], Answer]) -> Answer:
         """The answer, which is kept where no other file has a part in it."""
@@ -56,6 +61,8 @@ class EntityJob(FileJob):
         """
         path = absolute(self.path)
         found = opening.root.find(path)
+        if found is None and self.told == PLOTTED and (joined := joined_at(opening, path)) is not None:
+            return joined[1]
         if found is None:
             raise Failure(404, f"{self.path} is not a valid path in {self.file}; /h5grove/paths lists what there is")
         link = self._unfollowed(opening, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
 
 from .entities import Entity, EntityJob
-from .types import type_metadata
+from .plotted import PLOTTED, is_title, joined_at, joined_names, told_attributes
+from .types import text_metadata, type_metadata
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,31 @@ class DescribeEntity(EntityJob):
 
     def _described(self, opening: Opening, entity: Entity) -> Answer:
         name = "" if self.path == "/" else self.path.split("/")[-1] or absolute(self.path).rpartition("/")[2]
-        described = _described(name, entity)
+        described = self._one(opening, name, entity)
         if isinstance(entity, Group):
-            described["children"] = [_described(child, member) for child, member, _ in entity.members()]
+            described["children"] = [self._one(opening, child, member) for child, member, _ in entity.members()]
+            described["children"] += self._joined(opening, entity)
         return json_answer(described)
+
+    def _one(self, opening: Opening, name: str, entity: Entity) -> dict[str, Any]:
+        described = _described(name, entity)
+        if self.told == PLOTTED and isinstance(entity, Group):
+            stored = {each["name"]: each for each in described["attributes"]}
+            described["attributes"] = [
+                value if value is stored.get(name) else _told(name, value)
+                for name, value in told_attributes(opening, entity, stored).items()
+            ]
+        elif self.told == PLOTTED and isinstance(entity, Dataset) and is_title(entity):
+            described["shape"] = ()
+        return described
+
+    def _joined(self, opening: Opening, group: Group) -> Iterator[dict[str, Any]]:
+        """The fields that are stored in several datasets."""
+        for name in joined_names(opening, group) if self.told == PLOTTED else ():
+            joined = joined_at(opening, group.member_path(name))
+            if joined is not None:
+                values, first = joined
+                yield {**_described(name, first), "shape": values.shape}
 
 
 def _described(name: str, entity: Entity) -> dict[str, Any]:
@@ -39,6 +62,11 @@ def _described(name: str, entity: Entity) -> dict[str, Any]:
     if isinstance(entity, Dataset):
         return {"attributes": _attributes(entity), "kind": "dataset", "name": name, **_dataset(entity)}
     return {"name": name, **_link(entity)}
+
+
+def _told(name: str, value: str | list[str]) -> dict[str, Any]:
+    """An attribute that is told in place of what is stored."""
+    return {"name": name, "shape": () if isinstance(value, str) else (len(value),), "type": text_metadata()}
 
 
 def _attributes(node: Node) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import h5py
 import numpy as np
 from h5py import h5t
 
@@ -22,6 +23,11 @@ def type_metadata(encoded: bytes) -> dict[str, Any]:
         The datatype as files have it.
     """
     return _described(decoded(encoded))
+
+
+def text_metadata() -> dict[str, Any]:
+    """What text of any length is."""
+    return _described(h5t.py_create(h5py.string_dtype(), logical=True))
 
 
 def _described(type_id: h5t.TypeID) -> dict[str, Any]:

@@ -1,0 +1,175 @@
+"""A file or an object in the viewer, from Python and in notebooks."""
+
+from __future__ import annotations
+
+import atexit
+import html
+import os
+import sys
+import tempfile
+import threading
+import time
+import webbrowser
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode
+
+import uvicorn
+import xarray as xr
+
+from nexus_xr.errors import NexusError, NexusFileNotFoundError
+from nexus_xr.hdf5.runtime.fork import after_fork
+from nexus_xr.opening.session import Opened
+
+from .application import application_of
+from .settings import Limits, Settings, folders_of, token_of
+
+_PATIENCE_SECONDS = 60
+# A cookie that a page within a notebook's may show has to be of the same site, as notebooks are by this name.
+_NAME = "localhost"
+
+
+@dataclass(frozen=True)
+class View:
+    """Where an object is shown; in a notebook, it is shown below the cell.
+
+    Parameters
+    ----------
+    url
+        The address, with the token that it needs; it is there as long as this process.
+    """
+
+    url: str
+
+    def _repr_html_(self) -> str:
+        return f'<iframe src="{html.escape(self.url)}" width="100%" height="600" style="border: 0"></iframe>'
+
+
+def view(obj: Any, *, browser: bool | None = None) -> View:
+    """Show a file, or what was opened or made of one, in the viewer.
+
+    The files of its folder are served to this machine alone, by processes that end with this one.
+
+    Parameters
+    ----------
+    obj
+        Path of a local file; or a Dataset, DataArray or DataTree. One that was opened is shown as it is in its file,
+        others are written into a temporary file first.
+    browser
+        Whether to open the browser; None for doing so unless this is a notebook.
+
+    Returns
+    -------
+    View
+        Which shows itself in a notebook.
+
+    Raises
+    ------
+    NexusError
+        The file isn't there, or the object can't be written.
+
+    Examples
+    --------
+    >>> from nexus_xr import view
+    >>> view("scan.nxs", browser=False)  # doctest: +SKIP
+    View(url='http://localhost:.../view?file=scan.nxs&token=...')
+    """
+    path, shown = _where(obj)
+    if not os.path.isfile(path):
+        raise NexusFileNotFoundError(f"{path}: there is no such local file; name one that is there")
+    folder, name = os.path.split(os.path.realpath(path))
+    found = View(_service(folder).address({"file": name, **({"path": shown} if shown else {})}))
+    if browser or (browser is None and not _is_notebook()):
+        webbrowser.open(found.url)
+    return found
+
+
+def _where(obj: Any) -> tuple[str, str | None]:
+    """The file in which an object is, and its path there."""
+    if isinstance(obj, str | os.PathLike):
+        return os.fspath(obj), None
+    if not isinstance(obj, xr.DataArray | xr.Dataset | xr.DataTree):
+        raise NexusError(f"expected a path or an object of xarray to show, found {type(obj).__name__}")
+    origins = list(map(_origin, _variables(obj)))
+    files = {None if origin is None else origin.file.name for origin in origins}
+    if len(files) != 1 or not os.path.isfile(str(*files)):
+        return _written(obj), None
+    return str(*files), None if isinstance(obj, xr.DataTree) or origins[0] is None else origins[0].path
+
+
+def _variables(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> list[xr.Variable]:
+    if isinstance(obj, xr.DataArray):
+        return [obj.variable]
+    nodes = obj.subtree if isinstance(obj, xr.DataTree) else (obj,)
+    return [variable for node in nodes for variable in node.variables.values()]
+
+
+def _origin(variable: xr.Variable) -> Opened | None:
+    """How a variable was opened, None where it is only a part of that, or was made in memory."""
+    origin = variable.encoding.get("opened")
+    return origin if isinstance(origin, Opened) and origin.sizes == tuple(variable.sizes.items()) else None
+
+
+def _written(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
+    """The path of a file in which an object was put; it is there as long as this process."""
+    from nexus_xr.writing.to_nexus import to_nexus
+
+    descriptor, path = tempfile.mkstemp(".nxs", dir=_temporary_folder().name)
+    os.close(descriptor)
+    to_nexus(obj, path, mode="w")
+    return path
+
+
+@lru_cache(1)
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="nexus-xr-")
+
+
+def _is_notebook() -> bool:
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+class _Service:
+    """The service of a folder, in a thread of this process."""
+
+    def __init__(self, folder: str) -> None:
+        self._settings = Settings(folders_of(folder), token_of(True), (), (), Limits())
+        config = uvicorn.Config(application_of(self._settings), _NAME, 0, log_level="error", access_log=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="nexus_xr viewer", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise NexusError(f"{folder}: the viewer can't be started; nexus_xr.server.serve tells why")
+            time.sleep(0.01)
+
+    def address(self, asked: dict[str, str]) -> str:
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://{_NAME}:{port}/view?{urlencode({**asked, 'token': self._settings.token})}"
+
+    def end(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(_PATIENCE_SECONDS)
+
+
+_services: dict[str, _Service] = {}
+_lock = threading.Lock()
+
+
+def _service(folder: str) -> _Service:
+    with _lock:
+        if folder not in _services:
+            _services[folder] = _Service(folder)
+            atexit.register(_services[folder].end)
+        return _services[folder]
+
+
+@after_fork
+def _start_anew() -> None:
+    """A child has none of its parent's threads."""
+    global _lock
+    _services.clear()
+    _lock = threading.Lock()

@@ -1,0 +1,195 @@
+"""What the viewer shows, in a browser."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+
+import h5py
+import httpx
+import numpy as np
+import pytest
+import xarray as xr
+from starlette.testclient import TestClient
+
+import nexus_xr
+from nexus_xr.nexus.tree.find import absolute
+
+from .conftest import CORPUS, corpus_files
+from .files import Field, nxdata, nxentry, write_tree
+from .services import TOKEN, client_of, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("served")
+    counts = Field(np.arange(12.0).reshape(3, 4), {"signal": 1, "axes": "angle:time", "units": "counts"})
+    angle, time = Field(np.arange(3.0), {"units": "degree"}), Field(np.arange(5.0), {"units": "us"})
+    old = nxdata({"counts": counts, "angle": angle, "time": time, "title": ["An old map"]})
+    write_tree(folder / "old.nxs", {"run": nxentry({"title": "A scan", "bank": old})})
+    curve = nxdata({"I": np.arange(9.0), "Q": np.linspace(0.1, 0.9, 9)}, signal="I", axes="Q")
+    write_tree(folder / "curve.nxs", {"entry": nxentry({"data": curve})})
+    (folder / "broken.nxs").write_bytes((folder / "curve.nxs").read_bytes()[:600])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with served(folder) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/?{urlencode({'token': TOKEN})}")
+    yield page
+    page.close()
+    assert all(url.startswith((address, "data:", "blob:")) for url in asked)
+
+
+def view(page: Page, address: str, **asked: str) -> None:
+    page.goto(f"{address}/view?{urlencode(asked)}")
+
+
+def test_the_list_names_files_and_what_they_show(page: Page) -> None:
+    row = page.get_by_role("row").filter(has_text="old.nxs")
+    row.get_by_text("A scan").wait_for()
+    assert row.get_by_text("/run/bank").is_visible()
+    assert row.get_by_text("3 \u00d7 4").is_visible()
+    broken = page.get_by_role("row").filter(has_text="broken.nxs")
+    assert "damaged" in broken.inner_text() or "truncated" in broken.inner_text()
+    page.get_by_role("link", name="curve.nxs").click()
+    page.get_by_text("NX Line").first.wait_for()
+
+
+def test_data_of_older_rules_is_a_map_with_its_axes(page: Page, address: str) -> None:
+    view(page, address, file="old.nxs")
+    page.get_by_text("An old map").wait_for()
+    assert page.get_by_role("tab", name="NX Heatmap").get_attribute("aria-selected") == "true"
+    assert page.get_by_text("angle (degree)").is_visible()
+    assert page.get_by_text("time (us)").is_visible()
+
+
+def test_a_curve_has_its_axis(page: Page, address: str) -> None:
+    view(page, address, file="curve.nxs", path="/entry/data")
+    page.get_by_text("NX Line").first.wait_for()
+    page.get_by_text("Q", exact=True).first.wait_for()
+
+
+def test_as_stored_nothing_is_told(page: Page, address: str) -> None:
+    view(page, address, file="old.nxs", path="/run/bank", **{"as": "stored"})
+    page.get_by_text("Expected scalar shape").wait_for()  # of the title
+    assert not page.get_by_text("An old map").is_visible()
+
+
+def test_a_file_that_is_broken_says_so(page: Page, address: str) -> None:
+    view(page, address, file="broken.nxs")
+    page.get_by_text("broken.nxs").first.wait_for()
+    page.get_by_text("truncated").first.wait_for()
+
+
+def test_a_file_that_grows_is_shown_at_its_present_length(page: Page, folder: Path, address: str) -> None:
+    with h5py.File(folder / "growing.nxs", "w", libver="latest") as file:
+        group = file.create_group("entry/data")
+        group.attrs.update(NX_class="NXdata", signal="counts")
+        counts = group.create_dataset("counts", (2, 4, 5), "u2", maxshape=(None, 4, 5), chunks=(1, 4, 5))
+        file.swmr_mode = True
+        for length in (2, 7):
+            counts.resize((length, 4, 5))
+            counts.flush()
+            view(page, address, file="growing.nxs", path="/entry/data")
+            page.get_by_text(str(length), exact=True).first.wait_for()
+
+
+def test_python_opens_the_viewer_at_what_is_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visited: list[str] = []
+    monkeypatch.setattr("webbrowser.open", visited.append)
+    whole = nexus_xr.view(folder / "old.nxs")
+    with xr.open_dataset(folder / "old.nxs", engine="nexus") as dataset:
+        group = nexus_xr.view(dataset, browser=False)
+    assert visited == [whole.url]
+    asked = [parse_qs(urlsplit(view.url).query) for view in (whole, group)]
+    assert [each["file"] for each in asked] == [["old.nxs"]] * 2
+    assert [each.get("path") for each in asked] == [None, ["/run/bank"]]
+    assert whole.url in html.unescape(whole._repr_html_())
+    with httpx.Client(follow_redirects=True) as client:
+        assert "viewer.js" in client.get(whole.url).text
+        told = client.get(urljoin(whole.url, "h5grove/attr"), params={"file": "old.nxs", "path": "/run/bank"})
+        assert told.json()["NX_class"] == "NXdata"
+
+
+def test_what_isnt_as_in_its_file_is_written_to_be_shown(folder: Path) -> None:
+    with xr.open_dataset(folder / "curve.nxs", engine="nexus") as dataset:
+        views = [nexus_xr.view(each, browser=False) for each in (dataset.I[2:5], dataset.I * 2, dataset)]
+    names = [parse_qs(urlsplit(view.url).query)["file"][0] for view in views]
+    assert names[2] == "curve.nxs"
+    assert len({*names}) == 3
+    with httpx.Client(follow_redirects=True) as client:
+        client.get(views[0].url)
+        asked = {"file": names[0], "path": "/entry1/I/I"}
+        assert client.get(urljoin(views[0].url, "h5grove/data"), params=asked).json() == [2.0, 3.0, 4.0]
+
+
+def test_what_cant_be_shown_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(nexus_xr.NexusFileNotFoundError, match=r"nothing.nxs: there is no such local file"):
+        nexus_xr.view(tmp_path / "nothing.nxs")
+    with pytest.raises(nexus_xr.NexusError, match="expected a path or an object of xarray to show, found int"):
+        nexus_xr.view(3)
+
+
+@pytest.fixture(scope="module")
+def corpus_client() -> Iterator[TestClient]:
+    if not CORPUS.is_dir():
+        pytest.skip(f"the corpus of real files is not at {CORPUS}")
+    with client_of(CORPUS) as client:
+        yield client
+
+
+def attributes(client: TestClient, file: Path, path: str) -> dict[str, Any]:
+    name = str(file.relative_to(CORPUS))
+    asked = {"file": name, "path": path, "as": "plotted"}
+    answer: dict[str, Any] = client.get("/h5grove/attr", params=asked).json()
+    return answer
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+@pytest.mark.parametrize("file", corpus_files(), ids=lambda file: file.name)
+def test_every_group_of_data_is_told_with_the_axes_that_it_opens_with(corpus_client: TestClient, file: Path) -> None:
+    with xr.open_datatree(file, engine="nexus") as tree:
+        paths = [absolute(node.encoding["nexus_path"]) for node in tree.subtree if node.data_vars]
+    for path in paths:
+        told = attributes(corpus_client, file, path)
+        if "axes" not in told or "signal" not in told:
+            continue
+        with xr.open_dataset(file, engine="nexus", group=path) as opened:
+            signal = opened[told["signal"]]
+        for dim, name in zip(signal.dims, told["axes"], strict=True):
+            axes = {str(each): axis.dtype.kind for each, axis in signal.coords.items() if axis.dims == (dim,)}
+            numbers = [each for each, kind in axes.items() if kind in "biuf" and not each.endswith("_errors")]
+            assert name in numbers if name != "." else not numbers

@@ -1,0 +1,18 @@
+import { App, createBasicFetcher, H5GroveProvider } from "@h5web/app";
+
+const fetchBytes = createBasicFetcher();
+
+/** One file, as H5Web shows it. */
+export function File({ file, asked }) {
+  const told = { file, as: asked.get("as") ?? "plotted" };
+  document.title = `${file.split("/").pop()} - nexus_xr`;
+  return (
+    <H5GroveProvider
+      url={new URL("h5grove", document.baseURI).href}
+      filepath={file}
+      fetcher={(url, params, options) => fetchBytes(url, { ...params, ...told }, options)}
+    >
+      <App initialPath={asked.get("path") ?? undefined} disableDarkMode />
+    </H5GroveProvider>
+  );
+}
