@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks read``, ``write``, ``open``, ``serve`` and others."""
+"""Command line of the benchmarks: ``python -m benchmarks SUBJECT``, for subjects see its ``--help``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import cluster, contestants, memory, opening, reading, remote, service, writing, zarr
+from . import cluster, contestants, memory, opening, reading, remote, service, travel, writing, zarr
 from .cases import BY_NAME as CASES
 from .cases import SLAB, Case
 from .harness import cpu_count, machine_line, table, write_json
@@ -36,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--size", type=_positive, default=512, help="MiB of the stack (default: %(default)s)")
     _add_remote(_command(commands, "remote", remote.__doc__, _remote, repeat=3))
     _add_serve(_command(commands, "serve", service.__doc__, _serve, repeat=5))
+    command = _command(commands, "travel", travel.__doc__, _travel, repeat=7)
+    command.add_argument(
+        "--size", type=_positive, default=travel.FULL_MEBIBYTES, help="MiB of a stack (default: %(default)s)"
+    )
     return parser
 
 
@@ -331,6 +335,21 @@ def _serve(options: argparse.Namespace) -> None:
         [row for measured in tables for row in measured.rows()],
         f"Servers of files on {cpu_count()} cores, {options.case}",
         f"Requests a second, and CPU time of the server for each; median of {options.repeat} turns",
+        [measured.panel() for measured in tables],
+    )
+
+
+def _travel(options: argparse.Namespace) -> None:
+    tables: list[travel.Table] = []
+    for measured in travel.run(options.size, options.repeat):
+        print(f"\n{measured.operation}\n{table(measured.results, measured.columns())}", flush=True)
+        tables.append(measured)
+    _save(
+        options,
+        f"travel, {options.size} MiB",
+        [row for measured in tables for row in measured.rows()],
+        "Arrays with edges, and with uncertainties, in operations of xarray",
+        f"Milliseconds, median of {options.repeat} turns; the shorter the bar, the faster",
         [measured.panel() for measured in tables],
     )
 

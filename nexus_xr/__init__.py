@@ -7,6 +7,7 @@ open every signal, list what there is to open, and read the metadata alone.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.opening.files import common_attrs
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Diagnostic",
+    "EdgesIndex",
     "LazyArray",
     "Link",
     "NexusError",

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import pandas as pd
 import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
+from .arrays.edges import assign_edges, bounds_to_edges, edges_along, edges_to_bounds, edges_to_intervals
+from .arrays.rebinning import rebin
+from .arrays.uncertainties import (
+    assign_errors,
+    errors_by_owner,
+    errors_in,
+    is_uncertain,
+    values_in,
+    variances_in,
+    with_uncertainties,
+    without_uncertainties,
+)
 from .errors import NexusError
 from .nexus.rules.interpretation import shown_dims
 from .opening.refresh import refresh_array, refresh_dataset, refresh_tree
@@ -107,8 +122,55 @@ class _Accessor:
         to_csv(self._obj, path, large_arrays)
 
 
-class _Promoting(_Accessor):
-    """What goes for those whose coordinates can be added to."""
+class _ArrayAccessor(_Accessor):
+    """What it adds to arrays and Datasets of them."""
+
+    def edges(self, name: Hashable) -> NDArray[Any]:
+        """The n + 1 edges of the n bins of a coordinate, in its unit.
+
+        Raises
+        ------
+        NexusError
+            It has no edges of bins in its index, or these leave gaps, as after ``isel(tof=[0, 7])``.
+
+        Examples
+        --------
+        >>> import nexus_xr
+        >>> counts = xr.DataArray([3, 5, 2], dims="tof").nexus.assign_edges(tof=[0, 10, 20, 40])
+        >>> counts[1:].nexus.edges("tof")
+        array([10, 20, 40])
+        """
+        return edges_along(self._obj, name)
+
+    def assign_edges(self, edges: Mapping[Any, ArrayLike] | None = None, **by_name: ArrayLike) -> Any:
+        """The same with edges of bins: coordinates of their middles, with an index of n + 1 edges for n bins.
+
+        Raises
+        ------
+        NexusError
+            There isn't one edge more than the dimension is long.
+        """
+        return assign_edges(self._obj, {**(edges or {}), **by_name})
+
+    def rebin(self, numbers: Mapping[Any, int] | None = None, **by_name: int) -> Any:
+        """The same with so many neighbouring bins added up, and the edges of what becomes of them.
+
+        Uncertainties that are joined with values are propagated.
+
+        Raises
+        ------
+        NexusError
+            There aren't just so many bins along a dimension, or they leave gaps.
+
+        Examples
+        --------
+        >>> import nexus_xr
+        >>> counts = xr.DataArray([3, 5, 2, 7], dims="tof").nexus.assign_edges(tof=[0, 10, 20, 40, 50])
+        >>> rebinned = counts.nexus.rebin(tof=2)
+        >>> rebinned.values, rebinned.nexus.edges("tof")
+        (array([8, 9]), array([ 0, 20, 50]))
+        """
+        return rebin(self._obj, {**(numbers or {}), **by_name})
 
     def promote(self, *paths: str, dims: Dims = None, **names: str) -> Any:
         """The same with fields of the metadata as coordinates.
@@ -132,7 +194,7 @@ class _Promoting(_Accessor):
         return promoting(*paths, dims=dims, **names)(self._obj)
 
 
-class DataArrayAccessor(_Promoting):
+class DataArrayAccessor(_ArrayAccessor):
     """`DataArray.nexus`.
 
     Examples
@@ -156,6 +218,71 @@ class DataArrayAccessor(_Promoting):
         """
         return refresh_array(self._obj)
 
+    def with_uncertainties(self, errors: Any = None) -> xr.DataArray:
+        """Values and uncertainties in one array, whose arithmetic propagates these to first order.
+
+        Parameters
+        ----------
+        errors
+            Standard uncertainties, in the unit of the values; None for the coordinate ``<name>_errors``.
+
+        Raises
+        ------
+        NexusError
+            There are none, or they were computed as ordinary values.
+
+        Examples
+        --------
+        >>> import nexus_xr
+        >>> counts = xr.DataArray([100.0, 400.0], dims="x", name="counts").nexus.with_uncertainties([10.0, 20.0])
+        >>> (counts / 2).nexus.errors.values
+        array([ 5., 10.])
+        """
+        dataset = self._dataset() if errors is None else assign_errors(self._dataset(), {self._name: errors})
+        return self._named(with_uncertainties(dataset))
+
+    def without_uncertainties(self) -> xr.DataArray:
+        """Values, with their uncertainties as the coordinate ``<name>_errors``."""
+        dataset = without_uncertainties(self._dataset())
+        return self._named(dataset.set_coords(errors_by_owner(dataset).values()))
+
+    def assign_errors(self, errors: Any) -> xr.DataArray:
+        """The same with standard uncertainties, in the unit of the values, as the coordinate ``<name>_errors``."""
+        dataset = assign_errors(self._dataset(), {self._name: errors})
+        return self._named(dataset.set_coords(errors_by_owner(dataset).values()))
+
+    @property
+    def values(self) -> xr.DataArray:
+        """The values, without uncertainties."""
+        array: xr.DataArray = self._obj
+        return array.copy(data=values_in(array.variable).data) if is_uncertain(array.variable) else array
+
+    @property
+    def errors(self) -> xr.DataArray:
+        """The standard uncertainties, in the unit of the values: of an array with these, or with ``<name>_errors``."""
+        return self._of_joined(errors_in)
+
+    @property
+    def variances(self) -> xr.DataArray:
+        """The squares of the standard uncertainties."""
+        return self._of_joined(variances_in)
+
+    def _of_joined(self, part: Callable[[xr.Variable], xr.Variable]) -> xr.DataArray:
+        array: xr.DataArray = self._obj
+        joined = array if is_uncertain(array.variable) else self.with_uncertainties()
+        return xr.DataArray(part(joined.variable), joined.coords, name=joined.name)
+
+    @property
+    def _name(self) -> Hashable:
+        return "data" if self._obj.name is None else self._obj.name
+
+    def _dataset(self) -> xr.Dataset:
+        dataset: xr.Dataset = self._obj.to_dataset(name=self._name)
+        return dataset.assign_attrs(self._obj.attrs)
+
+    def _named(self, dataset: xr.Dataset) -> xr.DataArray:
+        return dataset[self._name].rename(self._obj.name)
+
     def reduce(self, op: Any, dims: Any = None, where: Any = None, above: Any = None) -> xr.DataArray:
         """Reduce it chunk by chunk in each core's cache; the parameters are those of `nexus_xr.reduce`."""
         return reduce(self._obj, op, dims, where, above)
@@ -174,16 +301,52 @@ class DataArrayAccessor(_Promoting):
         return array.isel(chosen)
 
     def plot(self, **options: Any) -> Any:
-        """Plot the default view by xarray's `plot`."""
-        return self.default_view().plot(**options)
+        """Plot the default view by xarray's `plot`: of bins a histogram's steps, or an image by their edges."""
+        shown = edges_to_intervals(self.default_view().squeeze())
+        are_bins = shown.ndim == 1 and isinstance(shown.indexes.get(shown.dims[0]), pd.IntervalIndex)
+        return shown.plot.step(**options) if are_bins else shown.plot(**options)
 
 
-class DatasetAccessor(_Promoting):
+class DatasetAccessor(_ArrayAccessor):
     """`Dataset.nexus`."""
 
     def refresh(self) -> xr.Dataset:
         """The same with what has been written since it was opened, as `DataArray.nexus.refresh` does it."""
         return refresh_dataset(self._obj)
+
+    def with_uncertainties(self) -> xr.Dataset:
+        """Each variable in one array with its uncertainties ``<name>_errors``, as `DataArray.nexus` does it.
+
+        Raises
+        ------
+        NexusError
+            There are none, or they were computed as ordinary values.
+        """
+        return with_uncertainties(self._obj)
+
+    def without_uncertainties(self) -> xr.Dataset:
+        """Values and their uncertainties as variables of their own, called ``<name>_errors``."""
+        return without_uncertainties(self._obj)
+
+    def assign_errors(self, errors: Mapping[Any, Any] | None = None, **by_name: Any) -> xr.Dataset:
+        """The same with variables ``<name>_errors`` that are the standard uncertainties of others."""
+        return assign_errors(self._obj, {**(errors or {}), **by_name})
+
+    def edges_to_bounds(self) -> xr.Dataset:
+        """The same with the edges of bins as CF bounds alone, as cf_xarray knows them and netCDF holds them.
+
+        Examples
+        --------
+        >>> import nexus_xr
+        >>> counts = xr.DataArray([3, 5, 2], dims="tof", name="counts").nexus.assign_edges(tof=[0, 10, 20, 40])
+        >>> counts.to_dataset().nexus.edges_to_bounds().tof_bounds.values.tolist()
+        [[0, 10], [10, 20], [20, 40]]
+        """
+        return edges_to_bounds(self._obj)
+
+    def bounds_to_edges(self) -> xr.Dataset:
+        """The same with indexes of edges for the coordinates that have CF bounds, which stay beside them."""
+        return bounds_to_edges(self._obj)
 
     def plot(self, **options: Any) -> Any:
         """Plot the default view of the signal, the first variable."""

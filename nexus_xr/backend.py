@@ -13,8 +13,9 @@ from .opening.options import Options
 from .opening.session import open_one
 from .signatures import takes
 
-# xarray makes dask chunks of what the engine gives, which is NXdata, and other datasets where they are selected.
-_NOT_OF_THE_ENGINE = ("chunks", "nxdata_only")
+# xarray makes dask chunks of what the engine gives, which is NXdata, and other datasets where they are selected, and
+# plain arrays.
+_NOT_OF_THE_ENGINE = ("chunks", "nxdata_only", "uncertainties")
 
 
 class NexusBackendEntrypoint(BackendEntrypoint):

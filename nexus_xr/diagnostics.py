@@ -112,6 +112,13 @@ class Code(StrEnum):
     ATTRIBUTE_RESERVED = "attribute-reserved", "", "an attribute has a meaning of its own in what is written"
     ATTRIBUTE_UNSTORABLE = "attribute-unstorable", _ATTRIBUTES, "HDF5 can't hold an attribute"
     BEHIND_LINK = "behind-link", "", "what changes is in another file"
+    BINS_APART = "bins-apart", "NXdata: AXISNAME", "bins with gaps between them aren't written as edges"
+    BOUNDS_MISSING = "bounds-missing", "", "an operation has left the edges of bins behind"
+    ERRORS_DOUBTFUL = (
+        "errors-doubtful",
+        "NXdata: FIELDNAME_errors",
+        "what is called uncertainties was computed as ordinary values, or values were that they were of",
+    )
     INDEX_OF_LEVELS = "index-of-levels", "", "an index of several levels can't be written"
     LENGTH_UNKNOWN = "length-unknown", "", "how long an array is isn't known before it is computed"
     NAME_INVALID = "name-invalid", _LINKS, "HDF5 can't hold a name"

@@ -37,7 +37,7 @@ class NexusPathError(NexusError):
 
 
 class NexusWarning(UserWarning):
-    """A file opened, but something in it could not be honoured; the message says where and why.
+    """A file was opened or written, but something in it could not be honoured; the message says where and why.
 
     Parameters
     ----------
@@ -103,11 +103,11 @@ def some(items: Sequence[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + more
 
 
-def warn_once(file_name: str, diagnostics: Iterable[Diagnostic]) -> None:
-    """Issue one `NexusWarning` of all that was met while a file was opened."""
+def warn_once(heading: str, diagnostics: Iterable[Diagnostic]) -> None:
+    """Issue one `NexusWarning` of all that was met while a file was opened, or written."""
     diagnostics = tuple(diagnostics)
     if diagnostics:
-        message = f"{file_name} opened, but not all that it says could be honoured:\n{listed(map(str, diagnostics))}"
+        message = f"{heading}:\n{listed(map(str, diagnostics))}"
         warnings.warn(NexusWarning(message, diagnostics), stacklevel=_level_of_caller())
 
 

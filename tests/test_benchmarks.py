@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import harness, memory, opening, trees
+from benchmarks import harness, memory, opening, travel, trees
 from benchmarks.__main__ import main
 from benchmarks.cases import BY_NAME, CASES, Case, Stack, frame_stack, zarr_copy
 from benchmarks.contestants import H5PY_DASK, NEXUS_XR, READERS, Opened, Reader
@@ -67,6 +67,15 @@ def _has_figures_or_is_a_missing_peer(row: dict[str, Any]) -> bool:
     if (row["failure"] or "").startswith("not installed"):
         return not row["name"].startswith(("nexus_xr", "h5py", "limit"))
     return row["failure"] is None and len(row["seconds"]) == 2
+
+
+def test_travel_measures_each_operation_with_every_kind_of_arrays(tmp_path: Path) -> None:
+    main(["travel", "--size", "1", "--repeat", "1", "--json", str(tmp_path / "figures.json")])
+    results = json.loads((tmp_path / "figures.json").read_text())["results"]
+    assert {(each["what"], each["name"]) for each in results} == {
+        (operation, kind) for operation in travel.OPERATIONS for kind in travel.KINDS
+    }
+    assert all(each["failure"] is None for each in results)
 
 
 def test_all_walks_find_the_same() -> None:

@@ -139,6 +139,13 @@ def test_a_slash_in_a_title_becomes_an_underscore(tmp_path: Path) -> None:
     assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/counts_s"]
 
 
+def test_what_index_arrays_select_of_a_file_is_written(tmp_path: Path) -> None:
+    to_nexus(scan(), tmp_path / "a.nxs")
+    chosen = xr.open_dataset(tmp_path / "a.nxs", engine="nexus").counts.isel(x=[0, 2])
+    chosen.nexus.to_nexus(tmp_path / "b.nxs")
+    np.testing.assert_array_equal(xr.open_dataset(tmp_path / "b.nxs", engine="nexus").counts, chosen)
+
+
 def test_edges_of_bins_come_back_from_their_bounds(tmp_path: Path) -> None:
     edges = np.array([0.0, 1.0, 3.0, 3.5])
     with h5py.File(tmp_path / "a.nxs", "w") as file:

@@ -176,32 +176,6 @@ def _only_source(array: Any) -> Any:
     return source if getattr(source, "shape", None) == array.shape else None
 
 
-def centres(edges: NDArray[Any]) -> NDArray[Any]:
-    """Middles of bins, along the last dimension.
-
-    Examples
-    --------
-    >>> centres(np.array([0, 1, 3], dtype="u1"))
-    array([0.5, 2. ])
-    """
-    if edges.dtype.kind not in "fc":
-        edges = edges.astype(np.float64)
-    middles: NDArray[Any] = edges[..., :-1] + (edges[..., 1:] - edges[..., :-1]) / 2
-    return middles
-
-
-def bounds(edges: NDArray[Any]) -> NDArray[Any]:
-    """Lower and upper bound of each bin along the last dimension, as CF has them.
-
-    Examples
-    --------
-    >>> bounds(np.array([0.0, 1.0, 3.0]))
-    array([[0., 1.],
-           [1., 3.]])
-    """
-    return np.stack([edges[..., :-1], edges[..., 1:]], axis=-1)
-
-
 def chunked(variable: xr.Variable, chunks: Chunks) -> xr.Variable:
     """A variable with dask chunks, as `xarray.open_dataset` makes them of its argument `chunks`.
 

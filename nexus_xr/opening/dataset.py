@@ -11,6 +11,9 @@ import xarray as xr
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
+from nexus_xr.arrays.bins import bounds_of, centres_of
+from nexus_xr.arrays.edges_index import EdgesIndex
+from nexus_xr.arrays.uncertainties import errors_among, mark, with_uncertainties
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -31,7 +34,7 @@ from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role, Variable
 
-from .arrays import Chunks, DerivedArray, FileArray, ScaledArray, Stored, TypedArray, bounds, centres, chunked
+from .arrays import Chunks, DerivedArray, FileArray, ScaledArray, Stored, TypedArray, chunked
 from .chunks import chunking
 from .times import dates_of
 
@@ -67,9 +70,13 @@ class Variables:
         each = xr.Coordinates({**self.data, **self.coordinates}, indexes=self.indexes)
         return each.to_dataset().reset_coords(list(self.data))
 
-    def array(self, name: str, chunks: Chunks) -> xr.DataArray:
-        """One of the data, with those coordinates that span none but its dimensions."""
-        return replace(self, data={name: chunked(self.data[name], chunks)}).dataset()[name]
+    def array(self, name: str, chunks: Chunks, joins_errors: bool) -> xr.DataArray:
+        """One of the data, with its uncertainties and those coordinates that span none but its dimensions."""
+        errors = errors_among(self.data).get(name)
+        wanted = [name] if errors is None else [name, errors]
+        dataset = replace(self, data={each: chunked(self.data[each], chunks) for each in wanted}).dataset()
+        joined = with_uncertainties(dataset) if errors and joins_errors else dataset.set_coords(wanted[1:])
+        return joined[name]
 
 
 def with_dates(variables: Variables) -> Variables:
@@ -96,6 +103,7 @@ def variables_of(
     file: File,
     mask_and_scale: bool = True,
     drop_variables: Collection[str] = (),
+    indexes_edges: bool = True,
 ) -> Variables:
     """Build the variables of a described group; only index coordinates are read.
 
@@ -113,11 +121,13 @@ def variables_of(
         Whether ``FIELD_scaling_factor`` and ``FIELD_offset`` are applied.
     drop_variables
         Names of variables to leave out.
+    indexes_edges
+        Whether the index of an axis of bin edges knows these.
     """
     wanted = [variable for variable in described.variables if variable.name not in drop_variables]
     assembler = Assembler(content, group, file, mask_and_scale, described.bounds_dim)
     sources = {variable.name: assembler.source(variable) for variable in wanted}
-    indexes, without_index = _read_indexes(wanted, sources, assembler)
+    indexes, without_index = _read_indexes(wanted, sources, assembler, indexes_edges)
     dims = _other_dimensions(described, without_index, group) if without_index else {}
     data: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
@@ -128,6 +138,8 @@ def variables_of(
         target |= assembler.build(renamed, sources[variable.name])
     for name, index in indexes.items():
         coordinates |= index.create_variables({name: coordinates[name]})
+    for owner, errors in errors_among(data).items():
+        mark(data[owner], data[errors], errors)
     if described.signal in data and described.default_slice is not None:
         shown = zip(data[described.signal].dims, described.default_slice, strict=True)
         data[described.signal].encoding["default_slice"] = {dim: at for dim, at in shown if at is not None}
@@ -183,7 +195,7 @@ class Assembler:
         if variable.bounds is None:
             return array
         dtype = array.dtype if array.dtype.kind in "fc" else np.dtype(np.float64)
-        return DerivedArray(array, centres, (*raw.shape[:-1], raw.shape[-1] - 1), dtype)
+        return DerivedArray(array, centres_of, (*raw.shape[:-1], raw.shape[-1] - 1), dtype)
 
     def scaling(self, scaling: Scaling) -> tuple[float, float]:
         factor = 1.0 if scaling.factor is None else self._number(scaling.factor, 1.0)
@@ -203,7 +215,7 @@ class Assembler:
 
     def bounds_of(self, source: DerivedArray) -> DerivedArray:
         """The bounds of the bins whose centres these are."""
-        return DerivedArray(source.source, bounds, (*source.shape, 2), source.source.dtype)
+        return DerivedArray(source.source, bounds_of, (*source.shape, 2), source.source.dtype)
 
     def attributes(self, name: str) -> dict[str, Any]:
         """The attributes of a field as its variable has them."""
@@ -271,7 +283,7 @@ def _lazy_variable(
 
 
 def _read_indexes(
-    variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: Assembler
+    variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: Assembler, indexes_edges: bool
 ) -> tuple[dict[str, PandasIndex], list[str]]:
     """An index for each variable that names its dimension, and the names of those that can't have one."""
     indexes: dict[str, PandasIndex] = {}
@@ -283,12 +295,19 @@ def _read_indexes(
         try:
             if source.shape[0] * source.dtype.itemsize > INDEX_BYTES:
                 raise MemoryError(f"it is too long for an index in memory: {source.shape[0]} values")
-            indexes[variable.name] = index_of(variable.name, np.asarray(source[...]))
+            indexes[variable.name] = _index_with_edges(variable.name, source, indexes_edges)
         except Exception as error:  # reading may fail in nearly any way, by what is broken
             without.append(variable.name)
             message = f"axis {variable.field!r} gives its dimension no index ({error})"
             assembler.group.report(Code.AXIS_WITHOUT_INDEX, message)
     return indexes, without
+
+
+def _index_with_edges(name: str, source: Stored, indexes_edges: bool) -> PandasIndex:
+    if not indexes_edges or not isinstance(source, DerivedArray):
+        return index_of(name, np.asarray(source[...]))
+    edges = np.asarray(source.source[...])
+    return EdgesIndex.around(index_of(name, centres_of(edges).astype(source.dtype, copy=False)), bounds_of(edges))
 
 
 def index_of(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:

@@ -44,6 +44,12 @@ class Options:
     decode_times
         Whether times become dates, in UTC: numbers since a moment, as ``units`` or ``start`` tell it, and coordinates
         of text that is ISO 8601. A date has nanoseconds, so that numbers may be rounded.
+    edges
+        How bin edges of an axis go along with arrays: "index" has them in the index of the axis, so that they stay with
+        each DataArray; "bounds" only as CF bounds, which are there in both.
+    uncertainties
+        How a signal has its uncertainties: as "coordinate" called ``<name>_errors``, or "joined" with its values, so
+        that arithmetic propagates them; for which both are read, where `chunks` makes no dask arrays of them.
     missing
         What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
         where there are sources, and warns of them all; "raise" makes them an error.
@@ -73,6 +79,8 @@ class Options:
     use_default: bool = False
     mask_and_scale: bool = True
     decode_times: bool = False
+    edges: str = "index"
+    uncertainties: str = "coordinate"
     missing: str = "fill"
     drop_variables: Keys = None
     chunks: Chunks = None
@@ -84,6 +92,14 @@ class Options:
         check_types(self)
         if self.missing not in ("fill", "raise"):
             raise NexusError(f'missing={self.missing!r}: expected "fill" or "raise"')
+        if self.edges not in ("index", "bounds"):
+            raise NexusError(f'edges={self.edges!r}: expected "index" or "bounds"')
+        if self.uncertainties not in ("coordinate", "joined"):
+            raise NexusError(f'uncertainties={self.uncertainties!r}: expected "coordinate" or "joined"')
+
+    @property
+    def joins_errors(self) -> bool:
+        return self.uncertainties == "joined"
 
     @property
     def paths(self) -> tuple[str, ...]:

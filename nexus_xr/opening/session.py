@@ -112,7 +112,7 @@ def describe_with(
             f"{file.name}: what it is made of is missing:\n{listed(map(str, missing), len(missing))}\n"
             'put it where it belongs, or open the file with missing="fill"'
         )
-    warn_once(file.name, diagnostics)
+    warn_once(f"{file.name} opened, but not all that it says could be honoured", diagnostics)
     return description
 
 
@@ -336,6 +336,7 @@ class Opening:
             self.file,
             options.mask_and_scale,
             as_keys(options.drop_variables),
+            options.edges == "index",
         )
         if options.decode_times:
             variables = with_dates(variables)

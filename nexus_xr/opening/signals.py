@@ -34,6 +34,8 @@ def open_signals(
     skip_array_metadata: bool = False,
     mask_and_scale: bool = True,
     decode_times: bool = False,
+    edges: str = "index",
+    uncertainties: str = "coordinate",
     missing: str = "fill",
     chunks: Chunks = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -81,6 +83,8 @@ def open_signals(
         use_default=use_default,
         mask_and_scale=mask_and_scale,
         decode_times=decode_times,
+        edges=edges,
+        uncertainties=uncertainties,
         missing=missing,
         nxdata_only=nxdata_only,
         chunks=chunks,
@@ -115,7 +119,7 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
             # Without paths to go by, all datasets are there already.
             waiting += [each for each in _arrays_of(described) if opening.options.paths and each not in waiting]
             continue
-        signal = opening.variables(described).array(name, opening.options.chunks)
+        signal = opening.variables(described).array(name, opening.options.chunks, opening.options.joins_errors)
         if found.is_group:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])

@@ -26,6 +26,7 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.session import Described, Opening, describe_with
 
 from .schedule import computes_elsewhere
+from .variables import with_true_errors
 
 # libhdf5 opens no file for writing that the same process has open for reading.
 _opening = threading.Lock()
@@ -99,6 +100,7 @@ def check_region(
 def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> Mapping[str, xr.Variable]:
     """The variables of which a part is to be written."""
     dataset = obj.to_dataset(name=obj.name or "data") if isinstance(obj, xr.DataArray) else obj
+    dataset = with_true_errors(dataset, obj.attrs, path)
     there_are = f"there are {', '.join(map(repr, dataset.dims))}"
     if not isinstance(region, Mapping):
         raise NexusError(

@@ -46,7 +46,7 @@ from .options import WritingOptions, tabled
 from .region import check_region, write_region
 from .schedule import computes_elsewhere
 from .update import Rules, changes
-from .variables import blocks, fields_of
+from .variables import blocks, fields_of, with_true_errors
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -309,7 +309,8 @@ class _Entry:
 
 
 def _entry(signal: _Signal, options: WritingOptions, diagnostics: Diagnostics) -> _Entry:
-    fields = fields_of(signal.dataset, signal.name, options.storing, diagnostics)
+    dataset = with_true_errors(signal.dataset, signal.tree, signal.name)
+    fields = fields_of(dataset, signal.name, options.storing, diagnostics)
     if signal.field not in fields:
         return _Entry(signal.name, GroupNode())
     aside = {key: value for key, value in signal.tree.items() if key in METADATA[1:] and isinstance(value, Mapping)}

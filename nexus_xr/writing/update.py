@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from nexus_xr.arrays.edges import edges_to_bounds
+from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
@@ -227,10 +229,16 @@ class _Data:
         self.data = described.data
         self.attributes = described.content.attributes
         self.before = opening.assemble(described)
-        self.now = now
+        self.now = edges_to_bounds(without_uncertainties(now))
         self.rules = rules
 
+    def _report_doubtful(self) -> None:
+        for owner, name in doubtful(self.now, self.now.attrs).items():
+            path = self.group.member_path(str(name))
+            self.rules.diagnostics.add(Code.ERRORS_DOUBTFUL, path, WHY_DOUBTFUL.format(owner))
+
     def edits(self) -> Iterator[Edit]:
+        self._report_doubtful()
         known = {each.name: each for each in self.data.variables}
         bounds = {each.bounds for each in known.values()}
         skip = self.rules.skip

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 from xarray.indexes import PandasMultiIndex
 
+from nexus_xr.arrays.bins import edges_of, middles_of, same_bits
+from nexus_xr.arrays.edges import bounds_beside, bounds_in, bounds_named, edges_to_bounds
+from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import NexusError, listed
+from nexus_xr.errors import NexusError, listed, warn_once
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import Region
@@ -31,7 +34,7 @@ from nexus_xr.hdf5.writing.creation import (
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, storable, why_no_name
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
-from nexus_xr.opening.arrays import centres, file_array
+from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
 
 from .accepted import accepted
@@ -147,10 +150,25 @@ class LazyVariable:
         return np.asarray(self.variable[key].values)
 
 
+def with_true_errors(dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) -> xr.Dataset:
+    """A Dataset with those uncertainties that are its variables', which are variables of their own."""
+    dataset = without_uncertainties(dataset)
+    doubts = doubtful(dataset, tree)
+    told = Diagnostics()
+    for owner, name in doubts.items():
+        told.add(Code.ERRORS_DOUBTFUL, f"{path}/{name}", f"{WHY_DOUBTFUL.format(owner)}; left it out")
+    warn_once(f"{path} is written, but not all its uncertainties", told)
+    return dataset.drop_vars(doubts.values())
+
+
 def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Diagnostics) -> dict[str, DataField]:
     """The fields of a Dataset: each variable, with the edges of bins put together again from their bounds."""
     fields: dict[str, DataField] = {}
-    edges = {name: found for name, variable in dataset.variables.items() if (found := _edges(dataset, variable))}
+    indexed = {name for name, index in dataset.xindexes.items() if bounds_in(index) is not None}
+    dataset = edges_to_bounds(dataset)
+    edges = {name: found for name in dataset.variables if (found := _edges(dataset, name))}
+    lost = {name for name in dataset.coords if _names_absent_bounds(dataset, name)}
+    _tell_of_bins(path, indexed - edges.keys(), lost)
     dropped = {bounds for bounds, _ in edges.values()}
     for name, variable in dataset.variables.items():
         where = f"{path}/{name}"
@@ -172,8 +190,9 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
             diagnostics.add(Code.VALUE_UNSTORABLE, where, str(error))
             continue
         attributes = dict(variable.attrs)
+        if name in edges or name in lost:
+            attributes.pop("bounds", None)
         if name in edges:
-            del attributes["bounds"]
             variable = xr.Variable((*variable.dims[:-1], f"{name}_edges"), edges[name][1])
         node = field_of(variable, attributes, where, storing, diagnostics)
         if node is not None:
@@ -182,29 +201,40 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
     return fields
 
 
+def _names_absent_bounds(dataset: xr.Dataset, name: Any) -> bool:
+    named = bounds_named(dataset.variables[name])
+    return named is not None and named not in dataset.variables
+
+
+def _tell_of_bins(path: str, apart: Iterable[Any], lost: Iterable[Any]) -> None:
+    """Warn of edges that can't be written as such."""
+    diagnostics = Diagnostics()
+    for name in sorted(apart, key=str):
+        message = "its bins leave gaps or overlap; wrote the two bounds of each"
+        diagnostics.add(Code.BINS_APART, f"{path}/{name}", message)
+    for name in sorted(lost, key=str):
+        message = "what was computed has no edges of its bins any more; wrote its values (see assign_edges)"
+        diagnostics.add(Code.BOUNDS_MISSING, f"{path}/{name}", message)
+    warn_once(f"{path} is written, but not all bins as edges", diagnostics)
+
+
 def _scaled_by(name: Any, variable: xr.Variable, dataset: xr.Dataset) -> str | None:
     """The variable that would be scaled by another's value when both are fields of a group."""
     owners = (owner_of(str(name), suffix, dataset.variables) for suffix in (SCALING_FACTOR, OFFSET))
     return next((owner for owner in owners if owner is not None), None) if variable.size == 1 else None
 
 
-def _edges(dataset: xr.Dataset, variable: xr.Variable) -> tuple[Any, NDArray[Any]] | None:
+def _edges(dataset: xr.Dataset, name: Any) -> tuple[Any, NDArray[Any]] | None:
     """Name of a coordinate's bounds, and the edges that they came from; None where they don't follow from edges."""
-    name = variable.attrs.get("bounds")
-    if not isinstance(name, str) or name not in dataset.variables or not variable.ndim:
+    variable = dataset.variables[name]
+    bounds = bounds_beside(dataset, name) if variable.ndim else None
+    if bounds is None:
         return None
-    bounds = dataset.variables[name]
-    if bounds.ndim != variable.ndim + 1 or bounds.shape != (*variable.shape, 2) or not variable.shape[-1]:
+    values = np.asarray(dataset.variables[bounds].values)
+    edges = edges_of(values)
+    if edges is None or not same_bits(middles_of(values), np.asarray(variable.values)):
         return None
-    values = np.asarray(bounds.values)
-    if values.dtype.kind not in "iuf" or not _same(values[..., 1:, 0], values[..., :-1, 1]):
-        return None
-    edges = np.concatenate([values[..., 0], values[..., -1:, 1]], axis=-1)
-    return (name, edges) if _same(centres(edges), np.asarray(variable.values)) else None
-
-
-def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return bounds, edges
 
 
 def field_of(

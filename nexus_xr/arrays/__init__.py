@@ -1,0 +1,1 @@
+"""What xarray's arrays carry along that they have no place for themselves: edges of bins, uncertainties."""

@@ -1,0 +1,66 @@
+"""Bins as numbers: n + 1 edges, n pairs of a lower and an upper bound, n middles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def bounds_of(edges: NDArray[Any]) -> NDArray[Any]:
+    """Lower and upper bound of each bin along the last dimension, as CF has them.
+
+    Examples
+    --------
+    >>> bounds_of(np.array([0.0, 1.0, 3.0]))
+    array([[0., 1.],
+           [1., 3.]])
+    """
+    return np.stack([edges[..., :-1], edges[..., 1:]], axis=-1)
+
+
+def middles_of(bounds: NDArray[Any]) -> NDArray[Any]:
+    """Middles of bins, of which the last dimension has the two bounds.
+
+    Examples
+    --------
+    >>> middles_of(np.array([[0, 1], [4, 8]], dtype="u1"))
+    array([0.5, 6. ])
+    """
+    if bounds.dtype.kind not in "fcmM":
+        bounds = bounds.astype(np.float64)
+    middles: NDArray[Any] = bounds[..., 0] + (bounds[..., 1] - bounds[..., 0]) / 2
+    return middles
+
+
+def centres_of(edges: NDArray[Any]) -> NDArray[Any]:
+    """Middles of bins between edges, along the last dimension.
+
+    Examples
+    --------
+    >>> centres_of(np.array([0, 1, 3], dtype="u1"))
+    array([0.5, 2. ])
+    """
+    return middles_of(bounds_of(edges))
+
+
+def edges_of(bounds: NDArray[Any]) -> NDArray[Any] | None:
+    """The edges of which bounds are made; None where bins aren't each the next one's neighbour.
+
+    Examples
+    --------
+    >>> edges_of(np.array([[0.0, 1.0], [1.0, 3.0]]))
+    array([0., 1., 3.])
+    >>> edges_of(np.array([[0.0, 1.0], [2.0, 3.0]])) is None
+    True
+    """
+    if bounds.dtype.kind not in "iuf" or not bounds.shape[-2] or not same_bits(bounds[..., 1:, 0], bounds[..., :-1, 1]):
+        return None
+    return np.concatenate([bounds[..., 0], bounds[..., -1:, 1]], axis=-1)
+
+
+def same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether numbers are of one type, in whichever byte order, and equal, those that are none included."""
+    of_one_type = a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=")
+    return of_one_type and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")

@@ -1,0 +1,138 @@
+"""Edges of bins in the forms in which xarray's users have them: as an index, as CF bounds, as intervals of pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from xarray.indexes import PandasIndex
+
+from nexus_xr.errors import NexusError
+
+from .bins import bounds_of, edges_of, middles_of
+from .edges_index import EdgesIndex, centres_alone
+
+AnyObject = Any  # a DataArray or a Dataset, and the same comes back
+_BOUNDS_DIM = "bnds"
+
+
+def bounds_in(index: Any) -> NDArray[Any] | None:
+    """Lower and upper bounds of the bins that an index is of, of shape (n, 2); None where it is of none."""
+    if isinstance(index, EdgesIndex):
+        return index.bounds
+    intervals = _intervals(index.index) if isinstance(index, PandasIndex) else None
+    return None if intervals is None else np.stack([np.asarray(intervals.left), np.asarray(intervals.right)], axis=-1)
+
+
+def _intervals(index: Any) -> Any:
+    """The intervals that an index of pandas is of, as `groupby_bins` and `pandas.cut` make them; None for others."""
+    if isinstance(index, pd.CategoricalIndex):
+        index = index.astype(index.categories.dtype)
+    if isinstance(index, pd.IntervalIndex):
+        return index
+    are_intervals = index.dtype == object and pd.api.types.infer_dtype(index) == "interval"
+    return pd.IntervalIndex(index) if are_intervals else None
+
+
+def edges_along(obj: AnyObject, name: Hashable) -> NDArray[Any]:
+    """The n + 1 edges of the bins of a coordinate.
+
+    Raises
+    ------
+    NexusError
+        It has no bins, or these aren't each the next one's neighbour.
+    """
+    bounds = bounds_in(obj.xindexes.get(name))
+    if bounds is None:
+        known = [each for each, index in obj.xindexes.items() if bounds_in(index) is not None]
+        raise NexusError(f"{name!r} has no edges of bins in its index; there are those of {known}; see assign_edges")
+    edges = edges_of(bounds)
+    if edges is None:
+        raise NexusError(f"the bins of {name!r} leave gaps or overlap; xindexes[{name!r}].bounds has each one's two")
+    return edges
+
+
+def assign_edges(obj: AnyObject, edges: Mapping[Any, ArrayLike]) -> AnyObject:
+    """The same with edges of bins along dimensions, of which the coordinates have the middles."""
+    for dim, given in edges.items():
+        shape = np.shape(given)
+        if shape != (obj.sizes.get(dim, 0) + 1,):
+            raise NexusError(f"edges of {dim!r} of shape {shape}: expected one more than in {dict(obj.sizes)}")
+    return assign_bins(obj, {dim: bounds_of(np.asarray(given)) for dim, given in edges.items()})
+
+
+def assign_bins(obj: AnyObject, bins: Mapping[Any, NDArray[Any]]) -> AnyObject:
+    """The same with bins along dimensions, each of a lower and an upper bound."""
+    for dim, bounds in bins.items():
+        if isinstance(obj, xr.Dataset) and dim in obj.coords and (beside := bounds_beside(obj, dim)) is not None:
+            obj = obj.drop_vars(beside)
+        attributes = {**obj.coords[dim].attrs} if dim in obj.coords else {}
+        attributes.pop("bounds", None)
+        obj = obj.assign_coords({dim: (dim, middles_of(bounds), attributes)}).drop_indexes(dim)
+        obj = obj.set_xindex([dim], EdgesIndex, edges=bounds)
+    return obj
+
+
+def edges_to_bounds(dataset: xr.Dataset) -> xr.Dataset:
+    """Every index of bins as CF bounds: the coordinate has the middles, and names a variable of shape (n, 2)."""
+    for name, index in dataset.xindexes.items():
+        bounds = bounds_in(index)
+        if bounds is not None:
+            centres = centres_alone(index) if isinstance(index, EdgesIndex) else PandasIndex(middles_of(bounds), name)
+            dataset = _with_bounds(dataset, name, centres, bounds)
+    return dataset
+
+
+def _with_bounds(dataset: xr.Dataset, name: Hashable, centres: PandasIndex, bounds: NDArray[Any]) -> xr.Dataset:
+    own = bounds_beside(dataset, name)
+    named = own or _free(f"{name}_bounds", dataset.variables)
+    made = centres.create_variables({name: dataset.variables[name]})
+    made[name].attrs = {**made[name].attrs, "bounds": named}
+    if own is None:
+        made[named] = xr.Variable((*made[name].dims, _free(_BOUNDS_DIM, dataset.variables)), bounds)
+    return dataset.drop_indexes(name).assign_coords(xr.Coordinates(made, {name: centres}))
+
+
+def bounds_beside(dataset: xr.Dataset, name: Hashable) -> str | None:
+    """Name of the CF bounds of a coordinate, None where it names none that are there and fit."""
+    coordinate = dataset.variables[name]
+    named = bounds_named(coordinate)
+    bounds = dataset.variables.get(named)
+    fits = bounds is not None and bounds.dims[:-1] == coordinate.dims and bounds.shape == (*coordinate.shape, 2)
+    return named if fits else None
+
+
+def bounds_named(coordinate: xr.Variable) -> str | None:
+    """What a coordinate says that its CF bounds are called."""
+    name = coordinate.attrs.get("bounds", coordinate.encoding.get("bounds"))
+    return name if isinstance(name, str) else None
+
+
+def _free(name: str, taken: Container[Any]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def bounds_to_edges(dataset: xr.Dataset) -> xr.Dataset:
+    """Every coordinate that names its dimension and has CF bounds with an index of these; the bounds stay beside it."""
+    for name in list(dataset.coords):
+        bounds = bounds_beside(dataset, name)
+        if bounds is not None and dataset.variables[name].dims == (name,):
+            edges = dataset.variables[bounds].values
+            dataset = dataset.drop_indexes(name, errors="ignore").set_xindex([name], EdgesIndex, edges=edges)
+    return dataset
+
+
+def edges_to_intervals(array: xr.DataArray) -> xr.DataArray:
+    """Bins that lie side by side as intervals, of which xarray's plots draw the edges."""
+    for name, index in array.xindexes.items():
+        edges = edges_of(index.bounds) if isinstance(index, EdgesIndex) else None
+        if edges is not None and (np.diff(edges) > 0).all():
+            intervals = pd.IntervalIndex.from_breaks(edges)
+            array = array.assign_coords({name: (name, intervals, array.coords[name].attrs)})
+    return array

@@ -1,0 +1,143 @@
+"""Variances of what elementwise functions give, to first order, of operands that don't depend on each other.
+
+The variance of f(x, y) is (df/dx)**2 * var(x) + (df/dy)**2 * var(y).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Uncertain(NamedTuple):
+    """Values and their variances."""
+
+    values: NDArray[Any]
+    variances: NDArray[Any]
+
+
+def is_uncertain(array: Any) -> bool:
+    """Whether an array has variances."""
+    return hasattr(array, "variances")
+
+
+def values_of(array: Any) -> NDArray[Any]:
+    """The values of an array that may have variances."""
+    return np.asarray(array.values if is_uncertain(array) else array)
+
+
+def variances_of(array: Any) -> NDArray[Any]:
+    """The variances of an array; those of exact values are zero, and of what isn't there there are none."""
+    if is_uncertain(array):
+        variances: NDArray[Any] = array.variances
+        return variances
+    exact = np.asarray(array)
+    return np.where(np.isnan(exact), np.nan, 0).astype(np.result_type(np.float32, exact.dtype))
+
+
+# So many values at a time stay in a core's cache from one step of a formula to the next.
+_TOGETHER = 1 << 14
+_LN_2, _LN_10 = float(np.log(2)), float(np.log(10))
+
+# The derivative by one operand, of all operands and the result; 1 where it is 1 or -1, whose sign doesn't matter.
+Derivative = Callable[..., Any] | int
+
+DERIVATIVES: dict[np.ufunc, tuple[Derivative, ...]] = {
+    np.add: (1, 1),
+    np.subtract: (1, 1),
+    np.multiply: (lambda x, y, f: y, lambda x, y, f: x),
+    np.divide: (1, lambda x, y, f: f),
+    np.power: (lambda x, y, f: y * x ** (y - 1), lambda x, y, f: f * np.log(x)),
+    np.float_power: (lambda x, y, f: y * x ** (y - 1), lambda x, y, f: f * np.log(x)),
+    np.negative: (1,),
+    np.positive: (1,),
+    np.absolute: (1,),
+    np.fabs: (1,),
+    np.reciprocal: (lambda x, f: f * f,),
+    np.square: (lambda x, f: 2 * x,),
+    np.sqrt: (lambda x, f: 0.5 / f,),
+    np.exp: (lambda x, f: f,),
+    np.expm1: (lambda x, f: f + 1,),
+    np.log: (lambda x, f: 1 / x,),
+    np.log1p: (lambda x, f: 1 / (x + 1),),
+    np.log2: (lambda x, f: 1 / (x * _LN_2),),
+    np.log10: (lambda x, f: 1 / (x * _LN_10),),
+    np.sin: (lambda x, f: np.cos(x),),
+    np.cos: (lambda x, f: np.sin(x),),
+    np.tan: (lambda x, f: 1 + f * f,),
+    np.arcsin: (lambda x, f: 1 / np.sqrt(1 - x * x),),
+    np.arccos: (lambda x, f: 1 / np.sqrt(1 - x * x),),
+    np.arctan: (lambda x, f: 1 / (1 + x * x),),
+}
+
+# What all derivatives of a function are divided by, where they have that in common.
+DIVISORS: dict[np.ufunc, Callable[..., Any]] = {np.divide: lambda x, y, f: y}
+
+
+def propagated(ufunc: np.ufunc, values: Sequence[Any], variances: Sequence[NDArray[Any] | None]) -> Uncertain:
+    """What one of the functions above gives, as NumPy gives it, and its variance; operands without one are exact.
+
+    Examples
+    --------
+    >>> propagated(np.multiply, (2.0, np.array([3.0])), (None, np.array([0.5])))
+    Uncertain(values=array([6.]), variances=array([2.]))
+    """
+    of_variance = np.result_type(np.float32, *(each.dtype for each in variances if each is not None))
+    *of_values, of_result = ufunc.resolve_dtypes((*map(_kind_of, values), None))
+    numbers = [None if np.ndim(each) else dtype.type(each) for dtype, each in zip(of_values, values, strict=True)]
+    arrays = [(each, dtype) for each, dtype, number in zip(values, of_values, numbers, strict=True) if number is None]
+    known = [(each, of_variance) for each in variances if each is not None]
+    with _pieces([*arrays, *known], [of_result, of_variance]) as pieces, np.errstate(all="ignore"):
+        for *given, result, variance in pieces:
+            rest = iter(given)
+            operands = [next(rest) if number is None else number for number in numbers]
+            own = [None if each is None else next(rest) for each in variances]
+            ufunc(*operands, out=result)
+            arguments = [each.astype(of_variance, copy=False) for each in (*operands, result)]
+            _sum_terms(DERIVATIVES[ufunc], own, arguments, variance)
+            if ufunc in DIVISORS:
+                variance /= np.square(DIVISORS[ufunc](*arguments))
+        return Uncertain(*pieces.operands[-2:])
+
+
+def _pieces(given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[Any]]) -> np.nditer:
+    """Arrays of these types, broadcast, piece by piece with those that are to be made of them."""
+    pieces: np.nditer = np.nditer(  # type: ignore[call-overload]
+        [*(array for array, _ in given), *[None] * len(made)],
+        ["external_loop", "buffered", "zerosize_ok"],
+        [*[["readonly"]] * len(given), *[["writeonly", "allocate"]] * len(made)],
+        op_dtypes=[*(dtype for _, dtype in given), *made],
+        casting="same_kind",
+        buffersize=_TOGETHER,
+    )
+    return pieces
+
+
+def _kind_of(value: Any) -> Any:
+    """What NumPy goes by to choose types: that of an array, or that a number is Python's."""
+    return type(value) if type(value) in (int, float) else np.asarray(value).dtype
+
+
+def _sum_terms(
+    derivatives: Sequence[Derivative],
+    own: Sequence[NDArray[Any] | None],
+    arguments: Sequence[NDArray[Any]],
+    variance: NDArray[Any],
+) -> None:
+    """Squares of derivatives times the operands' own variances, added up in place."""
+    is_first = True
+    for derivative, each in zip(derivatives, own, strict=True):
+        if each is None:
+            continue
+        term = each
+        if callable(derivative):
+            term = np.square(derivative(*arguments), out=variance if is_first else None)
+            term *= each
+        if not is_first:
+            variance += term
+        elif term is each:
+            variance[...] = each
+        is_first = False

@@ -1,0 +1,218 @@
+"""Values with the variances of their uncertainties, as one array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import ArrayLike, NDArray
+
+from nexus_xr.errors import NexusError
+
+from .propagation import DERIVATIVES, Uncertain, propagated, values_of, variances_of
+from .uncertain_functions import FUNCTIONS
+
+_ADVICE = "take .nexus.values, and treat the uncertainties yourself"
+_OF_VALUES = frozenset(
+    {np.isnan, np.isfinite, np.isinf, np.signbit, np.sign, np.less, np.less_equal, np.greater, np.greater_equal}
+)
+# What NumPy makes of the operator ** with some exponents.
+_FAST_POWERS = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
+
+
+class UncertainArray(NDArrayOperatorsMixin):
+    """Values and their variances, which functions of NumPy propagate to first order.
+
+    Operands count as independent of each other: the variance of ``x - x`` is twice that of ``x``. What can't be
+    propagated is an error. xarray and dask take it as they take an array of NumPy; `numpy.asarray` gives the values.
+
+    Parameters
+    ----------
+    values
+        Real numbers, of any shape.
+    variances
+        The squares of their standard uncertainties, of the same shape, in the square of the values' unit.
+
+    Examples
+    --------
+    >>> counts = UncertainArray(np.array([100.0, 400.0]), np.array([100.0, 400.0]))
+    >>> counts / 2
+    UncertainArray([ 50., 200.] ± [ 5., 10.])
+    >>> counts.sum()
+    UncertainArray(500. ± 22.36067977)
+    """
+
+    __slots__ = ("values", "variances")
+    __array_priority__ = 100  # above arrays of NumPy, below those of dask
+
+    def __init__(self, values: ArrayLike, variances: ArrayLike) -> None:
+        self.values = np.asarray(values)
+        self.variances = np.asarray(variances)
+        if self.values.dtype.kind not in "biuf" or self.variances.dtype.kind != "f":
+            raise NexusError(
+                f"values of {self.values.dtype} with variances of {self.variances.dtype}: expected real numbers"
+            )
+        if self.values.shape != self.variances.shape:
+            raise NexusError(f"values of shape {self.values.shape} with variances of shape {self.variances.shape}")
+
+    @property
+    def errors(self) -> NDArray[Any]:
+        """Standard uncertainties, in the unit of the values."""
+        errors: NDArray[Any] = np.sqrt(self.variances)
+        return errors
+
+    # --- as an array -------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.values.ndim
+
+    @property
+    def size(self) -> int:
+        return self.values.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.variances.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self.values.itemsize + self.variances.itemsize
+
+    @property
+    def real(self) -> UncertainArray:
+        return self
+
+    @property
+    def imag(self) -> NDArray[Any]:
+        return np.zeros_like(self.values)
+
+    @property
+    def T(self) -> UncertainArray:  # noqa: N802
+        return self._each(np.transpose)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, key: Any) -> UncertainArray:
+        return UncertainArray(self.values[key], self.variances[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.values[key] = values_of(value)
+        self.variances[key] = variances_of(value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        values, errors = (np.array2string(each, threshold=20, separator=", ") for each in (self.values, self.errors))
+        return f"UncertainArray({values} ± {errors})"
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, self.values, self.variances)
+
+    def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
+        """Values of another type; of one that isn't numbers, without uncertainties."""
+        values = self.values.astype(dtype, *args, **options)
+        return UncertainArray(values, self.variances) if values.dtype.kind in "iuf" else values
+
+    def copy(self, order: Any = "C") -> UncertainArray:
+        """Values and variances of its own."""
+        return self._each(np.copy)
+
+    def reshape(self, *shape: Any, **options: Any) -> UncertainArray:
+        """The same in another shape."""
+        return UncertainArray(self.values.reshape(*shape, **options), self.variances.reshape(*shape, **options))
+
+    def transpose(self, *axes: Any) -> UncertainArray:
+        """The same with its dimensions in another order."""
+        return UncertainArray(self.values.transpose(*axes), self.variances.transpose(*axes))
+
+    def sum(self, axis: Any = None, **options: Any) -> UncertainArray:
+        """Sum along axes."""
+        summed: UncertainArray = np.sum(self, axis=axis, **options)
+        return summed
+
+    def mean(self, axis: Any = None, **options: Any) -> UncertainArray:
+        """Mean along axes."""
+        mean: UncertainArray = np.mean(self, axis=axis, **options)
+        return mean
+
+    def _each(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> UncertainArray:
+        return UncertainArray(function(self.values), function(self.variances))
+
+    # --- NumPy's protocols -------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        lazy = next((each for each in inputs if hasattr(each, "dask")), None)
+        if lazy is not None:
+            return _through_dask(lazy, ufunc, method, *inputs, **options)
+        if not all(_is_known(each) for each in inputs):
+            return NotImplemented
+        if method == "reduce" and ufunc is np.add:
+            return np.sum(*inputs, **options)
+        [target] = options.pop("out", (None,))
+        if isinstance(target, UncertainArray):
+            target[...] = getattr(ufunc, method)(*inputs, **options)
+            return target
+        if method != "__call__" or options or target is not None:
+            raise _refused(f"{ufunc.__name__}.{method} of {sorted(options)}")
+        if ufunc in (np.equal, np.not_equal):
+            return _compared(ufunc, *inputs)
+        if ufunc in _OF_VALUES:
+            return ufunc(*map(values_of, inputs))
+        if ufunc is np.power and self.dtype.kind == "f" and type(inputs[1]) in (int, float):
+            ufunc, inputs = _FAST_POWERS.get(inputs[1], ufunc), inputs[: 1 if inputs[1] in _FAST_POWERS else 2]
+        if ufunc not in DERIVATIVES:
+            raise _refused(ufunc.__name__)
+        variances = [each.variances if isinstance(each, UncertainArray) else None for each in inputs]
+        return UncertainArray(*propagated(ufunc, [_plain(each) for each in inputs], variances))
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Sequence[type], args: Any, options: Mapping[str, Any]
+    ) -> Any:
+        if not all(issubclass(each, UncertainArray | np.ndarray) for each in types):
+            return NotImplemented
+        if function not in FUNCTIONS:
+            raise _refused(function.__name__)
+        made = FUNCTIONS[function](*args, **options)
+        return UncertainArray(*made) if isinstance(made, Uncertain) else made
+
+
+def _through_dask(lazy: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+    """What dask makes of it, which takes arrays of classes that it doesn't know for somebody else's."""
+    import dask.array as da
+
+    da.register_chunk_type(UncertainArray)
+    return lazy.__array_ufunc__(ufunc, method, *inputs, **options)
+
+
+def _refused(name: str) -> NexusError:
+    return NexusError(f"uncertainties can't be propagated through {name}; {_ADVICE}")
+
+
+def _is_known(operand: Any) -> bool:
+    return isinstance(operand, UncertainArray | np.ndarray | np.generic | int | float)
+
+
+def _plain(operand: Any) -> Any:
+    return operand.values if isinstance(operand, UncertainArray) else operand
+
+
+def _compared(ufunc: np.ufunc, one: Any, other: Any) -> Any:
+    """Two arrays with uncertainties are equal where these are, too."""
+    compared = ufunc(values_of(one), values_of(other))
+    if not (isinstance(one, UncertainArray) and isinstance(other, UncertainArray)):
+        return compared
+    of_variances = ufunc(one.variances, other.variances)
+    return compared & of_variances if ufunc is np.equal else compared | of_variances

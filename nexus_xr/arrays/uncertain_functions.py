@@ -1,0 +1,167 @@
+"""NumPy's functions of arrays with uncertainties: those that move values, that add them up, and that ask about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .propagation import Uncertain, is_uncertain, values_of, variances_of
+
+
+def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that puts values elsewhere, and variances with them."""
+
+    def moved(array: Any, *args: Any, **options: Any) -> Uncertain:
+        return Uncertain(function(array.values, *args, **options), function(array.variances, *args, **options))
+
+    return moved
+
+
+def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that puts arrays together."""
+
+    def joined(arrays: Any, *args: Any, **options: Any) -> Uncertain:
+        arrays = list(arrays)
+        values, variances = ([part(each) for each in arrays] for part in (values_of, variances_of))
+        options.pop("dtype", None)
+        return Uncertain(function(values, *args, **options), function(variances, *args, **options))
+
+    return joined
+
+
+def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One whose answer is about the values."""
+
+    def asked(*args: Any, **options: Any) -> Any:
+        return function(*(values_of(each) if is_uncertain(each) else each for each in args), **options)
+
+    return asked
+
+
+def _adding(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that adds values up, and so their variances."""
+
+    def added(array: Any, axis: Any = None, dtype: Any = None, out: None = None, **options: Any) -> Any:
+        values = function(array.values, axis=axis, dtype=dtype, **options)
+        return Uncertain(values, function(array.variances, axis=axis, **options))
+
+    return added
+
+
+def _mean(array: Any, axis: Any = None, dtype: Any = None, out: None = None, **options: Any) -> Any:
+    values = np.mean(array.values, axis=axis, dtype=dtype, **options)
+    number = array.size / max(np.size(values), 1)
+    return Uncertain(values, np.mean(array.variances, axis=axis, **options) / number)
+
+
+def _nanmean(array: Any, axis: Any = None, dtype: Any = None, out: None = None, **options: Any) -> Any:
+    counted = ~np.isnan(array.values)
+    number = np.sum(counted, axis=axis, dtype=array.variances.dtype, **options)
+    summed = np.sum(array.variances, axis=axis, where=counted, **options)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variances = summed / number**2
+    return Uncertain(np.nanmean(array.values, axis=axis, dtype=dtype, **options), variances)
+
+
+def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that picks a value, and so its variance; of equal ones the largest."""
+
+    def picked(array: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Uncertain:
+        values = function(array.values, axis=axis, keepdims=True)
+        variances = np.where(array.values == values, array.variances, 0)
+        picked = function(array.values, axis=axis, keepdims=keepdims)
+        return Uncertain(picked, np.max(variances, axis=axis, keepdims=keepdims))
+
+    return picked
+
+
+def _where(condition: Any, *choices: Any) -> Any:
+    if len(choices) != 2:
+        return np.where(values_of(condition), *choices)
+    return Uncertain(*(np.where(values_of(condition), *map(part, choices)) for part in (values_of, variances_of)))
+
+
+def _einsum(subscripts: str, *operands: Any, **options: Any) -> Uncertain:
+    """Sums of products: each uncertain factor's variance times the squares of the others, summed in the same way."""
+    values = [values_of(each) for each in operands]
+    variances = 0
+    for place, each in enumerate(operands):
+        if is_uncertain(each):
+            squares = [
+                each.variances if at == place else np.square(np.asarray(value, float))
+                for at, value in enumerate(values)
+            ]
+            variances = variances + np.einsum(subscripts, *squares)
+    return Uncertain(np.einsum(subscripts, *values, **options), np.asarray(variances, float))
+
+
+def _like(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that makes exact values in the shape of others."""
+
+    def made(array: Any, *args: Any, **options: Any) -> Uncertain:
+        values = function(values_of(array), *args, **options)
+        return Uncertain(values, np.zeros(values.shape, variances_of(array).dtype))
+
+    return made
+
+
+def _converting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that makes an array of what is given, to go with arrays with uncertainties."""
+
+    def converted(array: Any, *args: Any, **options: Any) -> Uncertain:
+        values = function(values_of(array), *args, **options)
+        return Uncertain(values, function(variances_of(array)))
+
+    return converted
+
+
+_MOVING = (
+    np.broadcast_to,
+    np.copy,
+    np.expand_dims,
+    np.flip,
+    np.lib.stride_tricks.sliding_window_view,
+    np.moveaxis,
+    np.pad,
+    np.ravel,
+    np.repeat,
+    np.reshape,
+    np.roll,
+    np.squeeze,
+    np.swapaxes,
+    np.take,
+    np.tile,
+    np.transpose,
+)
+_ASKING = (
+    np.argmax,
+    np.argmin,
+    np.array_repr,
+    np.can_cast,
+    np.isclose,
+    np.iscomplexobj,
+    np.isrealobj,
+    np.may_share_memory,
+    np.nanargmax,
+    np.nanargmin,
+    np.ndim,
+    np.result_type,
+    np.shape,
+    np.size,
+)
+
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    **{function: _moving(function) for function in _MOVING},
+    **{function: _asking(function) for function in _ASKING},
+    **{function: _joining(function) for function in (np.concatenate, np.stack)},
+    **{function: _adding(function) for function in (np.sum, np.nansum, np.cumsum, np.nancumsum)},
+    **{function: _converting(function) for function in (np.array, np.asarray, np.asanyarray)},
+    **{function: _like(function) for function in (np.zeros_like, np.ones_like, np.empty_like, np.full_like)},
+    **{function: _extreme(function) for function in (np.max, np.min, np.nanmax, np.nanmin)},
+    np.mean: _mean,
+    np.nanmean: _nanmean,
+    np.where: _where,
+    np.einsum: _einsum,
+}

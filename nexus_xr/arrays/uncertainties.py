@@ -1,0 +1,180 @@
+"""Which variable holds the uncertainties of which, and both joined in one that propagates them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from nexus_xr.errors import NexusError
+from nexus_xr.nexus.rules.errors import owner_of_errors
+from nexus_xr.nexus.rules.reserved import ERRORS
+from nexus_xr.nexus.tree.metadata import MetadataGroup
+
+from .uncertain import UncertainArray
+
+# In the encoding of a variable and of that of its uncertainties, which no arithmetic keeps, the same name.
+_HAS, _IS_OF = "has_errors", "is_errors_of"
+WHY_DOUBTFUL = (
+    "it or {!r} was computed without propagation (see with_uncertainties, or say that it is right by assign_errors)"
+)
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------
+
+
+def mark(variable: xr.Variable, errors: xr.Variable, name: str) -> None:
+    """Note that one variable holds the uncertainties of another, for as long as both have their values."""
+    variable.encoding[_HAS] = errors.encoding[_IS_OF] = name
+
+
+def errors_by_owner(dataset: xr.Dataset) -> dict[Hashable, Hashable]:
+    """The variables that are called the uncertainties of a data variable, whether or not they still are."""
+    errors = errors_among(dataset.variables)
+    return {owner: name for owner, name in errors.items() if owner in dataset.data_vars}
+
+
+def errors_among(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
+    """The variables that are called the uncertainties of others that span the same, by these."""
+    called = [name for name in variables if isinstance(name, str) and name.endswith(ERRORS)]
+    spans = {name: variable.dims for name, variable in variables.items()} if called else {}
+    owners = ((owner_of_errors(name, spans), name) for name in called)
+    return {owner: name for owner, name in owners if owner is not None}
+
+
+def doubtful(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> dict[Hashable, Hashable]:
+    """Those that an operation may have made of uncertainties as of ordinary values, or left beside other values.
+
+    What came from a file or was assigned is marked, and what was computed since is not. Of two variables that both
+    aren't, those beside an opened tree were computed; others somebody named so.
+    """
+    opened = any(isinstance(value, MetadataGroup) for value in tree.values())
+    return {
+        owner: name
+        for owner, name in errors_by_owner(dataset).items()
+        if not _belong(dataset.variables[owner], dataset.variables[name], opened)
+    }
+
+
+def _belong(variable: xr.Variable, errors: xr.Variable, opened: bool) -> bool:
+    if _IS_OF in errors.encoding:
+        return bool(variable.encoding.get(_HAS) == errors.encoding[_IS_OF])
+    return "nexus_path" in variable.encoding or not opened
+
+
+def assign_errors(dataset: xr.Dataset, errors: Mapping[Any, Any]) -> xr.Dataset:
+    """The same with variables that hold the standard uncertainties of others.
+
+    Raises
+    ------
+    NexusError
+        They haven't the shape of what they are of.
+    """
+    dataset = dataset.copy()
+    for name, given in errors.items():
+        own = dataset.variables[name]
+        array = given if isinstance(given, xr.DataArray) else xr.DataArray(given, dims=own.dims[: np.ndim(given)])
+        if array.sizes != own.sizes:
+            raise NexusError(f"uncertainties of dimensions {dict(array.sizes)} for {name!r} of {dict(own.sizes)}")
+        fitting = array.variable.transpose(*own.dims).copy(deep=False)
+        mark(own, fitting, f"{name}{ERRORS}")
+        dataset = dataset.assign({f"{name}{ERRORS}": fitting})
+    return dataset
+
+
+# --- joined ----------------------------------------------------------------------------------------------------
+
+
+def is_uncertain(variable: xr.Variable) -> bool:
+    """Whether a variable's values have uncertainties with them."""
+    data: Any = variable._data
+    return isinstance(getattr(data, "_meta", data), UncertainArray)
+
+
+def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
+    """The same with each variable that has uncertainties joined with these.
+
+    Raises
+    ------
+    NexusError
+        There are none; or they aren't those of the variable any more.
+    """
+    pairs = errors_by_owner(dataset)
+    lost = doubtful(dataset, dataset.attrs)
+    if not pairs or lost:
+        reason = f"{sorted(map(str, lost.values()))} were computed without propagation" if lost else "there are none"
+        raise NexusError(f"no uncertainties to go by: {reason}; say which they are by assign_errors")
+    joined = {owner: _joined(dataset.variables[owner], dataset.variables[name]) for owner, name in pairs.items()}
+    return dataset.drop_vars(pairs.values()).assign(joined)
+
+
+def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
+    """The same with uncertainties as data variables of their own, called ``<name>_errors``."""
+    for name in [name for name, each in dataset.data_vars.items() if is_uncertain(each.variable)]:
+        variable = dataset.variables[name]
+        dataset = assign_errors(dataset.assign({name: values_in(variable)}), {name: xr.DataArray(errors_in(variable))})
+    return dataset.reset_coords([name for name in errors_by_owner(dataset).values() if name in dataset.coords])
+
+
+def values_in(variable: xr.Variable) -> xr.Variable:
+    """The values, without uncertainties."""
+    data = _of_each(variable, _values, variable.dtype)
+    return xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
+
+
+def variances_in(variable: xr.Variable) -> xr.Variable:
+    """The squares of the standard uncertainties, whose unit isn't that of the values."""
+    return xr.Variable(variable.dims, _of_each(variable, _variances, _type_of_variances(variable)))
+
+
+def errors_in(variable: xr.Variable) -> xr.Variable:
+    """The standard uncertainties, in the unit of the values."""
+    units = {key: value for key, value in variable.attrs.items() if key == "units"}
+    return xr.Variable(variable.dims, _of_each(variable, _errors, _type_of_variances(variable)), units)
+
+
+def _of_each(variable: xr.Variable, function: Any, dtype: np.dtype[Any]) -> Any:
+    """What a function makes of the array, or of each block of dask's."""
+    data: Any = variable.data
+    if not hasattr(data, "dask"):
+        return function(data)
+    return data.map_blocks(function, dtype=dtype, meta=np.empty((0,) * data.ndim, dtype))
+
+
+def _type_of_variances(variable: xr.Variable) -> np.dtype[Any]:
+    data: Any = variable._data
+    return _variances(getattr(data, "_meta", data)).dtype
+
+
+def _values(array: UncertainArray) -> NDArray[Any]:
+    return array.values
+
+
+def _variances(array: UncertainArray) -> NDArray[Any]:
+    return array.variances
+
+
+def _errors(array: UncertainArray) -> NDArray[Any]:
+    return array.errors
+
+
+def _joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:
+    """One variable of both; of dask arrays where one of them is."""
+    values, others = variable, errors
+    encoding = {key: value for key, value in variable.encoding.items() if key != "opened"}  # it can't be opened anew
+    if values.chunks is None and others.chunks is None:
+        return xr.Variable(values.dims, _join(values.values, others.values), values.attrs, encoding)
+    import dask.array as da
+
+    values = values if values.chunks is not None else values.chunk(others.chunksizes)
+    others = others.chunk(values.chunksizes)
+    nothing = _join(np.empty((0,) * values.ndim, values.dtype), np.empty((0,) * values.ndim, others.dtype))
+    data = da.map_blocks(_join, values.data, others.data, dtype=values.dtype, meta=nothing)
+    return xr.Variable(values.dims, data, values.attrs, encoding)
+
+
+def _join(values: NDArray[Any], errors: NDArray[Any]) -> UncertainArray:
+    return UncertainArray(values, np.square(errors, dtype=np.result_type(np.float32, errors.dtype)))

@@ -1,0 +1,308 @@
+"""Edges of bins go where the values go: through xarray's operations, into files and pictures."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from xarray.indexes import PandasIndex
+
+import nexus_xr
+from nexus_xr.diagnostics import Code
+
+from .arrays import indexers_within
+from .files import nxdata, nxentry, write_tree
+
+EDGES = np.array([0.0, 10.0, 20.0, 40.0, 50.0])
+
+
+def histogram(edges: Any = EDGES) -> xr.DataArray:
+    """Counts in bins, whose bounds are coordinates of their own as well, which xarray carries as any others."""
+    edges = np.asarray(edges)
+    sizes = (3, len(edges) - 1)
+    counts = xr.DataArray(np.arange(np.prod(sizes)).reshape(sizes), dims=("y", "t"), name="counts")
+    counts = counts.nexus.assign_edges(t=edges)
+    assert isinstance(counts, xr.DataArray)
+    return counts.assign_coords(lower=("t", edges[:-1]), upper=("t", edges[1:]))
+
+
+def centres_alone(array: xr.DataArray) -> xr.DataArray:
+    return array.drop_indexes("t").set_xindex("t").drop_vars(["lower", "upper"], errors="ignore")
+
+
+def bounds_of(array: Any) -> NDArray[Any]:
+    index = array.xindexes["t"]
+    assert isinstance(index, nexus_xr.EdgesIndex)
+    return index.bounds
+
+
+def assert_kept(array: Any, name: str = "t") -> None:
+    """The index has the bounds that xarray carried as coordinates."""
+    index = array.xindexes[name]
+    assert isinstance(index, nexus_xr.EdgesIndex)
+    np.testing.assert_array_equal(index.bounds, np.stack([array.lower, array.upper], axis=-1))
+    np.testing.assert_array_equal(index.bounds.mean(axis=-1), array[name])
+    np.testing.assert_array_equal(index.index, array[name])
+
+
+def _edges() -> st.SearchStrategy[NDArray[Any]]:
+    widths = st.lists(st.integers(1, 9), min_size=1, max_size=8)
+    return widths.map(lambda each: np.concatenate([[0.0], np.cumsum(each)]))
+
+
+@given(st.data())
+def test_whatever_selects_keeps_the_edges_of_what_is_left(data: st.DataObject) -> None:
+    array = histogram(data.draw(_edges()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        chosen = data.draw(
+            indexers_within(array.sizes["t"]).filter(lambda each: np.ndim(each) or isinstance(each, slice))
+        )
+        array = array.isel(t=chosen)
+        assert_kept(array)
+        if not array.sizes["t"]:
+            return
+
+
+@given(_edges(), st.data())
+def test_alignment_keeps_the_edges_of_the_bins_that_stay(edges: NDArray[Any], data: st.DataObject) -> None:
+    whole = histogram(edges)
+    parts = st.slices(whole.sizes["t"]).map(lambda each: whole.isel(t=each))
+    first, second = data.draw(parts), data.draw(parts)
+    for join in ("inner", "outer", "left", "right"):
+        aligned, _ = xr.align(first, second, join=join)
+        bins = {tuple(each) for each in bounds_of(aligned)}
+        mine, others = (
+            {(low, high) for low, high in zip(part.lower.values, part.upper.values, strict=True)}
+            for part in (first, second)
+        )
+        assert bins == {"inner": mine & others, "outer": mine | others, "left": mine, "right": others}[join]
+    summed = first + second
+    np.testing.assert_array_equal(summed.values, 2 * whole.sel(t=summed.t).values)
+
+
+@given(_edges(), st.data())
+def test_parts_behind_each_other_are_the_whole(edges: NDArray[Any], data: st.DataObject) -> None:
+    whole = histogram(edges)
+    at = data.draw(st.integers(0, whole.sizes["t"]))
+    assert_kept(joined := xr.concat([whole.isel(t=slice(at)), whole.isel(t=slice(at, None))], "t"))
+    assert joined.identical(whole)
+
+
+OPERATIONS: dict[str, Callable[[xr.DataArray], Any]] = {
+    "sel": lambda array: array.sel(t=slice(10, 40)),
+    "sel nearest": lambda array: array.sel(t=[4, 31], method="nearest"),
+    "where": lambda array: array.where(array.t > 10, drop=True),
+    "arithmetic": lambda array: array * 2 - array,
+    "with centres alone": lambda array: array - centres_alone(array),
+    "with some centres alone": lambda array: array - centres_alone(array)[:, 1:3],
+    "with values alone": lambda array: array - xr.DataArray(np.ones(4), dims="t"),
+    "sortby": lambda array: array.sortby("t", ascending=False),
+    "roll": lambda array: array.roll(t=3, roll_coords=True),
+    "shift": lambda array: array.shift(t=1),
+    "rolling": lambda array: array.rolling(t=2).mean(),
+    "diff": lambda array: array.diff("t"),
+    "cumsum": lambda array: array.cumsum("t"),
+    "transpose": lambda array: array.T,
+    "reduce": lambda array: array.mean("y"),
+    "groupby": lambda array: array.assign_coords(y=[0, 0, 1]).groupby("y").mean(),
+    "groupby map": lambda array: array.assign_coords(of=("t", [0, 1, 0, 1])).groupby("of").map(lambda each: each + 1),
+    "concat": lambda array: xr.concat([array, array], "scan"),
+    "expand_dims": lambda array: array.expand_dims("scan"),
+    "apply_ufunc": lambda array: xr.apply_ufunc(np.sqrt, array),
+    "map_blocks": lambda array: array.chunk(t=2).map_blocks(lambda each: each + 1).compute(),
+    "chunk": lambda array: array.chunk(t=2),
+    "compute": lambda array: array.chunk(t=2).compute(),
+    "copy": lambda array: array.copy(deep=False),
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda array: pickle.loads(pickle.dumps(array)),
+    "as a Dataset": lambda array: array.to_dataset(),
+    "Datasets": lambda array: array.to_dataset() + array.to_dataset(),
+    "merge": lambda array: xr.merge([array.to_dataset(), array.rename("other").to_dataset()]),
+    "in a tree": lambda array: xr.DataTree.from_dict({"/a": array.to_dataset()}).isel(t=slice(2))["a"].to_dataset(),
+    "with its coordinates": lambda array: xr.DataArray(array.values, array.coords, array.dims),
+    "reindex_like": lambda array: array.reindex_like(array[:, :2]),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_keeps_edges(operation: str) -> None:
+    assert_kept(OPERATIONS[operation](histogram()))
+
+
+def test_a_new_name_keeps_edges() -> None:
+    assert_kept(histogram().rename(t="tof"), "tof")
+
+
+LOSING: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "coarsen": lambda array: array.coarsen(t=2).sum(),
+    "coarsen another": lambda array: array.coarsen(y=3).sum(),
+    "pad": lambda array: array.pad(t=1),
+    "reindex": lambda array: array.reindex(t=[5.0, 15.0, 99.0]),
+    "centres alone first": lambda array: centres_alone(array) - array,
+    "other values": lambda array: array.assign_coords(t=array.t * 2),
+    "coordinates anew": lambda array: xr.DataArray(array.values, dict(array.coords), array.dims),
+    "unstack": lambda array: array.stack(z=("y", "t")).unstack(),
+    "broadcast": lambda array: xr.broadcast(array, xr.DataArray([1, 2], dims="k"))[0],
+}
+
+
+@pytest.mark.parametrize("operation", LOSING)
+def test_where_xarray_asks_no_index_values_stay_alone(operation: str) -> None:
+    """If this fails, xarray has learnt something: say so in the guide's table."""
+    array = LOSING[operation](histogram().drop_vars(["lower", "upper"]))
+    assert type(array.xindexes["t"]) is PandasIndex
+
+
+def test_bins_with_the_same_middles_and_other_edges_are_never_taken_for_each_other() -> None:
+    one, other = histogram([0, 10, 20]), histogram([4, 6, 24])
+    assert one.t.variable.equals(other.t.variable)
+    with pytest.raises(nexus_xr.NexusError, match="same middles and other edges"):
+        one + other
+
+
+def test_edges_of_another_number_are_refused() -> None:
+    with pytest.raises(nexus_xr.NexusError, match="one more than"):
+        xr.DataArray([1, 2], dims="t").nexus.assign_edges(t=[0, 1])
+    with pytest.raises(nexus_xr.NexusError, match="one more than"):
+        xr.DataArray([1, 2], {"t": [0, 1]}, "t").drop_indexes("t").set_xindex("t", nexus_xr.EdgesIndex, edges=[0, 1])
+
+
+def test_edges_that_are_none_are_refused() -> None:
+    with pytest.raises(nexus_xr.NexusError, match="gaps"):
+        histogram()[:, [0, 2]].nexus.edges("t")
+    with pytest.raises(nexus_xr.NexusError, match="no edges of bins"):
+        centres_alone(histogram()).nexus.edges("t")
+
+
+def test_bounds_and_edges_become_each_other() -> None:
+    dataset = histogram().to_dataset()
+    bounds = dataset.nexus.edges_to_bounds()
+    assert type(bounds.xindexes["t"]) is PandasIndex
+    assert bounds[bounds.t.attrs["bounds"]].values.tolist() == [[0, 10], [10, 20], [20, 40], [40, 50]]
+    again = bounds.nexus.bounds_to_edges()
+    assert_kept(again)
+    assert again.nexus.edges_to_bounds().identical(bounds)
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+def histogram_file(path: Path, edges: Any = EDGES) -> Path:
+    counts = np.arange(3 * (len(edges) - 1)).reshape(3, -1)
+    write_tree(path, {"entry": nxentry({"data": nxdata({"n": counts, "t": edges}, signal="n", axes=[".", "t"])})})
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", ">f8", "f2", "i4", "u1"])
+def test_signals_have_the_edges_of_their_file(dtype: str, tmp_path: Path) -> None:
+    edges = EDGES.astype(dtype)
+    path = histogram_file(tmp_path / "a.nxs", edges)
+    [signal] = nexus_xr.open_signals(path, nxdata_only=True)
+    for array in (signal, xr.open_dataset(path, engine="nexus", chunks={}).n):
+        assert_same_numbers(array.nexus.edges("t"), edges)
+        array.nexus.to_nexus(tmp_path / "b.nxs")
+        with h5py.File(tmp_path / "b.nxs") as file:
+            assert_same_numbers(file["entry1/n/t"][()], edges)
+            assert set(file["entry1/n"]) == {"n", "t"}
+
+
+def assert_same_numbers(got: Any, expected: NDArray[Any]) -> None:
+    assert got.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("part", [slice(1, 3), slice(3, None), slice(None, None, -1), [0, 2], [3, 1]])
+@pytest.mark.filterwarnings("ignore:.*not all bins as edges")
+def test_a_part_is_written_and_opened_with_its_edges(part: Any, tmp_path: Path) -> None:
+    whole = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
+    array = whole.n.isel(t=part)
+    array.nexus.to_nexus(tmp_path / "b.nxs")
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus").nexus.bounds_to_edges()
+    np.testing.assert_array_equal(bounds_of(again), bounds_of(array))
+    np.testing.assert_array_equal(again.t, array.t)
+
+
+def test_bins_with_gaps_are_written_as_pairs_which_is_said(tmp_path: Path) -> None:
+    with pytest.warns(nexus_xr.NexusWarning, match="gaps") as told:
+        histogram()[:, [0, 2]].nexus.to_nexus(tmp_path / "a.nxs")
+    assert [each.code for each in told[0].message.diagnostics] == [Code.BINS_APART]  # type: ignore[union-attr]
+    with h5py.File(tmp_path / "a.nxs") as file:
+        assert file["entry1/counts/t_bounds"][()].tolist() == [[0, 10], [20, 40]]
+        assert file["entry1/counts/t"].attrs["bounds"] == "t_bounds"
+
+
+def test_edges_that_an_operation_left_behind_are_missed_when_written(tmp_path: Path) -> None:
+    opened = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
+    with pytest.warns(nexus_xr.NexusWarning, match="no edges of its bins any more") as told:
+        opened.n.coarsen(t=2).sum().nexus.to_nexus(tmp_path / "b.nxs")
+    assert [each.code for each in told[0].message.diagnostics] == [Code.BOUNDS_MISSING]  # type: ignore[union-attr]
+    with h5py.File(tmp_path / "b.nxs") as file:
+        assert dict(file["entry1/n/t"].attrs) == {}
+
+
+@pytest.mark.parametrize("kind", ["groupby_bins", "IntervalIndex", "categories", "objects"])
+def test_intervals_of_pandas_are_written_as_edges(kind: str, tmp_path: Path) -> None:
+    breaks = [0.0, 20.0, 50.0]
+    intervals = pd.IntervalIndex.from_breaks(breaks)
+    labels = {
+        "IntervalIndex": intervals,
+        "categories": pd.CategoricalIndex(pd.cut([5.0, 30.0], breaks)),
+        "objects": np.array(list(intervals), object),
+    }
+    if kind == "groupby_bins":
+        array = histogram().groupby_bins("t", breaks).sum()
+    else:
+        array = xr.DataArray([[1, 2]], {"t_bins": labels[kind]}, ("y", "t_bins"), name="counts")
+    array.nexus.to_nexus(tmp_path / "a.nxs")
+    with h5py.File(tmp_path / "a.nxs") as file:
+        assert file["entry1/counts/t_bins"][()].tolist() == breaks
+    assert xr.open_dataset(tmp_path / "a.nxs", engine="nexus").counts.nexus.edges("t_bins").tolist() == breaks
+
+
+def test_a_part_is_written_in_place_with_its_edges(tmp_path: Path) -> None:
+    whole = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
+    whole.n[:, 1:3].nexus.to_nexus(tmp_path / "b.nxs", layout="inplace")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        assert file["entry/data/t"][()].tolist() == [10, 20, 40]
+
+
+def test_bounds_alone_where_they_are_asked_for(tmp_path: Path) -> None:
+    dataset = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus", edges="bounds")
+    assert type(dataset.xindexes["t"]) is PandasIndex
+    assert dataset.t_bounds.values.tolist() == [[0, 10], [10, 20], [20, 40], [40, 50]]
+    assert dataset.equals(xr.open_dataset(tmp_path / "a.nxs", engine="nexus"))
+    with pytest.raises(nexus_xr.NexusError, match='expected "index" or "bounds"'):
+        xr.open_dataset(tmp_path / "a.nxs", engine="nexus", edges="middles")
+
+
+def test_edges_assigned_anew_are_those_that_are_written(tmp_path: Path) -> None:
+    dataset = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus").nexus.assign_edges(t=EDGES / 2)
+    dataset.nexus.to_nexus(tmp_path / "b.nxs")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/n/t"], EDGES / 2)
+        assert set(file["entry1/n"]) == {"n", "t"}
+
+
+# --- pictures --------------------------------------------------------------------------------------------------
+
+
+def test_a_histogram_is_drawn_in_steps_from_edge_to_edge() -> None:
+    [line] = histogram()[0].nexus.plot()
+    assert line.get_xdata().tolist() == np.repeat(EDGES, 2)[1:-1].tolist()
+    assert line.get_ydata().tolist() == np.repeat([0, 1, 2, 3], 2).tolist()
+
+
+def test_an_image_is_drawn_by_its_edges() -> None:
+    mesh = histogram().nexus.plot()
+    np.testing.assert_array_equal(mesh.get_coordinates()[0, :, 0], EDGES)

@@ -1,0 +1,403 @@
+"""Uncertainties are propagated to first order, and nothing else is called uncertainties."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+import nexus_xr
+from nexus_xr.arrays.propagation import DERIVATIVES
+from nexus_xr.arrays.uncertain import UncertainArray
+from nexus_xr.diagnostics import Code
+
+from .files import scan_file, write_tree
+
+STEP = 1e-6
+SHAPE = (3, 4)
+
+
+def numbers(lowest: float = 0.25, highest: float = 0.75, shape: Any = SHAPE) -> st.SearchStrategy[NDArray[Any]]:
+    return hnp.arrays(np.float64, shape, elements=st.floats(lowest, highest, width=32))
+
+
+def uncertain(shape: Any = SHAPE) -> st.SearchStrategy[UncertainArray]:
+    return st.builds(UncertainArray, numbers(shape=shape), numbers(0, 0.5, shape))
+
+
+def assert_propagated(got: Any, function: Callable[..., Any], *operands: Any) -> None:
+    """The values are those of the function, and the variances the sum over all elements of numerical derivatives."""
+    assert isinstance(got, UncertainArray)
+    values = [np.asarray(each) for each in operands]
+    expected = function(*values)
+    np.testing.assert_array_equal(got.values, expected)
+    variances = np.zeros(np.shape(expected))
+    for place, operand in enumerate(operands):
+        for at in np.ndindex(np.shape(operand)) if isinstance(operand, UncertainArray) else ():
+            moved = [[each.copy() for each in values] for _ in range(2)]
+            moved[0][place][at] += STEP
+            moved[1][place][at] -= STEP
+            derivative = (function(*moved[0]) - function(*moved[1])) / (2 * STEP)
+            variances += derivative**2 * operand.variances[at]
+    np.testing.assert_allclose(got.variances, variances, rtol=1e-4, atol=1e-9)
+
+
+ONE = [ufunc for ufunc in DERIVATIVES if ufunc.nin == 1]
+TWO = [ufunc for ufunc in DERIVATIVES if ufunc.nin == 2]
+
+
+@pytest.mark.parametrize("ufunc", ONE, ids=lambda ufunc: ufunc.__name__)
+@settings(max_examples=10)
+@given(uncertain())
+def test_a_function_of_one_operand(ufunc: np.ufunc, operand: UncertainArray) -> None:
+    assert_propagated(ufunc(operand), ufunc, operand)
+
+
+@pytest.mark.parametrize("ufunc", TWO, ids=lambda ufunc: ufunc.__name__)
+@settings(max_examples=10)
+@given(st.data())
+def test_a_function_of_two_operands_of_which_some_are_exact(ufunc: np.ufunc, data: st.DataObject) -> None:
+    shapes = data.draw(st.sampled_from([(SHAPE, SHAPE), (SHAPE, (4,)), ((3, 1), (4,)), (SHAPE, ()), ((), SHAPE)]))
+    first, second = (data.draw(uncertain(shape)) for shape in shapes)
+    exact = data.draw(st.sampled_from(["first", "second", "neither"]))
+    operands = (first.values if exact == "first" else first, second.values if exact == "second" else second)
+    assert_propagated(ufunc(*operands), ufunc, *operands)
+
+
+@settings(max_examples=10)
+@given(uncertain(), st.sampled_from([2, 0.5, -1, 3, 1.5, 0, 1]))
+def test_a_power_is_what_numpy_makes_of_it(operand: UncertainArray, exponent: float) -> None:
+    assert_propagated(operand**exponent, lambda values: values**exponent, operand)
+
+
+def test_more_values_than_are_propagated_at_a_time() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.random((2, 300, 301)) + 1
+    product = UncertainArray(a, a / 9).T[:, ::-1] * UncertainArray(b, b / 7).T
+    np.testing.assert_array_equal(product.values, a.T[:, ::-1] * b.T)
+    np.testing.assert_allclose(product.variances, (b**2 * a[::-1] / 9 + a[::-1] ** 2 * b / 7).T)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i8", "f4", ">f8", "?"])
+@pytest.mark.parametrize("other", [2, 2.5, np.float32(2.5), np.uint16(3), np.array([1, 2], "i4")])
+@pytest.mark.parametrize("ufunc", [np.add, np.multiply, np.divide, np.subtract], ids=lambda ufunc: ufunc.__name__)
+def test_values_have_the_types_that_numpy_gives_them(ufunc: np.ufunc, other: Any, dtype: str) -> None:
+    values = np.array([300, 7]).astype(dtype)
+    if dtype == "?" and ufunc is np.subtract and isinstance(other, int):
+        other = 2.0
+    expected = ufunc(values, other)
+    got = ufunc(UncertainArray(values, np.array([300.0, 7])), other)
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got.values, expected)
+    assert np.isfinite(got.variances).all()
+
+
+# --- through xarray and dask -----------------------------------------------------------------------------------
+
+
+def array_of(values: UncertainArray, lazy: bool) -> xr.DataArray:
+    coordinates = {"y": [0, 0, 1], "x": [0.5, 1.5, 2.5, 3.5]}
+    array = xr.DataArray(values.values, coordinates, ("y", "x"), "n", {"units": "counts"})
+    joined: xr.DataArray = (array.chunk(y=1, x=3) if lazy else array).nexus.with_uncertainties(values.errors)
+    return joined
+
+
+WEIGHTS = np.array([1.0, 2.0, 3.0])
+MASK = np.array([True, True, False, True])
+
+
+def _masked(array: xr.DataArray) -> xr.DataArray:
+    return array.where(xr.DataArray(MASK, dims="x"))
+
+
+REDUCTIONS: dict[str, tuple[Callable[[xr.DataArray], xr.DataArray], Callable[[Any], Any]]] = {
+    "sum": (lambda array: array.sum("y"), lambda values: values.sum(0)),
+    "sum of all": (lambda array: array.sum(), np.sum),
+    "mean": (lambda array: array.mean("x"), lambda values: values.mean(1)),
+    "mean of all": (lambda array: array.mean(skipna=False), np.mean),
+    "mean of those there are": (lambda array: _masked(array).mean("x"), lambda values: values[:, MASK].mean(1)),
+    "sum of those there are": (lambda array: _masked(array).sum("x"), lambda values: values[:, MASK].sum(1)),
+    "cumsum": (lambda array: array.cumsum("x"), lambda values: values.cumsum(1)),
+    "coarsen sum": (lambda array: array.coarsen(x=2).sum(), lambda values: values.reshape(3, 2, 2).sum(2)),
+    "coarsen mean": (lambda array: array.coarsen(x=2).mean(), lambda values: values.reshape(3, 2, 2).mean(2)),
+    "rebin": (lambda array: array.nexus.rebin(x=2), lambda values: values.reshape(3, 2, 2).sum(2)),
+    "groupby": (
+        lambda array: array.groupby("y").mean(),
+        lambda values: np.stack([values[:2].mean(0), values[2]]),
+    ),
+    "groupby_bins": (
+        lambda array: array.groupby_bins("x", [0, 2, 4]).sum(),
+        lambda values: values.reshape(3, 2, 2).sum(2),
+    ),
+    "weighted mean": (
+        lambda array: array.weighted(xr.DataArray(WEIGHTS, dims="y")).mean("y"),
+        lambda values: WEIGHTS @ values / 6,
+    ),
+    "weighted sum": (
+        lambda array: array.weighted(xr.DataArray(WEIGHTS, dims="y")).sum("y"),
+        lambda values: WEIGHTS @ values,
+    ),
+    "dot": (lambda array: xr.dot(array, xr.DataArray(WEIGHTS, dims="y")), lambda values: WEIGHTS @ values),
+    "rolling": (lambda array: array.rolling(x=2).mean()[:, 1:], lambda values: (values[:, 1:] + values[:, :-1]) / 2),
+    "diff": (lambda array: array.diff("x"), lambda values: np.diff(values)),
+    "expression": (
+        lambda array: 2 * array**2 + 1 - np.log(array),
+        lambda values: 2 * values**2 + 1 - np.log(values),
+    ),
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+@pytest.mark.parametrize("name", [name for name in REDUCTIONS if name != "expression"])
+@settings(max_examples=10)
+@given(uncertain())
+def test_what_xarray_sums_up_has_the_uncertainty_of_the_sum(name: str, lazy: bool, values: UncertainArray) -> None:
+    of_array, of_values = REDUCTIONS[name]
+    result = of_array(array_of(values, lazy))
+    assert (result.chunks is not None) == lazy
+    got: UncertainArray = result.compute().data
+    expected = of_values(values.values)
+    np.testing.assert_allclose(got.values, expected, rtol=1e-13)
+    assert_propagated(UncertainArray(expected, got.variances), of_values, values)
+
+
+MOVES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "isel": lambda array: array.isel(x=[3, 0], y=slice(2)),
+    "sel": lambda array: array.sel(x=slice(1, 3)),
+    "where": lambda array: array.where(array.x > 1, drop=True),
+    "transpose": lambda array: array.T,
+    "sortby": lambda array: array.sortby("x", ascending=False),
+    "concat": lambda array: xr.concat([array, array[:1]], "y"),
+    "stack": lambda array: array.stack(z=("x", "y")),
+    "roll": lambda array: array.roll(x=1),
+    "shift": lambda array: array.shift(x=1, fill_value=0),
+    "expand_dims": lambda array: array.expand_dims("scan"),
+    "broadcast": lambda array: xr.broadcast(array, xr.DataArray([1, 2], dims="k"))[0],
+    "reindex": lambda array: array.reindex(x=[2.5, 0.5, 9.0], fill_value=0),
+    "fillna": lambda array: array.where(array.x > 1).fillna(0),
+    "chunk": lambda array: array.chunk(x=2),
+    "compute": lambda array: array.compute(),
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda array: pickle.loads(pickle.dumps(array)),
+    "rename": lambda array: array.rename(x="q"),
+    "Dataset": lambda array: array.to_dataset().isel(x=[1])["n"],
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+@pytest.mark.parametrize("move", MOVES)
+@settings(max_examples=10)
+@given(uncertain())
+def test_variances_move_with_their_values(move: str, lazy: bool, values: UncertainArray) -> None:
+    moved = MOVES[move](array_of(values, lazy)).compute()
+    for part in ("values", "variances"):
+        plain = xr.DataArray(getattr(values, part), {"y": [0, 0, 1], "x": [0.5, 1.5, 2.5, 3.5]}, ("y", "x"), "n")
+        np.testing.assert_allclose(getattr(moved.nexus, part), MOVES[move](plain), rtol=1e-14)
+
+
+REFUSED: dict[str, Callable[[xr.DataArray], Any]] = {
+    "std": lambda array: array.std(),
+    "median": lambda array: array.median(),
+    "prod": lambda array: array.prod(),
+    "round": lambda array: array.round(),
+    "differentiate": lambda array: array.differentiate("x"),
+    "floor": lambda array: np.floor(array),
+    "arctan2": lambda array: np.arctan2(array, array),
+    "accumulate": lambda array: np.multiply.accumulate(array.data),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cant_be_propagated_is_refused(name: str) -> None:
+    array = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy=False)
+    with pytest.raises(nexus_xr.NexusError, match="can't be propagated through"):
+        REFUSED[name](array)
+
+
+@given(uncertain(), uncertain((4,)))
+@settings(max_examples=5)
+def test_dask_takes_arrays_in_memory_on_either_side(first: UncertainArray, second: UncertainArray) -> None:
+    lazy, frame = array_of(first, lazy=True), xr.DataArray(second, dims="x")
+    assert_propagated((lazy - frame).compute().data, np.subtract, first, second)
+    assert_propagated((frame / lazy).transpose("y", "x").compute().data, lambda a, b: b / a, first, second)
+
+
+def test_picking_a_value_picks_its_variance() -> None:
+    values = UncertainArray(np.array([[1.0, 3.0], [np.nan, 2.0]]), np.array([[0.1, 0.3], [np.nan, 0.2]]))
+    array = xr.DataArray(values, dims=("y", "x"))
+    assert array.max().data.variances == 0.3
+    np.testing.assert_array_equal(array.min("y").data.variances, [0.1, 0.2])
+    assert array.argmax("x").values.tolist() == [1, 1]
+
+
+def test_arrays_differ_by_their_variances() -> None:
+    one, other = (xr.DataArray(UncertainArray([1.0], [each]), dims="x") for each in (0.1, 0.2))
+    assert one.identical(one.copy())
+    assert not one.equals(other)
+    assert (one == 1).all()
+
+
+@pytest.mark.parametrize("values", [np.ones(2, complex), np.array(["a", "b"]), np.ones(3)])
+def test_uncertainties_are_of_as_many_real_numbers(values: NDArray[Any]) -> None:
+    with pytest.raises(nexus_xr.NexusError, match=r"real numbers|shape"):
+        UncertainArray(values, np.ones(2))
+
+
+def test_without_its_uncertainties_it_is_a_plain_array() -> None:
+    array = array_of(UncertainArray(np.ones(SHAPE), np.full(SHAPE, 4.0)), lazy=True)
+    plain = array.nexus.without_uncertainties()
+    assert isinstance(plain.compute().data, np.ndarray)
+    assert (plain.n_errors == 2).all()
+    assert plain.n_errors.chunks is not None
+    assert plain.nexus.with_uncertainties().compute().identical(array.compute())
+    np.testing.assert_array_equal(array.compute().values, np.ones(SHAPE))
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_tree(tmp_path / "scan.nxs", scan_file())
+    return tmp_path / "scan.nxs"
+
+
+def test_a_signal_has_its_uncertainties_as_a_coordinate(path: Path) -> None:
+    signal = nexus_xr.open_signals(path, nxdata_only=True)[0]
+    np.testing.assert_array_equal(signal.counts_errors, np.sqrt(signal.values))
+    np.testing.assert_array_equal(signal.nexus.variances, np.sqrt(signal.values) ** 2)
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_a_signal_joined_with_its_uncertainties(chunks: Any, path: Path) -> None:
+    signal = nexus_xr.open_signals(path, nxdata_only=True, uncertainties="joined", chunks=chunks)[0]
+    assert "counts_errors" not in signal.coords
+    assert (signal.chunks is None) == (chunks is None)
+    np.testing.assert_allclose((signal * 2).nexus.errors, 2 * np.sqrt(np.arange(12).reshape(3, 4)), rtol=1e-6)
+    with pytest.raises(nexus_xr.NexusError, match='expected "coordinate" or "joined"'):
+        nexus_xr.open_signals(path, uncertainties="none")
+
+
+def errors_written(obj: Any, path: Path) -> Any:
+    obj.nexus.to_nexus(path)
+    with h5py.File(path) as file:
+        [group] = (each for each in file["entry1"].values() if each.attrs["NX_class"] == "NXdata")
+        return group["counts_errors"][()] if "counts_errors" in group else None
+
+
+def test_propagated_uncertainties_are_written(path: Path, tmp_path: Path) -> None:
+    opened = xr.open_dataset(path, engine="nexus", chunks={})[["counts", "counts_errors"]].nexus.with_uncertainties()
+    expected = np.sqrt(2 * np.arange(12).reshape(3, 4))
+    np.testing.assert_allclose(errors_written(opened - opened, tmp_path / "a.nxs"), expected)
+    np.testing.assert_allclose(errors_written((opened - opened).counts, tmp_path / "b.nxs"), expected)
+    again = xr.open_dataset(tmp_path / "a.nxs", engine="nexus").nexus.with_uncertainties()
+    np.testing.assert_allclose(again.counts.nexus.errors, expected)
+
+
+TRUE: dict[str, Callable[[xr.Dataset], Any]] = {
+    "as opened": lambda dataset: dataset,
+    "a part": lambda dataset: dataset.isel(x=[0, 2], y=slice(2)),
+    "loaded": lambda dataset: dataset.load().transpose(),
+    "a signal": lambda dataset: dataset.set_coords("counts_errors").counts,
+    "assigned to opened values": lambda dataset: dataset.assign(counts_errors=dataset.counts * 0.1),
+    "assigned to computed values": lambda dataset: (dataset * 2).nexus.assign_errors(counts=dataset.counts * 0.1),
+    "of one's own": lambda dataset: xr.Dataset(
+        {"counts": dataset.counts * 2, "counts_errors": dataset.counts * 0.1}
+    ).drop_attrs(),
+}
+
+
+@pytest.mark.parametrize("name", TRUE)
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_uncertainties_that_are_some_are_written(name: str, path: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(path, engine="nexus")
+    assert errors_written(TRUE[name](dataset), tmp_path / "b.nxs") is not None
+
+
+FALSE: dict[str, Callable[[xr.Dataset], Any]] = {
+    "a difference of Datasets": lambda dataset: dataset - dataset,
+    "a sum": lambda dataset: dataset.sum("x"),
+    "of values that were computed since": lambda dataset: dataset.assign(counts=dataset.counts * 2),
+    "a signal that was computed with": lambda dataset: dataset.set_coords("counts_errors").counts * 2,
+    "a signal that was made coarser": lambda dataset: dataset.set_coords("counts_errors").counts.coarsen(x=2).sum(),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_what_is_no_uncertainty_is_not_written_as_one(name: str, path: Path, tmp_path: Path) -> None:
+    with xr.set_options(keep_attrs=True):
+        computed = FALSE[name](xr.open_dataset(path, engine="nexus"))
+    with pytest.warns(nexus_xr.NexusWarning, match="assign_errors") as told:
+        assert errors_written(computed, tmp_path / "b.nxs") is None
+    assert [each.code for each in told[0].message.diagnostics] == [Code.ERRORS_DOUBTFUL]  # type: ignore[union-attr]
+    with pytest.raises(nexus_xr.NexusError, match="assign_errors"):
+        computed.nexus.with_uncertainties()
+
+
+def test_in_place_what_is_no_uncertainty_is_refused(path: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(path, engine="nexus")
+    with pytest.raises(nexus_xr.NexusError, match="assign_errors"):
+        dataset.assign(counts=dataset.counts * 2).nexus.to_nexus(tmp_path / "b.nxs", layout="inplace")
+
+
+def test_a_region_is_written_with_its_uncertainties(path: Path, tmp_path: Path) -> None:
+    [signal, *_] = nexus_xr.open_signals(path, nxdata_only=True, uncertainties="joined")
+    (signal * 1.0).rename("counts").nexus.to_nexus(tmp_path / "b.nxs")
+    (signal[:1] * 3.0).nexus.to_nexus(tmp_path / "b.nxs", region={"y": slice(1, 2)})
+    with h5py.File(tmp_path / "b.nxs") as file:
+        np.testing.assert_allclose(file["entry1/counts/counts_errors"][1], 3 * np.sqrt(np.arange(4)))
+
+
+def test_uncertainties_taken_apart_again_are_written(path: Path, tmp_path: Path) -> None:
+    joined = nexus_xr.open_signals(path, nxdata_only=True, uncertainties="joined")[0]
+    apart = joined.nexus.without_uncertainties()
+    assert apart.counts_errors.attrs == joined.nexus.errors.attrs == {"units": "counts"}
+    assert joined.nexus.variances.attrs == {}
+    np.testing.assert_allclose(errors_written(apart, tmp_path / "b.nxs"), np.sqrt(joined.values))
+
+
+def test_a_coordinate_of_uncertainties_is_written_as_these_and_no_axis(path: Path, tmp_path: Path) -> None:
+    signal = nexus_xr.open_signals(path, nxdata_only=True)[0]
+    signal.nexus.to_nexus(tmp_path / "b.nxs")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        assert {name for name in file["entry1/counts"].attrs if name.endswith("_indices")} == {"x_indices", "y_indices"}
+    assert "counts_errors" in xr.open_dataset(tmp_path / "b.nxs", engine="nexus").data_vars
+    assert nexus_xr.open_signals(tmp_path / "b.nxs", nxdata_only=True)[0].equals(signal)
+
+
+def test_joined_values_are_stored_as_they_were(tmp_path: Path) -> None:
+    plain = xr.DataArray(np.arange(64.0).reshape(8, 8), dims=("y", "x"), name="counts")
+    plain.nexus.assign_errors(np.sqrt(plain)).nexus.to_nexus(tmp_path / "a.nxs", chunks=(2, 8), compression="lzf")
+    [joined] = nexus_xr.open_signals(tmp_path / "a.nxs", nxdata_only=True, uncertainties="joined")
+    joined.nexus.to_nexus(tmp_path / "b.nxs")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        stored = file["entry1/counts/counts"]
+        assert (stored.chunks, stored.compression) == ((2, 8), "lzf")
+    with pytest.raises(nexus_xr.NexusError, match="made in memory"):
+        joined.nexus.refresh()
+
+
+def test_without_uncertainties_there_is_nothing_to_join(path: Path) -> None:
+    with pytest.raises(nexus_xr.NexusError, match="there are none"):
+        xr.open_dataset(path, engine="nexus").i0.nexus.with_uncertainties()
+
+
+def test_lazily_joined_blocks_are_computed_once_needed() -> None:
+    def fail(block: NDArray[Any]) -> NDArray[Any]:
+        raise AssertionError("computed")
+
+    values = xr.DataArray(da.ones((4, 4), chunks=2).map_blocks(fail, dtype=float), dims=("y", "x"), name="n")
+    joined = values.nexus.with_uncertainties(xr.ones_like(values))
+    assert (joined * 2).mean("x").chunks == ((2, 2),)
