@@ -101,6 +101,18 @@ def test_a_signal_comes_back_as_a_signal(way: Way, write: Write, tmp_path: Path)
     assert_same(way(signal, tmp_path / "out"), signal)
 
 
+@each_way
+def test_edges_of_bins_come_back_in_their_indexes(way: Way, write: Write, tmp_path: Path) -> None:
+    data = nxdata({"counts": np.arange(3.0), "tof": np.array([0.0, 1.0, 4.0, 9.0])}, signal="counts", axes="tof")
+    opened = xr.open_dataset(write({"entry": nxentry({"data": data})}), engine="nexus")
+    made = xr.DataArray([3, 5, 2], dims="x", name="a").nexus.assign_edges(x=[0, 1, 5, 6])
+    gaps = opened.counts.isel(tof=[0, 2])
+    for number, (obj, name) in enumerate([(opened, "tof"), (opened.counts, "tof"), (made, "x"), (gaps, "tof")]):
+        got = way(obj, tmp_path / f"{number}")
+        assert_same(got, obj)
+        np.testing.assert_array_equal(got.xindexes[name].bounds, obj.xindexes[name].bounds)
+
+
 @each_way_of_trees
 def test_a_tree_comes_back(way: Way, write: Write, tmp_path: Path) -> None:
     file = scan_file()

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from xarray.indexes import PandasMultiIndex
 
+from nexus_xr.arrays.edges import bounds_beside
+from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.opening.dataset import index_of
@@ -84,10 +87,18 @@ def _flat(dataset: xr.Dataset, large_arrays: str, of_array: Mapping[str, Any] = 
         raise NexusError(f"{several[0]}: has an index of several levels, which no format holds; use reset_index")
     coordinates = [name for name in variables if name in dataset.coords]
     indexes = [name for name in coordinates if name in dataset.xindexes and variables[name].dims == (quoted(name),)]
-    mark = {"version": 1, "variables": list(variables), "coordinates": coordinates, "indexes": indexes, **of_array}
+    edges, bounds = _edges(dataset, variables)
+    mark = {
+        "version": 1,
+        "variables": list(variables),
+        "coordinates": coordinates,
+        "indexes": indexes,
+        "edges": edges,
+        **of_array,
+    }
     listed = [name for name in coordinates if " " not in name]  # CF lists coordinates with spaces between them
-    data = {name: variable for name, variable in variables.items() if name not in listed} | kept.variables
-    taken = {quoted(name) for name in (*variables, *kept.variables)}
+    data = {name: variable for name, variable in variables.items() if name not in listed} | kept.variables | bounds
+    taken = {quoted(name) for name in (*variables, *kept.variables, *bounds)}
     made = xr.Dataset(
         _split(data, taken),
         coords=xr.Coordinates(_split({name: variables[name] for name in listed}, taken), indexes={}),
@@ -95,6 +106,20 @@ def _flat(dataset: xr.Dataset, large_arrays: str, of_array: Mapping[str, Any] = 
     )
     made.set_close(dataset._close)
     return made
+
+
+def _edges(dataset: xr.Dataset, variables: Mapping[str, xr.Variable]) -> tuple[dict[str, str], dict[str, xr.Variable]]:
+    """The variables with the bounds of the bins that indexes know, and those of them that aren't there yet."""
+    edges: dict[str, str] = {}
+    added: dict[str, xr.Variable] = {}
+    for name, index in dataset.xindexes.items():
+        if isinstance(index, EdgesIndex):
+            beside = bounds_beside(dataset, name)
+            edges[_text(name)] = beside or free_name(f"{name}_bounds", {*variables, *added})
+            if beside is None:
+                dims = (*variables[_text(name)].dims, free_name("bnds", set(map(str, dataset.dims))))
+                added[edges[_text(name)]] = xr.Variable(dims, index.bounds)
+    return edges, added
 
 
 def _text(name: Hashable) -> str:
@@ -165,9 +190,14 @@ def _whole(dataset: xr.Dataset) -> Any:
     attrs = nested_attributes({name: value for name, value in dataset.attrs.items() if name != MARK}, restored)
     for variable in variables.values():
         variable.attrs = nested_attributes(variable.attrs, restored)
+    named = {name: bounds for name, bounds in mark["edges"].items() if bounds in variables}
+    edges = {name: np.asarray(variables[bounds].values) for name, bounds in named.items()}
+    for bounds in set(named.values()) - set(mark["variables"]):
+        del variables[bounds]
     known = [name for name in mark["variables"] if name in variables]
     added = [name for name in variables if name not in known and name not in restored.names]
-    made = _dataset_of({name: variables[name] for name in (*known, *added)}, mark["coordinates"], mark["indexes"])
+    all_variables = {name: variables[name] for name in (*known, *added)}
+    made = _dataset_of(all_variables, mark["coordinates"], mark["indexes"], edges)
     made.attrs = attrs
     whole = made if "array" not in mark else made[mark["array"]].rename(mark["name"])
     whole.set_close(dataset._close)
@@ -175,10 +205,15 @@ def _whole(dataset: xr.Dataset) -> Any:
 
 
 def _dataset_of(
-    variables: Mapping[str, xr.Variable], coordinates: Collection[str], indexed: Collection[str]
+    variables: Mapping[str, xr.Variable],
+    coordinates: Collection[str],
+    indexed: Collection[str],
+    edges: Mapping[str, NDArray[Any]],
 ) -> xr.Dataset:
     spans = {name: variable for name, variable in variables.items() if name in coordinates}
     indexes = {name: index_of(name, np.asarray(spans[name].values)) for name in indexed if name in spans}
+    for name in indexes.keys() & edges.keys():
+        indexes[name] = EdgesIndex.around(indexes[name], edges[name])
     for name, index in indexes.items():
         spans |= index.create_variables({name: spans[name]})
     data = {name: variable for name, variable in variables.items() if name not in coordinates}
