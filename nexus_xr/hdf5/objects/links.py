@@ -25,23 +25,23 @@ class Link:
         File that an external link names.
     trouble
         What is the matter with the target of a link that leads nowhere.
-    code
-        The same by its name.
+    is_refused
+        Whether where it leads to may not be read.
     """
 
     path: str
     file: str | None = None
     trouble: str = field(default="is not there", compare=False, repr=False)
-    code: Code = field(default=Code.LINK_TARGET_MISSING, compare=False, repr=False)
+    is_refused: bool = field(default=False, compare=False, repr=False)
 
     @property
-    def is_refused(self) -> bool:
-        """Whether where it leads to may not be read."""
-        return self.code is Code.OUT_OF_REACH
+    def code(self) -> Code:
+        """What is the matter with the target, by its name."""
+        return Code.OUT_OF_REACH if self.is_refused else Code.LINK_TARGET_MISSING
 
     def refused(self) -> Link:
         """The same, where it leads to may not be read."""
-        return replace(self, trouble="lies outside of the folders that may be read", code=Code.OUT_OF_REACH)
+        return replace(self, trouble="lies outside of the folders that may be read", is_refused=True)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.path}" if self.file else self.path
