@@ -329,6 +329,10 @@ def test_decoding_and_sending_have_limits(folders: tuple[Path, Path], vast: str)
         too_deep = data(client, vast, "x", selection="0,0,0:2")
         assert too_deep.status_code == 413
         assert "decoded" in too_deep.json()["message"]
+        assert data(client, "own.h5", "x", reduce="sum", format="json").json() == 3
+    with client_of(folders[0], limits=Limits(workers=1, sent=16)) as client:
+        assert data(client, "own.h5", "x").status_code == 413
+        assert data(client, "own.h5", "x", reduce="sum", format="json").json() == 3
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .endpoints.endpoint import PATH_OF_ENDPOINT
@@ -50,17 +51,18 @@ class Observed:
         finally:
             seconds = time.perf_counter() - begin
             self._metrics.count(scope.get(PATH_OF_ENDPOINT, "other"), told["status"], seconds, told["sent"])
-            log.info("%s", _line(scope, told, seconds))
+            if log.isEnabledFor(logging.INFO):
+                log.info(_line(scope, told, seconds))
 
 
 def _line(scope: Scope, told: dict[str, Any], seconds: float) -> str:
     client = scope.get("client")
-    return json.dumps(
-        {
-            "client": client[0] if client else None,
-            "method": scope["method"],
-            "path": scope["path"],
-            **told,
-            "ms": round(1000 * seconds, 2),
-        }
-    )
+    line = {
+        "time": datetime.now(UTC),
+        "client": client[0] if client else None,
+        "method": scope["method"],
+        "path": scope["path"],
+        **told,
+        "ms": round(1000 * seconds, 2),
+    }
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .application import application_of
+from .observed import log
 from .settings import Limits, Settings, folders_of, token_of
 
 HOST, PORT = "127.0.0.1", 8745
@@ -79,11 +80,8 @@ def serve(
 
 
 def _log_requests() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("nexus_xr.server")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    log.addHandler(logging.StreamHandler(sys.stderr))
+    log.setLevel(logging.INFO)
 
 
 class _Announcing(uvicorn.Server):

@@ -93,10 +93,8 @@ _H5GROVE = (
 
 _RANGE = text("Range", "the bytes, such as bytes=0-1023", place="header", argument="asked")
 
+# Those first that are asked most often.
 ENDPOINTS = (
-    *_H5GROVE,
-    Endpoint("/api/files", "What is served.", _PAGE, ListFolder, respond=list_folder),
-    Endpoint("/api/files/{folder:path}", "What a folder holds.", (_FOLDER, *_PAGE), ListFolder, respond=list_folder),
     Endpoint(
         "/api/meta/{file:path}",
         "What there is at a path of a file: members, attributes, and what the data rules make of it.",
@@ -135,4 +133,7 @@ ENDPOINTS = (
         ReadKey,
         (JSON, "application/octet-stream"),
     ),
+    *_H5GROVE,
+    Endpoint("/api/files", "What is served.", _PAGE, ListFolder, respond=list_folder),
+    Endpoint("/api/files/{folder:path}", "What a folder holds.", (_FOLDER, *_PAGE), ListFolder, respond=list_folder),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,9 @@ class ReadData(FileJob):
         array = array_at(context, place, self.path)
         selection = parse_selection(self.selection, array.values.shape)
         selection = selection.decimated(self.decimate) if self.decimate else selection
-        blocks = array.blocks(selection, context.settings.limits)
+        limits = context.settings.limits
+        # What is reduced is decoded, and not sent.
+        blocks = array.blocks(selection, replace(limits, sent=limits.decoded) if self.reduce else limits)
         encoding = FORMATS[self.form]
         if self.reduce:
             return self._of_one(encoding, reduced(array, selection, self.reduce, self.axes), place.tag)
@@ -68,9 +70,8 @@ class ReadData(FileJob):
         if not encoding.is_whole:
             return self._part(array, selection, blocks, encoding, shown, place.tag)
         size = math.prod(selection.shape) * array.itemsize
-        if size > context.settings.limits.whole:
-            most = context.settings.limits.whole
-            raise Failure(413, f"an image of {size} bytes; {most} are the most, take steps or decimate")
+        if size > limits.whole:
+            raise Failure(413, f"an image of {size} bytes; {limits.whole} are the most, take steps or decimate")
         return self._of_one(encoding, array.read(selection), place.tag)
 
     def _of_one(self, encoding: Encoding, values: NDArray[Any], tag: str) -> Answer:
