@@ -39,7 +39,8 @@ numpydoc_show_class_members = False
 default_role = "autolink"
 # Names of other packages, whose documentation isn't fetched to be linked, and types that are not for users to name.
 nitpick_ignore_regex = [
-    ("py:.*", r"(xarray|xr|numpy|np|pandas|pd|dask|h5py|fsspec|collections|os|typing|pathlib|hdf5plugin|starlette|zarr)(\..*)?"),
+    ("py:.*", r"(xarray|xr|numpy|np|pandas|pd|dask|h5py|fsspec|hdf5plugin|starlette|zarr)(\..*)?"),
+    ("py:.*", r"(collections|os|typing|pathlib)(\..*)?"),
     ("py:.*", r"(Any|Code|Iterable|Mapping|Sequence|PathLike|NDArray|DTypeLike|dtype|DataArray|Dataset|DataTree|Path)"),
     ("py:.*", r"(Keys|Chunks|Compression|Dims|Roots|Writable|File|VirtualLayout|LazyArray|Indexer)"),
     ("py:.*", r"(Ellipsis|NoneType|BackendEntrypoint)"),

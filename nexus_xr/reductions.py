@@ -74,8 +74,8 @@ def reduce(
     Returns
     -------
     xarray.DataArray
-        With the coordinates that have none of these dimensions, and with ``attrs``; without units where numbers of other
-        things come of it. In memory, or with dask chunks where the array has some. Dtypes are NumPy's. Results of
+        With the coordinates that have none of these dimensions, and with ``attrs``; without units where numbers of
+        other things come of it. In memory, or with dask chunks where the array has some. Dtypes are NumPy's. Results of
         integers are NumPy's bit for bit, means being those of the exact sum; of floats, sums are kept in double
         precision and rounded at the end, and what NaN is part of is NaN as in NumPy, unless `where` leaves it out. A
         function's results are float64.
