@@ -23,8 +23,8 @@ import nexus_xr
 from nexus_xr import NexusError, NexusReachError, NexusWarning
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
+from nexus_xr.hdf5.io.naming.reach import EVERYWHERE, Reach
 from nexus_xr.hdf5.io.policy import ReadingPolicy
-from nexus_xr.hdf5.io.reach import EVERYWHERE, Reach
 from nexus_xr.hdf5.io.reference import reach_within
 from nexus_xr.hdf5.reading.array import LazyArray
 

@@ -28,13 +28,13 @@ from hypothesis import strategies as st
 import nexus_xr
 from nexus_xr import NexusFileError, NexusWarning
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.naming.reach import Reach
+from nexus_xr.hdf5.io.naming.url_path import linked_url
 from nexus_xr.hdf5.io.policy import ReadingPolicy
-from nexus_xr.hdf5.io.reach import Reach
 from nexus_xr.hdf5.io.remote import ahead as ahead_module
 from nexus_xr.hdf5.io.remote import kept_blocks, object_store
 from nexus_xr.hdf5.io.remote import remote_file as remote
 from nexus_xr.hdf5.io.remote.ahead import MOST_REQUESTS, REQUEST_BYTES
-from nexus_xr.hdf5.io.url_path import linked_url
 from nexus_xr.hdf5.library import described
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray

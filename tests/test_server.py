@@ -22,13 +22,13 @@ from starlette.testclient import TestClient
 
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.table import FORMATS
-from nexus_xr.server.jobs import blocks
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.meta import ReadMeta
-from nexus_xr.server.jobs.reduced import REDUCTIONS
-from nexus_xr.server.jobs.selection import Selection, chunks_touched, parse_selection
+from nexus_xr.server.jobs.values import blocks
+from nexus_xr.server.jobs.values.reduced import REDUCTIONS
+from nexus_xr.server.jobs.values.selection import Selection, chunks_touched, parse_selection
 from nexus_xr.server.settings import Limits, Settings, folders_of
 
 from .conftest import CORPUS, corpus_files

@@ -84,7 +84,7 @@ ELSEWHERE: dict[str, str] = {
     "runtime.memory._MOST_WANTED": "how much is remembered",
     "io.file._MOST_NOTED": "how much is noted of what libhdf5 described",
     "objects.parsed.parsed_links._MOST_LINKS": "test_described.py: links that lead round in circles lead nowhere",
-    "io.linked_files._MOST_LINKS": "test_links.py: links that lead round in circles lead nowhere",
+    "io.naming.linked_files._MOST_LINKS": "test_links.py: links that lead round in circles lead nowhere",
     "io.locks.MOST_SECONDS": "test_writing.py: a writer that never ends is told of",
     "io.locks._LONGEST_PAUSE": "how often a lock is asked for",
     "io.locks._SHORTEST_PAUSE": "how often a lock is asked for",

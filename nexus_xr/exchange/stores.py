@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from nexus_xr.hdf5.io.url_path import is_url
+from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.opening.arrays import chunked
 
 from .flat import WRITE, Flat, Travelling, flat, of_nodes

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.reference import FileLike, as_file_like
-from nexus_xr.hdf5.io.url_path import is_url
 from nexus_xr.nexus.tree.metadata import common_tree
 
 

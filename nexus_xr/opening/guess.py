@@ -23,9 +23,9 @@ from xarray.backends import BackendEntrypoint, H5netcdfBackendEntrypoint, NetCDF
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.reference import as_file_like
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
-from nexus_xr.hdf5.io.url_path import is_url
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.rules.attributes import nx_class

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from nexus_xr.server.workers.pool import Counts
+from .workers.pool import Counts
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.remote.urls import local_path
-from nexus_xr.hdf5.io.url_path import is_url
 
 _NAME = "stream.nxs"
 

@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.io.url_path import is_url
+from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.runtime import threads
 
 from .arrays import ZarrArray

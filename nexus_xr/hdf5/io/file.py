@@ -14,17 +14,17 @@ from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, NexusReachEr
 
 from .h5py_handles import handles
 from .identity import Snapshot, Version
-from .linked_files import FOR_SOURCES, find_file, following, where_it_should_be
 from .local import LocalFile
+from .naming.linked_files import FOR_SOURCES, find_file, following, where_it_should_be
+from .naming.reach import Reach, out_of_reach
+from .naming.url_path import UrlPath, linked_url
 from .policy import ReadingPolicy
-from .reach import Reach, out_of_reach
 from .reference import FileLike, FileReference
 from .remote.object_store import StoreFile
 from .remote.range_request import RangeRequest
 from .remote.remote_file import RemoteFile, first_bytes
 from .remote.urls import store_file
 from .source import Source
-from .url_path import UrlPath, linked_url
 
 if TYPE_CHECKING:
     import h5py

@@ -20,7 +20,7 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
-from .reach import Reach
+from .naming.reach import Reach
 from .unreadable import explain_local, explain_stream
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from nexus_xr.errors import NexusFileError, NexusReachError
 
 from .h5py_handles import handles, is_written_here, open_local
 from .identity import Identity, Snapshot, changed
-from .reach import Reach
+from .naming.reach import Reach
 from .reference import FileReference
 from .source import GrowingSource, LocalSource, Source
 from .superblock import is_being_written

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nexus_xr.errors import NexusError
 
-from .reach import EVERYWHERE, Reach
+from .naming.reach import EVERYWHERE, Reach
 
 
 @dataclass(frozen=True)

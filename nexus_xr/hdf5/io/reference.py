@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, cast
 from nexus_xr.errors import NexusFileError
 
 from .identity import Identity, Snapshot, Version
-from .reach import EVERYWHERE, Reach
+from .naming.reach import EVERYWHERE, Reach
+from .naming.url_path import is_url
 from .remote.urls import absolute, local_path
-from .url_path import is_url
 
 FileLike = str | os.PathLike[str] | BinaryIO
 # Folders, files or URLs beyond which nothing is read.

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
-from .reach import Reach
+from .naming.reach import Reach
 
 Extents = tuple[Sequence[int], Sequence[int]]
 

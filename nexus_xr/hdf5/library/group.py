@@ -12,8 +12,8 @@ from h5py import h5, h5d, h5f, h5g, h5i, h5p
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5.io.linked_files import FOR_LINKS, find_file, is_special_file, linked_handle
-from nexus_xr.hdf5.io.reach import EVERYWHERE
+from nexus_xr.hdf5.io.naming.linked_files import FOR_LINKS, find_file, is_special_file, linked_handle
+from nexus_xr.hdf5.io.naming.reach import EVERYWHERE
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.links import EXTERNAL, HARD, Link

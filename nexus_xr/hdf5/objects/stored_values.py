@@ -12,7 +12,7 @@ from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace
 from nexus_xr.hdf5.format.messages.layout import Layout
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
-from nexus_xr.hdf5.io.reach import EVERYWHERE, Reach
+from nexus_xr.hdf5.io.naming.reach import EVERYWHERE, Reach
 
 from .storage import Filter
 

@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nexus_xr.hdf5.io.linked_files import find_file
-from nexus_xr.hdf5.io.reach import EVERYWHERE
+from nexus_xr.hdf5.io.naming.linked_files import find_file
+from nexus_xr.hdf5.io.naming.reach import EVERYWHERE
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.storage import Filter

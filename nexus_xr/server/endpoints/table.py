@@ -14,9 +14,9 @@ from nexus_xr.server.jobs.h5grove.paths import ListPaths
 from nexus_xr.server.jobs.h5grove.plotted import FORMS
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.meta import ReadMeta
-from nexus_xr.server.jobs.reduced import REDUCTIONS
 from nexus_xr.server.jobs.stored_file import MEDIA_TYPE as HDF5
 from nexus_xr.server.jobs.stored_file import ReadFile
+from nexus_xr.server.jobs.values.reduced import REDUCTIONS
 from nexus_xr.server.jobs.zarr import ReadKey
 
 from .endpoint import Endpoint

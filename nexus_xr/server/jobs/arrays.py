@@ -13,7 +13,7 @@ from nexus_xr.server.failures import Failure
 
 from .context import Context
 from .places import Place
-from .stored_array import StoredArray
+from .values.stored_array import StoredArray
 
 
 class NoArrayError(Failure):

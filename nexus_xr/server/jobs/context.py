@@ -19,7 +19,7 @@ from nexus_xr.zarr.view import View
 from .answer import Answer
 from .kept import Kept
 from .places import Place, file_at
-from .stored_array import StoredArray
+from .values.stored_array import StoredArray
 
 _MOST_ANSWER_BYTES = 16 << 20
 _MOST_ARRAYS, _MOST_VIEWS = 256, 16

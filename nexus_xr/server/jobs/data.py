@@ -15,12 +15,12 @@ from nexus_xr.server.formats.table import FORMATS
 
 from .answer import Answer
 from .arrays import array_at
-from .blocks import Blocks
 from .context import Context
 from .job import FileJob
-from .reduced import reduced
-from .selection import Selection, parse_selection
-from .stored_array import StoredArray
+from .values.blocks import Blocks
+from .values.reduced import reduced
+from .values.selection import Selection, parse_selection
+from .values.stored_array import StoredArray
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
-from nexus_xr.hdf5.io.url_path import is_url
+from nexus_xr.hdf5.io.naming.url_path import is_url
 
 from .object_store import StoreFile
 

@@ -10,7 +10,7 @@ from nexus_xr.errors import NexusFileError, NexusReachError
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import external_target
 from nexus_xr.hdf5.format.groups.stored_link import StoredLink
-from nexus_xr.hdf5.io.linked_files import FOR_LINKS, is_special_file
+from nexus_xr.hdf5.io.naming.linked_files import FOR_LINKS, is_special_file
 from nexus_xr.hdf5.objects.links import EXTERNAL, SOFT, Link
 from nexus_xr.hdf5.objects.text import decode
 

@@ -11,7 +11,7 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.consistency import MOST_SECONDS, consistent
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.reach import out_of_reach
+from nexus_xr.hdf5.io.naming.reach import out_of_reach
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.library.described import parsed_file
 from nexus_xr.hdf5.objects.group import Budget

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.pipeline import Pipeline
 from nexus_xr.hdf5.format.datatypes.stored_type import Datatype
-from nexus_xr.hdf5.io.reach import EVERYWHERE, Reach
+from nexus_xr.hdf5.io.naming.reach import EVERYWHERE, Reach
 from nexus_xr.hdf5.io.source import BytesSource, RawExtent, RawFilesSource, Source
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout

@@ -12,7 +12,7 @@ from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusFileError, NexusReachError, NexusWarning
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.reach import out_of_reach
+from nexus_xr.hdf5.io.naming.reach import out_of_reach
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group

@@ -16,12 +16,12 @@ from nexus_xr.server.formats.encoding import Encoding, Piece, Shown, check_plain
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.arrays import NoArrayError, array_at, dataset_at
-from nexus_xr.server.jobs.blocks import Blocks
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
 from nexus_xr.server.jobs.places import Place
-from nexus_xr.server.jobs.selection import Selection, parse_selection
-from nexus_xr.server.jobs.stored_array import StoredArray
+from nexus_xr.server.jobs.values.blocks import Blocks
+from nexus_xr.server.jobs.values.selection import Selection, parse_selection
+from nexus_xr.server.jobs.values.stored_array import StoredArray
 
 from .plotted import PLOTTED, STORED, is_title_path, joined_at
 from .references import with_references

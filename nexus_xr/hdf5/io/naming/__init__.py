@@ -1,0 +1,1 @@
+"""Which files are meant by a name, and whether they may be read."""
