@@ -169,9 +169,9 @@ def test_a_file_is_sent_to_s3() -> None:
     try:
         endpoint = "http://{}:{}".format(*server.get_host_and_port())
         options = {"key": "k", "secret": "s", "client_kwargs": {"endpoint_url": endpoint}}
-        fsspec.filesystem("s3", **options).mkdir("scans")
-        of_values(np.arange(10.0)).nexus.to_nexus("s3://scans/out.nxs", storage_options=options)
-        back = xr.open_dataset("s3://scans/out.nxs", engine="nexus", storage_options=options)
+        fsspec.filesystem("s3", **options).mkdir("written")
+        of_values(np.arange(10.0)).nexus.to_nexus("s3://written/out.nxs", storage_options=options)
+        back = xr.open_dataset("s3://written/out.nxs", engine="nexus", storage_options=options)
         np.testing.assert_array_equal(back.n, np.arange(10.0))
         with pytest.raises(NexusFileError, match=r"s3://nothing/out\.nxs: can't be written"):
             of_values([1.0]).nexus.to_nexus("s3://nothing/out.nxs", storage_options=options)

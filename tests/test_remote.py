@@ -11,6 +11,7 @@ import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -827,7 +828,8 @@ def s3() -> Iterator[dict[str, Any]]:
         "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{port}"},
         "config_kwargs": {"retries": {"max_attempts": 1}},
     }
-    fsspec.filesystem("s3", **options).mkdir("scans")
+    with suppress(FileExistsError):  # the buckets of a process are those of all servers in it
+        fsspec.filesystem("s3", **options).mkdir("scans")
     yield options
     server.stop()
 

@@ -92,8 +92,8 @@ def test_data_of_older_rules_is_a_map_with_its_axes(page: Page, address: str) ->
     view(page, address, file="old.nxs")
     page.get_by_text("An old map").wait_for()
     assert page.get_by_role("tab", name="NX Heatmap").get_attribute("aria-selected") == "true"
-    assert page.get_by_text("angle (degree)").is_visible()
-    assert page.get_by_text("time (us)").is_visible()
+    page.get_by_text("angle (degree)").wait_for()
+    page.get_by_text("time (us)").wait_for()
 
 
 def test_a_curve_has_its_axis(page: Page, address: str) -> None:

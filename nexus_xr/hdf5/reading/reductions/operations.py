@@ -198,7 +198,7 @@ class Extreme(Operation):
         self.ufunc(state[0], other[0], out=state[0])
 
     def finish(self, state: State, counts: Any) -> Array:
-        if not np.all(counts):
+        if np.size(state[0]) and not np.all(counts):
             raise NexusError("nothing has neither a least nor a greatest value; choose what counts (where) otherwise")
         return state[0]
 
