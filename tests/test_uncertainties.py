@@ -377,6 +377,21 @@ def test_a_coordinate_of_uncertainties_is_written_as_these_and_no_axis(path: Pat
     assert nexus_xr.open_signals(tmp_path / "b.nxs", nxdata_only=True)[0].equals(signal)
 
 
+@pytest.mark.parametrize("dims", [(), ("x",), ("y", "x"), ("z",)])
+def test_a_coordinate_called_as_uncertainties_stays_one(dims: tuple[str, ...], tmp_path: Path) -> None:
+    sizes = {"y": 2, "x": 3, "z": 4}
+    values = np.ones([sizes[dim] for dim in dims])
+    counts = np.ones((2, 3)) if set(dims) <= {"y", "x"} else np.ones((2, 3, 4))
+    dataset = xr.Dataset(
+        {"counts": (("y", "x", "z")[: counts.ndim], counts), "spot": (dims, values)},
+        coords={"spot_errors": (dims, values / 2)},
+    )
+    nexus_xr.to_nexus(dataset, tmp_path / "f.nxs")
+    back = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert back.identical(dataset)
+    assert (back.spot.nexus.errors == 0.5).all()
+
+
 def test_joined_values_are_stored_as_they_were(tmp_path: Path) -> None:
     plain = xr.DataArray(np.arange(64.0).reshape(8, 8), dims=("y", "x"), name="counts")
     plain.nexus.assign_errors(np.sqrt(plain)).nexus.to_nexus(tmp_path / "a.nxs", chunks=(2, 8), compression="lzf")

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from dask.diagnostics import ProgressBar
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
@@ -432,8 +432,6 @@ def datasets(draw: st.DrawFn) -> xr.Dataset:
 @settings(max_examples=150)
 @given(dataset=datasets())
 def test_any_dataset_comes_back(tmp_path_factory: pytest.TempPathFactory, dataset: xr.Dataset) -> None:
-    # A coordinate that is called as the uncertainties of another variable doesn't come back as one.
-    assume(not any(f"{name}_errors" in dataset.coords for name in dataset.data_vars))
     path = tmp_path_factory.mktemp("any") / "f.nxs"
     to_nexus(dataset, path)
     with warnings.catch_warnings():

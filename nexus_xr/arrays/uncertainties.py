@@ -116,6 +116,11 @@ def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
     for name in [name for name, each in dataset.data_vars.items() if is_uncertain(each.variable)]:
         variable = dataset.variables[name]
         dataset = assign_errors(dataset.assign({name: values_in(variable)}), {name: xr.DataArray(errors_in(variable))})
+    return dataset
+
+
+def errors_as_data(dataset: xr.Dataset) -> xr.Dataset:
+    """What a DataArray has among its coordinates, for want of another place: uncertainties as data variables."""
     return dataset.reset_coords([name for name in errors_by_owner(dataset).values() if name in dataset.coords])
 
 

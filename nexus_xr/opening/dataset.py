@@ -72,8 +72,8 @@ class Variables:
 
     def array(self, name: str, chunks: Chunks, joins_errors: bool) -> xr.DataArray:
         """One of the data, with its uncertainties and those coordinates that span none but its dimensions."""
-        errors = errors_among(self.data).get(name)
-        wanted = [name] if errors is None else [name, errors]
+        errors = errors_among({**self.data, **self.coordinates}).get(name)
+        wanted = [name] if errors is None or errors not in self.data else [name, errors]
         dataset = replace(self, data={each: chunked(self.data[each], chunks) for each in wanted}).dataset()
         joined = with_uncertainties(dataset) if errors and joins_errors else dataset.set_coords(wanted[1:])
         return joined[name]

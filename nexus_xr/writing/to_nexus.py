@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from nexus_xr._version import __version__
+from nexus_xr.arrays.uncertainties import errors_as_data
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
@@ -281,7 +282,7 @@ def _signal_of_array(array: xr.DataArray) -> _Signal:
     own = array.variable.copy(deep=False)
     own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
     free = free_name(name, set(map(str, array.coords)))
-    return _Signal(name, xr.Dataset({free: own}, coords=array.coords), free, tree)
+    return _Signal(name, errors_as_data(xr.Dataset({free: own}, coords=array.coords)), free, tree)
 
 
 def _signals_of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[_Signal]:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from nexus_xr.arrays.edges import edges_to_bounds
-from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
+from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, errors_as_data, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
@@ -207,7 +207,7 @@ def _dataset_of_array(array: xr.DataArray, path: str, described: Described) -> x
     variable = array.variable.copy(deep=False)
     variable.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
     coordinates = array.coords.to_dataset().drop_vars(name, errors="ignore")
-    return coordinates.assign({name: variable}).assign_attrs(tree)
+    return errors_as_data(coordinates.assign({name: variable})).assign_attrs(tree)
 
 
 def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> dict[str, list[Any]]:

@@ -67,7 +67,7 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     unplaced = []
     for name, each in placed.items():
         if each.is_coordinate:
-            if each.dims and set(each.dims) <= set(dims):
+            if _has_indices(name, fields, dims):
                 indices = [dims.index(dim) for dim in each.dims]
                 attributes[name + INDICES] = indices[0] if len(indices) == 1 else indices
             else:
@@ -97,13 +97,20 @@ def _names_dimension(dim: str, fields: Mapping[str, DataField]) -> bool:
     return dim in fields and fields[dim].is_coordinate and fields[dim].dims == (dim,)
 
 
+def _has_indices(name: str, fields: Mapping[str, DataField], dims: tuple[str, ...]) -> bool:
+    """Whether ``@AXISNAME_indices`` tells all of a coordinate: not that one called as uncertainties isn't these."""
+    spanned = fields[name].dims
+    is_axis = bool(spanned) and set(spanned) <= set(dims)
+    return is_axis and owner_of_errors(name, {other: each.dims for other, each in fields.items()}) is None
+
+
 def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> FieldNode:
     """The field with the names of its dimensions, where they couldn't be told without."""
     dims = fields[signal].dims
     if name == signal:
         is_told = all(_names_dimension(dim, fields) or dim == f"dim_{place}" for place, dim in enumerate(dims))
     elif field.is_coordinate:
-        is_told = bool(field.dims) and set(field.dims) <= set(dims)
+        is_told = _has_indices(name, fields, dims)
     else:
         is_told = field.dims == dims
     if is_told or not field.dims:

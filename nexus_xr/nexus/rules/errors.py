@@ -56,7 +56,8 @@ def find_errors(
     named = [name for value in values if (name := text(value))]
     by_name = owner + ERRORS
     fits = owner_of_errors(by_name, content.shapes) == owner
-    is_other = _has_own_role(content, by_name) and (role is Role.AXIS_ERRORS or not fits)
+    is_coordinate = by_name in content.recorded_coordinates
+    is_other = is_coordinate or (_has_own_role(content, by_name) and (role is Role.AXIS_ERRORS or not fits))
     has_older_name = is_signal and not _has_own_role(content, SIGNAL_ERRORS)
     candidates = (None if is_other else by_name, *named, SIGNAL_ERRORS if has_older_name else None)
     found = next((name for name in candidates if name in content.fields and name != owner), None)
