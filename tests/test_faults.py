@@ -21,8 +21,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr import NexusFileError, NexusWarning, read_metadata
-from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.filters import missing_filters
+from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -233,6 +234,26 @@ def test_an_index_that_is_overwritten_is_an_error(tmp_path: Path, index: str, bl
     for key in (..., (1, 2, 3)):
         with refused(path, "index"):
             LazyArray(File(path), "/data", values.shape, values.dtype)[key]
+
+
+@pytest.mark.parametrize("name", ["gzip", "szip"])
+def test_chunks_of_another_rank_than_their_dataset_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "f.h5"
+    write(path, name)
+    lengths = struct.pack("<4I", *CHUNKS, values_for(name).itemsize)
+    patch(path, lengths, b"\3", before=9)  # behind the rank is where the index is
+    with described(File(path), diagnostics := Diagnostics()) as root:
+        dataset = root.find("data")
+        assert isinstance(dataset, Dataset)
+        assert dataset.storage.chunks is None
+        with pytest.raises(FormatError, match=r"3 dimensions can't have chunks of shape|elements of 32 bytes"):
+            read_whole(dataset)
+    assert [report.code for report in diagnostics] == [Code.STORAGE_UNKNOWN]
+    with pytest.warns(NexusWarning, match="how it is stored can't be told"):
+        opened = xr.open_datatree(path, engine="nexus")["data"]
+    assert opened.shape == SHAPE
+    with pytest.raises(NexusFileError, match=r"f\.h5:/data"):
+        opened.load()
 
 
 @pytest.mark.parametrize("level", ["root", "leaf"])

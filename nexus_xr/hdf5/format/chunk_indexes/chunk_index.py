@@ -91,8 +91,9 @@ def read_chunks(file: FileBytes, dataset: ChunkedDataset, first: int = 0) -> Chu
         It is of a kind that isn't known.
     """
     rank = len(dataset.shape)
-    if not rank == len(dataset.layout.chunk_shape) == len(dataset.maximum) or dataset.chunk_bytes > _MOST_BYTES:
-        raise FormatError(f"{rank} dimensions can't have chunks of shape {dataset.layout.chunk_shape}")
+    chunk_shape = dataset.layout.shape_for(rank)
+    if rank != len(dataset.maximum) or dataset.chunk_bytes > _MOST_BYTES:
+        raise FormatError(f"{rank} dimensions can't have chunks of shape {chunk_shape}")
     address, kind = dataset.layout.index_address, dataset.layout.index_kind
     if address is None or not math.prod(dataset.shape):
         return no_chunks(rank)

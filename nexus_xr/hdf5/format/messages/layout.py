@@ -75,6 +75,18 @@ class Chunked(NamedTuple):
     leaves_partial_unfiltered: bool = False
     version: int = 3
 
+    def shape_for(self, rank: int) -> tuple[int, ...]:
+        """The shape of a chunk of a dataset with so many dimensions.
+
+        Raises
+        ------
+        FormatError
+            Chunks of this layout have more, or fewer.
+        """
+        if len(self.chunk_shape) != rank:
+            raise FormatError(f"{rank} dimensions can't have chunks of shape {self.chunk_shape}")
+        return self.chunk_shape
+
 
 class Virtual(NamedTuple):
     """Parts of other datasets, a list of which is in the file's heap; without an address where there are none."""

@@ -109,7 +109,7 @@ class ParsedDataset(Dataset):
     def _read_storage(self) -> Storage:
         chunks = None
         if isinstance(self._layout, Chunked):
-            own = self._layout.chunk_shape
+            own = self._layout.shape_for(len(self.extent))
             chunks = (*own, *self.shape[len(own) :])
         return Storage(_LAYOUTS[type(self._layout)], chunks, self._filters())
 

@@ -104,7 +104,8 @@ def _left_to_libhdf5(stored: StoredValues, layout: Chunked) -> Libhdf5Layout:
     element, inner = split_array_type(stored.dtype)
     if element.hasobject or stored.dataspace.shape is None:
         raise UnsupportedError("elements of variable length in chunks that only libhdf5 decodes")
-    shape, chunks = (*stored.dataspace.shape, *inner), (*layout.chunk_shape, *inner)
+    own_shape = stored.dataspace.shape
+    shape, chunks = (*own_shape, *inner), (*layout.shape_for(len(own_shape)), *inner)
     return Libhdf5Layout(shape, chunks, element, missing_filters(stored.filters))
 
 
@@ -116,9 +117,7 @@ def _in_chunks(stored: StoredValues, layout: Chunked, known: Layout | None) -> S
     if layout.element_size != size:
         raise FormatError(f"its chunks have elements of {layout.element_size} bytes, not {size}")
     dataset = ChunkedDataset(own_shape, maximum, layout, bool(stored.filters))
-    shape, chunks = (*own_shape, *inner), (*layout.chunk_shape, *inner)
-    if len(chunks) != len(shape):
-        raise FormatError(f"{len(own_shape)} dimensions can't have chunks of shape {layout.chunk_shape}")
+    shape, chunks = (*own_shape, *inner), (*layout.shape_for(len(own_shape)), *inner)
     grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
     index = build_index(stored.file, dataset, grid, chunks, _earlier(known, chunks))
     if stored.filters and layout.leaves_partial_unfiltered:
