@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nexus_xr import NexusFileError, NexusWarning, read_metadata
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.filters import missing_filters
+from nexus_xr.hdf5.format.checksum import lookup3
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
@@ -254,6 +255,21 @@ def test_chunks_of_another_rank_than_their_dataset_are_refused(tmp_path: Path, n
     assert opened.shape == SHAPE
     with pytest.raises(NexusFileError, match=r"f\.h5:/data"):
         opened.load()
+
+
+def test_a_damaged_file_whose_writer_crashed_is_refused(tmp_path: Path) -> None:
+    """Libhdf5 would wait for the writer to mend it."""
+    with h5py.File(tmp_path / "f.h5", "w", libver="latest") as file:
+        file["x"] = 1
+    content = bytearray((tmp_path / "f.h5").read_bytes())
+    content[11] = 5  # open for writing, and for readers beside that
+    content[44:48] = lookup3(bytes(content[:44])).to_bytes(4, "little")
+    (tmp_path / "f.h5").write_bytes(content)
+    assert read_metadata(tmp_path / "f.h5")["x"]["value"] == 1
+    content[content.index(b"OHDR") + 16] ^= 1
+    (tmp_path / "f.h5").write_bytes(content)
+    with pytest.raises(NexusFileError, match=r"f.h5: the root group can't be read .*checksum.*; .* copy it again"):
+        read_metadata(tmp_path / "f.h5")
 
 
 @pytest.mark.parametrize("level", ["root", "leaf"])

@@ -87,7 +87,12 @@ def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: 
     except NexusFileError:
         if not file.is_local:
             raise
-    except (FormatError, UnsupportedError, OSError) as reason:
+    except FormatError as reason:
+        if file.snapshot is not None:  # libhdf5 would wait without end for a writer to mend it
+            message = f"{file.name}: the root group can't be read ({reason}); the file is damaged, copy it again"
+            raise NexusFileError(message) from reason
+        file.leave_to_libhdf5("/", str(reason))
+    except (UnsupportedError, OSError) as reason:
         file.leave_to_libhdf5("/", str(reason))
     return None
 

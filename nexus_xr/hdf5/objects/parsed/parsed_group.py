@@ -75,7 +75,8 @@ class ParsedGroup(Group):
             self.diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({error})")
             return None
         except (UnsupportedError, FormatError) as error:
-            if isinstance(error, FormatError) and kind == HARD:
+            # Of a file that may grow, libhdf5 would wait without end for what is damaged to be mended by its writer.
+            if isinstance(error, FormatError) and (kind == HARD or self._place.file.is_growing):
                 self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({error})")
                 return None
             if place is not None and place.file is not self._place.file and not place.file.file.is_local:
