@@ -134,6 +134,7 @@ _SMALL_BYTES = 4096
 def _tree(root: Any) -> Iterator[tuple[str, str]]:
     from nexus_xr.hdf5.objects.dataset import Dataset
     from nexus_xr.hdf5.objects.group import Group
+    from nexus_xr.hdf5.reading.small_values import read_whole
 
     waiting, seen = [root], {root.address}
     for _ in range(_MOST_OBJECTS):
@@ -153,7 +154,7 @@ def _tree(root: Any) -> Iterator[tuple[str, str]]:
             yield f"{node.path} type", _digest((node.shape, str(node.raw_dtype)))
             if node.why_no_array is None and node.nbytes <= _SMALL_BYTES:
                 with suppress(Exception):  # a value that can't be read is told by who asks for it
-                    yield f"{node.path} value", _digest(node.read())
+                    yield f"{node.path} value", _digest(read_whole(node))
 
 
 def _digest(value: Any) -> str:
