@@ -13,7 +13,7 @@ from starlette.responses import Response
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.summary import ReadSummary
-from nexus_xr.server.workers.pool import Reply
+from nexus_xr.server.workers.exchange import Reply
 
 from .responses import Responder, json_response
 

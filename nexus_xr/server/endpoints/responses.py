@@ -12,7 +12,8 @@ from starlette.responses import Response, StreamingResponse
 
 from nexus_xr.server.jobs.answer import json_answer
 from nexus_xr.server.jobs.job import FileJob, Job
-from nexus_xr.server.workers.pool import Piece, Pool, Reply
+from nexus_xr.server.workers.exchange import Piece, Reply
+from nexus_xr.server.workers.pool import Pool
 
 _ERRORS = 400
 

@@ -3,7 +3,7 @@
 A request is a pickle behind its length and the number of the room for the answer. An answer is a head of JSON behind
 its length, as nothing that a worker says is trusted; its body lies in memory that both have, an outbox of several
 rooms, from where it is sent without being copied. What is too large for a room comes part after part, each when the
-service says so.
+service says so; an empty message says that it is there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ ROOM_BYTES = 4 << 20
 ROOMS = 4
 OUTBOX_BYTES = ROOMS * ROOM_BYTES
 MOST_HEAD_BYTES = 1 << 20
+MOST_REQUEST_BYTES = 1 << 30
+_MOST_RECEIVED = 64 << 10
 GO_ON = b"+"
 # One byte goes with the descriptors of a new worker.
 NEW_WORKER = b"w"
@@ -56,17 +58,38 @@ def place_of(room: int) -> slice:
     return slice(room * ROOM_BYTES, (room + 1) * ROOM_BYTES)
 
 
+def taken(heard: bytearray, most: int) -> bytes | None:
+    """The first message of what was heard, which is taken from there; None where it isn't all there yet.
+
+    Raises
+    ------
+    ValueError
+        It is longer than `most`.
+
+    Examples
+    --------
+    >>> heard = bytearray(framed(b"one") + framed(b"two")[:-1])
+    >>> taken(heard, 10), taken(heard, 10)
+    (b'one', None)
+    """
+    if len(heard) < LENGTH.size:
+        return None
+    end = LENGTH.size + LENGTH.unpack_from(heard)[0]
+    if end > LENGTH.size + most:
+        raise ValueError(f"a message of {end} bytes")
+    if len(heard) < end:
+        return None
+    message = bytes(heard[LENGTH.size : end])
+    del heard[:end]
+    return message
+
+
 def receive(channel: socket.socket) -> bytes | None:
-    """The next message; None where there are no more."""
-    head = _exactly(channel, LENGTH.size)
-    return None if head is None else _exactly(channel, *LENGTH.unpack(head))
-
-
-def _exactly(channel: socket.socket, size: int) -> bytes | None:
-    content = bytearray()
-    while len(content) < size:
-        part = channel.recv(size - len(content))
+    """The next message of one who waits for an answer before the next; None where there are no more."""
+    heard = bytearray()
+    while (message := taken(heard, MOST_REQUEST_BYTES)) is None:
+        part = channel.recv(_MOST_RECEIVED)
         if not part:
             return None
-        content += part
-    return bytes(content)
+        heard += part
+    return message

@@ -72,4 +72,4 @@ def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
         channel.recv(len(GO_ON))
         part = body[begin : begin + ROOM_BYTES]
         room[: len(part)] = part
-        channel.sendall(GO_ON)
+        channel.sendall(framed(b""))

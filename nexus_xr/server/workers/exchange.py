@@ -1,0 +1,162 @@
+"""A worker as the service's event loop has it: requests go out, and answers come in, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import orjson
+
+from .frames import GO_ON, MOST_HEAD_BYTES, ROOM_BYTES, ROOMS, framed, place_of, taken
+
+# The room in which nothing stays.
+_PASSING = 0
+# What is copied sooner than lent.
+_SMALL_BYTES = 64 << 10
+_MOST_BODY_BYTES = 1 << 30
+
+
+Piece = bytes | memoryview
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it came from a worker: what `Answer` says, and the body in pieces."""
+
+    status: int
+    media_type: str
+    headers: Mapping[str, str]
+    parts: int
+    length: int | None
+    tag: str
+    pieces: tuple[Piece, ...]
+
+    @property
+    def body(self) -> Piece:
+        """The whole body."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+
+
+Ended = Callable[["Worker", Reply | None], None]
+
+
+@dataclass
+class _Exchange:
+    """A request that is answered: what came so far of the answer."""
+
+    room: int
+    ended: Ended
+    alarm: asyncio.TimerHandle
+    head: dict[str, Any] | None = None
+    size: int = 0
+    pieces: list[bytes] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Worker(asyncio.Protocol):
+    """A worker.
+
+    Parameters
+    ----------
+    outbox
+        Where it lays bodies of answers.
+    """
+
+    outbox: mmap.mmap
+    is_lost: bool = False
+    _free: list[int] = field(default_factory=lambda: list(range(1, ROOMS)))
+    _heard: bytearray = field(default_factory=bytearray)
+    _exchange: _Exchange | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._channel = cast(asyncio.Transport, transport)
+
+    def ask(self, request: bytes, seconds: float, ended: Ended) -> None:
+        """Have it answer a request, when it has answered the one before.
+
+        Parameters
+        ----------
+        request
+            The request.
+        seconds
+            How long it may take.
+        ended
+            Called once, with this worker and its answer, or None if there is none and the worker is lost.
+        """
+        room = self._free.pop() if self._free else _PASSING
+        alarm = asyncio.get_running_loop().call_later(seconds, self.let_go)
+        self._exchange = _Exchange(room, ended, alarm)
+        self._channel.write(framed(bytes((room,)) + request))
+
+    def data_received(self, data: bytes) -> None:
+        self._heard += data
+        try:
+            while (message := taken(self._heard, MOST_HEAD_BYTES)) is not None:
+                self._hear(message)
+        except (ValueError, TypeError, KeyError):  # it isn't itself any more
+            self.let_go()
+
+    def _hear(self, message: bytes) -> None:
+        """The head of an answer, or word that the next part of its body lies there."""
+        exchange = self._exchange
+        if exchange is None:
+            raise ValueError("nothing was asked")
+        if exchange.head is None:
+            exchange.head = orjson.loads(message)
+            exchange.size = _checked(exchange.head.pop("size"))
+        if exchange.size <= ROOM_BYTES:
+            self._end(self._reply(exchange, (self._body(exchange.room, exchange.size),)))
+            return
+        start = place_of(exchange.room).start
+        left = exchange.size - ROOM_BYTES * len(exchange.pieces)
+        exchange.pieces.append(self.outbox[start : start + min(left, ROOM_BYTES)])
+        if left > ROOM_BYTES:
+            self._channel.write(GO_ON)
+            return
+        self._give_back(exchange.room)
+        self._end(self._reply(exchange, tuple(exchange.pieces)))
+
+    def _reply(self, exchange: _Exchange, pieces: tuple[Piece, ...]) -> Reply:
+        assert exchange.head is not None
+        return Reply(**exchange.head, pieces=pieces)
+
+    def _body(self, room: int, size: int) -> Piece:
+        """The body, as it lies in its room where it is worth it; the room is free once nobody has it any more."""
+        start = place_of(room).start
+        if room != _PASSING and size >= _SMALL_BYTES:
+            lent = np.frombuffer(self.outbox, np.uint8, size, start)
+            weakref.finalize(lent, self._free.append, room).atexit = False
+            return lent.data
+        body = self.outbox[start : start + size]
+        self._give_back(room)
+        return body
+
+    def _give_back(self, room: int) -> None:
+        if room != _PASSING:
+            self._free.append(room)
+
+    def _end(self, reply: Reply | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.alarm.cancel()
+            exchange.ended(self, reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        self._end(None)
+
+    def let_go(self) -> None:
+        """Have it end, at the latest when it has done what it does; what lies in its outbox stays while it is sent."""
+        self._channel.abort()
+
+
+def _checked(size: int) -> int:
+    """The size of a body, which is no more than any answer has."""
+    if not 0 <= size <= _MOST_BODY_BYTES:
+        raise ValueError(size)
+    return size

@@ -1,0 +1,68 @@
+"""Starting workers: the process that they come from, as the service sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.settings import Settings
+
+from .exchange import Worker
+from .frames import NEW_WORKER, framed, mapped, new_outbox
+
+
+class Nursery:
+    """The process that workers come from."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], requests: socket.socket) -> None:
+        self._popen = popen
+        self._requests = requests
+
+    @classmethod
+    async def started(cls, settings: Settings) -> Nursery:
+        """A new one, once it is there."""
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-P", "-m", "nexus_xr.server.workers.nursery", str(theirs.fileno())]
+        popen = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env=_environment(), stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        theirs.close()
+        nursery = cls(popen, ours)
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(ours, framed(pickle.dumps(settings)))
+        if await loop.sock_recv(ours, len(NEW_WORKER)) != NEW_WORKER:
+            nursery.end()
+            raise Failure(503, "the processes that read files don't start; its log says why")
+        return nursery
+
+    async def worker(self) -> Worker:
+        """A new worker."""
+        ours, theirs = socket.socketpair()
+        outbox = new_outbox()
+        with theirs:
+            socket.send_fds(self._requests, [NEW_WORKER], [theirs.fileno(), outbox])
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, worker = await loop.create_connection(partial(Worker, mapped(outbox)), sock=ours)
+        return worker
+
+    def end(self) -> None:
+        """End it; workers end when their channels are closed."""
+        self._requests.close()
+        self._popen.kill()
+        self._popen.wait()
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, with one thread for linear algebra, which nobody needs, and with where this package is."""
+    here = str(Path(__file__).parents[3])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
