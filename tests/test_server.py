@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +21,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
 
+from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.data import ReadData
+from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.meta import ReadMeta
 from nexus_xr.server.jobs.values import blocks
 from nexus_xr.server.jobs.values.reduced import REDUCTIONS
 from nexus_xr.server.jobs.values.selection import Selection, chunks_touched, parse_selection
 from nexus_xr.server.settings import Limits, Settings, folders_of
+from nexus_xr.server.workers.exchange import Reply
+from nexus_xr.server.workers.pool import Pool
 
 from .conftest import CORPUS, corpus_files
 from .files import scan_file, write_tree
@@ -468,6 +473,86 @@ def test_a_file_that_is_replaced_is_another(client: TestClient, folder: Path) ->
         (folder / "new.h5").rename(folder / "replaced.h5")
         assert data(client, "replaced.h5", "x", format="json").json() == [value]
     (folder / "replaced.h5").unlink()
+
+
+ADDRESSES_OF_OLD = (
+    "/api/meta/old.h5?path=/entry/data",
+    "/h5grove/meta?file=old.h5&path=/entry/data",
+    "/h5grove/attr?file=old.h5&path=/entry/data",
+    "/zarr/old.h5/entry/data/zarr.json",
+)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """What workers are asked."""
+    jobs: list[Job] = []
+    run = Pool.run
+
+    async def noted(pool: Pool, job: Job) -> Reply:
+        jobs.append(job)
+        return await run(pool, job)
+
+    monkeypatch.setattr(Pool, "run", noted)
+    return jobs
+
+
+def write_old(path: Path) -> None:
+    """A file that was written long ago."""
+    write_tree(path, scan_file())
+    make_old(path)
+
+
+def make_old(path: Path) -> None:
+    os.utime(path, (1e9, 1e9))
+
+
+@pytest.mark.parametrize("address", ADDRESSES_OF_OLD)
+def test_what_lasts_is_sent_again_without_a_worker(tmp_path: Path, address: str, asked: list[Job]) -> None:
+    path = tmp_path / "old.h5"
+    write_old(path)
+    if f"{path.stat().st_dev:x}" not in remembered.local_devices():
+        pytest.skip("the system doesn't say that the files of tests are on this machine")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        first = client.get(address)
+        assert len(asked) == 1
+        again = client.get(address)
+        assert (again.content, again.headers["ETag"]) == (first.content, first.headers["ETag"])
+        assert client.get(address, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+        assert client.head(address).headers["Content-Length"] == str(len(first.content))
+        assert len(asked) == 1
+        with h5py.File(path, "a") as file:
+            file["entry/data"].attrs["more"] = "there is"
+        assert client.get(address).content != first.content
+        assert len(asked) == 2
+        path.unlink()
+        assert client.get(address).status_code == 404
+
+
+def test_what_is_elsewhere_or_just_written_is_asked_anew(
+    tmp_path: Path, asked: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(tmp_path / "new.h5", scan_file())
+    write_old(tmp_path / "old.h5")
+    monkeypatch.setattr(remembered, "local_devices", lambda: iter(()))
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for name in ("new.h5", "old.h5") * 2:
+            assert client.get(f"/api/meta/{name}").status_code == 200
+    assert len(asked) == 4
+
+
+def test_what_other_files_have_a_part_in_is_asked_anew(tmp_path: Path) -> None:
+    for name in ("other.h5", "old.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["x"] = 1
+            if name == "old.h5":
+                file["there"] = h5py.ExternalLink("other.h5", "x")
+        make_old(tmp_path / name)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert client.get("/api/meta/old.h5?path=there").json()["value"] == 1
+        with h5py.File(tmp_path / "other.h5", "a") as file:
+            file["x"][()] = 2
+        assert client.get("/api/meta/old.h5?path=there").json()["value"] == 2
 
 
 # --- what the service says of itself ---------------------------------------------------------------------------------

@@ -81,9 +81,10 @@ def application_of(settings: Settings) -> Starlette:
         finally:
             await pool.stop()
 
+    responder = Responder(pool)
     application = Starlette(
         routes=[
-            *(each.route(Responder(pool)) for each in ENDPOINTS),
+            *(each.route(responder) for each in ENDPOINTS),
             *_about(metrics, pool),
             *page_routes(settings.origins),
         ],

@@ -15,6 +15,8 @@ from nexus_xr.server.jobs.job import FileJob, Job
 from nexus_xr.server.workers.exchange import Piece, Reply
 from nexus_xr.server.workers.pool import Pool
 
+from .remembered import Remembered
+
 _ERRORS = 400
 
 
@@ -22,24 +24,33 @@ class BrokenOffError(Exception):
     """An answer of which a part is sent already can't be finished."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Responder:
     """Has workers answer, and makes responses of what they say."""
 
     pool: Pool
 
+    def __post_init__(self) -> None:
+        self._remembered = Remembered(self.pool.settings.folders)
+
     async def respond(self, request: Request, job: Job) -> Response:
         """The response to a request."""
-        reply = await self.pool.run(job)
+        reply = self._remembered.find(job) or await self._asked_first(job)
         headers = _headers(reply)
         if reply.tag and reply.status < _ERRORS and _is_known(request, reply.tag):
             return Response(status_code=304, headers={"ETag": headers["ETag"]})
-        if reply.length is not None:
-            headers["Content-Length"] = str(reply.length)
+        length = len(reply.body) if reply.parts == 1 else reply.length
+        if length is not None:
+            headers["Content-Length"] = str(length)
         if reply.parts == 1 or request.method == "HEAD":
             body = b"" if request.method == "HEAD" else reply.body
             return Response(body, reply.status, headers, reply.media_type)
         return StreamingResponse(self._parts(job, reply), reply.status, headers, reply.media_type)
+
+    async def _asked_first(self, job: Job) -> Reply:
+        reply = await self.pool.run(job)
+        self._remembered.keep(job, reply)
+        return reply
 
     async def _parts(self, job: Job, reply: Reply) -> AsyncIterator[Piece]:
         """All parts of an answer; the next is being made while one is sent."""

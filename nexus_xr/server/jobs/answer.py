@@ -32,6 +32,9 @@ class Answer:
         Bytes of all parts together; None where that isn't known before they are made.
     tag
         What tells this state of the file from another; empty where nothing does.
+    lasts_with
+        The address of the file of which alone the answer is made, so that it stays as long as that is in this state;
+        empty where something else may have a part in it.
     """
 
     body: Buffer = b""
@@ -41,6 +44,7 @@ class Answer:
     parts: int = 1
     length: int | None = None
     tag: str = ""
+    lasts_with: str = ""
 
 
 def json_answer(content: Any, tag: str = "") -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, TypeVar, cast
 
 from nexus_xr.hdf5.io.file import File
@@ -93,7 +93,7 @@ class Context:
         return cast(BinaryIO, os.fdopen(self._reach.open(place.path), "rb", buffering=0))
 
     def answer(self, place: Place, job: Hashable, work: Callable[[Opening], tuple[Answer, bool]]) -> Answer:
-        """An answer that is kept as long as the file is in one state, where nothing else has a part in it.
+        """An answer that stays as long as the file is in one state, where nothing else has a part in it.
 
         Parameters
         ----------
@@ -102,12 +102,13 @@ class Context:
         job
             What is asked.
         work
-            Gives the answer, and whether it may be kept.
+            Gives the answer, and whether nothing else has a part in it.
         """
         kept = self.answers.get((place, job))
         if kept is not None:
             return kept
         answer, is_of_file_alone = self.described(place, work)
-        if is_of_file_alone:
+        if is_of_file_alone and place.is_settled:
+            answer = replace(answer, lasts_with=place.address)
             self.answers.put((place, job), answer, len(answer.body))
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from .answer import Answer
 from .context import Context
 
 
-class Job(Protocol):
+class Job(Hashable, Protocol):
     """What is asked of a worker."""
 
     def answer(self, context: Context) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Folder
 
 NOT_FOUND = "File not found! There is no {address!r} here; /api/files lists what there is"
+
+State = tuple[int, int, int, int]
+# More than between two ticks of any clock by which systems say when a file was written.
+_SETTLED_NS = 2 * 10**9
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Place:
 
     address: str
     path: str
-    state: tuple[int, int, int, int]
+    state: State
 
     @property
     def size(self) -> int:
@@ -39,7 +44,22 @@ class Place:
     @property
     def tag(self) -> str:
         """The state in a form for HTTP."""
-        return "-".join(f"{part:x}" for part in self.state)
+        return tag_of(self.state)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its next change will show: times of files are coarse, so that two changes may have the same."""
+        return time.time_ns() - self.state[3] > _SETTLED_NS
+
+
+def state_of(found: os.stat_result) -> State:
+    """What tells a file from others, and from itself once it changed."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def tag_of(state: State) -> str:
+    """A state in a form for HTTP."""
+    return "-".join(f"{part:x}" for part in state)
 
 
 def file_at(folders: Sequence[Folder], address: str) -> Place:
@@ -57,7 +77,7 @@ def file_at(folders: Sequence[Folder], address: str) -> Place:
         raise Failure(404, NOT_FOUND.format(address=address)) from None
     if not stat.S_ISREG(found.st_mode):
         raise Failure(404, f"File not found! {address!r} is no file; /api/files lists what there is")
-    return Place(address, path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+    return Place(address, path, state_of(found))
 
 
 def resolved(folders: Sequence[Folder], address: str) -> str:
@@ -68,7 +88,7 @@ def resolved(folders: Sequence[Folder], address: str) -> str:
     Failure
         It leads out of the folders, or has names that aren't shown.
     """
-    folder, rest = _split(folders, address)
+    folder, rest = split(folders, address)
     if folder is None or not all(map(is_shown, rest)):
         raise Failure(404, NOT_FOUND.format(address=address))
     path = os.path.realpath(os.path.join(folder.path, *rest))
@@ -77,7 +97,8 @@ def resolved(folders: Sequence[Folder], address: str) -> str:
     return path
 
 
-def _split(folders: Sequence[Folder], address: str) -> tuple[Folder | None, list[str]]:
+def split(folders: Sequence[Folder], address: str) -> tuple[Folder | None, list[str]]:
+    """The folder that an address is in, None where there is none, and the names of the way from there."""
     names = [name for name in address.split("/") if name]
     if len(folders) == 1:
         return folders[0], names

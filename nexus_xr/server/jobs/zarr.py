@@ -30,7 +30,8 @@ class ReadKey(FileJob):
 
     def answer(self, context: Context) -> Answer:
         place, key = self._split(context)
-        value = view_of(context, place).value(key)
+        view = view_of(context, place)
+        value = view.value(key)
         if value is None:
             raise Failure(404, f"there is no key {key!r} in {place.address}")
         body = memoryview(value)
@@ -38,7 +39,9 @@ class ReadKey(FileJob):
         headers = {"Accept-Ranges": "bytes"}
         wanted = asked_range(self.asked, len(body))
         if wanted is None:
-            return Answer(body, media_type, headers, length=len(body), tag=place.tag)
+            is_lasting = media_type == JSON and place.is_settled and not view.file.leads_elsewhere
+            lasts_with = place.address if is_lasting else ""
+            return Answer(body, media_type, headers, length=len(body), tag=place.tag, lasts_with=lasts_with)
         headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{len(body)}"
         return Answer(body[wanted.start : wanted.stop], media_type, headers, 206, length=len(wanted), tag=place.tag)
 

@@ -34,6 +34,7 @@ class Reply:
     parts: int
     length: int | None
     tag: str
+    lasts_with: str
     pieces: tuple[Piece, ...]
 
     @property

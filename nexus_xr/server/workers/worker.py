@@ -64,6 +64,7 @@ def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
         "parts": answer.parts,
         "length": answer.length,
         "tag": answer.tag,
+        "lasts_with": answer.lasts_with,
     }
     if body.obj is not room.obj:  # where it may have been made
         room[: min(len(body), ROOM_BYTES)] = body[:ROOM_BYTES]

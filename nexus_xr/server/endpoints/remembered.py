@@ -1,0 +1,84 @@
+"""Answers that stay as they are while their file does, sent again without a worker being asked.
+
+A file's state is looked at for each request, in the process that speaks HTTP. That is done for files of this machine
+alone: the state of one that lies elsewhere can take as long as the network pleases, and all clients would wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nexus_xr.server.jobs.job import Job
+from nexus_xr.server.jobs.kept import Kept
+from nexus_xr.server.jobs.places import split, state_of, tag_of
+from nexus_xr.server.settings import Folder
+from nexus_xr.server.workers.exchange import Reply
+
+_MOST_BYTES = 8 << 20
+_MOST_BODY_BYTES = 1 << 20
+# What an answer takes besides its body.
+_OVERHEAD_BYTES = 2048
+# File systems on devices of this machine, or in its memory.
+_OF_THIS_MACHINE = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"))
+
+
+@dataclass(frozen=True)
+class _Lasting:
+    """An answer, and the file that it lasts with."""
+
+    reply: Reply
+    path: str
+
+    def is_current(self) -> bool:
+        try:
+            return tag_of(state_of(os.stat(self.path))) == self.reply.tag
+        except (OSError, ValueError):
+            return False
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Answers that last.
+
+    Parameters
+    ----------
+    folders
+        What is served.
+    """
+
+    folders: Sequence[Folder]
+    _kept: Kept[_Lasting] = field(default_factory=lambda: Kept(_MOST_BYTES))
+
+    def find(self, job: Job) -> Reply | None:
+        """The answer to a request, None where a worker has to be asked."""
+        found = self._kept.get(job)
+        return found.reply if found is not None and found.is_current() else None
+
+    def keep(self, job: Job, reply: Reply) -> None:
+        """Remember an answer, if it lasts and its file is on this machine."""
+        if not reply.lasts_with or reply.parts > 1 or len(reply.body) > _MOST_BODY_BYTES:
+            return
+        folder, names = split(self.folders, reply.lasts_with)
+        path = os.path.join(folder.path, *names) if folder is not None else ""
+        lasting = _Lasting(replace(reply, pieces=(bytes(reply.body),)), path)
+        if reply.tag.partition("-")[0] in local_devices() and lasting.is_current():
+            self._kept.put(job, lasting, len(reply.body) + _OVERHEAD_BYTES)
+
+
+def local_devices() -> Iterator[str]:
+    """The numbers of the devices of this machine, as tags begin with them; none where the system doesn't list them.
+
+    Source: the Linux kernel's documentation, "The /proc Filesystem", section 3.5.
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return
+    for mount in mounts:
+        place, _, kind = mount.partition(" - ")
+        if kind.partition(" ")[0] in _OF_THIS_MACHINE:
+            major, _, minor = place.split(" ")[2].partition(":")
+            yield f"{os.makedev(int(major), int(minor)):x}"
