@@ -21,7 +21,7 @@ from .hdf5.reading.reductions.absence import ConstantOf, constant_of
 from .hdf5.reading.reductions.frames import FrameFunction
 from .hdf5.reading.reductions.operations import CountAbove, Deviation, Extreme, Mean, Operation, Sum
 from .hdf5.reading.reductions.reduction import Reduction
-from .hdf5.reading.reductions.views import Read, View, shape_of, view_of, without
+from .hdf5.reading.reductions.views import ArrayView, Read, shape_of, view_of, without
 from .hdf5.reading.selection import normalize
 from .opening.arrays import ScaledArray, selection_of, stored_array
 
@@ -148,7 +148,7 @@ class _Source:
     def num_threads(self) -> int | None:
         return None if self.file is None else self.file.policy.num_threads
 
-    def view(self, frame: tuple[int, ...] = ()) -> View:
+    def view(self, frame: tuple[int, ...] = ()) -> ArrayView:
         """The selection, in blocks that hold all of some of its dimensions."""
         indexers = tuple(map(normalize, self.key, self.opened.shape))
         kept = [dimension for dimension, indexer in enumerate(indexers) if not isinstance(indexer, int)]
@@ -272,7 +272,7 @@ def _axis_of_slabs(work: Reduction | FrameFunction) -> int | None:
     return next((axis for axis in axes if len(work.view.borders[axis]) > 2), None)
 
 
-def _slabs(view: View, axis: int) -> list[slice]:
+def _slabs(view: ArrayView, axis: int) -> list[slice]:
     """Parts along a dimension that are worth a task."""
     borders = view.borders[axis]
     size = math.prod(view.shape) * view.array.dtype.itemsize

@@ -440,9 +440,9 @@ def test_large_answers_come_in_parts(client: TestClient, folder: Path) -> None:
 
 def test_keys_of_zarr_are_those_of_the_view(client: TestClient, folder: Path) -> None:
     from nexus_xr.hdf5.io.file import File
-    from nexus_xr.zarr.view import View
+    from nexus_xr.zarr.view import ZarrView
 
-    view = View(File(folder / "stack.h5"))
+    view = ZarrView(File(folder / "stack.h5"))
     for key in ("zarr.json", "counts/zarr.json", "counts/c/1/0/0", "big/c/0/0/0"):
         assert client.get(f"/zarr/stack.h5/{key}").content == bytes(view.value(key) or b"")
     part = client.get("/zarr/stack.h5/counts/c/1/0/0", headers={"Range": "bytes=2-5"})

@@ -28,7 +28,7 @@ from .chunks import chunk_of
 from .frames import Encoded
 from .metadata import Document, array_document, encoded, node_document
 from .shards import shard_coordinates, shard_of, shard_shape, sharded
-from .view import METADATA, View, chunk_key, join, view_of
+from .view import METADATA, ZarrView, chunk_key, join, view_of
 
 Target = str | os.PathLike[str] | Store
 # A key, and what makes its value; None where nothing is stored.
@@ -172,7 +172,7 @@ async def _write(store: Store, entries: _Entries) -> None:
 class _Plan:
     """What is to be written."""
 
-    view: View
+    view: ZarrView
     shards: int | None
 
     def entries(self, *, with_root: bool = True) -> _Entries:

@@ -60,7 +60,7 @@ Node = Compound | ZarrArray
 
 
 @dataclass(frozen=True, eq=False)
-class Fields:
+class FieldArrays:
     """Makes arrays of fields of one group.
 
     Parameters

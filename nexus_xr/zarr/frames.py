@@ -52,7 +52,7 @@ class Format(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Blocks:
+class FrameBlocks:
     """The blocks of a frame, all as long as the first but for a shorter last one.
 
     Parameters
@@ -73,7 +73,7 @@ class Blocks:
     stored: NDArray[np.bool_]
 
     @classmethod
-    def one(cls, data: Bytes, length: int, *, is_stored: bool = False) -> Blocks:
+    def one(cls, data: Bytes, length: int, *, is_stored: bool = False) -> FrameBlocks:
         """A single block."""
         return cls((_ROOM, data), np.array([data.nbytes]), np.array([length]), np.array([is_stored]))
 
@@ -84,7 +84,7 @@ class Blocks:
         return is_in_bounds and np.array_equal(self.sizes == self.lengths, self.stored)
 
 
-def frame(blocks: Blocks, width: int, shuffle: Shuffle, format_: Format) -> Encoded | None:
+def frame(blocks: FrameBlocks, width: int, shuffle: Shuffle, format_: Format) -> Encoded | None:
     """A frame around blocks, None where there can't be one.
 
     Parameters
@@ -100,7 +100,7 @@ def frame(blocks: Blocks, width: int, shuffle: Shuffle, format_: Format) -> Enco
     --------
     >>> import zlib
     >>> data = np.frombuffer(zlib.compress(bytes(100)), np.uint8)
-    >>> data.nbytes, len(frame(Blocks.one(data, 100), 1, Shuffle.NONE, Format.ZLIB))
+    >>> data.nbytes, len(frame(FrameBlocks.one(data, 100), 1, Shuffle.NONE, Format.ZLIB))
     (12, 36)
     """
     begin = HEADER_BYTES + 4 * len(blocks.sizes)

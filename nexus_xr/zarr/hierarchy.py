@@ -22,7 +22,7 @@ from nexus_xr.opening.session import Described, Opening
 
 from .arrays import ZarrArray
 from .attributes import coordinates, documents
-from .fields import Codecs, Fields, Node
+from .fields import Codecs, FieldArrays, Node
 
 # Names that no group and no array of Zarr can have: they mean something else in a key.
 _RESERVED = ("", ".", "..", "zarr.json")
@@ -120,7 +120,7 @@ class _Walk:
         data, opening = described.data, self.opening
         assembler = Assembler(described.content, described.group, opening.file, True, data.bounds_dim)
         for variable in data.variables:
-            for name, node in Fields(assembler, self.codecs).nodes_of(variable):
+            for name, node in FieldArrays(assembler, self.codecs).nodes_of(variable):
                 yield name, node, variable.role in _COORDINATES
 
     def _others(self, described: Described) -> Iterator[_Named]:
@@ -130,7 +130,7 @@ class _Walk:
         group, content = self.opening.content_of(described.found)
         assembler = Assembler(content, group, self.opening.file, False, "")
         for variable in describe_apart(content, [name for name in content.fields if name not in taken]).variables:
-            for name, node in Fields(assembler, self.codecs).nodes_of(variable):
+            for name, node in FieldArrays(assembler, self.codecs).nodes_of(variable):
                 yield name, node, False
 
     def _put(self, found: Iterable[_Named], path: str, before: Mapping[str, bool]) -> dict[str, bool]:

@@ -23,10 +23,10 @@ from nexus_xr.hdf5.runtime.memory import empty
 from .frames import (
     HEADER_BYTES,
     MOST_FRAME_BYTES,
-    Blocks,
     Bytes,
     Encoded,
     Format,
+    FrameBlocks,
     Integers,
     Shuffle,
     frame,
@@ -89,25 +89,25 @@ def _shuffled(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Enc
     return frame(blocks, max(width, 1), Shuffle.BYTES if width > 1 else Shuffle.NONE, compressor.format)
 
 
-def _in_lz4(stored: Bytes, chunk_bytes: int) -> Blocks:
+def _in_lz4(stored: Bytes, chunk_bytes: int) -> FrameBlocks:
     """Blocks of LZ4, of which those that are no smaller are stored as they are, as Blosc has it."""
     block = _read_block_length(stored, chunk_bytes)
     lengths = np.array([min(block, chunk_bytes - at) for at in range(0, chunk_bytes, block)])
     sizes = _read_sizes(stored, len(lengths))
-    return Blocks((_behind_header(stored, sizes),), sizes, lengths, sizes == lengths)
+    return FrameBlocks((_behind_header(stored, sizes),), sizes, lengths, sizes == lengths)
 
 
 class _Compressor(NamedTuple):
     """What a filter compresses with, and the blocks in which it does."""
 
     format: Format
-    blocks: Callable[[Bytes, int], Blocks]
+    blocks: Callable[[Bytes, int], FrameBlocks]
 
 
 _COMPRESSORS: dict[int | None, _Compressor] = {
-    None: _Compressor(Format.LZ4, partial(Blocks.one, is_stored=True)),
-    DEFLATE.number: _Compressor(Format.ZLIB, Blocks.one),
-    ZSTD.number: _Compressor(Format.ZSTD, Blocks.one),
+    None: _Compressor(Format.LZ4, partial(FrameBlocks.one, is_stored=True)),
+    DEFLATE.number: _Compressor(Format.ZLIB, FrameBlocks.one),
+    ZSTD.number: _Compressor(Format.ZSTD, FrameBlocks.one),
     LZ4.number: _Compressor(Format.LZ4, _in_lz4),
 }
 
@@ -122,18 +122,18 @@ def _bitshuffled(stored: Bytes, filter_: Filter, chunk_bytes: int) -> Encoded | 
     is_odd = bool(rest // width % 8)
     lengths = [block] * whole + [rest] * (rest > 0)
     sizes = _read_sizes(stored, len(lengths) - is_odd)
-    blocks = Blocks((_behind_header(stored, sizes),), sizes, np.array(lengths), np.zeros(len(lengths), bool))
+    blocks = FrameBlocks((_behind_header(stored, sizes),), sizes, np.array(lengths), np.zeros(len(lengths), bool))
     if is_odd:
         behind = _HEADER.size + int((sizes + 4).sum())
         blocks = _with_rest(blocks, _decoded_rest(stored[behind:], filter_, block, rest))
     return frame(blocks, width, Shuffle.BITS, _FORMATS[compressor])
 
 
-def _with_rest(blocks: Blocks, rest: Bytes) -> Blocks:
+def _with_rest(blocks: FrameBlocks, rest: Bytes) -> FrameBlocks:
     """The blocks, and a last one that isn't compressed."""
-    last = Blocks.one(rest, rest.nbytes, is_stored=True)
+    last = FrameBlocks.one(rest, rest.nbytes, is_stored=True)
     stored = np.append(blocks.stored[:-1], last.stored)
-    return Blocks((*blocks.pieces, *last.pieces), np.append(blocks.sizes, last.sizes), blocks.lengths, stored)
+    return FrameBlocks((*blocks.pieces, *last.pieces), np.append(blocks.sizes, last.sizes), blocks.lengths, stored)
 
 
 def _decoded_rest(stored: Bytes, filter_: Filter, block: int, length: int) -> Bytes:

@@ -11,7 +11,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from nexus_xr.errors import NexusError
 
 from .frames import Encoded
-from .view import METADATA, View, view_of
+from .view import METADATA, ZarrView, view_of
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -35,7 +35,7 @@ class NexusStore(Store):
     supports_partial_writes = False
     supports_listing = True
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: ZarrView) -> None:
         super().__init__(read_only=True)
         self.view = view
 

@@ -29,7 +29,7 @@ _MOST_KNOWN = 64
 
 
 @dataclass(frozen=True)
-class View:
+class ZarrView:
     """A file as the keys and values of a Zarr store; it can be pickled, and is safe in threads.
 
     Parameters
@@ -112,11 +112,11 @@ class View:
 
 def view_of(
     where: Any, codecs: str = "core", verify: bool = False, storage_options: Mapping[str, Any] | None = None
-) -> View:
+) -> ZarrView:
     """The view of a file, which is described at once."""
     if codecs not in list(Codecs):
         raise NexusError(f"codecs={codecs!r}: expected one of {', '.join(map(repr, map(str, Codecs)))}")
-    view = View(File(as_file_like(where), storage_options), Codecs(codecs), verify)
+    view = ZarrView(File(as_file_like(where), storage_options), Codecs(codecs), verify)
     _ = view.hierarchy
     return view
 

@@ -16,7 +16,7 @@ from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.objects.values import to_python
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
-from .datatypes import Datatype, encoded, known_type
+from .datatypes import MemoryType, encoded, known_type
 from .references import name_references
 
 
@@ -75,7 +75,7 @@ def _read_attribute(attribute: h5a.AttrID) -> Any:
     return presented(values, known, attribute)
 
 
-def _has_one_element(attribute: h5a.AttrID, known: Datatype) -> bool:
+def _has_one_element(attribute: h5a.AttrID, known: MemoryType) -> bool:
     """Whether an attribute is as large as one item of its type; asking for its dataspace takes twenty times as long."""
     try:
         return bool(attribute.get_storage_size() == known.stored_size)
@@ -83,7 +83,7 @@ def _has_one_element(attribute: h5a.AttrID, known: Datatype) -> bool:
         return False
 
 
-def presented(values: NDArray[Any], known: Datatype, location: h5i.ObjectID) -> Any:
+def presented(values: NDArray[Any], known: MemoryType, location: h5i.ObjectID) -> Any:
     """Values that were read, with references named as the open file has it, and text decoded."""
     if known.has_references:
         return to_python(name_references(values, known.element, location), False)

@@ -17,7 +17,7 @@ _HEAP_REFERENCE_BYTES = 16
 _MOST_TYPES = 512
 
 
-class Datatype(NamedTuple):
+class MemoryType(NamedTuple):
     """A datatype as it is read into memory.
 
     What an element takes in the file is None where that depends on the file.
@@ -47,10 +47,10 @@ def decoded(content: bytes) -> h5t.TypeID:
     return h5t.decode(_BEFORE_ENCODED + content)
 
 
-_types: dict[bytes, Datatype] = {}
+_types: dict[bytes, MemoryType] = {}
 
 
-def known_type(type_id: h5t.TypeID) -> Datatype:
+def known_type(type_id: h5t.TypeID) -> MemoryType:
     """The datatype of that description, which is made once."""
     encoded = type_id.encode()
     known = _types.get(encoded)
@@ -59,7 +59,7 @@ def known_type(type_id: h5t.TypeID) -> Datatype:
         if _ends_the_process(dtype):
             raise TypeError("region references of varying number, with which libhdf5 would end the process")
         element, inner_shape = split_array_type(dtype)
-        known = Datatype(
+        known = MemoryType(
             dtype,
             element,
             inner_shape,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from h5py import h5d, h5f, h5i, h5s
 
 from nexus_xr.errors import NexusReachError
-from nexus_xr.hdf5.format.virtual.selections import NOTHING, OTHER, WHOLE, Selection, SelectionKind, Slab
+from nexus_xr.hdf5.format.virtual.selections import NOTHING, OTHER, WHOLE, DataspaceSelection, SelectionKind, Slab
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
@@ -47,7 +47,7 @@ def virtual_mappings_of(dataset: h5d.DatasetID) -> tuple[VirtualMapping, ...]:
     )
 
 
-def _selection(ask: Callable[[int], h5s.SpaceID], number: int) -> Selection:
+def _selection(ask: Callable[[int], h5s.SpaceID], number: int) -> DataspaceSelection:
     try:
         space = ask(number)
     except RuntimeError:  # it is of nothing
@@ -56,7 +56,7 @@ def _selection(ask: Callable[[int], h5s.SpaceID], number: int) -> Selection:
     if kind != h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
         return {h5s.SEL_NONE: NOTHING, h5s.SEL_ALL: WHOLE}.get(kind, OTHER)
     slabs = itertools.starmap(_slab, zip(*space.get_regular_hyperslab(), strict=True))
-    return Selection(SelectionKind.REGULAR, tuple(slabs))
+    return DataspaceSelection(SelectionKind.REGULAR, tuple(slabs))
 
 
 def _slab(start: int, stride: int, count: int, block: int) -> Slab:

@@ -14,7 +14,7 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.session import Opening, describe_with
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Settings
-from nexus_xr.zarr.view import View
+from nexus_xr.zarr.view import ZarrView
 
 from .answer import Answer
 from .kept import Kept
@@ -42,7 +42,7 @@ class Context:
 
     settings: Settings
     arrays: Kept[StoredArray] = field(default_factory=lambda: Kept(_MOST_ARRAYS))
-    views: Kept[View] = field(default_factory=lambda: Kept(_MOST_VIEWS))
+    views: Kept[ZarrView] = field(default_factory=lambda: Kept(_MOST_VIEWS))
     room: memoryview = field(default_factory=lambda: memoryview(bytearray()))
     answers: Kept[Answer] = field(default_factory=lambda: Kept(_MOST_ANSWER_BYTES))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nexus_xr.server.failures import Failure
-from nexus_xr.zarr.view import METADATA, View
+from nexus_xr.zarr.view import METADATA, ZarrView
 
 from .answer import JSON, Answer
 from .context import Context
@@ -56,11 +56,11 @@ class ReadKey(FileJob):
         raise Failure(404, NOT_FOUND.format(address=self.file))
 
 
-def view_of(context: Context, place: Place) -> View:
+def view_of(context: Context, place: Place) -> ZarrView:
     """The view of a file in its present state."""
     kept = context.views.get(place)
     if kept is None:
-        kept = View(context.file(place))
+        kept = ZarrView(context.file(place))
         _ = kept.hierarchy
         context.views.put(place, kept, 1)
     return kept

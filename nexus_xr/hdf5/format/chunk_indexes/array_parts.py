@@ -15,7 +15,7 @@ from nexus_xr.hdf5.format.checksum import CHECKSUM_BYTES, checked
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 
-from .chunk_records import ChunkLocations, parse_locations
+from .chunk_records import ChunkAddresses, parse_locations
 
 # More elements than any file has room for, and no more than NumPy counts.
 MOST_ELEMENTS = 1 << 62
@@ -25,7 +25,7 @@ class Elements(NamedTuple):
     """Some elements of an array that are of stored chunks: their numbers, and where the chunks are."""
 
     numbers: NDArray[np.int64]
-    locations: ChunkLocations
+    locations: ChunkAddresses
 
 
 class Array(NamedTuple):
@@ -73,7 +73,7 @@ class Run(NamedTuple):
     content: bytes
 
 
-class Part(NamedTuple):
+class ArrayPart(NamedTuple):
     """A part that ends with a checksum.
 
     Parameters
@@ -99,7 +99,7 @@ class Part(NamedTuple):
         return len(self.prefix) + self.size + CHECKSUM_BYTES
 
 
-def read_parts(file: FileBytes, parts: Sequence[Part]) -> Iterator[bytes]:
+def read_parts(file: FileBytes, parts: Sequence[ArrayPart]) -> Iterator[bytes]:
     """What is in each part between its prefix and its checksum."""
     sizes = [part.nbytes for part in parts]
     if sum(sizes) > file.size:
@@ -112,7 +112,7 @@ def read_parts(file: FileBytes, parts: Sequence[Part]) -> Iterator[bytes]:
         yield body[len(part.prefix) :]
 
 
-def read_part(file: FileBytes, part: Part) -> bytes:
+def read_part(file: FileBytes, part: ArrayPart) -> bytes:
     """What is in a part between its prefix and its checksum."""
     (content,) = read_parts(file, [part])
     return content
@@ -136,13 +136,13 @@ class Pages(NamedTuple):
     length: int
     page: int
 
-    def parts(self, array: Array, width: int, written: NDArray[np.bool_]) -> Iterator[Part]:
+    def parts(self, array: Array, width: int, written: NDArray[np.bool_]) -> Iterator[ArrayPart]:
         """The pages that were written and are wanted, with elements of so many bytes."""
         for at in np.flatnonzero(written).tolist():
             number, length = self.number + at * self.page, min(self.page, self.length - at * self.page)
             if array.wants(number, length):
                 address = self.address + at * (self.page * width + CHECKSUM_BYTES)
-                yield Part(address, b"", length * width, number, length)
+                yield ArrayPart(address, b"", length * width, number, length)
 
 
 def flags(content: bytes) -> NDArray[np.bool_]:
@@ -150,7 +150,7 @@ def flags(content: bytes) -> NDArray[np.bool_]:
     return np.unpackbits(np.frombuffer(content, np.uint8)).astype(bool)
 
 
-def read_runs(array: Array, width: int, parts: Sequence[Part]) -> Iterator[Run]:
+def read_runs(array: Array, width: int, parts: Sequence[ArrayPart]) -> Iterator[Run]:
     """The elements at the ends of parts, of so many bytes each."""
     for part, content in zip(parts, read_parts(array.file, parts), strict=True):
         yield Run(part.number, content[len(content) - part.length * width :])

@@ -19,7 +19,7 @@ from nexus_xr.hdf5.format.messages.layout import Chunked, IndexKind
 
 from .array_parts import Array, Elements
 from .btree1 import read_chunk_btree
-from .chunk_records import ChunkLocations, ChunkRecords, no_chunks, parse_locations
+from .chunk_records import ChunkAddresses, ChunkRecords, no_chunks, parse_locations
 from .extensible_array import read_extensible_array
 from .fixed_array import read_fixed_array
 
@@ -112,10 +112,10 @@ def _from_btree1(file: FileBytes, dataset: ChunkedDataset, root: int) -> ChunkRe
 def _single(file: FileBytes, dataset: ChunkedDataset, address: int) -> ChunkRecords:
     coordinates, addresses = np.zeros((1, len(dataset.shape)), np.int64), np.array([address], np.uint64).view(np.int64)
     if not dataset.layout.parameters:
-        return _records(dataset, coordinates, ChunkLocations(addresses, None, None))
+        return _records(dataset, coordinates, ChunkAddresses(addresses, None, None))
     size, mask = dataset.layout.parameters
     sizes, masks = np.array([size], np.uint64).view(np.int64), np.array([mask], np.uint32)
-    return _records(dataset, coordinates, ChunkLocations(addresses, sizes, masks))
+    return _records(dataset, coordinates, ChunkAddresses(addresses, sizes, masks))
 
 
 def _implicit(file: FileBytes, dataset: ChunkedDataset, address: int) -> ChunkRecords:
@@ -125,7 +125,7 @@ def _implicit(file: FileBytes, dataset: ChunkedDataset, address: int) -> ChunkRe
         raise FormatError("the chunks are beyond the end of the file")
     coordinates = np.indices(dataset.grid).reshape(len(room), -1).T
     numbers = np.asarray(np.ravel_multi_index(tuple(coordinates.T), room))
-    return _records(dataset, coordinates, ChunkLocations(address + numbers * dataset.chunk_bytes, None, None))
+    return _records(dataset, coordinates, ChunkAddresses(address + numbers * dataset.chunk_bytes, None, None))
 
 
 def _from_array(file: FileBytes, dataset: ChunkedDataset, address: int, first: int) -> ChunkRecords:
@@ -165,7 +165,7 @@ def _from_btree2(file: FileBytes, dataset: ChunkedDataset, address: int) -> Chun
     return _records(dataset, coordinates, locations)
 
 
-def _records(dataset: ChunkedDataset, coordinates: NDArray[np.int64], locations: ChunkLocations) -> ChunkRecords:
+def _records(dataset: ChunkedDataset, coordinates: NDArray[np.int64], locations: ChunkAddresses) -> ChunkRecords:
     return ChunkRecords.of(coordinates, locations, dataset.chunk_bytes)
 
 

@@ -15,16 +15,16 @@ from nexus_xr.hdf5.format.faults import FormatError
 _MASK_BYTES = 4
 
 
-class ChunkLocations(NamedTuple):
+class ChunkAddresses(NamedTuple):
     """Where some chunks are; `sizes` and `masks` are None where there are no filters, as all chunks are alike."""
 
     addresses: NDArray[np.int64]
     sizes: NDArray[np.int64] | None
     masks: NDArray[np.uint32] | None
 
-    def of(self, kept: NDArray[np.bool_]) -> ChunkLocations:
+    def of(self, kept: NDArray[np.bool_]) -> ChunkAddresses:
         """Those of them that are kept."""
-        return ChunkLocations(*(None if part is None else part[kept] for part in self))  # type: ignore[arg-type]
+        return ChunkAddresses(*(None if part is None else part[kept] for part in self))  # type: ignore[arg-type]
 
 
 class ChunkRecords(NamedTuple):
@@ -44,7 +44,7 @@ class ChunkRecords(NamedTuple):
     masks: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, coordinates: NDArray[np.int64], locations: ChunkLocations, chunk_bytes: int) -> ChunkRecords:
+    def of(cls, coordinates: NDArray[np.int64], locations: ChunkAddresses, chunk_bytes: int) -> ChunkRecords:
         """The records of chunks which take so many bytes where there are no filters."""
         addresses, sizes, masks = locations
         if sizes is not None and np.any(sizes < 0):
@@ -63,7 +63,7 @@ def no_chunks(rank: int) -> ChunkRecords:
     return ChunkRecords(np.zeros((0, rank), np.int64), none, none, none.astype(np.uint32))
 
 
-def parse_locations(rows: NDArray[np.uint8], offset_size: int, is_filtered: bool) -> ChunkLocations:
+def parse_locations(rows: NDArray[np.uint8], offset_size: int, is_filtered: bool) -> ChunkAddresses:
     """Where chunks are: an address, and with filters a size and a mask.
 
     Parameters
@@ -85,9 +85,9 @@ def parse_locations(rows: NDArray[np.uint8], offset_size: int, is_filtered: bool
         raise FormatError(f"{rows.shape[1]} bytes can't say where a chunk is")
     addresses = _integers(rows[:, :offset_size])
     if not is_filtered:
-        return ChunkLocations(addresses, None, None)
+        return ChunkAddresses(addresses, None, None)
     sizes, masks = rows[:, offset_size:-_MASK_BYTES], rows[:, -_MASK_BYTES:]
-    return ChunkLocations(addresses, _integers(sizes), _integers(masks).astype(np.uint32))
+    return ChunkAddresses(addresses, _integers(sizes), _integers(masks).astype(np.uint32))
 
 
 def _integers(rows: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 
-from .array_parts import Array, Elements, Pages, Part, Run, elements, flags, read_part, read_parts, read_runs
+from .array_parts import Array, ArrayPart, Elements, Pages, Run, elements, flags, read_part, read_parts, read_runs
 
 # More elements than any file has room for.
 _MOST_BITS = 60
@@ -105,7 +105,9 @@ class _Level(NamedTuple):
 
 def _read_header(array: Array) -> _Header:
     file = array.file
-    content = read_part(file, Part(array.header, array.prefix(b"EAHD"), 6 + 6 * file.length_size + file.offset_size))
+    content = read_part(
+        file, ArrayPart(array.header, array.prefix(b"EAHD"), 6 + 6 * file.length_size + file.offset_size)
+    )
     width, count_bits, in_index, least, pointers, page_bits = content[:6]
     index_block = int.from_bytes(content[-file.offset_size :], "little")
     header = _Header(width, count_bits, in_index, least, pointers, page_bits, index_block)
@@ -122,9 +124,9 @@ def _runs(array: Array, header: _Header) -> Iterator[Run]:
     direct, above = levels[: header.direct_levels], levels[header.direct_levels :]
     in_index, blocks = header.in_index * header.width, sum(level.blocks for level in direct)
     size = in_index + (blocks + len(above)) * file.offset_size
-    index = read_part(file, Part(header.index_block, array.block_prefix(b"EAIB"), size))
+    index = read_part(file, ArrayPart(header.index_block, array.block_prefix(b"EAIB"), size))
     addresses = _addresses(array, index[in_index:])
-    parts: list[Part] = []
+    parts: list[ArrayPart] = []
     for level in direct:
         parts += _blocks_of(array, header, level, addresses[: level.blocks], flags(b""))
         addresses = addresses[level.blocks :]
@@ -135,10 +137,10 @@ def _runs(array: Array, header: _Header) -> Iterator[Run]:
 
 def _behind_super_blocks(
     array: Array, header: _Header, levels: Sequence[_Level], addresses: Sequence[int]
-) -> Iterator[Part]:
+) -> Iterator[ArrayPart]:
     """The parts of levels of which super blocks know the blocks."""
     known = [
-        (level, Part(address, array.block_prefix(b"EASB"), header.number_bytes + level.super_bytes(array.file)))
+        (level, ArrayPart(address, array.block_prefix(b"EASB"), header.number_bytes + level.super_bytes(array.file)))
         for level, address in zip(levels, addresses, strict=True)
         if array.is_address(address) and array.wants(level.number, level.blocks * level.length)
     ]
@@ -151,7 +153,7 @@ def _behind_super_blocks(
 
 def _blocks_of(
     array: Array, header: _Header, level: _Level, addresses: Sequence[int], present: NDArray[np.bool_]
-) -> Iterator[Part]:
+) -> Iterator[ArrayPart]:
     """The parts of a level that have elements which are wanted."""
     prefix, width = array.block_prefix(b"EADB"), header.width
     for at, address in enumerate(addresses):
@@ -159,9 +161,9 @@ def _blocks_of(
         if not (array.is_address(address) and array.wants(number, level.length)):
             continue
         if not level.pages:
-            yield Part(address, prefix, header.number_bytes + level.length * width, number, level.length)
+            yield ArrayPart(address, prefix, header.number_bytes + level.length * width, number, level.length)
             continue
-        start = Part(address, prefix, header.number_bytes)
+        start = ArrayPart(address, prefix, header.number_bytes)
         yield start
         written = present[at * level.pages : (at + 1) * level.pages]
         whole = Pages(address + start.nbytes, number, level.length, 1 << header.page_bits)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from nexus_xr.hdf5.format.faults import FormatError
 
-from .array_parts import MOST_ELEMENTS, Array, Elements, Pages, Part, elements, flags, read_part, read_runs
+from .array_parts import MOST_ELEMENTS, Array, ArrayPart, Elements, Pages, elements, flags, read_part, read_runs
 
 
 def read_fixed_array(array: Array) -> Elements:
@@ -35,7 +35,7 @@ class _Header(NamedTuple):
 
 def _read_header(array: Array) -> _Header:
     file = array.file
-    content = read_part(file, Part(array.header, array.prefix(b"FAHD"), 2 + file.length_size + file.offset_size))
+    content = read_part(file, ArrayPart(array.header, array.prefix(b"FAHD"), 2 + file.length_size + file.offset_size))
     width, page_bits = content[:2]
     length = int.from_bytes(content[2 : 2 + file.length_size], "little")
     if not width or length > MOST_ELEMENTS:
@@ -43,13 +43,13 @@ def _read_header(array: Array) -> _Header:
     return _Header(width, 1 << page_bits, length, int.from_bytes(content[2 + file.length_size :], "little"))
 
 
-def _parts(array: Array, header: _Header) -> Iterator[Part]:
+def _parts(array: Array, header: _Header) -> Iterator[ArrayPart]:
     """The one block of elements, or the pages of it where they are many."""
     prefix = array.block_prefix(b"FADB")
     if header.length <= header.page:
-        yield Part(header.block, prefix, header.length * header.width, 0, header.length)
+        yield ArrayPart(header.block, prefix, header.length * header.width, 0, header.length)
         return
     count = -(-header.length // header.page)
-    start = Part(header.block, prefix, -(-count // 8))
+    start = ArrayPart(header.block, prefix, -(-count // 8))
     written = flags(read_part(array.file, start))[:count]
     yield from Pages(header.block + start.nbytes, 0, header.length, header.page).parts(array, header.width, written)

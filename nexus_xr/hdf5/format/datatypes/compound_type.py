@@ -13,10 +13,10 @@ import numpy as np
 
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 
-from .stored_type import Conversion, Datatype, Part, numpy_dtype, plain
+from .stored_type import Conversion, Datatype, Member, numpy_dtype, plain
 
 
-def compound(size: int, parts: Sequence[Part]) -> Datatype:
+def compound(size: int, parts: Sequence[Member]) -> Datatype:
     """Parts of other datatypes, or a complex number of two numbers, r and i.
 
     Raises
@@ -43,7 +43,7 @@ def compound(size: int, parts: Sequence[Part]) -> Datatype:
     return Datatype(size, stored, dtype, Conversion.COMPOUND, None, tuple(parts), memory_size)
 
 
-def _check_room(size: int, parts: Sequence[Part]) -> None:
+def _check_room(size: int, parts: Sequence[Member]) -> None:
     end = 0
     for part in sorted(parts, key=lambda part: part.offset):
         if part.offset < end:
@@ -53,12 +53,12 @@ def _check_room(size: int, parts: Sequence[Part]) -> None:
         raise FormatError(f"a datatype has {len(parts)} parts that end at byte {end} of {size}")
 
 
-def _layout(size: int, parts: Sequence[Part], formats: list[np.dtype[Any]]) -> dict[str, Any]:
+def _layout(size: int, parts: Sequence[Member], formats: list[np.dtype[Any]]) -> dict[str, Any]:
     names, offsets = [part.name for part in parts], [part.offset for part in parts]
     return {"names": names, "formats": formats, "offsets": offsets, "itemsize": size}
 
 
-def _placed_in_memory(size: int, parts: Sequence[Part]) -> tuple[int, list[Part]]:
+def _placed_in_memory(size: int, parts: Sequence[Member]) -> tuple[int, list[Member]]:
     """How large a compound is in memory, and where its parts are: in the order of their places."""
     shift = 0
     placed = []
@@ -68,7 +68,7 @@ def _placed_in_memory(size: int, parts: Sequence[Part]) -> tuple[int, list[Part]
     return size + shift, placed
 
 
-def _complex_dtype(parts: Sequence[Part]) -> np.dtype[Any] | None:
+def _complex_dtype(parts: Sequence[Member]) -> np.dtype[Any] | None:
     if [part.name for part in parts] != ["r", "i"]:
         return None
     real, imaginary = (part.datatype.dtype for part in parts)

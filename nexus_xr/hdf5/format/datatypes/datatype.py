@@ -19,9 +19,9 @@ from nexus_xr.hdf5.format.fields import Fields
 from . import stored_type
 from .compound_type import complex_of, compound
 from .number_types import FLOAT_BYTES, floating_point, integer, is_signed, other_float
-from .stored_type import Conversion, Datatype, Part, plain
+from .stored_type import Conversion, Datatype, Member, plain
 
-__all__ = ["Conversion", "Datatype", "Part", "parse_datatype"]
+__all__ = ["Conversion", "Datatype", "Member", "parse_datatype"]
 
 _WHAT = "a datatype"
 _MOST_TYPES = 4096
@@ -146,14 +146,14 @@ def _compound(head: _Head, fields: Fields, level: int) -> Datatype:
     return compound(head.size, [_part(head, fields, level) for _ in range(head.flags & 0xFFFF)])
 
 
-def _part(head: _Head, fields: Fields, level: int) -> Part:
+def _part(head: _Head, fields: Fields, level: int) -> Member:
     name = _decoded(_name(head.version, fields))
     offset = fields.number((head.size.bit_length() + 7) // 8 if head.version >= _PACKED else 4)
     shape = _old_dimensions(fields) if head.version == 1 else ()
     datatype = _datatype(fields, level + 1)
     if shape:
         datatype = _array_of(datatype, shape)
-    return Part(name, offset, datatype)
+    return Member(name, offset, datatype)
 
 
 def _name(version: int, fields: Fields) -> bytes:

@@ -45,7 +45,7 @@ _OF_THE_HEAP = {Conversion.VARYING_TEXT, Conversion.SEQUENCE, Conversion.REGION_
 _REFERENCES = {Conversion.OBJECT_REFERENCE, Conversion.REGION_REFERENCE}
 
 
-class Part(NamedTuple):
+class Member(NamedTuple):
     """A part of a compound, and where in it the part is."""
 
     name: str
@@ -82,7 +82,7 @@ class Datatype:
     dtype: np.dtype[Any]
     conversion: Conversion = Conversion.NONE
     base: Datatype | None = None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Member, ...] = ()
     memory_size: int = 0
     bits: tuple[int, ...] = ()
 

@@ -56,7 +56,7 @@ class Slab(NamedTuple):
         return self.number is None or self.block is None
 
 
-class Selection(NamedTuple):
+class DataspaceSelection(NamedTuple):
     """What is selected, and where it is regular, how along each dimension."""
 
     kind: SelectionKind
@@ -68,10 +68,10 @@ class Selection(NamedTuple):
         return any(slab.is_endless for slab in self.slabs)
 
 
-NOTHING, WHOLE, OTHER = map(Selection, (SelectionKind.NOTHING, SelectionKind.WHOLE, SelectionKind.OTHER))
+NOTHING, WHOLE, OTHER = map(DataspaceSelection, (SelectionKind.NOTHING, SelectionKind.WHOLE, SelectionKind.OTHER))
 
 
-def read_selection(fields: Fields) -> Selection:
+def read_selection(fields: Fields) -> DataspaceSelection:
     """The selection that the next fields describe.
 
     Parameters
@@ -91,44 +91,44 @@ def read_selection(fields: Fields) -> Selection:
     return read(fields)
 
 
-def _nothing(fields: Fields) -> Selection:
+def _nothing(fields: Fields) -> DataspaceSelection:
     fields.take(8)
     return NOTHING
 
 
-def _whole(fields: Fields) -> Selection:
+def _whole(fields: Fields) -> DataspaceSelection:
     fields.take(8)
     return WHOLE
 
 
-def _points_1(fields: Fields) -> Selection:
+def _points_1(fields: Fields) -> DataspaceSelection:
     fields.take(8)  # reserved, and how long it is
     return _points(fields, 4)
 
 
-def _points_2(fields: Fields) -> Selection:
+def _points_2(fields: Fields) -> DataspaceSelection:
     return _points(fields, _size(fields))
 
 
-def _points(fields: Fields, size: int) -> Selection:
+def _points(fields: Fields, size: int) -> DataspaceSelection:
     rank, count = _rank(fields), fields.number(size)
     fields.take(rank * count * size)
     return OTHER if count else NOTHING
 
 
-def _hyperslabs_1(fields: Fields) -> Selection:
+def _hyperslabs_1(fields: Fields) -> DataspaceSelection:
     fields.take(8)  # reserved, and how long it is
     return _blocks(fields, 4)
 
 
-def _hyperslabs_2(fields: Fields) -> Selection:
+def _hyperslabs_2(fields: Fields) -> DataspaceSelection:
     if not fields.number(1) & _IS_REGULAR:
         raise FormatError(f"{_WHAT} of version 2 isn't regular")
     fields.take(4)  # how long it is
     return _regular(fields, 8)
 
 
-def _hyperslabs_3(fields: Fields) -> Selection:
+def _hyperslabs_3(fields: Fields) -> DataspaceSelection:
     is_regular = fields.number(1) & _IS_REGULAR
     size = _size(fields)
     return _regular(fields, size) if is_regular else _blocks(fields, size)
@@ -152,13 +152,17 @@ def _numbers(fields: Fields, count: int, size: int) -> NDArray[np.unsignedintege
     return np.frombuffer(fields.take(count * size), f"<u{size}")
 
 
-def _regular(fields: Fields, size: int) -> Selection:
+def _regular(fields: Fields, size: int) -> DataspaceSelection:
     rank = _rank(fields)
     numbers = _numbers(fields, 4 * rank, size).reshape(rank, 4)
     slabs = tuple(_slab(*along, endless=(1 << 8 * size) - 1) for along in numbers.tolist())
     if sum(slab.is_endless for slab in slabs) > 1:
         raise FormatError(f"{_WHAT} has no end along several dimensions")
-    return NOTHING if any(0 in (slab.number, slab.block) for slab in slabs) else Selection(SelectionKind.REGULAR, slabs)
+    return (
+        NOTHING
+        if any(0 in (slab.number, slab.block) for slab in slabs)
+        else DataspaceSelection(SelectionKind.REGULAR, slabs)
+    )
 
 
 def _slab(start: int, stride: int, number: int, block: int, *, endless: int) -> Slab:
@@ -167,14 +171,14 @@ def _slab(start: int, stride: int, number: int, block: int, *, endless: int) -> 
     return Slab(start, stride, None if number == endless else number, None if block == endless else block)
 
 
-def _blocks(fields: Fields, size: int) -> Selection:
+def _blocks(fields: Fields, size: int) -> DataspaceSelection:
     """Blocks by their first and last elements."""
     rank, count = _rank(fields), fields.number(size)
     corners = _numbers(fields, 2 * rank * count, size)
     if not count:
         return NOTHING
     slabs = _one_block(corners.tolist(), rank) if count == 1 else _grid(corners.reshape(count, 2, rank))
-    return OTHER if slabs is None else Selection(SelectionKind.REGULAR, slabs)
+    return OTHER if slabs is None else DataspaceSelection(SelectionKind.REGULAR, slabs)
 
 
 def _one_block(corners: list[int], rank: int) -> tuple[Slab, ...]:
@@ -212,7 +216,7 @@ def _spaced(begins: Sequence[int], block: int) -> Slab | None:
     return Slab(begins[0], stride, len(begins), block) if is_even and stride >= block else None
 
 
-_READERS: dict[tuple[int, int], Callable[[Fields], Selection]] = {
+_READERS: dict[tuple[int, int], Callable[[Fields], DataspaceSelection]] = {
     (_NOTHING, 1): _nothing,
     (_POINTS, 1): _points_1,
     (_POINTS, 2): _points_2,

@@ -14,7 +14,7 @@ from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.layout import Virtual
 
-from .selections import Selection, read_selection
+from .selections import DataspaceSelection, read_selection
 
 _WHAT = "a list of virtual mappings"
 OWN_FILE = b"."
@@ -37,8 +37,8 @@ class VirtualMapping(NamedTuple):
 
     file: bytes
     path: bytes
-    source: Selection
-    target: Selection
+    source: DataspaceSelection
+    target: DataspaceSelection
 
 
 def read_virtual_mappings(layout: Virtual, heap: GlobalHeap, rank: int) -> tuple[VirtualMapping, ...]:

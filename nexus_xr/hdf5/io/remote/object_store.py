@@ -21,7 +21,7 @@ _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
 
 
-class Answer(NamedTuple):
+class VersionedBytes(NamedTuple):
     """Bytes of a file, and the version that they are of."""
 
     data: bytes
@@ -59,7 +59,7 @@ class StoreFile:
         """The same with a file system whose connections were not inherited through a fork."""
         return replace(self, fs=type(self.fs)(*self.fs.storage_args, **self.fs.storage_options))
 
-    async def read(self, begin: int, end: int, known: Version | None) -> Answer:
+    async def read(self, begin: int, end: int, known: Version | None) -> VersionedBytes:
         """The bytes of a range, or those that there are of it before the end of the file.
 
         Raises
@@ -84,7 +84,7 @@ class StoreFile:
             advice = "check the URL and storage_options"
             raise NexusFileError(f"{what} can't be read ({_words(error)}); {advice}") from error
 
-    async def _try_again(self, begin: int, end: int, known: Version | None) -> Answer:
+    async def _try_again(self, begin: int, end: int, known: Version | None) -> VersionedBytes:
         for attempt in range(ATTEMPTS):
             try:
                 return await self._try(begin, end, known)
@@ -94,7 +94,7 @@ class StoreFile:
                 await asyncio.sleep(PAUSE_SECONDS * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _try(self, begin: int, end: int, known: Version | None) -> Answer:
+    async def _try(self, begin: int, end: int, known: Version | None) -> VersionedBytes:
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         if protocol == "http":
             answer = await _get_http(self, begin, end)
@@ -117,7 +117,7 @@ class StoreFile:
         )
 
 
-async def _get_http(file: StoreFile, begin: int, end: int) -> Answer:
+async def _get_http(file: StoreFile, begin: int, end: int) -> VersionedBytes:
     # Not by the file system's own `_cat_file`, which takes the whole file from a server that ignores the range.
     import aiohttp
 
@@ -126,7 +126,7 @@ async def _get_http(file: StoreFile, begin: int, end: int) -> Answer:
         async with session.get(file.fs.encode_url(file.path), **_http_options(file.fs, begin, end)) as response:
             size = _told_size(file, response, begin)
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-            return Answer(await response.read() if response.status == 206 else b"", Version(size, tag))
+            return VersionedBytes(await response.read() if response.status == 206 else b"", Version(size, tag))
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
         raise _FaultError(_words(error)) from error
 
@@ -164,7 +164,7 @@ def _told_size(file: StoreFile, response: Any, begin: int) -> int:
     return int(told[3])
 
 
-async def _get_s3(file: StoreFile, begin: int, end: int) -> Answer:
+async def _get_s3(file: StoreFile, begin: int, end: int) -> VersionedBytes:
     bucket, key, version_id = file.fs.split_path(file.path)
     chosen = {"VersionId": version_id} if version_id else {}
     # Tried again by boto and s3fs, as the file system's options say.
@@ -177,10 +177,10 @@ async def _get_s3(file: StoreFile, begin: int, end: int) -> Answer:
             data = await body.read()
         except Exception as error:  # boto's own, or aiohttp's
             raise _FaultError(_words(error)) from error
-    return Answer(data, Version(int(told[3]), response.get("ETag", "")))
+    return VersionedBytes(data, Version(int(told[3]), response.get("ETag", "")))
 
 
-async def _get_any(file: StoreFile, begin: int, end: int, known: Version | None) -> Answer:
+async def _get_any(file: StoreFile, begin: int, end: int, known: Version | None) -> VersionedBytes:
     from fsspec.utils import tokenize
 
     try:
@@ -190,7 +190,7 @@ async def _get_any(file: StoreFile, begin: int, end: int, known: Version | None)
                 raise file.without_ranges("it doesn't tell the size of the file")
             known = Version(int(info["size"]), tokenize(info))
         end = min(end, known.size)
-        return Answer(await file.fs._cat_file(file.path, start=begin, end=end) if begin < end else b"", known)
+        return VersionedBytes(await file.fs._cat_file(file.path, start=begin, end=end) if begin < end else b"", known)
     except (NexusError, FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError):
         raise
     except OSError as error:

@@ -8,7 +8,7 @@ import asyncio
 from nexus_xr.errors import anew
 from nexus_xr.hdf5.io.identity import Version
 
-from .object_store import Answer, StoreFile
+from .object_store import StoreFile, VersionedBytes
 
 
 class RangeRequest:
@@ -20,7 +20,7 @@ class RangeRequest:
     def __init__(self, file: StoreFile, begin: int, end: int, known: Version | None) -> None:
         self.begin = begin
         self.end = end
-        self._answer: Answer | BaseException | None = None
+        self._answer: VersionedBytes | BaseException | None = None
         self._waiting: list[_thread.LockType] = []
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop = file.fs.loop
@@ -41,7 +41,7 @@ class RangeRequest:
     def has_failed(self) -> bool:
         return isinstance(self._answer, BaseException)
 
-    def answer(self) -> Answer:
+    def answer(self) -> VersionedBytes:
         """What came, once it did."""
         if self._answer is None:
             woken = _thread.allocate_lock()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.runtime import threads
 
-from .views import Grid, Region, View, shape_of, within, without
+from .views import ArrayView, Grid, Region, shape_of, within, without
 
 Frame = NDArray[Any]
 
@@ -34,7 +34,7 @@ class FrameFunction:
         Most threads to use; None for as many as there are CPUs for this process.
     """
 
-    view: View
+    view: ArrayView
     function: Callable[[Frame], Any]
     axes: tuple[int, ...]
     num_threads: int | None = None

@@ -18,7 +18,7 @@ from nexus_xr.hdf5.runtime.cpus import thread_count
 from .absence import ConstantOf
 from .masks import Masks, counts_of
 from .operations import Block, Operation, State
-from .views import Grid, Read, Region, View, shape_of, within, without
+from .views import ArrayView, Grid, Read, Region, shape_of, within, without
 
 # Tasks for each thread, so that all are done at about the same time; and most blocks of one.
 _TASKS_OF_THREAD = 4
@@ -49,7 +49,7 @@ class Reduction:
         Most threads to use; None for as many as there are CPUs for this process.
     """
 
-    view: View
+    view: ArrayView
     operation: Operation
     axes: tuple[int, ...]
     mask: NDArray[np.bool_] | None = None

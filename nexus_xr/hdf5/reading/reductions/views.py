@@ -86,7 +86,7 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class ArrayView:
     """A selection of an array.
 
     Parameters
@@ -203,7 +203,7 @@ def view_of(
     chunks: tuple[int, ...] | None,
     whole: Container[int],
     is_local: bool,
-) -> View:
+) -> ArrayView:
     """The view of a selection, in blocks that are worth the trouble.
 
     Parameters
@@ -223,4 +223,4 @@ def view_of(
     unit = tuple(max(1, size if at in whole else min(chunk, size)) for at, (chunk, size) in sizes)
     target = LOCAL_BLOCK_BYTES if is_local else REMOTE_BLOCK_BYTES
     block = grouped(unit, array.shape, array.dtype.itemsize, target)
-    return View(array, indexers, unit if chunks else block, block)
+    return ArrayView(array, indexers, unit if chunks else block, block)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nexus_xr.hdf5.format.virtual.selections import Selection, SelectionKind, Slab
+from nexus_xr.hdf5.format.virtual.selections import DataspaceSelection, SelectionKind, Slab
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.text import decode
@@ -47,7 +47,7 @@ def read_mappings(stored: Sequence[VirtualMapping], shape: tuple[int, ...]) -> t
     return tuple(mappings)
 
 
-def _hyperslabs(selection: Selection, shape: tuple[int, ...] | None = None) -> tuple[Hyperslab, ...] | None:
+def _hyperslabs(selection: DataspaceSelection, shape: tuple[int, ...] | None = None) -> tuple[Hyperslab, ...] | None:
     """What is selected along each dimension, None where that can't be told."""
     if selection.kind is SelectionKind.WHOLE and shape is not None:
         return tuple(Hyperslab(0, length=size) for size in shape)
