@@ -7,14 +7,6 @@ open every signal, list what there is to open, and read the metadata alone.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nexus_xr.arrays.edges_index import EdgesIndex
-from nexus_xr.hdf5.objects.links import Link
-from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.opening.files import common_attrs
-from nexus_xr.opening.signals import list_datasets, open_signals, read_metadata
-from nexus_xr.reductions import reduce
-
-from . import accessor as accessor
 from ._version import __version__ as __version__
 from .diagnostics import Diagnostic
 from .errors import (
@@ -25,18 +17,30 @@ from .errors import (
     NexusReachError,
     NexusWarning,
 )
+from .registration import register_accessors
 
 if TYPE_CHECKING:
+    from nexus_xr.arrays.edges_index import EdgesIndex
     from nexus_xr.exchange.csv_file import read_csv
     from nexus_xr.exchange.flat import unflat
     from nexus_xr.exchange.json_file import read_json
+    from nexus_xr.hdf5.objects.links import Link
+    from nexus_xr.hdf5.reading.array import LazyArray
+    from nexus_xr.inspection.description import describe
+    from nexus_xr.inspection.outline import outline
     from nexus_xr.metadata.many_files import open_mfdataset
     from nexus_xr.metadata.promotion import promoting
+    from nexus_xr.opening.files import common_attrs
+    from nexus_xr.opening.listing import list_datasets, read_metadata
+    from nexus_xr.opening.signals import open_signals
+    from nexus_xr.reductions import reduce
     from nexus_xr.server.viewing import view
     from nexus_xr.writing.consolidate import consolidate
     from nexus_xr.writing.to_nexus import to_nexus
     from nexus_xr.zarr.copying import to_zarr
     from nexus_xr.zarr.store import zarr_store
+
+    from . import accessor as accessor
 
 __all__ = [
     "Diagnostic",
@@ -51,9 +55,11 @@ __all__ = [
     "NexusWarning",
     "common_attrs",
     "consolidate",
+    "describe",
     "list_datasets",
     "open_mfdataset",
     "open_signals",
+    "outline",
     "promoting",
     "read_csv",
     "read_json",
@@ -66,13 +72,24 @@ __all__ = [
     "zarr_store",
 ]
 
-# What isn't needed to open a file, and takes h5py or zarr, which take longer to import than a file takes to open.
+# Where names are that are imported when they are used: xarray, h5py and zarr each take longer to import than a file
+# takes to describe, and few need all of them.
 _LATER = {
+    "EdgesIndex": "nexus_xr.arrays.edges_index",
+    "LazyArray": "nexus_xr.hdf5.reading.array",
+    "Link": "nexus_xr.hdf5.objects.links",
+    "common_attrs": "nexus_xr.opening.files",
     "consolidate": "nexus_xr.writing.consolidate",
+    "describe": "nexus_xr.inspection.description",
+    "list_datasets": "nexus_xr.opening.listing",
     "open_mfdataset": "nexus_xr.metadata.many_files",
+    "open_signals": "nexus_xr.opening.signals",
+    "outline": "nexus_xr.inspection.outline",
     "promoting": "nexus_xr.metadata.promotion",
     "read_csv": "nexus_xr.exchange.csv_file",
     "read_json": "nexus_xr.exchange.json_file",
+    "read_metadata": "nexus_xr.opening.listing",
+    "reduce": "nexus_xr.reductions",
     "to_nexus": "nexus_xr.writing.to_nexus",
     "to_zarr": "nexus_xr.zarr.copying",
     "unflat": "nexus_xr.exchange.flat",
@@ -90,3 +107,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
+
+
+register_accessors()

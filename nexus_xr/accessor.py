@@ -362,17 +362,3 @@ class DataTreeAccessor(_Accessor):
     def refresh(self) -> xr.DataTree:
         """The same with what has been written since it was opened, as `DataArray.nexus.refresh` does it."""
         return refresh_tree(self._obj)
-
-
-def register() -> None:
-    """Give xarray's classes the accessor."""
-    for register_accessor, accessor, owner in (
-        (xr.register_dataarray_accessor, DataArrayAccessor, xr.DataArray),
-        (xr.register_dataset_accessor, DatasetAccessor, xr.Dataset),
-        (xr.register_datatree_accessor, DataTreeAccessor, xr.DataTree),
-    ):
-        if not hasattr(owner, "nexus"):
-            register_accessor("nexus")(accessor)
-
-
-register()

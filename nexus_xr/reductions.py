@@ -23,7 +23,8 @@ from .hdf5.reading.reductions.operations import CountAbove, Deviation, Extreme, 
 from .hdf5.reading.reductions.reduction import Reduction
 from .hdf5.reading.reductions.views import ArrayView, Read, shape_of, view_of, without
 from .hdf5.reading.selection import normalize
-from .opening.arrays import ScaledArray, selection_of, stored_array
+from .opening.arrays import selection_of
+from .opening.fields.stored import ScaledArray, stored_array
 
 Dims: TypeAlias = Hashable | Iterable[Hashable] | None
 # By name, what makes the operation for values of a dtype, so many of which come together.

@@ -16,26 +16,18 @@ from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.arrays.uncertainties import errors_among, mark, with_uncertainties
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
-from nexus_xr.hdf5.objects.storage import Filter, Storage
+from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.reading.virtual_datasets.found_sources import report_missing
-from nexus_xr.hdf5.reading.virtual_datasets.source_storage import SourceStorage, source_storage
-from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
-from nexus_xr.hdf5.reading.virtual_datasets.virtual_mapping import read_mappings
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
-from nexus_xr.nexus.rules.attributes import with_units
 from nexus_xr.nexus.rules.content import GroupContent, free_name
 from nexus_xr.nexus.rules.nxdata import NXdata
-from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
-from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role, Variable
 
-from .arrays import Chunks, DerivedArray, FileArray, ScaledArray, Stored, TypedArray, chunked
+from .arrays import Chunks, FileArray, chunked
 from .chunks import chunking
+from .fields.group_fields import GroupFields, storage_of
+from .fields.stored import DerivedArray, ScaledArray, Stored, TypedArray
 from .times import dates_of
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
@@ -125,9 +117,9 @@ def variables_of(
         Whether the index of an axis of bin edges knows these.
     """
     wanted = [variable for variable in described.variables if variable.name not in drop_variables]
-    assembler = Assembler(content, group, file, mask_and_scale, described.bounds_dim)
-    sources = {variable.name: assembler.source(variable) for variable in wanted}
-    indexes, without_index = _read_indexes(wanted, sources, assembler, indexes_edges)
+    fields = GroupFields(content, group, file, mask_and_scale)
+    sources = {variable.name: fields.source(variable) for variable in wanted}
+    indexes, without_index = _read_indexes(wanted, sources, fields, indexes_edges)
     dims = _other_dimensions(described, without_index, group) if without_index else {}
     data: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
@@ -135,7 +127,7 @@ def variables_of(
         renamed = replace(variable, dims=tuple(dims.get(dim, dim) for dim in variable.dims)) if dims else variable
         is_coordinate = variable.role in _COORDINATES or variable.name in indexes
         target = coordinates if is_coordinate else data
-        target |= assembler.build(renamed, sources[variable.name])
+        target |= _built(fields, renamed, sources[variable.name], described.bounds_dim)
     for name, index in indexes.items():
         coordinates |= index.create_variables({name: coordinates[name]})
     for owner, errors in errors_among(data).items():
@@ -146,114 +138,24 @@ def variables_of(
     return Variables(data, coordinates, indexes)
 
 
-class Assembler:
-    """Makes variables of the fields of one group."""
-
-    def __init__(self, content: GroupContent, group: Group, file: File, mask_and_scale: bool, bounds_dim: str) -> None:
-        self.content = content
-        self.group = group
-        self.file = file
-        self.mask_and_scale = mask_and_scale
-        self.bounds_dim = bounds_dim
-        self._fields: dict[str, Dataset] = {}
-        self._arrays: dict[str, LazyArray] = {}
-
-    def field(self, name: str) -> Dataset:
-        if name not in self._fields:
-            segments = self.content.fields[name].segments  # alike, so that the first speaks for them all
-            member = self.group.get(segments[0] if segments else name)
-            assert isinstance(member, Dataset), f"{self.group.member_path(name)} was a field when it was described"
-            self._fields[name] = member
-        return self._fields[name]
-
-    def array(self, name: str) -> LazyArray:
-        """The values of a field as they are stored, of the file in which they are."""
-        if name not in self._arrays:
-            members = map(self.group.get, self.content.fields[name].segments)
-            segments = [member for member in members if isinstance(member, Dataset)]
-            path = self.group.member_path(name)
-            self._arrays[name] = LazyArray.joined(segments, self.file, path) if segments else self._single(name)
-        return self._arrays[name]
-
-    def _single(self, name: str) -> LazyArray:
-        array, shape = LazyArray.of(self.field(name), self.file), self.content.fields[name].shape
-        # The rules may have left off what a writer hasn't added to all fields yet.
-        return array if array.shape == shape else replace(array, shape=shape)
-
-    def source(self, variable: Variable) -> Stored:
-        """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
-        dataset = self.field(variable.field)
-        raw = self.array(variable.field)
-        array: LazyArray | ScaledArray = raw
-        recorded = recorded_dtype(self.content.fields[variable.field].attributes, dataset.raw_dtype)
-        if recorded is not None and variable.bounds is None:
-            return TypedArray(raw, recorded)
-        if variable.scaling is not None and self.mask_and_scale:
-            factor, offset = self.scaling(variable.scaling)
-            if (factor, offset) != (1, 0):
-                array = ScaledArray(raw, factor, offset)
-        if variable.bounds is None:
-            return array
-        dtype = array.dtype if array.dtype.kind in "fc" else np.dtype(np.float64)
-        return DerivedArray(array, centres_of, (*raw.shape[:-1], raw.shape[-1] - 1), dtype)
-
-    def scaling(self, scaling: Scaling) -> tuple[float, float]:
-        factor = 1.0 if scaling.factor is None else self._number(scaling.factor, 1.0)
-        offset = 0.0 if scaling.offset is None else self._number(scaling.offset, 0.0)
-        return factor, offset
-
-    def _number(self, name: str, otherwise: float) -> float:
-        try:
-            number: int | float = read_whole(self.field(name))
-            if not isinstance(number, int | float):
-                raise TypeError(f"it is {number!r} and no real number")
-            return number
-        except AnyHdf5Error as error:
-            message = f"can't be read ({error}); nothing is scaled by it"
-            self.group.diagnostics.add(Code.SCALING_UNREADABLE, self.group.member_path(name), message)
-            return otherwise
-
-    def bounds_of(self, source: DerivedArray) -> DerivedArray:
-        """The bounds of the bins whose centres these are."""
-        return DerivedArray(source.source, bounds_of, (*source.shape, 2), source.source.dtype)
-
-    def attributes(self, name: str) -> dict[str, Any]:
-        """The attributes of a field as its variable has them."""
-        return without_marks(with_units(self.content.fields[name].attributes), self.field(name).raw_dtype)
-
-    def build(self, variable: Variable, source: Stored) -> dict[str, xr.Variable]:
-        """The variable, and its bounds where it is one of bins."""
-        dataset = self.field(variable.field)
-        attributes = self.attributes(variable.field)
-        raw = self.array(variable.field)
-        storage = storage_of(dataset, raw)
-        nexus_path = self.group.member_path(variable.field)
-        encoding = _encoding(raw, nexus_path, source, storage.filters)
-        if variable.bounds is None:
-            if raw.shape:
-                encoding |= chunking(raw, attributes, storage, variable.dims)
-            return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
-        assert isinstance(source, DerivedArray)
-        both = self.bounds_of(source)
-        return {
-            variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
-            variable.bounds: _lazy_variable((*variable.dims, self.bounds_dim), both, {}, encoding),
-        }
-
-
-def storage_of(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
-    """How the values are stored in their file: of a virtual dataset and of segments, how its sources are."""
-    file = raw.file
-    if raw.layout is not None:
-        return source_storage(raw.layout, file)
-    if not dataset.is_virtual:
-        return dataset.storage
-    report_missing(dataset, raw.found_sources, file)
-    is_known = dataset.shape == dataset.extent
-    mappings = read_mappings(dataset.virtual_mappings, dataset.extent) if is_known else None
-    if mappings is None:
-        return dataset.storage
-    return source_storage(VirtualLayout(dataset.shape, dataset.raw_dtype, np.zeros(()), mappings), file)
+def _built(fields: GroupFields, variable: Variable, source: Stored, bounds_dim: str) -> dict[str, xr.Variable]:
+    """The variable, and its bounds where it is one of bins."""
+    dataset = fields.field(variable.field)
+    attributes = fields.attributes(variable.field)
+    raw = fields.array(variable.field)
+    storage = storage_of(dataset, raw)
+    nexus_path = fields.group.member_path(variable.field)
+    encoding = _encoding(raw, nexus_path, source, storage.filters)
+    if variable.bounds is None:
+        if raw.shape:
+            encoding |= chunking(raw, attributes, storage, variable.dims)
+        return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
+    assert isinstance(source, DerivedArray)
+    both = fields.bounds_of(source)
+    return {
+        variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
+        variable.bounds: _lazy_variable((*variable.dims, bounds_dim), both, {}, encoding),
+    }
 
 
 def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, ...]) -> dict[str, Any]:
@@ -283,7 +185,7 @@ def _lazy_variable(
 
 
 def _read_indexes(
-    variables: Iterable[Variable], sources: Mapping[str, Stored], assembler: Assembler, indexes_edges: bool
+    variables: Iterable[Variable], sources: Mapping[str, Stored], fields: GroupFields, indexes_edges: bool
 ) -> tuple[dict[str, PandasIndex], list[str]]:
     """An index for each variable that names its dimension, and the names of those that can't have one."""
     indexes: dict[str, PandasIndex] = {}
@@ -299,7 +201,7 @@ def _read_indexes(
         except Exception as error:  # reading may fail in nearly any way, by what is broken
             without.append(variable.name)
             message = f"axis {variable.field!r} gives its dimension no index ({error})"
-            assembler.group.report(Code.AXIS_WITHOUT_INDEX, message)
+            fields.group.report(Code.AXIS_WITHOUT_INDEX, message)
     return indexes, without
 
 

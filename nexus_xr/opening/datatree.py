@@ -16,7 +16,8 @@ from nexus_xr.nexus.tree.metadata import MetadataGroup
 from nexus_xr.nexus.tree.scan import Found
 
 from .options import Options
-from .session import Described, Opening, describe_with
+from .select import Described, Opening, describe_with
+from .session import assemble, empty
 
 
 def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
@@ -54,12 +55,12 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
     datasets = {}
     for relative, node in described.items():
         opening.diagnostics.extend(node.data.diagnostics)
-        datasets[relative] = opening.assemble(node)
+        datasets[relative] = assemble(opening, node)
     above = opening.start.path.rstrip("/")
     for relative, tree in trees.items():
         path = f"{above}{relative}" if relative != "/" else above or "/"
         if relative not in datasets:
-            datasets[relative] = opening.empty(path)
+            datasets[relative] = empty(opening, path)
         datasets[relative].attrs = opening.narrowed(tree, path)
     return dict(sorted(datasets.items(), key=lambda item: item[0].split("/") if item[0] != "/" else []))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
@@ -13,7 +13,8 @@ from nexus_xr.hdf5.io.reference import Roots, as_file_like, reach_within
 from nexus_xr.nexus.tree.find import Keys, as_keys
 from nexus_xr.signatures import check_types
 
-from .arrays import Chunks
+if TYPE_CHECKING:
+    from .arrays import Chunks
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from nexus_xr.nexus.rules.reserved import recorded_dtype
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.session import Described, Opening, describe_with
+from nexus_xr.opening.select import Described, Opening, describe_with
 
 from .schedule import computes_elsewhere
 from .variables import with_true_errors

@@ -27,10 +27,12 @@ from nexus_xr.nexus.rules.attributes import names
 from nexus_xr.nexus.rules.reserved import COORDINATES, INDICES
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
-from nexus_xr.opening.arrays import origin_of, same_origin, stored_array
+from nexus_xr.opening.arrays import origin_of, same_origin
 from nexus_xr.opening.datatree import describe_nodes
+from nexus_xr.opening.fields.stored import stored_array
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.session import Described, Opened, Opening
+from nexus_xr.opening.select import Described, Opening
+from nexus_xr.opening.session import Opened, assemble
 
 from .variables import LazyVariable, Storing, blocks, fields_of
 
@@ -228,7 +230,7 @@ class _Data:
         self.group = described.group
         self.data = described.data
         self.attributes = described.content.attributes
-        self.before = opening.assemble(described)
+        self.before = assemble(opening, described)
         self.now = edges_to_bounds(without_uncertainties(now))
         self.rules = rules
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nexus_xr.hdf5.objects.values import is_empty
-from nexus_xr.opening.arrays import ScaledArray
+from nexus_xr.opening.fields.stored import ScaledArray
 
 from .data_types import named_number
 

@@ -19,9 +19,9 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_datasets.source_storage import SourceStorage
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.rules.variables import Variable
-from nexus_xr.opening.arrays import DerivedArray, ScaledArray, Stored, TypedArray
 from nexus_xr.opening.chunks import block_shape
-from nexus_xr.opening.dataset import Assembler, storage_of
+from nexus_xr.opening.fields.group_fields import GroupFields, storage_of
+from nexus_xr.opening.fields.stored import DerivedArray, ScaledArray, Stored, TypedArray
 
 from .arrays import MemberArray, Values, ZarrArray
 from .attributes import documents, scaling, time_units
@@ -65,18 +65,21 @@ class FieldArrays:
 
     Parameters
     ----------
-    assembler
-        Has the fields.
+    arrays
+        The fields.
     codecs
         How chunks are to be encoded.
+    bounds_dim
+        Name of the dimension that the lower and upper bounds of bins make, where there are any.
     """
 
-    assembler: Assembler
+    arrays: GroupFields
     codecs: Codecs
+    bounds_dim: str = ""
 
     def nodes_of(self, variable: Variable) -> Iterator[tuple[str, Node]]:
         """What a variable becomes, by name; nothing where that can't be told, or Zarr has no type for it."""
-        dataset = self.assembler.field(variable.field)
+        dataset = self.arrays.field(variable.field)
         try:
             made = dict(self._made_of(variable, dataset))
         except AnyHdf5Error as error:
@@ -89,12 +92,12 @@ class FieldArrays:
                 yield name, node
 
     def _made_of(self, variable: Variable, dataset: Dataset) -> Iterator[tuple[str, Node | None]]:
-        field = _Field(dataset, self.assembler.array(variable.field), self.codecs)
-        attributes = self.assembler.attributes(variable.field)
-        source = self.assembler.source(variable)
+        field = _Field(dataset, self.arrays.array(variable.field), self.codecs)
+        attributes = self.arrays.attributes(variable.field)
+        source = self.arrays.source(variable)
         if variable.bounds is not None and isinstance(source, DerivedArray):
-            both = self.assembler.bounds_of(source)
-            dims = (*variable.dims, self.assembler.bounds_dim)
+            both = self.arrays.bounds_of(source)
+            dims = (*variable.dims, self.bounds_dim)
             yield variable.name, field.derived(source, variable.dims, {**attributes, "bounds": variable.bounds})
             yield variable.bounds, field.derived(both, dims, {})
         elif dataset.raw_dtype.names is not None:

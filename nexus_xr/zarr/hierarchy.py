@@ -17,8 +17,8 @@ from nexus_xr.nexus.rules.content import GroupContent, free_name
 from nexus_xr.nexus.rules.nxdata import describe_apart
 from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.nexus.tree.scan import DEEPEST, MOST_PATHS, Found, report_missing_target
-from nexus_xr.opening.dataset import Assembler
-from nexus_xr.opening.session import Described, Opening
+from nexus_xr.opening.fields.group_fields import GroupFields
+from nexus_xr.opening.select import Described, Opening
 
 from .arrays import ZarrArray
 from .attributes import coordinates, documents
@@ -118,9 +118,10 @@ class _Walk:
     def _variables(self, described: Described) -> Iterator[_Named]:
         """The arrays that the group is opened as."""
         data, opening = described.data, self.opening
-        assembler = Assembler(described.content, described.group, opening.file, True, data.bounds_dim)
+        arrays = GroupFields(described.content, described.group, opening.file, mask_and_scale=True)
+        fields = FieldArrays(arrays, self.codecs, data.bounds_dim)
         for variable in data.variables:
-            for name, node in FieldArrays(assembler, self.codecs).nodes_of(variable):
+            for name, node in fields.nodes_of(variable):
                 yield name, node, variable.role in _COORDINATES
 
     def _others(self, described: Described) -> Iterator[_Named]:
@@ -128,9 +129,9 @@ class _Walk:
         fields = described.content.fields
         taken = {name for each in described.data.variables for name in fields[each.field].segments or (each.field,)}
         group, content = self.opening.content_of(described.found)
-        assembler = Assembler(content, group, self.opening.file, False, "")
+        others = FieldArrays(GroupFields(content, group, self.opening.file, mask_and_scale=False), self.codecs)
         for variable in describe_apart(content, [name for name in content.fields if name not in taken]).variables:
-            for name, node in FieldArrays(assembler, self.codecs).nodes_of(variable):
+            for name, node in others.nodes_of(variable):
                 yield name, node, False
 
     def _put(self, found: Iterable[_Named], path: str, before: Mapping[str, bool]) -> dict[str, bool]:

@@ -13,7 +13,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.reference import as_file_like
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.session import describe_with
+from nexus_xr.opening.select import describe_with
 
 from .arrays import ZarrArray
 from .chunks import chunk_of, is_there

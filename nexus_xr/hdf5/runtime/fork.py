@@ -6,6 +6,8 @@ import inspect
 import os
 import weakref
 from collections.abc import Callable
+from functools import partial
+from types import MethodType
 
 Renew = Callable[[], object]
 
@@ -20,9 +22,23 @@ def after_fork(renew: Renew) -> Renew:
     renew
         Makes new what can't be used in another process.
     """
-    is_method = inspect.ismethod(renew)
-    _renewals.append(weakref.WeakMethod(renew, _renewals.remove) if is_method else lambda: renew)
+    _renewals.append(_while_it_lives(renew) if inspect.ismethod(renew) else lambda: renew)
     return renew
+
+
+def _while_it_lives(method: MethodType) -> Callable[[], Renew | None]:
+    """What gives a method as long as its object lives, and is forgotten then.
+
+    Other than `weakref.WeakMethod`, it is silent where the interpreter ends.
+    """
+    function, forget = method.__func__, _renewals.remove
+
+    def found() -> Renew | None:
+        living = owner()
+        return None if living is None else partial(function, living)
+
+    owner = weakref.ref(method.__self__, lambda _: forget(found))
+    return found
 
 
 def _renew_all() -> None:

@@ -8,7 +8,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.nexus.tree.find import absolute, explain_path
-from nexus_xr.opening.session import Opening
+from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
 
 from .context import Context

@@ -11,7 +11,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.reference import reach_within
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.session import Opening, describe_with
+from nexus_xr.opening.select import Opening, describe_with
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Settings
 from nexus_xr.zarr.view import ZarrView

@@ -20,7 +20,7 @@ from nexus_xr.nexus.rules.content import GroupContent
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import absolute, default_data, explain_path
 from nexus_xr.nexus.tree.scan import Found
-from nexus_xr.opening.session import Opening
+from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure, without_places
 from nexus_xr.server.settings import Folder
 

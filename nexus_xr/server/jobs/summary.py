@@ -12,7 +12,7 @@ from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.tree.find import default_data, entry_of
 from nexus_xr.nexus.tree.scan import Found
-from nexus_xr.opening.session import Opening
+from nexus_xr.opening.select import Opening
 
 from .answer import Answer, json_answer
 from .context import Context

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.opening.session import Opening
+from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.encoding import Encoding, Piece, Shown, check_plain, raw
 from nexus_xr.server.formats.table import FORMATS

@@ -10,7 +10,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.nexus.tree.find import absolute
-from nexus_xr.opening.session import Opening
+from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context

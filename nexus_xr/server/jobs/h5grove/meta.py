@@ -11,7 +11,7 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Node
 from nexus_xr.nexus.tree.find import absolute
-from nexus_xr.opening.session import Opening
+from nexus_xr.opening.select import Opening
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.node import Address
-from nexus_xr.opening.session import Opening
+from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context

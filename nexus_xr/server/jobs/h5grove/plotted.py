@@ -13,7 +13,7 @@ from nexus_xr.nexus.output.version3 import as_version_3
 from nexus_xr.nexus.rules.attributes import nx_class
 from nexus_xr.nexus.tree.find import absolute, default_data
 from nexus_xr.nexus.tree.scan import Found
-from nexus_xr.opening.session import Described, Opening
+from nexus_xr.opening.select import Described, Opening
 
 STORED, PLOTTED = FORMS = ("stored", "plotted")
 # Attributes that say what is plotted.

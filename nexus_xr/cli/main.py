@@ -1,0 +1,57 @@
+"""The command ``nexus-xr``: which commands there are, and what is said where one can't do what it is asked."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from typing import Any, TextIO
+
+import click
+
+from nexus_xr._version import __version__
+from nexus_xr.errors import NexusError
+
+# Each command is a module of this folder, imported when it is asked for: `info` is to answer at once.
+_COMMANDS = ("info", "tree")
+
+
+class _Commands(click.Group):
+    """Imports a command when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"nexus_xr.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except NexusError as error:
+                raise click.ClickException(str(error)) from error
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    click.echo(f"Warning: {message}", file=sys.stderr)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="nexus-xr")
+def main() -> None:
+    """Look at NeXus files.
+
+    A FILE is a path, or a URL that fsspec knows (s3://, https://).
+    """

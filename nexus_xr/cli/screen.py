@@ -1,0 +1,96 @@
+"""What commands print: headings and tables, by rich in a terminal, plain text elsewhere and where there is no rich."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import click
+
+from .words import printable
+
+_INDENT = "  "
+_GAP = "  "
+
+
+class Screen(Protocol):
+    """Where commands print."""
+
+    def heading(self, name: str, rest: str = "") -> None:
+        """A line above what belongs to it."""
+
+    def table(self, rows: Iterable[Sequence[str]], names: Sequence[str] = ()) -> None:
+        """Rows below a heading, in columns."""
+
+    def line(self, text: str, mark: str) -> None:
+        """A line below a heading, behind a mark."""
+
+
+def screen() -> Screen:
+    """That of this process."""
+    return _Terminal() if _in_terminal() and _has_rich() else _Text()
+
+
+def _in_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _has_rich() -> bool:
+    return ("rich" in sys.modules and sys.modules["rich"] is not None) or find_spec("rich") is not None
+
+
+def print_json(content: Any) -> None:
+    """Print a dataclass, or a list of them, as JSON."""
+    plain = [asdict(each) for each in content] if isinstance(content, list) else asdict(content)
+    click.echo(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+class _Text:
+    """Plain text, in which nothing is cut off."""
+
+    def heading(self, name: str, rest: str = "") -> None:
+        click.echo(f"{name}{_GAP}{rest}" if rest else name)
+
+    def table(self, rows: Iterable[Sequence[str]], names: Sequence[str] = ()) -> None:
+        rows = [*([names] if names else []), *rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+            click.echo(_INDENT + _GAP.join(cells).rstrip())
+
+    def line(self, text: str, mark: str) -> None:
+        click.echo(f"{_INDENT}{mark}{printable(text)}")
+
+
+class _Terminal:
+    """A terminal, in whose width everything is wrapped."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False)
+
+    def heading(self, name: str, rest: str = "") -> None:
+        from rich.text import Text
+
+        self._console.print(Text.assemble((name, "bold"), f"{_GAP}{rest}" if rest else ""))
+
+    def table(self, rows: Iterable[Sequence[str]], names: Sequence[str] = ()) -> None:
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, show_header=bool(names), padding=(0, len(_GAP), 0, 0), header_style="dim")
+        for row in rows:
+            while len(table.columns) < len(row):
+                at = len(table.columns)
+                table.add_column(names[at] if names else "", style="" if names or at else "dim", overflow="fold")
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        self._console.print(Padding(table, (0, 0, 0, len(_INDENT))))
+
+    def line(self, text: str, mark: str) -> None:
+        self.table([(mark.strip(), text)])

@@ -1,0 +1,1 @@
+"""The fields of a group as arrays that stay in their file."""

@@ -1,0 +1,313 @@
+"""The command line: what each command prints, and what it says of input that is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import nexus_xr
+from nexus_xr.cli import screen as screens
+from nexus_xr.cli.main import main
+from nexus_xr.diagnostics import Code
+
+from .conftest import corpus_files
+from .processes import run
+
+
+def invoke(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)
+
+
+def said(*arguments: Any) -> str:
+    """What a command prints that does what it is asked."""
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: Any) -> str:
+    """What a command says that can't do what it is asked."""
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    return result.stderr
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    """A scan of ten frames, compressed as detectors do it, with most of what there is to be told."""
+    path = tmp_path / "scan.nxs"
+    with h5py.File(path, "w") as file:
+        file.attrs["default"] = "entry"
+        entry = file.create_group("entry")
+        entry.attrs.update(NX_class="NXentry", default="data")
+        entry["title"] = "a scan \x1b[2J"
+        entry["start_time"] = "2024-05-01T12:00:00"
+        entry["instrument/name"] = "I22"
+        entry["instrument"].attrs["NX_class"] = "NXinstrument"
+        data = entry.create_group("data")
+        data.attrs.update(NX_class="NXdata", signal="counts", axes=["angle", "tof", "z"])
+        values = np.arange(10 * 20 * 30, dtype="u2").reshape(10, 20, 30)
+        data.create_dataset("counts", data=values, chunks=(1, 20, 30), **hdf5plugin.Bitshuffle())
+        data["counts"].attrs["units"] = "counts"
+        data["angle"] = np.linspace(0, 9, 10)
+        data["angle"].attrs.update(units="deg", long_name="Angle of the sample")
+        data["tof"] = np.arange(21.0)
+        other = entry.create_group("sum")
+        other.attrs.update(NX_class="NXdata", signal="total")
+        other["total"] = np.arange(10.0)
+        entry["link"] = h5py.SoftLink("/entry/sum/total")
+        entry["missing"] = h5py.ExternalLink("gone.h5", "/data")
+        entry["again"] = entry
+    return path
+
+
+INFO = """\
+{file}  {size}
+
+Entry /entry
+  title       a scan �[2J
+  start       2024-05-01T12:00:00
+  instrument  I22
+
+Default plot /entry/data
+                   dimensions                    type     from … to  units
+  counts (signal)  angle 10 × tof 20 × dim_2 30  uint16              counts
+  angle            angle 10                      float64  0 … 9      deg
+  tof              tof 20                        float64  0 … 20
+
+Stored
+  counts  chunks 1 × 20 × 30, bitshuffle+LZ4, 11.7 KiB in {stored}
+
+Other data
+  /entry/sum  total  10
+  … 1 more; --all tells all, `nexus-xr tree` shows the whole file
+
+Not honoured
+  - /entry/data: @axes names 'z', which is not there
+  - /entry/missing: links to gone.h5:/data, which is not there
+"""
+
+
+# --- info ----------------------------------------------------------------------------------------------------------
+
+
+def test_info_tells_what_a_file_is_about(scan: Path) -> None:
+    with h5py.File(scan) as file:
+        stored = file["entry/data/counts"].id.get_storage_size()
+    words = {
+        "file": scan,
+        "size": f"{scan.stat().st_size / 1024:.3g} KiB",
+        "stored": f"{stored / 1024:.3g} KiB ({12_000 / stored:.3g} to 1)",
+    }
+    assert said("info", scan) == INFO.format(**words)
+
+
+def test_info_is_json_on_demand(scan: Path) -> None:
+    told = json.loads(said("info", scan, "--json"))
+    assert told["file"] == str(scan)
+    assert told["nbytes"] == scan.stat().st_size
+    assert told["entry"] == "/entry"
+    assert told["facts"] == {"title": "a scan \x1b[2J", "start": "2024-05-01T12:00:00", "instrument": "I22"}
+    counts, angle, tof = told["default"]["arrays"]
+    assert (counts["role"], counts["dtype"], counts["filters"]) == ("signal", "uint16", ["bitshuffle+LZ4"])
+    assert (counts["layout"], counts["chunks"], counts["nbytes"]) == ("chunked", [1, 20, 30], 12_000)
+    assert (angle["first"], angle["last"], angle["units"], angle["long_name"]) == (0, 9, "deg", "Angle of the sample")
+    assert (tof["shape"], tof["first"], tof["last"]) == ([20], 0, 20)
+    assert [(each["path"], each["signal"], each["shape"]) for each in told["others"]] == [
+        ("/entry/link", None, [10]),
+        ("/entry/sum", "total", [10]),
+    ]
+    assert {each["code"] for each in told["diagnostics"]} == {Code.AXIS_MISSING, Code.LINK_TARGET_MISSING}
+    assert told.keys() == set(nexus_xr.describe(scan).__dataclass_fields__)
+
+
+def test_info_tells_of_no_more_than_a_screen(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        for number in range(20):
+            group = file.create_group(f"entry/data_{number:02}")
+            group.attrs.update(NX_class="NXdata", signal="counts", axes=f"axis_{number}")
+            group["counts"] = np.arange(3)
+        file["entry/extra/values"] = np.arange(5)
+    shown = said("info", tmp_path / "f.nxs")
+    assert "/entry/data_08" in shown
+    assert "/entry/data_09" not in shown
+    assert "12 more; --all tells all" in shown
+    everything = said("info", tmp_path / "f.nxs", "--all")
+    assert "/entry/data_19" in everything
+    assert "/entry/extra/values  5" in everything
+    assert "--all" not in everything
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([3.0, 2.0, 1.0], (3, 1)),
+        ([1.0, 3.0, 2.0], (1, 3)),
+        ([b"a", b"c", b"b"], ("a", "b")),
+        ([np.nan, 2.0, 3.0], (None, 3)),
+        ([True, False, True], (False, True)),
+    ],
+)
+def test_an_axis_is_told_by_its_ends(tmp_path: Path, values: list[Any], ends: tuple[Any, Any]) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file["data/counts"] = np.arange(3)
+        file["data/x"] = values
+        file["data"].attrs.update(NX_class="NXdata", signal="counts", axes="x")
+    default = nexus_xr.describe(tmp_path / "f.nxs").default
+    assert default is not None
+    assert (default.arrays[1].first, default.arrays[1].last) == ends
+
+
+def test_of_a_long_axis_only_the_ends_are_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file["data/counts"] = np.zeros(200_000, "u1")
+        file["data"].create_dataset("x", data=np.arange(200_000.0), chunks=(1000,), compression="gzip")
+        file["data/x"].id.write_direct_chunk((1000,), b"damaged")
+        file["data"].attrs.update(NX_class="NXdata", signal="counts", axes="x")
+    default = nexus_xr.describe(tmp_path / "f.nxs").default
+    assert default is not None
+    assert (default.arrays[1].first, default.arrays[1].last) == (0, 199_999)
+
+
+def test_a_file_without_a_default_plot_is_told_too(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["a/first"] = np.arange(6).reshape(2, 3)
+        file["b/second"] = np.arange(4)
+        file["b/third"] = np.arange(3)
+    shown = said("info", tmp_path / "f.h5")
+    assert "Default plot" not in shown
+    assert "/a/first   2 × 3" in shown
+    with h5py.File(tmp_path / "empty.h5", "w"):
+        pass
+    assert said("info", tmp_path / "empty.h5") == f"{tmp_path}/empty.h5  800 B\n"
+
+
+@pytest.mark.parametrize("path", corpus_files(), ids=lambda path: path.name)
+def test_every_file_of_the_corpus_is_told(path: Path) -> None:
+    told = json.loads(said("info", path, "--json"))
+    assert told["nbytes"] == path.stat().st_size
+    assert said("info", path).startswith(str(path))
+    assert json.loads(said("tree", path, "--json"))["kind"] == "group"
+    assert said("tree", path).startswith(str(path))
+
+
+def test_a_terminal_gets_the_same_in_its_width(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screens, "_in_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = said("info", scan.name)
+    assert max(map(len, shown.splitlines())) == 60
+    monkeypatch.setattr(screens, "_has_rich", lambda: False)
+    assert {*shown.split()} == {*said("info", scan.name).split()}
+
+
+# --- tree ----------------------------------------------------------------------------------------------------------
+
+
+def test_tree_shows_all_that_a_file_holds(scan: Path) -> None:
+    lines = said("tree", scan).splitlines()
+    assert lines[0] == str(scan)
+    for line in (
+        "└── entry  NXentry",
+        "    ├── again  NXentry  → /entry",
+        "    ├── data  NXdata",
+        "    │   ├── angle  10 float64  deg",
+        "    │   ├── counts  10 × 20 × 30 uint16  counts",
+        "    ├── link  10 float64  → /entry/sum/total",
+        "    ├── missing  → gone.h5:/data",
+        "    └── title  a scan �[2J",
+    ):
+        assert line in lines
+
+
+def test_tree_shows_a_part_to_some_depth(scan: Path) -> None:
+    assert said("tree", scan, "/entry/sum").splitlines() == ["/entry/sum  NXdata", "└── total  10 float64"]
+    assert said("tree", scan, "--depth", 1).splitlines() == [str(scan), "└── entry  NXentry"]
+    assert said("tree", scan, "--depth", 0).splitlines() == [str(scan)]
+    assert said("tree", scan, "entry/data/angle") == "/entry/data/angle  10 float64  deg\n"
+    assert "no '/entry/nothing'" in refused("tree", scan, "/entry/nothing")
+
+
+def test_tree_is_json_on_demand(scan: Path) -> None:
+    [entry] = json.loads(said("tree", scan, "--json"))["members"]
+    members = {member["name"]: member for member in entry["members"]}
+    assert (members["title"]["value"], members["start_time"]["kind"]) == ("a scan \x1b[2J", "dataset")
+    assert (members["missing"]["kind"], members["missing"]["target"]) == ("link", "gone.h5:/data")
+    assert (members["link"]["target"], members["link"]["shape"]) == ("/entry/sum/total", [10])
+
+
+def test_short_values_are_shown_as_they_are(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["number"], file["nan"], file["yes"], file["text"] = 1 / 3, np.nan, True, "x" * 100
+        file["complex"] = 1j
+        file["empty"] = h5py.Empty("f8")
+        file["one"] = [4]
+        file.create_dataset("damaged", data=[1.5], chunks=(1,), compression="gzip")
+        file["damaged"].id.write_direct_chunk((0,), b"damaged")
+    lines = said("tree", tmp_path / "f.h5").splitlines()
+    assert [line[4:] for line in lines[1:]] == [
+        "complex  scalar complex128",
+        "damaged  1 float64",
+        "empty  scalar float64",
+        "nan  nan",
+        "number  0.333333",
+        "one  4",
+        f"text  {'x' * 60}…",
+        "yes  True",
+    ]
+
+
+# --- all of them ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["info", "tree"])
+def test_what_is_no_file_is_refused(tmp_path: Path, command: str) -> None:
+    assert "gone.nxs" in refused(command, tmp_path / "gone.nxs")
+    (tmp_path / "text.nxs").write_text("no HDF5")
+    assert "text.nxs" in refused(command, tmp_path / "text.nxs")
+
+
+def test_a_command_line_that_is_none_is_told_how_to_be_one() -> None:
+    assert invoke("nothing").exit_code == 2
+    assert invoke("info").exit_code == 2
+    assert "expected NAME=VALUE" in invoke("info", "f.nxs", "-o", "anon").stderr
+    assert "Commands:" in said("--help")
+    assert said("--version") == f"nexus-xr, version {nexus_xr.__version__}\n"
+
+
+def test_a_url_is_as_good_as_a_path(scan: Path) -> None:
+    assert json.loads(said("info", f"file://{scan}", "--json"))["entry"] == "/entry"
+    told = json.loads(said("info", f"simplecache::file://{scan}", "-o", 'simplecache={"check_files": true}', "--json"))
+    assert (told["entry"], told["nbytes"]) == ("/entry", scan.stat().st_size)
+
+
+def test_the_command_takes_no_more_than_it_needs(scan: Path) -> None:
+    code = (
+        "import sys\n"
+        "from nexus_xr.cli.main import main\n"
+        "main(['info', sys.argv[1]], standalone_mode=False)\n"
+        "names = ('xarray', 'pandas', 'dask', 'h5py', 'rich', 'matplotlib', 'starlette')\n"
+        "print([name for name in names if name in sys.modules])"
+    )
+    assert run(code, scan).endswith("[]\n")
+
+
+def test_the_package_is_a_command(scan: Path) -> None:
+    command = [sys.executable, "-m", "nexus_xr", "tree", str(scan), "-d", "1"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout == f"{scan}\n└── entry  NXentry\n"
+
+
+def test_words_are_completed(scan: Path) -> None:
+    environment = {"_NEXUS_XR_COMPLETE": "bash_complete", "COMP_WORDS": "nexus-xr tr", "COMP_CWORD": "1"}
+    code = "from nexus_xr.cli.main import main\nmain(prog_name='nexus-xr')"
+    assert run(code, environment=environment) == "plain,tree\n"
