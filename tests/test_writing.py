@@ -672,8 +672,8 @@ def test_what_does_not_go_with_a_region_is_refused(tmp_path: Path, options: dict
 
 @pytest.mark.parametrize("write", [to_nexus, lambda array, path, **options: array.nexus.to_nexus(path, **options)])
 def test_an_option_that_is_none_is_an_error_that_lists_those_there_are(tmp_path: Path, write: Any) -> None:
-    with pytest.raises(TypeError, match=r"to_nexus has no option 'encoding'; there are: mode, .*num_threads"):
-        write(scan(), tmp_path / "f.nxs", encoding={})
+    with pytest.raises(TypeError, match=r"to_nexus has no option 'engine'; there are: mode, .*num_threads"):
+        write(scan(), tmp_path / "f.nxs", engine="nexus")
     with pytest.raises(TypeError, match="use_default='yes': expected True or False, found str"):
         write(scan(), tmp_path / "f.nxs", use_default="yes")
     assert folder(tmp_path) == []

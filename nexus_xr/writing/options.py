@@ -50,6 +50,11 @@ class WritingOptions:
         Whether bytes are shuffled before they are compressed, as h5py has it.
     chunks
         Shape of the chunks, or lengths by dimension. By default those of the array's source, or whole frames.
+    unlimited_dims
+        Names of the dimensions that have no end in the file, so that more can be appended along them.
+    encoding
+        How single variables are stored, by name: dictionaries of ``chunks`` (or ``chunksizes``), ``compression``,
+        ``compression_opts``, ``shuffle`` and ``dtype``.
     entry
         Name of the entry where one is written; by default the first of ``entry1``, ``entry2``, ... that is free. With
         `region`, the entry that has the variables, or the path of their group, where several have some of these names.
@@ -78,6 +83,8 @@ class WritingOptions:
     compression_opts: Any = None
     shuffle: bool | None = None
     chunks: Sequence[int] | Mapping[Any, int] | None = None
+    unlimited_dims: Keys = None
+    encoding: Mapping[str, Any] | None = None
     entry: str | None = None
     region: Mapping[Any, slice] | None = None
     layout: str | None = None
@@ -102,7 +109,14 @@ class WritingOptions:
         """How arrays are to be stored."""
         from .variables import Storing
 
-        return Storing(self.compression, self.compression_opts, self.shuffle, self.chunks)
+        return Storing(
+            self.compression,
+            self.compression_opts,
+            self.shuffle,
+            self.chunks,
+            unlimited_dims=as_keys(self.unlimited_dims),
+            encoding=self.encoding or {},
+        )
 
     def skips(self, path: str) -> bool:
         """Whether what is at a path of the tree is left out."""
@@ -160,7 +174,7 @@ WAYS: Mapping[str, Way] = {
     "inplace": Way(
         'layout="inplace"',
         "writes the tree of the file",
-        {*_OPTIONS} - {"region", "entry", "use_default"},
+        {*_OPTIONS} - {"region", "entry", "use_default", "unlimited_dims", "encoding"},
         ("w", "x"),
     ),
     "region": Way(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -30,6 +30,7 @@ from nexus_xr.hdf5.writing.creation import (
     filters_named,
     filters_of_source,
     fitting_chunks,
+    growing_chunks,
 )
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, storable, why_no_name
@@ -57,11 +58,23 @@ class Storing:
     """How arrays are to be stored: what the user asks for."""
 
     compression: Compression
-    compression_opts: Any
-    shuffle: bool | None
-    chunks: Sequence[int] | Mapping[Any, int] | None
+    compression_opts: Any = None
+    shuffle: bool | None = None
+    chunks: Sequence[int] | Mapping[Any, int] | None = None
+    #: Of one variable: the type of what is stored, where it is another than that of the values.
+    dtype: Any = None
+    #: Of one variable: which of its dimensions have no end.
+    growing: tuple[bool, ...] = ()
+    unlimited_dims: Collection[str] = ()
+    encoding: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in self.encoding:
+            self.of(name, ())
+        try:
+            np.dtype(self.dtype)
+        except TypeError as error:
+            raise NexusError(f"dtype={self.dtype!r}: {error}") from None
         if self.compression == KEEP:
             if self.compression_opts is not None or self.shuffle is not None:
                 raise NexusError("compression_opts and shuffle need compression to be named")
@@ -77,30 +90,48 @@ class Storing:
                 f"chunks={self.chunks!r}: expected a length of 1 or more for each dimension, or by dimension"
             )
 
-    def check(self, datasets: Iterable[xr.Dataset]) -> None:
-        """Find chunks that are meant for other arrays than these.
+    def of(self, name: Any, dims: Sequence[Any]) -> Storing:
+        """How one variable is to be stored: as its own encoding says, and else as all are."""
+        given = self.encoding.get(name, {})
+        if not isinstance(given, Mapping) or not given.keys() <= _ENCODING.keys():
+            raise NexusError(
+                f"encoding of {name!r}: {given!r}: expected a dictionary with any of {', '.join(_ENCODING)}"
+            )
+        own = {_ENCODING[key]: value for key, value in given.items()}
+        if "compression" in own:  # whose options are its own
+            own = {"compression_opts": None, "shuffle": None, **own}
+        growing = tuple(dim in self.unlimited_dims for dim in dims)
+        try:
+            return replace(self, **own, growing=growing if any(growing) else (), encoding={})
+        except NexusError as error:
+            raise NexusError(f"encoding of {name!r}: {error}") from None
+
+    def check(self, datasets: Sequence[xr.Dataset]) -> None:
+        """Find chunks, dimensions and encodings that are meant for other arrays than these.
 
         Raises
         ------
         NexusError
-            They name a dimension that there isn't, or are for another number of them than any array has.
+            Chunks name a dimension that there isn't, or are for another number of them than any array has; a variable
+            or a dimension isn't there.
         """
         arrays = {str(name): array.dims for dataset in datasets for name, array in dataset.data_vars.items()}
-        if self.chunks is None or not arrays:
+        if not arrays:
             return
-        if isinstance(self.chunks, Mapping):
-            fits = self.chunks.keys() <= {dim for dims in arrays.values() for dim in dims}
-        else:
-            fits = any(len(dims) == len(self.chunks) for dims in arrays.values())
-        if not fits:
-            raise NexusError(
-                f"chunks={self.chunks!r}: the arrays to write have other dimensions:\n"
-                + listed(f"{name}: {dims}" for name, dims in arrays.items())
-            )
+        _check_chunks(self.chunks, arrays)
+        variables = {str(name): array.dims for dataset in datasets for name, array in dataset.variables.items()}
+        dims = {dim for dims in variables.values() for dim in dims}
+        for name in self.encoding:
+            if name not in variables:
+                raise NexusError(f"encoding: there is no variable {name!r}; there are {', '.join(variables)}")
+            _check_chunks(self.of(name, ()).chunks if self.encoding[name] else None, {name: variables[name]})
+        if unknown := [dim for dim in self.unlimited_dims if dim not in dims]:
+            there_are = ", ".join(map(repr, sorted(map(str, dims))))
+            raise NexusError(f"unlimited_dims: no variable has a dimension {unknown[0]!r}; there are {there_are}")
 
     @property
     def keeps_source(self) -> bool:
-        return self.compression == KEEP and self.chunks is None
+        return self.compression == KEEP and self.chunks is None and self.dtype is None and not self.growing
 
     def filters(self, variable: xr.Variable) -> tuple[Filter, ...]:
         """The filters of a variable: those asked for, else those of its source, else gzip."""
@@ -116,15 +147,47 @@ class Storing:
         """The chunks of a variable: those asked for, else those of its source, else whole frames."""
         if isinstance(self.chunks, Mapping):
             if any(dim in self.chunks for dim in variable.dims):
-                asked = [int(self.chunks.get(dim, size)) for dim, size in variable.sizes.items()]
+                asked = [int(self.chunks.get(dim, size)) for dim, size in self._sizes(variable)]
                 return fitting_chunks(asked, variable.shape)
         elif self.chunks is not None and len(self.chunks) == variable.ndim:
             return fitting_chunks(list(map(int, self.chunks)), variable.shape)
         own = variable.encoding.get("chunksizes")
         if own and (fitting := fitting_chunks(own, variable.shape)):
             return fitting
+        if self.growing:
+            return growing_chunks(variable.shape, variable.dtype.itemsize, self.growing)
         is_contiguous = _comes_from_file(variable) and self.compression == KEEP
         return None if is_contiguous else default_chunks(variable.shape, variable.dtype.itemsize)
+
+    def _sizes(self, variable: xr.Variable) -> Iterator[tuple[Any, int]]:
+        """Lengths of dimensions; one that grows has an element, if only in a while."""
+        for (dim, size), grows in zip(variable.sizes.items(), self.growing or (False,) * variable.ndim, strict=True):
+            yield dim, max(size, int(grows))
+
+
+# What the encoding of a variable may say, also by the names that xarray has for it.
+_ENCODING = {
+    "chunks": "chunks",
+    "chunksizes": "chunks",
+    "compression": "compression",
+    "compression_opts": "compression_opts",
+    "shuffle": "shuffle",
+    "dtype": "dtype",
+}
+
+
+def _check_chunks(chunks: Sequence[int] | Mapping[Any, int] | None, arrays: Mapping[str, tuple[Any, ...]]) -> None:
+    if chunks is None:
+        return
+    if isinstance(chunks, Mapping):
+        fits = chunks.keys() <= {dim for dims in arrays.values() for dim in dims}
+    else:
+        fits = any(len(dims) == len(chunks) for dims in arrays.values())
+    if not fits:
+        raise NexusError(
+            f"chunks={chunks!r}: the arrays to write have other dimensions:\n"
+            + listed(f"{name}: {dims}" for name, dims in arrays.items())
+        )
 
 
 def _comes_from_file(variable: xr.Variable) -> bool:
@@ -136,6 +199,8 @@ class LazyVariable:
     """The values of a variable that are neither in memory nor dask's, block by block."""
 
     variable: xr.Variable
+    #: The type that they become, where it is another.
+    stored: np.dtype[Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -144,10 +209,10 @@ class LazyVariable:
     @property
     def dtype(self) -> np.dtype[Any]:
         dtype: np.dtype[Any] = np.dtype(self.variable.dtype)
-        return dtype
+        return self.stored or dtype
 
     def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(self.variable[key].values)
+        return _cast(np.asarray(self.variable[key].values), self.dtype)
 
 
 def with_true_errors(dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) -> xr.Dataset:
@@ -194,9 +259,9 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
             attributes.pop("bounds", None)
         if name in edges:
             variable = xr.Variable((*variable.dims[:-1], f"{name}_edges"), edges[name][1])
-        node = field_of(variable, attributes, where, storing, diagnostics)
+        dims = dataset.variables[name].dims
+        node = field_of(variable, attributes, where, storing.of(str(name), dims), diagnostics)
         if node is not None:
-            dims = dataset.variables[name].dims
             fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
     return fields
 
@@ -264,14 +329,34 @@ def field_of(
         chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
     else:
         try:
-            values = _values_of(variable)
+            values = _stored_as(_values_of(variable), storing.dtype, kind)
         except ValueError as error:
             diagnostics.add(Code.VALUE_UNSTORABLE, where, str(error))
             return None
     filters = storing.filters(variable)
     if values.dtype.hasobject or not chunks:
         filters = ()
-    return FieldNode(values, stored, chunks, filters)
+    return FieldNode(values, stored, chunks, filters, storing.growing)
+
+
+def _stored_as(values: Any, wanted: Any, kind: str) -> Any:
+    """Numbers in the type that is asked for, as they come."""
+    if wanted is None:
+        return values
+    dtype: np.dtype[Any] = np.dtype(wanted)
+    if kind not in "biufc" or not np.can_cast(values.dtype, dtype, "same_kind"):
+        raise ValueError(f"{values.dtype} is not to be stored as {dtype}; convert it with astype")
+    if isinstance(values, LazyVariable):
+        return LazyVariable(values.variable, dtype)
+    return values.map_blocks(_cast, dtype, dtype=dtype) if hasattr(values, "dask") else _cast(values, dtype)
+
+
+def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in another type; integers that it doesn't hold are an error."""
+    cast = values.astype(dtype, copy=False)
+    if dtype.kind in "iu" and values.dtype != dtype and not np.array_equal(cast, values):
+        raise NexusError(f"there are values that {dtype} doesn't hold")
+    return cast
 
 
 def _values_of(variable: xr.Variable) -> Any:

@@ -127,6 +127,32 @@ def default_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | N
     return tuple(chunk)
 
 
+def growing_chunks(shape: tuple[int, ...], itemsize: int, growing: Sequence[bool]) -> tuple[int, ...]:
+    """Chunks of a new array that will be longer than it is: whole frames as well, or groups of those that are small.
+
+    Parameters
+    ----------
+    shape
+        Its shape now.
+    itemsize
+        Bytes of an element.
+    growing
+        Which of its dimensions grow.
+
+    Examples
+    --------
+    >>> growing_chunks((0, 1024, 1024), 2, (True, False, False)), growing_chunks((0,), 8, (True,))
+    ((1, 1024, 1024), (8192,))
+    """
+    present = tuple(max(size, 1) for size in shape)
+    chunks = default_chunks(present, itemsize)
+    if chunks is not None:
+        return chunks
+    length = max(1, SMALL_BYTES // (math.prod(present) * max(itemsize, 1)))
+    first = list(growing).index(True)
+    return tuple(size * length if dim == first else size for dim, size in enumerate(present))
+
+
 def fitting_chunks(chunks: Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """Chunks for an array of that shape, None where they are for another number of dimensions."""
     return tuple(chunks) if shape and len(chunks) == len(shape) and min(chunks) > 0 else None
@@ -139,8 +165,9 @@ def create_dataset(
     dtype: np.dtype[Any],
     chunks: tuple[int, ...] | None = None,
     filters: Sequence[Filter] = (),
+    growing: Sequence[bool] = (),
 ) -> h5py.Dataset:
-    """Make a dataset without values; one with filters is chunked."""
+    """Make a dataset without values; one with filters is chunked, and so must one be of which a dimension grows."""
     properties = h5p.create(h5p.DATASET_CREATE)
     properties.set_attr_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
     chunks = chunks or (shape if filters and all(shape) and shape else None)
@@ -150,14 +177,15 @@ def create_dataset(
             _append(properties, step)
     # Every element is written, so nothing is to be filled before.
     properties.set_fill_time(h5d.FILL_TIME_IFSET)
-    space = h5s.create_simple(shape, _largest(shape, chunks)) if shape else h5s.create(h5s.SCALAR)
+    space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
     made = h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, properties)
     return h5py.Dataset(made)
 
 
-def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple[int, ...]:
+def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None, growing: Sequence[bool]) -> tuple[int, ...]:
     """Only a dimension that may grow can be shorter than its chunks."""
-    return tuple(h5s.UNLIMITED if length > size else size for length, size in zip(chunks or shape, shape, strict=True))
+    along = zip(shape, chunks or shape, growing or (False,) * len(shape), strict=True)
+    return tuple(h5s.UNLIMITED if grows or length > size else size for size, length, grows in along)
 
 
 def _append(properties: h5p.PropDCID, step: Filter) -> None:

@@ -44,12 +44,15 @@ class FieldNode:
         Its attributes.
     chunks, filters
         How it is stored.
+    growing
+        Which of its dimensions have no end; of one with chunks.
     """
 
     values: Any
     attributes: Mapping[str, Any] = field(default_factory=dict)
     chunks: tuple[int, ...] | None = None
     filters: tuple[Filter, ...] = ()
+    growing: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -289,7 +292,7 @@ def _write_field(group: h5py.Group, name: str, node: FieldNode) -> list[PendingW
         return []
     else:
         values = values.array if isinstance(values, Copied) else values
-        dataset = create_dataset(group, name, values.shape, raw_dtype(values), node.chunks, node.filters)
+        dataset = create_dataset(group, name, values.shape, raw_dtype(values), node.chunks, node.filters, node.growing)
     write_attributes(dataset, node.attributes)
     if isinstance(values, np.ndarray) and not node.chunks:
         if values.size:
