@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.array as da
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import nexus_xr
-from nexus_xr import NexusError, to_nexus
+from nexus_xr import NexusError, NexusFileError, to_nexus
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
 FRAMES = np.random.default_rng(7).poisson(3, (12, 6, 8)).astype("u2")
 
@@ -45,7 +56,9 @@ def opened(path: Path, **options: Any) -> xr.Dataset:
 
 def assert_same(found: xr.Dataset, expected: xr.Dataset) -> None:
     """Whether all is the same but the metadata, of which no test here is."""
-    xr.testing.assert_identical(found.assign_attrs(expected.attrs), expected)
+    found = found.copy()
+    found.attrs = expected.attrs
+    xr.testing.assert_identical(found, expected)
 
 
 # --- how single variables are stored ---------------------------------------------------------------------------
@@ -180,3 +193,415 @@ def test_encodings_and_dimensions_are_of_types(tmp_path: Path) -> None:
             opened(tmp_path / "f.nxs"), tmp_path / "g.nxs", layout="inplace", unlimited_dims="x", encoding={"x": {}}
         )
     assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/counts"]
+
+
+# --- appending -------------------------------------------------------------------------------------------------
+
+
+def grown(path: Path, count: int = 5, **options: Any) -> Path:
+    """A file of the first frames."""
+    to_nexus(stack(count), path, unlimited_dims="frame", **options)
+    return path
+
+
+def in_form(dataset: xr.Dataset, form: str, path: Path) -> xr.Dataset:
+    """A Dataset in memory, of dask or of a file."""
+    if form == "dask":
+        return dataset.chunk({"frame": 2, "y": 4})
+    if form == "file":
+        to_nexus(dataset, path, mode="w")
+        return opened(path)
+    return dataset
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd", "szip"])
+@pytest.mark.parametrize("form", ["memory", "dask", "file"])
+@pytest.mark.parametrize("chunk", [1, 2, 5, 100])
+def test_a_stack_grows(tmp_path: Path, form: str, chunk: int, compression: Any) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": chunk, "y": 4}, encoding={"counts": {"compression": compression}})
+    more = in_form(stack(7, 5), form, tmp_path / "more.nxs")
+    to_nexus(more, path, append_dim="frame")
+    assert_same(opened(path), stack())
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry1/counts/counts"], FRAMES)
+        assert file["entry1/counts/counts"].chunks == (chunk, 4, 8)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(0, 5), min_size=1, max_size=5),
+    chunk=st.integers(1, 6),
+    tile=st.integers(1, 4),
+    compression=st.sampled_from([None, "lzf", "gzip"]),
+    order=st.permutations(["frame", "y", "x"]),
+    seed=st.integers(0, 3),
+)
+def test_any_blocks_make_the_stack_that_they_are_of(
+    tmp_path: Path, sizes: list[int], chunk: int, tile: int, compression: Any, order: list[str], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    blocks = [
+        xr.Dataset(
+            {"n": (order, random.integers(0, 3, [{"frame": size, "y": 4, "x": 3}[dim] for dim in order], "i4"))},
+            coords={
+                "frame": ("frame", random.random(size)),
+                "when": ("frame", random.integers(0, 9, size).view("m8[s]")),
+            },
+        )
+        for size in sizes
+    ]
+    path = tmp_path / "f.nxs"
+    options: Any = {"chunks": {"frame": chunk, "y": tile}, "compression": compression}
+    to_nexus(blocks[0], path, unlimited_dims="frame", **options)
+    for number, block in enumerate(blocks[1:]):
+        given = block.transpose("y", "frame", "x") if number % 2 else block
+        to_nexus(given.chunk({"frame": 2}) if number % 3 else given, path, append_dim="frame")
+    expected = xr.concat(blocks, "frame")
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry1/n/n"], expected.n)
+        np.testing.assert_array_equal(file["entry1/n/frame"], expected.frame)
+    found = opened(path)
+    if found.sizes["frame"]:
+        assert_same(found, expected)
+
+
+def test_a_stack_begins_without_a_frame(tmp_path: Path) -> None:
+    empty = stack(0)
+    to_nexus(empty.drop_vars("label"), tmp_path / "f.nxs", unlimited_dims="frame")
+    for start in range(0, 12, 4):
+        to_nexus(stack(4, start).drop_vars("label"), tmp_path / "f.nxs", append_dim="frame", mode="a")
+    assert_same(opened(tmp_path / "f.nxs"), stack().drop_vars("label"))
+
+
+def test_what_is_appended_may_be_computed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = grown(Path("f.nxs"))
+    before = path.read_bytes()
+    job = to_nexus(stack(7, 5).chunk({"frame": 2}), path, append_dim="frame", compute=False)
+    assert path.read_bytes() == before
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    job.compute()
+    assert_same(opened(tmp_path / "f.nxs"), stack())
+
+
+def test_a_block_of_dask_is_computed_once(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 4})
+    computed = []
+
+    def compute(block: Any, block_info: Any) -> Any:
+        computed.append(block_info[0]["chunk-location"])
+        return block
+
+    more = stack(7, 5)
+    blocks = da.from_array(more.counts.values, chunks=(7, 6, 8)).map_blocks(
+        compute, dtype="u2", meta=np.empty((0, 0, 0))
+    )
+    to_nexus(more.assign(counts=more.counts.copy(data=blocks)), path, append_dim="frame")
+    assert computed == [(0, 0, 0)]
+    assert_same(opened(path), stack())
+
+
+def test_bins_continue_where_those_of_the_file_end(tmp_path: Path) -> None:
+    def bins(*edges: int) -> xr.DataArray:
+        counts = xr.DataArray(np.ones(len(edges) - 1), dims="tof", name="counts")
+        made: xr.DataArray = counts.nexus.assign_edges(tof=list(edges))
+        return made
+
+    to_nexus(bins(0, 1, 2), tmp_path / "f.nxs", unlimited_dims="tof")
+    to_nexus(bins(2, 4, 8, 16), tmp_path / "f.nxs", append_dim="tof")
+    assert opened(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4, 8, 16]
+    for more, said in (
+        (bins(17, 18), r"tof: nothing was written, as the bins begin at \[17.*those of the file end at \[16"),
+        (xr.DataArray([1.0], {"tof": [20]}, name="counts"), "as the file has edges of bins, not middles"),
+    ):
+        with pytest.raises(NexusError, match=said):
+            to_nexus(more, tmp_path / "f.nxs", append_dim="tof")
+    to_nexus(xr.DataArray([1.0], {"tof": [20]}, name="counts"), tmp_path / "g.nxs", unlimited_dims="tof")
+    with pytest.raises(NexusError, match="as the file has values, not edges of bins"):
+        to_nexus(bins(20, 21), tmp_path / "g.nxs", append_dim="tof")
+
+
+def test_types_that_hold_all_values_are_taken(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs")
+    more = stack(7, 5)
+    more = more.assign(monitor=more.monitor.astype("i4"), counts=more.counts.astype("u1"))
+    more = more.assign_coords(
+        when=more.when.astype("M8[s]"), label=("frame", [*list("abcdef"), "a longer one than all"])
+    )
+    to_nexus(more, path, append_dim="frame")
+    found = opened(path)
+    assert (found.monitor.dtype, found.counts.dtype, found.when.dtype) == ("f8", "u2", "M8[ms]")
+    assert_same(found.drop_vars("label"), stack().drop_vars("label"))
+    assert found.label.values.tolist() == [*stack(5).label.values, *more.label.values]
+
+
+def test_text_of_a_fixed_length_grows_as_far_as_it_fits(tmp_path: Path) -> None:
+    def named(*names: bytes) -> xr.Dataset:
+        return xr.Dataset({"n": ("x", np.ones(len(names))), "name": ("x", np.array(names))})
+
+    to_nexus(named(b"iron", b"lead"), tmp_path / "f.nxs", unlimited_dims="x")
+    to_nexus(named(b"tin"), tmp_path / "f.nxs", append_dim="x")
+    assert opened(tmp_path / "f.nxs").name.values.tolist() == ["iron", "lead", "tin"]
+    before = (tmp_path / "f.nxs").read_bytes()
+    with pytest.raises(NexusError, match=r"name: nothing was written, as there is text that .* doesn't hold"):
+        to_nexus(named(b"copper"), tmp_path / "f.nxs", append_dim="x")
+    assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+def test_files_of_others_grow(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w", libver="latest", userblock_size=512) as file:
+        file.attrs["default"] = "entry"
+        data = file.create_group("entry/data")
+        file["entry"].attrs.update(NX_class="NXentry", default="data")
+        data.attrs.update(NX_class="NXdata", signal="counts", axes=["time", "."])
+        counts = file.create_group("entry/detector").create_dataset(
+            "data", data=FRAMES[:3, 0], maxshape=(None, 8), chunks=(2, 8), compression="gzip"
+        )
+        data["counts"] = h5py.SoftLink("/entry/detector/data")
+        data.create_dataset("time", data=[0.0, 1.0, 2.0], maxshape=(None,), chunks=(64,))
+        assert counts.shape == (3, 8)
+    more = opened(tmp_path / "f.nxs").isel(time=[0, 0]).load().assign(counts=(("time", "dim_1"), FRAMES[3:5, 0]))
+    to_nexus(more.assign_coords(time=[3.0, 4.0]), tmp_path / "f.nxs", append_dim="time")
+    found = opened(tmp_path / "f.nxs")
+    np.testing.assert_array_equal(found.counts, FRAMES[:5, 0])
+    assert found.time.values.tolist() == [0, 1, 2, 3, 4]
+
+
+Change = Callable[[xr.Dataset], Any]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ds: ds.to_dataarray(), "no NXdata group has"),
+        (lambda ds: ds.assign(other=ds.counts), "no NXdata group has"),
+        (lambda ds: ds.drop_vars("monitor"), "'monitor' of the file would stay shorter along 'frame'"),
+        (lambda ds: ds.drop_vars(["label", "when"]), r"'(when|label)', '(when|label)' of the file would stay shorter"),
+        (lambda ds: ds.assign_coords(x=ds.x + 1), "/x: .* it hasn't the values of 'x', which doesn't span 'frame'"),
+        (lambda ds: ds.assign_coords(height=2.0), "/height: .* it hasn't the values of 'height'"),
+        (lambda ds: ds.assign(mask=~ds["mask"]), "/mask: .* it hasn't the values of 'mask'"),
+        (lambda ds: ds.isel(x=slice(3)), r"/counts: .* shape is \(5, 6, 8\), which \(7, 6, 3\) doesn't fit"),
+        (lambda ds: ds.assign(monitor=ds.counts), r"/monitor: .* it has dimensions \('frame',\), not \('frame', 'y'"),
+        (
+            lambda ds: ds.assign(counts=ds.counts.astype("i8")),
+            "/counts: .* uint16, of which it is, doesn't hold all of int64",
+        ),
+        (lambda ds: ds.assign(monitor=ds.label), "/monitor: .* doesn't hold all of"),
+        (lambda ds: ds.assign_coords(label=ds.monitor), "/label: .* doesn't hold all of float64"),
+        (
+            lambda ds: ds.assign_coords(when=ds.when.astype("M8[ns]")),
+            r"/when: .* datetime64\[ms\], of which it is, doesn't hold",
+        ),
+        (lambda ds: ds.assign_coords(when=("frame", np.arange(7))), "/when: .* doesn't hold all of int64"),
+        (lambda ds: ds.assign(monitor=ds.monitor.astype("m8[s]")), "/monitor: .* doesn't hold all of timedelta64"),
+        (
+            lambda ds: ds.assign_coords(frame=ds.frame.assign_attrs(units="ms")),
+            "/frame: .* its units are 's', not 'ms'",
+        ),
+        (lambda ds: ds.rename(frame="scan"), "append_dim='frame': no variable to write has this dimension; .* 'scan'"),
+        (lambda ds: [ds], "expected a DataArray or a Dataset, found list"),
+        (lambda ds: xr.DataTree(ds), "expected a DataArray or a Dataset, found DataTree"),
+        (lambda ds: ds.assign(counts=ds.counts.astype(object)), "/counts: .*"),
+    ],
+)
+@pytest.mark.parametrize("compute", [True, False])
+def test_what_does_not_continue_the_file_is_refused(tmp_path: Path, change: Change, said: str, compute: bool) -> None:
+    path = grown(tmp_path / "f.nxs")
+    before = path.read_bytes()
+    with pytest.raises(NexusError, match=said):
+        to_nexus(change(stack(7, 5)), path, append_dim="frame", compute=compute)
+    assert path.read_bytes() == before
+
+
+def test_what_cannot_grow_is_named(tmp_path: Path) -> None:
+    to_nexus(stack(5), tmp_path / "f.nxs")
+    with pytest.raises(NexusError) as caught:
+        to_nexus(stack(7, 5), tmp_path / "f.nxs", append_dim="frame")
+    assert "can't grow along 'frame'" in str(caught.value)
+    assert "/entry1/counts/counts has the shape (5, 6, 8) for good" in str(caught.value)
+    assert 'unlimited_dims="frame"' in str(caught.value)
+
+
+def test_what_lies_elsewhere_does_not_grow(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs")
+    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "g.nxs", "w") as other:
+        file.copy("entry1/counts/monitor", other, "monitor")
+        del file["entry1/counts/monitor"]
+        file["entry1/counts/monitor"] = h5py.ExternalLink("g.nxs", "monitor")
+    with pytest.raises(NexusError, match=r"/monitor lies in another file, .*g.nxs"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+    layout = h5py.VirtualLayout((5,), "f8", maxshape=(None,))
+    layout[:] = h5py.VirtualSource(tmp_path / "g.nxs", "monitor", (5,))
+    with h5py.File(path, "r+") as file:
+        del file["entry1/counts/monitor"]
+        made = file["entry1/counts"].create_virtual_dataset("monitor", layout)
+        made.attrs["_ARRAY_DIMENSIONS"] = ["frame"]
+    with pytest.raises(NexusError, match="/monitor is made of other datasets"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+
+
+def test_fields_of_several_lengths_are_not_continued(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs")
+    with h5py.File(path, "r+") as file:
+        file["entry1/counts/monitor"].attrs["_ARRAY_DIMENSIONS"] = ["frame"]
+        file["entry1/counts/monitor"].resize(6, 0)
+    with pytest.raises(NexusError, match="the lengths along 'frame' differ"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+
+
+def test_what_is_scaled_in_the_file_is_not_continued(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs")
+    with h5py.File(path, "r+") as file:
+        file["entry1/counts/counts_scaling_factor"] = 2.0
+    with pytest.raises(NexusError, match="/counts: nothing was written, as it is scaled in the file"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "w"}, 'append_dim continues .* takes no mode="w"'),
+        ({"compression": "gzip", "chunks": (1, 2, 3)}, "takes no compression, chunks"),
+        ({"unlimited_dims": "frame", "encoding": {"x": {}}}, "takes no unlimited_dims, encoding"),
+        ({"region": {"frame": slice(0, 1)}}, "takes no append_dim"),
+        ({"layout": "inplace"}, "takes no layout"),
+        ({"entry": "entry2"}, "entry='entry2' has no"),
+    ],
+)
+def test_what_does_not_go_with_appending_is_refused(tmp_path: Path, options: Any, said: str) -> None:
+    path = grown(tmp_path / "f.nxs")
+    with pytest.raises(NexusError, match=said):
+        to_nexus(stack(7, 5), path, append_dim="frame", **options)
+    assert_same(opened(path), stack(5))
+
+
+def test_only_files_here_are_continued(tmp_path: Path) -> None:
+    with pytest.raises(NexusFileError, match=r"f\.nxs"):
+        to_nexus(stack(), tmp_path / "f.nxs", append_dim="frame")
+    with pytest.raises(NexusError, match="a file is sent there as a whole, which append_dim doesn't go with"):
+        to_nexus(stack(), "memory://f.nxs", append_dim="frame")
+    path = grown(tmp_path / "f.nxs")
+    with (
+        h5py.File(path, "r+"),
+        pytest.raises(NexusFileError, match="is open for writing in this process; close it first"),
+    ):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+    with h5py.File(path), pytest.raises(NexusFileError, match=r"can't be written .*already open"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+    with (
+        dask.config.set(scheduler="processes"),
+        pytest.raises(NexusError, match="only this process changes what is there"),
+    ):
+        to_nexus(stack(7, 5).chunk({"frame": 1}), path, append_dim="frame")
+    assert_same(opened(path), stack(5))
+
+
+def test_a_list_of_free_space_is_not_kept_up(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs")
+    with h5py.File(path) as file, h5py.File(tmp_path / "g.nxs", "w", fs_strategy="fsm", fs_persist=True) as other:
+        file.copy("entry1", other)
+    with pytest.raises(NexusFileError, match="keeps a list of its free space"):
+        to_nexus(stack(7, 5), tmp_path / "g.nxs", append_dim="frame")
+    assert opened(tmp_path / "g.nxs").counts.shape == (5, 6, 8)
+
+
+def test_several_threads_append_one_after_the_other(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", 0)
+    blocks = [stack(3, start).drop_vars("label") for start in range(0, 12, 3)]
+    to_nexus(stack(0).drop_vars("label"), path, unlimited_dims="frame", chunks={"frame": 2})
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda block: to_nexus(block, path, append_dim="frame"), blocks))
+    assert_same(opened(path).sortby("frame"), stack().drop_vars("label"))
+
+
+# --- what fails leaves the file as it was --------------------------------------------------------------------------
+
+
+def failing(block: Any) -> Any:
+    raise RuntimeError("no more")
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("fails", ["dask", "whole", "part", "disk"])
+def test_a_file_is_as_it_was_where_appending_fails(
+    tmp_path: Path, fails: str, libver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = grown(tmp_path / "first.nxs", chunks={"frame": 3}, compression="gzip")
+    path = tmp_path / "f.nxs"
+    with h5py.File(first) as file, h5py.File(path, "w", libver=libver) as other:
+        file.copy("entry1", other)
+    before, more = path.read_bytes(), stack(7, 5)
+    error: type[Exception] = NexusFileError
+    written: list[Any] = []
+    write = WrittenDataset.write
+
+    def counting(dataset: WrittenDataset, region: Any, values: Any) -> None:
+        written.append(region)
+        write(dataset, region, values)
+        if len(written) == {"whole": 2, "part": 9}.get(fails):
+            raise NexusFileError("can't be written (No space left on device)")
+
+    monkeypatch.setattr(WrittenDataset, "write", counting)
+    if fails == "dask":
+        blocks = da.concatenate(
+            [more.counts.data[:5], da.from_array(more.counts.data[5:]).map_blocks(failing, dtype="u2")]
+        )
+        more = more.assign(counts=more.counts.copy(data=blocks))
+        error = RuntimeError
+    elif fails == "disk":
+        monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(error, match="no more" if fails == "dask" else "can't be written .No space left on device"):
+        to_nexus(more, path, append_dim="frame")
+    assert written
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    to_nexus(stack(7, 5), path, append_dim="frame")
+    found = opened(path)
+    np.testing.assert_array_equal(found.counts, FRAMES)
+
+
+KILLED = """
+import sys
+import dask
+import numpy as np
+import xarray as xr
+import nexus_xr
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+
+dataset = xr.open_dataset(sys.argv[1], engine="nexus").load()
+write = WrittenDataset.write
+
+def waiting(target, region, values):
+    write(target, region, values)
+    print("written", flush=True)
+    sys.stdin.readline()
+
+WrittenDataset.write = waiting
+dataset.nexus.to_nexus(sys.argv[1], append_dim="frame")
+"""
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_file_is_as_it_was_where_who_appends_is_killed(tmp_path: Path, libver: Any) -> None:
+    first = grown(tmp_path / "first.nxs", chunks={"frame": 5})
+    path = tmp_path / "f.nxs"
+    with h5py.File(first) as file, h5py.File(path, "w", libver=libver) as other:
+        file.copy("entry1", other)
+    command = [sys.executable, "-c", KILLED, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(3):
+            assert process.stdout.readline() == "written\n"
+            with h5py.File(path, locking=False) as file:  # others may read it meanwhile
+                assert file["entry1/counts/counts"].shape == (5, 6, 8)
+            print(file=process.stdin, flush=True)
+        process.kill()
+    assert_same(opened(path), stack(5))
+    to_nexus(stack(7, 5), path, append_dim="frame")
+    assert_same(opened(path), stack())

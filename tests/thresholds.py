@@ -135,6 +135,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "objects.parsed.parsed_values": {"_NEVER"},
     "filters.codecs.fletcher32": {"_CHECKSUM_BYTES"},
     "filters.missing_filters": {"_MOST_OF_HDF5"},
+    "writing.changed_file": {"_SUPERBLOCK_BYTES"},
     "writing.creation": {"_GZIP_LEVEL"},
     "reading.layouts.chunk_index": {"_ALL_FILTERS"},
     "reading.virtual_datasets.virtual_mapping": {"_UNLIMITED"},

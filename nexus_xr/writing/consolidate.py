@@ -22,7 +22,7 @@ from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes,
 from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.hdf5.writing.virtual_pieces import Piece, are_chunks_of, chunk_form, pieces_of
 
-from .to_nexus import fill
+from .variables import fill
 
 _TEMPORARY = "nexus_xr is writing"
 

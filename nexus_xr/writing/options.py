@@ -57,17 +57,22 @@ class WritingOptions:
         ``compression_opts``, ``shuffle`` and ``dtype``.
     entry
         Name of the entry where one is written; by default the first of ``entry1``, ``entry2``, ... that is free. With
-        `region`, the entry that has the variables, or the path of their group, where several have some of these names.
+        `region` and `append_dim`, the entry that has the variables, or the path of their group, where several have some
+        of these names.
     region
         A slice for each dimension of which `obj` is only a part: its values go into the variables of these names that
         the file has already, in place and as they are stored; several threads may do so at once.
+    append_dim
+        A dimension along which variables of these names, which the file has already, are continued with the values of
+        `obj`, as they are stored. It has to be one of `unlimited_dims` of who wrote the file. All that spans it is to
+        be given, and what else is given has to be as it is in the file, which is as it was if anything fails.
     layout
         ``entry``, as by default, an entry for each array, as HyperSpy has it. ``inplace``, the tree of the file that
         they were opened from: the new file is a copy of that one, in which only what is new or has other values is
         changed, at its place. What the objects no longer have stays, links stay links, and no other file is changed.
     compute
         Whether the values of dask arrays are written at once; if not, a `dask.delayed.Delayed` is returned that
-        writes them and completes the file. That of a region writes all of it.
+        writes them and completes the file. That of `region` or `append_dim` writes all of it.
     num_threads
         Most threads that encode; None for what ``NEXUS_XR_NUM_THREADS`` says, or else the CPUs that this process
         may use. Blocks of dask arrays are encoded by dask's threads.
@@ -87,6 +92,7 @@ class WritingOptions:
     encoding: Mapping[str, Any] | None = None
     entry: str | None = None
     region: Mapping[Any, slice] | None = None
+    append_dim: str | None = None
     layout: str | None = None
     compute: bool = True
     num_threads: int | None = None
@@ -101,8 +107,10 @@ class WritingOptions:
 
     @property
     def way(self) -> str:
-        """Into an ``entry`` of its own, ``inplace``, or into a ``region``."""
-        return "region" if self.region is not None else self.layout or "entry"
+        """Into an ``entry`` of its own, ``inplace``, into a ``region``, or behind what is there."""
+        if self.region is not None:
+            return "region"
+        return "append_dim" if self.append_dim is not None else self.layout or "entry"
 
     @cached_property
     def storing(self) -> Storing:
@@ -136,7 +144,8 @@ class WritingOptions:
 
     def refuse_elsewhere(self, target: Any) -> None:
         """Raise an error where what was asked for needs a file of this machine, and the target is none."""
-        asked = {"region": self.region is not None, 'mode="a"': self.mode == "a", "compute=False": not self.compute}
+        asked = {way: self.way == way for way in ("region", "append_dim")}
+        asked |= {'mode="a"': self.mode == "a", "compute=False": not self.compute}
         if unfit := [name for name, is_asked in asked.items() if is_asked]:
             where = target if isinstance(target, str) else type(target).__name__
             raise NexusError(f"{where}: a file is sent there as a whole, which {', '.join(unfit)} doesn't go with")
@@ -170,15 +179,21 @@ class Way:
 
 _OPTIONS = tuple(each.name for each in fields(WritingOptions))
 WAYS: Mapping[str, Way] = {
-    "entry": Way('layout="entry"', "makes entries", {*_OPTIONS} - {"region"}, _MODES),
+    "entry": Way('layout="entry"', "makes entries", {*_OPTIONS} - {"region", "append_dim"}, _MODES),
     "inplace": Way(
         'layout="inplace"',
         "writes the tree of the file",
-        {*_OPTIONS} - {"region", "entry", "use_default", "unlimited_dims", "encoding"},
+        {*_OPTIONS} - {"region", "append_dim", "entry", "use_default", "unlimited_dims", "encoding"},
         ("w", "x"),
     ),
     "region": Way(
         "region", "goes into arrays that are there, as they are stored,", {"region", "entry", "compute", "num_threads"}
+    ),
+    "append_dim": Way(
+        "append_dim",
+        "continues arrays that are there, as they are stored,",
+        {"append_dim", "mode", "entry", "compute", "num_threads"},
+        ("a",),
     ),
 }
 

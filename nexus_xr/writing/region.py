@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,20 +12,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from nexus_xr.errors import NexusError, NexusFileError, listed
+from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
-from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.reserved import recorded_dtype
-from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.select import Described, Opening, describe_with
+from nexus_xr.opening.select import Opening, describe_with
 
-from .schedule import computes_elsewhere
+from .schedule import refuse_elsewhere
+from .targets import group_with, known
 from .variables import with_true_errors
 
 # libhdf5 opens no file for writing that the same process has open for reading.
@@ -110,11 +109,7 @@ def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slic
     unknown = [repr(dim) for dim in region if dim not in dataset.dims]
     if unknown or not wanted:
         raise NexusError(f"{path}: region: no variable to write has a dimension {', '.join(unknown)}; {there_are}")
-    if computes_elsewhere() and any(hasattr(each._data, "dask") for each in wanted.values()):
-        raise NexusError(
-            f"{path}: nothing was written: this process alone writes regions, and dask computes in others; "
-            'write in threads: with dask.config.set(scheduler="threads"): ...'
-        )
+    refuse_elsewhere(path, (each._data for each in wanted.values()))
     return wanted
 
 
@@ -125,42 +120,15 @@ def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, sl
 def _find_parts(
     wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], entry: str | None, opening: Opening
 ) -> list[_Part]:
-    holders = list(_holders(wanted, opening))
-    chosen = [each for each in holders if entry is None or f"{each.group.path}/".startswith(f"{absolute(entry)}/")]
-    names, file = ", ".join(map(repr, wanted)), opening.file.name
-    if not holders:
-        raise NexusError(f"{file}: no NXdata group has {names}; write the whole first, then its regions")
-    if not chosen or any(_datasets(each, wanted) != _datasets(chosen[0], wanted) for each in chosen[1:]):
-        raise NexusError(
-            f"{file}: {'several NXdata groups have' if chosen else f'entry={entry!r} has no'} {names}; "
-            f"name the entry, or the path of the group, by entry:\n{listed(each.group.path for each in holders)}"
-        )
-    fields = {name: (variable.dims, variable.field) for name, variable in _known(chosen[0]).items()}
+    chosen = group_with(wanted, entry, opening)
+    fields = {name: (variable.dims, variable.field) for name, variable in known(chosen).items()}
     parts = []
     for name, variable in wanted.items():
         dims, name_of_field = fields[name]
-        field = chosen[0].content.fields[name_of_field]
-        where = absolute(chosen[0].group.member_path(name_of_field))
+        field = chosen.content.fields[name_of_field]
+        where = absolute(chosen.group.member_path(name_of_field))
         parts.append(_part(name, variable, where, dict(zip(dims, field.shape, strict=True)), field, region))
     return parts
-
-
-def _holders(wanted: Mapping[str, xr.Variable], opening: Opening) -> Iterator[Described]:
-    """The NXdata groups that have all these variables."""
-    for found in opening.several():
-        if found.is_group and wanted.keys() <= _known(described := opening.describe(found)).keys():
-            yield described
-
-
-def _known(described: Described) -> dict[str, Variable]:
-    return {each.name: each for each in described.data.variables}
-
-
-def _datasets(described: Described, wanted: Mapping[str, xr.Variable]) -> list[Any]:
-    """What tells the datasets of some variables from others, by whatever names these are reached."""
-    known = _known(described)
-    members = (described.group.get(known[name].field) for name in wanted)
-    return [member.address if isinstance(member, Dataset) else None for member in members]
 
 
 def _part(

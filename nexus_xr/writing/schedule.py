@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from typing import Any
+
+from nexus_xr.errors import NexusError
 
 
 def computes_elsewhere() -> bool:
@@ -19,3 +23,12 @@ def computes_elsewhere() -> bool:
     scheduler = get_scheduler()
     is_client = distributed is not None and isinstance(getattr(scheduler, "__self__", None), distributed.Client)
     return is_client or scheduler is dask.multiprocessing.get
+
+
+def refuse_elsewhere(path: str, arrays: Iterable[Any]) -> None:
+    """Raise an error where some of the arrays would be computed in other processes, for a file that is changed here."""
+    if computes_elsewhere() and any(hasattr(each, "dask") for each in arrays):
+        raise NexusError(
+            f"{path}: nothing was written: only this process changes what is there, and dask computes in others; "
+            'write in threads: with dask.config.set(scheduler="threads"): ...'
+        )

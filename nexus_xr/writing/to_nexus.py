@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, BinaryIO
 
 import h5py
-import numpy as np
 import xarray as xr
 
 from nexus_xr._version import __version__
-from nexus_xr.arrays.uncertainties import errors_as_data
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
@@ -23,7 +21,7 @@ from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.nexus.output.edits import apply
-from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes, valid_name
+from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA
 from nexus_xr.nexus.output.nodes import (
     GroupNode,
@@ -34,20 +32,19 @@ from nexus_xr.nexus.output.nodes import (
     why_no_name,
     write_members,
 )
-from nexus_xr.nexus.rules.content import free_name
-from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.tree.find import Keys
-from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.signatures import takes
 
+from .append import append, check_append
 from .defaults import KEEP
 from .delivery import delivering, is_elsewhere
 from .distributed import Workers, aligned
 from .options import WritingOptions, tabled
 from .region import check_region, write_region
 from .schedule import computes_elsewhere
+from .signals import Signal, signals_in
 from .update import Rules, changes
-from .variables import blocks, fields_of, with_true_errors
+from .variables import fields_of, fill, with_true_errors
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -70,6 +67,7 @@ def to_nexus(
     encoding: Mapping[str, Any] | None = None,
     entry: str | None = None,
     region: Mapping[Any, slice] | None = None,
+    append_dim: str | None = None,
     layout: str | None = None,
     compute: bool = True,
     num_threads: int | None = None,
@@ -129,6 +127,7 @@ def to_nexus(
         encoding=encoding,
         entry=entry,
         region=region,
+        append_dim=append_dim,
         layout=layout,
         compute=compute,
         num_threads=num_threads,
@@ -155,7 +154,9 @@ def _write_file(obj: Any, path: Any, options: WritingOptions) -> Any:
     options.refuse_unused(path)
     if options.way == "region":
         return _write_region(obj, path, options)
-    options.storing.check([signal.dataset for signal in _signals(obj)])
+    if options.way == "append_dim":
+        return _append(obj, path, options)
+    options.storing.check([signal.dataset for signal in signals_in(obj)])
     content = (_content_inplace if options.way == "inplace" else _content_of_entries)(obj, path, options)
     file = NewFile(path, options.mode or "w", content.origin)
     workers = Workers(file) if computes_elsewhere() else None
@@ -201,6 +202,18 @@ def _write_region(obj: Any, path: str | os.PathLike[str], options: WritingOption
     return dask.delayed(partial(write_region, obj, os.path.abspath(path), region, entry, num_threads), pure=False)()
 
 
+def _append(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> Any:
+    """Write more of arrays that are there, or give a `Delayed` that does."""
+    dim, entry, num_threads = options.append_dim, options.entry, options.num_threads
+    assert dim is not None
+    if options.compute:
+        return append(obj, path, dim, entry, num_threads)
+    import dask
+
+    check_append(obj, path, dim, entry)
+    return dask.delayed(partial(append, obj, os.path.abspath(path), dim, entry, num_threads), pure=False)()
+
+
 Divide = Callable[[str, Node], Node]
 
 
@@ -242,7 +255,7 @@ def _content_inplace(obj: Any, path: str | os.PathLike[str], options: WritingOpt
 def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
     diagnostics = Diagnostics()
     name = options.entry
-    entries = [_entry(signal, options, diagnostics) for signal in _signals(obj)]
+    entries = [_entry(signal, options, diagnostics) for signal in signals_in(obj)]
     raise_unstorable(os.fspath(path), diagnostics)
     if not entries:
         raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
@@ -252,68 +265,12 @@ def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: Writing
 
 
 @dataclass(frozen=True)
-class _Signal:
-    """One thing to write into an entry of its own."""
-
-    name: str
-    dataset: xr.Dataset
-    field: str
-    tree: Mapping[str, Any]
-
-
-def _signals(obj: Any) -> Iterable[_Signal]:
-    if isinstance(obj, xr.DataArray):
-        yield _signal_of_array(obj)
-    elif isinstance(obj, xr.Dataset):
-        yield from _signals_of_dataset(obj, obj.attrs, None)
-    elif isinstance(obj, xr.DataTree):
-        for node in obj.subtree:
-            if node.data_vars:
-                above = [node, *node.parents]
-                attributes = next((each.attrs for each in above if each.attrs), {})
-                yield from _signals_of_dataset(node.to_dataset(), attributes, node.name)
-    elif isinstance(obj, Sequence) and not isinstance(obj, str):
-        for each in obj:
-            yield from _signals(each)
-    else:
-        raise NexusError(f"{type(obj).__name__}: expected a DataArray, a Dataset, a DataTree or a list of them")
-
-
-def _signal_of_array(array: xr.DataArray) -> _Signal:
-    """A DataArray's attributes that are dictionaries are its tree, the others its field's."""
-    name = valid_name("data" if array.name is None else str(array.name))
-    tree = {key: value for key, value in array.attrs.items() if isinstance(value, Mapping)}
-    own = array.variable.copy(deep=False)
-    own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
-    free = free_name(name, set(map(str, array.coords)))
-    return _Signal(name, errors_as_data(xr.Dataset({free: own}, coords=array.coords)), free, tree)
-
-
-def _signals_of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[_Signal]:
-    spans = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
-    first = next((name for name in spans if owner_of_errors(name, spans) is None), None)
-    if first is not None:
-        dataset, tree = _with_trees_apart(dataset, tree)
-        yield _Signal(valid_name(name or first), dataset, first, tree)
-
-
-def _with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:
-    """Trees that the data variables have among their attributes, as signals do, belong to the entry's."""
-    dataset, tree = dataset.copy(), dict(tree)
-    for variable in dataset.data_vars.values():
-        for key, value in list(variable.attrs.items()):
-            if isinstance(value, Mapping) and same_tree(tree.setdefault(key, value), value):
-                del variable.attrs[key]
-    return dataset, tree
-
-
-@dataclass(frozen=True)
 class _Entry:
     name: str
     group: GroupNode
 
 
-def _entry(signal: _Signal, options: WritingOptions, diagnostics: Diagnostics) -> _Entry:
+def _entry(signal: Signal, options: WritingOptions, diagnostics: Diagnostics) -> _Entry:
     dataset = with_true_errors(signal.dataset, signal.tree, signal.name)
     fields = fields_of(dataset, signal.name, options.storing, diagnostics)
     if signal.field not in fields:
@@ -385,15 +342,6 @@ def _stores(pending: Sequence[PendingWrite], path: str, num_threads: int | None)
     targets = [WrittenDataset(dataset, num_threads, f"{path}:{dataset.name}") for dataset, _ in pending]
     sources = [aligned(values, target.chunks) for (_, values), target in zip(pending, targets, strict=True)]
     return dask.delayed(da.store(sources, targets, lock=False, compute=False))  # type: ignore[arg-type]
-
-
-def fill(target: WrittenDataset, values: Any) -> None:
-    """Write all values into a dataset; those that aren't in memory block by block."""
-    if isinstance(values, np.ndarray):
-        target.write(tuple((0, size) for size in values.shape), values)
-        return
-    for region in blocks(values, target.chunks):
-        target.write(region, np.asarray(values[tuple(slice(*each) for each in region)]))
 
 
 def _completed(file: NewFile, delayed: Any) -> Any:

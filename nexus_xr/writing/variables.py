@@ -21,7 +21,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, listed, warn_once
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.writing.chunk_writer import Region
+from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.creation import (
     SMALL_BYTES,
@@ -388,6 +388,17 @@ def _as_integers(
     native = variable.dtype.newbyteorder("=")
     integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)
     return integers, {"units": units, DTYPE: native.name}
+
+
+def fill(target: WrittenDataset, values: Any, begin: Sequence[int] | None = None) -> None:
+    """Write all values into a dataset, from some element on; those that aren't in memory block by block."""
+    begin = begin or (0,) * len(values.shape)
+    if isinstance(values, np.ndarray):
+        target.write(tuple((at, at + size) for at, size in zip(begin, values.shape, strict=True)), values)
+        return
+    for region in blocks(values, target.chunks):
+        there = tuple((at + first, at + last) for at, (first, last) in zip(begin, region, strict=True))
+        target.write(there, np.asarray(values[tuple(slice(*each) for each in region)]))
 
 
 def blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:

@@ -24,15 +24,20 @@ class Seekable(Protocol):
 
 
 def has_hdf5_signature(stream: Seekable) -> bool:
-    """Whether the signature is where it may be: at the start, or behind a user block of 512, 1024, ... bytes."""
+    """Whether the signature is where it may be."""
+    return superblock_offset(stream) is not None
+
+
+def superblock_offset(stream: Seekable) -> int | None:
+    """Where the signature is: at the start, or behind a user block of 512, 1024, ... bytes; None where it isn't."""
     end = stream.seek(0, os.SEEK_END)
     offset = 0
     while offset < end:
         stream.seek(offset)
         if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
-            return True
+            return offset
         offset = 2 * offset or 512
-    return False
+    return None
 
 
 def is_being_written(stream: Seekable) -> bool:

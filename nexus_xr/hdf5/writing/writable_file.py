@@ -83,7 +83,7 @@ def discard_file(file: h5py.File) -> None:
     descriptor = file.id.get_vfd_handle()
     own = os.dup(descriptor)
     try:
-        if not _is_read_at_its_end(file):
+        if not keeps_free_space(file):
             _divert(descriptor)
         file.flush()
         file.close()
@@ -94,8 +94,8 @@ def discard_file(file: h5py.File) -> None:
         h5i.inc_ref(file.id)
 
 
-def _is_read_at_its_end(file: h5py.File) -> bool:
-    """Whether libhdf5 reads from a file to close it, as it does where the file remembers its free space."""
+def keeps_free_space(file: h5py.File) -> bool:
+    """Whether a file remembers its free space, which libhdf5 reads from it to close it."""
     _, remembers, _ = file.id.get_create_plist().get_file_space_strategy()
     return bool(remembers)
 

@@ -160,7 +160,7 @@ def _put_values(
     if is_own and keeps_storage and _can_hold(present, values):
         if isinstance(values, np.ndarray):
             if values.size:
-                text = _as_text_of(present.id.get_type(), values)
+                text = as_text_of(present.id.get_type(), values)
                 present[...] = (values if text is None else text).reshape(present.shape)
             return []
         return [PendingWrite(present, values)] if math.prod(values.shape) else []
@@ -184,7 +184,7 @@ def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
         return False
     wanted = raw_dtype(values)
     if isinstance(values, np.ndarray) and h5py.check_string_dtype(dataset.dtype):
-        return _as_text_of(dataset.id.get_type(), values) is not None
+        return as_text_of(dataset.id.get_type(), values) is not None
     if dataset.dtype == wanted:
         return True
     if not isinstance(values, np.ndarray) or dataset.dtype.kind not in "biufc" or wanted.kind not in "biufc":
@@ -194,7 +194,7 @@ def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
     return bool(np.array_equal(cast.astype(wanted), values, equal_nan=wanted.kind in "fc"))
 
 
-def _as_text_of(stored: h5t.TypeID, values: Any) -> NDArray[Any] | None:
+def as_text_of(stored: h5t.TypeID, values: Any) -> NDArray[Any] | None:
     """Text in the type that a file has for it; None where it isn't text, or wouldn't come back as it is."""
     if not isinstance(values, np.ndarray) or not h5py.check_string_dtype(values.dtype):
         return None
@@ -223,7 +223,7 @@ def _set_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, An
             with np.errstate(all="ignore"):
                 cast = value.astype(present.dtype)
             value = cast if np.array_equal(cast.astype(value.dtype), value, equal_nan=True) else value
-        elif present is not None and (text := _as_text_of(present.get_type(), value)) is not None:
+        elif present is not None and (text := as_text_of(present.get_type(), value)) is not None:
             if present.shape is not None and text.size == math.prod(present.shape):
                 present.write(text.reshape(present.shape))
                 continue

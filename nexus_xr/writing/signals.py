@@ -1,0 +1,91 @@
+"""What of xarray's objects goes into an entry of its own: a signal, with all that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from nexus_xr.arrays.uncertainties import errors_as_data
+from nexus_xr.errors import NexusError
+from nexus_xr.nexus.output.entry import valid_name
+from nexus_xr.nexus.rules.content import free_name
+from nexus_xr.nexus.rules.errors import owner_of_errors
+from nexus_xr.nexus.tree.metadata import same_tree
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One thing to write into an entry of its own.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    dataset
+        All that belongs to it.
+    field
+        Which of the variables is plotted.
+    tree
+        What is known of it.
+    """
+
+    name: str
+    dataset: xr.Dataset
+    field: str
+    tree: Mapping[str, Any]
+
+
+def signals_in(obj: Any) -> Iterable[Signal]:
+    """What is to be written of a DataArray, a Dataset, a DataTree or a list of them.
+
+    Raises
+    ------
+    NexusError
+        It is something else.
+    """
+    if isinstance(obj, xr.DataArray):
+        yield _of_array(obj)
+    elif isinstance(obj, xr.Dataset):
+        yield from _of_dataset(obj, obj.attrs, None)
+    elif isinstance(obj, xr.DataTree):
+        for node in obj.subtree:
+            if node.data_vars:
+                above = [node, *node.parents]
+                attributes = next((each.attrs for each in above if each.attrs), {})
+                yield from _of_dataset(node.to_dataset(), attributes, node.name)
+    elif isinstance(obj, Sequence) and not isinstance(obj, str):
+        for each in obj:
+            yield from signals_in(each)
+    else:
+        raise NexusError(f"{type(obj).__name__}: expected a DataArray, a Dataset, a DataTree or a list of them")
+
+
+def _of_array(array: xr.DataArray) -> Signal:
+    """A DataArray's attributes that are dictionaries are its tree, the others its field's."""
+    name = valid_name("data" if array.name is None else str(array.name))
+    tree = {key: value for key, value in array.attrs.items() if isinstance(value, Mapping)}
+    own = array.variable.copy(deep=False)
+    own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
+    free = free_name(name, set(map(str, array.coords)))
+    return Signal(name, errors_as_data(xr.Dataset({free: own}, coords=array.coords)), free, tree)
+
+
+def _of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[Signal]:
+    spans = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
+    first = next((name for name in spans if owner_of_errors(name, spans) is None), None)
+    if first is not None:
+        dataset, tree = _with_trees_apart(dataset, tree)
+        yield Signal(valid_name(name or first), dataset, first, tree)
+
+
+def _with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:
+    """Trees that the data variables have among their attributes, as signals do, belong to the entry's."""
+    dataset, tree = dataset.copy(), dict(tree)
+    for variable in dataset.data_vars.values():
+        for key, value in list(variable.attrs.items()):
+            if isinstance(value, Mapping) and same_tree(tree.setdefault(key, value), value):
+                del variable.attrs[key]
+    return dataset, tree
