@@ -31,6 +31,7 @@ from nexus_xr.hdf5.reading.engine import chunk
 from nexus_xr.hdf5.reading.layouts import known_layouts, layout_reading
 from nexus_xr.hdf5.reading.layouts import layout as layouts
 from nexus_xr.hdf5.reading.selection import expand
+from nexus_xr.hdf5.runtime.memory import results_in
 
 from .arrays import assert_same_bits, h5py_values, indexers, lazy, take
 from .calls import recorded
@@ -522,10 +523,13 @@ def test_any_selection_of_anything_is_what_h5py_gives(tmp_path_factory: pytest.T
     path = tmp_path_factory.mktemp("any") / "f.h5"
     shape = any_stored(path, data)
     expected = h5py_values(path)
-    with moved(data.draw(thresholds())):
+    room = memoryview(bytearray(data.draw(st.sampled_from([0, 300, 1 << 16]))))
+    keys = data.draw(st.lists(st.tuples(*map(indexers, shape)), min_size=1, max_size=3))
+    with moved(data.draw(thresholds())), results_in(room):
         array = lazy(path, num_threads=data.draw(st.integers(1, 3)))
-        for key in data.draw(st.lists(st.tuples(*map(indexers, shape)), min_size=1, max_size=3)):
-            assert_same_bits(array[key], take(expected, key))
+        found = [array[key] for key in keys]
+    for key, values in zip(keys, found, strict=True):
+        assert_same_bits(values, take(expected, key))
 
 
 @given(data=st.data())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,13 +26,16 @@ from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer
+from nexus_xr.server.jobs.chunk import ReadChunk
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.data import ReadData
+from nexus_xr.server.jobs.h5grove.data import ReadValues
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.meta import ReadMeta
 from nexus_xr.server.jobs.values import blocks
 from nexus_xr.server.jobs.values.reduced import REDUCTIONS
 from nexus_xr.server.jobs.values.selection import Selection, chunks_touched, parse_selection
+from nexus_xr.server.jobs.zarr import ReadKey
 from nexus_xr.server.settings import Limits, Settings, folders_of
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.pool import Pool
@@ -376,6 +380,32 @@ def test_a_file_that_changes_while_it_is_sent_is_not_mixed(folder: Path, small_b
 
 
 # --- chunks, files, Zarr ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        ReadData("large.h5", path="x", selection="1"),
+        ReadData("large.h5", path="x"),
+        ReadValues("large.h5", path="x", selection="0", form="bin"),
+        ReadChunk("large.h5", path="x", chunk=(1, 0)),
+        ReadKey("large.h5/x/c/1/0"),
+    ],
+)
+def test_large_values_are_made_where_they_are_sent_from(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2 << 20)
+    monkeypatch.setattr(blocks, "MOST_BLOCK_BYTES", 32 << 20)
+    values = np.random.default_rng(2).integers(0, 2**16, (2, 1 << 18), dtype="<u2")
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("x", data=values, chunks=(1, 1 << 18), **hdf5plugin.Bitshuffle())
+    elsewhere, there = Context(Settings(folders_of(tmp_path), None)), Context(Settings(folders_of(tmp_path), None))
+    room = np.zeros(2 << 20, np.uint8)
+    there.room = room.data
+    answer = job.answer(there)
+    assert np.shares_memory(np.frombuffer(answer.body, np.uint8), room)
+    assert bytes(answer.body) == bytes(job.answer(elsewhere).body)
 
 
 def test_chunks_are_sent_as_they_are_stored(client: TestClient, folder: Path) -> None:

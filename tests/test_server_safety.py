@@ -390,6 +390,19 @@ class Filled:
         return Answer(bytes([self.value]) * self.size)
 
 
+@dataclass(frozen=True)
+class Laid:
+    """A request whose answer is made somewhere in the room for it."""
+
+    begin: int
+    size: int
+
+    def answer(self, context: Context) -> Answer:
+        body = context.room[self.begin :][: self.size]
+        body[:] = np.arange(self.size, dtype="u1").tobytes()
+        return Answer(body)
+
+
 def with_pool(work: Callable[[Pool], Awaitable[Value]], folder: Path, **limits: Any) -> Value:
     """What comes of some work with workers."""
 
@@ -454,6 +467,15 @@ def test_answers_of_any_size_come_whole(tmp_path: Path) -> None:
         for size in (0, 1, 4 << 20, (4 << 20) + 1, (9 << 20) + 5):
             reply = await pool.run(Large(size))
             assert b"".join(reply.pieces) == np.arange(size, dtype="u1").tobytes()
+
+    with_pool(work, tmp_path)
+
+
+def test_answers_made_anywhere_in_their_room_come_whole(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        for begin, size in ((0, 1 << 17), (100, 7), (1 << 20, 3 << 20), ((4 << 20) - 9, 9)):
+            reply = await pool.run(Laid(begin, size))
+            assert bytes(reply.body) == np.arange(size, dtype="u1").tobytes()
 
     with_pool(work, tmp_path)
 

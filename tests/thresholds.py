@@ -80,6 +80,7 @@ ELSEWHERE: dict[str, str] = {
     "writing.creation._LARGEST_CHUNK": "the doctest of default_chunks",
     "writing.creation._SMALLEST_CHUNK": "the doctest of default_chunks",
     "io.file_copy._COPIED_AT_ONCE": "how much of a stream is copied at once",
+    "runtime.memory._ALIGNMENT": "where results begin in memory that is lent",
     "runtime.memory._GRANULE": "what sizes of blocks are rounded to",
     "runtime.memory._MOST_WANTED": "how much is remembered",
     "io.file._MOST_NOTED": "how much is noted of what libhdf5 described",

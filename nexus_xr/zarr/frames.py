@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.codec import BYTE
-from nexus_xr.hdf5.runtime.memory import empty
+from nexus_xr.hdf5.runtime.memory import result
 
 # The longest block and the longest frame that c-blosc takes apart.
 MOST_BLOCK_BYTES = (2**31 - 1 - 255 * 4) // 3
@@ -109,7 +109,7 @@ def frame(blocks: FrameBlocks, width: int, shuffle: Shuffle, format_: Format) ->
     if not blocks.fit or not 1 <= width <= MOST_WIDTH or size > MOST_FRAME_BYTES:
         return None
     flags = shuffle | _IS_NEVER_SPLIT | format_ << 5
-    made = empty((size,), BYTE)
+    made = result((size,), BYTE)
     made[:HEADER_BYTES] = _header(flags, width, int(blocks.lengths.sum()), int(blocks.lengths[0]), size)
     starts = ends - blocks.sizes - 4
     made[HEADER_BYTES:begin] = _bytes_of(starts)

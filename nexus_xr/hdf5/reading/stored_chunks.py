@@ -16,7 +16,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.runtime.memory import empty
+from nexus_xr.hdf5.runtime.memory import result
 
 from .array import LazyArray
 from .engine.chunk import BadChunkError, ChunkError, ChunkReader, borrowed
@@ -67,7 +67,7 @@ class StoredChunk:
             reader = ChunkReader(self.layout, source)
             try:
                 reader.check(self.coordinate, offset, size)
-                data = empty((size,), BYTE)
+                data = result((size,), BYTE)
                 reader.fill(data.data, offset)
             except BadChunkError as error:
                 raise ChunkError(self.coordinate, offset, str(error)) from None

@@ -18,7 +18,7 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.text import marks
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.cpus import thread_count
-from nexus_xr.hdf5.runtime.memory import empty
+from nexus_xr.hdf5.runtime.memory import result
 
 from .engine.engine import read, tasks_into
 from .hyperslab import Positions
@@ -158,7 +158,7 @@ class _Reading:
             values = self._from_one_source(self._virtual.mappings[number])
             if values is not None:
                 return values
-        values = empty(self._shape, carrier_of(self._virtual.dtype))
+        values = result(self._shape, carrier_of(self._virtual.dtype))
         if fills_first:
             values[...] = self._virtual.fill
         for now in np.unique(rounds).tolist():

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ SMALLEST_BLOCK = 1 << 18
 # As much as two threads hold of dask's blocks; what comes back beyond it is given to the system.
 MOST_KEPT = 32 << 20
 _GRANULE = 1 << 16
+# Where arrays begin in memory that is lent.
+_ALIGNMENT = 64
 # Of so many arrays it is known that they were wanted.
 _MOST_WANTED = 16
 
@@ -141,3 +143,48 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     if size < SMALLEST_BLOCK or size > MOST_KEPT:
         return np.empty(shape, dtype)
     return np.asarray(_Lease(size))[:size].view(dtype).reshape(shape)
+
+
+class _Lent(threading.local):
+    """What is left of the memory that who reads in this thread has lent."""
+
+    room: NDArray[np.uint8] | None = None
+
+
+_lent = _Lent()
+
+
+@contextmanager
+def results_in(room: memoryview) -> Iterator[None]:
+    """Have large results of this thread's reads lie in some memory, one behind the other, for a ``with`` block.
+
+    Parameters
+    ----------
+    room
+        The memory, which has to stay as it is for as long as the results are of use.
+    """
+    before, _lent.room = _lent.room, np.frombuffer(room, np.uint8) if len(room) else None
+    try:
+        yield
+    finally:
+        _lent.room = before
+
+
+def result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array as `empty` makes it, for what is given to who reads: in the memory that they lent, if there is enough.
+
+    Examples
+    --------
+    >>> room = memoryview(bytearray(1 << 20))
+    >>> with results_in(room):
+    ...     values = result((512, 512), np.dtype("u2"))
+    >>> values[...] = 7
+    >>> room[0], len(room) - bytes(room).count(7)
+    (7, 786432)
+    """
+    size = math.prod(shape) * dtype.itemsize
+    room = _lent.room
+    if room is None or not SMALLEST_BLOCK <= size <= room.nbytes:
+        return empty(shape, dtype)
+    _lent.room = room[-(-size // _ALIGNMENT) * _ALIGNMENT :]
+    return room[:size].view(dtype).reshape(shape)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
+
+from numpy.typing import NDArray
 
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.reference import reach_within
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
+from nexus_xr.hdf5.runtime.memory import results_in
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
 from nexus_xr.server.failures import Failure
@@ -19,6 +22,7 @@ from nexus_xr.zarr.view import ZarrView
 from .answer import Answer
 from .kept import Kept
 from .places import Place, file_at
+from .values.selection import Selection
 from .values.stored_array import StoredArray
 
 _MOST_ANSWER_BYTES = 16 << 20
@@ -87,6 +91,11 @@ class Context:
     def room_for(self, size: int) -> memoryview:
         """Room for so many bytes, from where they need not be copied to be sent if they aren't very many."""
         return self.room[:size] if size <= len(self.room) else memoryview(bytearray(size))
+
+    def values(self, array: StoredArray, selection: Selection) -> NDArray[Any]:
+        """Values of an array, which are of use for one answer: they may lie where that is laid."""
+        with results_in(self.room):
+            return array.read(selection)
 
     def opened(self, place: Place) -> BinaryIO:
         """The bytes of a file."""

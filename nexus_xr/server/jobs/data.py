@@ -68,11 +68,11 @@ class ReadData(FileJob):
         shown = self._shown(selection.shape, array.values.dtype)
         encoding.check(shown)
         if not encoding.is_whole:
-            return self._part(array, selection, blocks, encoding, shown, place.tag)
+            return self._part(context, array, selection, blocks, encoding, shown, place.tag)
         size = math.prod(selection.shape) * array.itemsize
         if size > limits.whole:
             raise Failure(413, f"an image of {size} bytes; {limits.whole} are the most, take steps or decimate")
-        return self._of_one(encoding, array.read(selection), place.tag)
+        return self._of_one(encoding, context.values(array, selection), place.tag)
 
     def _of_one(self, encoding: Encoding, values: NDArray[Any], tag: str) -> Answer:
         shown = self._shown(values.shape, values.dtype)
@@ -81,10 +81,17 @@ class ReadData(FileJob):
         return Answer(body, encoding.media_type, self._headers(encoding, shown), length=len(body), tag=tag)
 
     def _part(
-        self, array: StoredArray, selection: Selection, blocks: Blocks, encoding: Encoding, shown: Shown, tag: str
+        self,
+        context: Context,
+        array: StoredArray,
+        selection: Selection,
+        blocks: Blocks,
+        encoding: Encoding,
+        shown: Shown,
+        tag: str,
     ) -> Answer:
         block = blocks.block(self.part)
-        values = array.read(selection.restricted(block.within)).reshape(block.shape)
+        values = context.values(array, selection.restricted(block.within)).reshape(block.shape)
         body = encoding.encode(shown, Piece(values, block.within, block.axis))
         headers = self._headers(encoding, shown)
         return Answer(body, encoding.media_type, headers, 200, blocks.count, encoding.length(shown), tag)

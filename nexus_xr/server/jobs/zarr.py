@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nexus_xr.hdf5.runtime.memory import results_in
 from nexus_xr.server.failures import Failure
 from nexus_xr.zarr.view import METADATA, ZarrView
 
@@ -31,7 +32,8 @@ class ReadKey(FileJob):
     def answer(self, context: Context) -> Answer:
         place, key = self._split(context)
         view = view_of(context, place)
-        value = view.value(key)
+        with results_in(context.room):
+            value = view.value(key)
         if value is None:
             raise Failure(404, f"there is no key {key!r} in {place.address}")
         body = memoryview(value)

@@ -54,6 +54,7 @@ class _Exchange:
     ended: Ended
     alarm: asyncio.TimerHandle
     head: dict[str, Any] | None = None
+    at: int = 0
     size: int = 0
     pieces: list[bytes] = field(default_factory=list)
 
@@ -109,9 +110,9 @@ class Worker(asyncio.Protocol):
             raise ValueError("nothing was asked")
         if exchange.head is None:
             exchange.head = orjson.loads(message)
-            exchange.size = _checked(exchange.head.pop("size"))
+            exchange.at, exchange.size = _checked(exchange.head.pop("at"), exchange.head.pop("size"))
         if exchange.size <= ROOM_BYTES:
-            self._end(self._reply(exchange, (self._body(exchange.room, exchange.size),)))
+            self._end(self._reply(exchange, (self._body(exchange),)))
             return
         start = place_of(exchange.room).start
         left = exchange.size - ROOM_BYTES * len(exchange.pieces)
@@ -126,9 +127,10 @@ class Worker(asyncio.Protocol):
         assert exchange.head is not None
         return Reply(**exchange.head, pieces=pieces)
 
-    def _body(self, room: int, size: int) -> Piece:
+    def _body(self, exchange: _Exchange) -> Piece:
         """The body, as it lies in its room where it is worth it; the room is free once nobody has it any more."""
-        start = place_of(room).start
+        room, size = exchange.room, exchange.size
+        start = place_of(room).start + exchange.at
         if room != _PASSING and size >= _SMALL_BYTES:
             lent = np.frombuffer(self.outbox, np.uint8, size, start)
             weakref.finalize(lent, self._free.append, room).atexit = False
@@ -156,8 +158,8 @@ class Worker(asyncio.Protocol):
         self._channel.abort()
 
 
-def _checked(size: int) -> int:
-    """The size of a body, which is no more than any answer has."""
-    if not 0 <= size <= _MOST_BODY_BYTES:
-        raise ValueError(size)
-    return size
+def _checked(at: int, size: int) -> tuple[int, int]:
+    """Where a body lies in its room and its size, which is no more than any answer has."""
+    if not 0 <= size <= _MOST_BODY_BYTES or not 0 <= at <= max(0, ROOM_BYTES - size):
+        raise ValueError(at, size)
+    return at, size

@@ -6,8 +6,10 @@ import mmap
 import pickle
 import socket
 
+import numpy as np
 import orjson
 
+from nexus_xr.hdf5.reading.engine.chunk import address_of_values
 from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
@@ -56,7 +58,9 @@ def told(failure: Failure) -> Answer:
 def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
     """Tell of an answer, and lay its body out in parts, each when the one before it was taken."""
     body = memoryview(answer.body)
+    at = _place_in(room, body)
     head = {
+        "at": at or 0,
         "size": len(body),
         "media_type": answer.media_type,
         "headers": dict(answer.headers),
@@ -66,7 +70,7 @@ def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
         "tag": answer.tag,
         "lasts_with": answer.lasts_with,
     }
-    if body.obj is not room.obj:  # where it may have been made
+    if at is None:
         room[: min(len(body), ROOM_BYTES)] = body[:ROOM_BYTES]
     channel.sendall(framed(orjson.dumps(head)))
     for begin in range(ROOM_BYTES, len(body), ROOM_BYTES):
@@ -74,3 +78,11 @@ def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
         part = body[begin : begin + ROOM_BYTES]
         room[: len(part)] = part
         channel.sendall(framed(b""))
+
+
+def _place_in(room: memoryview, body: memoryview) -> int | None:
+    """Where in the room a body was made, None where it wasn't made there."""
+    if not body:
+        return 0
+    at = address_of_values(np.frombuffer(body, np.uint8)) - address_of_values(np.frombuffer(room, np.uint8))
+    return at if 0 <= at <= len(room) - len(body) else None

@@ -50,11 +50,14 @@ class Reach:
 
     def holds_file(self, path: str) -> bool:
         """Whether a local file may be read, by where it is once symbolic links are followed."""
-        if self.folders is None:
-            return True
+        return self.folders is None or self._resolved(path) is not None
+
+    def _resolved(self, path: str) -> str | None:
+        """Where a path leads, None where that isn't within reach."""
         with suppress(OSError, ValueError):  # no path of this system
-            return self._holds_resolved(os.path.realpath(path))
-        return False
+            place = os.path.realpath(path)
+            return place if self._holds_resolved(place) else None
+        return None
 
     def _holds_resolved(self, path: str) -> bool:
         return any(_is_below(path, folder, os.sep) for folder in self.folders or ())
@@ -80,9 +83,10 @@ class Reach:
         """
         if self.folders is None:
             return os.open(path, _flags(_FOR_READING))
-        if not self.holds_file(path):
+        place = self._resolved(path)
+        if place is None:
             raise out_of_reach(path)
-        descriptor = os.open(os.path.realpath(path), _flags(_WITH_CARE))
+        descriptor = os.open(place, _flags(_WITH_CARE))
         try:
             self._check_open(descriptor, path)
         except BaseException:

@@ -15,7 +15,7 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.reading.layouts.layout import StoredLayout
 from nexus_xr.hdf5.reading.selection import Indexer, length
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.runtime.memory import empty
+from nexus_xr.hdf5.runtime.memory import result
 
 from .few_chunks import few_whole_chunks, read_run, read_within_chunk
 from .many_chunks import Reading
@@ -52,7 +52,7 @@ def read(
         values = shortcut(layout, source, indexers)
         if values is not None:
             return values
-    values = empty(tuple(map(length, indexers)), layout.carrier)  # first, as it may be more than there is
+    values = result(tuple(map(length, indexers)), layout.carrier)  # first, as it may be more than there is
     tasks = few_whole_chunks(layout, source, indexers, values) if not source.plans_ahead else None
     if tasks is not None:
         threads.run(tasks, num_threads)

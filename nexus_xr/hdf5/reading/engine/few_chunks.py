@@ -18,7 +18,7 @@ from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkLocation, ContiguousR
 from nexus_xr.hdf5.reading.layouts.layout import StoredLayout
 from nexus_xr.hdf5.reading.selection import Indexer
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.runtime.memory import Recent, empty
+from nexus_xr.hdf5.runtime.memory import Recent, result
 
 from .chunk import BadChunkError, ChunkError, ChunkReader, address_of_values, borrowed, bytes_of, span
 
@@ -79,7 +79,7 @@ def read_run(layout: StoredLayout, source: Source, indexers: Sequence[Indexer]) 
     width = layout.carrier.itemsize
     if end - begin != math.prod(shape) or (end - begin) * width > RUN_BYTES:
         return None
-    values = empty(shape, layout.carrier)
+    values = result(shape, layout.carrier)
     offset, size = layout.index.offset + begin * width, (end - begin) * width
     reader = ChunkReader(layout, source)
     try:
@@ -120,7 +120,7 @@ def read_within_chunk(layout: StoredLayout, source: Source, indexers: Sequence[I
         else:
             return None
         coordinate.append(at)
-    values = empty(tuple(shape), layout.carrier)
+    values = result(tuple(shape), layout.carrier)
     location = layout.index.find(coordinate)
     if location is None:
         values[...] = layout.fill

@@ -66,11 +66,12 @@ class ReadValues(FileJob):
         selection = parse_selection(self.selection, array.values.shape)
         blocks = array.blocks(selection, context.settings.limits)
         if self.form == "bin":
-            return self._binary(array, selection, blocks, place.tag)
+            return self._binary(context, array, selection, blocks, place.tag)
         size = math.prod(selection.shape) * array.itemsize
         if size > context.settings.limits.whole:
             raise Failure(413, f"{size} bytes of values in this form are too many; select less, or ask for format=bin")
-        values = _safe(array.read(selection)) if self.dtype == SAFE else array.read(selection)
+        values = context.values(array, selection)
+        values = _safe(values) if self.dtype == SAFE else values
         is_one = self.told == PLOTTED and is_title_path(self.path) and values.shape == (1,)
         flat = values.reshape(()) if is_one else np.ravel(values) if self.flatten and values.ndim else values
         if self.form == "json":
@@ -94,9 +95,9 @@ class ReadValues(FileJob):
             raise Failure(422, f"{self.path} holds no numbers; ask for format=json")
         return json_answer(context.described(place, partial(_whole, self.path)), place.tag)
 
-    def _binary(self, array: StoredArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
+    def _binary(self, context: Context, array: StoredArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
         check_plain(self._shown(selection.shape, array.values.dtype))
-        values = array.read(selection.restricted(blocks.block(self.part).within))
+        values = context.values(array, selection.restricted(blocks.block(self.part).within))
         values = _safe(values) if self.dtype == SAFE else values
         length = math.prod(selection.shape) * values.dtype.itemsize
         return Answer(raw(values), "application/octet-stream", {}, 200, blocks.count, length, tag)
