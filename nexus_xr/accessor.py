@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arrays.edges import assign_edges, bounds_to_edges, edges_along, edges_to_bounds, edges_to_intervals
 from .arrays.rebinning import rebin
+from .arrays.signal_dims import assign_signal_dims, signal_dims
 from .arrays.uncertainties import (
     assign_errors,
     errors_by_owner,
@@ -271,6 +272,35 @@ class DataArrayAccessor(_ArrayAccessor):
         array: xr.DataArray = self._obj
         joined = array if is_uncertain(array.variable) else self.with_uncertainties()
         return xr.DataArray(part(joined.variable), joined.coords, name=joined.name)
+
+    @property
+    def signal_dims(self) -> tuple[Hashable, ...]:
+        """The dimensions that make one signal; the others lead from one signal to the next, as HyperSpy has it.
+
+        As many of the last ones as the attribute ``interpretation`` says; else those whose coordinate has no attribute
+        ``navigate``, or one that is false, which is all of them where no coordinate has it.
+        """
+        return signal_dims(self._obj)
+
+    def assign_signal_dims(self, *dims: Hashable) -> xr.DataArray:
+        """The same with these dimensions as those of one signal, which become the last ones.
+
+        It is the attribute ``interpretation`` that says so, or for more than two, ``navigate`` of the coordinates. So
+        it is written, and HyperSpy opens a Signal1D or Signal2D.
+
+        Raises
+        ------
+        NexusError
+            The array hasn't such a dimension, or more than two can't be told apart from the others.
+
+        Examples
+        --------
+        >>> import nexus_xr
+        >>> spectra = xr.DataArray([[1, 2], [3, 4]], dims=("energy", "x")).nexus.assign_signal_dims("energy")
+        >>> spectra.dims, spectra.nexus.signal_dims, spectra.attrs
+        (('x', 'energy'), ('energy',), {'interpretation': 'spectrum'})
+        """
+        return assign_signal_dims(self._obj, dims)
 
     @property
     def _name(self) -> Hashable:

@@ -39,7 +39,7 @@ def scan(**attributes: Any) -> xr.DataArray:
 
 METADATA = {
     "sample": {"name": {"value": "Ni"}, "thickness": {"value": 1.5, "attrs": {"units": "mm"}}},
-    "hyperspy_metadata": {"General": {"title": {"value": "a title"}}},
+    "hyperspy_metadata": {"General": {"title": {"value": "a_title"}}},
     "learning_results": {"loadings": {"value": np.ones((6, 2))}, "factors": {"value": np.ones((2000, 2))}},
 }
 
@@ -161,7 +161,7 @@ def test_axes_without_a_scale_go_to_hyperspy_and_back(hyperspy: Any, tmp_path: P
 def test_nexusformat_finds_the_plottable_data(written: Path) -> None:
     nexus = pytest.importorskip("nexusformat.nexus")
     data = nexus.nxload(str(written)).plottable_data
-    assert data.nxpath == "/entry1/counts"
+    assert data.nxpath == "/entry1/a_title"
     np.testing.assert_array_equal(data.nxsignal.nxvalue, FRAMES)
     assert [axis.nxname for axis in data.nxaxes] == ["scan", "y", "x"]
 
@@ -190,7 +190,7 @@ def test_silx_shows_what_a_cluster_wrote(in_parts: Path) -> None:
 def test_scippnexus_loads_it(written: Path) -> None:
     scippnexus = pytest.importorskip("scippnexus")
     with scippnexus.File(written, "r") as file:
-        loaded = file["entry1/counts"][...]
+        loaded = file["entry1/a_title"][...]
     assert loaded.dims == ("scan", "y", "x")
     assert str(loaded.coords["x"].unit) == "µm"
     signal = loaded["counts"] if "counts" in getattr(loaded, "keys", lambda: ())() else loaded
@@ -202,17 +202,17 @@ def test_h5grove_serves_what_h5web_asks_for(written: Path) -> None:
     with h5py.File(written) as file:
         root = content.create_content(file, "/").metadata()
         assert [child["name"] for child in root["children"]] == ["entry1"]
-        data = content.create_content(file, "/entry1/counts/counts")
+        data = content.create_content(file, "/entry1/a_title/counts")
         assert data.metadata()["shape"] == FRAMES.shape
         np.testing.assert_array_equal(data.data("2,:,:"), FRAMES[2])
-        assert content.create_content(file, "/entry1/counts").attributes()["signal"] == "counts"
+        assert content.create_content(file, "/entry1/a_title").attributes()["signal"] == "counts"
 
 
 @pytest.mark.parametrize("module", ["netCDF4", "h5netcdf"])
 def test_readers_of_netcdf_see_the_groups(module: str, written: Path) -> None:
     library = pytest.importorskip(module)
     with (library.Dataset if module == "netCDF4" else library.File)(written, "r") as file:
-        assert set(file["entry1"].groups) == {"counts", "auxiliary"}
+        assert set(file["entry1"].groups) == {"a_title", "auxiliary"}
 
 
 # --- validators ------------------------------------------------------------------------------------------------

@@ -294,7 +294,7 @@ def _array(fields: GroupFields, variable: Variable) -> ArrayDescription:
     dataset, raw = fields.field(variable.field), fields.array(variable.field)
     storage = storage_of(dataset, raw)
     source = fields.source(variable)
-    attributes = fields.attributes(variable.field)
+    attributes = fields.attributes(variable)
     first, last = _range(source) if variable.role is Role.AXIS else (None, None)
     return ArrayDescription(
         name=variable.name,

@@ -141,7 +141,7 @@ def variables_of(
 def _built(fields: GroupFields, variable: Variable, source: Stored, bounds_dim: str) -> dict[str, xr.Variable]:
     """The variable, and its bounds where it is one of bins."""
     dataset = fields.field(variable.field)
-    attributes = fields.attributes(variable.field)
+    attributes = fields.attributes(variable)
     raw = fields.array(variable.field)
     storage = storage_of(dataset, raw)
     nexus_path = fields.group.member_path(variable.field)

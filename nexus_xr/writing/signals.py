@@ -11,6 +11,7 @@ import xarray as xr
 from nexus_xr.arrays.uncertainties import errors_as_data
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.output.entry import valid_name
+from nexus_xr.nexus.output.hyperspy_metadata import title_of
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.tree.metadata import same_tree
@@ -70,7 +71,8 @@ def _of_array(array: xr.DataArray) -> Signal:
     own = array.variable.copy(deep=False)
     own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
     free = free_name(name, set(map(str, array.coords)))
-    return Signal(name, errors_as_data(xr.Dataset({free: own}, coords=array.coords)), free, tree)
+    dataset = errors_as_data(xr.Dataset({free: own}, coords=array.coords))
+    return Signal(_group_name(name, tree, own), dataset, free, tree)
 
 
 def _of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[Signal]:
@@ -78,7 +80,12 @@ def _of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) 
     first = next((name for name in spans if owner_of_errors(name, spans) is None), None)
     if first is not None:
         dataset, tree = _with_trees_apart(dataset, tree)
-        yield Signal(valid_name(name or first), dataset, first, tree)
+        yield Signal(_group_name(name or first, tree, dataset.variables[first]), dataset, first, tree)
+
+
+def _group_name(name: str, tree: Mapping[Any, Any], signal: xr.Variable) -> str:
+    """The name of the group of data: the title that HyperSpy gave it, or the name of what is written."""
+    return valid_name(title_of(tree, signal.encoding.get("nexus_path", "")) or name)
 
 
 def _with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:

@@ -33,7 +33,7 @@ from nexus_xr.hdf5.writing.creation import (
     growing_chunks,
 )
 from nexus_xr.nexus.output.entry import DataField
-from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, storable, why_no_name
+from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, is_ragged, storable, why_no_name
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
@@ -370,7 +370,10 @@ def _values_of(variable: xr.Variable) -> Any:
     if not isinstance(data, np.ndarray | indexing.ExplicitlyIndexed):
         raise ValueError(f"{type(data).__name__} can't be stored; make it a NumPy array")
     if variable._in_memory or variable.nbytes <= SMALL_BYTES or kind == "O":
-        return storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
+        values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
+        if is_ragged(values):
+            raise ValueError("its elements are of several lengths, which make no array; pad them")
+        return values
     return LazyVariable(variable)
 
 

@@ -93,7 +93,7 @@ class FieldArrays:
 
     def _made_of(self, variable: Variable, dataset: Dataset) -> Iterator[tuple[str, Node | None]]:
         field = _Field(dataset, self.arrays.array(variable.field), self.codecs)
-        attributes = self.arrays.attributes(variable.field)
+        attributes = self.arrays.attributes(variable)
         source = self.arrays.source(variable)
         if variable.bounds is not None and isinstance(source, DerivedArray):
             both = self.arrays.bounds_of(source)

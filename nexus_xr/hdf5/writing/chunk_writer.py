@@ -24,6 +24,7 @@ from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.memory import empty
 
+from .creation import put
 from .writable_file import why_unwritten
 
 Region = tuple[tuple[int, int], ...]
@@ -130,7 +131,7 @@ class WrittenDataset:
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:
         values = values.astype(object, copy=False) if self.dtype.hasobject else values
         with self._shared, self._explained():
-            self._dataset[_slices(region, [0] * len(region))] = values
+            put(self._dataset, [begin for begin, _ in region], values)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

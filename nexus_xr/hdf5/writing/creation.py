@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t, h5z
+from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.filters.codec import Codec
@@ -180,6 +181,20 @@ def create_dataset(
     space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
     made = h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, properties)
     return h5py.Dataset(made)
+
+
+def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any]) -> None:
+    """Write values into a dataset from an element on, by libhdf5.
+
+    h5py would take elements of varying length that happen to have the same one for one array more.
+    """
+    if not isinstance(h5py.check_vlen_dtype(dataset.dtype), np.dtype):
+        dataset[tuple(slice(at, at + size) for at, size in zip(start, values.shape, strict=True))] = values
+        return
+    space = dataset.id.get_space()
+    if start:
+        space.select_hyperslab(tuple(start), values.shape)
+    dataset.id.write(h5s.create_simple(values.shape) if start else h5s.ALL, space, values.astype(dataset.dtype))
 
 
 def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None, growing: Sequence[bool]) -> tuple[int, ...]:

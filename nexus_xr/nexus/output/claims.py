@@ -1,5 +1,7 @@
 """What attributes that a field brings from elsewhere claim of its place in a group, and which of that is true there.
 
+What isn't is kept under another name, under which nobody takes it for true.
+
 Sources: versions 1 and 2 of the data rules (``@signal``, ``@axes``, ``@axis``, ``@primary``), and the attributes
 ``interpretation`` and ``target`` of the NeXus manual.
 """
@@ -10,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nexus_xr.nexus.rules.attributes import integers, names, text
-from nexus_xr.nexus.rules.interpretation import shown_dims
+from nexus_xr.nexus.rules.interpretation import fits_dims
+from nexus_xr.nexus.rules.reserved import ORIGINAL
 
 Attributes = Mapping[str, Any]
 
@@ -18,7 +21,7 @@ Attributes = Mapping[str, Any]
 def true_of_data(
     attributes: Attributes, dims: Sequence[str], is_signal: bool, spans: Mapping[str, Sequence[str]]
 ) -> Attributes:
-    """The attributes of a signal, or of another field of data, without what isn't true of it.
+    """The attributes of a signal, or of another field of data, with what isn't true of it under other names.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ def true_of_data(
     Examples
     --------
     >>> true_of_data({"signal": 1, "axes": "y:x", "units": "s"}, ["x"], True, {"x": ["x"]})
-    {'signal': 1, 'units': 's'}
+    {'signal': 1, 'units': 's', 'original_axes': 'y:x'}
     """
     false = set()
     number = integers(attributes.get("signal"))
@@ -44,9 +47,9 @@ def true_of_data(
     parts = (dims[: len(listed)], dims[max(0, len(dims) - len(listed)) :])  # fewer may be the first or the last ones'
     if not any(_are_axes(listed, part, spans) for part in parts):
         false.add("axes")
-    if (shown_dims(attributes) or 0) > len(dims):
+    if not fits_dims(attributes, len(dims)):
         false.add("interpretation")
-    return _without(attributes, false)
+    return _with_false_kept(attributes, false)
 
 
 def _are_axes(listed: Sequence[str], dims: Sequence[str], spans: Mapping[str, Sequence[str]]) -> bool:
@@ -58,7 +61,8 @@ def _are_axes(listed: Sequence[str], dims: Sequence[str], spans: Mapping[str, Se
 def true_of_coordinates(
     coordinates: Mapping[str, tuple[Attributes, Sequence[str]]], dims: Sequence[str]
 ) -> dict[str, Attributes]:
-    """The attributes of the coordinates of a signal, each given with its dimensions, without what isn't true of them.
+    """The attributes of the coordinates of a signal, each given with its dimensions, with what isn't true under other
+    names.
 
     Numbers of dimensions count from the slowest or from the fastest one, for all of them alike.
     """
@@ -71,11 +75,12 @@ def true_of_coordinates(
     from_slowest = all(sorted(numbers) == [at + 1 for at in sorted(places)] for numbers, places in numbered.values())
     from_fastest = all(sorted(numbers) == sorted(rank - at for at in places) for numbers, places in numbered.values())
     untrue = {"signal", "axes"} | (set() if from_slowest or from_fastest else {"axis", "primary"})
-    return {name: _without(attributes, untrue) for name, (attributes, _) in coordinates.items()}
+    return {name: _with_false_kept(attributes, untrue) for name, (attributes, _) in coordinates.items()}
 
 
-def _without(attributes: Attributes, false: set[str]) -> Attributes:
-    """The attributes without some, and without the path of a field that this is no link to."""
+def _with_false_kept(attributes: Attributes, false: set[str]) -> Attributes:
+    """The attributes, some of them, and the path of a field that this is no link to, under names that claim nothing."""
     if (text(attributes.get("target")) or "").startswith("/"):
         false = {*false, "target"}
-    return {name: value for name, value in attributes.items() if name not in false}
+    kept = {name: value for name, value in attributes.items() if name not in false}
+    return kept | {ORIGINAL + name: attributes[name] for name in sorted(false) if name in attributes}

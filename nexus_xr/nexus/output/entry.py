@@ -12,13 +12,14 @@ from typing import Any
 
 import h5py
 
+from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, INDICES
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
-from .nodes import FieldNode, GroupNode, Node
+from .nodes import FieldNode, GroupNode, Node, raw_dtype
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class DataField:
     def interpretation(self) -> Any:
         return self.node.attributes.get("interpretation")
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is one of text; not of one that is there already, whose node has no values."""
+        return self.node.values is not None and is_text(raw_dtype(self.node.values))
+
 
 def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     """The NXdata group of some fields, which keep of their attributes what is true in it.
@@ -63,7 +69,7 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     if auxiliary:
         attributes["auxiliary_signals"] = auxiliary
     if dims:
-        attributes["axes"] = [dim if _names_dimension(dim, fields) else "." for dim in dims]
+        attributes["axes"] = [dim if _is_axis(dim, fields) else "." for dim in dims]
     unplaced = []
     for name, each in placed.items():
         if each.is_coordinate:
@@ -93,8 +99,10 @@ def _with_true_attributes(signal: str, fields: Mapping[str, DataField]) -> dict[
     return {name: replace(each, node=replace(each.node, attributes=true[name])) for name, each in fields.items()}
 
 
-def _names_dimension(dim: str, fields: Mapping[str, DataField]) -> bool:
-    return dim in fields and fields[dim].is_coordinate and fields[dim].dims == (dim,)
+def _is_axis(dim: str, fields: Mapping[str, DataField]) -> bool:
+    """Whether a dimension is told by a field of its name: one of numbers, as HyperSpy opens no file with others."""
+    field = fields.get(dim)
+    return field is not None and field.is_coordinate and field.dims == (dim,) and not field.is_text
 
 
 def _has_indices(name: str, fields: Mapping[str, DataField], dims: tuple[str, ...]) -> bool:
@@ -108,7 +116,7 @@ def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[s
     """The field with the names of its dimensions, where they couldn't be told without."""
     dims = fields[signal].dims
     if name == signal:
-        is_told = all(_names_dimension(dim, fields) or dim == f"dim_{place}" for place, dim in enumerate(dims))
+        is_told = all(_is_axis(dim, fields) or dim == f"dim_{place}" for place, dim in enumerate(dims))
     elif field.is_coordinate:
         is_told = _has_indices(name, fields, dims)
     else:

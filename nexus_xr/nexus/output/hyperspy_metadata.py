@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nexus_xr.nexus.rules.attributes import text
-from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup
+from nexus_xr.nexus.rules.reserved import ORIGINAL
+from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, is_field
 
 if TYPE_CHECKING:
     from .nodes import GroupNode, Node
@@ -26,7 +27,35 @@ _MISLEADING = {
 }
 # By which a link tells where the original is.
 _TARGET = "target"
-_PREFIX = "original_"
+
+
+def title_of(tree: Mapping[Any, Any], path: str = "") -> str | None:
+    """The title that HyperSpy knows a signal by, which it reads from the name of the NXdata group alone.
+
+    Parameters
+    ----------
+    tree
+        The metadata of the signal.
+    path
+        Path of the field that it was opened from, for a signal whose title is empty.
+
+    Returns
+    -------
+    str or None
+        None for a signal that isn't HyperSpy's.
+
+    Examples
+    --------
+    >>> title_of({"hyperspy_metadata": {"General": {"title": {"value": "4D"}}}}), title_of({"sample": {}})
+    ('4D', None)
+    """
+    metadata = tree.get(METADATA[1])
+    if not isinstance(metadata, Mapping):
+        return None
+    general = metadata.get("General")
+    title = general.get("title") if isinstance(general, Mapping) else None
+    said = text(title["value"] if isinstance(title, Mapping) and is_field(title) else title)
+    return said or path.rpartition("/")[0].rpartition("/")[2] or None
 
 
 def is_written_by_hyperspy(root_attributes: Mapping[str, Any]) -> bool:
@@ -37,7 +66,7 @@ def is_written_by_hyperspy(root_attributes: Mapping[str, Any]) -> bool:
 def as_collection(collection: GroupNode) -> GroupNode:
     """A group as it is stored as a collection, where nothing counts as data of the file."""
     inner = _hidden(collection)
-    own = {_PREFIX + name if name == "NX_class" else name: value for name, value in inner.attributes.items()}
+    own = {ORIGINAL + name if name == "NX_class" else name: value for name, value in inner.attributes.items()}
     return replace(inner, attributes={**own, "NX_class": "NXcollection"})
 
 
@@ -56,7 +85,7 @@ def _hidden(group: GroupNode) -> GroupNode:
 
 
 def _with_other_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {_PREFIX + name if _is_misleading(name, value) else name: value for name, value in attributes.items()}
+    return {ORIGINAL + name if _is_misleading(name, value) else name: value for name, value in attributes.items()}
 
 
 def _is_misleading(name: str, value: Any) -> bool:
@@ -78,8 +107,8 @@ def _shown(tree: MetadataGroup) -> MetadataGroup:
 
 
 def _with_own_names(attributes: MetadataAttributes) -> MetadataAttributes:
-    kept = [key for key in attributes if _PREFIX + key not in attributes]
-    own = {key: key.removeprefix(_PREFIX) for key in kept}
+    kept = [key for key in attributes if ORIGINAL + key not in attributes]
+    own = {key: key.removeprefix(ORIGINAL) for key in kept}
     return MetadataAttributes(
         (own[key] if own[key] in (*_MISLEADING, _TARGET) else key, attributes[key]) for key in kept
     )

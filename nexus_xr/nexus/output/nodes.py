@@ -21,7 +21,7 @@ from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
-from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks
+from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, put
 from nexus_xr.hdf5.writing.part_files import Joined, create_joined
 from nexus_xr.nexus.tree.metadata import StoredArray, is_field
 
@@ -197,6 +197,8 @@ def storable(value: Any) -> Any:
         if (ragged := _ragged(value)) is not None:
             return ragged
         raise _UnstorableError(f"its parts are of several lengths ({error})") from None
+    if array.dtype.kind == "O" and (ragged := _ragged(array)) is not None:
+        return ragged
     try:
         return _storable_array(array)
     except UnicodeEncodeError as error:
@@ -214,17 +216,28 @@ def _has_units(value: Any) -> bool:
 
 def _ragged(value: Any) -> NDArray[Any] | None:
     """Lists of numbers of several lengths as elements of varying length; None where they are others."""
-    if not isinstance(value, list | tuple) or not all(isinstance(each, list | tuple | np.ndarray) for each in value):
+    elements = list(value.flat if isinstance(value, np.ndarray) else value) if _is_list(value) else []
+    if not elements or not all(map(_is_list, elements)):
         return None
     try:
-        parts = [np.asarray(each) for each in value]
+        parts = [np.asarray(each) for each in elements]
     except ValueError:
         return None
     kinds = {part.dtype.kind for part in parts if part.size}
     if any(part.ndim != 1 for part in parts) or not kinds <= set("biuf"):
         return None
-    element = np.result_type(*(part for part in parts if part.size))
-    return np.fromiter((part.astype(element) for part in parts), dtype=h5py.vlen_dtype(element))
+    element = np.result_type(*(part for part in parts if part.size)) if kinds else parts[0].dtype
+    ragged = np.fromiter((part.astype(element) for part in parts), dtype=h5py.vlen_dtype(element))
+    return ragged.reshape(np.shape(value)) if isinstance(value, np.ndarray) else ragged
+
+
+def is_ragged(values: Any) -> bool:
+    """Whether the elements of an array are arrays of numbers."""
+    return isinstance(h5py.check_vlen_dtype(values.dtype), np.dtype)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray)
 
 
 def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
@@ -296,7 +309,7 @@ def _write_field(group: h5py.Group, name: str, node: FieldNode) -> list[PendingW
     write_attributes(dataset, node.attributes)
     if isinstance(values, np.ndarray) and not node.chunks:
         if values.size:
-            dataset[...] = values
+            put(dataset, [0] * values.ndim, values)
         return []
     is_done = isinstance(values, h5py.Empty) or not math.prod(values.shape)
     return [] if is_done else [PendingWrite(dataset, values)]

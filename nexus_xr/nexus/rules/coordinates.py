@@ -44,7 +44,12 @@ def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) ->
         if axis.is_default and len(axis.dims) == 1 and not dims[axis.dims[0]]:
             dims[axis.dims[0]] = axis.field
     recorded = content.fields[signal].recorded_dims or ("",) * rank
-    if any(recorded[dim] in (*dims, *content.fields) for dim, name in enumerate(dims) if not name):
+    along = {(axis.field, axis.dims) for axis in axes}
+    if any(
+        recorded[dim] in dims or (recorded[dim] in content.fields and (recorded[dim], (dim,)) not in along)
+        for dim, name in enumerate(dims)
+        if not name
+    ):
         recorded = ("",) * rank
     unnamed = (free or content.free_name(f"dim_{dim}") for dim, free in enumerate(recorded))
     return tuple(name or other for name, other in zip(dims, unnamed, strict=True))

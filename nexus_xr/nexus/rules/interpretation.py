@@ -7,6 +7,7 @@ from typing import Any
 
 from .attributes import text
 
+INTERPRETATION = "interpretation"
 # The values of the manual's chapter "NeXus Attributes", and ``scaler``, as it once spelt the first of them. The colours
 # of an image are its last dimension. A vertex has one value: its place is that of the axes.
 _SHOWN_DIMS = {
@@ -21,6 +22,8 @@ _SHOWN_DIMS = {
     "hsla-image": 3,
     "cmyk-image": 3,
 }
+# Those of no colours, by the number of dimensions that they show.
+_PLAIN = ("scalar", "spectrum", "image")
 
 
 def shown_dims(*attributes: Mapping[str, Any]) -> int | None:
@@ -33,5 +36,31 @@ def shown_dims(*attributes: Mapping[str, Any]) -> int | None:
     >>> shown_dims({"units": "counts"}, {"interpretation": "rgb-image"}), shown_dims({"interpretation": "film"})
     (3, None)
     """
-    given = (text(each.get("interpretation")) for each in attributes)
-    return _SHOWN_DIMS.get(next((interpretation for interpretation in given if interpretation), ""))
+    return _SHOWN_DIMS.get(text(interpretation_of(*attributes).get(INTERPRETATION)) or "")
+
+
+def interpretation_as(shown: int) -> str | None:
+    """The interpretation by which so many dimensions are shown together, None where the manual has no word for it.
+
+    Examples
+    --------
+    >>> interpretation_as(1), interpretation_as(4)
+    ('spectrum', None)
+    """
+    return _PLAIN[shown] if shown < len(_PLAIN) else None
+
+
+def fits_dims(attributes: Mapping[str, Any], rank: int) -> bool:
+    """Whether data of so many dimensions can be what the interpretation says; so they can if it says nothing."""
+    return (shown_dims(attributes) or 0) <= rank
+
+
+def interpretation_of(*attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The first interpretation that these attributes have, as an attribute; none where they have none.
+
+    Examples
+    --------
+    >>> interpretation_of({"units": "counts"}, {"interpretation": "image"})
+    {'interpretation': 'image'}
+    """
+    return next(({INTERPRETATION: each[INTERPRETATION]} for each in attributes if text(each.get(INTERPRETATION))), {})

@@ -32,6 +32,10 @@ DIMENSIONS = "_ARRAY_DIMENSIONS"
 COORDINATES = "coordinates"
 # On a field: NumPy's dtype of the dates or lengths of time that integers stand for, or of text.
 DTYPE = "numpy_dtype"
+# Before the name of an attribute that tells of a place where something is no longer: it is kept, and not believed.
+ORIGINAL = "original_"
+# Attributes of a field that tell of its place: what it is in its group, and the path of what it is a link to.
+CLAIMS = ("signal", "axes", "axis", "primary", "interpretation", "target")
 
 
 def owner_of(name: str, suffix: str, fields: Container[Any]) -> str | None:
@@ -68,4 +72,25 @@ def without_marks(attributes: Mapping[str, Any], stored: np.dtype[Any]) -> dict[
     dtype = recorded_dtype(attributes, stored)
     if dtype is not None:
         hidden |= {DTYPE} if dtype.kind == "U" else {DTYPE, "units"}
-    return {name: value for name, value in attributes.items() if name not in hidden}
+    return {own_name(name, attributes): value for name, value in attributes.items() if name not in hidden}
+
+
+def own_name(name: str, attributes: Container[str], names: Container[str] = CLAIMS) -> str:
+    """The name that an attribute had before it was kept from being believed.
+
+    Parameters
+    ----------
+    name
+        Its name in the file.
+    attributes
+        All that are beside it.
+    names
+        Those that may have been kept so.
+
+    Examples
+    --------
+    >>> own_name("original_target", {"original_target", "units"}), own_name("original_name", {"original_name"})
+    ('target', 'original_name')
+    """
+    own = name.removeprefix(ORIGINAL)
+    return own if own in names and own not in attributes else name

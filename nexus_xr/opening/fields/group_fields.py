@@ -22,9 +22,10 @@ from nexus_xr.hdf5.reading.virtual_datasets.virtual_mapping import read_mappings
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.rules.attributes import with_units
 from nexus_xr.nexus.rules.content import GroupContent
+from nexus_xr.nexus.rules.interpretation import fits_dims, interpretation_of
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.rules.scaling import Scaling
-from nexus_xr.nexus.rules.variables import Variable
+from nexus_xr.nexus.rules.variables import Role, Variable
 
 from .stored import DerivedArray, ScaledArray, Stored, TypedArray
 
@@ -109,9 +110,13 @@ class GroupFields:
         """The bounds of the bins whose centres these are."""
         return DerivedArray(source.source, bounds_of, (*source.shape, 2), source.source.dtype)
 
-    def attributes(self, name: str) -> dict[str, Any]:
-        """The attributes of a field as its variable has them."""
-        return without_marks(with_units(self.content.fields[name].attributes), self.field(name).raw_dtype)
+    def attributes(self, variable: Variable) -> dict[str, Any]:
+        """The attributes of a field as its variable has them; a signal has its group's interpretation."""
+        field, group = self.content.fields[variable.field].attributes, self.content.attributes
+        attributes = without_marks(with_units(field), self.field(variable.field).raw_dtype)
+        if variable.role is Role.SIGNAL and fits_dims(group, len(variable.dims)):
+            return {**attributes, **interpretation_of(attributes, group)}
+        return attributes
 
 
 def storage_of(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
