@@ -105,6 +105,7 @@ class Code(StrEnum):
 
     # --- what is shown to others ---------------------------------------------------------------------------------
 
+    NO_REFERENCE = "no-reference", "", "the bytes of an array in its file are no chunks of Zarr"
     NO_ZARR_TYPE = "no-zarr-type", "Zarr: Data types", "values are of a type that Zarr has not"
 
     # --- what is to be written ---------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) 
     NexusFileError
         The chunk can't be read.
     """
-    stored = _stored_at(array, coordinate)
-    if _is_only_fill(array, stored):
+    stored = stored_at(array, coordinate)
+    if is_only_fill(array, stored):
         return None
     if isinstance(stored, StoredChunk) and (not verify or stored.is_whole()):
         made = passed_on(stored, array.chain)
@@ -48,14 +48,16 @@ def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) 
 
 def is_there(array: ZarrArray, coordinate: Sequence[int]) -> bool:
     """Whether `chunk_of` would give anything; the chunk isn't read."""
-    return not _is_only_fill(array, _stored_at(array, coordinate))
+    return not is_only_fill(array, stored_at(array, coordinate))
 
 
-def _stored_at(array: ZarrArray, coordinate: Sequence[int]) -> FoundChunk:
+def stored_at(array: ZarrArray, coordinate: Sequence[int]) -> FoundChunk:
+    """What a chunk is in a file."""
     return None if array.stored is None else stored_chunk(array.stored, array.origin(coordinate), array.chunks)
 
 
-def _is_only_fill(array: ZarrArray, stored: FoundChunk) -> bool:
+def is_only_fill(array: ZarrArray, stored: FoundChunk) -> bool:
+    """Whether a chunk needs no key, as nobody has written it."""
     return isinstance(stored, Unwritten) and stored.fill == array.fill.tobytes()
 
 

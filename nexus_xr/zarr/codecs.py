@@ -17,7 +17,7 @@ from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.stored_chunks import StoredChunk
 
-from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Bytes, Encoded, stored_frame
+from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Bytes, Encoded, is_frame, stored_frame
 from .reframing import reframed
 
 # What Zarr has a codec for that decodes what the filters of HDF5 made, in the order of encoding.
@@ -56,7 +56,7 @@ def native_chain(filters: Chain, chunk_bytes: int) -> Chain | None:
     # Zarr's shuffle takes whole elements alone, which only a decoded chunk is sure to consist of.
     widths = [max(step.options[:1], default=1) for step in filters if step.id == SHUFFLE.number]
     is_shuffled_first = not widths or (filters[0].id == SHUFFLE.number and len(widths) == 1)
-    return filters if filters and is_known and is_shuffled_first and not chunk_bytes % max(widths, default=1) else None
+    return filters if is_known and is_shuffled_first and not chunk_bytes % max(widths, default=1) else None
 
 
 def _filter(codec: Codec, options: tuple[int, ...]) -> Filter:
@@ -122,16 +122,43 @@ def passed_on(chunk: StoredChunk, chain: Chain) -> Encoded | None:
     chain
         The codecs of the array.
     """
-    filters, data = chunk.filters, chunk.data
-    if list(map(_step, filters)) == list(map(_step, chain)) and not _is_blosc(chain):
-        return data.data if filters or data.nbytes == chunk.chunk_bytes else None
-    kept = without_checksum(filters)
-    if len(kept) < len(filters):
-        data = data[: max(data.nbytes - _CHECKSUM_BYTES, 0)]
+    if not _is_blosc(chain):
+        size = size_as_stored(chunk, chain)
+        return None if size is None else chunk.data[:size].data
+    kept = without_checksum(chunk.filters)
+    return reframed(chunk.data[: _size_of(kept, chunk)], kept, chunk.chunk_bytes)
+
+
+def size_as_stored(chunk: StoredChunk, chain: Chain) -> int | None:
+    """How many of a stored chunk's bytes, from the first one on, a chain decodes as they are; None where none.
+
+    Parameters
+    ----------
+    chunk
+        The chunk, of which no more is read than its first bytes.
+    chain
+        The codecs of the array.
+    """
+    filters = chunk.filters
+    kept = filters if _is_alike(filters, chain) else without_checksum(filters)
+    if not _is_alike(kept, chain):
+        return None
+    size = _size_of(kept, chunk)
     if _is_blosc(chain):
-        return reframed(data, kept, chunk.chunk_bytes)
-    is_alike = list(map(_step, kept)) == list(map(_step, chain))
-    return data.data if is_alike and (kept or data.nbytes == chunk.chunk_bytes) else None
+        is_valid = is_frame(chunk.first(HEADER_BYTES), size, chunk.chunk_bytes)
+    else:
+        is_valid = bool(kept) or size == chunk.chunk_bytes
+    return size if is_valid else None
+
+
+def _size_of(kept: Sequence[Filter], chunk: StoredChunk) -> int:
+    """Bytes of a chunk without those of a checksum that isn't kept."""
+    size = chunk.location.size
+    return max(size - _CHECKSUM_BYTES, 0) if len(kept) < len(chunk.filters) else size
+
+
+def _is_alike(filters: Sequence[Filter], chain: Chain) -> bool:
+    return list(map(_step, filters)) == list(map(_step, chain))
 
 
 def _is_blosc(chain: Chain) -> bool:

@@ -16,6 +16,7 @@ from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.storage import Storage
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.block_shapes import nearest_part
 from nexus_xr.hdf5.reading.virtual_datasets.source_storage import SourceStorage
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.rules.variables import Variable
@@ -159,6 +160,8 @@ class _Field:
         if data_type(raw.raw_dtype) is None:
             return None
         element, chunks = np.dtype(raw.raw_dtype.str), self._chunks(raw)
+        if self._storage.chunks is None and self.codecs is Codecs.NATIVE:  # a chunk at an end has no padding there
+            chunks = tuple(map(nearest_part, chunks, self._regular))
         chain = self._chain(element, chunks)
         return ZarrArray(raw, raw, chunks, element, self._fill(element), chain, dims, documents(attributes))
 
@@ -179,11 +182,18 @@ class _Field:
             return (*own, *shape[len(own) :])
         return block_shape(shape, values.dtype.itemsize if values.dtype != _OBJECT else _TEXT_BYTES, None)
 
+    @property
+    def _regular(self) -> list[int]:
+        """For each dimension, the length after which its end and the begin of each source come."""
+        storage, shape = self._storage, self.raw.shape
+        borders = storage.borders if isinstance(storage, SourceStorage) else [()] * len(shape)
+        return [math.gcd(size, *starts) for size, starts in zip(shape, borders, strict=True)]
+
     def _chain(self, element: np.dtype[Any], chunks: tuple[int, ...]) -> Chain:
         filters, size = self._storage.filters, math.prod(chunks) * element.itemsize
         native = native_chain(filters, size) if self.codecs is Codecs.NATIVE else None
         is_joined = self.raw.layout is not None or self.dataset.is_virtual
-        return native or core_chain(filters, element.itemsize, size, is_joined=is_joined)
+        return core_chain(filters, element.itemsize, size, is_joined=is_joined) if native is None else native
 
     def _fill(self, element: np.dtype[Any]) -> NDArray[Any]:
         stored = self.dataset.stored

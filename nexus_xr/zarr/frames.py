@@ -133,18 +133,20 @@ def _header(flags: int, width: int, length: int, block_length: int, size: int) -
     return np.frombuffer(packed, BYTE)
 
 
-def is_frame(data: Bytes, length: int) -> bool:
+def is_frame(begin: Bytes, size: int, length: int) -> bool:
     """Whether bytes are a frame that every reader of Blosc 1 knows.
 
     Parameters
     ----------
-    data
-        The bytes.
+    begin
+        The first of the bytes, or all of them.
+    size
+        How many there are.
     length
-        How many bytes they have to decode to.
+        How many they have to decode to.
     """
-    if data.nbytes < HEADER_BYTES:
+    if begin.nbytes < HEADER_BYTES:
         return False
-    version, _, flags, _, own_length, _, size = _HEADER.unpack_from(data.data)
+    version, _, flags, _, own_length, _, own_size = _HEADER.unpack_from(begin.data)
     is_known = flags >> 5 in list(Format) and not flags & _IS_EXTENDED
-    return version == _VERSION and is_known and (own_length, size) == (length, data.nbytes)
+    return version == _VERSION and is_known and (own_length, own_size) == (length, size)

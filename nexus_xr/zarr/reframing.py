@@ -62,7 +62,7 @@ def reframed(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Enco
         if ids == (BITSHUFFLE.number,):
             return _bitshuffled(stored, filters[0], chunk_bytes)
         if ids == (BLOSC.number,):
-            return stored.data if is_frame(stored, chunk_bytes) else None
+            return stored.data if is_frame(stored, stored.nbytes, chunk_bytes) else None
         if not ids:
             return _unfiltered(stored, chunk_bytes)
         return _shuffled(stored, filters, chunk_bytes)

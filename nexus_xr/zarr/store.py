@@ -6,16 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import xarray as xr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from nexus_xr.errors import NexusError
+from nexus_xr.errors import NexusError, NexusPathError
 
 from .frames import Encoded
+from .references.kerchunk import kerchunk_references
 from .view import METADATA, ZarrView, view_of
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
+MOST_INLINE = 1 << 16
+_AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
 _READ_ONLY = "the file is only read; nexus_xr.to_zarr copies it to a store that can be written"
 
 
@@ -120,6 +124,73 @@ class NexusStore(Store):
         """The names directly below a path."""
         for name in self.view.names_in(prefix.strip("/")):
             yield name
+
+    def references(self, *, inline: int = MOST_INLINE) -> dict[str, Any]:
+        """Where the chunks are in the file, for readers that fetch them from there: kerchunk's JSON, version 1.
+
+        Arrays whose chunks aren't in a file as Zarr has them are left out, with a `NexusWarning` that says why. With
+        ``codecs="native"``, the fewest are.
+
+        Parameters
+        ----------
+        inline
+            Bytes of decoded values of an array whose chunks may stand among the references themselves: text, values
+            that are made of others.
+
+        Returns
+        -------
+        dict
+            ``{"version": 1, "refs": {key: [path or URL, offset, size] or text}}``.
+
+        Raises
+        ------
+        NexusError
+            The file has neither path nor URL, or can't be read.
+
+        Examples
+        --------
+        >>> import h5py
+        >>> with h5py.File("scan.nxs", "w") as file:
+        ...     file["entry/data/counts"] = [4, 5, 6]
+        >>> zarr_store("scan.nxs", codecs="native").references()["refs"]["entry/data/counts/c/0"]
+        ['/.../scan.nxs', 2048, 24]
+        """
+        return kerchunk_references(self.view, inline)
+
+    def virtual_dataset(self, group: str = "", *, inline: int = MOST_INLINE) -> xr.Dataset:
+        """A group as a dataset of references, as VirtualiZarr makes them: to be joined, and written to icechunk.
+
+        It takes the package ``virtualizarr``. Values and attributes are as they are stored; arrays that are left out
+        are the same as for `references`.
+
+        Parameters
+        ----------
+        group
+            Path of the group.
+        inline
+            Bytes of an array that may be read where it can't be referred to.
+
+        Raises
+        ------
+        NexusError
+            There is no such group, the file has neither path nor URL, or can't be read.
+
+        Examples
+        --------
+        >>> import h5py
+        >>> with h5py.File("scan.nxs", "w") as file:
+        ...     file["entry/data/counts"] = [4, 5, 6]
+        ...     file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+        >>> zarr_store("scan.nxs", codecs="native").virtual_dataset("entry/data")["counts"].data
+        ManifestArray<shape=(3,), dtype=int64, chunks=(3,)>
+        """
+        from .references.virtual import virtual_dataset
+
+        path = group.strip("/")
+        if path not in self.view.hierarchy.groups:
+            raise NexusPathError(f"{self.view.file.name}: no group {group!r} in it")
+        with xr.open_zarr(self, group=path, chunks=None, **_AS_STORED) as opened:
+            return virtual_dataset(self.view, path, opened, inline)
 
 
 def _part(value: Encoded, wanted: ByteRequest | None) -> Encoded:

@@ -38,3 +38,16 @@ def grouped(unit: Sequence[int], shape: Sequence[int], itemsize: int, target: in
             break
         block[dimension] = max(1, min(in_units * unit[dimension], shape[dimension]))
     return tuple(block)
+
+
+def nearest_part(length: int, whole: int) -> int:
+    """The length nearest to a given one that a whole consists of without a rest.
+
+    Examples
+    --------
+    >>> nearest_part(8, 1000), nearest_part(8, 1001), nearest_part(900, 1009)
+    (8, 7, 1009)
+    """
+    small = [part for part in range(1, math.isqrt(whole) + 1) if not whole % part]
+    parts = (*small, *(whole // part for part in small))
+    return min(parts, key=lambda part: max(part / length, length / part), default=length)

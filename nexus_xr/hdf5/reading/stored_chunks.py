@@ -20,7 +20,7 @@ from nexus_xr.hdf5.runtime.memory import result
 
 from .array import LazyArray
 from .engine.chunk import BadChunkError, ChunkError, ChunkReader, borrowed
-from .layouts.chunk_index import ChunkIndex, ChunkLocation
+from .layouts.chunk_index import ChunkIndex, ChunkLocation, ContiguousRun, steps_of
 from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Layout, StoredLayout
 from .selection import Indexer
@@ -58,6 +58,10 @@ class StoredChunk:
     @cached_property
     def data(self) -> NDArray[np.uint8]:
         """Its bytes, read when they are first asked for."""
+        return self.first(self.location.size)
+
+    def first(self, count: int) -> NDArray[np.uint8]:
+        """The first of its bytes, as many as there are of a count."""
         offset, size, _ = self.location
         with (
             values_explained(self.file.name, self.path),
@@ -67,7 +71,7 @@ class StoredChunk:
             reader = ChunkReader(self.layout, source)
             try:
                 reader.check(self.coordinate, offset, size)
-                data = result((size,), BYTE)
+                data = result((min(count, size),), BYTE)
                 reader.fill(data.data, offset)
             except BadChunkError as error:
                 raise ChunkError(self.coordinate, offset, str(error)) from None
@@ -108,12 +112,20 @@ class Unwritten(NamedTuple):
     fill: bytes
 
 
-# A chunk, or what it reads as where it isn't stored; None where a block isn't just a chunk.
-FoundChunk = StoredChunk | Unwritten | None
+class StoredRun(NamedTuple):
+    """Values that no filter went through, one behind the other in a file: where they are, and how many bytes."""
+
+    file: File
+    offset: int
+    size: int
+
+
+# What a block is in a file, or what it reads as where it isn't stored; None where it isn't one thing.
+FoundChunk = StoredChunk | StoredRun | Unwritten | None
 
 
 def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> FoundChunk:
-    """The stored chunk that a block of an array is: of its own dataset, or of what a virtual one is made of.
+    """The stored chunk, or run of values, that a block of an array is: of its own dataset, or of a virtual one's.
 
     Parameters
     ----------
@@ -126,7 +138,7 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> FoundCh
 
     Returns
     -------
-    StoredChunk or Unwritten or None
+    StoredChunk or StoredRun or Unwritten or None
         None where the block's values have to be put together, or aren't what is stored.
 
     Raises
@@ -162,9 +174,23 @@ def _in_layout(block: _Block, layout: Layout | None) -> FoundChunk:
         return _in_file(block._replace(file=block.file.linked(layout.file), path=layout.path))
     if isinstance(layout, VirtualLayout):
         return _in_virtual(block, layout)
-    if isinstance(layout, StoredLayout) and isinstance(layout.index, ChunkIndex) and layout.conversion is None:
+    if not isinstance(layout, StoredLayout) or layout.conversion is not None:
+        return None
+    if isinstance(layout.index, ChunkIndex):
         return _in_index(block, layout, layout.index)
-    return None
+    is_in_file = layout.inline is None and not layout.raw_extents
+    return _in_run(block, layout.shape, layout.index) if is_in_file else None
+
+
+def _in_run(block: _Block, shape: Box, run: ContiguousRun) -> StoredRun | None:
+    """What a block is of contiguous values, None where it has gaps or reaches beyond them."""
+    origin, lengths = block.origin or (0,), block.shape or (1,)  # a scalar is laid out as one element
+    first = next((at for at, length in enumerate(lengths) if length > 1), len(shape))
+    is_within = all(at + length <= size for at, length, size in zip(origin, lengths, shape, strict=True))
+    if not is_within or lengths[first + 1 :] != shape[first + 1 :]:
+        return None
+    offset = sum(at * step for at, step in zip(origin, steps_of(run.shape)[:-1], strict=True))
+    return StoredRun(block.file, run.offset + offset, math.prod(lengths) * run.shape[-1])
 
 
 def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex) -> FoundChunk:

@@ -1,0 +1,68 @@
+"""References as VirtualiZarr has them, which combines and stores them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import warn_once
+from nexus_xr.zarr.arrays import ZarrArray
+from nexus_xr.zarr.metadata import array_document
+from nexus_xr.zarr.view import ZarrView
+
+from .kerchunk import HEADING, found_places
+from .places import Place, Places
+
+if TYPE_CHECKING:
+    from virtualizarr.manifests import ManifestArray
+
+_URLS = np.dtypes.StringDType()
+
+
+def virtual_dataset(view: ZarrView, group: str, opened: xr.Dataset, most_loaded: int) -> xr.Dataset:
+    """A dataset of which the arrays that can be referred to are references.
+
+    Parameters
+    ----------
+    view
+        The file.
+    group
+        Path of a group of it.
+    opened
+        The group, its variables as they are stored.
+    most_loaded
+        Bytes of an array whose values may be read, where they can't be referred to.
+    """
+    diagnostics = Diagnostics()
+    named = {name: f"{group}/{name}".lstrip("/") for name in opened.variables}
+    found = found_places(view, named.values(), most_loaded, diagnostics)
+    variables = {}
+    for name, path in named.items():
+        stored, places = opened.variables[name], found.get(path)
+        if places is not None and all(isinstance(place, Place) for place in places.values()):
+            data = _manifest_array(view.hierarchy.arrays[path], places)
+            variables[name] = xr.Variable(stored.dims, data, stored.attrs)
+        elif places is not None and stored.nbytes <= most_loaded:
+            variables[name] = stored.load()
+        elif places is not None:
+            diagnostics.add(Code.NO_REFERENCE, f"/{path}", "not all of its chunks can be referred to")
+    warn_once(f"{view.file.name}: {HEADING}", diagnostics)
+    coords = {name: variable for name, variable in variables.items() if name in opened.coords}
+    data_vars = {name: variable for name, variable in variables.items() if name not in coords}
+    return xr.Dataset(data_vars, xr.Coordinates(coords, indexes={}), opened.attrs)
+
+
+def _manifest_array(array: ZarrArray, places: Places) -> ManifestArray:
+    from virtualizarr.manifests import ChunkManifest, ManifestArray
+    from zarr.core.metadata.v3 import ArrayV3Metadata
+
+    paths, offsets, lengths = np.empty(array.grid, _URLS), np.zeros(array.grid, "u8"), np.zeros(array.grid, "u8")
+    for coordinate, place in places.items():
+        paths[coordinate], offsets[coordinate], lengths[coordinate] = place
+    manifest = ChunkManifest.from_arrays(paths=paths, offsets=offsets, lengths=lengths)
+    document: dict[str, Any] = {**array_document(array), "attributes": {}}
+    document.pop("dimension_names", None)
+    return ManifestArray(metadata=ArrayV3Metadata.from_dict(document), chunkmanifest=manifest)
