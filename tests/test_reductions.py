@@ -100,7 +100,7 @@ def expected(values: NDArray[Any], op: str, axes: tuple[int, ...], where: Any, a
             elif values.dtype.kind in "iu":
                 limits = np.iinfo(values.dtype)
                 neutral = limits.max if op == "min" else limits.min
-            return getattr(np, op)(values, axis=axes, **({**options, "initial": neutral} if options else {}))
+            return getattr(np, op)(values, axis=axes, initial=neutral, **options)
         if values.dtype.kind in "fc":
             exact = values.astype(np.result_type(values.dtype, np.float64))
             return getattr(np, op)(exact, axis=axes, **options).astype(values.dtype)
@@ -294,13 +294,18 @@ def test_what_is_in_memory_is_reduced_there(stack: Path) -> None:
 @pytest.mark.parametrize("chunks", [None, {}])
 def test_arrays_of_no_dimensions_and_of_no_values(tmp_path: Path, chunks: Any) -> None:
     with h5py.File(tmp_path / "f.nxs", "w") as file:
-        file["empty"], file["one"], file["image"] = np.zeros((0, 3), "u2"), np.uint16(7), COUNTS[0]
-    empty, one, image = (
-        dataset(tmp_path / "f.nxs", dataset_path=name, chunks=chunks)[name] for name in ("empty", "one", "image")
+        file["empty"], file["none"] = np.zeros((0, 3), "u2"), np.zeros((0, 0), "u2")
+        file["one"], file["image"] = np.uint16(7), COUNTS[0]
+    empty, none, one, image = (
+        dataset(tmp_path / "f.nxs", dataset_path=name, chunks=chunks)[name]
+        for name in ("empty", "none", "one", "image")
     )
     assert nexus_xr.reduce(empty, "sum").compute().item() == 0
     assert nexus_xr.reduce(empty, "sum", empty.dims[1]).compute().shape == (0,)
     assert np.isnan(nexus_xr.reduce(empty, "mean").compute().item())
+    assert nexus_xr.reduce(none, "min", none.dims[1]).compute().shape == (0,)
+    with pytest.raises(NexusError, match="least nor a greatest"):
+        nexus_xr.reduce(empty, "min").compute()
     for op in ("sum", "max", "mean"):
         assert nexus_xr.reduce(one, op).compute().item() == 7
     assert nexus_xr.reduce(image, np.median, image.dims).compute().item() == np.median(COUNTS[0])
