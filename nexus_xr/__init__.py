@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nexus_xr.exchange.json_file import read_json
     from nexus_xr.hdf5.objects.links import Link
     from nexus_xr.hdf5.reading.array import LazyArray
+    from nexus_xr.inspection.check import check
     from nexus_xr.inspection.description import describe
     from nexus_xr.inspection.outline import outline
     from nexus_xr.metadata.many_files import open_mfdataset
@@ -53,6 +54,7 @@ __all__ = [
     "NexusPathError",
     "NexusReachError",
     "NexusWarning",
+    "check",
     "common_attrs",
     "consolidate",
     "describe",
@@ -78,6 +80,7 @@ _LATER = {
     "EdgesIndex": "nexus_xr.arrays.edges_index",
     "LazyArray": "nexus_xr.hdf5.reading.array",
     "Link": "nexus_xr.hdf5.objects.links",
+    "check": "nexus_xr.inspection.check",
     "common_attrs": "nexus_xr.opening.files",
     "consolidate": "nexus_xr.writing.consolidate",
     "describe": "nexus_xr.inspection.description",

@@ -206,7 +206,7 @@ def test_a_terminal_gets_the_same_in_its_width(scan: Path, monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "60")
     shown = said("info", scan.name)
     assert max(map(len, shown.splitlines())) == 60
-    monkeypatch.setattr(screens, "_has_rich", lambda: False)
+    monkeypatch.setattr(screens, "has_rich", lambda: False)
     assert {*shown.split()} == {*said("info", scan.name).split()}
 
 

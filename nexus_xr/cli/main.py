@@ -13,7 +13,7 @@ from nexus_xr._version import __version__
 from nexus_xr.errors import NexusError
 
 # Each command is a module of this folder, imported when it is asked for: `info` is to answer at once.
-_COMMANDS = ("info", "tree")
+_COMMANDS = ("info", "tree", "check")
 
 
 class _Commands(click.Group):

@@ -32,15 +32,16 @@ class Screen(Protocol):
 
 def screen() -> Screen:
     """That of this process."""
-    return _Terminal() if _in_terminal() and _has_rich() else _Text()
+    return _Terminal() if _in_terminal() and has_rich() else _Text()
 
 
 def _in_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _has_rich() -> bool:
-    return ("rich" in sys.modules and sys.modules["rich"] is not None) or find_spec("rich") is not None
+def has_rich() -> bool:
+    """Whether rich is installed."""
+    return find_spec("rich") is not None
 
 
 def print_json(content: Any) -> None:

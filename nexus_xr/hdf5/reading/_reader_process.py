@@ -63,7 +63,7 @@ def _read_exactly(stream: io.FileIO, size: int) -> bytes:
 def _answer(answers: BinaryIO, reader: _Reader, what: Any, limits: tuple[float, int]) -> None:
     status, content = VALUES, memoryview(b"")
     try:
-        with _limited(*limits):
+        with limited(*limits):
             content = reader.read(*what)
     except Exception as error:
         status, content = ERROR, memoryview(str(error).encode(errors="replace"))
@@ -77,7 +77,7 @@ def _send(answers: BinaryIO, status: int, content: memoryview) -> None:
 
 
 @contextmanager
-def _limited(seconds: float, memory: int) -> Iterator[None]:
+def limited(seconds: float, memory: int) -> Iterator[None]:
     """Have the process end that takes longer, and get no more memory, where the system counts that."""
     with suppress(ImportError, OSError, ValueError):  # a system that counts otherwise, or allows less already
         import resource

@@ -125,7 +125,7 @@ def _bytes_of(source: Source, offset: int, size: int) -> bytes:
     return bytes(view[: source.read_into(view, offset)])
 
 
-def _limits(chunk_bytes: int) -> tuple[float, int]:
+def limits_of(chunk_bytes: int) -> tuple[float, int]:
     """Seconds of a processor and bytes of memory that a decoder may take."""
     return _LEAST_SECONDS + _SECONDS_PER_BYTE * chunk_bytes, _LEAST_MEMORY + _MEMORY_PER_BYTE * chunk_bytes
 
@@ -177,7 +177,7 @@ class _Process:
         """The bytes of a part's values, of chunks that have so many bytes."""
         self._is_idle, self.was_used = False, True
         try:
-            self._send(((self._known_as(file), *part), _limits(chunk_bytes)))
+            self._send(((self._known_as(file), *part), limits_of(chunk_bytes)))
             status, content = self._answer()
             while status == _reader_process.BYTES_WANTED:
                 assert not isinstance(file, str)

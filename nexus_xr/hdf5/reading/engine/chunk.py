@@ -46,7 +46,8 @@ class ChunkError(NexusFileError):
 
     def __init__(self, coordinate: Sequence[int], offset: int | None, reason: str) -> None:
         where = "" if offset is None else f" at byte {offset}"
-        super().__init__(f"chunk {tuple(map(int, coordinate))}{where}: {reason}")
+        self.coordinate, self.offset, self.reason = tuple(map(int, coordinate)), offset, reason
+        super().__init__(f"chunk {self.coordinate}{where}: {reason}")
 
 
 class BadChunkError(ValueError):

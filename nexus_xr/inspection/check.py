@@ -1,0 +1,387 @@
+"""Reading all of a file to see whether it can be: `nexus_xr.check`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nexus_xr.diagnostics import MISSING, Code, Diagnostic
+from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.runtime.cpus import thread_count
+from nexus_xr.opening.options import Options
+
+from ._checking_process import LENGTH
+from .checking import Run, Where
+from .pieces import Failure
+
+# What a process is asked for at once: so many bytes of values, or so many datasets.
+_RUN_BYTES, _RUN_DATASETS = 64 << 20, 256
+# A process that says nothing for so long is ended.
+_PATIENCE_SECONDS = 120
+# What is a fault of the file, beside what is missing. What could not be honoured otherwise is none.
+FAULTS = MISSING | {
+    Code.ATTRIBUTE_UNREADABLE,
+    Code.ATTRIBUTES_UNLISTED,
+    Code.DATATYPE_UNREADABLE,
+    Code.LINK_UNREADABLE,
+    Code.MEMBER_UNREADABLE,
+    Code.MEMBERS_UNLISTED,
+    Code.OBJECT_UNREADABLE,
+    Code.STORAGE_UNKNOWN,
+}
+_CODES = {str(code): code for code in Code}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CheckedDataset:
+    """What came of reading all of a dataset.
+
+    Parameters
+    ----------
+    path
+        Its path.
+    layout, filters
+        How it is stored, and the filters that chunks went through, in words.
+    nbytes
+        Bytes of its values.
+    pieces
+        How many chunks were read; of what has none, blocks.
+    failures
+        Those that can't be read: where each is in the grid of chunks, where in the file, and why.
+    """
+
+    path: str
+    layout: str
+    filters: tuple[str, ...]
+    nbytes: int
+    pieces: int
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What came of reading all of a file.
+
+    Parameters
+    ----------
+    file
+        Path or URL.
+    datasets
+        All datasets, each once.
+    faults
+        What of the file's description can't be read, and what it names that isn't there.
+    """
+
+    file: str
+    datasets: tuple[CheckedDataset, ...]
+    faults: tuple[Diagnostic, ...]
+
+    @property
+    def damaged(self) -> tuple[CheckedDataset, ...]:
+        """The datasets of which something can't be read."""
+        return tuple(dataset for dataset in self.datasets if dataset.failures)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything that the file has, or names, is there and can be read."""
+        return not self.damaged and not self.faults
+
+
+def check(
+    path: str | os.PathLike[str],
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> CheckReport:
+    """Read every chunk of every dataset of a file, and every attribute; decode all, and compare all checksums.
+
+    Other processes do it, so that damage that crashes a decoder, or has it run on for ever, is a failure of one chunk.
+    What links and virtual datasets lead to in other files is read too.
+
+    Parameters
+    ----------
+    path
+        Path or URL.
+    processes
+        How many read at once; None for as many as there are CPUs for this process.
+    progress
+        Called with the bytes of values that were read so far, and those of all.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Returns
+    -------
+    CheckReport
+        Bytes that changed where the format keeps no checksum, and that can be decoded all the same, are no failure.
+
+    Raises
+    ------
+    NexusError
+        The file isn't there, or isn't HDF5, or so damaged that nothing can be listed.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     counts = file.create_dataset("counts", (4, 8), chunks=(1, 8), compression="gzip", data=1)
+    ...     counts.id.write_direct_chunk((2, 0), b"damaged")
+    >>> report = check("scan.nxs")
+    >>> [(dataset.path, dataset.pieces) for dataset in report.datasets], report.is_sound
+    ([('/counts', 4)], False)
+    >>> report.datasets[0].failures[0].chunk
+    (2, 0)
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise NexusError(f"{path!r}: expected a path or a URL, which other processes can open")
+    if processes is not None and processes < 1:
+        raise NexusError(f"processes={processes}: expected 1 or more")
+    where = Where(os.fspath(path), Options(storage_options=storage_options))
+    listing = _Listing()
+    with _Checker() as checker:
+        crash = checker.ask(where, None, listing.take)
+    if crash is not None:
+        raise NexusFileError(f"{where.path}: can't be described, at {listing.at}: {crash}")
+    found = _verified(where, listing, processes or thread_count(), progress)
+    faults = tuple(each for each in listing.diagnostics if each.code in FAULTS)
+    return CheckReport(where.path, found, faults)
+
+
+@dataclass
+class _Listing:
+    """What is heard of a file's datasets."""
+
+    at: str = "/"
+    datasets: dict[str, CheckedDataset] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def take(self, said: Sequence[Any]) -> None:
+        kind, *rest = said
+        if kind == "again":
+            self.datasets.clear()
+        elif kind == "at":
+            self.at = rest[0]
+        elif kind == "dataset":
+            path, layout, filters, nbytes, pieces, self.sizes[path] = rest
+            self.datasets[path] = CheckedDataset(path, layout, tuple(filters), nbytes, pieces)
+        elif kind == "failed":
+            path, reason = rest
+            self.datasets[path] = CheckedDataset(path, "unknown", (), 0, 0, (Failure(None, None, reason),))
+        elif kind == "diagnostic":
+            self.diagnostics.append(Diagnostic(_CODES[rest[0]], *rest[1:]))
+        else:
+            is_missing, words = rest
+            raise (NexusFileNotFoundError if is_missing else NexusFileError)(words)
+
+
+def _runs(listing: _Listing) -> Iterator[list[Run]]:
+    """All pieces, in portions that take a process neither too long nor too short."""
+    portion: list[Run] = []
+    nbytes = 0
+    for path, dataset in listing.datasets.items():
+        size = max(1, listing.sizes.get(path, 1))
+        begin = 0
+        while begin < dataset.pieces:
+            end = min(dataset.pieces, begin + max(1, (_RUN_BYTES - nbytes) // size))
+            portion.append(Run(path, begin, end))
+            nbytes += (end - begin) * size
+            begin = end
+            if nbytes >= _RUN_BYTES or len(portion) >= _RUN_DATASETS:
+                yield portion
+                portion, nbytes = [], 0
+    if portion:
+        yield portion
+
+
+def _verified(where: Where, listing: _Listing, processes: int, progress: Progress | None) -> tuple[CheckedDataset, ...]:
+    work = _Work(where, listing, progress)
+    threads = [threading.Thread(target=work.help, daemon=True) for _ in range(min(processes, work.portions.qsize()))]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:
+        work.stop()
+    if work.errors:
+        raise work.errors[0]
+    failures = work.failures
+    return tuple(
+        replace(each, failures=(*each.failures, *sorted(failures.get(each.path, ()), key=_by_place)))
+        for each in listing.datasets.values()
+    )
+
+
+def _by_place(failure: Failure) -> tuple[Any, ...]:
+    return failure.chunk or (), failure.reason
+
+
+class _Work:
+    """What is left to do, and what was found, by several threads, each of which has a process at work."""
+
+    def __init__(self, where: Where, listing: _Listing, progress: Progress | None) -> None:
+        self._where = where
+        self._sizes = listing.sizes
+        self._progress = progress
+        self._total = sum(listing.sizes[path] * each.pieces for path, each in listing.datasets.items() if each.pieces)
+        self._done = 0
+        self._lock = threading.Lock()
+        self._is_over = False
+        self.portions: queue.SimpleQueue[list[Run]] = queue.SimpleQueue()
+        self.failures: dict[str, list[Failure]] = {}
+        self.errors: list[BaseException] = []
+        for portion in _runs(listing):
+            self.portions.put(portion)
+
+    def stop(self) -> None:
+        self._is_over = True
+
+    def help(self) -> None:
+        """Have one portion after the other verified."""
+        try:
+            while not self._is_over:
+                with _Checker() as checker, suppress(_LostError):
+                    while not self._is_over:
+                        try:
+                            portion = self.portions.get_nowait()
+                        except queue.Empty:
+                            return
+                        self._verify(checker, portion)
+        except BaseException as error:  # for who waits
+            self.errors.append(error)
+            self._is_over = True
+
+    def _verify(self, checker: _Checker, portion: list[Run]) -> None:
+        heard = _Heard()
+        crash = checker.ask(self._where, portion, heard.take)
+        for path, failure in heard.failures:
+            self._add(path, failure)
+        if crash is None:
+            self._count(portion, [])
+            return
+        path, number = heard.at or (portion[0].path, portion[0].begin)
+        self._add(path, Failure(None, None, f"piece {number}: {crash}"))
+        left = _behind(portion, path, number)
+        self._count(portion, left)
+        if left:
+            self.portions.put(left)
+        raise _LostError
+
+    def _add(self, path: str, failure: Failure) -> None:
+        with self._lock:
+            self.failures.setdefault(path, []).append(failure)
+
+    def _count(self, portion: Iterable[Run], left: Iterable[Run]) -> None:
+        with self._lock:
+            self._done += self._bytes(portion) - self._bytes(left)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+
+    def _bytes(self, runs: Iterable[Run]) -> int:
+        return sum((run.end - run.begin) * self._sizes[run.path] for run in runs)
+
+
+def _behind(portion: Sequence[Run], path: str, number: int) -> list[Run]:
+    """What of a portion comes behind a piece."""
+    position = next(at for at, run in enumerate(portion) if run.path == path and run.begin <= number < run.end)
+    rest = replace(portion[position], begin=number + 1)
+    return [*([rest] if rest.begin < rest.end else []), *portion[position + 1 :]]
+
+
+class _LostError(Exception):
+    """A process has ended in the middle of its work."""
+
+
+@dataclass
+class _Heard:
+    """What is heard while pieces are verified."""
+
+    at: tuple[str, int] | None = None
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+
+    def take(self, said: Sequence[Any]) -> None:
+        kind, path, *rest = said
+        if kind == "at":
+            self.at = path, rest[0]
+        else:
+            chunk, offset, reason = rest
+            self.failures.append((path, Failure(None if chunk is None else tuple(chunk), offset, reason)))
+
+
+class _Checker:
+    """A process that checks; it ends with a ``with`` block."""
+
+    def __init__(self) -> None:
+        here = str(Path(__file__).parents[2])
+        folders = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
+        self._popen = subprocess.Popen(
+            [sys.executable, "-P", "-m", "nexus_xr.inspection._checking_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": folders},
+            start_new_session=True,  # an interrupt from the keyboard is this process's to handle
+        )
+
+    def __enter__(self) -> _Checker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._popen.kill()
+        self._popen.wait()
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def ask(self, where: Where, runs: list[Run] | None, take: Callable[[Sequence[Any]], None]) -> str | None:
+        """Have a question answered; gives how the process ended, if it did so in the middle of that."""
+        assert self._popen.stdin is not None
+        content = pickle.dumps((where, runs))
+        with suppress(BrokenPipeError):
+            self._popen.stdin.write(LENGTH.pack(len(content)) + content)
+            self._popen.stdin.flush()
+        for line in self._lines():
+            said = json.loads(line)
+            if said == ["done"]:
+                return None
+            take(said)
+        return self._end()
+
+    def _lines(self) -> Iterator[bytes]:
+        """Lines as they come, until there are no more or none comes for too long."""
+        assert self._popen.stdout is not None
+        descriptor, rest = self._popen.stdout.fileno(), b""
+        while select.select([descriptor], [], [], _PATIENCE_SECONDS)[0]:
+            content = os.read(descriptor, 1 << 16)
+            if not content:
+                return
+            *lines, rest = (rest + content).split(b"\n")
+            yield from lines
+
+    def _end(self) -> str:
+        if self._popen.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(1)
+        status = self._popen.poll()
+        if status is None:
+            return f"its decoder didn't come to an end in {_PATIENCE_SECONDS} s; the file is damaged"
+        if status == -getattr(signal, "SIGPROF", 0):
+            return "its decoder took all the time that it was given; the file is damaged"
+        how = signal.Signals(-status).name if status < 0 else f"status {status}"
+        return f"its decoder crashed ({how}); the file is damaged"
