@@ -121,3 +121,88 @@ def test_dates_are_written_back(time: Any, attributes: dict[str, Any], write: Wr
     later = opened.assign_coords(time=opened.time + np.timedelta64(1, "D"))
     with pytest.raises(NexusError, match="decode_times=False to change them"):
         later.nexus.to_nexus(tmp_path / "later.nxs", layout="inplace")
+
+
+# --- edges -----------------------------------------------------------------------------------------------------
+
+EDGES = np.array([0, 1, 2, 4, 7])
+OF_DATES = SECONDS[0] + EDGES * np.timedelta64(1, "s")
+
+
+@pytest.mark.parametrize(
+    ("time", "attributes", "expected"),
+    [
+        (EDGES, {"units": "seconds since 2020-01-01"}, OF_DATES),
+        (EDGES.astype(">f4"), {"units": "s", "start": "2020-01-01T00:00:00"}, OF_DATES),
+        (EDGES / 4, {"units": "ms since 2020-01-01"}, SECONDS[0] + EDGES * np.timedelta64(250, "us")),
+    ],
+)
+@pytest.mark.parametrize("edges", ["index", "bounds"])
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_edges_of_times_are_edges_of_dates(
+    edges: str, time: Any, attributes: dict[str, Any], expected: Any, write: Write, tmp_path: Path
+) -> None:
+    path = scan(write, time, **attributes)
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True, edges=edges)
+    np.testing.assert_array_equal(opened.time_bounds, np.stack([expected[:-1], expected[1:]], axis=-1))
+    np.testing.assert_array_equal(opened.time, expected[:-1] + np.diff(expected) / 2)
+    assert isinstance(opened.xindexes["time"], nexus_xr.EdgesIndex) == (edges == "index")
+    assert opened.time_bounds.attrs == {}
+    opened.nexus.to_nexus(tmp_path / "entry.nxs")
+    with h5py.File(tmp_path / "entry.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/n/time"][()].view("M8[ns]"), expected)
+    again = xr.open_dataset(tmp_path / "entry.nxs", engine="nexus")
+    np.testing.assert_array_equal(again.nexus.edges("time"), expected)
+    np.testing.assert_array_equal(again.time, opened.time)
+    opened.nexus.to_nexus(tmp_path / "inplace.nxs", layout="inplace")
+    with h5py.File(path) as before, h5py.File(tmp_path / "inplace.nxs") as after:
+        np.testing.assert_array_equal(after["entry/data/time"][()], before["entry/data/time"][()])
+
+
+def test_edges_go_along_with_dates(write: Write) -> None:
+    path = scan(write, EDGES, units="seconds since 2020-01-01")
+    [counts] = nexus_xr.open_signals(path, nxdata_only=True, decode_times=True)
+    np.testing.assert_array_equal((counts[1:] * 2 + counts).nexus.edges("time"), OF_DATES[1:])
+    np.testing.assert_array_equal(counts.nexus.rebin(time=2).nexus.edges("time"), OF_DATES[::2])
+    assert repr(counts.xindexes["time"]).startswith("EdgesIndex(4 bins of 'time' from 2020-01-01T00:00:00")
+    [line] = counts.nexus.plot()
+    assert [str(line.get_xdata()[at]) for at in (0, -1)] == ["2020-01-01 00:00:00", "2020-01-01 00:00:07"]
+
+
+def test_dates_with_other_edges_around_the_same_middles_are_refused(write: Write) -> None:
+    days = xr.DataArray([1, 2], dims="day", name="n").nexus.assign_edges(
+        day=np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "M8[D]")
+    )
+    np.testing.assert_array_equal(days.day, dates("2020-01-01T12", "2020-01-02T12"))
+    wider = np.array([["2020-01-01", "2020-01-02"], ["2020-01-01", "2020-01-04"]], "M8[s]")
+    other = days.drop_indexes("day").set_xindex("day", nexus_xr.EdgesIndex, edges=wider)
+    with pytest.raises(NexusError, match="same middles and other edges"):
+        days + other[1:]
+    assert (days + other[:1]).item() == 2
+
+
+@pytest.mark.filterwarnings("ignore:Unable to decode time axis")
+def test_edges_that_numpy_has_no_dates_for_are_none_of_dates(write: Write) -> None:
+    path = scan(write, np.array([0, 1, 2, 3, 1e300]), units="seconds since 2020-01-01")
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    assert opened.identical(xr.open_dataset(path, engine="nexus"))
+    path = scan(write, np.array([0, 100, 200, 230, 260]) * 365, units="days since 2020-01-01")
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    assert opened.time[0].item().year == 2069
+    assert not isinstance(opened.xindexes["time"], nexus_xr.EdgesIndex)
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr", "json", "csv"])
+@pytest.mark.filterwarnings("error:.*bounds variable:UserWarning")
+def test_edges_of_dates_go_to_other_formats_and_back(suffix: str, write: Write, tmp_path: Path) -> None:
+    opened = xr.open_dataset(scan(write, EDGES, units="s", start="2020-01-01"), engine="nexus", decode_times=True)
+    for counts in (opened, opened.n):
+        path = tmp_path / f"{type(counts).__name__}.{suffix}"
+        if suffix in ("nc", "zarr"):
+            getattr(counts.nexus, "to_netcdf" if suffix == "nc" else "to_zarr")(path)
+            back: Any = nexus_xr.unflat(xr.open_dataset(path, engine="h5netcdf" if suffix == "nc" else "zarr"))
+        else:
+            getattr(counts.nexus, f"to_{suffix}")(path)
+            back = getattr(nexus_xr, f"read_{suffix}")(path)
+        assert back.identical(counts)
+        np.testing.assert_array_equal(back.nexus.edges("time"), OF_DATES)

@@ -55,7 +55,11 @@ def edges_of(bounds: NDArray[Any]) -> NDArray[Any] | None:
     >>> edges_of(np.array([[0.0, 1.0], [2.0, 3.0]])) is None
     True
     """
-    if bounds.dtype.kind not in "iuf" or not bounds.shape[-2] or not same_bits(bounds[..., 1:, 0], bounds[..., :-1, 1]):
+    if (
+        bounds.dtype.kind not in "iufmM"
+        or not bounds.shape[-2]
+        or not same_bits(bounds[..., 1:, 0], bounds[..., :-1, 1])
+    ):
         return None
     return np.concatenate([bounds[..., 0], bounds[..., -1:, 1]], axis=-1)
 
@@ -63,4 +67,4 @@ def edges_of(bounds: NDArray[Any]) -> NDArray[Any] | None:
 def same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Whether numbers are of one type, in whichever byte order, and equal, those that are none included."""
     of_one_type = a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=")
-    return of_one_type and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return of_one_type and np.array_equal(a, b, equal_nan=a.dtype.kind in "fmM")

@@ -67,7 +67,8 @@ def assign_edges(obj: AnyObject, edges: Mapping[Any, ArrayLike]) -> AnyObject:
 
 def assign_bins(obj: AnyObject, bins: Mapping[Any, NDArray[Any]]) -> AnyObject:
     """The same with bins along dimensions, each of a lower and an upper bound."""
-    for dim, bounds in bins.items():
+    for dim, given in bins.items():
+        bounds = xr.Variable((dim, _BOUNDS_DIM), given).values  # of dates in units that xarray has
         if isinstance(obj, xr.Dataset) and dim in obj.coords and (beside := bounds_beside(obj, dim)) is not None:
             obj = obj.drop_vars(beside)
         attributes = {**obj.coords[dim].attrs} if dim in obj.coords else {}

@@ -16,6 +16,7 @@ from xarray.indexes import PandasMultiIndex
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.errors import NexusError
+from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.opening.dataset import index_of
 
@@ -144,6 +145,8 @@ def _flat_variable(variable: xr.Variable, keep: Keep) -> xr.Variable:
         encoding["chunksizes"] = variable.encoding["chunksizes"]
     if variable.encoding.get("hdf5_filters"):
         encoding |= {"zlib": True, "shuffle": True}
+    if variable.dtype.kind == "M" and "bounds" in variable.attrs:  # which xarray then writes in the same units
+        encoding["units"] = units_of_time(variable.dtype)
     attributes = flat_attributes(variable.attrs, keep, is_of_time=variable.dtype.kind in "mM")
     return xr.Variable(dims, variable._data, attributes, encoding)
 

@@ -28,7 +28,6 @@ from .arrays import Chunks, FileArray, chunked
 from .chunks import chunking
 from .fields.group_fields import GroupFields, storage_of
 from .fields.stored import DerivedArray, ScaledArray, Stored, TypedArray
-from .times import dates_of
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
 INDEX_BYTES = 32 * 2**20
@@ -69,23 +68,6 @@ class Variables:
         dataset = replace(self, data={each: chunked(self.data[each], chunks) for each in wanted}).dataset()
         joined = with_uncertainties(dataset) if errors and joins_errors else dataset.set_coords(wanted[1:])
         return joined[name]
-
-
-def with_dates(variables: Variables) -> Variables:
-    """The same with dates for times, where they can be that."""
-    data, coordinates = (
-        {
-            name: each if (dates := dates_of(each, kind is variables.coordinates)) is None else dates
-            for name, each in kind.items()
-        }
-        for kind in (variables.data, variables.coordinates)
-    )
-    indexes = dict(variables.indexes)
-    for name in indexes:
-        if coordinates[name] is not variables.coordinates[name]:
-            indexes[name] = index_of(name, np.asarray(coordinates[name].values))
-            coordinates |= indexes[name].create_variables({name: coordinates[name]})
-    return Variables(data, coordinates, indexes)
 
 
 def variables_of(

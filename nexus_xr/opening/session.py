@@ -10,9 +10,10 @@ import xarray as xr
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.nexus.tree.find import as_keys
 
-from .dataset import Variables, variables_of, with_dates
+from .dataset import Variables, variables_of
 from .options import Options
 from .select import Described, Opening, describe_with
+from .times import with_dates
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.indexes import PandasIndex
 
+from nexus_xr.arrays.bins import middles_of, same_bits
+from nexus_xr.arrays.edges import bounds_named
+from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.nexus.rules.attributes import text
+
+from .dataset import Variables, index_of
 
 # Units of time as files have them, by the names that CF has for them.
 _UNITS: Mapping[str, str] = {
@@ -23,6 +29,44 @@ _UNITS: Mapping[str, str] = {
 }
 _NAMES = {spelling: name for name, spellings in _UNITS.items() for spelling in spellings.split("|")}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)?(?P<zone>Z|[+-]\d\d:?\d\d)?")
+
+
+def with_dates(variables: Variables) -> Variables:
+    """The same with dates for times, where they can be that."""
+    data = {name: _as_dates(each, False) for name, each in variables.data.items()}
+    coordinates = {name: _as_dates(each, True) for name, each in variables.coordinates.items()}
+    indexes = dict(variables.indexes)
+    for name, times in variables.coordinates.items():
+        if coordinates[name] is times:
+            continue
+        bounds = variables.coordinates.get(named := bounds_named(times) or "")
+        if bounds is not None:
+            coordinates[named] = _like_those_of(times, bounds)
+        if name in indexes:
+            has_middles = bounds is not None and same_bits(middles_of(bounds.values), times.values)
+            dates, edges = coordinates[name], coordinates[named] if has_middles else None
+            indexes[name] = _index_of_dates(indexes[name], name, dates, edges)
+            coordinates |= indexes[name].create_variables({name: dates})
+    return Variables(data, coordinates, indexes)
+
+
+def _as_dates(variable: xr.Variable, is_coordinate: bool) -> xr.Variable:
+    dates = dates_of(variable, is_coordinate)
+    return variable if dates is None else dates
+
+
+def _like_those_of(times: xr.Variable, bounds: xr.Variable) -> xr.Variable:
+    """Bounds as dates, for which the attributes of the times speak."""
+    dates = _as_dates(bounds.to_base_variable()._replace(attrs={**times.attrs, **bounds.attrs}), True)
+    return dates._replace(attrs={name: value for name, value in dates.attrs.items() if name in bounds.attrs})
+
+
+def _index_of_dates(index: PandasIndex, name: str, dates: xr.Variable, edges: xr.Variable | None) -> PandasIndex:
+    """An index in place of that of times; of the middles between the dates of edges, where it had those of times."""
+    if edges is None or edges.dtype.kind != "M":
+        return index_of(name, dates.values)
+    centres = index_of(name, middles_of(edges.values))
+    return EdgesIndex.around(centres, edges.values) if isinstance(index, EdgesIndex) else centres
 
 
 def dates_of(variable: xr.Variable, is_coordinate: bool) -> xr.Variable | None:

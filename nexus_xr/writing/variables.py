@@ -34,23 +34,13 @@ from nexus_xr.hdf5.writing.creation import (
 )
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, is_ragged, storable, why_no_name
+from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
 
 from .accepted import accepted
 from .defaults import KEEP
-
-_UNITS_OF_TIME = {
-    "W": "weeks",
-    "D": "days",
-    "h": "hours",
-    "m": "minutes",
-    "s": "seconds",
-    "ms": "milliseconds",
-    "us": "microseconds",
-    "ns": "nanoseconds",
-}
 
 
 @dataclass(frozen=True)
@@ -381,12 +371,12 @@ def _as_integers(
     variable: xr.Variable, attributes: Mapping[str, Any], where: str, diagnostics: Diagnostics
 ) -> tuple[xr.Variable, dict[str, Any]]:
     """Dates and lengths of time as integers, and the attributes that tell what they stand for."""
-    unit = np.datetime_data(variable.dtype)[0]
-    if "units" in attributes or unit not in _UNITS_OF_TIME:
+    units = units_of_time(variable.dtype)
+    if "units" in attributes or units is None:
+        unit = np.datetime_data(variable.dtype)[0]
         message = f"dates or times can't have an attribute 'units' of their own, nor the unit {unit!r}"
         diagnostics.add(Code.TIME_HAS_UNITS, where, message)
         return variable, {}
-    units = _UNITS_OF_TIME[unit] + (" since 1970-01-01T00:00:00" if variable.dtype.kind == "M" else "")
     data: Any = variable._data if hasattr(variable._data, "dask") else np.asarray(variable.values)
     native = variable.dtype.newbyteorder("=")
     integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)

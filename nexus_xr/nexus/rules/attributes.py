@@ -8,6 +8,18 @@ from typing import Any
 
 import numpy as np
 
+# Units of NumPy's dates and lengths of time, in the words of CF.
+_UNITS_OF_TIME = {
+    "W": "weeks",
+    "D": "days",
+    "h": "hours",
+    "m": "minutes",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
+
 
 def text(value: Any) -> str | None:
     """An attribute that is one piece of text, None where it is anything else.
@@ -86,6 +98,18 @@ def integers(value: Any) -> tuple[int, ...] | None:
 def nx_class(attributes: Mapping[str, Any]) -> str | None:
     """The NX_class of a group, None where it has none."""
     return text(attributes.get("NX_class"))
+
+
+def units_of_time(dtype: np.dtype[Any]) -> str | None:
+    """The units of the integers that dates or lengths of time are, in the words of CF; None where it has none.
+
+    Examples
+    --------
+    >>> units_of_time(np.dtype("M8[s]")), units_of_time(np.dtype("m8[ns]")), units_of_time(np.dtype("M8[Y]"))
+    ('seconds since 1970-01-01T00:00:00', 'nanoseconds', None)
+    """
+    unit = _UNITS_OF_TIME.get(np.datetime_data(dtype)[0])
+    return f"{unit} since 1970-01-01T00:00:00" if unit is not None and dtype.kind == "M" else unit
 
 
 def with_units(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,17 +77,17 @@ class GroupFields:
         """The values of a variable's field, scaled where they are to be; of bin edges, the centres."""
         dataset = self.field(variable.field)
         raw = self.array(variable.field)
-        array: LazyArray | ScaledArray = raw
+        array: LazyArray | ScaledArray | TypedArray = raw
         recorded = recorded_dtype(self.content.fields[variable.field].attributes, dataset.raw_dtype)
-        if recorded is not None and variable.bounds is None:
-            return TypedArray(raw, recorded)
-        if variable.scaling is not None and self.mask_and_scale:
+        if recorded is not None:
+            array = TypedArray(raw, recorded)
+        elif variable.scaling is not None and self.mask_and_scale:
             factor, offset = self.scaling(variable.scaling)
             if (factor, offset) != (1, 0):
                 array = ScaledArray(raw, factor, offset)
         if variable.bounds is None:
             return array
-        dtype = array.dtype if array.dtype.kind in "fc" else np.dtype(np.float64)
+        dtype = array.dtype if array.dtype.kind in "fcmM" else np.dtype(np.float64)
         return DerivedArray(array, centres_of, (*raw.shape[:-1], raw.shape[-1] - 1), dtype)
 
     def scaling(self, scaling: Scaling) -> tuple[float, float]:

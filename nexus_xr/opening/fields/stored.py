@@ -55,7 +55,7 @@ class ScaledArray:
 class DerivedArray:
     """What a function makes of a small array, all of which is read."""
 
-    source: LazyArray | ScaledArray
+    source: LazyArray | ScaledArray | TypedArray
     function: Callable[[NDArray[Any]], NDArray[Any]]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
