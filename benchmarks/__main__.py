@@ -174,6 +174,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--what", action="append", choices=service.WORKS, help="what is asked; may be repeated (default: all)"
     )
+    command.add_argument("--tiled", metavar="PYTHON", help="the Python of an environment with tiled, to take part")
 
 
 def _positive(text: str) -> int:
@@ -326,7 +327,8 @@ def _remote(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     tables: list[service.Table] = []
-    for measured in service.run(options.size, options.repeat, options.what or service.WORKS, options.case):
+    others = [service.tiled(options.tiled)] if options.tiled else []
+    for measured in service.run(options.size, options.repeat, options.what or service.WORKS, options.case, others):
         print(f"\n{measured.title}\n{table(measured.results, measured.columns())}", flush=True)
         tables.append(measured)
     _save(

@@ -25,7 +25,7 @@ from .plotting import Bar, Panel
 
 # 64 frames of 2 MiB.
 FULL_MEBIBYTES = 128
-CONNECTIONS = (1, 8)
+CONNECTIONS = (1, 8, 64)
 _FILES = 1000
 _STACKS = 8
 _REFERENCE = "h5grove"
@@ -42,8 +42,8 @@ class Peer:
     ----------
     name
         How the tables call it.
-    package
-        Distribution whose version is reported.
+    version
+        Its version, if it has one.
     needs
         Module or program without which it takes no part.
     command
@@ -53,7 +53,7 @@ class Peer:
     """
 
     name: str
-    package: str | None
+    version: str | None
     needs: str
     command: Callable[[Path, int], list[str]]
     paths: dict[str, Callable[[Stack, int], str]]
@@ -66,6 +66,17 @@ from h5grove.fastapi_utils import router, settings
 settings.base_dir = sys.argv[1]
 app = fastapi.FastAPI()
 app.include_router(router)
+uvicorn.run(app, port=int(sys.argv[2]), access_log=False, log_level="warning")
+"""
+_TILED = """
+import sys, hdf5plugin, uvicorn
+from pathlib import Path
+from tiled.adapters.hdf5 import HDF5Adapter
+from tiled.adapters.mapping import MapAdapter
+from tiled.config import Authentication
+from tiled.server.app import build_app
+files = {path.stem: HDF5Adapter.from_uris(path.as_uri()) for path in Path(sys.argv[1]).glob("frames-*.nxs")}
+app = build_app(MapAdapter(files), authentication=Authentication(allow_anonymous_access=True))
 uvicorn.run(app, port=int(sys.argv[2]), access_log=False, log_level="warning")
 """
 _NGINX = """
@@ -88,7 +99,7 @@ def _frame(stack: Stack, number: int) -> str:
 PEERS = (
     Peer(
         "nexus_xr",
-        "nexus-xr",
+        version("nexus-xr"),
         "uvicorn",
         lambda folder, port: [sys.executable, "-c", _OURS, str(folder), str(port)],
         {
@@ -99,13 +110,14 @@ PEERS = (
             "stored chunk": lambda stack, number: (
                 f"/api/chunk/{stack.path.name}?path={DATASET}&chunk={number % stack.count},0,0"
             ),
+            "zarr chunk": lambda stack, number: f"/zarr/{stack.path.name}{_zarr_chunk(stack, number)}",
             "file": lambda stack, number: f"/file/{stack.path.name}",
             "listing": lambda stack, number: f"/api/files/{_many_files().name}",
         },
     ),
     Peer(
         _REFERENCE,
-        "h5grove",
+        version("h5grove"),
         "fastapi",
         lambda folder, port: [sys.executable, "-c", _H5GROVE, str(folder), str(port)],
         {
@@ -123,10 +135,40 @@ PEERS = (
         {
             "file": lambda stack, number: f"/{stack.path.name}",
             "stored chunk": lambda stack, number: f"/{_stored_chunk(stack, number)}",
+            "zarr chunk": lambda stack, number: f"/{_stored_chunk(stack, number)}",
         },
     ),
 )
 WORKS = tuple(PEERS[0].paths)
+
+
+def _zarr_chunk(stack: Stack, number: int) -> str:
+    return f"{DATASET}/c/{number % stack.count}/0/0"
+
+
+def tiled(python: str) -> Peer:
+    """Tiled, in an environment of its own, as it needs other versions of much.
+
+    Parameters
+    ----------
+    python
+        The interpreter of that environment.
+    """
+    tell = "from importlib.metadata import version; print(version('tiled'))"
+    return Peer(
+        "tiled",
+        subprocess.check_output([python, "-c", tell], text=True).strip(),
+        python,
+        lambda folder, port: [python, "-c", _TILED, str(folder), str(port)],
+        {
+            "frame": lambda stack, number: (
+                f"/api/v1/array/full/{stack.path.stem}{DATASET}?slice={number % stack.count}"
+                "&format=application/octet-stream"
+            ),
+            "metadata": lambda stack, number: f"/api/v1/metadata/{stack.path.stem}/{GROUP}",
+            "zarr chunk": lambda stack, number: f"/zarr/v3/{stack.path.stem}{_zarr_chunk(stack, number)}",
+        },
+    )
 
 
 def _many_files() -> Path:
@@ -387,13 +429,13 @@ def _bar(served: Served) -> Bar:
     return Bar(served.name, served.rate, f"{served.rate:.0f}/s, {served.cpu_ms:.2f} ms CPU", is_ours)
 
 
-def run(size: int, repeat: int, works: Sequence[str], case: str) -> Iterator[Table]:
+def run(size: int, repeat: int, works: Sequence[str], case: str, others: Sequence[Peer] = ()) -> Iterator[Table]:
     """Measure work by work, all servers in turn."""
     stack = frame_stack(CASES[case], max(1, size // 2))
     folder = data_directory()
     _many_files()
     with ExitStack() as servers:
-        there = [servers.enter_context(running(peer, folder)) for peer in PEERS if _is_there(peer)]
+        there = [servers.enter_context(running(peer, folder)) for peer in (*PEERS, *others) if _is_there(peer)]
         for work in works:
             for connections in (_STACKS,) if work == "stack" else CONNECTIONS:
                 taking_part = [server for server in there if work in server.peer.paths]
@@ -408,7 +450,7 @@ def _measured(work: str, connections: int, servers: Sequence[Server], stack: Sta
     count = {"stack": _STACKS, "file": 2 * _STACKS, "listing": 2 * _STACKS}.get(
         work, _ANSWERS * (1 + (connections > 1))
     )
-    found = [Served(server.peer.name, version(server.peer.package), count) for server in servers]
+    found = [Served(server.peer.name, server.peer.version, count) for server in servers]
     for turn in range(repeat + 1):
         for server, served in zip(servers, found, strict=True):
             if served.failure is None:
