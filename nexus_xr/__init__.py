@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nexus_xr.server.viewing import view
     from nexus_xr.writing.consolidate import consolidate
     from nexus_xr.writing.to_nexus import to_nexus
+    from nexus_xr.writing.writer import NexusWriter
     from nexus_xr.zarr.copying import to_zarr
     from nexus_xr.zarr.store import zarr_store
 
@@ -54,6 +55,7 @@ __all__ = [
     "NexusPathError",
     "NexusReachError",
     "NexusWarning",
+    "NexusWriter",
     "check",
     "common_attrs",
     "consolidate",
@@ -80,6 +82,7 @@ _LATER = {
     "EdgesIndex": "nexus_xr.arrays.edges_index",
     "LazyArray": "nexus_xr.hdf5.reading.array",
     "Link": "nexus_xr.hdf5.objects.links",
+    "NexusWriter": "nexus_xr.writing.writer",
     "check": "nexus_xr.inspection.check",
     "common_attrs": "nexus_xr.opening.files",
     "consolidate": "nexus_xr.writing.consolidate",

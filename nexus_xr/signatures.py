@@ -43,12 +43,13 @@ def takes(options: type, *left_out: str, **defaults: Any) -> Callable[[Callable[
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         signature = _named(inspect.signature(function), options, left_out, defaults)
         names = [each.name for each in signature.parameters.values() if each.kind is each.KEYWORD_ONLY]
+        called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
         @wraps(function)
         def checked(*args: _P.args, **given: _P.kwargs) -> _R:
             for name in given:
                 if name not in signature.parameters:
-                    raise TypeError(f"{function.__name__} has no option {name!r}; there are: {', '.join(names)}")
+                    raise TypeError(f"{called} has no option {name!r}; there are: {', '.join(names)}")
             return function(*args, **{**defaults, **given})
 
         checked.__signature__ = signature  # type: ignore[attr-defined]

@@ -23,17 +23,16 @@ from nexus_xr.hdf5.objects.text import decode_array, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.changed_file import ChangedFile, changing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
-from nexus_xr.nexus.output.edits import as_text_of
 from nexus_xr.nexus.rules.reserved import DTYPE, recorded_dtype
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
 
 from .distributed import aligned
-from .growth import Target, Targets, names_in, targets_of, values_for, without_first_edge
+from .growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
 from .schedule import refuse_elsewhere
 from .signals import signals_in
 from .targets import group_with, known
-from .variables import LazyVariable, blocks, fill
+from .variables import LazyVariable, fill
 
 
 @dataclass(frozen=True)
@@ -155,11 +154,8 @@ def _find(dataset: xr.Dataset, dim: str, entry: str | None, opening: Opening) ->
         stored = LazyArray.of(datasets[name], opening.file)
         if target.axis is not None:
             more.append(_more(target, target.axis, values[name], dataset.sizes[dim], stored, datasets[name]))
-        elif not _is_same(values[name], stored):
-            raise NexusError(
-                f"{opening.file.name}:{target.path}: nothing was written, as it hasn't the values of {name!r}, which "
-                f"doesn't span {dim!r}; leave that out with drop_vars, or write an entry of its own"
-            )
+        else:
+            check_same(name, values[name], stored, targets)
     return more
 
 
@@ -204,15 +200,6 @@ def _more(target: Target, axis: int, values: Any, count: int, stored: LazyArray,
     return _More(target, axis, added, np.asarray(stored[(*along, slice(length // chunk * chunk, length))]))
 
 
-def _is_same(values: Any, stored: LazyArray) -> bool:
-    if is_text(stored.raw_dtype):
-        return np.array_equal(decode_array(np.asarray(values)), np.asarray(stored[...]))
-    parts = (tuple(slice(*each) for each in region) for region in blocks(stored, None))
-    return all(
-        np.array_equal(np.asarray(values[part]), stored[part], equal_nan=stored.dtype.kind in "fc") for part in parts
-    )
-
-
 # --- writing it ----------------------------------------------------------------------------------------------------
 
 
@@ -244,10 +231,8 @@ def _write(changed: ChangedFile, more: Sequence[_More], num_threads: int | None)
 
 def _text(changed: ChangedFile, more: _More) -> NDArray[Any]:
     """Text as the dataset has it, with its recorded length where it is longer than that."""
-    dataset, path = changed.file[more.target.path], f"{changed.path}:{more.target.path}"
-    text = as_text_of(dataset.id.get_type(), more.values)
-    if text is None:
-        raise NexusError(f"{path}: nothing was written, as there is text that {dataset.dtype} doesn't hold")
+    dataset = changed.file[more.target.path]
+    text = text_for(dataset, more.values, f"{changed.path}:{more.target.path}")
     longest = f"<U{max((len(str(each)) for each in decode_array(more.values).flat), default=0)}"
     recorded = recorded_dtype(more.target.attributes, more.target.dtype)
     if recorded is not None and np.dtype(longest).itemsize > recorded.itemsize:

@@ -6,19 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, listed
-from nexus_xr.hdf5.objects.text import is_text
+from nexus_xr.hdf5.objects.text import decode_array, is_text
+from nexus_xr.nexus.output.edits import as_text_of
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import raise_unstorable, storable
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described
 
-from .variables import LazyVariable, Storing, fields_of, with_true_errors
+from .variables import LazyVariable, Storing, blocks, fields_of, with_true_errors
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,33 @@ def without_first_edge(values: Any, target: Target, count: int, last: Any, where
             f"the file end at {np.ravel(last)}"
         )
     return values[(*along, slice(1, None))]
+
+
+def text_for(dataset: h5py.Dataset, values: Any, where: str) -> NDArray[Any]:
+    """Text as a dataset has it; some that it doesn't hold is an error."""
+    text = as_text_of(dataset.id.get_type(), values)
+    if text is None:
+        raise NexusError(f"{where}: nothing was written, as there is text that {dataset.dtype} doesn't hold")
+    return text
+
+
+def check_same(name: str, values: Any, stored: Any, targets: Targets) -> None:
+    """Raise an error where a variable that doesn't grow has other values than those that are stored."""
+    target = targets.by_name[name]
+    if not _is_same(values, stored, target.dtype):
+        raise NexusError(
+            f"{targets.file}:{target.path}: nothing was written, as it hasn't the values of {name!r}, which spans no "
+            f"{targets.dim!r}; leave that out with drop_vars, or write an entry of its own"
+        )
+
+
+def _is_same(values: Any, stored: Any, dtype: np.dtype[Any]) -> bool:
+    if is_text(dtype):
+        return np.array_equal(decode_array(np.asarray(values)), np.asarray(stored[...]))
+    parts = (tuple(slice(*each) for each in region) for region in blocks(stored, None))
+    return all(
+        np.array_equal(np.asarray(values[part]), stored[part], equal_nan=stored.dtype.kind in "fc") for part in parts
+    )
 
 
 def names_in(dataset: xr.Dataset) -> Iterable[str]:

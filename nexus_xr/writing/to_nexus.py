@@ -135,7 +135,7 @@ def to_nexus(
     )
     if is_elsewhere(path):
         return _write_elsewhere(obj, path, options)
-    return _write_file(obj, local_path(path) if isinstance(path, str) else path, options)
+    return write_file(obj, local_path(path) if isinstance(path, str) else path, options)
 
 
 def _write_elsewhere(obj: Any, target: Any, options: WritingOptions) -> None:
@@ -147,10 +147,11 @@ def _write_elsewhere(obj: Any, target: Any, options: WritingOptions) -> None:
         delivering(target, options.mode or "w", options.storage_options) as path,
         dask.config.set(scheduler="threads"),
     ):
-        _write_file(obj, path, options)
+        write_file(obj, path, options)
 
 
-def _write_file(obj: Any, path: Any, options: WritingOptions) -> Any:
+def write_file(obj: Any, path: Any, options: WritingOptions, libver: str | None = None) -> Any:
+    """Write a file of this machine, as `to_nexus` does it, perhaps of another version of the format."""
     options.refuse_unused(path)
     if options.way == "region":
         return _write_region(obj, path, options)
@@ -158,7 +159,7 @@ def _write_file(obj: Any, path: Any, options: WritingOptions) -> Any:
         return _append(obj, path, options)
     options.storing.check([signal.dataset for signal in signals_in(obj)])
     content = (_content_inplace if options.way == "inplace" else _content_of_entries)(obj, path, options)
-    file = NewFile(path, options.mode or "w", content.origin)
+    file = NewFile(path, options.mode or "w", content.origin, libver)
     workers = Workers(file) if computes_elsewhere() else None
     try:
         try:

@@ -51,6 +51,8 @@ class NewFile:
         ``w``, replace what is there; ``x``, there must be nothing; ``a``, begin with a copy of what is there.
     origin
         A file to begin with a copy of.
+    libver
+        The version of the format of an empty one, as h5py has it.
 
     Raises
     ------
@@ -58,7 +60,9 @@ class NewFile:
         The target can't be written, or with ``x`` is there already.
     """
 
-    def __init__(self, path: str | os.PathLike[str], mode: str = "w", origin: File | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], mode: str = "w", origin: File | None = None, libver: str | None = None
+    ) -> None:
         self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
         self.mode = mode
         if mode == "x" and os.path.lexists(self.path):
@@ -85,7 +89,7 @@ class NewFile:
                 self._is_successor = mode == "a" or (origin is not None and _is_at(origin, self.path))
                 self._began_with = _version(self.path)
                 if origin is None:
-                    self._handles.append(open_file(self._temporary, "w-", track_order=True))
+                    self._handles.append(open_file(self._temporary, "w-", True, libver))
                 else:
                     if self._is_successor and not origin.is_written_here:
                         wait_until_closed(self.path)

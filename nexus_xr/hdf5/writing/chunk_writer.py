@@ -70,6 +70,16 @@ class WrittenDataset:
         # Two blocks may share a chunk of which neither has all; each is read, changed and written again as a whole.
         self._shared = threading.Lock()
 
+    def resize(self, shape: tuple[int, ...]) -> None:
+        """Give the dataset another shape."""
+        self._dataset.resize(shape)
+        self.shape = shape
+
+    def flush(self) -> None:
+        """Have all in the file, for those who read it meanwhile."""
+        with self._explained():
+            self._dataset.flush()
+
     def __setitem__(self, key: tuple[slice, ...], values: Any) -> None:
         """Write a block, as dask stores it."""
         region = tuple(each.indices(size)[:2] for each, size in zip(key, self.shape, strict=True))

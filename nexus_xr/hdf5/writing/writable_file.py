@@ -26,7 +26,9 @@ _DRIVER = "nexus_xr"
 h5py.register_driver(_DRIVER, lambda properties: properties.set_sieve_buf_size(0))
 
 
-def open_file(path: str | os.PathLike[str], mode: str, track_order: bool = False) -> h5py.File:
+def open_file(
+    path: str | os.PathLike[str], mode: str, track_order: bool = False, libver: str | None = None
+) -> h5py.File:
     """Open a file for writing, to be closed by `close_file`.
 
     Parameters
@@ -37,9 +39,11 @@ def open_file(path: str | os.PathLike[str], mode: str, track_order: bool = False
         As h5py has it: ``r+`` or ``w-``.
     track_order
         Whether a new file's root keeps the order in which things are made.
+    libver
+        The version of the format for what is new, as h5py has it: ``latest`` for a file to be read while it is written.
     """
     order = {"track_order": True} if track_order else {}
-    return h5py.File(path, mode, driver=_DRIVER, rdcc_nbytes=0, **order)
+    return h5py.File(path, mode, driver=_DRIVER, rdcc_nbytes=0, libver=libver, **order)
 
 
 def close_file(file: h5py.File) -> None:

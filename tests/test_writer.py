@@ -1,0 +1,328 @@
+"""What is written piece by piece is read meanwhile, in other processes and elsewhere, and is complete at the end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nexus_xr import NexusError, NexusFileError, NexusWriter, to_nexus
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+
+from .test_appending import FRAMES, assert_same, opened
+from .test_appending import stack as stack_with_text
+
+
+def stack(count: int = 12, start: int = 0) -> xr.Dataset:
+    return stack_with_text(count, start).drop_vars("label")
+
+
+# --- other processes -----------------------------------------------------------------------------------------------
+
+READER = """
+import sys
+import h5py
+import numpy as np
+import xarray as xr
+
+live = xr.open_dataset(sys.argv[1], engine="nexus")
+file = h5py.File(sys.argv[1], "r", swmr=True)
+print("ready", flush=True)
+for line in sys.stdin:
+    live = live.nexus.refresh()
+    counts, monitor = file["entry1/counts/counts"], file["entry1/counts/monitor"]
+    counts.refresh()
+    monitor.refresh()
+    assert counts.shape[0] == monitor.shape[0]
+    assert np.array_equal(counts, live.counts)
+    assert np.array_equal(monitor, live.monitor)
+    print(live.sizes["frame"], int(live.counts.sum()), float(live.frame.sum()), float(live.monitor.sum()), flush=True)
+"""
+
+
+class Reader:
+    """A process that tells what it sees of a file when it is asked."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def said(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def sees(self) -> tuple[int, int, float, float]:
+        assert self._process.stdin is not None
+        print(file=self._process.stdin, flush=True)
+        length, *sums = self.said().split()
+        return int(length), int(sums[0]), float(sums[1]), float(sums[2])
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Reader]:
+    command = [sys.executable, "-c", READER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            reader = Reader(process)
+            assert reader.said() == "ready"
+            yield reader
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_a_reader_sees_what_was_flushed(tmp_path: Path, compression: Any, chunk: int) -> None:
+    path = tmp_path / "live.nxs"
+    with (
+        NexusWriter(path, stack(1), compression=compression, chunks={"frame": chunk}) as writer,
+        reading(path) as reader,
+    ):
+        for first, last in ((1, 2), (2, 3), (3, 8), (8, 8), (8, 12)):
+            writer.append(stack(last - first, first))
+            writer.flush()
+            seen = stack(last)
+            assert reader.sees() == (last, seen.counts.sum(), seen.frame.sum(), seen.monitor.sum())
+        writer.close()
+        assert reader.sees()[0] == 12
+    assert_same(opened(path), stack())
+
+
+KILLED = """
+import sys
+import xarray as xr
+from nexus_xr import NexusWriter
+
+stack = xr.open_dataset(sys.argv[1], engine="nexus").load()
+writer = NexusWriter(sys.argv[2], stack[{"frame": slice(0, 2)}], chunks={"frame": 4})
+writer.append(stack[{"frame": slice(2, 7)}])
+writer.flush()
+writer.append(stack[{"frame": slice(7, 9)}])
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
+    to_nexus(stack(), tmp_path / "source.nxs")
+    path = tmp_path / "live.nxs"
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "source.nxs"), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        process.kill()
+    found = opened(path)
+    np.testing.assert_array_equal(found.counts, FRAMES[:7])
+    np.testing.assert_array_equal(found.monitor, stack(7).monitor)
+    with pytest.raises(NexusFileError, match="another process is writing it, or was when that was killed"):
+        to_nexus(stack(2, 7), path, append_dim="frame")
+    to_nexus(found, tmp_path / "whole.nxs", unlimited_dims="frame")  # which is no longer marked
+    to_nexus(stack(5, 7), tmp_path / "whole.nxs", append_dim="frame")
+    np.testing.assert_array_equal(opened(tmp_path / "whole.nxs").counts, FRAMES)
+
+
+# --- blocks --------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    first=st.integers(0, 5),
+    sizes=st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=6),
+    chunk=st.integers(1, 5),
+    compression=st.sampled_from([None, "lzf", "gzip"]),
+    axis=st.integers(0, 2),
+)
+def test_any_blocks_make_the_stack_that_they_are_of(
+    tmp_path: Path, first: int, sizes: list[tuple[int, bool]], chunk: int, compression: Any, axis: int
+) -> None:
+    count = first + sum(size for size, _ in sizes)
+    values = np.random.default_rng(count).integers(0, 4, (count, 3, 4), "i4")
+    dims = ["y", "x"]
+    dims.insert(axis, "frame")
+    whole = xr.Dataset(
+        {"n": (dims, np.moveaxis(values, 0, axis))},
+        coords={"frame": ("frame", np.arange(count) / 3), "when": ("frame", np.arange(count).view("m8[s]"))},
+    )
+    path = tmp_path / "f.nxs"
+    options: Any = {"chunks": {"frame": chunk, "y": 2}, "compression": compression, "append_dim": "frame"}
+    at = first
+    with NexusWriter(path, whole.isel(frame=slice(0, first)), **options) as writer:
+        for size, flushes in sizes:
+            block = whole.isel(frame=slice(at, at + size)).copy(deep=True)
+            writer.append(block.isel(frame=0) if size == 1 else block)
+            block.n[...] = -1  # it is the writer's no more
+            at += size
+            if flushes:
+                writer.flush()
+                with h5py.File(path, "r", swmr=True) as file:
+                    assert file["entry1/n/n"].shape[axis] == len(file["entry1/n/frame"]) == at
+        assert len(writer) == count
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry1/n/n"], whole.n)
+        np.testing.assert_array_equal(file["entry1/n/frame"], whole.frame)
+    if count:
+        assert_same(opened(path), whole)
+
+
+@pytest.mark.parametrize("form", ["numpy", "dask", "list", "array", "nameless"])
+def test_values_of_the_signal_are_enough_where_nothing_else_grows(tmp_path: Path, form: str) -> None:
+    template = xr.DataArray(FRAMES[:0], dims=("frame", "y", "x"), coords={"x": np.arange(8)}, name="counts")
+    made = {
+        "numpy": lambda values: values,
+        "dask": lambda values: da.from_array(values, chunks=2),
+        "list": lambda values: values.astype("u1").tolist() if values.ndim == 4 else values,
+        "array": lambda values: xr.DataArray(values, dims=("frame", "y", "x")[-values.ndim :], name="counts"),
+        "nameless": lambda values: xr.DataArray(values, dims=("frame", "y", "x")[-values.ndim :]),
+    }[form]
+    with NexusWriter(tmp_path / "f.nxs", template, mode="x", chunks={"frame": 5}) as writer:
+        for part in (FRAMES[0], FRAMES[1:9], FRAMES[9:]):
+            writer.append(made(part))
+    np.testing.assert_array_equal(opened(tmp_path / "f.nxs").counts, FRAMES)
+    with pytest.raises(NexusFileError, match="is there already"):
+        NexusWriter(tmp_path / "f.nxs", template, mode="x")
+
+
+def test_edges_of_bins_grow(tmp_path: Path) -> None:
+    def bins(*edges: int) -> xr.DataArray:
+        counts = xr.DataArray(np.ones(len(edges) - 1), dims="tof", name="counts")
+        made: xr.DataArray = counts.nexus.assign_edges(tof=list(edges))
+        return made
+
+    with NexusWriter(tmp_path / "f.nxs", bins(0, 1, 2)) as writer:
+        writer.append(bins(2, 4, 8))
+        with pytest.raises(NexusError, match=r"the bins begin at .*those of the file end at"):
+            writer.append(bins(9, 10))
+        writer.append(bins(8, 10))
+    assert opened(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4, 8, 10]
+
+
+def test_text_of_a_length_grows_as_far_as_it_fits(tmp_path: Path) -> None:
+    def named(*names: bytes) -> xr.Dataset:
+        return xr.Dataset({"n": ("x", np.ones(len(names))), "name": ("x", np.array(names))})
+
+    with NexusWriter(tmp_path / "f.nxs", named(b"iron", b"lead")) as writer:
+        writer.append(named(b"tin"))
+        with pytest.raises(NexusError, match=r"name: nothing was written, as there is text that .* doesn't hold"):
+            writer.append(named(b"copper"))
+        writer.append(named(b"gold"))
+    assert opened(tmp_path / "f.nxs").name.values.tolist() == ["iron", "lead", "tin", "gold"]
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (FRAMES, "'counts_errors', 'monitor', 'frame', 'when' of the file would stay shorter|would stay shorter"),
+        (FRAMES[0, 0], r"a block of shape \(8,\) isn't of \('frame', 'y', 'x'\)"),
+        (stack(2).drop_vars("monitor"), "'monitor' of the file would stay shorter along 'frame'"),
+        (stack(2).assign(other=stack(2).counts), "there is no 'other' in the file, only "),
+        (stack(2).isel(x=slice(3)), "/counts: .* its shape is"),
+        (stack(2).assign_coords(x=stack(2).x + 1), "/x: .* it hasn't the values of 'x', which spans no 'frame'"),
+        (stack(2).assign(counts=stack(2).counts.astype(float)), "/counts: .* doesn't hold all of float64; use astype"),
+        (stack(2).rename(frame="scan"), "there is no 'scan' in the file|has dimensions"),
+        (stack(2)[["mask"]], "there is nothing in it that spans 'frame'"),
+        (stack(2)[[]], "expected a DataArray, or a Dataset with a variable"),
+        (xr.DataTree(stack(2)), "nothing was written, as a block is no array"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused(tmp_path: Path, block: Any, said: str) -> None:
+    with NexusWriter(tmp_path / "f.nxs", stack(2)) as writer:
+        with pytest.raises(NexusError, match=said):
+            writer.append(block)
+        assert len(writer) == 2
+        writer.append(stack(10, 2))
+    assert_same(opened(tmp_path / "f.nxs"), stack())
+
+
+@pytest.mark.parametrize(
+    ("template", "options", "said"),
+    [
+        (stack_with_text(2), {}, "'label': text of any length can't be added .* astype"),
+        (stack(2), {"append_dim": "scan"}, "append_dim='scan': the template has no such dimension; there are 'frame'"),
+        (xr.DataArray(1.0), {}, "append_dim='': the template has no such dimension; there are none"),
+        ([stack(2)], {}, "expected a DataArray, or a Dataset with a variable, found list"),
+        (stack(2), {"mode": "a"}, 'expected mode="w" or "x"'),
+        (stack(2), {"compression": "zip"}, "compression='zip'"),
+        (stack(2), {"encoding": {"n": {}}}, "there is no variable 'n'"),
+        (stack(2).assign(bad=("frame", [1j, object()])), {}, "text of any length|can't be stored"),
+    ],
+)
+def test_a_template_that_can_not_grow_is_refused(tmp_path: Path, template: Any, options: Any, said: str) -> None:
+    with pytest.raises(NexusError, match=said):
+        NexusWriter(tmp_path / "f.nxs", template, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_option_or_no_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="NexusWriter has no option 'layout'; there are: mode, "):
+        NexusWriter(tmp_path / "f.nxs", stack(2), layout="entry")
+    with pytest.raises(NexusError, match="only a file of this machine is written piece by piece"):
+        NexusWriter("memory://f.nxs", stack(2))
+    with dask.config.set(scheduler="processes"), pytest.raises(NexusError, match="dask computes in others"):
+        NexusWriter(tmp_path / "f.nxs", stack(2).chunk())
+
+
+def test_a_closed_writer_says_so(tmp_path: Path) -> None:
+    writer = NexusWriter(tmp_path / "f.nxs", stack(2))
+    assert repr(writer) == f"<NexusWriter of {tmp_path / 'f.nxs'}, 2 along 'frame', open>"
+    writer.append(stack(10, 2))
+    writer.close()
+    writer.close()
+    assert repr(writer).endswith("12 along 'frame', closed>")
+    for use in (writer.flush, lambda: writer.append(stack(1))):
+        with pytest.raises(NexusError, match="the writer is closed; append to the file with to_nexus"):
+            use()
+    assert_same(opened(tmp_path / "f.nxs"), stack())
+    to_nexus(stack(3), tmp_path / "f.nxs", append_dim="frame")
+    assert opened(tmp_path / "f.nxs").sizes["frame"] == 15
+
+
+def test_what_was_appended_is_there_when_the_block_ends_by_an_error(tmp_path: Path) -> None:
+    def write() -> None:
+        with NexusWriter(tmp_path / "f.nxs", stack(2)) as writer:
+            writer.append(stack(5, 2))
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write()
+    assert_same(opened(tmp_path / "f.nxs"), stack(7))
+
+
+def test_what_was_written_before_a_disk_was_full_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise NexusFileError("No space left on device")
+
+    def write() -> None:
+        with NexusWriter(tmp_path / "f.nxs", stack(2)) as writer:
+            writer.append(stack(5, 2))
+            writer.flush()
+            monkeypatch.setattr(WrittenDataset, "write", full)
+            writer.append(stack(5, 7))
+            writer.flush()
+
+    with pytest.raises(NexusFileError, match="No space"):
+        write()
+    monkeypatch.undo()
+    assert_same(opened(tmp_path / "f.nxs"), stack(7))
+
+
+def test_who_writes_reads_as_well(tmp_path: Path) -> None:
+    with NexusWriter(tmp_path / "f.nxs", stack(2)) as writer:
+        writer.append(stack(3, 2))
+        writer.flush()
+        np.testing.assert_array_equal(opened(tmp_path / "f.nxs").counts, FRAMES[:5])
+        writer.append(stack(7, 5))
+    assert_same(opened(tmp_path / "f.nxs"), stack())
