@@ -30,8 +30,8 @@ from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
-from nexus_xr.server.serving import _patient
 from nexus_xr.server.settings import Settings, folders_of, token_of
+from nexus_xr.server.speaking import patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
 from nexus_xr.server.workers.pool import Pool
@@ -540,7 +540,7 @@ def test_folders_that_are_not_there_are_an_error(tmp_path: Path) -> None:
 def served(folder: Path, patience: float) -> Iterator[uvicorn.Server]:
     """A service that is run by uvicorn in this process."""
     config = uvicorn.Config(
-        app(folder, token=False, limits=Limits(workers=1)), port=0, http=_patient(patience), log_level="error"
+        app(folder, token=False, limits=Limits(workers=1)), port=0, http=patient(patience), log_level="error"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

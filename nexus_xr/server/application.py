@@ -19,13 +19,15 @@ from .access.tokens import Tokens
 from .endpoints.responses import Responder, json_response
 from .endpoints.table import ENDPOINTS
 from .failures import Failure
-from .metrics import MEDIA_TYPE, Metrics
+from .metrics import MEDIA_TYPE, OTHER, Metrics, bytes_of_figures
 from .observed import Observed
 from .openapi import described
 from .pages import page_routes
 from .settings import Limits, Settings, folders_of, token_of
 from .workers.pool import Pool
 
+# What is counted apart.
+COUNTED = (*(each.path for each in ENDPOINTS), OTHER)
 _EXPOSED = ("Content-Range", "Content-Length", "Accept-Ranges", "ETag", "X-Shape", "X-Dtype", "X-Filters")
 
 
@@ -69,9 +71,21 @@ def app(
     return application_of(settings)
 
 
-def application_of(settings: Settings) -> Starlette:
-    """The application that does what the settings say."""
-    metrics, pool = Metrics(), Pool(settings)
+def application_of(settings: Settings, figures: memoryview | None = None, process: int = 0) -> Starlette:
+    """The application that does what the settings say.
+
+    Parameters
+    ----------
+    settings
+        What the service was told.
+    figures
+        Memory in which several processes count what they do, of `bytes_of_figures`; None for a single one.
+    process
+        Which of them this is.
+    """
+    pool = Pool(settings)
+    figures = memoryview(bytearray(bytes_of_figures(COUNTED))) if figures is None else figures
+    metrics = Metrics(COUNTED, figures, pool.counts, process)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -85,7 +99,7 @@ def application_of(settings: Settings) -> Starlette:
     application = Starlette(
         routes=[
             *(each.route(responder) for each in ENDPOINTS),
-            *_about(metrics, pool),
+            *_about(metrics),
             *page_routes(settings.origins),
         ],
         middleware=_middleware(settings, metrics),
@@ -113,11 +127,11 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     return layers
 
 
-def _about(metrics: Metrics, pool: Pool) -> list[Route]:
+def _about(metrics: Metrics) -> list[Route]:
     """What the service says of itself."""
 
     async def tell_metrics(_: Request) -> Response:
-        return Response(metrics.text(pool.counts), media_type=MEDIA_TYPE)
+        return Response(metrics.text(), media_type=MEDIA_TYPE)
 
     async def tell_openapi(request: Request) -> Response:
         return json_response(described(ENDPOINTS, request.scope.get("root_path", "")))

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .endpoints.endpoint import PATH_OF_ENDPOINT
 from .endpoints.responses import BrokenOffError
-from .metrics import Metrics
+from .metrics import OTHER, Metrics
 
 log = logging.getLogger("nexus_xr.server")
 
@@ -50,7 +50,7 @@ class Observed:
             told["broken_off"] = str(error)
         finally:
             seconds = time.perf_counter() - begin
-            self._metrics.count(scope.get(PATH_OF_ENDPOINT, "other"), told["status"], seconds, told["sent"])
+            self._metrics.count(scope.get(PATH_OF_ENDPOINT, OTHER), told["status"], seconds, told["sent"])
             if log.isEnabledFor(logging.INFO):
                 log.info(_line(scope, told, seconds))
 

@@ -1,21 +1,19 @@
-"""The service in a process of its own, by uvicorn."""
+"""The service in processes of its own."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .application import application_of
-from .observed import log
 from .settings import Limits, Settings, folders_of, token_of
+from .several import processes_for, run_several
+from .speaking import configured, log_requests
 
 HOST, PORT = "127.0.0.1", 8745
 _ANYWHERE = ("0.0.0.0", "::", "")
@@ -42,7 +40,8 @@ def serve(
     host, port
         Where it listens; by default only this machine reaches it. A port of 0 is a free one.
     workers
-        Processes that read and decode; 0 for as many as there are CPUs for this process.
+        Processes that read and decode; 0 for as many as there are CPUs for this process. For each four of them one
+        process speaks HTTP, where the system shares a port among several.
     token
         What clients have to show; True for a random one, with which the address is printed; False for none.
     hosts
@@ -64,24 +63,13 @@ def serve(
     settings = Settings(
         folders_of(folders), token_of(token), names, tuple(origins), replace(limits, workers=workers or limits.workers)
     )
-    _log_requests()
-    config = uvicorn.Config(
-        application_of(settings),
-        host,
-        port,
-        root_path=root_path,
-        http=_patient(settings.limits.patience),
-        access_log=False,
-        server_header=False,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
-    )
+    count = processes_for(settings.limits.worker_count)
+    if count > 1:
+        run_several(settings, root_path, (host, port), count, partial(_announce, settings.token))
+        return
+    log_requests()
+    config = configured(application_of(settings), settings, root_path, host=host, port=port)
     _Announcing(config, settings).run()
-
-
-def _log_requests() -> None:
-    log.addHandler(logging.StreamHandler(sys.stderr))
-    log.setLevel(logging.INFO)
 
 
 class _Announcing(uvicorn.Server):
@@ -95,54 +83,15 @@ class _Announcing(uvicorn.Server):
         await super().startup(sockets)
         for server in self.servers:
             for listening in server.sockets:
-                host, port = listening.getsockname()[:2]
-                print(_address(host, port, self._settings.token), flush=True)
+                _announce(self._settings.token, listening)
+
+
+def _announce(token: str | None, listening: Any) -> None:
+    host, port = listening.getsockname()[:2]
+    print(_address(host, port, token), flush=True)
 
 
 def _address(host: str, port: int, token: str | None) -> str:
     name = f"[{host}]" if ":" in host else host
     query = "" if token is None else f"?token={token}"
     return f"http://{name}:{port}/api/files{query}"
-
-
-def _patient(seconds: float) -> type[HttpToolsProtocol]:
-    """The protocol of connections on which a client that is too slow is left alone."""
-
-    class Patient(HttpToolsProtocol):
-        """Closes a connection whose client takes too long for a request, or to take what is sent."""
-
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._start_clock()
-
-        def on_message_begin(self) -> None:
-            self._start_clock()
-            super().on_message_begin()
-
-        def on_message_complete(self) -> None:
-            self._stop_clock()
-            super().on_message_complete()
-
-        def pause_writing(self) -> None:
-            self._start_clock()
-            super().pause_writing()
-
-        def resume_writing(self) -> None:
-            self._stop_clock()
-            super().resume_writing()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_clock()
-            super().connection_lost(exc)
-
-        def _start_clock(self) -> None:
-            self._stop_clock()
-            self._deadline = self.loop.call_later(seconds, self.transport.abort)
-
-        def _stop_clock(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-
-    return Patient

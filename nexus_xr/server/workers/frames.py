@@ -31,12 +31,17 @@ NEW_WORKER = b"w"
 
 def new_outbox() -> int:
     """The descriptor of memory for an outbox."""
+    return new_memory(OUTBOX_BYTES)
+
+
+def new_memory(size: int) -> int:
+    """The descriptor of memory that several processes can have, zeros at first."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("nexus_xr")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, OUTBOX_BYTES)
+    os.ftruncate(descriptor, size)
     return descriptor
 
 

@@ -1,0 +1,154 @@
+"""A process that speaks HTTP, by uvicorn: the only one, or one of several on one port.
+
+One of several takes what it has to know from a socket, says there that it listens, and ends when the socket is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mmap
+import os
+import pickle
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .application import application_of
+from .observed import log
+from .settings import Settings
+from .workers.frames import receive
+
+READY = b"r"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one of several processes has to know.
+
+    Parameters
+    ----------
+    settings
+        What the service was told, with this process's part of the limits.
+    root_path
+        The path under which a proxy has it.
+    listening
+        Descriptors of the sockets on which it listens.
+    figures
+        Descriptor of the memory in which all count what they do.
+    number
+        Which of the processes it is.
+    """
+
+    settings: Settings
+    root_path: str
+    listening: tuple[int, ...]
+    figures: int
+    number: int
+
+
+def configured(application: Any, settings: Settings, root_path: str, **place: Any) -> uvicorn.Config:
+    """How uvicorn runs an application, at a host and a port or on sockets that are there."""
+    return uvicorn.Config(
+        application,
+        root_path=root_path,
+        http=patient(settings.limits.patience),
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        **place,
+    )
+
+
+def log_requests() -> None:
+    """Write a line for each request to the standard error."""
+    log.addHandler(logging.StreamHandler(sys.stderr))
+    log.setLevel(logging.INFO)
+
+
+class _OneOfSeveral(uvicorn.Server):
+    """A server that says when it listens, and ends with the service."""
+
+    def __init__(self, config: uvicorn.Config, channel: socket.socket) -> None:
+        super().__init__(config)
+        self._channel = channel
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._channel.sendall(READY)
+            asyncio.get_running_loop().add_reader(self._channel, self._leave)
+
+    def _leave(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._channel)
+        self.should_exit = True
+
+
+def main(descriptor: str) -> None:
+    """Be one of several, which is told of it through a socket.
+
+    Parameters
+    ----------
+    descriptor
+        The socket's.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the keyboard is for who started this
+    channel = socket.socket(fileno=int(descriptor))
+    content = receive(channel)
+    if content is None:
+        return
+    part: Part = pickle.loads(content)
+    log_requests()
+    figures = memoryview(mmap.mmap(part.figures, os.fstat(part.figures).st_size))
+    application = application_of(part.settings, figures, part.number)
+    listening = [socket.socket(fileno=each) for each in part.listening]
+    _OneOfSeveral(configured(application, part.settings, part.root_path), channel).run(listening)
+
+
+def patient(seconds: float) -> type[HttpToolsProtocol]:
+    """The protocol of connections on which a client that is too slow is left alone."""
+
+    class Patient(HttpToolsProtocol):
+        """Closes a connection whose client takes too long for a request, or to take what is sent."""
+
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._start_clock()
+
+        def on_message_begin(self) -> None:
+            self._start_clock()
+            super().on_message_begin()
+
+        def on_message_complete(self) -> None:
+            self._stop_clock()
+            super().on_message_complete()
+
+        def pause_writing(self) -> None:
+            self._start_clock()
+            super().pause_writing()
+
+        def resume_writing(self) -> None:
+            self._stop_clock()
+            super().resume_writing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_clock()
+            super().connection_lost(exc)
+
+        def _start_clock(self) -> None:
+            self._stop_clock()
+            self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+        def _stop_clock(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    return Patient

@@ -1,0 +1,92 @@
+"""Several processes that speak HTTP share a port, count together, and are replaced when they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nexus_xr.server import serve, serving
+from nexus_xr.server.settings import Limits, Settings, folders_of
+from nexus_xr.server.several import _listening, processes_for, run_several
+
+from .waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere systems don't share a port among several")
+
+SECONDS = 60
+
+
+def get(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=SECONDS) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+def speaking() -> Iterator[int]:
+    """The processes that speak HTTP for this one."""
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((each / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and "server.speaking" in (each / "cmdline").read_text():
+                yield int(each.name)
+
+
+def test_several_answer_on_one_port_and_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    settings = Settings(folders_of(tmp_path), None, limits=Limits(workers=2))
+    found: dict[str, Any] = {}
+    threads: list[threading.Thread] = []
+
+    def use(port: int) -> None:
+        try:
+            found["listed"] = [json.loads(get(port, "/api/files"))["total"] for _ in range(8)]
+            found["metrics"] = get(port, "/metrics").decode()
+            found["first"] = first = set(speaking())
+            os.kill(min(first), signal.SIGKILL)
+            wait_until(lambda: len(set(speaking()) - {min(first)}) == 2)
+            found["after"] = [json.loads(get(port, "/api/files"))["total"] for _ in range(8)]
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def announce(listening: socket.socket) -> None:
+        threads.append(threading.Thread(target=use, args=(listening.getsockname()[1],)))
+        threads[0].start()
+
+    run_several(settings, "", ("127.0.0.1", 0), 2, announce)
+    threads[0].join()
+    assert found["listed"] == found["after"] == [1] * 8
+    assert 'nexus_xr_requests_total{endpoint="/api/files",status="200"} 8\n' in found["metrics"]
+    assert len(found["first"]) == 2
+    assert not set(speaking())
+
+
+def test_a_port_that_another_has_is_not_shared_with_it() -> None:
+    first = _listening("127.0.0.1", 0, 2)
+    port = first[0][0].getsockname()[1]
+    assert {each[0].getsockname()[1] for each in first} == {port}
+    for each in first:
+        each[0].listen()
+    with pytest.raises(OSError, match="in use"):
+        _listening("127.0.0.1", port, 2)
+    for each in first:
+        each[0].close()
+
+
+def test_there_are_several_where_many_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(serving, "run_several", lambda *given: asked.append(given))
+    serve(tmp_path, port=0, workers=9, token=False)
+    ((settings, _, place, count, _),) = asked
+    assert (settings.limits.workers, place, count) == (9, ("127.0.0.1", 0), processes_for(9))
+    assert [processes_for(each) for each in (1, 7, 8, 16)] == [1, 1, 2, 4]
