@@ -605,3 +605,64 @@ def test_a_file_is_as_it_was_where_who_appends_is_killed(tmp_path: Path, libver:
     assert_same(opened(path), stack(5))
     to_nexus(stack(7, 5), path, append_dim="frame")
     assert_same(opened(path), stack())
+
+
+# --- one entry in the place of another -----------------------------------------------------------------------------
+
+
+def test_an_entry_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus([stack(3), stack(4), stack(5)], path)
+    with h5py.File(path, "r+") as file:
+        file.attrs.update(default="entry3", operator="somebody")
+        before = dict(file.attrs)
+    read = opened(path, dataset_path="/entry2/counts", drop_variables="counts_errors")
+    to_nexus(read.assign(counts=read.counts + np.uint16(1)), path, mode="r+", entry="entry2")
+    with h5py.File(path) as file:
+        assert list(file) == ["entry1", "entry2", "entry3"]
+        assert dict(file.attrs) == before
+        np.testing.assert_array_equal(file["entry2/counts/counts"], FRAMES[:4] + 1)
+        np.testing.assert_array_equal(file["entry3/counts/counts"], FRAMES[:5])
+    to_nexus(stack(1), path, mode="r+", entry="entry1", use_default=True)
+    assert opened(path).sizes["frame"] == 1
+    with h5py.File(path) as file:
+        assert (list(file), file.attrs["default"]) == (["entry1", "entry2", "entry3"], "entry1")
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_an_entry_is_replaced_beside_others_that_are_added(tmp_path: Path, is_gone: bool) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus([stack(3), stack(4)], path)
+    options: Any = {"mode": "r+", "entry": "entry1", "use_default": is_gone}
+    job = to_nexus(stack(2).chunk({"frame": 1}), path, compute=False, **options)
+    to_nexus(stack(5), path, mode="a")
+    if is_gone:
+        with h5py.File(path, "r+") as file:
+            del file["entry1"]
+    job.compute()
+    with h5py.File(path) as file:
+        names = ["entry1", "entry2", "entry3"]
+        assert list(file) == ([*names[1:], "entry1"] if is_gone else names)
+        assert [len(file[f"{name}/counts/counts"]) for name in names] == [2, 4, 5]
+        assert file.attrs.get("default") == ("entry1" if is_gone else None)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "r+"}, 'mode="r\\+" replaces one entry; say which one by entry'),
+        ({"mode": "r+", "entry": "entry7"}, r"there is no entry 'entry7', only \['entry1'\]"),
+        ({"mode": "a", "entry": "entry1"}, "has an entry 'entry1' already; .* mode=\"r\\+\" puts another in its place"),
+        ({"mode": "r"}, 'expected "w" .* or "r\\+"'),
+        ({"mode": "r+", "entry": "entry1", "layout": "inplace"}, "takes no entry, mode="),
+    ],
+)
+def test_an_entry_that_is_not_there_is_not_replaced(tmp_path: Path, options: Any, said: str) -> None:
+    to_nexus(stack(), tmp_path / "f.nxs")
+    before = (tmp_path / "f.nxs").read_bytes()
+    with pytest.raises(NexusError, match=said):
+        to_nexus(stack(2), tmp_path / "f.nxs", **options)
+    assert (tmp_path / "f.nxs").read_bytes() == before
+    with pytest.raises(NexusError, match=r"there is no entry 'entry1', only \[\]"):
+        to_nexus(stack(2), tmp_path / "g.nxs", mode="r+", entry="entry1")
+    assert [each.name for each in tmp_path.iterdir()] == ["f.nxs"]

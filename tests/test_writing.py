@@ -682,7 +682,7 @@ def test_the_documentation_says_which_way_of_writing_has_use_for_an_option() -> 
     table = [line.split() for line in (to_nexus.__doc__ or "").splitlines()]
     for option in ("use_default", "chunks", "region", "compute"):
         assert [option, *("yes" if option in way.uses else "no" for way in WAYS.values())] in table
-    assert ["mode", "w,", "x,", "a", "w,", "x", "no", "a"] in table
+    assert ["mode", "w,", "x,", "a,", "r+", "w,", "x", "no", "a"] in table
 
 
 @pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])

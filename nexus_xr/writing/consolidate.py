@@ -18,13 +18,11 @@ from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
-from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
+from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
 from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.hdf5.writing.virtual_pieces import Piece, are_chunks_of, chunk_form, pieces_of
 
 from .variables import fill
-
-_TEMPORARY = "nexus_xr is writing"
 
 
 def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
@@ -127,7 +125,7 @@ class _Consolidation:
                 del group[name]
                 self._take_in(found, group, name)
         for above, names in self._orders.items():
-            _restore_order(self._new[above], names)
+            restore_order(self._new[above], names)
 
     def _take_in(self, found: Any, group: h5py.Group, name: str) -> None:
         """Copy an object with all that it leads to; a second time it is a hard link."""
@@ -191,14 +189,6 @@ class _Consolidation:
 def _copy_piece(piece: Piece, made: h5py.Dataset) -> None:
     with h5py.File(piece.file, "r", locking=False) as file:
         copy_values(file[piece.path], made, piece.box, [first for first, _ in piece.region])
-
-
-def _restore_order(group: h5py.Group, names: Sequence[str]) -> None:
-    """Have members in the order of these names, where the order in which they came is kept."""
-    if group.id.get_create_plist().get_link_creation_order():
-        for name in names:
-            group.move(name, _TEMPORARY)
-            group.move(_TEMPORARY, name)
 
 
 def _form_of(pieces: list[Piece]) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .variables import Storing
 
-_MODES = ("w", "x", "a")
+_MODES = ("w", "x", "a", "r+")
 _LAYOUTS = ("entry", "inplace")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -34,7 +34,7 @@ class WritingOptions:
     ----------
     mode
         ``w``, as by default, replaces a file that is there, ``x`` doesn't, ``a`` adds entries to it, beside those that
-        others add meanwhile.
+        others add meanwhile, and ``r+`` puts one in the place of that which `entry` names.
     use_default
         Whether the first is the default plot where there are several.
     save_original_metadata
@@ -101,7 +101,7 @@ class WritingOptions:
     def __post_init__(self) -> None:
         check_types(self)
         if self.mode not in (None, *_MODES):
-            raise NexusError(f'mode={self.mode!r}: expected "w" (replace), "x" (create) or "a" (add)')
+            raise NexusError(f'mode={self.mode!r}: expected "w" (replace), "x" (create), "a" (add) or "r+" (one entry)')
         if self.layout not in (None, *_LAYOUTS):
             raise NexusError(f'layout={self.layout!r}: expected "entry" or "inplace"')
 
@@ -145,7 +145,7 @@ class WritingOptions:
     def refuse_elsewhere(self, target: Any) -> None:
         """Raise an error where what was asked for needs a file of this machine, and the target is none."""
         asked = {way: self.way == way for way in ("region", "append_dim")}
-        asked |= {'mode="a"': self.mode == "a", "compute=False": not self.compute}
+        asked |= {f'mode="{self.mode}"': self.mode in ("a", "r+"), "compute=False": not self.compute}
         if unfit := [name for name, is_asked in asked.items() if is_asked]:
             where = target if isinstance(target, str) else type(target).__name__
             raise NexusError(f"{where}: a file is sent there as a whole, which {', '.join(unfit)} doesn't go with")

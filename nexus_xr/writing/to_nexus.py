@@ -20,6 +20,7 @@ from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
+from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA
@@ -159,7 +160,8 @@ def write_file(obj: Any, path: Any, options: WritingOptions, libver: str | None 
         return _append(obj, path, options)
     options.storing.check([signal.dataset for signal in signals_in(obj)])
     content = (_content_inplace if options.way == "inplace" else _content_of_entries)(obj, path, options)
-    file = NewFile(path, options.mode or "w", content.origin, libver)
+    mode = "a" if options.mode == "r+" else options.mode or "w"
+    file = NewFile(path, mode, content.origin, libver)
     workers = Workers(file) if computes_elsewhere() else None
     try:
         try:
@@ -262,7 +264,10 @@ def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: Writing
         raise NexusError(f"{os.fspath(path)}: nothing was written, as there is no variable to write")
     if name is not None and (len(entries) > 1 or why_no_name(name) is not None):
         raise NexusError(f"entry={name!r}: expected a name for the one entry of one array; there are {len(entries)}")
-    return _Content(lambda file, divide: _write_entries(file, entries, name, options.use_default, divide))
+    replaces = options.mode == "r+"
+    if replaces and name is None:
+        raise NexusError(f'{os.fspath(path)}: mode="r+" replaces one entry; say which one by entry')
+    return _Content(lambda file, divide: _write_entries(file, entries, name, replaces, options.use_default, divide))
 
 
 @dataclass(frozen=True)
@@ -284,18 +289,32 @@ def _entry(signal: Signal, options: WritingOptions, diagnostics: Diagnostics) ->
 
 
 def _write_entries(
-    file: NewFile, entries: Sequence[_Entry], name: str | None, use_default: bool, divide: Divide
+    file: NewFile,
+    entries: Sequence[_Entry],
+    name: str | None,
+    replaces: bool,
+    use_default: bool,
+    divide: Divide,
 ) -> list[PendingWrite]:
     root = file.file
     names: list[str] = []
     pending: list[PendingWrite] = []
-    if name is not None and name in root:
-        raise NexusError(f"{file.path}: has an entry {name!r} already; nothing was written")
+    before = list(root)
+    if name in before and not replaces:
+        raise NexusError(
+            f'{file.path}: has an entry {name!r} already; nothing was written; mode="r+" puts another in its place'
+        )
+    if replaces and name not in before:
+        raise NexusError(f"{file.path}: nothing was written, as there is no entry {name!r}, only {before}")
+    if replaces:
+        del root[name]
     for entry in entries:
         names.append(name or next_entry(root))
         pending += write_members(root, GroupNode({names[-1]: divide(f"/{names[-1]}", entry.group)}))
-    file.carry = _Entries(tuple(names), name is not None, use_default, file.path)
-    if len(root) == len(entries):
+    if replaces:
+        restore_order(root["/"], before)
+    file.carry = _Entries(tuple(names), name is not None, replaces, use_default, file.path)
+    if not before:
         default = names[0] if use_default or len(names) == 1 else None
         time = datetime.now(UTC).isoformat(timespec="seconds")
         root.attrs.update(root_attributes(__version__, os.path.basename(file.path), time, default))
@@ -310,11 +329,15 @@ class _Entries:
 
     names: tuple[str, ...]
     are_named: bool
+    replace: bool
     use_default: bool
     path: str
 
     def __call__(self, written: h5py.File, current: h5py.File) -> None:
-        names = []
+        names: list[str] = []
+        if self.replace:
+            self._put(written, current)
+            return
         for name in self.names:
             if self.are_named and name in current:
                 raise NexusError(f"{self.path}: has an entry {name!r} by now; nothing was written")
@@ -322,6 +345,15 @@ class _Entries:
             written.copy(written[name], current, name=names[-1])
         if self.use_default:
             current.attrs["default"] = names[0]
+
+    def _put(self, written: h5py.File, current: h5py.File) -> None:
+        """Put an entry in the place of the one of its name, which another may have removed by now."""
+        [name], before = self.names, list(current)
+        current.pop(name, None)
+        written.copy(written[name], current, name=name)
+        restore_order(current["/"], [*before, *({name} - {*before})])
+        if self.use_default:
+            current.attrs["default"] = name
 
 
 def _write(pending: Sequence[PendingWrite], path: str, num_threads: int | None) -> list[PendingWrite]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from nexus_xr.hdf5.objects.links import LINKS_OF_HDF5
 from nexus_xr.hdf5.objects.text import decode
 
 _MOST_LINKS = 100
+_TEMPORARY = "nexus_xr is writing"
 
 
 @dataclass(frozen=True)
@@ -149,3 +151,11 @@ def copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py
             values = np.empty(attribute.shape, attribute.dtype)
             attribute.read(values)
             made.write(values)
+
+
+def restore_order(group: h5py.Group, names: Sequence[str]) -> None:
+    """Have members in the order of these names, where the order in which they came is kept."""
+    if group.id.get_create_plist().get_link_creation_order():
+        for name in names:
+            group.move(name, _TEMPORARY)
+            group.move(_TEMPORARY, name)
