@@ -147,6 +147,69 @@ ARRAY_WRITERS = (
 )
 
 
+# --- block by block ----------------------------------------------------------------------------------------------
+
+
+def _blocks(job: Job) -> Iterator[NDArray[np.uint16]]:
+    return (job.values[start : start + BLOCK] for start in range(0, len(job.values), BLOCK))
+
+
+def _nexus_xr_append(job: Job) -> Path:
+    import xarray as xr
+
+    import nexus_xr
+
+    path = job.folder / "ours.nxs"
+    first, *others = (xr.DataArray(block, dims=("frame", "y", "x"), name=_NAME) for block in _blocks(job))
+    nexus_xr.to_nexus(first, path, unlimited_dims="frame", chunks=job.chunks, **_options(job.case))
+    for block in others:
+        nexus_xr.to_nexus(block, path, append_dim="frame")
+    return path
+
+
+def _nexus_xr_writer(job: Job) -> Path:
+    import xarray as xr
+
+    import nexus_xr
+
+    path = job.folder / "ours.nxs"
+    template = xr.DataArray(job.values[:0], dims=("frame", "y", "x"), name=_NAME)
+    with nexus_xr.NexusWriter(path, template, chunks=job.chunks, **_options(job.case)) as writer:
+        for block in _blocks(job):
+            writer.append(block)
+            writer.flush()
+    return path
+
+
+def _h5py_append(job: Job, is_closed: bool) -> Path:
+    """Resize and assign, in a file that is opened for each block or is read meanwhile."""
+    path, frame = job.folder / "h5py.h5", job.values.shape[1:]
+    layout = {"chunks": job.chunks, "maxshape": (None, *frame), **job.case.layout}
+    file = h5py.File(path, "w", libver="earliest" if is_closed else "latest")
+    file.create_dataset(DATASET, (0, *frame), job.values.dtype, **layout)
+    if not is_closed:
+        file.swmr_mode = True
+    for block in _blocks(job):
+        if is_closed:
+            file.close()
+            file = h5py.File(path, "r+")
+        values = file[DATASET]
+        values.resize(len(values) + len(block), axis=0)
+        values[-len(block) :] = block
+        values.flush()
+    file.close()
+    return path
+
+
+APPEND_WRITERS = (
+    Writer("nexus_xr append_dim", _nexus_xr_append, "nexus-xr"),
+    Writer("nexus_xr NexusWriter", _nexus_xr_writer, "nexus-xr"),
+    Writer("h5py", partial(_h5py_append, is_closed=True), "h5py"),
+    Writer("h5py, SWMR", partial(_h5py_append, is_closed=False), "h5py"),
+    Writer("nexus_xr, the whole at once", lambda job: _nexus_xr(job, job.values), "nexus-xr"),
+)
+
+
 # --- from another file -----------------------------------------------------------------------------------------
 
 
@@ -244,6 +307,7 @@ class Kind:
 
 KINDS = {
     "array": Kind("a stack", ARRAY_WRITERS, "none"),
+    "append": Kind(f"a stack in blocks of {BLOCK} frames", APPEND_WRITERS, "none"),
     "repack": Kind("a file of gzip stored anew", REPACK_WRITERS, "gzip"),
     "copy": Kind("a file copied with its chunks and filters", COPY_WRITERS, None),
 }
