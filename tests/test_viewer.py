@@ -51,6 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tree(folder / "old.nxs", {"run": nxentry({"title": "A scan", "bank": old})})
     curve = nxdata({"I": np.arange(9.0), "Q": np.linspace(0.1, 0.9, 9)}, signal="I", axes="Q")
     write_tree(folder / "curve.nxs", {"entry": nxentry({"data": curve})})
+    stack = nxdata({"counts": np.arange(60).reshape(5, 3, 4)}, signal="counts", default_slice=["1", ".", "."])
+    write_tree(folder / "stack.nxs", {"entry": nxentry({"data": stack})})
     (folder / "broken.nxs").write_bytes((folder / "curve.nxs").read_bytes()[:600])
     return folder
 
@@ -100,6 +102,14 @@ def test_a_curve_has_its_axis(page: Page, address: str) -> None:
     view(page, address, file="curve.nxs", path="/entry/data")
     page.get_by_text("NX Line").first.wait_for()
     page.get_by_text("Q", exact=True).first.wait_for()
+
+
+@pytest.mark.parametrize(("asked", "selection"), [("3,:,:", "3,:,:"), (":, 2, :", ":,2,:"), ("9,:,:", "0,:,:")])
+def test_the_address_says_which_slice_is_shown_first(page: Page, address: str, asked: str, selection: str) -> None:
+    with page.expect_request(lambda request: "selection" in parse_qs(urlsplit(request.url).query)) as first:
+        view(page, address, file="stack.nxs", path="/entry/data", slice=asked)
+    assert parse_qs(urlsplit(first.value.url).query)["selection"] == [selection]
+    page.get_by_text("NX Heatmap").first.wait_for()
 
 
 def test_as_stored_nothing_is_told(page: Page, address: str) -> None:
