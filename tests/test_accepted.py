@@ -102,7 +102,7 @@ def test_dates_of_other_calendars_are_numbers_that_say_so(tmp_path: Path) -> Non
     ids=str,
 )
 def test_dates_and_none_among_the_metadata(value: Any, expected: Any, tmp_path: Path) -> None:
-    found = written(of_metadata(value), tmp_path).attrs["sample"]["value_of"]["value"]
+    found = written(of_metadata(value), tmp_path).attrs["sample"]["value_of"]
     assert np.array_equal(found, expected) if isinstance(expected, np.ndarray) else found == expected
 
 
@@ -115,7 +115,7 @@ def test_dates_and_none_among_the_metadata(value: Any, expected: Any, tmp_path: 
     ],
 )
 def test_lists_of_several_lengths_among_the_metadata(value: Any, expected: Any, tmp_path: Path) -> None:
-    found = written(of_metadata(value), tmp_path).attrs["sample"]["value_of"]["value"]
+    found = written(of_metadata(value), tmp_path).attrs["sample"]["value_of"]
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other, strict=True)

@@ -206,7 +206,7 @@ def test_a_tree_is_written_node_by_node(tmp_path: Path) -> None:
         {"/": xr.Dataset(), "/a": xr.Dataset({"x": ("t", [1, 2])}), "/b/c": scan().to_dataset()}
     )
     tree.nexus.to_nexus(tmp_path / "f.nxs")
-    assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/a", "/entry2/c"]
+    assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/a", "/b/c"]
 
 
 VALUES = st.one_of(st.integers(-5, 5), st.floats(-1, 1), st.text("abé", max_size=3))

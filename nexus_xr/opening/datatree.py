@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import xarray as xr
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.content import free_name, read_content
 from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart
+from nexus_xr.nexus.rules.reserved import ADDED, DATASETS
 from nexus_xr.nexus.tree.metadata import MetadataGroup
-from nexus_xr.nexus.tree.scan import Found
+from nexus_xr.nexus.tree.scan import Found, is_in_tree
 
 from .options import Options
 from .select import Described, Opening, describe_with
@@ -68,7 +69,11 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
 def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, MetadataGroup]]:
     """The data, and the trees, of the nodes of an open file, by their paths below the start."""
     start = opening.start
-    trees = _trees(opening.whole.tree)
+    if ADDED in start.read_attributes():  # what was a node is marked
+        whole = opening.whole.tree
+        trees = {_relative(path, start.path): tree for path, tree in opening.nodes.items()} | {"/": whole}
+    else:
+        trees = _trees(opening.whole.tree)
     nodes = {}
     for path, node in _apart(_described(opening, opening.whole.found)).items():
         relative = _relative(path, start.path)
@@ -76,7 +81,7 @@ def describe_nodes(opening: Opening) -> tuple[dict[str, Described], dict[str, Me
             opening.diagnostics.add(Code.NO_NODE, path, "can't be a node of a tree; open it with dataset_path")
             continue
         nodes[relative] = node
-        if not class_of(node.content.attributes).is_in_tree:
+        if not is_in_tree(node.content.attributes):
             trees[relative] = opening.left_over(node)
     return nodes, trees
 
@@ -92,13 +97,18 @@ def _trees(tree: MetadataGroup) -> dict[str, MetadataGroup]:
     return {"/": rest, **groups}
 
 
+def _are_nodes(attributes: Mapping[str, Any]) -> bool:
+    """Whether datasets in a file without data are nodes; of one that was a tree, its start says so."""
+    return ADDED not in attributes or DATASETS in attributes
+
+
 def _described(opening: Opening, found: Iterable[Found]) -> dict[str, Described]:
     """The data of each node: of groups of data, or where there are none or others are asked for, of datasets."""
     found = list(found)
     options = opening.options
     if options.selects or options.use_default:
         found = opening.several()
-    elif any(item.is_group for item in found):
+    elif any(item.is_group for item in found) or not _are_nodes(opening.start.read_attributes()):
         found = [item for item in found if item.is_group]
     described = {item.path: opening.describe(item) for item in found if item.is_group}
     names: dict[str, list[str]] = {}
@@ -118,7 +128,8 @@ def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
     """Data above other data gets dimensions of its own, so that nothing below inherits its coordinates."""
     above = {parent for path in described for parent in _parents(path)}
     apart = dict(described)
-    for path in sorted(described.keys() & above, key=len, reverse=True):
+    meant = {path for path, node in described.items() if ADDED in node.content.attributes}  # as a tree had them
+    for path in sorted(described.keys() & above - meant, key=len, reverse=True):
         prefix = path.rstrip("/") + "/"
         below = [other.data for at, other in apart.items() if at != path and at.startswith(prefix)]
         apart[path] = replace(described[path], data=_renamed(described[path].data, path, below))

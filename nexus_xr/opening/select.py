@@ -19,11 +19,13 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.hyperspy_metadata import is_written_by_hyperspy, restored_metadata
+from nexus_xr.nexus.output.tree_nodes import tree_of_data
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.growing import at_common_length
 from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
+from nexus_xr.nexus.rules.reserved import METADATA_GROUP
 from nexus_xr.nexus.tree.find import (
     absolute,
     as_keys,
@@ -36,7 +38,7 @@ from nexus_xr.nexus.tree.find import (
     matching,
 )
 from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without_arrays
-from nexus_xr.nexus.tree.scan import Found, Scan, Walk, remainder
+from nexus_xr.nexus.tree.scan import Found, Scan, Walk, is_in_tree, remainder
 
 from .options import Options
 
@@ -147,12 +149,17 @@ class Opening:
         """Everything from `start` on, with its tree."""
         return self._walk.through(self.start)
 
+    @property
+    def nodes(self) -> Mapping[str, MetadataGroup]:
+        """The trees of groups that were nodes of a tree, and hold no data, by path."""
+        return self._walk.nodes
+
     @cached_property
     def _walk(self) -> Walk:
         return self._walk_with(self.file)
 
     def _walk_with(self, file: File | None) -> Walk:
-        return Walk(self.root, file, self.options.hardlinks_only)
+        return Walk(self.root, file, self.options.hardlinks_only, nodes_apart=True)
 
     @property
     def _wants_all(self) -> bool:
@@ -324,12 +331,15 @@ class Opening:
         """What a described group holds beyond its variables."""
         fields = [variable.field for variable in described.data.variables]
         used = (each for name in fields for each in (described.content.fields[name].segments or (name,)))
-        return remainder(described.group, self.file, used)
+        tree = remainder(described.group, self.file, used)
+        attributes = described.content.attributes
+        stored_in = text(attributes.get(METADATA_GROUP))
+        return tree if stored_in is None else tree_of_data(tree, stored_in)
 
     def with_left_over(self, entry: Group, tree: MetadataGroup, described: Described) -> MetadataGroup:
         """The entry's tree with what the opened group holds beyond its variables, at its own place."""
         below = described.group.path.removeprefix(entry.path).strip("/")
-        if not below or not described.found.is_group or class_of(described.content.attributes).is_in_tree:
+        if not below or not described.found.is_group or is_in_tree(described.content.attributes):
             return tree
         return _placed(tree, below.split("/"), self.left_over(described))
 

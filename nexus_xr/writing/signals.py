@@ -79,7 +79,7 @@ def _of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) 
     spans = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
     first = next((name for name in spans if owner_of_errors(name, spans) is None), None)
     if first is not None:
-        dataset, tree = _with_trees_apart(dataset, tree)
+        dataset, tree = with_trees_apart(dataset, tree)
         yield Signal(_group_name(name or first, tree, dataset.variables[first]), dataset, first, tree)
 
 
@@ -88,7 +88,7 @@ def _group_name(name: str, tree: Mapping[Any, Any], signal: xr.Variable) -> str:
     return valid_name(title_of(tree, signal.encoding.get("nexus_path", "")) or name)
 
 
-def _with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:
+def with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:
     """Trees that the data variables have among their attributes, as signals do, belong to the entry's."""
     dataset, tree = dataset.copy(), dict(tree)
     for variable in dataset.data_vars.values():

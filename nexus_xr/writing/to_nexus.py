@@ -17,13 +17,14 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
-from nexus_xr.nexus.output.hyperspy_metadata import METADATA
+from nexus_xr.nexus.output.hyperspy_metadata import METADATA, ROOT_ATTRIBUTES
 from nexus_xr.nexus.output.nodes import (
     GroupNode,
     Node,
@@ -37,6 +38,7 @@ from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.signatures import takes
 
 from .append import append, check_append
+from .data_tree import TreeWriting, first_data
 from .defaults import KEEP
 from .delivery import delivering, is_elsewhere
 from .distributed import Workers, aligned
@@ -86,7 +88,8 @@ def to_nexus(
     Parameters
     ----------
     obj
-        A DataArray, a Dataset whose first variable is the signal, a DataTree of these, or a list of them.
+        A DataArray, a Dataset whose first variable is the signal, a DataTree, whose nodes keep their paths, or a list
+        of them, each of which gets an entry, as each node of a DataTree in a list does.
     path
         The file. To a URL that fsspec knows, or into an open binary stream, it goes as a whole when it is complete.
     {options}
@@ -159,7 +162,7 @@ def write_file(obj: Any, path: Any, options: WritingOptions, libver: str | None 
     if options.way == "append_dim":
         return _append(obj, path, options)
     options.storing.check([signal.dataset for signal in signals_in(obj)])
-    content = (_content_inplace if options.way == "inplace" else _content_of_entries)(obj, path, options)
+    content = _content(obj, options)(obj, path, options)
     mode = "a" if options.mode == "r+" else options.mode or "w"
     file = NewFile(path, mode, content.origin, libver)
     workers = Workers(file) if computes_elsewhere() else None
@@ -241,6 +244,12 @@ class _Content:
     origin: File | None = None
 
 
+def _content(obj: Any, options: WritingOptions) -> Callable[[Any, Any, WritingOptions], _Content]:
+    if options.way == "inplace":
+        return _content_inplace
+    return _content_of_tree if isinstance(obj, xr.DataTree) else _content_of_entries
+
+
 def _content_inplace(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
     diagnostics = Diagnostics()
     changed = changes(obj, Rules(options.save_original_metadata, options.skips, options.storing, diagnostics))
@@ -268,6 +277,37 @@ def _content_of_entries(obj: Any, path: str | os.PathLike[str], options: Writing
     if replaces and name is None:
         raise NexusError(f'{os.fspath(path)}: mode="r+" replaces one entry; say which one by entry')
     return _Content(lambda file, divide: _write_entries(file, entries, name, replaces, options.use_default, divide))
+
+
+def _content_of_tree(tree: xr.DataTree, path: str | os.PathLike[str], options: WritingOptions) -> _Content:
+    if options.entry is not None or options.mode == "r+":
+        asked = f"entry={options.entry!r}" if options.entry is not None else 'mode="r+"'
+        raise NexusError(f"{asked}: the groups of a DataTree have the names of its nodes, and replace no entry")
+    diagnostics = Diagnostics()
+    told = root_attributes(__version__, os.path.basename(path), _now(), None)
+    own = {name: value for name, value in told.items() if name not in ROOT_ATTRIBUTES}
+    root = TreeWriting(options, diagnostics, first_data(tree, options.use_default)).group(tree, own)
+    raise_unstorable(os.fspath(path), diagnostics)
+    if not root.members:
+        raise NexusError(f"{os.fspath(path)}: nothing was written, as the tree holds nothing to write")
+    return _Content(partial(_write_tree, root=root))
+
+
+def _write_tree(file: NewFile, divide: Divide, root: GroupNode) -> list[PendingWrite]:
+    """Write the groups of a tree; what its root knows, too, where the file has nothing yet."""
+    if taken := [name for name in root.members if name in file.file]:
+        raise NexusError(f"{file.path}: has {taken[0]!r} already; nothing was written")
+    attributes = {} if len(file.file) else root.attributes
+    members = {
+        name: member if isinstance(member, Link) else divide(f"/{name}", member)
+        for name, member in root.members.items()
+    }
+    file.carry = _Entries(tuple(members), True, False, False, file.path)
+    return write_members(file.file, GroupNode(members, attributes))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -316,8 +356,7 @@ def _write_entries(
     file.carry = _Entries(tuple(names), name is not None, replaces, use_default, file.path)
     if not before:
         default = names[0] if use_default or len(names) == 1 else None
-        time = datetime.now(UTC).isoformat(timespec="seconds")
-        root.attrs.update(root_attributes(__version__, os.path.basename(file.path), time, default))
+        root.attrs.update(root_attributes(__version__, os.path.basename(file.path), _now(), default))
     elif use_default:
         root.attrs["default"] = names[0]
     return pending

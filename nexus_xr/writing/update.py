@@ -23,8 +23,8 @@ from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, rep
 from nexus_xr.nexus.output.entry import DataField, data_group
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA, restored_metadata
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
-from nexus_xr.nexus.rules.attributes import names
-from nexus_xr.nexus.rules.reserved import COORDINATES, INDICES
+from nexus_xr.nexus.rules.attributes import names, text
+from nexus_xr.nexus.rules.reserved import COORDINATES, INDICES, METADATA_GROUP
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
 from nexus_xr.opening.arrays import origin_of, same_origin
@@ -152,7 +152,18 @@ def _edits_of_tree(tree: xr.DataTree, start: str, opening: Opening, rules: Rules
         if relative in described:
             yield from _Data(opening, described[relative], now, rules).edits()
         if rules.with_metadata:
-            yield from tree_edits(trees.get(relative, {}), now.attrs, path, rules.diagnostics, rules.skip)
+            yield from _edits_of_metadata(trees.get(relative, {}), now.attrs, path, described.get(relative), rules)
+
+
+def _edits_of_metadata(
+    before: Mapping[str, Any], now: Mapping[Any, Any], path: str, described: Described | None, rules: Rules
+) -> Iterator[Edit]:
+    """What of the tree of a node is different, which one with data may have in a group of its own."""
+    stored_in = None if described is None else text(described.content.attributes.get(METADATA_GROUP))
+    places = {path: ["attrs"], f"{path.rstrip('/')}/{stored_in}": [name for name in now if name != "attrs"]}
+    for place, names_there in places.items() if stored_in is not None else [(path, list(now))]:
+        old, new = ({name: tree[name] for name in names_there if name in tree} for tree in (before, now))
+        yield from tree_edits(old, new, place, rules.diagnostics, rules.skip)
 
 
 def _edits_of_new(dataset: xr.Dataset, path: str, is_absent: bool, rules: Rules) -> Iterator[Edit]:
@@ -186,9 +197,7 @@ def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Open
         now = _dataset_of_array(obj, path, described)
     yield from _Data(opening, described, now, rules).edits()
     if rules.with_metadata and origin.way == "tree":
-        yield from tree_edits(
-            opening.left_over(described), now.attrs, described.group.path, rules.diagnostics, rules.skip
-        )
+        yield from _edits_of_metadata(opening.left_over(described), now.attrs, described.group.path, described, rules)
     elif rules.with_metadata:
         before = opening.attributes(described)
         for place, keys in _places(described, opening, now.attrs).items():

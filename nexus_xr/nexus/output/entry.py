@@ -86,6 +86,17 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     return GroupNode({name: named.get(name, each.node) for name, each in fields.items()}, attributes)
 
 
+def coordinates_group(fields: Mapping[str, DataField]) -> GroupNode:
+    """The group of coordinates without data."""
+    members = {
+        name: replace(each.node, attributes={**each.node.attributes, DIMENSIONS: list(each.dims)})
+        if each.dims
+        else each.node
+        for name, each in fields.items()
+    }
+    return GroupNode(members, {"NX_class": "NXdata", COORDINATES: list(fields)})
+
+
 def _with_true_attributes(signal: str, fields: Mapping[str, DataField]) -> dict[str, DataField]:
     coordinates = {name: (each.node.attributes, each.dims) for name, each in fields.items() if each.is_coordinate}
     spans = {name: dims for name, (_, dims) in coordinates.items()}

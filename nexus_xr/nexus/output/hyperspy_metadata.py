@@ -94,7 +94,7 @@ def _is_misleading(name: str, value: Any) -> bool:
 
 
 def _shown(tree: MetadataGroup) -> MetadataGroup:
-    """A tree as it was before it was stored in a collection."""
+    """A tree with its attributes under their own names."""
     shown = MetadataGroup()
     for name, member in tree.items():
         if name == "attrs" and isinstance(member, MetadataAttributes):
@@ -125,15 +125,16 @@ def restored_metadata(entry: MetadataGroup) -> MetadataGroup | None:
     if not isinstance(auxiliary, MetadataGroup):
         return None
     original = auxiliary.get("original_metadata")
-    restored = _without_own_class(_shown(original)) if isinstance(original, MetadataGroup) else MetadataGroup()
+    restored = from_collection(original) if isinstance(original, MetadataGroup) else MetadataGroup()
     for name in METADATA[1:]:
         if isinstance(auxiliary.get(name), MetadataGroup):
-            restored[name] = _without_own_class(_shown(auxiliary[name]))
+            restored[name] = from_collection(auxiliary[name])
     return restored
 
 
-def _without_own_class(tree: MetadataGroup) -> MetadataGroup:
-    """A tree without the class of the collection that it was stored in."""
+def from_collection(collection: MetadataGroup) -> MetadataGroup:
+    """A tree as it was before it was stored in a collection."""
+    tree = _shown(collection)
     if text(tree.get("attrs", {}).get("NX_class")) == "NXcollection":
         attributes = MetadataAttributes(item for item in tree.pop("attrs").items() if item[0] != "NX_class")
         if attributes:

@@ -23,10 +23,13 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, put
 from nexus_xr.hdf5.writing.part_files import Joined, create_joined
+from nexus_xr.nexus.rules.reserved import PLAIN
 from nexus_xr.nexus.tree.metadata import StoredArray, is_field
 
 # HDF5 holds attributes in the header of their object only up to this size.
 _MOST_ATTRIBUTE_BYTES = 60 * 1024
+# As many names as surely fit into one.
+_MOST_NAMES = 2_000
 _TEXT = h5py.string_dtype()
 # Deeper than any real file, and shallow enough to be walked through.
 _DEEPEST = 200
@@ -111,7 +114,13 @@ def _group(
                 members[name] = member
     attributes = tree.get("attrs")
     own = attributes_of(attributes, path, diagnostics) if isinstance(attributes, Mapping) else {}
-    return GroupNode(members, own)
+    plain = [name for name in members if _is_plain(tree[name])]
+    return GroupNode(members, {**own, PLAIN: plain} if 0 < len(plain) <= _MOST_NAMES else own)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a member of a dictionary is a value, which no other way of being one can hold as well."""
+    return not isinstance(value, Mapping | Link) and not _has_units(value)
 
 
 def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: tuple[int, ...]) -> Node | None:

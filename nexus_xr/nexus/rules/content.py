@@ -14,7 +14,7 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 
 from .attributes import integers, names
-from .reserved import COORDINATES, DIMENSIONS, INDICES, owner_of
+from .reserved import COORDINATES, DIMENSIONS, INDICES, listed, owner_of
 
 _IS_GROUP = "is a group"
 
@@ -50,9 +50,8 @@ class Field:
     @property
     def recorded_dims(self) -> tuple[str, ...] | None:
         """The names that it gives its dimensions, None where it gives none."""
-        value = self.attributes.get(DIMENSIONS)
-        listed = tuple(map(str, np.ravel(np.asarray(value, dtype=object)))) if value is not None else ()
-        return listed if len(listed) == self.ndim > 0 and len(set(listed)) == len(listed) else None
+        dims = listed(self.attributes.get(DIMENSIONS))
+        return dims if len(dims) == self.ndim > 0 and len(set(dims)) == len(dims) else None
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,14 @@ class GroupContent:
     @cached_property
     def recorded_coordinates(self) -> tuple[str, ...]:
         """The fields that the group names as coordinates."""
-        return tuple(name for name in names(self.attributes.get(COORDINATES)) if name in self.fields)
+        value = self.attributes.get(COORDINATES)
+        told = listed(value) if self.fields.keys() >= set(listed(value)) else names(value)
+        return tuple(name for name in told if name in self.fields)
+
+    @cached_property
+    def holds_coordinates_alone(self) -> bool:
+        """Whether the group says that all its fields are coordinates."""
+        return bool(self.recorded_coordinates) and set(self.recorded_coordinates) == self.fields.keys()
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

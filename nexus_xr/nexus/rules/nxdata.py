@@ -19,7 +19,7 @@ from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
 from .errors import find_errors
 from .scaling import Scaling, find_scaling
-from .signal import find_auxiliary_signals, find_signal
+from .signal import declares_signal, find_auxiliary_signals, find_signal
 from .variables import Role, Variable
 
 _ORDER = {role: place for place, role in enumerate(Role)}
@@ -65,6 +65,8 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
         shape then take no part, and axes only where it names them itself or has the shape that they are meant for.
     """
     diagnostics = Diagnostics()
+    if signal is None and content.holds_coordinates_alone and not declares_signal(content):
+        return _described(content, None, coordinates_of(content, (), (), diagnostics), diagnostics)
     declared = find_signal(content, diagnostics)
     chosen = declared if signal is None else signal
     if chosen is None:

@@ -32,6 +32,14 @@ DIMENSIONS = "_ARRAY_DIMENSIONS"
 COORDINATES = "coordinates"
 # On a field: NumPy's dtype of the dates or lengths of time that integers stand for, or of text.
 DTYPE = "numpy_dtype"
+# On a group: its members that were values in a dictionary, and not fields of one.
+PLAIN = "_PLAIN_VALUES"
+# On a group that was a node of a tree: what it has for others to understand it, and had not before; and the member that
+# holds the tree of a node that has data.
+ADDED = "_ADDED_ATTRIBUTES"
+METADATA_GROUP = "_METADATA_GROUP"
+# On the first group of such a tree: groups of datasets were nodes, and are in the trees of those above as well.
+DATASETS = "_DATASETS_ARE_NODES"
 # Before the name of an attribute that tells of a place where something is no longer: it is kept, and not believed.
 ORIGINAL = "original_"
 # Attributes of a field that tell of its place: what it is in its group, and the path of what it is a link to.
@@ -94,3 +102,30 @@ def own_name(name: str, attributes: Container[str], names: Container[str] = CLAI
     """
     own = name.removeprefix(ORIGINAL)
     return own if own in names and own not in attributes else name
+
+
+def listed(value: Any) -> tuple[str, ...]:
+    """The names that an attribute lists as they are, whatever characters they have.
+
+    Examples
+    --------
+    >>> listed(np.array(["a:b", "c"], dtype=object)), listed(None)
+    (('a:b', 'c'), ())
+    """
+    return () if value is None else tuple(map(str, np.ravel(np.asarray(value, dtype=object))))
+
+
+def without_added(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes of a group without what was added when it was written, as they were before.
+
+    Examples
+    --------
+    >>> without_added({"signal": "n", "original_signal": "m", "x": 1, "_ADDED_ATTRIBUTES": ["signal"]})
+    {'x': 1, 'signal': 'm'}
+    """
+    if not {PLAIN, ADDED} & attributes.keys():
+        return attributes
+    added = listed(attributes.get(ADDED))
+    before = {name: attributes[ORIGINAL + name] for name in added if ORIGINAL + name in attributes}
+    hidden = {PLAIN, ADDED, METADATA_GROUP, DATASETS, *added, *(ORIGINAL + name for name in before)}
+    return {**{name: value for name, value in attributes.items() if name not in hidden}, **before}

@@ -164,7 +164,7 @@ def same_tree(a: Any, b: Any) -> bool:
         return True
     kind = _kind(a)
     if kind is not _kind(b):
-        return False
+        return _are_list_and_array(a, b) or _are_list_and_array(b, a)
     if kind is Mapping:
         return a.keys() == b.keys() and all(same_tree(a[key], b[key]) for key in a)
     if kind in (list, tuple):
@@ -181,8 +181,18 @@ def same_tree(a: Any, b: Any) -> bool:
         return False
 
 
+def _are_list_and_array(a: Any, b: Any) -> bool:
+    """Whether one is a list and the other the array of the same, as which a list is stored."""
+    if not isinstance(a, list | tuple) or not isinstance(b, np.ndarray) or b.dtype.kind == "V":
+        return False
+    try:
+        return bool(np.array_equal(np.asarray(a), b))
+    except ValueError:
+        return False
+
+
 def _kind(value: Any) -> type | None:
-    """What a value is a whole of, None where it is one of its own; what is of different kinds is never the same."""
+    """What a value is a whole of, None where it is one of its own; what is of different kinds isn't the same."""
     if isinstance(value, StoredArray | np.void):
         return np.ndarray
     return next((kind for kind in (Mapping, list, tuple, np.ndarray) if isinstance(value, kind)), None)
@@ -224,8 +234,10 @@ def without_arrays(tree: Mapping[str, Any]) -> MetadataGroup:
     for name, member in tree.items():
         if isinstance(member, MetadataGroup):
             kept[name] = without_arrays(member)
-        elif not (isinstance(member, MetadataField) and isinstance(member.get("value"), np.ndarray | StoredArray)):
-            kept[name] = member
+        else:
+            value = member.get("value") if isinstance(member, MetadataField) else member
+            if not isinstance(value, np.ndarray | StoredArray):
+                kept[name] = member
     return kept
 
 

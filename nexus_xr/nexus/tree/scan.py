@@ -21,6 +21,7 @@ from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.detector_segments import has_segments
+from nexus_xr.nexus.rules.reserved import ADDED, COORDINATES, PLAIN, listed, without_added
 
 from .metadata import MetadataAttributes, MetadataField, MetadataGroup
 
@@ -63,12 +64,15 @@ class Scan:
         What there is to open, in the order of the file.
     elsewhere
         Paths of groups below it that were not walked through from there, as they had been before or contain it.
+    is_apart
+        Whether its tree is no part of that of the group above.
     """
 
     path: str
     tree: MetadataGroup
     found: tuple[Found, ...]
     elsewhere: tuple[str, ...] = ()
+    is_apart: bool = False
 
     @property
     def stands_alone(self) -> bool:
@@ -93,7 +97,18 @@ def report_missing_target(group: Group, name: str, link: Link) -> None:
 
 def remainder(group: Group, file: File, used: Iterable[str]) -> MetadataGroup:
     """The tree of an NXdata group without some of its fields: what it holds beyond its variables."""
-    return Walk(group, file, left_out=frozenset(used), top=group.path).through(group).tree
+    return Walk(group, file, left_out=frozenset(used), top=group.path, nodes_apart=True).through(group).tree
+
+
+def holds_data(attributes: Mapping[str, Any]) -> bool:
+    """Whether a group is one of data, by its class, or as the node of a tree that it was."""
+    was_node = ADDED in attributes and not {"signal", COORDINATES}.isdisjoint(attributes)
+    return was_node or class_of(attributes).holds_data
+
+
+def is_in_tree(attributes: Mapping[str, Any]) -> bool:
+    """Whether the fields of a group are metadata."""
+    return class_of(attributes).is_in_tree and not (ADDED in attributes and holds_data(attributes))
 
 
 @dataclass
@@ -114,6 +129,10 @@ class Walk:
         Whether to leave what soft and external links, and ``@target``, lead to.
     left_out, top
         Path of a group whose fields are in its tree whatever its class, and the names of those that are not.
+    nodes_apart
+        Whether groups that were nodes of a tree are left out of the trees of those above.
+    nodes
+        The trees of such groups that hold no data, by path.
     """
 
     root: Group
@@ -121,6 +140,8 @@ class Walk:
     hardlinks_only: bool = False
     left_out: frozenset[str] = frozenset()
     top: str | None = None
+    nodes_apart: bool = False
+    nodes: dict[str, MetadataGroup] = field(default_factory=dict)
     _done: dict[Address, Scan] = field(default_factory=dict)
     _paths: int = 0
 
@@ -171,20 +192,26 @@ class _Part:
         self._group = group
         self._above = {**above, group.address: group.path}
         attributes = group.read_attributes()
-        self._kind = class_of(attributes)
+        self._holds_data = holds_data(attributes)
+        self._is_node = walk.nodes_apart and ADDED in attributes
         is_top = group.path == walk.top
         self._left_out = walk.left_out if is_top else frozenset()
-        self._file = walk.file if is_top or self._kind.is_in_tree else None
-        self._tree = MetadataGroup(attrs=MetadataAttributes(attributes)) if attributes else MetadataGroup()
-        self._found = [Found(group.path, True)] if self._kind.holds_data else []
+        self._is_apart = self._is_node or not is_in_tree(attributes)
+        self._file = walk.file if is_top or is_in_tree(attributes) else None
+        own = without_added(attributes)
+        self._tree = MetadataGroup(attrs=MetadataAttributes(own)) if own else MetadataGroup()
+        self._plain = frozenset(listed(attributes.get(PLAIN)))
+        self._found = [Found(group.path, True)] if self._holds_data else []
         self._elsewhere: list[str] = []
         self._linked: list[str] = []
 
     def scan(self) -> Scan:
         """All that came of it."""
-        if has_segments(self._linked) and not self._kind.holds_data:
+        if has_segments(self._linked) and not self._holds_data:
             self._found.insert(0, Found(self._group.path, True))  # a detector's master, whatever class it has
-        return Scan(self._group.path, self._tree, tuple(self._found), tuple(self._elsewhere))
+        if self._is_node and not self._holds_data:
+            self._walk.nodes[self._group.path] = self._tree
+        return Scan(self._group.path, self._tree, tuple(self._found), tuple(self._elsewhere), self._is_apart)
 
     def add(self, name: str, member: Group | Dataset | Link, is_soft: bool) -> None:
         """Take in a member."""
@@ -208,17 +235,17 @@ class _Part:
             self._elsewhere.append(scanned.path)
             return
         self._elsewhere += scanned.elsewhere
-        attributes = scanned.tree.get("attrs", {})
-        if class_of(attributes).is_in_tree:
+        if not scanned.is_apart:
             self._put(name, scanned.tree)
-        if not self._is_linked(group, attributes):
+        if not self._is_linked(group, group.read_attributes()):
             self._found += scanned.found
 
     def _add_dataset(self, name: str, dataset: Dataset) -> None:
         is_asked = self._file is not None or self._walk.hardlinks_only
         attributes = dataset.read_attributes() if is_asked else {}
         if self._file is not None:
-            self._put(name, field_of(dataset, attributes, self._file))
+            field = field_of(dataset, attributes, self._file)
+            self._put(name, field["value"] if name in self._plain else field)
         if dataset.size >= 2 and dataset.why_no_array is None and not self._is_linked(dataset, attributes):
             self._found.append(Found(dataset.path, False))
 

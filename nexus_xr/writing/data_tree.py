@@ -1,0 +1,119 @@
+"""A DataTree as it is written: each node a group at its own path, with its data, its tree and the nodes below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import xarray as xr
+
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.nexus.output.entry import DataField, coordinates_group, data_group
+from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, node_of
+from nexus_xr.nexus.output.tree_nodes import marked, with_tree
+from nexus_xr.nexus.rules.errors import owner_of_errors
+from nexus_xr.nexus.rules.reserved import DATASETS
+
+from .options import WritingOptions
+from .signals import with_trees_apart
+from .variables import fields_of, with_true_errors
+
+
+@dataclass(frozen=True)
+class TreeWriting:
+    """How the nodes of a tree are made groups.
+
+    Parameters
+    ----------
+    options
+        What the user asks for.
+    diagnostics
+        Is given what can't be stored, and why.
+    default
+        Path of the node that is plotted first; None for none.
+    in_trees
+        Names of data that the trees of nodes above have as well, so far.
+    """
+
+    options: WritingOptions
+    diagnostics: Diagnostics
+    default: str | None = None
+    in_trees: set[str] = field(default_factory=set)
+
+    def group(self, node: xr.DataTree, attributes: Mapping[str, Any]) -> GroupNode:
+        """The group of a node and of all below it.
+
+        Parameters
+        ----------
+        node
+            The node.
+        attributes
+            What others need to understand the group of a node without data.
+        """
+        path = node.path.rstrip("/")
+        dataset, tree = with_trees_apart(node.to_dataset(inherit=False), node.attrs)
+        own = node_of(tree if self.options.save_original_metadata else {}, path, self.diagnostics, self.options.skips)
+        data = self._data(dataset, self._fields(dataset, tree, path), path)
+        group = with_tree(data, own, node.children) if data.members else own
+        members = dict(group.members)
+        for name, child in node.children.items():
+            members[name] = self._child(child, members.get(name), is_entry=not path)
+        added = {**attributes, **data.attributes, **self._default_below(path)}
+        told = marked(group.attributes, added, bool(data.members))
+        return GroupNode(members, {**told, DATASETS: True} if self.in_trees and not path else told)
+
+    def _child(self, child: xr.DataTree, present: Node | None, is_entry: bool) -> GroupNode:
+        if present is None:
+            return self.group(child, {"NX_class": "NXentry"} if is_entry else {})
+        dataset, tree = with_trees_apart(child.to_dataset(inherit=False), child.attrs)
+        fields = {_stored_as(dataset, name): each for name, each in self._fields(dataset, tree, child.path).items()}
+        if isinstance(present, GroupNode) and not tree and fields.keys() <= present.members.keys():
+            self.in_trees.update(fields)
+            own = {name: _with_values(present.members[name], each.node) for name, each in fields.items()}
+            return GroupNode({**present.members, **own, **self._below(child, present)}, present.attributes)
+        message = "is a node, and an item of the attributes of the node above; rename one"
+        self.diagnostics.add(Code.MEMBER_RENAMED, child.path, message)
+        return GroupNode()
+
+    def _below(self, node: xr.DataTree, present: GroupNode) -> dict[str, Node]:
+        """The nodes below one that is in the attributes of the node above."""
+        children = node.children.items()
+        return {name: self._child(child, present.members.get(name), is_entry=False) for name, child in children}
+
+    def _fields(self, dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) -> dict[str, DataField]:
+        true = with_true_errors(dataset, tree, path)
+        return fields_of(true, path, self.options.storing, self.diagnostics)
+
+    def _data(self, dataset: xr.Dataset, fields: Mapping[str, DataField], path: str) -> GroupNode:
+        spans = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
+        signal = next((name for name in spans if name in fields and owner_of_errors(name, spans) is None), None)
+        if signal is not None:
+            return data_group(signal, fields)
+        for name, each in fields.items():
+            if each.node.values.shape != dataset.variables[name].shape:
+                message = "bins without data that they are those of can't be written"
+                self.diagnostics.add(Code.BINS_APART, f"{path}/{name}", message)
+        return coordinates_group(fields) if fields else GroupNode()
+
+    def _default_below(self, path: str) -> dict[str, str]:
+        above = f"{path}/"
+        if self.default is None or not self.default.startswith(above):
+            return {}
+        return {"default": self.default.removeprefix(above).partition("/")[0]}
+
+
+def _stored_as(dataset: xr.Dataset, name: str) -> str:
+    """The name of the field that a variable was opened from; its own where it was from none."""
+    return str(dataset.variables[name].encoding.get("nexus_path", name)).rpartition("/")[2]
+
+
+def _with_values(present: Node, field: FieldNode) -> Node:
+    """A field of the tree with the values that a variable has."""
+    return replace(field, attributes=present.attributes) if isinstance(present, FieldNode) else field
+
+
+def first_data(tree: xr.DataTree, use_default: bool) -> str | None:
+    """Path of the node that is plotted first: the only one with data, or where it is asked for, the first."""
+    paths = [node.path for node in tree.subtree if node.data_vars]
+    return paths[0] if len(paths) == 1 or (paths and use_default) else None

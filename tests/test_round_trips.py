@@ -1,0 +1,183 @@
+"""What is written comes back as the identical object, and what doesn't is known."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import nexus_xr
+from nexus_xr import Link, NexusError, to_nexus
+
+from .conftest import CORPUS, corpus_files
+from .test_writing import VALUES, datasets
+
+# Of which each takes little time.
+SMALL = [path for path in corpus_files() if path.stat().st_size < 150_000]
+
+
+def tree_back(tree: xr.DataTree, path: Path, **options: Any) -> xr.DataTree:
+    to_nexus(tree, path / "out.nxs", **options)
+    return xr.open_datatree(path / "out.nxs", engine="nexus")
+
+
+def tree_of(**nodes: Any) -> xr.DataTree:
+    return xr.DataTree.from_dict({name.replace("__", "/"): dataset for name, dataset in nodes.items()})
+
+
+def data(**attributes: Any) -> xr.Dataset:
+    return xr.Dataset({"n": ("x", [1, 2, 3])}, {"x": ("x", [0.5, 1.0, 2.0], {"units": "mm"})}, attributes)
+
+
+# --- trees --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", SMALL or [CORPUS / "absent"], ids=lambda path: path.name)
+def test_the_tree_of_a_real_file_comes_back(path: Path, tmp_path: Path) -> None:
+    opened = xr.open_datatree(path, engine="nexus")
+    if not opened.nbytes > 1 << 28:
+        assert tree_back(opened, tmp_path).identical(opened)
+
+
+KEYS = st.sampled_from(["title", "value", "m", "k:l", "original_k"])
+TREES = st.recursive(
+    st.one_of(VALUES, st.lists(st.integers(-5, 5), min_size=2, max_size=3), VALUES.map(lambda each: {"value": each})),
+    lambda inner: st.dictionaries(KEYS, inner, max_size=3).filter(lambda tree: tree.keys() != {"value"}),
+    max_leaves=5,
+)
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> xr.Dataset:
+    dataset = draw(st.one_of(st.just(xr.Dataset()), datasets()))
+    if draw(st.booleans()):
+        dataset = dataset.drop_vars(dataset.data_vars)
+    return dataset.assign_attrs({f"its_{key}": draw(TREES) for key in draw(st.sets(KEYS, max_size=2))})
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(by_path=st.dictionaries(st.sampled_from(["/", "/a", "/a/b", "/a/b/auxiliary", "/c d", "/e/f/g"]), nodes()))
+def test_any_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, by_path: dict[str, xr.Dataset]) -> None:
+    try:
+        tree = xr.DataTree.from_dict(by_path)
+    except (ValueError, KeyError):  # nodes that xarray has not one below the other
+        assume(False)
+    assume(tree.children or tree.to_dataset().variables or tree.attrs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", nexus_xr.NexusWarning)
+        back = tree_back(tree, tmp_path_factory.mktemp("any"))
+    assert back.identical(tree)
+
+
+def test_nodes_keep_their_names_and_their_places(tmp_path: Path) -> None:
+    tree = tree_of(**{"/": xr.Dataset(attrs={"title": "all"}), "a": data(), "b__c": data(note="of c"), "b__d": data()})
+    assert tree_back(tree, tmp_path).identical(tree)
+    assert nexus_xr.list_datasets(tmp_path / "out.nxs")[0] == ["/a", "/b/c", "/b/d"]
+    with h5py.File(tmp_path / "out.nxs") as file:
+        assert file.attrs["NX_class"] == "NXroot"
+        assert file["b"].attrs["NX_class"] == "NXentry"
+        assert (file["b/c"].attrs["NX_class"], file["b/c"].attrs["signal"]) == ("NXdata", "n")
+        assert file["b/c/auxiliary"].attrs["NX_class"] == "NXcollection"
+        assert "default" not in file.attrs
+    tree_back(tree, tmp_path, use_default=True)
+    assert xr.open_dataset(tmp_path / "out.nxs", engine="nexus").encoding["nexus_path"] == "/a"
+
+
+def test_nodes_inherit_coordinates_as_before(tmp_path: Path) -> None:
+    above = xr.Dataset({"m": ("x", [1.0, 2.0, 3.0])}, {"x": [1, 2, 3], "label": ("x", list("abc"))})
+    tree = xr.DataTree.from_dict({"/": above, "/below": xr.Dataset({"n": ("x", [4, 5, 6])})})
+    back = tree_back(tree, tmp_path)
+    assert back.identical(tree)
+    assert back["below"].x.values.tolist() == [1, 2, 3]
+
+
+def test_an_opened_tree_is_written_where_it_stood(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "in.nxs", "w") as file:
+        file["entry/instrument/detector/n"], file["entry/instrument/detector/title"] = [1.0, 2.0], "a title"
+        file["entry/instrument/name"], file["entry/instrument/gone"] = "i05", h5py.SoftLink("/nowhere")
+        file["entry"].attrs["NX_class"] = "NXentry"
+        file["entry/instrument/detector"].attrs.update(NX_class="NXdata", signal="n", old="kept")
+    with pytest.warns(nexus_xr.NexusWarning, match="nowhere"):
+        opened = xr.open_datatree(tmp_path / "in.nxs", engine="nexus")
+    with pytest.warns(nexus_xr.NexusWarning, match="nowhere"):
+        assert tree_back(opened, tmp_path).identical(opened)
+    assert opened["entry"].attrs["instrument"]["gone"] == Link("/nowhere")
+    with h5py.File(tmp_path / "out.nxs") as file:
+        assert file["entry/instrument/name"][()] == b"i05"
+        assert file["entry/instrument/detector"].attrs["old"] == "kept"
+
+
+def test_what_is_in_two_places_of_a_tree_is_refused(tmp_path: Path) -> None:
+    tree = tree_of(a=xr.Dataset(attrs={"b": 5}), a__b=data())
+    with pytest.raises(NexusError, match="/a/b: is a node, and an item of the attributes of the node above"):
+        to_nexus(tree, tmp_path / "out.nxs")
+    with pytest.raises(NexusError, match="entry='x': the groups of a DataTree"):
+        to_nexus(tree_of(a=data()), tmp_path / "out.nxs", entry="x")
+    with pytest.raises(NexusError, match="the tree holds nothing to write"):
+        to_nexus(xr.DataTree(), tmp_path / "out.nxs")
+    edges = data().drop_vars("x").nexus.assign_edges(x=[0, 1, 2, 4]).drop_vars("n")
+    with pytest.raises(NexusError, match="/a/x: bins without data"):
+        to_nexus(tree_of(a=edges), tmp_path / "out.nxs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tree_is_added_to_a_file(tmp_path: Path) -> None:
+    to_nexus(data(), tmp_path / "out.nxs")
+    to_nexus(tree_of(a=data()), tmp_path / "out.nxs", mode="a")
+    assert nexus_xr.list_datasets(tmp_path / "out.nxs")[0] == ["/entry1/n", "/a"]
+    with pytest.raises(NexusError, match="has 'a' already"):
+        to_nexus(tree_of(a=data()), tmp_path / "out.nxs", mode="a")
+
+
+def test_metadata_of_nodes_changes_where_it_is_stored(tmp_path: Path) -> None:
+    tree = tree_back(tree_of(a=data(note="old", deep={"x": 1}), b=xr.Dataset(attrs={"c": 1})), tmp_path)
+    tree["a"].attrs |= {"note": "new", "deep": {"x": 2}}
+    tree["b"].attrs["c"] = 2
+    to_nexus(tree, tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as file:
+        assert (file["a/auxiliary/note"][()], file["a/auxiliary/deep/x"][()], file["b/c"][()]) == (b"new", 2, 2)
+    assert xr.open_datatree(tmp_path / "new.nxs", engine="nexus").identical(tree)
+    one = xr.open_dataset(tmp_path / "out.nxs", engine="nexus", group="/a")
+    assert one.drop_attrs().identical(data().drop_attrs())
+
+
+# --- metadata ------------------------------------------------------------------------------------------------------
+
+
+def test_values_stay_values_and_fields_fields(tmp_path: Path) -> None:
+    told = {"plain": 1.5, "list": [1, 2], "field": {"value": 1.5}, "with": {"value": 2, "attrs": {"units": "m"}}}
+    dataset = data(title="all of it", sample=told, many=np.arange(20_000))
+    to_nexus(dataset, tmp_path / "out.nxs")
+    back = xr.open_dataset(tmp_path / "out.nxs", engine="nexus")
+    assert back.identical(dataset)
+    assert (back.attrs["title"], back.attrs["sample"]["field"]) == ("all of it", {"value": 1.5})
+    assert nexus_xr.read_metadata(tmp_path / "out.nxs", skip_array_metadata=True).keys() == {"attrs", "entry1"}
+    short = xr.open_dataset(tmp_path / "out.nxs", engine="nexus", skip_array_metadata=True)
+    assert short.attrs.keys() == {"title", "sample"}
+
+
+# What comes back as something else, as HDF5 or NeXus has no place for the difference.
+OTHERWISE: list[tuple[Any, Any]] = [
+    ([5], 5),
+    (np.float32(1.5), 1.5),
+    (None, h5py.Empty("f4")),
+    (np.datetime64("2020-01-01"), "2020-01-01"),
+    (b"text", "text"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), OTHERWISE, ids=str)
+def test_what_hdf5_has_no_place_for_comes_back_as_something_near(value: Any, expected: Any, tmp_path: Path) -> None:
+    to_nexus(data(sample={"x": value}), tmp_path / "out.nxs")
+    found = xr.open_dataset(tmp_path / "out.nxs", engine="nexus").attrs["sample"]["x"]
+    assert type(found) is type(expected)
+    assert found == expected
