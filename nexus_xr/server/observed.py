@@ -52,7 +52,8 @@ class Observed:
             seconds = time.perf_counter() - begin
             self._metrics.count(scope.get(PATH_OF_ENDPOINT, OTHER), told["status"], seconds, told["sent"])
             if log.isEnabledFor(logging.INFO):
-                log.info(_line(scope, told, seconds))
+                # Which line of this package writes it, which to find out takes as long as the rest, is of no use.
+                log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, _line(scope, told, seconds), (), None))
 
 
 def _line(scope: Scope, told: dict[str, Any], seconds: float) -> str:

@@ -7,6 +7,7 @@ rebinding); it can't choose what the browser says in ``Host`` and ``Origin``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .refusals import refuse
 
 ANY = "*"
+# Nearly all requests have one of few.
+_MOST_KNOWN = 256
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -56,6 +59,7 @@ class KnownHosts:
         return f"pages of {origin!r} may not use the service; start it with that among its origins"
 
 
+@lru_cache(_MOST_KNOWN)
 def name_of(host: str) -> str:
     """The name in a header ``Host``, without the port; empty where it isn't one.
 

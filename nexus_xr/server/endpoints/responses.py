@@ -85,7 +85,9 @@ def _headers(reply: Reply) -> dict[str, str]:
 
 def _is_known(request: Request, tag: str) -> bool:
     """Whether a client has what it asks for in this state already."""
-    known = request.headers.get("if-none-match", "")
+    known = request.headers.get("if-none-match")
+    if known is None:
+        return False
     return known.strip() == "*" or any(each.strip().removeprefix("W/") == f'"{tag}"' for each in known.split(","))
 
 
