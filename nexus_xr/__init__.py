@@ -21,6 +21,7 @@ from .registration import register_accessors
 
 if TYPE_CHECKING:
     from nexus_xr.arrays.edges_index import EdgesIndex
+    from nexus_xr.conversion import convert
     from nexus_xr.exchange.csv_file import read_csv
     from nexus_xr.exchange.flat import unflat
     from nexus_xr.exchange.json_file import read_json
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from nexus_xr.reductions import reduce
     from nexus_xr.server.viewing import view
     from nexus_xr.writing.consolidate import consolidate
+    from nexus_xr.writing.repack import repack
     from nexus_xr.writing.to_nexus import to_nexus
     from nexus_xr.writing.writer import NexusWriter
     from nexus_xr.zarr.copying import to_zarr
@@ -59,6 +61,7 @@ __all__ = [
     "check",
     "common_attrs",
     "consolidate",
+    "convert",
     "describe",
     "list_datasets",
     "open_mfdataset",
@@ -69,6 +72,7 @@ __all__ = [
     "read_json",
     "read_metadata",
     "reduce",
+    "repack",
     "to_nexus",
     "to_zarr",
     "unflat",
@@ -85,6 +89,7 @@ _LATER = {
     "NexusWriter": "nexus_xr.writing.writer",
     "check": "nexus_xr.inspection.check",
     "common_attrs": "nexus_xr.opening.files",
+    "convert": "nexus_xr.conversion",
     "consolidate": "nexus_xr.writing.consolidate",
     "describe": "nexus_xr.inspection.description",
     "list_datasets": "nexus_xr.opening.listing",
@@ -96,6 +101,7 @@ _LATER = {
     "read_json": "nexus_xr.exchange.json_file",
     "read_metadata": "nexus_xr.opening.listing",
     "reduce": "nexus_xr.reductions",
+    "repack": "nexus_xr.writing.repack",
     "to_nexus": "nexus_xr.writing.to_nexus",
     "to_zarr": "nexus_xr.zarr.copying",
     "unflat": "nexus_xr.exchange.flat",

@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 _FENCE = re.compile(r"^ *(`{3,}) *(\S*)[^\n]*\n(.*?)^ *\1 *$", re.MULTILINE | re.DOTALL)
 _OUTPUT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # What a page may use without further ado, besides commands that are called as the package that brings them.
-_KNOWN_COMMANDS = {"cd", "curl", "export", "git"}
+_KNOWN_COMMANDS = {"cd", "curl", "eval", "export", "git"}
 
 
 def write_scan(path: str, points: int = 24, frame: tuple[int, int] = (32, 48)) -> None:
@@ -110,10 +110,22 @@ def fault_of(words: list[str]) -> str | None:
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         asked = re.findall(r"\[([\w,]+)\]", " ".join(arguments))
         return next((f"no extra {name}" for name in ",".join(asked).split(",") if name and name not in extras), None)
+    if command == "nexus-xr":
+        return _fault_of_nexus_xr(arguments)
     if command == "python":
         return _fault_of_python(arguments)
     is_known = command in _KNOWN_COMMANDS or (ROOT / command).is_file() or importlib.util.find_spec(command)
     return None if is_known else f"no command {command}"
+
+
+def _fault_of_nexus_xr(arguments: list[str]) -> str | None:
+    folder = ROOT / "nexus_xr" / "cli"
+    source = folder / f"{arguments[0]}.py"
+    if not source.is_file():
+        return f"no command nexus-xr {arguments[0]}"
+    text = source.read_text() + (folder / "arguments.py").read_text()
+    options = [word for word in arguments if word.startswith("-")]
+    return next((f"no option {word} of nexus-xr {arguments[0]}" for word in options if f'"{word}"' not in text), None)
 
 
 def _fault_of_python(arguments: list[str]) -> str | None:

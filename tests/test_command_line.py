@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
 
 from .conftest import corpus_files
+from .pages import DOCS, write_scan
 from .processes import run
 
 
@@ -38,7 +41,7 @@ def refused(*arguments: Any) -> str:
     """What a command says that can't do what it is asked."""
     result = invoke(*arguments)
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: ")
+    assert "Error: " in result.stderr
     return result.stderr
 
 
@@ -311,3 +314,56 @@ def test_words_are_completed(scan: Path) -> None:
     environment = {"_NEXUS_XR_COMPLETE": "bash_complete", "COMP_WORDS": "nexus-xr tr", "COMP_CWORD": "1"}
     code = "from nexus_xr.cli.main import main\nmain(prog_name='nexus-xr')"
     assert run(code, environment=environment) == "plain,tree\n"
+
+
+# --- serve, plot, the guide ------------------------------------------------------------------------------------------
+
+
+def test_serve_is_the_function_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nexus_xr.cli import serve
+    from nexus_xr.server import serving
+
+    assert (serve.HOST, serve.PORT) == (serving.HOST, serving.PORT)
+    served: list[Any] = []
+    monkeypatch.setattr(serving, "serve", lambda *given, **options: served.append((given, options)))
+    said("serve", tmp_path)
+    said("serve", tmp_path, "--port", 0, "--no-token", "--name", "a.org", "--origin", "https://b.org", "--workers", 2)
+    said("serve", tmp_path, "--token", "mine", "--root-path", "/data", "--host", "0.0.0.0")
+    [first, second, third] = [each[1] | {"given": each[0]} for each in served]
+    assert first["given"] == ((str(tmp_path),), "127.0.0.1", 8745)
+    assert (first["token"], first["hosts"], first["workers"]) == (True, (), 0)
+    assert (second["token"], second["hosts"], second["origins"]) == (False, ("a.org",), ("https://b.org",))
+    assert (third["token"], third["root_path"], third["given"][1]) == ("mine", "/data", "0.0.0.0")
+    assert invoke("serve", tmp_path, "--token", "mine", "--no-token").exit_code == 2
+    assert invoke("serve", tmp_path / "gone").exit_code == 2
+
+
+def test_plot_draws_the_default_plot(scan: Path) -> None:
+    assert said("plot", scan) == "scan.png is there\n"
+    assert Path("scan.png").read_bytes().startswith(b"\x89PNG")
+    assert "is there already" in refused("plot", scan)
+    said("plot", scan, "other.svg", "--path", "/entry/sum")
+    assert "<svg" in Path("other.svg").read_text()
+    assert "can't be drawn" in refused("plot", scan, "other.xyz")
+
+
+def test_what_has_no_signal_is_not_drawn(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file["data/x"] = np.arange(3)
+        file["data/y"] = np.arange(3)
+        file["data"].attrs.update(NX_class="NXdata", signal="gone", axes=["x", "y"])
+    assert "no signal to draw" in refused("plot", tmp_path / "f.nxs")
+
+
+def test_the_guide_shows_what_commands_print() -> None:
+    write_scan("scan.nxs")
+    page = (DOCS / "guide" / "command_line.md").read_text()
+    shown = re.findall(r"```console\n\$ nexus-xr (.+)\n((?:.*\n)+?)```", page)
+    assert len(shown) == 3
+    for words, expected in shown:
+        assert without_sizes(said(*shlex.split(words))) == without_sizes(expected)
+
+
+def without_sizes(text: str) -> str:
+    """What is printed without sizes, which differ among versions of libhdf5."""
+    return re.sub(r"[\d.]+ [KM]iB|\([\d.]+ to 1\)", "#", text)

@@ -46,7 +46,16 @@ def test_every_command_names_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["make nothing", "pip install '.[none]'", "python examples/no.py", "python -m benchmarks read --no", "sl"]
+    "line",
+    [
+        "make nothing",
+        "pip install '.[none]'",
+        "python examples/no.py",
+        "python -m benchmarks read --no",
+        "sl",
+        "nexus-xr no",
+        "nexus-xr info --no",
+    ],
 )
 def test_a_command_that_names_what_is_not_there_is_found(line: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"

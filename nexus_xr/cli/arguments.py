@@ -36,3 +36,13 @@ storage_options = click.option(
     callback=_mapping,
     help="An option for the file system of a URL, such as anon=true; can be repeated.",
 )
+overwrite = click.option("--overwrite", is_flag=True, help="Replace a target that is there.")
+compression = click.option(
+    "-c",
+    "--compression",
+    default="keep",
+    show_default=True,
+    metavar="FILTER",
+    help="gzip, lzf, zstd, bitshuffle, blosc, ...; none for none; keep for what the source has.",
+    callback=lambda _context, _parameter, given: None if given == "none" else given,
+)

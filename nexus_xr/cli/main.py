@@ -13,7 +13,7 @@ from nexus_xr._version import __version__
 from nexus_xr.errors import NexusError
 
 # Each command is a module of this folder, imported when it is asked for: `info` is to answer at once.
-_COMMANDS = ("info", "tree", "check")
+_COMMANDS = ("info", "tree", "plot", "check", "convert", "repack", "consolidate", "serve")
 
 
 class _Commands(click.Group):
@@ -51,7 +51,7 @@ def _show_warning(
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="nexus-xr")
 def main() -> None:
-    """Look at NeXus files.
+    """Look at NeXus files, check, convert and serve them.
 
     A FILE is a path, or a URL that fsspec knows (s3://, https://).
     """

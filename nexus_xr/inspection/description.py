@@ -44,6 +44,8 @@ _FACTS = (
     ("user", "NXuser/name"),
     ("program", "program_name"),
 )
+# Where `to_nexus`, and HyperSpy, keep what the entry said that an array was opened from.
+_KEPT = "auxiliary/original_metadata"
 _MOST_TEXT_BYTES = 4096
 # An axis that is longer is told by its first and last value.
 _MOST_READ_BYTES = 1 << 20
@@ -238,10 +240,12 @@ def _entry(opening: Opening, default: Found | None) -> Group:
 
 
 def _facts(entry: Group) -> Iterator[tuple[str, str]]:
+    kept = entry.find(_KEPT)
+    places = [entry, kept] if isinstance(kept, Group) else [entry]
     for name, where in _FACTS:
         kind, _, field = where.rpartition("/")
-        told = (_text(group, field) for group in (_of_class(entry, kind) if kind else [entry]))
-        found = ", ".join(dict.fromkeys(filter(None, told)))
+        groups = (group for place in places for group in (_of_class(place, kind) if kind else [place]))
+        found = ", ".join(dict.fromkeys(filter(None, (_text(group, field) for group in groups))))
         if found:
             yield name, found
 

@@ -146,11 +146,14 @@ def copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py
     h5a.iterate(source.id, names.append)
     for name in names:
         attribute = h5a.open(source.id, name)
-        made = h5a.create(target.id, name, attribute.get_type(), attribute.get_space())
+        stored = attribute.get_type()
+        made = h5a.create(target.id, name, stored, attribute.get_space())
         if attribute.get_space().get_simple_extent_type() != h5s.NULL:
             values = np.empty(attribute.shape, attribute.dtype)
-            attribute.read(values)
-            made.write(values)
+            # Of the type in the file, as text that fills it would lose its last character by being converted to it.
+            kind = None if attribute.dtype.hasobject else stored
+            attribute.read(values, kind)
+            made.write(values, kind)
 
 
 def restore_order(group: h5py.Group, names: Sequence[str]) -> None:

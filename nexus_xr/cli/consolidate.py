@@ -1,0 +1,18 @@
+"""``nexus-xr consolidate``: one file of one that has its values in others."""
+
+from __future__ import annotations
+
+import click
+
+from .arguments import file_argument
+
+
+@click.command()
+@file_argument
+@click.option("-t", "--threads", type=click.IntRange(min=1), help="Most threads; by default, one a CPU.")
+def consolidate(file: str, threads: int | None) -> None:
+    """Bring what virtual datasets and external links lead to into the file itself."""
+    from nexus_xr.writing.consolidate import consolidate
+
+    consolidate(file, num_threads=threads)
+    click.echo(f"{file} is one file")

@@ -1,0 +1,262 @@
+"""Writing a file anew, with all that it holds: compressed in another way, and without what was deleted from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5o
+
+from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.addresses import address_of
+from nexus_xr.hdf5.library.storage import filters_of
+from nexus_xr.hdf5.objects.datatypes import has_references
+from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.writing.atomic_file import NewFile
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.creation import (
+    SMALL_BYTES,
+    Compression,
+    create_dataset,
+    default_chunks,
+    filters_named,
+    filters_of_source,
+)
+from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
+
+from .defaults import KEEP
+from .variables import fill
+
+# Chunks as they are, or as `to_nexus` chooses them.
+AUTO = "auto"
+Progress = Callable[[int, int], None]
+
+
+def repack(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None = None,
+    *,
+    compression: Compression = KEEP,
+    compression_opts: Any = None,
+    shuffle: bool | None = None,
+    chunks: str = KEEP,
+    overwrite: bool = False,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write a file anew with all that it holds, and without the room that what was deleted from it has left.
+
+    Large arrays of numbers are compressed anew where that is asked for; all else, and arrays that would lose something
+    by it (a fill value, a length that they may grow to, a lossy filter), is copied as it is stored. Links stay links.
+
+    Parameters
+    ----------
+    path
+        The file.
+    target
+        Where the new one goes; None to replace the file.
+    compression, compression_opts, shuffle
+        As for `to_nexus`: "keep" for the filters that each array has.
+    chunks
+        "keep" for those that each array has; "auto" for whole frames of 1 to 4 MiB, or parts or groups of them.
+    overwrite
+        Whether a target that is there is replaced.
+    num_threads
+        Most threads that decode and encode.
+    progress
+        Called with the bytes of values that were written so far, and those of all.
+
+    Raises
+    ------
+    NexusError
+        The file holds references to objects, or names others by paths that wouldn't be right in the target's folder;
+        or the target is there.
+    NexusFileError
+        The file can't be read, or the target not be written; what was there is as it was.
+
+    Examples
+    --------
+    >>> with h5py.File("scan.nxs", "w") as file:
+    ...     file["counts"] = np.zeros((4, 128, 128))
+    >>> repack("scan.nxs", "small.nxs", compression="gzip")
+    >>> os.path.getsize("small.nxs") * 10 < os.path.getsize("scan.nxs")
+    True
+    """
+    if chunks not in (KEEP, AUTO):
+        raise NexusError(f'chunks={chunks!r}: expected "keep" or "auto"')
+    form = _Form(None if compression == KEEP else filters_named(compression, compression_opts, shuffle), chunks == AUTO)
+    asked = File(path)
+    goal = asked.path if target is None else os.fspath(target)
+    with asked.opened() as opened:
+        is_moved = target is not None and os.path.dirname(os.path.realpath(goal)) != os.path.dirname(asked.path)
+        total = _check(opened, asked.name, is_moved)
+        new = NewFile(goal, "w" if target is None or overwrite else "x")
+        try:
+            _Repacking(asked, form, num_threads, progress, total).run(opened, new.file)
+            new.close()
+        except NexusError:
+            new.abort()
+            raise
+        except (OSError, RuntimeError) as error:
+            new.abort()
+            raise NexusFileError(f"{asked.name}: can't be written anew ({error})") from error
+        except BaseException:
+            new.abort()
+            raise
+    new.commit()
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How arrays are to be stored; with no filters, with those that they have."""
+
+    filters: tuple[Filter, ...] | None
+    rechunks: bool
+
+    def of(self, dataset: h5py.Dataset) -> tuple[tuple[int, ...] | None, tuple[Filter, ...]] | None:
+        """Chunks and filters for a dataset; None where it is best copied as it is."""
+        if not _can_change(dataset):
+            return None
+        present = filters_of_source(filters_of(dataset.id.get_create_plist()))
+        filters = present if self.filters is None or dataset.nbytes <= SMALL_BYTES else self.filters
+        chunks = dataset.chunks
+        if self.rechunks or (filters and chunks is None):
+            chunks = default_chunks(dataset.shape, dataset.dtype.itemsize)
+        if present is None or filters is None or (chunks, filters) == (dataset.chunks, present):
+            return None
+        return chunks, filters if chunks else ()
+
+
+def _can_change(dataset: h5py.Dataset) -> bool:
+    """Whether nothing is lost when a dataset is made anew."""
+    dtype = dataset.dtype
+    is_plain = dtype.kind in "biufcV" and not dtype.hasobject and dtype.subdtype is None
+    if not is_plain or not dataset.size or dataset.is_virtual or dataset.external:
+        return False
+    if any(most not in (None, size) for most, size in zip(dataset.maxshape, dataset.shape, strict=True)):
+        return False
+    fill_value = np.full(1, dataset.fillvalue, dtype)
+    return not fill_value.view(np.uint8).any() and (dataset.chunks is not None or None not in dataset.maxshape)
+
+
+# --- what can't be written anew --------------------------------------------------------------------------------------
+
+
+def _check(root: h5py.Group, name: str, is_moved: bool) -> int:
+    """Raise an error for what would not be right in a new file; gives the bytes of all values."""
+    total, seen, waiting = 0, {address_of(root.id)}, [root]
+    while waiting:
+        group = waiting.pop()
+        _check_attributes(group, name)
+        for member in group:
+            link, path = link_of(group, member), f"{group.name.rstrip('/')}/{member}"
+            if isinstance(link, UserDefinedLink):
+                raise NexusError(f"{name}:{path}: is a link that only its writer follows; remove it")
+            if isinstance(link, h5py.ExternalLink) and is_moved:
+                raise _moved(name, path)
+            if isinstance(link, h5py.HardLink):
+                item = group[member]
+                if address_of(item.id) not in seen:
+                    seen.add(address_of(item.id))
+                    waiting += [item] if isinstance(item, h5py.Group) else []
+                    total += _check_dataset(item, name, is_moved) if isinstance(item, h5py.Dataset) else 0
+    return total
+
+
+def _moved(name: str, path: str) -> NexusError:
+    return NexusError(
+        f"{name}:{path}: leads to another file by a path that wouldn't be right elsewhere; name a target in the same "
+        "folder, or consolidate the file before"
+    )
+
+
+def _check_dataset(dataset: h5py.Dataset, name: str, is_moved: bool) -> int:
+    _check_attributes(dataset, name)
+    if has_references(dataset.dtype):
+        raise _references(name, dataset.name)
+    if is_moved and (dataset.is_virtual or dataset.external):
+        raise _moved(name, dataset.name)
+    return int(dataset.nbytes)
+
+
+def _check_attributes(item: h5py.Group | h5py.Dataset, name: str) -> None:
+    for attribute in item.attrs:
+        if has_references(item.attrs.get_id(attribute).dtype):
+            raise _references(name, f"{item.name}@{attribute}")
+
+
+def _references(name: str, path: str) -> NexusError:
+    return NexusError(f"{name}:{path}: refers to objects by where they are in the file, which h5repack keeps right")
+
+
+# --- what is written anew -------------------------------------------------------------------------------------------
+
+
+class _Repacking:
+    """Brings what a file holds into an empty one."""
+
+    def __init__(
+        self, asked: File, form: _Form, num_threads: int | None, progress: Progress | None, total: int
+    ) -> None:
+        self._asked = asked
+        self._form = form
+        self._num_threads = num_threads
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._made: dict[Any, h5py.HLObject] = {}
+
+    def run(self, source: h5py.File, new: h5py.File) -> None:
+        self._made[address_of(source["/"].id)] = new["/"]
+        copy_attributes(source["/"], new["/"])
+        waiting: list[tuple[h5py.Group, h5py.Group]] = [(source["/"], new["/"])]
+        while waiting:
+            group, made = waiting.pop()
+            for name in group:
+                link = link_of(group, name)
+                if not isinstance(link, h5py.HardLink):
+                    made[name] = link
+                    continue
+                item = group[name]
+                key = address_of(item.id)
+                if key in self._made:
+                    made[name] = self._made[key]
+                elif isinstance(item, h5py.Group):
+                    self._made[key] = made.create_group(name, track_order=True)
+                    copy_attributes(item, self._made[key])
+                    waiting.append((item, self._made[key]))
+                else:
+                    self._copy(item, made, name)
+                    self._made[key] = made[name]
+
+    def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
+        form = self._form.of(item) if isinstance(item, h5py.Dataset) else None
+        if form is None:
+            h5o.copy(item.id, b".", group.id, name.encode())
+        else:
+            self._write(item, group, name, *form)
+        if isinstance(item, h5py.Dataset) and self._progress is not None:
+            self._done += int(item.nbytes)
+            self._progress(self._done, self._total)
+
+    def _write(
+        self,
+        dataset: h5py.Dataset,
+        group: h5py.Group,
+        name: str,
+        chunks: Sequence[int] | None,
+        filters: Sequence[Filter],
+    ) -> None:
+        growing = [most is None for most in dataset.maxshape]
+        made = create_dataset(
+            group, name, dataset.shape, dataset.dtype, tuple(chunks) if chunks else None, filters, growing
+        )
+        copy_attributes(dataset, made)
+        array = LazyArray(self._asked, dataset.name, dataset.shape, dataset.dtype)
+        fill(WrittenDataset(made, self._num_threads), array)

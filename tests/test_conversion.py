@@ -1,0 +1,225 @@
+"""Files made of others: converted to other formats and back, and written anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+
+import nexus_xr
+from nexus_xr.cli import extras
+from nexus_xr.cli.main import main
+from nexus_xr.inspection.outline import OutlineNode
+
+VALUES = np.arange(20 * 60 * 50, dtype="u2").reshape(20, 60, 50)
+
+
+def invoke(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    path = tmp_path / "scan.nxs"
+    with h5py.File(path, "w") as file:
+        entry = file.create_group("entry")
+        entry.attrs.create("NX_class", np.bytes_(b"NXentry"))  # without room for a zero behind it
+        entry["title"] = "a scan"
+        entry["sample/temperature"] = 4.2
+        entry["sample/temperature"].attrs["units"] = "K"
+        data = entry.create_group("data")
+        data.attrs.update(NX_class="NXdata", signal="counts", axes=["angle", ".", "x"])
+        data.create_dataset("counts", data=VALUES, chunks=(1, 60, 50), maxshape=(None, 60, 50), compression="gzip")
+        data["counts"].attrs["units"] = "counts"
+        data["angle"], data["x"] = np.linspace(0, 9, 20), np.arange(51.0)
+        sums = entry.create_group("sums")
+        sums.attrs.update(NX_class="NXdata", signal="total")
+        sums["total"] = VALUES.sum((1, 2))
+    return path
+
+
+# --- convert -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc", "f.csv", "f.json"])
+def test_what_is_converted_comes_back(scan: Path, tmp_path: Path, name: str) -> None:
+    for source, target in ((scan, tmp_path / name), (tmp_path / name, tmp_path / "back.nxs")):
+        result = invoke("convert", source, target)
+        assert (result.exit_code, result.stdout) == (0, f"{target} is there\n"), result.output
+    before = xr.open_dataset(scan, engine="nexus")
+    [signal] = (
+        each for each in nexus_xr.open_signals(tmp_path / "back.nxs", nxdata_only=True) if each.name == "counts"
+    )
+    np.testing.assert_array_equal(signal.values, VALUES)
+    assert signal.dims == before.counts.dims
+    np.testing.assert_array_equal(signal.angle, before.angle)
+    np.testing.assert_array_equal(signal.x, before.x)
+    assert signal.attrs["units"] == "counts"
+    assert "temperature  4.2  K" in invoke("tree", tmp_path / "back.nxs").stdout
+    assert nexus_xr.describe(tmp_path / "back.nxs").facts.get("title") == "a scan"
+
+
+def test_one_group_is_converted_where_it_is_named(scan: Path, tmp_path: Path) -> None:
+    for name in ("f.zarr", "f.nc", "f.csv"):
+        assert invoke("convert", scan, tmp_path / name, "--path", "/entry/sums").exit_code == 0
+    assert nexus_xr.unflat(xr.open_zarr(tmp_path / "f.zarr")).total.shape == (20,)
+    assert nexus_xr.unflat(xr.open_dataset(tmp_path / "f.nc")).total.shape == (20,)
+    assert nexus_xr.read_csv(tmp_path / "f.csv").total.shape == (20,)
+
+
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
+def test_what_others_wrote_becomes_nexus(tmp_path: Path, name: str) -> None:
+    first = xr.Dataset({"a": ("x", [1, 2])}, {"x": [0.5, 1.5]})
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(), "/first": first, "/second": xr.Dataset({"b": ("y", [1.0] * 3)})})
+    tree.to_zarr(tmp_path / name) if name == "f.zarr" else tree.to_netcdf(tmp_path / name)
+    nexus_xr.convert(tmp_path / name, tmp_path / "f.nxs", compression="gzip")
+    a, b = nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True)
+    assert (a.name, a.x.values.tolist(), b.name, b.shape) == ("a", [0.5, 1.5], "b", (3,))
+
+
+def test_a_target_that_is_there_stays_unless_it_is_to_be_replaced(scan: Path, tmp_path: Path) -> None:
+    for name in ("f.zarr", "f.nc", "f.csv", "f.json"):
+        target = tmp_path / name
+        assert invoke("convert", scan, target).exit_code == 0
+        refused = invoke("convert", scan, target)
+        assert (refused.exit_code, "is there already" in refused.stderr) == (1, True)
+        assert invoke("convert", scan, target, "--overwrite").exit_code == 0
+    assert invoke("convert", scan, tmp_path / "f.zarr", "--path", "/entry/sums", "--overwrite").exit_code == 0
+
+
+def test_what_can_not_be_converted_is_refused(scan: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.nc").write_text("no netCDF")
+    xr.Dataset().to_netcdf(tmp_path / "empty.nc")
+    for source, target, words in (
+        (scan, "f.xyz", "what format this is isn't told by its name"),
+        (scan, "f.nxs", "NeXus is converted to NeXus, or from it, and not to NeXus"),
+        ("f.nc", "f.zarr", "netCDF is converted to NeXus"),
+        ("gone.nxs", "f.nc", "there is no such file"),
+        ("text.nc", "f.nxs", "can't be opened as netCDF"),
+        ("empty.nc", "f.nxs", "holds no data variables"),
+    ):
+        result = invoke("convert", source, target)
+        assert (result.exit_code, words in result.stderr) == (1, True), result.stderr
+    with pytest.raises(nexus_xr.NexusError, match="of which all is converted"):
+        nexus_xr.convert("empty.nc", "f.nxs", dataset_path="/a")
+    assert not (tmp_path / "f.nxs").exists()
+
+
+def test_an_extra_that_is_missing_is_named(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    assert "zarr: pip install 'nexus-xr[zarr]'" in invoke("convert", scan, "f.zarr").stderr
+    assert "h5netcdf: pip install 'nexus-xr[netcdf]'" in invoke("convert", scan, "f.nc").stderr
+    assert "pip install 'nexus-xr[server]'" in invoke("serve", ".").stderr
+
+
+# --- repack --------------------------------------------------------------------------------------------------------
+
+
+def outline_of(path: Path) -> OutlineNode:
+    return nexus_xr.outline(path)
+
+
+def filters_in(path: Path) -> tuple[str, ...]:
+    default = nexus_xr.describe(path).default
+    assert default is not None
+    return default.arrays[0].filters
+
+
+def test_a_file_is_compressed_anew_with_all_that_it_holds(scan: Path, tmp_path: Path) -> None:
+    with h5py.File(scan, "a") as file:
+        file["entry/same"] = file["entry/data/counts"]
+        file["entry/soft"] = h5py.SoftLink("/entry/title")
+        file["entry/gone"] = h5py.ExternalLink("gone.h5", "/x")
+        file["entry/plain"] = np.zeros((100, 1000))
+        file["entry/filled"] = file.create_dataset(None, (100, 1000), chunks=(10, 1000), fillvalue=7)
+    target = tmp_path / "new.nxs"
+    result = invoke("repack", scan, target, "-c", "zstd")
+    assert result.exit_code == 0, result.output
+    assert outline_of(target) == outline_of(scan)
+    assert filters_in(target) == ("shuffle", "zstd")
+    with h5py.File(target) as new, h5py.File(scan) as old:
+        assert new["entry/same"] == new["entry/data/counts"]
+        np.testing.assert_array_equal(new["entry/data/counts"][...], VALUES)
+        assert (new["entry/data/counts"].maxshape, new["entry/filled"].fillvalue) == ((None, 60, 50), 7)
+        assert new["entry"].attrs.get_id("NX_class").dtype == old["entry"].attrs.get_id("NX_class").dtype
+        assert new["entry/plain"].chunks
+        assert new["entry"].attrs["NX_class"] == b"NXentry"
+    assert target.stat().st_size < scan.stat().st_size
+    assert f"was {scan.stat().st_size / 1024:.3g} KiB" in result.stdout
+
+
+def test_a_file_is_packed_in_its_own_place(scan: Path) -> None:
+    with h5py.File(scan, "a") as file:
+        file["rubbish"] = np.random.default_rng(0).random(100_000)
+        file["last"] = np.zeros(10_000)
+    with h5py.File(scan, "a") as file:
+        del file["rubbish"]
+    before, outline = scan.stat().st_size, outline_of(scan)
+    seen: list[tuple[int, int]] = []
+    nexus_xr.repack(scan, progress=lambda done, total: seen.append((done, total)))
+    assert scan.stat().st_size < before - 700_000
+    assert outline_of(scan) == outline
+    assert seen[-1][0] == seen[-1][1] > VALUES.nbytes
+    assert filters_in(scan) == ("gzip 4",)
+    assert invoke("repack", scan, "-c", "none").exit_code == 0
+    assert filters_in(scan) == ()
+
+
+def test_chunks_are_chosen_anew_where_that_is_asked_for(scan: Path) -> None:
+    assert invoke("repack", scan, "--rechunk").exit_code == 0
+    default = nexus_xr.describe(scan).default
+    assert default is not None
+    assert (default.arrays[0].chunks, default.arrays[0].filters) == ((20, 60, 50), ("gzip 4",))
+    np.testing.assert_array_equal(xr.open_dataset(scan, engine="nexus").counts, VALUES)
+
+
+def test_what_would_not_be_right_in_a_new_file_is_refused(scan: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "there.nxs").write_text("")
+    with h5py.File(scan, "a") as file:
+        file["link"] = h5py.ExternalLink("gone.h5", "/x")
+    for target, words in (("other/new.nxs", "consolidate the file before"), ("there.nxs", "is there already")):
+        result = invoke("repack", scan, target)
+        assert (result.exit_code, words in result.stderr) == (1, True), result.stderr
+    with h5py.File(scan, "a") as file:
+        file["entry"].attrs["to"] = file["entry/data"].ref
+    with pytest.raises(nexus_xr.NexusError, match=r"/entry@to: refers to objects"):
+        nexus_xr.repack(scan)
+    with h5py.File(scan, "a") as file:
+        del file["entry"].attrs["to"]
+        file["references"] = [file["entry"].ref]
+    with pytest.raises(nexus_xr.NexusError, match=r"/references: refers to objects"):
+        nexus_xr.repack(scan)
+    with pytest.raises(nexus_xr.NexusError, match='expected "keep" or "auto"'):
+        nexus_xr.repack(scan, chunks="frames")
+    assert invoke("repack", tmp_path / "gone.nxs").exit_code == 1
+
+
+def test_a_damaged_file_is_not_written_anew(scan: Path) -> None:
+    with h5py.File(scan, "a") as file:
+        file["entry/data/counts"].id.write_direct_chunk((3, 0, 0), b"damaged")
+    before = scan.read_bytes()
+    with pytest.raises(nexus_xr.NexusFileError, match=r"chunk \(3, 0, 0\)"):
+        nexus_xr.repack(scan, compression=hdf5plugin.LZ4())
+    assert scan.read_bytes() == before
+    assert list(scan.parent.glob("*.part")) == []
+
+
+# --- consolidate ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_becomes_one(scan: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "master.nxs", "w") as file:
+        file["entry"] = h5py.ExternalLink("scan.nxs", "/entry")
+    assert invoke("consolidate", tmp_path / "master.nxs").exit_code == 0
+    scan.unlink()
+    assert nexus_xr.describe(tmp_path / "master.nxs").facts["title"] == "a scan"
+    with h5py.File(tmp_path / "master.nxs") as file:
+        assert file["entry"].attrs["NX_class"] == b"NXentry"
+    assert invoke("consolidate", tmp_path / "gone.nxs").exit_code == 1
