@@ -522,3 +522,39 @@ def test_real_files_come_back(path: Path, way: str, tmp_path: Path) -> None:
     tree = xr.open_datatree(path, engine="nexus")
     if sum(node.nbytes for node in tree.subtree) < 2**26:
         assert_same(WAYS[way](tree, tmp_path / "out"), tree)
+
+
+# --- uncertainties ---------------------------------------------------------------------------------------------
+
+
+def counts_file(write: Write) -> Path:
+    fields = {"n": np.array([4.0, 9.0]), "n_errors": np.array([2.0, 3.0]), "x": np.arange(3.0)}
+    return write({"entry": nxentry({"title": "counts", "data": nxdata(fields, signal="n", axes=["x"])})})
+
+
+@each_way
+@pytest.mark.parametrize("kind", ["joined", "lazy", "pair", "signal"])
+def test_uncertainties_go_out_and_come_back_as_such(kind: str, way: Way, write: Write, tmp_path: Path) -> None:
+    path = counts_file(write)
+    obj: Any = xr.open_dataset(path, engine="nexus", chunks={} if kind == "lazy" else None)
+    pair = obj
+    if kind == "signal":
+        [obj] = nexus_xr.open_signals(path, nxdata_only=True, uncertainties="joined")
+        pair = obj.nexus.without_uncertainties()
+    elif kind != "pair":
+        obj = obj.nexus.with_uncertainties()
+    back = way(obj, tmp_path / "out")
+    assert back.identical(pair)
+    again = back.nexus.with_uncertainties()
+    n = again if kind == "signal" else again.n
+    np.testing.assert_array_equal(n.nexus.errors, [2, 3])
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_what_was_computed_comes_back_as_no_uncertainty(where: str, write: Write, tmp_path: Path) -> None:
+    obj = xr.open_dataset(counts_file(write), engine="nexus")
+    (obj**2 if where == "before" else obj).nexus.to_netcdf(tmp_path / "out.nc")
+    stored = xr.open_dataset(tmp_path / "out.nc", engine="h5netcdf")
+    back = nexus_xr.unflat((stored**2).assign_attrs(stored.attrs) if where == "after" else stored)
+    with pytest.raises(NexusError, match="computed without propagation"):
+        back.nexus.with_uncertainties()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
 
-from .flat import LEAVE, flat, unflat
+from .flat import LEAVE, flat, read_from, unflat
 from .json_file import variable_of_json, variable_to_json
 from .parts import TEXT
 from .replacing import replacing
@@ -85,7 +85,7 @@ def read_csv(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset:
     """
     with open(path, encoding="utf-8", newline="") as stream:
         try:
-            return unflat(_dataset(stream))  # type: ignore[return-value]  # no tree
+            return unflat(read_from(path, _dataset(stream)))  # type: ignore[return-value]  # no tree
         except (ValueError, LookupError) as error:
             raise NexusError(f"{os.fspath(path)}: expected what to_csv wrote ({error})") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -15,6 +16,8 @@ from xarray.indexes import PandasMultiIndex
 
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
+from nexus_xr.arrays.uncertainties import doubtful, errors_by_owner, without_uncertainties
+from nexus_xr.arrays.uncertainties import mark as mark_errors
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.content import free_name
@@ -81,6 +84,9 @@ def of_nodes(
 
 
 def _flat(dataset: xr.Dataset, large_arrays: str, of_array: Mapping[str, Any] = MappingProxyType({})) -> xr.Dataset:
+    dataset = without_uncertainties(dataset)
+    if of_array:
+        dataset = dataset.set_coords([name for name in dataset.data_vars if name != of_array["array"]])
     kept = LargeArrays(dataset, large_arrays == WRITE)
     variables = {_text(name): _flat_variable(variable, kept) for name, variable in dataset.variables.items()}
     attributes = flat_attributes(dataset.attrs, kept)
@@ -89,12 +95,16 @@ def _flat(dataset: xr.Dataset, large_arrays: str, of_array: Mapping[str, Any] = 
     coordinates = [name for name in variables if name in dataset.coords]
     indexes = [name for name in coordinates if name in dataset.xindexes and variables[name].dims == (quoted(name),)]
     edges, bounds = _edges(dataset, variables)
+    errors = _errors(dataset, of_array)
+    for owner, name in errors.items():
+        mark_errors(variables[owner], variables[name], name)
     mark = {
         "version": 1,
         "variables": list(variables),
         "coordinates": coordinates,
         "indexes": indexes,
         "edges": edges,
+        "errors": errors,
         **of_array,
     }
     listed = [name for name in coordinates if " " not in name]  # CF lists coordinates with spaces between them
@@ -121,6 +131,14 @@ def _edges(dataset: xr.Dataset, variables: Mapping[str, xr.Variable]) -> tuple[d
                 dims = (*variables[_text(name)].dims, free_name("bnds", set(map(str, dataset.dims))))
                 added[edges[_text(name)]] = xr.Variable(dims, index.bounds)
     return edges, added
+
+
+def _errors(dataset: xr.Dataset, of_array: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that hold the uncertainties of others, by these."""
+    tree = dataset.variables[of_array["array"]].attrs if of_array else dataset.attrs
+    doubts = doubtful(dataset, tree)
+    pairs = errors_by_owner(dataset).items()
+    return {_text(owner): _text(name) for owner, name in pairs if owner not in doubts}
 
 
 def _text(name: Hashable) -> str:
@@ -183,6 +201,14 @@ def unflat(obj: xr.Dataset | xr.DataTree) -> Travelling:
     return whole
 
 
+def read_from(path: str | os.PathLike[str], made: Flat) -> Flat:
+    """What a file has, whose variables say so, as those that xarray opens do, and those that were computed don't."""
+    for node in made.subtree if isinstance(made, xr.DataTree) else [made]:
+        for variable in node.variables.values():
+            variable.encoding["source"] = os.fspath(path)
+    return made
+
+
 def _whole(dataset: xr.Dataset) -> Any:
     if MARK not in dataset.attrs:
         raise NexusError("expected what flat() made, and found a Dataset that isn't flat; use it as it is")
@@ -200,6 +226,9 @@ def _whole(dataset: xr.Dataset) -> Any:
     known = [name for name in mark["variables"] if name in variables]
     added = [name for name in variables if name not in known and name not in restored.names]
     all_variables = {name: variables[name] for name in (*known, *added)}
+    for owner, errors in mark.get("errors", {}).items():
+        if all(name in variables and variables[name].encoding for name in (owner, errors)):  # nobody computed them
+            mark_errors(variables[owner], variables[errors], errors)
     made = _dataset_of(all_variables, mark["coordinates"], mark["indexes"], edges)
     made.attrs = attrs
     whole = made if "array" not in mark else made[mark["array"]].rename(mark["name"])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nexus_xr.errors import NexusError
 
 from .arrays import array_of_json, array_to_json
-from .flat import LEAVE, Travelling, flat, unflat
+from .flat import LEAVE, Travelling, flat, read_from, unflat
 from .parts import TEXT
 from .replacing import replacing
 
@@ -71,9 +71,9 @@ def read_json(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset | xr.Da
     if not isinstance(content, dict) or not ({_NODES, "data_vars"} & content.keys()):
         raise NexusError(f"{os.fspath(path)}: expected what to_json wrote; it has neither {_NODES} nor data_vars")
     if _NODES not in content:
-        return unflat(_dataset(content))
+        return unflat(read_from(path, _dataset(content)))
     nodes = {name: _dataset(node) for name, node in content[_NODES].items()}
-    return unflat(xr.DataTree.from_dict(nodes, name=content["name"]))
+    return unflat(read_from(path, xr.DataTree.from_dict(nodes, name=content["name"])))
 
 
 def _dictionary(dataset: xr.Dataset) -> dict[str, Any]:
