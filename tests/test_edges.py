@@ -306,3 +306,16 @@ def test_a_histogram_is_drawn_in_steps_from_edge_to_edge() -> None:
 def test_an_image_is_drawn_by_its_edges() -> None:
     mesh = histogram().nexus.plot()
     np.testing.assert_array_equal(mesh.get_coordinates()[0, :, 0], EDGES)
+
+
+@pytest.mark.parametrize("first", ["total", "counts"])
+def test_edges_that_the_signal_does_not_span_are_written_and_opened(first: str, tmp_path: Path) -> None:
+    counts = histogram().drop_vars(["lower", "upper"])
+    arrays = {"total": counts.sum("t"), "counts": counts}
+    dataset = xr.Dataset({name: arrays[name] for name in (first, *arrays)})
+    dataset.nexus.to_nexus(tmp_path / "a.nxs")
+    with h5py.File(tmp_path / "a.nxs") as file:
+        assert file[f"entry1/{first}/t"][()].tolist() == EDGES.tolist()
+    again = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    assert again.nexus.edges("t").tolist() == EDGES.tolist()
+    assert again.drop_vars("t_bounds").equals(dataset)

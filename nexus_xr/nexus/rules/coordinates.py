@@ -18,10 +18,22 @@ def coordinates_of(
 ) -> Iterator[Variable]:
     """The axes, and what else the group records as coordinates, each with its uncertainties."""
     yield from axis_variables(content, axes, dims, diagnostics)
+    lengths = _recorded_lengths(content)
     for name in content.recorded_coordinates:
-        spanned = own_dimensions(content, name, content.fields[name].ndim)
-        yield Variable(name, name, spanned, Role.AXIS)
-        yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, diagnostics)
+        field = content.fields[name]
+        spanned = own_dimensions(content, name, field.ndim)
+        is_edges = field.is_numeric and field.shape[-1:] > (1,) and lengths.get(spanned[-1]) == field.shape[-1] - 1
+        bounds = content.free_name(name + BOUNDS) if is_edges else None
+        yield Variable(name, name, spanned, Role.AXIS, bounds)
+        if not is_edges:
+            yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, diagnostics)
+
+
+def _recorded_lengths(content: GroupContent) -> dict[str, int]:
+    """Lengths of the dimensions that data records by name, as their coordinates may have edges."""
+    data = [field for name, field in content.fields.items() if name not in content.recorded_coordinates]
+    each = (zip(field.recorded_dims or (), field.shape, strict=False) for field in data)
+    return {dim: length for pairs in each for dim, length in pairs}
 
 
 def axis_variables(
