@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays.edges import assign_edges, bounds_to_edges, edges_along, edges_to_bounds, edges_to_intervals
+from .arrays.fitting import curvefit
 from .arrays.rebinning import rebin
 from .arrays.signal_dims import assign_signal_dims, signal_dims
 from .arrays.uncertainties import (
@@ -268,10 +269,50 @@ class DataArrayAccessor(_ArrayAccessor):
         """The squares of the standard uncertainties."""
         return self._of_joined(variances_in)
 
+    def curvefit(
+        self, dim: Hashable, function: Callable[..., Any], p0: Mapping[str, float] | None = None, **options: Any
+    ) -> xr.Dataset:
+        """Fit a function along a dimension by least squares, in which each value weighs as its uncertainty says.
+
+        Parameters
+        ----------
+        dim
+            A dimension with a coordinate, whose values are the function's first argument.
+        function
+            A function of these and of its parameters.
+        p0
+            Where to start, by the parameters' names; at 1 where nothing is said.
+        **options
+            Those of `scipy.optimize.curve_fit`.
+
+        Returns
+        -------
+        xarray.Dataset
+            The parameters by their names, with their uncertainties, along the other dimensions; NaN where no fit was
+            found. Values that are NaN are left out, and how parameters depend on each other is not kept.
+
+        Raises
+        ------
+        NexusError
+            There are no uncertainties, or some are 0; or there is no such coordinate, or parameter.
+
+        Examples
+        --------
+        >>> import nexus_xr
+        >>> counts = xr.DataArray([2.0, 4.0, 6.0], {"x": [1, 2, 3]}, "x", "counts").nexus.with_uncertainties([0.1] * 3)
+        >>> line = counts.nexus.curvefit("x", lambda x, slope: slope * x)
+        >>> line.slope.data
+        UncertainArray(2. ± 0.02672612)
+        """
+        return curvefit(self._joined(), dim, function, p0 or {}, options)
+
     def _of_joined(self, part: Callable[[xr.Variable], xr.Variable]) -> xr.DataArray:
-        array: xr.DataArray = self._obj
-        joined = array if is_uncertain(array.variable) else self.with_uncertainties()
+        joined = self._joined()
         return xr.DataArray(part(joined.variable), joined.coords, name=joined.name)
+
+    def _joined(self) -> xr.DataArray:
+        array: xr.DataArray = self._obj
+        return array if is_uncertain(array.variable) else self.with_uncertainties()
 
     @property
     def signal_dims(self) -> tuple[Hashable, ...]:
@@ -357,6 +398,20 @@ class DatasetAccessor(_ArrayAccessor):
     def without_uncertainties(self) -> xr.Dataset:
         """Values and their uncertainties as variables of their own, called ``<name>_errors``."""
         return without_uncertainties(self._obj)
+
+    @property
+    def values(self) -> xr.Dataset:
+        """The values of each variable, without uncertainties that are joined with them."""
+        return self._of_joined(values_in, self._obj)
+
+    @property
+    def errors(self) -> xr.Dataset:
+        """The standard uncertainties of those variables that they are joined with, by the variables' names."""
+        return self._of_joined(errors_in, self._obj.coords.to_dataset())
+
+    def _of_joined(self, part: Callable[[xr.Variable], xr.Variable], beside: xr.Dataset) -> xr.Dataset:
+        variables = {name: each.variable for name, each in self._obj.data_vars.items()}
+        return beside.assign({name: part(each) for name, each in variables.items() if is_uncertain(each)})
 
     def assign_errors(self, errors: Mapping[Any, Any] | None = None, **by_name: Any) -> xr.Dataset:
         """The same with variables ``<name>_errors`` that are the standard uncertainties of others."""

@@ -416,3 +416,70 @@ def test_lazily_joined_blocks_are_computed_once_needed() -> None:
     values = xr.DataArray(da.ones((4, 4), chunks=2).map_blocks(fail, dtype=float), dims=("y", "x"), name="n")
     joined = values.nexus.with_uncertainties(xr.ones_like(values))
     assert (joined * 2).mean("x").chunks == ((2, 2),)
+
+
+# --- fits ------------------------------------------------------------------------------------------------------
+
+
+def line(x: NDArray[Any], slope: float, offset: float) -> NDArray[Any]:
+    return slope * x + offset
+
+
+def on_lines(lazy: bool = False) -> xr.DataArray:
+    """Two lines with some scatter that is as large as the uncertainties."""
+    x = np.arange(20.0)
+    errors = np.random.default_rng(0).uniform(0.5, 2, (2, x.size))
+    values = np.stack([line(x, 2, 1), line(x, -1, 3)]) + np.random.default_rng(1).normal(0, errors)
+    array = xr.DataArray(values, {"x": ("x", x, {"units": "mm"}), "y": [5, 6]}, ("y", "x"), "n").chunk(x=7)
+    joined: xr.DataArray = (array if lazy else array.compute()).nexus.with_uncertainties(errors)
+    return joined
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_fit_weighs_values_by_their_uncertainties(lazy: bool) -> None:
+    joined = on_lines(lazy)
+    fitted = joined.nexus.curvefit("x", line, {"slope": 1.5})
+    assert list(fitted) == ["slope", "offset"]
+    assert (fitted.slope.chunks is not None) == lazy
+    assert fitted.slope.attrs == {}
+    for y in joined.y:
+        of_y = joined.sel(y=y)
+        x, values, errors = of_y.x.values, of_y.nexus.values.values, of_y.nexus.errors.values
+        found, covariances = np.polyfit(x, values, 1, w=1 / errors, cov="unscaled")
+        np.testing.assert_allclose([each.sel(y=y).nexus.values for each in fitted.values()], found, rtol=1e-6)
+        np.testing.assert_allclose(
+            [each.sel(y=y).nexus.variances for each in fitted.values()], np.diag(covariances), rtol=1e-6
+        )
+    crossing = -fitted.offset / fitted.slope
+    assert crossing.nexus.errors.shape == (2,)
+
+
+def test_a_fit_leaves_out_what_is_missing_and_finds_nothing_in_too_little() -> None:
+    joined = on_lines()
+    gaps = joined.where(joined.x % 2 == 0)
+    fitted, of_rest = (each.nexus.curvefit("x", line) for each in (gaps, joined[:, ::2]))
+    np.testing.assert_array_equal(fitted.nexus.values.slope, of_rest.nexus.values.slope)
+    nothing = joined.where(joined.x < 1).nexus.curvefit("x", line)
+    assert nothing.nexus.values.isnull().all().slope
+    assert nothing.nexus.errors.isnull().all().slope
+    hasty = joined.nexus.curvefit("x", lambda x, a, b: np.exp(-a * x) * b, maxfev=1)  # an option of scipy's
+    assert hasty.nexus.values.isnull().all().a
+
+
+def test_what_cant_be_fitted_is_refused() -> None:
+    joined = on_lines()
+    for dim, start, message in (("x", {"steep": 1}, "no parameter 'steep'"), ("z", {}, "'z' is no coordinate")):
+        with pytest.raises(nexus_xr.NexusError, match=message):
+            joined.nexus.curvefit(dim, line, start)
+    with pytest.raises(nexus_xr.NexusError, match="0 or missing can't be weighed"):
+        joined.nexus.values.nexus.with_uncertainties(np.zeros(joined.shape)).nexus.curvefit("x", line)
+    with pytest.raises(nexus_xr.NexusError, match="no uncertainties"):
+        joined.nexus.values.nexus.curvefit("x", line)
+
+
+def test_the_values_and_the_uncertainties_of_a_dataset() -> None:
+    joined = on_lines()
+    dataset = xr.Dataset({"n": joined, "plain": joined.nexus.values})
+    np.testing.assert_array_equal(dataset.nexus.values.n, joined.nexus.values)
+    np.testing.assert_array_equal(dataset.nexus.values.plain, joined.nexus.values)
+    assert dataset.nexus.errors.identical(joined.nexus.errors.to_dataset())

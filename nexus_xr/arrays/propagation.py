@@ -41,6 +41,7 @@ def variances_of(array: Any) -> NDArray[Any]:
 # So many values at a time stay in a core's cache from one step of a formula to the next.
 _TOGETHER = 1 << 14
 _LN_2, _LN_10 = float(np.log(2)), float(np.log(10))
+_DEGREE = float(np.deg2rad(1))
 
 # The derivative by one operand, of all operands and the result; 1 where it is 1 or -1, whose sign doesn't matter.
 Derivative = Callable[..., Any] | int
@@ -65,6 +66,8 @@ DERIVATIVES: dict[np.ufunc, tuple[Derivative, ...]] = {
     np.log1p: (lambda x, f: 1 / (x + 1),),
     np.log2: (lambda x, f: 1 / (x * _LN_2),),
     np.log10: (lambda x, f: 1 / (x * _LN_10),),
+    np.deg2rad: (lambda x, f: _DEGREE,),
+    np.rad2deg: (lambda x, f: 1 / _DEGREE,),
     np.sin: (lambda x, f: np.cos(x),),
     np.cos: (lambda x, f: np.sin(x),),
     np.tan: (lambda x, f: 1 + f * f,),

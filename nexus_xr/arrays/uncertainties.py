@@ -107,8 +107,8 @@ def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
     if not pairs or lost:
         reason = f"{sorted(map(str, lost.values()))} were computed without propagation" if lost else "there are none"
         raise NexusError(f"no uncertainties to go by: {reason}; say which they are by assign_errors")
-    joined = {owner: _joined(dataset.variables[owner], dataset.variables[name]) for owner, name in pairs.items()}
-    return dataset.drop_vars(pairs.values()).assign(joined)
+    pairwise = {owner: joined(dataset.variables[owner], dataset.variables[name]) for owner, name in pairs.items()}
+    return dataset.drop_vars(pairs.values()).assign(pairwise)
 
 
 def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
@@ -166,7 +166,7 @@ def _errors(array: UncertainArray) -> NDArray[Any]:
     return array.errors
 
 
-def _joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:
+def joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:
     """One variable of both; of dask arrays where one of them is."""
     values, others = variable, errors
     encoding = {key: value for key, value in variable.encoding.items() if key != "opened"}  # it can't be opened anew
