@@ -62,4 +62,4 @@ $(VENV)/.%: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest demo.nxs demo.png build dist docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.h5
+	rm -rf $(VENV) $(VENV)-lowest demo.nxs demo.png build dist docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.nc docs/gallery/*.zarr docs/gallery/*.h5
