@@ -22,7 +22,11 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, to_nexus
+from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.writing import variables
+
+from .test_detector_segments import write_master
 
 FRAMES = np.random.default_rng(7).poisson(3, (12, 6, 8)).astype("u2")
 
@@ -217,7 +221,10 @@ def in_form(dataset: xr.Dataset, form: str, path: Path) -> xr.Dataset:
 @pytest.mark.parametrize("compression", [None, "gzip", "zstd", "szip"])
 @pytest.mark.parametrize("form", ["memory", "dask", "file"])
 @pytest.mark.parametrize("chunk", [1, 2, 5, 100])
-def test_a_stack_grows(tmp_path: Path, form: str, chunk: int, compression: Any) -> None:
+def test_a_stack_grows(
+    tmp_path: Path, form: str, chunk: int, compression: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variables, "SMALL_BYTES", 0)  # what is of a file is read block by block
     path = grown(tmp_path / "f.nxs", chunks={"frame": chunk, "y": 4}, encoding={"counts": {"compression": compression}})
     more = in_form(stack(7, 5), form, tmp_path / "more.nxs")
     to_nexus(more, path, append_dim="frame")
@@ -366,6 +373,70 @@ def test_files_of_others_grow(tmp_path: Path) -> None:
     found = opened(tmp_path / "f.nxs")
     np.testing.assert_array_equal(found.counts, FRAMES[:5, 0])
     assert found.time.values.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_stays_in_another_file_is_appended_in_the_order_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variables, "SMALL_BYTES", 0)
+    to_nexus(stack(7, 5), tmp_path / "more.nxs")
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 2})
+    more = opened(tmp_path / "more.nxs").transpose("x", "y", "frame")
+    to_nexus(more, path, append_dim="frame")
+    assert not more.counts.variable._in_memory
+    assert_same(opened(path), stack())
+
+
+def test_what_was_opened_before_is_refreshed(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 2})
+    before = opened(path)
+    to_nexus(stack(7, 5), path, append_dim="frame")
+    with pytest.raises(NexusFileError, match="open it again"):
+        before.counts.load()
+    assert_same(before.nexus.refresh(), stack())
+
+
+def test_segments_of_a_detector_are_not_continued(tmp_path: Path) -> None:
+    write_master(tmp_path, {1: 3, 2: 3})
+    more = opened(tmp_path / "scan_master.h5").load()
+    with pytest.raises(NexusError, match="/entry/data/data: several datasets are one variable"):
+        to_nexus(more, tmp_path / "scan_master.h5", append_dim="dim_0")
+
+
+def test_chunks_that_were_never_stored_are(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 3})
+    with h5py.File(path, "r+") as file:
+        stored = file["entry1/counts/counts"]
+        attributes = dict(stored.attrs)
+        del file["entry1/counts/counts"]
+        sparse = file["entry1/counts"].create_dataset(
+            "counts", (5, 6, 8), "u2", maxshape=(None, 6, 8), chunks=(3, 6, 8)
+        )
+        sparse.attrs.update(attributes)
+    to_nexus(stack(7, 5), path, append_dim="frame")
+    np.testing.assert_array_equal(opened(path).counts, np.concatenate([0 * FRAMES[:5], FRAMES[5:]]))
+
+
+def test_a_file_that_can_not_be_closed_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = grown(tmp_path / "f.nxs")
+
+    def closed(file: h5py.File) -> None:
+        file.close()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(changed_file, "close_file", closed)
+    with pytest.raises(NexusFileError, match=r"can't be written, and may be damaged .*error"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+
+
+def test_a_system_that_makes_no_room_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    path = grown(tmp_path / "f.nxs")
+    monkeypatch.setattr("os.posix_fallocate", unsupported)
+    to_nexus(stack(7, 5), path, append_dim="frame")
+    assert_same(opened(path), stack())
 
 
 Change = Callable[[xr.Dataset], Any]
@@ -571,7 +642,11 @@ import dask
 import numpy as np
 import xarray as xr
 import nexus_xr
+from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.writing import variables
+
+from .test_detector_segments import write_master
 
 dataset = xr.open_dataset(sys.argv[1], engine="nexus").load()
 write = WrittenDataset.write

@@ -326,3 +326,18 @@ def test_who_writes_reads_as_well(tmp_path: Path) -> None:
         np.testing.assert_array_equal(opened(tmp_path / "f.nxs").counts, FRAMES[:5])
         writer.append(stack(7, 5))
     assert_same(opened(tmp_path / "f.nxs"), stack())
+
+
+def test_a_file_that_can_not_be_written_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any, **_: Any) -> None:
+        if isinstance(arguments[0], h5py.File):
+            arguments[0].close()
+        raise OSError("error message = 'Input/output error'")
+
+    writer = NexusWriter(tmp_path / "f.nxs", stack(2))
+    monkeypatch.setattr("nexus_xr.writing.writer.close_file", broken)
+    with pytest.raises(NexusFileError, match=r"f\.nxs: can't be written \(Input/output error\)"):
+        writer.close()
+    monkeypatch.setattr("nexus_xr.writing.writer.open_file", broken)
+    with pytest.raises(NexusFileError, match=r"g\.nxs: can't be written \(Input/output error\)"):
+        NexusWriter(tmp_path / "g.nxs", stack(2))

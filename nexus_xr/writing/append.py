@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -110,7 +111,7 @@ def append(
             raise NexusFileError(f"{file.name}: is open for writing in this process; close it first")
         wait_until_closed(where)
         more = _found(dataset, dim, entry, file)
-        if any(each.values.size for each in more):
+        if any(math.prod(each.values.shape) for each in more):
             with changing(where) as changed:
                 _write(changed, more, num_threads)
 
@@ -262,10 +263,12 @@ def _store(target: WrittenDataset, values: Any, begin: tuple[int, ...]) -> Any:
 
 def _computed(stores: Sequence[Any], heads: Sequence[Any]) -> list[NDArray[Any]]:
     """Have everything computed together, so that nothing is so twice."""
-    if stores or any(hasattr(head, "dask") for head in heads):
+    of_dask = [head for head in heads if hasattr(head, "dask")]
+    if stores or of_dask:
         import dask
 
-        heads = dask.compute(list(heads), *stores)[0]
+        computed = iter(dask.compute(*of_dask, *stores))
+        heads = [next(computed) if hasattr(head, "dask") else head for head in heads]
     return [np.asarray(head[...]) for head in heads]
 
 

@@ -184,7 +184,7 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
     own = recorded_dtype(field.node.attributes, values.dtype) or values.dtype
     wanted = recorded_dtype(target.attributes, target.dtype) or target.dtype
     if is_text(target.dtype) and (own.kind in "SU" or is_text(own)):
-        values = np.asarray(values)
+        values = np.asarray(values[...])
         return storable(values.astype(object)) if values.dtype.kind == "U" else values
     if is_text(target.dtype) or not np.can_cast(own, wanted, "safe") or (own.kind in "mM") != (wanted.kind in "mM"):
         raise NexusError(
