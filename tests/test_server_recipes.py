@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import xarray as xr
 
-from .pages import DOCS, blocks, write_scan
+from .arrays import h5py_values
+from .pages import DOCS, Block, blocks, write_scan
 from .waiting import wait_until
 
 PAGE = DOCS / "guide" / "server.md"
+CLIENTS = DOCS / "guide" / "clients.md"
+ZARRITA = Path(__file__).parent / "zarrita" / "node_modules"
 TOKEN = "a-token"
 
 
@@ -27,7 +34,15 @@ TOKEN = "a-token"
 def serving(folder: Path, options: str = "") -> Iterator[str]:
     """The address of a service in a process of its own."""
     code = f"import sys, nexus_xr.server as s; s.serve(sys.argv[1], port=0, token={TOKEN!r}{options})"
-    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", code, str(folder)]
+    with _printing(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as address:
+        yield address
+
+
+@contextmanager
+def _printing(started: subprocess.Popen[str]) -> Iterator[str]:
+    """The address that a service prints, which ends at the end of a ``with`` block."""
+    with started as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().partition("/api")[0]
@@ -77,6 +92,76 @@ def test_nginx_stands_before_the_service(folder: Path, tmp_path: Path) -> None:
                     _asked(f"http://127.0.0.1:{port}/data/api/files", "evil.example")
             finally:
                 nginx.terminate()
+
+
+def _of_systemd(text: str) -> list[str]:
+    [line] = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    return shlex.split(line.removeprefix("ExecStart="))
+
+
+def _of_a_container(text: str) -> list[str]:
+    [line] = [line for line in text.splitlines() if line.startswith("ENTRYPOINT ")]
+    words: list[str] = json.loads(line.removeprefix("ENTRYPOINT "))
+    return words
+
+
+@pytest.mark.parametrize(("language", "words_of"), [("ini", _of_systemd), ("dockerfile", _of_a_container)])
+def test_what_others_start_serves(folder: Path, language: str, words_of: Callable[[str], list[str]]) -> None:
+    [block] = blocks(PAGE, language)
+    _, option, code = words_of(block.text)
+    code = (
+        code.replace("'0.0.0.0'", "'127.0.0.1'")
+        .replace("'/data'", repr(str(folder)))
+        .replace("token=", "port=0, token=")
+    )
+    variables = {**os.environ, "TOKEN": TOKEN, "HOSTS": "files.facility.example other.example"}
+    with _printing(
+        subprocess.Popen([sys.executable, option, code], stdout=subprocess.PIPE, text=True, env=variables)
+    ) as at:
+        name = "files.facility.example" if language == "dockerfile" else "localhost"
+        assert _asked(f"{at}/file/scan.nxs", name) == (folder / "scan.nxs").read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    [block] = blocks(PAGE, "ini")
+    unit = tmp_path / "nexus_xr.service"
+    unit.write_text(block.text.replace("/opt/nexus_xr/bin/python", sys.executable))
+    ran = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not ZARRITA.is_dir(), reason="zarrita is installed by: cd tests/zarrita && npm ci"
+)
+def test_javascript_reads_a_frame(folder: Path, tmp_path: Path) -> None:
+    [block] = blocks(CLIENTS, "js")
+    (tmp_path / "read.mjs").write_text(block.text)
+    (tmp_path / "node_modules").symlink_to(ZARRITA)
+    with serving(folder) as server:
+        variables = {**os.environ, "SERVER": server, "TOKEN": TOKEN}
+        ran = subprocess.run(
+            ["node", "read.mjs"], env=variables, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+        )
+    frame = h5py_values(folder / "scan.nxs", "entry/detector/counts")[3]
+    assert ran.stdout.split() == ["[", "32,", "48", "]", str(frame.sum())]
+
+
+def test_tiled_serves_what_the_engine_opens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = pytest.importorskip("tiled.client")
+    build_app = pytest.importorskip("tiled.server.app").build_app
+    monkeypatch.chdir(folder)
+    [block] = [block for block in blocks(CLIENTS, "py") if "tiled" in block.text]
+    namespace: dict[str, Any] = {}
+    exec(block.text, namespace)
+    with client.Context.from_app(build_app(namespace["tree"])) as context:
+        far = client.from_context(context)["scan", "entry-detector"].read()
+    assert far.equals(xr.open_dataset("scan.nxs", engine="nexus", group="entry/detector"))
+
+
+@pytest.mark.parametrize("block", list(blocks(CLIENTS, "py")), ids=lambda block: f"line {block.line}")
+def test_what_only_others_run_is_python(block: Block) -> None:
+    compile(block.text, str(CLIENTS), "exec")
 
 
 def _asked(address: str, host: str) -> bytes:
