@@ -165,6 +165,60 @@ def test_values_stay_values_and_fields_fields(tmp_path: Path) -> None:
     assert short.attrs.keys() == {"title", "sample"}
 
 
+# --- encodings -------------------------------------------------------------------------------------------------------
+
+
+def encoded(values: Any, **encoding: Any) -> xr.Dataset:
+    dataset = xr.Dataset({"n": ("x", values)})
+    dataset.n.encoding = encoding
+    return dataset
+
+
+@pytest.mark.parametrize(("values", "dtype"), [([1.0, 2.5], "f4"), ([1, 2], "int16"), ([1, 2], np.dtype(">u8"))])
+@pytest.mark.parametrize("chunks", [None, 1])
+def test_the_type_of_an_encoding_is_that_of_what_is_written(
+    values: Any, dtype: Any, chunks: int | None, tmp_path: Path
+) -> None:
+    dataset = encoded(np.array(values, "f8" if dtype == "f4" else "u2"), dtype=dtype)
+    to_nexus(dataset if chunks is None else dataset.chunk(chunks), tmp_path / "out.nxs")
+    with h5py.File(tmp_path / "out.nxs") as file:
+        assert file["entry1/n/n"].dtype == np.dtype(dtype)
+        assert file["entry1/n/n"][()].tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ({"dtype": "int16", "scale_factor": 0.1, "add_offset": 2, "_FillValue": -1}, "packed values"),
+        ({"scale_factor": 0.1}, r"packed values.*drop_encoding\(\)"),
+        ({"dtype": "int16"}, "float64 is not to be stored as int16"),
+    ],
+)
+def test_an_encoding_that_changes_values_is_refused(encoding: dict[str, Any], said: str, tmp_path: Path) -> None:
+    dataset = encoded([0.5, 1.0], **encoding)
+    with pytest.raises(NexusError, match=said):
+        to_nexus(dataset, tmp_path / "out.nxs")
+    assert list(tmp_path.iterdir()) == []
+    to_nexus(dataset.drop_encoding(), tmp_path / "out.nxs")
+    opened = xr.open_dataset(tmp_path / "out.nxs", engine="nexus")
+    opened.n.encoding |= {"scale_factor": 0.1}
+    with pytest.raises(NexusError, match="packed values"):
+        to_nexus(opened, tmp_path / "more.nxs")
+    assert opened.n.values.tolist() == [0.5, 1.0]
+
+
+def test_values_that_are_scaled_in_a_file_are_written_as_they_are(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "in.nxs", "w") as file:
+        file["entry/data/n"], file["entry/data/n_scaling_factor"] = np.array([1, 2], "i2"), 0.5
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="n")
+    opened = xr.open_dataset(tmp_path / "in.nxs", engine="nexus")
+    to_nexus(opened, tmp_path / "out.nxs")
+    assert xr.open_dataset(tmp_path / "out.nxs", engine="nexus").identical(opened)
+    tree = xr.open_datatree(tmp_path / "in.nxs", engine="nexus")
+    assert tree_back(tree, tmp_path).identical(tree)
+    assert opened.n.values.tolist() == [0.5, 1.0]
+
+
 # What comes back as something else, as HDF5 or NeXus has no place for the difference.
 OTHERWISE: list[tuple[Any, Any]] = [
     ([5], 5),

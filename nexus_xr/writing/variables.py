@@ -96,6 +96,16 @@ class Storing:
         except NexusError as error:
             raise NexusError(f"encoding of {name!r}: {error}") from None
 
+    def as_encoded(self, variable: xr.Variable) -> Storing:
+        """How a variable is to be stored in the type that its encoding asks for, where nothing else is asked for.
+
+        The encoding of what was opened from a NeXus file tells of that file, and asks for nothing.
+        """
+        asked = None if _comes_from_file(variable) else variable.encoding.get("dtype")
+        if asked is None or self.dtype is not None or not {np.dtype(asked).kind, variable.dtype.kind} <= set("iuf"):
+            return self
+        return replace(self, dtype=asked)
+
     def check(self, datasets: Sequence[xr.Dataset]) -> None:
         """Find chunks, dimensions and encodings that are meant for other arrays than these.
 
@@ -180,6 +190,10 @@ def _check_chunks(chunks: Sequence[int] | Mapping[Any, int] | None, arrays: Mapp
         )
 
 
+# By which an encoding asks for numbers from which the values are computed.
+_PACKING = {"scale_factor", "add_offset"}
+
+
 def _comes_from_file(variable: xr.Variable) -> bool:
     return "nexus_path" in variable.encoding
 
@@ -250,7 +264,7 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
         if name in edges:
             variable = xr.Variable((*variable.dims[:-1], f"{name}_edges"), edges[name][1])
         dims = dataset.variables[name].dims
-        node = field_of(variable, attributes, where, storing.of(str(name), dims), diagnostics)
+        node = field_of(variable, attributes, where, storing.of(str(name), dims).as_encoded(variable), diagnostics)
         if node is not None:
             fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
     return fields
@@ -306,6 +320,12 @@ def field_of(
         message = f"attribute {reserved.pop()!r} has a meaning of its own here; rename it"
         diagnostics.add(Code.ATTRIBUTE_RESERVED, where, message)
     source = file_array(variable)
+    if _PACKING & variable.encoding.keys() and (source is not None or not _comes_from_file(variable)):
+        message = (
+            "its encoding asks for packed values, which are not written; have it written as it is: drop_encoding()"
+        )
+        diagnostics.add(Code.VALUE_UNSTORABLE, where, message)
+        return None
     kind = variable.dtype.kind
     values: Any
     if kind in "mM":
@@ -335,7 +355,7 @@ def _stored_as(values: Any, wanted: Any, kind: str) -> Any:
         return values
     dtype: np.dtype[Any] = np.dtype(wanted)
     if kind not in "biufc" or not np.can_cast(values.dtype, dtype, "same_kind"):
-        raise ValueError(f"{values.dtype} is not to be stored as {dtype}; convert it with astype")
+        raise ValueError(f"{values.dtype} is not to be stored as {dtype}; convert it with astype, or drop_encoding()")
     if isinstance(values, LazyVariable):
         return LazyVariable(values.variable, dtype)
     return values.map_blocks(_cast, dtype, dtype=dtype) if hasattr(values, "dask") else _cast(values, dtype)
