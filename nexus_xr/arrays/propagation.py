@@ -40,6 +40,8 @@ def variances_of(array: Any) -> NDArray[Any]:
 
 # So many values at a time stay in a core's cache from one step of a formula to the next.
 _TOGETHER = 1 << 14
+# Where a formula has one step alone, memory is read the better, the more is read at a time.
+_TOGETHER_AT_ONCE = 1 << 18
 _LN_2, _LN_10 = float(np.log(2)), float(np.log(10))
 _DEGREE = float(np.deg2rad(1))
 
@@ -93,20 +95,25 @@ def propagated(ufunc: np.ufunc, values: Sequence[Any], variances: Sequence[NDArr
     numbers = [None if np.ndim(each) else dtype.type(each) for dtype, each in zip(of_values, values, strict=True)]
     arrays = [(each, dtype) for each, dtype, number in zip(values, of_values, numbers, strict=True) if number is None]
     known = [(each, of_variance) for each in variances if each is not None]
-    with _pieces([*arrays, *known], [of_result, of_variance]) as pieces, np.errstate(all="ignore"):
+    derivatives = DERIVATIVES[ufunc]
+    is_one_step = not any(map(callable, derivatives)) and len({np.shape(each) for each, _ in arrays}) == 1
+    together = _TOGETHER_AT_ONCE if is_one_step else _TOGETHER
+    spare = np.empty(together, of_variance)
+    with _pieces([*arrays, *known], [of_result, of_variance], together) as pieces, np.errstate(all="ignore"):
         for *given, result, variance in pieces:
             rest = iter(given)
             operands = [next(rest) if number is None else number for number in numbers]
             own = [None if each is None else next(rest) for each in variances]
             ufunc(*operands, out=result)
             arguments = [each.astype(of_variance, copy=False) for each in (*operands, result)]
-            _sum_terms(DERIVATIVES[ufunc], own, arguments, variance)
+            room = spare[: variance.size]
+            _sum_terms(derivatives, own, arguments, variance, room)
             if ufunc in DIVISORS:
-                variance /= np.square(DIVISORS[ufunc](*arguments))
+                variance /= np.square(DIVISORS[ufunc](*arguments), out=room)
         return Uncertain(*pieces.operands[-2:])
 
 
-def _pieces(given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[Any]]) -> np.nditer:
+def _pieces(given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[Any]], together: int) -> np.nditer:
     """Arrays of these types, broadcast, piece by piece with those that are to be made of them."""
     pieces: np.nditer = np.nditer(  # type: ignore[call-overload]
         [*(array for array, _ in given), *[None] * len(made)],
@@ -114,7 +121,7 @@ def _pieces(given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[
         [*[["readonly"]] * len(given), *[["writeonly", "allocate"]] * len(made)],
         op_dtypes=[*(dtype for _, dtype in given), *made],
         casting="same_kind",
-        buffersize=_TOGETHER,
+        buffersize=together,
     )
     return pieces
 
@@ -129,18 +136,21 @@ def _sum_terms(
     own: Sequence[NDArray[Any] | None],
     arguments: Sequence[NDArray[Any]],
     variance: NDArray[Any],
+    spare: NDArray[Any],
 ) -> None:
-    """Squares of derivatives times the operands' own variances, added up in place."""
-    is_first = True
+    """The operands' own variances times the squares of derivatives, added up in place."""
+    terms: list[NDArray[Any]] = []
     for derivative, each in zip(derivatives, own, strict=True):
         if each is None:
             continue
-        term = each
         if callable(derivative):
-            term = np.square(derivative(*arguments), out=variance if is_first else None)
-            term *= each
-        if not is_first:
-            variance += term
-        elif term is each:
-            variance[...] = each
-        is_first = False
+            slope, term = derivative(*arguments), spare if terms else variance
+            np.multiply(each, slope, out=term)
+            term *= slope
+            terms.append(term)
+        else:
+            terms.append(each)
+    if len(terms) > 1:
+        np.add(terms[0], terms[1], out=variance)
+    elif terms[0] is not variance:
+        variance[...] = terms[0]
