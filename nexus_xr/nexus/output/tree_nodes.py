@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from nexus_xr.nexus.rules.reserved import ADDED, COORDINATES, INDICES, METADATA_
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 
 from .hyperspy_metadata import COLLECTIONS, as_collection, from_collection
-from .nodes import GroupNode
+
+if TYPE_CHECKING:
+    from .nodes import GroupNode
 
 # Of a group: which of its members are what.
 _CLAIMS = ("signal", "axes", "auxiliary_signals", "interpretation", COORDINATES)
@@ -32,11 +35,11 @@ def with_tree(data: GroupNode, tree: GroupNode, nodes: Collection[str]) -> Group
     """
     attributes = {name: value for name, value in tree.attributes.items() if name != PLAIN}
     if not tree.members:
-        return GroupNode(data.members, attributes)
+        return replace(data, attributes=attributes)
     name = free_name(COLLECTIONS, {*data.members, *nodes})
     plain = {PLAIN: tree.attributes[PLAIN]} if PLAIN in tree.attributes else {}
-    collection = as_collection(GroupNode(tree.members, plain))
-    return GroupNode({**data.members, name: collection}, {**attributes, METADATA_GROUP: name})
+    collection = as_collection(replace(tree, attributes=plain))
+    return replace(data, members={**data.members, name: collection}, attributes={**attributes, METADATA_GROUP: name})
 
 
 def marked(own: Mapping[str, Any], added: Mapping[str, Any], has_data: bool) -> dict[str, Any]:
