@@ -157,7 +157,7 @@ def _to_nexus(
 ) -> None:
     if format_ in (CSV, JSON):
         read = read_csv if format_ == CSV else read_json
-        to_nexus(_with_metadata(read(source)), target, compression=compression)
+        to_nexus(read(source), target, compression=compression)
         return
     options: dict[str, Any] = {"engine": _ENGINES[format_], "chunks": {}}
     if storage_options:
@@ -178,7 +178,7 @@ def _made_of(groups: Mapping[str, xr.Dataset], source: str) -> Any:
     root = groups["/"]
     if MARK in root.attrs:
         is_tree = "nodes" in json.loads(root.attrs[MARK])
-        return _with_metadata(unflat(xr.DataTree.from_dict(dict(groups)) if is_tree else root))
+        return unflat(xr.DataTree.from_dict(dict(groups)) if is_tree else root)
     plotted = [path for path, group in groups.items() if group.attrs.get("NX_class") == "NXdata" and group.data_vars]
     if plotted:
         return [_entry_of(groups, path, plotted) for path in plotted]
@@ -186,16 +186,6 @@ def _made_of(groups: Mapping[str, xr.Dataset], source: str) -> Any:
     if not with_data:
         raise NexusError(f"{source}: holds no data variables; there is nothing to convert")
     return with_data
-
-
-def _with_metadata(made: Travelling) -> Travelling:
-    """The same, of a tree with the metadata of the entry beside what each node of data has itself."""
-    if isinstance(made, xr.DataTree):
-        nodes = [node for node in made.subtree if node.data_vars]
-        above = [next((each.attrs for each in node.parents if each.attrs), {}) for node in nodes]
-        for node, attrs in zip(nodes, above, strict=True):
-            node.attrs = {**attrs, **{name: value for name, value in node.attrs.items() if name != "attrs"}}
-    return made
 
 
 def _entry_of(groups: Mapping[str, xr.Dataset], path: str, plotted: Sequence[str]) -> xr.Dataset:
