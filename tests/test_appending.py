@@ -449,7 +449,7 @@ Change = Callable[[xr.Dataset], Any]
         (lambda ds: ds.assign(other=ds.counts), "no NXdata group has"),
         (lambda ds: ds.drop_vars("monitor"), "'monitor' of the file would stay shorter along 'frame'"),
         (lambda ds: ds.drop_vars(["label", "when"]), r"'(when|label)', '(when|label)' of the file would stay shorter"),
-        (lambda ds: ds.assign_coords(x=ds.x + 1), "/x: .* it hasn't the values of 'x', which doesn't span 'frame'"),
+        (lambda ds: ds.assign_coords(x=ds.x + 1), "/x: .* it hasn't the values of 'x', which spans no 'frame'"),
         (lambda ds: ds.assign_coords(height=2.0), "/height: .* it hasn't the values of 'height'"),
         (lambda ds: ds.assign(mask=~ds["mask"]), "/mask: .* it hasn't the values of 'mask'"),
         (lambda ds: ds.isel(x=slice(3)), r"/counts: .* shape is \(5, 6, 8\), which \(7, 6, 3\) doesn't fit"),
