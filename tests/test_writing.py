@@ -433,6 +433,13 @@ def test_any_dataset_comes_back(tmp_path_factory: pytest.TempPathFactory, datase
     assert back.identical(dataset)
 
 
+@pytest.mark.parametrize("dim", ["dim_0", "dim_0_", "site"])
+def test_dimensions_of_text_have_their_names(tmp_path: Path, dim: str) -> None:
+    dataset = xr.Dataset({"counts": (dim, [1, 2])}, coords={dim: ["a", "b"]})
+    to_nexus(dataset, tmp_path / "f.nxs")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
+
+
 # --- storing ---------------------------------------------------------------------------------------------------
 
 

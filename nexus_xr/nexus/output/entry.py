@@ -116,6 +116,11 @@ def _is_axis(dim: str, fields: Mapping[str, DataField]) -> bool:
     return field is not None and field.is_coordinate and field.dims == (dim,) and not field.is_text
 
 
+def _unnamed(place: int, fields: Mapping[str, DataField]) -> str:
+    """What a dimension is called of which nothing is told."""
+    return free_name(f"dim_{place}", fields)
+
+
 def _has_indices(name: str, fields: Mapping[str, DataField], dims: tuple[str, ...]) -> bool:
     """Whether ``@AXISNAME_indices`` tells all of a coordinate: not that one called as uncertainties isn't these."""
     spanned = fields[name].dims
@@ -127,7 +132,7 @@ def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[s
     """The field with the names of its dimensions, where they couldn't be told without."""
     dims = fields[signal].dims
     if name == signal:
-        is_told = all(_is_axis(dim, fields) or dim == f"dim_{place}" for place, dim in enumerate(dims))
+        is_told = all(_is_axis(dim, fields) or dim == _unnamed(place, fields) for place, dim in enumerate(dims))
     elif field.is_coordinate:
         is_told = _has_indices(name, fields, dims)
     else:
