@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
@@ -171,6 +171,40 @@ def test_what_cant_be_shown_is_an_error(tmp_path: Path) -> None:
         nexus_xr.view(tmp_path / "nothing.nxs")
     with pytest.raises(nexus_xr.NexusError, match="expected a path or an object of xarray to show, found int"):
         nexus_xr.view(3)
+
+
+# Of real files: by older rules, of NXcanSAS, with axes in several dimensions, without a list of axes.
+PLOTS = [
+    ("exampledata/IPNS/LRMECS/hdf5/lrcs3701.nx5", "/Histogram1/data", ["Polar Angle", "Time-of-Flight"]),
+    ("exampledata/SLS/Focus_2021-03-16_051.hdf5", "/entry1/counter0", ["line_position", "zone_plate"]),
+    ("exampledata/APS/NXsas/hdf5/nexus-example.hdf5", "/entry/data", ["horizontal (pixels)", "vertical (pixels)"]),
+    ("exampledata/hdf5/writer_1_3.h5", "/Scan/data", ["two_theta (degrees)"]),
+    ("punx/punx/data/cs_af1410.h5", "/AF1410_10/AF1410_a10", ["Q (1/A)", "I (1/cm)"]),
+]
+
+
+@pytest.fixture(scope="module")
+def corpus_page(browser: Browser) -> Iterator[tuple[Page, str]]:
+    if not CORPUS.is_dir():
+        pytest.skip(f"the corpus of real files is not at {CORPUS}")
+    with served(CORPUS) as address:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/?{urlencode({'token': TOKEN})}")
+        yield page, address
+        page.close()
+
+
+@pytest.mark.parametrize(("file", "path", "labels"), PLOTS, ids=[file.rpartition("/")[2] for file, _, _ in PLOTS])
+def test_real_data_plots_with_its_axes(
+    corpus_page: tuple[Page, str], file: str, path: str, labels: Sequence[str]
+) -> None:
+    page, address = corpus_page
+    view(page, address, file=file, path=path)
+    page.locator("canvas").first.wait_for()
+    for label in labels:
+        page.get_by_text(label).first.wait_for()
+    assert page.get_by_role("tab", selected=True).count()
 
 
 @pytest.fixture(scope="module")
