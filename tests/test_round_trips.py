@@ -219,6 +219,14 @@ def test_values_that_are_scaled_in_a_file_are_written_as_they_are(tmp_path: Path
     assert opened.n.values.tolist() == [0.5, 1.0]
 
 
+def test_a_value_that_gets_attributes_is_a_field(tmp_path: Path) -> None:
+    to_nexus(data(sample={"x": 5}), tmp_path / "out.nxs")
+    with h5py.File(tmp_path / "out.nxs", "r+") as file:
+        file["entry1/auxiliary/original_metadata/sample/x"].attrs["units"] = "mm"
+    back = xr.open_dataset(tmp_path / "out.nxs", engine="nexus")
+    assert back.attrs["sample"]["x"] == {"value": 5, "attrs": {"units": "mm"}}
+
+
 # What comes back as something else, as HDF5 or NeXus has no place for the difference.
 OTHERWISE: list[tuple[Any, Any]] = [
     ([5], 5),

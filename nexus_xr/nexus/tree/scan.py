@@ -245,7 +245,7 @@ class _Part:
         attributes = dataset.read_attributes() if is_asked else {}
         if self._file is not None:
             field = field_of(dataset, attributes, self._file)
-            self._put(name, field["value"] if name in self._plain else field)
+            self._put(name, field["value"] if name in self._plain and not attributes else field)
         if dataset.size >= 2 and dataset.why_no_array is None and not self._is_linked(dataset, attributes):
             self._found.append(Found(dataset.path, False))
 
