@@ -415,10 +415,13 @@ def opened_as_a_dataset(path: Path) -> xr.Dataset:
     return xr.open_dataset(path, engine="nexus")
 
 
-@pytest.mark.parametrize("opened", [opened_as_a_dataset, nexus_xr.open_signals, nexus_xr.list_datasets])
-def test_each_object_is_opened_and_read_once_in_an_opening(
-    with_fields: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[[Path], Any]
-) -> None:
+def opened_as_a_tree(path: Path) -> xr.DataTree:
+    return xr.open_datatree(path, engine="nexus")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is opened and read of objects."""
     calls: list[str] = []
     methods: list[tuple[type[Node], str]] = [(ParsedDataset, "_read_attributes")]
     methods += [(ParsedGroup, name) for name in ("_read_attributes", "_list", "open_link")]
@@ -430,8 +433,30 @@ def test_each_object_is_opened_and_read_once_in_an_opening(
             return whole(node, *args)
 
         monkeypatch.setattr(kind, name, counted)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "opened", [opened_as_a_dataset, opened_as_a_tree, nexus_xr.open_signals, nexus_xr.list_datasets]
+)
+def test_each_object_is_opened_and_read_once_in_an_opening(
+    with_fields: Path, calls: list[str], opened: Callable[[Path], Any]
+) -> None:
     opened(with_fields)
     assert len(calls) == len(set(calls)) > 10
+
+
+@pytest.mark.parametrize("opened", [opened_as_a_tree, nexus_xr.open_signals])
+def test_data_is_opened_and_read_once_however_much_else_there_is(
+    with_fields: Path, calls: list[str], opened: Callable[[Path], Any]
+) -> None:
+    with h5py.File(with_fields, "r+") as file:
+        others = file.create_group("entry/crowd")
+        for number in range(group._MOST_REMEMBERED):
+            others[f"m{number}"] = file["entry/other/m"]
+    opened(with_fields)
+    of_data = [call for call in calls if " /entry/data" in call]
+    assert len(of_data) == len(set(of_data)) > 10
 
 
 @pytest.mark.parametrize("most", [0, 1, 5])

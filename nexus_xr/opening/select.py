@@ -122,6 +122,7 @@ class Opening:
     way: str
     _entry_trees: dict[str, MetadataGroup] = field(default_factory=dict)
     _contents: dict[str, tuple[Group, GroupContent]] = field(default_factory=dict)
+    _met: dict[str, Group] = field(default_factory=dict)
 
     @property
     def diagnostics(self) -> Diagnostics:
@@ -156,10 +157,10 @@ class Opening:
 
     @cached_property
     def _walk(self) -> Walk:
-        return self._walk_with(self.file)
+        return self._walk_with(self.file, self._met if self._wants_all else None)
 
-    def _walk_with(self, file: File | None) -> Walk:
-        return Walk(self.root, file, self.options.hardlinks_only, nodes_apart=True)
+    def _walk_with(self, file: File | None, met: dict[str, Group] | None = None) -> Walk:
+        return Walk(self.root, file, self.options.hardlinks_only, nodes_apart=True, met=met)
 
     @property
     def _wants_all(self) -> bool:
@@ -309,7 +310,7 @@ class Opening:
         """The group that something is, or is in, and what that contains; read once."""
         path = found.path if found.is_group else found.path.rsplit("/", 1)[0] or "/"
         if path not in self._contents:
-            group = self.group_at(path)
+            group = self._met.get(path) or self.group_at(path)
             group.remember()
             self._contents[path] = (group, at_common_length(read_content(group)))
         return self._contents[path]

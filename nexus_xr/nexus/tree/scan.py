@@ -133,6 +133,9 @@ class Walk:
         Whether groups that were nodes of a tree are left out of the trees of those above.
     nodes
         The trees of such groups that hold no data, by path.
+    met
+        Is given the groups of data on the way by their paths, which then remember their members; None where nobody
+        asks for them again.
     """
 
     root: Group
@@ -142,6 +145,7 @@ class Walk:
     top: str | None = None
     nodes_apart: bool = False
     nodes: dict[str, MetadataGroup] = field(default_factory=dict)
+    met: dict[str, Group] | None = None
     _done: dict[Address, Scan] = field(default_factory=dict)
     _paths: int = 0
 
@@ -202,6 +206,9 @@ class _Part:
         self._tree = MetadataGroup(attrs=MetadataAttributes(own)) if own else MetadataGroup()
         self._plain = frozenset(listed(attributes.get(PLAIN)))
         self._found = [Found(group.path, True)] if self._holds_data else []
+        if self._holds_data and walk.met is not None:
+            group.remember()
+            walk.met[group.path] = group
         self._elsewhere: list[str] = []
         self._linked: list[str] = []
 
