@@ -15,7 +15,7 @@ from .text import decode
 
 # What tells a file from others, and where in it an object is.
 Address = tuple[Hashable, int]
-_CHANGEABLE = (np.ndarray, np.void)
+_CHANGEABLE = frozenset({np.ndarray, np.void})
 
 
 class AttributeType(NamedTuple):
@@ -73,9 +73,10 @@ class Node:  # no `ABC`, with which each `isinstance` takes several times as lon
         """All attributes; one that can't be read is reported and left out. They are the caller's to change."""
         if self._attributes is None:
             self._attributes = self._read_attributes()
-        return {
-            name: value.copy() if isinstance(value, _CHANGEABLE) else value for name, value in self._attributes.items()
-        }
+        found = self._attributes
+        if _CHANGEABLE.isdisjoint(map(type, found.values())):
+            return found.copy()
+        return {name: value.copy() if type(value) in _CHANGEABLE else value for name, value in found.items()}
 
     def distinct(self, raw_names: Collection[bytes]) -> Iterable[bytes]:
         """Names that differ as text; of two that don't, only the one in UTF-8 can be asked for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from nexus_xr.diagnostics import Code
@@ -32,10 +31,12 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
         Only libhdf5 reads one of them.
     """
     usual = usual_attributes(file.bytes, header, file.heap)
-    if usual is not None:
-        with suppress(FormatError):
-            return {name: value if isinstance(value, str) else presented(*value, file) for name, value in usual.items()}
-    return _one_by_one(node, file, header)
+    if usual is None:
+        return _one_by_one(node, file, header)
+    try:
+        return {name: value if isinstance(value, str) else presented(*value, file) for name, value in usual.items()}
+    except FormatError:
+        return _one_by_one(node, file, header)
 
 
 def parsed_attribute_types(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, AttributeType]:
