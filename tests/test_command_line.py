@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import nexus_xr
+from nexus_xr.cli import progress
 from nexus_xr.cli import screen as screens
 from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
@@ -367,3 +368,19 @@ def test_the_guide_shows_what_commands_print() -> None:
 def without_sizes(text: str) -> str:
     """What is printed without sizes, which differ among versions of libhdf5."""
     return re.sub(r"[\d.]+ [KM]iB|\([\d.]+ to 1\)", "#", text)
+
+
+@pytest.mark.parametrize("has_rich", [True, False])
+def test_a_terminal_is_shown_how_far_it_is(
+    has_rich: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "has_rich", lambda: has_rich)
+    with progress.progress_bar("Reading") as advance:
+        advance(1, 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress.progress_bar("Reading") as advance:
+        advance(1, 2)
+        advance(2, 2)
+    assert "Reading" in capsys.readouterr().err
