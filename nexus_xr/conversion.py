@@ -179,6 +179,8 @@ def _made_of(groups: Mapping[str, xr.Dataset], source: str) -> Any:
     if MARK in root.attrs:
         is_tree = "nodes" in json.loads(root.attrs[MARK])
         return unflat(xr.DataTree.from_dict(dict(groups)) if is_tree else root)
+    # How they are packed there is no matter of what is written, which has the values.
+    groups = {path: group.drop_encoding() for path, group in groups.items()}
     plotted = [path for path, group in groups.items() if group.attrs.get("NX_class") == "NXdata" and group.data_vars]
     if plotted:
         return [_entry_of(groups, path, plotted) for path in plotted]

@@ -135,6 +135,14 @@ def test_info_is_json_on_demand(scan: Path) -> None:
     assert told.keys() == set(nexus_xr.describe(scan).__dataclass_fields__)
 
 
+def test_info_tells_nothing_twice(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file["a"], file["b"] = np.arange(3), np.arange(3.0)
+    told = nexus_xr.describe(tmp_path / "f.nxs")
+    assert told.default is not None
+    assert [(array.name, told.others) for array in told.default.arrays] == [("a", ()), ("b", ())]
+
+
 def test_info_tells_of_no_more_than_a_screen(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.nxs", "w") as file:
         for number in range(20):

@@ -83,6 +83,16 @@ def test_what_others_wrote_becomes_nexus(tmp_path: Path, name: str) -> None:
     assert (a.name, a.x.values.tolist(), b.name, b.shape) == ("a", [0.5, 1.5], "b", (3,))
 
 
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
+def test_packed_values_are_written_as_what_they_stand_for(tmp_path: Path, name: str) -> None:
+    dataset = xr.Dataset({"a": ("x", [0.5, np.nan, 1.5]), "b": ("x", [1.0, np.nan, 3.0])})
+    encoding = {"a": {"dtype": "int16", "scale_factor": 0.5, "_FillValue": -1}, "b": {"dtype": "i4", "_FillValue": -1}}
+    write = dataset.to_zarr if name == "f.zarr" else dataset.to_netcdf
+    write(tmp_path / name, encoding=encoding)
+    nexus_xr.convert(tmp_path / name, tmp_path / "f.nxs")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").equals(dataset)
+
+
 def test_a_target_that_is_there_stays_unless_it_is_to_be_replaced(scan: Path, tmp_path: Path) -> None:
     for name in ("f.zarr", "f.nc", "f.csv", "f.json"):
         target = tmp_path / name

@@ -278,7 +278,7 @@ def _others(opening: Opening, default: Found | None) -> Iterator[OtherData]:
             signal = described.data.signal
             shape = None if signal is None else described.content.fields[signal].shape
             yield OtherData(found.path, True, signal, shape)
-        elif found.path.rpartition("/")[0] not in groups and found != default:
+        elif (found.path.rpartition("/")[0] or "/") not in groups and found != default:
             member = opening.root.find(found.path)
             yield OtherData(found.path, False, None, member.shape if isinstance(member, Dataset) else None)
 
