@@ -646,8 +646,6 @@ from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.writing import variables
 
-from .test_detector_segments import write_master
-
 dataset = xr.open_dataset(sys.argv[1], engine="nexus").load()
 write = WrittenDataset.write
 
