@@ -62,7 +62,7 @@ spectra.nexus.to_nexus("eds.nxs")
 # ------
 ds = xr.open_dataset("eds.nxs", engine="nexus", chunks={})
 print(ds.attrs["microscope"]["beam_energy"])
-print(ds.attrs["hyperspy_metadata"]["General"]["title"]["value"])
+print(ds.attrs["hyperspy_metadata"]["General"]["title"])
 ds.eds
 
 # %%
