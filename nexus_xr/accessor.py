@@ -283,7 +283,7 @@ class DataArrayAccessor(_ArrayAccessor):
         p0
             Where to start, by the parameters' names; at 1 where nothing is said.
         **options
-            Those of `scipy.optimize.curve_fit`.
+            Those of ``scipy.optimize.curve_fit``.
 
         Returns
         -------

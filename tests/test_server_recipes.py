@@ -105,7 +105,7 @@ def _of_a_container(text: str) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize(("language", "words_of"), [("ini", _of_systemd), ("dockerfile", _of_a_container)])
+@pytest.mark.parametrize(("language", "words_of"), [("ini", _of_systemd), ("text", _of_a_container)])
 def test_what_others_start_serves(folder: Path, language: str, words_of: Callable[[str], list[str]]) -> None:
     [block] = blocks(PAGE, language)
     _, option, code = words_of(block.text)
@@ -118,7 +118,7 @@ def test_what_others_start_serves(folder: Path, language: str, words_of: Callabl
     with _printing(
         subprocess.Popen([sys.executable, option, code], stdout=subprocess.PIPE, text=True, env=variables)
     ) as at:
-        name = "files.facility.example" if language == "dockerfile" else "localhost"
+        name = "files.facility.example" if language == "text" else "localhost"
         assert _asked(f"{at}/file/scan.nxs", name) == (folder / "scan.nxs").read_bytes()
 
 
