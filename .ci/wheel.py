@@ -50,7 +50,7 @@ def main(folder: str) -> None:
         venv.create(Path(away, "env"), with_pip=True)
         python = Path(away, "env", "Scripts" if sys.platform == "win32" else "bin", "python")
         pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        _run(*pip, f"{wheel}[plot,server,zarr]", "pytest")
+        _run(*pip, f"{wheel}[fit,netcdf,plot,server,zarr]", "pytest", "virtualizarr>=2.5")
         work = Path(away, "work")
         work.mkdir()
         # Doctests run each in a folder of its own, as in the repository.

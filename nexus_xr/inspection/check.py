@@ -138,7 +138,7 @@ def check(
     --------
     >>> import h5py
     >>> with h5py.File("scan.nxs", "w") as file:
-    ...     counts = file.create_dataset("counts", (4, 8), chunks=(1, 8), compression="gzip", data=1)
+    ...     counts = file.create_dataset("counts", (4, 8), chunks=(1, 8), compression="gzip", data=[[1] * 8] * 4)
     ...     counts.id.write_direct_chunk((2, 0), b"damaged")
     >>> report = check("scan.nxs")
     >>> [(dataset.path, dataset.pieces) for dataset in report.datasets], report.is_sound
