@@ -33,7 +33,7 @@ def stack(count: int = 12, start: int = 0) -> xr.Dataset:
 
 READER = """
 import sys
-import h5py
+import h5py, hdf5plugin
 import numpy as np
 import xarray as xr
 
