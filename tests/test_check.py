@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def in_this_process(path: Path) -> tuple[dict[str, int], list[Failure], list[str
     datasets = {each[1]: each[5] for each in said if each[0] == "dataset"}
     codes = [each[1] for each in said if each[0] == "diagnostic"]
     said.clear()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
     verify_runs(where, [Run(name, 0, count) for name, count in datasets.items()], said.append)
+    assert resource.getrlimit(resource.RLIMIT_AS) == limits
     return datasets, [Failure(*each[2:]) for each in said if each[0] == "bad"], codes
 
 

@@ -17,7 +17,7 @@ import signal
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO
 
 # Nobody asked for so long: the process ends, and another is started when one is needed again.
@@ -79,17 +79,26 @@ def _send(answers: BinaryIO, status: int, content: memoryview) -> None:
 @contextmanager
 def limited(seconds: float, memory: int) -> Iterator[None]:
     """Have the process end that takes longer, and get no more memory, where the system counts that."""
-    with suppress(ImportError, OSError, ValueError):  # a system that counts otherwise, or allows less already
-        import resource
+    with _limited_memory(memory):
+        _set_alarm(seconds)
+        try:
+            yield
+        finally:
+            _set_alarm(0)
 
-        with open("/proc/self/statm") as sizes:
-            now = int(sizes.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    _set_alarm(seconds)
-    try:
+
+@contextmanager
+def _limited_memory(memory: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError, ValueError):  # a system that counts otherwise, or allows less already
+            import resource
+
+            with open("/proc/self/statm") as sizes:
+                now = int(sizes.read().split()[0]) * resource.getpagesize()
+            before = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (now + memory, before[1]))
+            stack.callback(resource.setrlimit, resource.RLIMIT_AS, before)
         yield
-    finally:
-        _set_alarm(0)
 
 
 def _set_alarm(seconds: float) -> None:
