@@ -9,13 +9,13 @@ from typing import Any
 import h5py
 from h5py import h5o
 
-from nexus_xr.errors import NexusError, NexusFileError, listed
+from nexus_xr.errors import NexusFileError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
-from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile
+from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
@@ -62,20 +62,9 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
         elsewhere = list(_made_of_others(opened, {address_of(opened.id)}))
         if not elsewhere:
             return
-        new = NewFile(asked.path, "w", asked)
-        try:
+        with completed(NewFile(asked.path, "w", asked), f"{asked.name}: can't be made one file") as new:
             _Consolidation(opened, new.file, num_threads).run(elsewhere)
             new.file.attrs.pop(PARTS, None)
-            new.close()
-        except NexusError:
-            new.abort()
-            raise
-        except (OSError, RuntimeError) as error:
-            new.abort()
-            raise NexusFileError(f"{asked.name}: can't be made one file ({error})") from error
-        except BaseException:
-            new.abort()
-            raise
     new.commit()
 
 

@@ -11,14 +11,14 @@ import h5py
 import numpy as np
 from h5py import h5o
 
-from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.writing.atomic_file import NewFile
+from nexus_xr.hdf5.writing.atomic_file import NewFile, completed
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import (
     SMALL_BYTES,
@@ -96,19 +96,9 @@ def repack(
     with asked.opened() as opened:
         is_moved = target is not None and os.path.dirname(os.path.realpath(goal)) != os.path.dirname(asked.path)
         total = _check(opened, asked.name, is_moved)
-        new = NewFile(goal, "w" if target is None or overwrite else "x")
-        try:
+        mode = "w" if target is None or overwrite else "x"
+        with completed(NewFile(goal, mode), f"{asked.name}: can't be written anew") as new:
             _Repacking(asked, form, num_threads, progress, total).run(opened, new.file)
-            new.close()
-        except NexusError:
-            new.abort()
-            raise
-        except (OSError, RuntimeError) as error:
-            new.abort()
-            raise NexusFileError(f"{asked.name}: can't be written anew ({error})") from error
-        except BaseException:
-            new.abort()
-            raise
     new.commit()
 
 

@@ -8,8 +8,8 @@ import secrets
 import shutil
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import h5py
@@ -190,6 +190,27 @@ class NewFile:
     def abort(self) -> None:
         """Leave nothing behind, unless it is complete."""
         _discard(self._handles, self._claim, self._temporary, self.path, self.parts)
+
+
+@contextmanager
+def completed(new: NewFile, failure: str) -> Iterator[NewFile]:
+    """A new file that is complete, though not in its place, at the end of a ``with`` block, or else discarded.
+
+    Parameters
+    ----------
+    new
+        The file.
+    failure
+        What is said where libhdf5 or the system can't read or write what is put into it.
+    """
+    try:
+        yield new
+        new.close()
+    except BaseException as error:
+        new.abort()
+        if isinstance(error, OSError | RuntimeError) and not isinstance(error, NexusError):
+            raise NexusFileError(f"{failure} ({error})") from error
+        raise
 
 
 def _discard(handles: list[h5py.File], claim: list[Lock], temporary: str, target: str, parts: str) -> None:
