@@ -354,6 +354,7 @@ def test_plot_draws_the_default_plot(scan: Path) -> None:
     said("plot", scan, "other.svg", "--path", "/entry/sum")
     assert "<svg" in Path("other.svg").read_text()
     assert "can't be drawn" in refused("plot", scan, "other.xyz")
+    assert "gone/other.png: can't be drawn" in refused("plot", scan, "gone/other.png")
 
 
 def test_what_has_no_signal_is_not_drawn(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def plot(
         try:
             dataset.nexus.plot()
             figure.savefig(picture, dpi=150)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise click.ClickException(f"{picture}: can't be drawn ({error})") from error
         finally:
             plt.close(figure)

@@ -21,7 +21,7 @@ from nexus_xr.errors import NexusError
 from .application import COUNTED
 from .metrics import bytes_of_figures
 from .settings import Settings
-from .speaking import READY, Part
+from .speaking import READY, ProcessSettings
 from .workers.frames import framed, new_memory
 
 # Of so many that read, one speaks HTTP: that is less work, and requests wait for workers of their own process only.
@@ -72,7 +72,7 @@ def run_several(settings: Settings, root_path: str, place: tuple[str, int], coun
     figures = new_memory(bytes_of_figures(COUNTED, count))
     try:
         several = [
-            _OneOf(Part(_share(settings, number, count), root_path, _descriptors(sockets), figures, number))
+            _OneOf(ProcessSettings(_share(settings, number, count), root_path, _descriptors(sockets), figures, number))
             for number, sockets in enumerate(listening)
         ]
         asyncio.run(_run(several, partial(_announce, announce, listening[0])))
@@ -147,7 +147,7 @@ async def _run(several: Sequence[_OneOf], announce: Callable[[], object]) -> Non
 class _OneOf:
     """One of the processes, as seen from here."""
 
-    part: Part
+    part: ProcessSettings
     _process: Process | None = None
     _channel: socket.socket | None = None
 

@@ -28,7 +28,7 @@ READY = b"r"
 
 
 @dataclass(frozen=True)
-class Part:
+class ProcessSettings:
     """What one of several processes has to know.
 
     Parameters
@@ -103,7 +103,7 @@ def main(descriptor: str) -> None:
     content = receive(channel)
     if content is None:
         return
-    part: Part = pickle.loads(content)
+    part: ProcessSettings = pickle.loads(content)
     log_requests()
     figures = memoryview(mmap.mmap(part.figures, os.fstat(part.figures).st_size))
     application = application_of(part.settings, figures, part.number)
