@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ def nodes(draw: st.DrawFn) -> xr.Dataset:
     return dataset.assign_attrs({f"its_{key}": draw(TREES) for key in draw(st.sets(KEYS, max_size=2))})
 
 
+def without_index_of_above(node: xr.DataTree) -> set[Hashable]:
+    """Coordinates that are an index of the node above alone, which `map_over_datasets` of xarray drops."""
+    return set() if node.parent is None else {*node.parent.xindexes} & {*node.to_dataset(inherit=False).coords}
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(by_path=st.dictionaries(st.sampled_from(["/", "/a", "/a/b", "/a/b/auxiliary", "/c d", "/e/f/g"]), nodes()))
 def test_any_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, by_path: dict[str, xr.Dataset]) -> None:
@@ -72,12 +78,11 @@ def test_any_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, by_path: 
     except (ValueError, KeyError):  # nodes that xarray has not one below the other
         assume(False)
     assume(tree.children or tree.to_dataset().variables or tree.attrs)
-    # A scalar coordinate called as an index of a node above doesn't come back.
-    below = [node for node in tree.subtree if node.parent is not None]
-    assume(not any(set(node.parent.xindexes) & set(node.to_dataset(inherit=False).coords) for node in below))
     with warnings.catch_warnings():
         warnings.simplefilter("error", nexus_xr.NexusWarning)
-        back = tree_back(tree, tmp_path_factory.mktemp("any"))
+        to_nexus(tree, path := tmp_path_factory.mktemp("any") / "out.nxs")
+        keeps_all = not any(without_index_of_above(node) for node in tree.subtree)
+        back = xr.open_datatree(path, engine="nexus", create_default_indexes=keeps_all)
     assert back.identical(tree)
 
 
@@ -101,6 +106,14 @@ def test_nodes_inherit_coordinates_as_before(tmp_path: Path) -> None:
     back = tree_back(tree, tmp_path)
     assert back.identical(tree)
     assert back["below"].x.values.tolist() == [1, 2, 3]
+
+
+def test_a_coordinate_called_like_an_index_of_the_node_above_is_stored(tmp_path: Path) -> None:
+    below = xr.Dataset({"n": ("y", [4, 5])}, {"x": 7.0})
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(coords={"x": [1, 2, 3]}), "/below": below})
+    to_nexus(tree, tmp_path / "out.nxs")
+    opened = xr.open_datatree(tmp_path / "out.nxs", engine="nexus", create_default_indexes=False)
+    assert opened.identical(tree)
 
 
 def test_an_opened_tree_is_written_where_it_stood(tmp_path: Path) -> None:
