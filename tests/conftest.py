@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
-from nexus_xr.hdf5.writing.virtual_pieces import chunk_form, pieces_of
+from nexus_xr.hdf5.writing.mapped_regions import chunk_form, mapped_regions_of
 from nexus_xr.writing import consolidate as consolidation
 
 from .files import write_tree
@@ -82,7 +82,7 @@ def only_copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def refuse(target: WrittenDataset, values: LazyArray) -> None:
         with values.file.opened() as file:
-            pieces = pieces_of(file[values.path]) or []
+            pieces = mapped_regions_of(file[values.path]) or []
         sources = "\n".join(f"{consolidation._form_of([piece])} of {piece}" for piece in pieces)
         pytest.fail(f"values are decoded, for {chunk_form(target._dataset)}, from\n{sources}")
 

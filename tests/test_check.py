@@ -19,8 +19,8 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 import nexus_xr
 from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
-from nexus_xr.inspection.checking import Run, Where, tell_datasets, verify_runs
-from nexus_xr.inspection.pieces import Failure
+from nexus_xr.inspection.checking import PieceRange, Where, tell_datasets, verify_runs
+from nexus_xr.inspection.pieces import BadPiece
 from nexus_xr.opening.options import Options
 
 SHAPE, CHUNKS = (8, 32, 16), (1, 32, 16)
@@ -54,7 +54,7 @@ def damage(path: Path, offset: int, content: bytes) -> None:
         file.write(content)
 
 
-def in_this_process(path: Path) -> tuple[dict[str, int], list[Failure], list[str]]:
+def in_this_process(path: Path) -> tuple[dict[str, int], list[BadPiece], list[str]]:
     """What the processes would find, that is where coverage is measured."""
     where, said = Where(str(path), Options()), list[list[Any]]()
     tell_datasets(where, said.append)
@@ -62,9 +62,9 @@ def in_this_process(path: Path) -> tuple[dict[str, int], list[Failure], list[str
     codes = [each[1] for each in said if each[0] == "diagnostic"]
     said.clear()
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    verify_runs(where, [Run(name, 0, count) for name, count in datasets.items()], said.append)
+    verify_runs(where, [PieceRange(name, 0, count) for name, count in datasets.items()], said.append)
     assert resource.getrlimit(resource.RLIMIT_AS) == limits
-    return datasets, [Failure(*each[2:]) for each in said if each[0] == "bad"], codes
+    return datasets, [BadPiece(*each[2:]) for each in said if each[0] == "bad"], codes
 
 
 # --- what is found -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import click
 
 from nexus_xr.inspection import check as checking
 from nexus_xr.inspection.check import CheckedDataset, CheckReport
-from nexus_xr.inspection.pieces import Failure
+from nexus_xr.inspection.pieces import BadPiece
 
 from .arguments import as_json, file_argument, storage_options
 from .progress import progress_bar
@@ -58,7 +58,7 @@ def _verdict(damaged: tuple[CheckedDataset, ...], report: CheckReport) -> str:
     return f"Not all of it can be read: {', '.join(parts)}."
 
 
-def _in_words(failure: Failure) -> str:
+def _in_words(failure: BadPiece) -> str:
     chunk = "" if failure.chunk is None else f"chunk {failure.chunk}"
     where = "" if failure.offset is None else f" at byte {failure.offset}"
     return ": ".join(filter(None, [f"{chunk}{where}", failure.reason]))

@@ -23,8 +23,8 @@ from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.opening.options import Options
 
 from ._checking_process import LENGTH
-from .checking import Run, Where
-from .pieces import Failure
+from .checking import PieceRange, Where
+from .pieces import BadPiece
 
 # What a process is asked for at once: so many bytes of values, or so many datasets.
 _RUN_BYTES, _RUN_DATASETS = 64 << 20, 256
@@ -69,7 +69,7 @@ class CheckedDataset:
     filters: tuple[str, ...]
     nbytes: int
     pieces: int
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[BadPiece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class _Listing:
             self.datasets[path] = CheckedDataset(path, layout, tuple(filters), nbytes, pieces)
         elif kind == "failed":
             path, reason = rest
-            self.datasets[path] = CheckedDataset(path, "unknown", (), 0, 0, (Failure(None, None, reason),))
+            self.datasets[path] = CheckedDataset(path, "unknown", (), 0, 0, (BadPiece(None, None, reason),))
         elif kind == "diagnostic":
             self.diagnostics.append(Diagnostic(_CODES[rest[0]], *rest[1:]))
         else:
@@ -189,16 +189,16 @@ class _Listing:
             raise (NexusFileNotFoundError if is_missing else NexusFileError)(words)
 
 
-def _runs(listing: _Listing) -> Iterator[list[Run]]:
+def _runs(listing: _Listing) -> Iterator[list[PieceRange]]:
     """All pieces, in portions that take a process neither too long nor too short."""
-    portion: list[Run] = []
+    portion: list[PieceRange] = []
     nbytes = 0
     for path, dataset in listing.datasets.items():
         size = max(1, listing.sizes.get(path, 1))
         begin = 0
         while begin < dataset.pieces:
             end = min(dataset.pieces, begin + max(1, (_RUN_BYTES - nbytes) // size))
-            portion.append(Run(path, begin, end))
+            portion.append(PieceRange(path, begin, end))
             nbytes += (end - begin) * size
             begin = end
             if nbytes >= _RUN_BYTES or len(portion) >= _RUN_DATASETS:
@@ -227,7 +227,7 @@ def _verified(where: Where, listing: _Listing, processes: int, progress: Progres
     )
 
 
-def _by_place(failure: Failure) -> tuple[Any, ...]:
+def _by_place(failure: BadPiece) -> tuple[Any, ...]:
     return failure.chunk or (), failure.reason
 
 
@@ -242,8 +242,8 @@ class _Work:
         self._done = 0
         self._lock = threading.Lock()
         self._is_over = False
-        self.portions: queue.SimpleQueue[list[Run]] = queue.SimpleQueue()
-        self.failures: dict[str, list[Failure]] = {}
+        self.portions: queue.SimpleQueue[list[PieceRange]] = queue.SimpleQueue()
+        self.failures: dict[str, list[BadPiece]] = {}
         self.errors: list[BaseException] = []
         for portion in _runs(listing):
             self.portions.put(portion)
@@ -266,7 +266,7 @@ class _Work:
             self.errors.append(error)
             self._is_over = True
 
-    def _verify(self, checker: _Checker, portion: list[Run]) -> None:
+    def _verify(self, checker: _Checker, portion: list[PieceRange]) -> None:
         heard = _Heard()
         crash = checker.ask(self._where, portion, heard.take)
         for path, failure in heard.failures:
@@ -275,28 +275,28 @@ class _Work:
             self._count(portion, [])
             return
         path, number = heard.at or (portion[0].path, portion[0].begin)
-        self._add(path, Failure(None, None, f"piece {number}: {crash}"))
+        self._add(path, BadPiece(None, None, f"piece {number}: {crash}"))
         left = _behind(portion, path, number)
         self._count(portion, left)
         if left:
             self.portions.put(left)
         raise _LostError
 
-    def _add(self, path: str, failure: Failure) -> None:
+    def _add(self, path: str, failure: BadPiece) -> None:
         with self._lock:
             self.failures.setdefault(path, []).append(failure)
 
-    def _count(self, portion: Iterable[Run], left: Iterable[Run]) -> None:
+    def _count(self, portion: Iterable[PieceRange], left: Iterable[PieceRange]) -> None:
         with self._lock:
             self._done += self._bytes(portion) - self._bytes(left)
             if self._progress is not None:
                 self._progress(self._done, self._total)
 
-    def _bytes(self, runs: Iterable[Run]) -> int:
+    def _bytes(self, runs: Iterable[PieceRange]) -> int:
         return sum((run.end - run.begin) * self._sizes[run.path] for run in runs)
 
 
-def _behind(portion: Sequence[Run], path: str, number: int) -> list[Run]:
+def _behind(portion: Sequence[PieceRange], path: str, number: int) -> list[PieceRange]:
     """What of a portion comes behind a piece."""
     position = next(at for at, run in enumerate(portion) if run.path == path and run.begin <= number < run.end)
     rest = replace(portion[position], begin=number + 1)
@@ -312,7 +312,7 @@ class _Heard:
     """What is heard while pieces are verified."""
 
     at: tuple[str, int] | None = None
-    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    failures: list[tuple[str, BadPiece]] = field(default_factory=list)
 
     def take(self, said: Sequence[Any]) -> None:
         kind, path, *rest = said
@@ -320,7 +320,7 @@ class _Heard:
             self.at = path, rest[0]
         else:
             chunk, offset, reason = rest
-            self.failures.append((path, Failure(None if chunk is None else tuple(chunk), offset, reason)))
+            self.failures.append((path, BadPiece(None if chunk is None else tuple(chunk), offset, reason)))
 
 
 class _Checker:
@@ -349,7 +349,7 @@ class _Checker:
                 with suppress(BrokenPipeError):
                     pipe.close()
 
-    def ask(self, where: Where, runs: list[Run] | None, take: Callable[[Sequence[Any]], None]) -> str | None:
+    def ask(self, where: Where, runs: list[PieceRange] | None, take: Callable[[Sequence[Any]], None]) -> str | None:
         """Have a question answered; gives how the process ended, if it did so in the middle of that."""
         assert self._popen.stdin is not None
         content = pickle.dumps((where, runs))

@@ -45,7 +45,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Run:
+class PieceRange:
     """Pieces of a dataset that follow each other."""
 
     path: str
@@ -105,14 +105,14 @@ def _datasets(root: Group) -> Iterator[tuple[str, Dataset]]:
                     yield group.member_path(name), member
 
 
-def verify_runs(where: Where, runs: list[Run], say: Say) -> None:
+def verify_runs(where: Where, runs: list[PieceRange], say: Say) -> None:
     """Read pieces, each within limits; say ``["at", path, piece]`` before, and ``["bad", path, *failure]`` of some."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         examine_with(lambda opening: _verify(opening, runs, say), where.options.file(where.path), where.options)
 
 
-def _verify(opening: Opening, runs: list[Run], say: Say) -> None:
+def _verify(opening: Opening, runs: list[PieceRange], say: Say) -> None:
     for run in runs:
         say(["at", run.path, run.begin])
         with ExitStack() as stack:

@@ -23,7 +23,7 @@ from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, block_shape
 
 
 @dataclass(frozen=True)
-class Failure:
+class BadPiece:
     """A chunk, or another piece, that can't be read.
 
     Parameters
@@ -77,15 +77,15 @@ def pieces_of(array: LazyArray, stack: ExitStack) -> Pieces:
     return _blocks(array, layout)
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: Exception) -> BadPiece:
     """What an error says of a piece."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ChunkError):
         cause = cause.__cause__
     if isinstance(cause, ChunkError):
-        return Failure(cause.coordinate, cause.offset, cause.reason)
+        return BadPiece(cause.coordinate, cause.offset, cause.reason)
     words = str(error) if isinstance(error, NexusError) else f"{type(error).__name__}: {error}"
-    return Failure(None, None, words)
+    return BadPiece(None, None, words)
 
 
 # --- as they are stored ----------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
+from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.part_files import copy_values
-from nexus_xr.hdf5.writing.virtual_pieces import Piece, are_chunks_of, chunk_form, pieces_of
 
 from .variables import fill
 
@@ -158,8 +158,8 @@ class _Consolidation:
             raise NexusFileError(
                 f"{file.name}:{source.name}: nothing was done, as sources of it are missing:\n{missing}"
             )
-        pieces = pieces_of(source) if source.is_virtual else None
-        form = _form_of(pieces) if pieces else None
+        regions = mapped_regions_of(source) if source.is_virtual else None
+        form = _form_of(regions) if regions else None
         filters = filters_of_source(form.filters) if form else None
         chunks = form.chunks if form and len(form.chunks) == source.ndim else None
         chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
@@ -168,19 +168,19 @@ class _Consolidation:
         filters = filters if chunks and not source.dtype.hasobject else ()
         made = create_dataset(group, name, source.shape, source.dtype, chunks, filters)
         copy_attributes(source, made)
-        if pieces and form is not None and chunk_form(made) == form and are_chunks_of(source, pieces, form):
-            for piece in pieces:
-                _copy_piece(piece, made)
+        if regions and form is not None and chunk_form(made) == form and are_chunks_of(source, regions, form):
+            for mapped in regions:
+                _copy_region(mapped, made)
         elif made.size:
             fill(WrittenDataset(made, self._num_threads), LazyArray(file, source.name, source.shape, source.dtype))
 
 
-def _copy_piece(piece: Piece, made: h5py.Dataset) -> None:
-    with h5py.File(piece.file, "r", locking=False) as file:
-        copy_values(file[piece.path], made, piece.box, [first for first, _ in piece.region])
+def _copy_region(mapped: MappedRegion, made: h5py.Dataset) -> None:
+    with h5py.File(mapped.file, "r", locking=False) as file:
+        copy_values(file[mapped.path], made, mapped.box, [first for first, _ in mapped.region])
 
 
-def _form_of(pieces: list[Piece]) -> Any:
-    with h5py.File(pieces[0].file, "r", locking=False) as file:
-        source = file.get(pieces[0].path)
+def _form_of(regions: list[MappedRegion]) -> Any:
+    with h5py.File(regions[0].file, "r", locking=False) as file:
+        source = file.get(regions[0].path)
         return chunk_form(source) if isinstance(source, h5py.Dataset) else None

@@ -13,8 +13,8 @@ from nexus_xr.zarr.arrays import ZarrArray
 from nexus_xr.zarr.metadata import array_document
 from nexus_xr.zarr.view import ZarrView
 
-from .kerchunk import HEADING, found_places
-from .places import Place, Places
+from .byte_ranges import ByteRange, ByteRanges
+from .kerchunk import HEADING, found_ranges
 
 if TYPE_CHECKING:
     from virtualizarr.manifests import ManifestArray
@@ -38,16 +38,16 @@ def virtual_dataset(view: ZarrView, group: str, opened: xr.Dataset, most_loaded:
     """
     diagnostics = Diagnostics()
     named = {name: f"{group}/{name}".lstrip("/") for name in opened.variables}
-    found = found_places(view, named.values(), most_loaded, diagnostics)
+    found = found_ranges(view, named.values(), most_loaded, diagnostics)
     variables = {}
     for name, path in named.items():
-        stored, places = opened.variables[name], found.get(path)
-        if places is not None and all(isinstance(place, Place) for place in places.values()):
-            data = _manifest_array(view.hierarchy.arrays[path], places)
+        stored, ranges = opened.variables[name], found.get(path)
+        if ranges is not None and all(isinstance(where, ByteRange) for where in ranges.values()):
+            data = _manifest_array(view.hierarchy.arrays[path], ranges)
             variables[name] = xr.Variable(stored.dims, data, stored.attrs)
-        elif places is not None and stored.nbytes <= most_loaded:
+        elif ranges is not None and stored.nbytes <= most_loaded:
             variables[name] = stored.load()
-        elif places is not None:
+        elif ranges is not None:
             diagnostics.add(Code.NO_REFERENCE, f"/{path}", "not all of its chunks can be referred to")
     warn_once(f"{view.file.name}: {HEADING}", diagnostics)
     coords = {name: variable for name, variable in variables.items() if name in opened.coords}
@@ -55,13 +55,13 @@ def virtual_dataset(view: ZarrView, group: str, opened: xr.Dataset, most_loaded:
     return xr.Dataset(data_vars, xr.Coordinates(coords, indexes={}), opened.attrs)
 
 
-def _manifest_array(array: ZarrArray, places: Places) -> ManifestArray:
+def _manifest_array(array: ZarrArray, ranges: ByteRanges) -> ManifestArray:
     from virtualizarr.manifests import ChunkManifest, ManifestArray
     from zarr.core.metadata.v3 import ArrayV3Metadata
 
     paths, offsets, lengths = np.empty(array.grid, _URLS), np.zeros(array.grid, "u8"), np.zeros(array.grid, "u8")
-    for coordinate, place in places.items():
-        paths[coordinate], offsets[coordinate], lengths[coordinate] = place
+    for coordinate, where in ranges.items():
+        paths[coordinate], offsets[coordinate], lengths[coordinate] = where
     manifest = ChunkManifest.from_arrays(paths=paths, offsets=offsets, lengths=lengths)
     document: dict[str, Any] = {**array_document(array), "attributes": {}}
     document.pop("dimension_names", None)

@@ -66,7 +66,7 @@ class Array(NamedTuple):
         return address != self.file.undefined
 
 
-class Run(NamedTuple):
+class ElementRun(NamedTuple):
     """Elements that follow each other, from a number on."""
 
     number: int
@@ -150,13 +150,13 @@ def flags(content: bytes) -> NDArray[np.bool_]:
     return np.unpackbits(np.frombuffer(content, np.uint8)).astype(bool)
 
 
-def read_runs(array: Array, width: int, parts: Sequence[ArrayPart]) -> Iterator[Run]:
+def read_runs(array: Array, width: int, parts: Sequence[ArrayPart]) -> Iterator[ElementRun]:
     """The elements at the ends of parts, of so many bytes each."""
     for part, content in zip(parts, read_parts(array.file, parts), strict=True):
-        yield Run(part.number, content[len(content) - part.length * width :])
+        yield ElementRun(part.number, content[len(content) - part.length * width :])
 
 
-def elements(array: Array, width: int, runs: Iterable[Run]) -> Elements:
+def elements(array: Array, width: int, runs: Iterable[ElementRun]) -> Elements:
     """Those that are of stored chunks, and are wanted.
 
     Parameters

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 
-from .array_parts import Array, ArrayPart, Elements, Pages, Run, elements, flags, read_part, read_parts, read_runs
+from .array_parts import (
+    Array,
+    ArrayPart,
+    ElementRun,
+    Elements,
+    Pages,
+    elements,
+    flags,
+    read_part,
+    read_parts,
+    read_runs,
+)
 
 # More elements than any file has room for.
 _MOST_BITS = 60
@@ -118,7 +129,7 @@ def _read_header(array: Array) -> _Header:
     return header
 
 
-def _runs(array: Array, header: _Header) -> Iterator[Run]:
+def _runs(array: Array, header: _Header) -> Iterator[ElementRun]:
     """All elements that are wanted, and some around them."""
     levels, file = header.levels(), array.file
     direct, above = levels[: header.direct_levels], levels[header.direct_levels :]
@@ -131,7 +142,7 @@ def _runs(array: Array, header: _Header) -> Iterator[Run]:
         parts += _blocks_of(array, header, level, addresses[: level.blocks], flags(b""))
         addresses = addresses[level.blocks :]
     parts += _behind_super_blocks(array, header, above, addresses)
-    yield Run(0, index[:in_index])
+    yield ElementRun(0, index[:in_index])
     yield from read_runs(array, header.width, parts)
 
 

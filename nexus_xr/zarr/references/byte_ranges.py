@@ -18,7 +18,7 @@ from nexus_xr.zarr.frames import Encoded
 Coordinate = tuple[int, ...]
 
 
-class Place(NamedTuple):
+class ByteRange(NamedTuple):
     """Bytes of a file: its absolute path or URL, the first of them, and how many there are."""
 
     url: str
@@ -31,10 +31,10 @@ class NoReferencesError(Exception):
 
 
 # For each chunk that is stored, where it is; or the chunk itself, where it isn't to be had from a file as it is.
-Places = Mapping[Coordinate, Place | Encoded]
+ByteRanges = Mapping[Coordinate, ByteRange | Encoded]
 
 
-def places_of(array: ZarrArray, most_inline: int) -> Places:
+def byte_ranges_of(array: ZarrArray, most_inline: int) -> ByteRanges:
     """Where the chunks of an array are, and those themselves that aren't anywhere as they are.
 
     Parameters
@@ -53,30 +53,30 @@ def places_of(array: ZarrArray, most_inline: int) -> Places:
     NexusFileError
         A chunk can't be read.
     """
-    found: dict[Coordinate, Place | Encoded] = {}
+    found: dict[Coordinate, ByteRange | Encoded] = {}
     num_inline = 0
     for coordinate in array.coordinates():
         stored = stored_at(array, coordinate)
         if is_only_fill(array, stored):
             continue
-        place = _place_of(stored, array.chain)
-        if place is None:
+        where = _byte_range_of(stored, array.chain)
+        if where is None:
             num_inline += math.prod(array.chunks) * array.element.itemsize
             if num_inline > most_inline:
                 raise NoReferencesError(_reason(array, stored, coordinate))
-        value = place or chunk_of(array, coordinate)
+        value = where or chunk_of(array, coordinate)
         if value is not None:
             found[coordinate] = value
     return found
 
 
-def _place_of(stored: FoundChunk, chain: Chain) -> Place | None:
+def _byte_range_of(stored: FoundChunk, chain: Chain) -> ByteRange | None:
     if isinstance(stored, StoredRun) and not chain:
-        return Place(_url_of(stored.file), stored.offset, stored.size)
+        return ByteRange(_url_of(stored.file), stored.offset, stored.size)
     size = size_as_stored(stored, chain) if isinstance(stored, StoredChunk) else None
     if size is None or not isinstance(stored, StoredChunk):
         return None
-    return Place(_url_of(stored.file), stored.location.offset, size)
+    return ByteRange(_url_of(stored.file), stored.location.offset, size)
 
 
 def _url_of(file: File) -> str:

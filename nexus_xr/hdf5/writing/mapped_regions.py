@@ -22,7 +22,7 @@ from .chunk_writer import Region
 
 
 @dataclass(frozen=True)
-class Piece:
+class MappedRegion:
     """A region of a virtual dataset that is a region of one other dataset.
 
     Parameters
@@ -56,20 +56,20 @@ class ChunkForm:
     fill: bytes
 
 
-def pieces_of(dataset: h5py.Dataset) -> list[Piece] | None:
-    """The pieces of a virtual dataset, None where one of its mappings is no block that is mapped to another."""
+def mapped_regions_of(dataset: h5py.Dataset) -> list[MappedRegion] | None:
+    """The regions of a virtual dataset, None where one of its mappings is no block that is mapped to another."""
     mappings = read_mappings(virtual_mappings_of(dataset.id), dataset.shape)
     if mappings is None:
         return None
     holder = str(dataset.file.filename)
-    pieces = []
+    regions = []
     for mapping in mappings:
         region, box = _box(mapping.target, dataset.shape), _box(mapping.origin)
         file = holder if is_own_file(mapping.file) else find_file(mapping.file, holder, EVERYWHERE)
         if region is None or box is None or file is None or _lengths(region) != _lengths(box):
             return None
-        pieces.append(Piece(region, file, mapping.path, tuple(first for first, _ in box)))
-    return pieces
+        regions.append(MappedRegion(region, file, mapping.path, tuple(first for first, _ in box)))
+    return regions
 
 
 def _box(hyperslabs: Sequence[Hyperslab], shape: Sequence[int] | None = None) -> Region | None:
@@ -93,18 +93,18 @@ def chunk_form(dataset: h5py.Dataset) -> ChunkForm | None:
     return ChunkForm(dataset.dtype, dataset.chunks, filters_of(dataset.id.get_create_plist()), fill)
 
 
-def are_chunks_of(dataset: h5py.Dataset, pieces: list[Piece], form: ChunkForm) -> bool:
-    """Whether the chunks of all pieces are chunks of the whole as well, each of one piece."""
+def are_chunks_of(dataset: h5py.Dataset, regions: list[MappedRegion], form: ChunkForm) -> bool:
+    """Whether the chunks of all regions are chunks of the whole as well, each of one region."""
     fill = np.full(1, dataset.fillvalue, dataset.dtype).tobytes()
     if (dataset.dtype, fill) != (form.dtype, form.fill) or len(form.chunks) != dataset.ndim:
         return False
     taken = np.zeros([-(-size // chunk) for size, chunk in zip(dataset.shape, form.chunks, strict=True)], bool)
-    for piece in pieces:
-        if not _is_of_whole_chunks(piece, dataset.shape, form):
+    for mapped in regions:
+        if not _is_of_whole_chunks(mapped, dataset.shape, form):
             return False
         cells = tuple(
             slice(begin // chunk, -(-end // chunk))
-            for (begin, end), chunk in zip(piece.region, form.chunks, strict=True)
+            for (begin, end), chunk in zip(mapped.region, form.chunks, strict=True)
         )
         if taken[cells].any():
             return False
@@ -112,13 +112,13 @@ def are_chunks_of(dataset: h5py.Dataset, pieces: list[Piece], form: ChunkForm) -
     return True
 
 
-def _is_of_whole_chunks(piece: Piece, shape: tuple[int, ...], form: ChunkForm) -> bool:
-    """Whether a piece begins with a chunk both there and here, and ends so or where both datasets end."""
-    with h5py.File(piece.file, "r", locking=False) as file:
-        source = file.get(piece.path)
+def _is_of_whole_chunks(mapped: MappedRegion, shape: tuple[int, ...], form: ChunkForm) -> bool:
+    """Whether a region begins with a chunk both there and here, and ends so or where both datasets end."""
+    with h5py.File(mapped.file, "r", locking=False) as file:
+        source = file.get(mapped.path)
         if not isinstance(source, h5py.Dataset) or chunk_form(source) != form:
             return False
-        along = zip(piece.region, piece.box, shape, source.shape, form.chunks, strict=True)
+        along = zip(mapped.region, mapped.box, shape, source.shape, form.chunks, strict=True)
     return all(
         here[0] % chunk == there[0] % chunk == 0
         and (here[1] % chunk == 0 or (here[1], there[1]) == (size, source_size))
