@@ -28,6 +28,7 @@ from nexus_xr.server import Limits, app
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
+from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.settings import Settings, folders_of, token_of
@@ -460,6 +461,17 @@ def test_memory_has_a_limit(tmp_path: Path) -> None:
         assert (await pool.run(Eating(1 << 20))).status == 200
 
     with_pool(work, tmp_path, worker_memory=256 << 20)
+
+
+def test_an_answer_in_arrow_takes_no_memory_from_those_after_it(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"] = np.arange(1000.0)
+
+    async def work(pool: Pool) -> None:
+        assert (await pool.run(ReadData("f.h5", path="x", form="arrow"))).status == 200
+        assert (await pool.run(Eating(3 << 29))).status == 200
+
+    with_pool(work, tmp_path, worker_memory=2 << 30)
 
 
 def test_answers_of_any_size_come_whole(tmp_path: Path) -> None:

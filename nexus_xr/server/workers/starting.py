@@ -62,7 +62,11 @@ class Nursery:
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with one thread for linear algebra, which nobody needs, and with where this package is."""
+    """That of this process, with where this package is, and what keeps other libraries within a worker's memory.
+
+    Nobody needs linear algebra. Arrow's own allocator takes 1 GiB of addresses at once, which are limited in a worker.
+    """
     here = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    modest = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    return {**os.environ, "PYTHONPATH": path, **modest}
