@@ -122,6 +122,25 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, kind: str, monkeyp
     assert kind == "folder" or asyncio.run(target.is_empty(""))
 
 
+def test_what_was_to_be_replaced_stays_when_that_is_interrupted(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(scan_file())
+    zarr.create_array(tmp_path / "scan.zarr", name="old", shape=(3,), dtype="u1")
+    there, rename = {each.name for each in tmp_path.iterdir()}, Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.suffix == ".part":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nexus_xr.to_zarr(path, tmp_path / "scan.zarr", mode="w")
+    assert set(zarr.open_group(tmp_path / "scan.zarr", mode="r").keys()) == {"old"}
+    assert {each.name for each in tmp_path.iterdir()} == there
+
+
 def test_a_file_in_the_place_of_the_folder_is_never_replaced(write: Write, tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(NexusError, match="is there already"):

@@ -114,6 +114,8 @@ def _new_folder(target: Path, is_new: bool) -> Iterator[Path]:
             target.rename(replaced)
         made.rename(target)
     finally:
+        if replaced.exists() and not target.exists():  # an interrupt came in between
+            replaced.rename(target)
         for rest in (made, replaced):
             shutil.rmtree(rest, ignore_errors=True)
 
