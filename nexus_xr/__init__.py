@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from nexus_xr.opening.files import common_attrs
     from nexus_xr.opening.listing import list_datasets, read_metadata
     from nexus_xr.opening.signals import open_signals
+    from nexus_xr.plotting.picture import plot
+    from nexus_xr.plotting.text_plot import text_plot
     from nexus_xr.reductions import reduce
     from nexus_xr.server.viewing import view
     from nexus_xr.writing.consolidate import consolidate
@@ -67,12 +69,14 @@ __all__ = [
     "open_mfdataset",
     "open_signals",
     "outline",
+    "plot",
     "promoting",
     "read_csv",
     "read_json",
     "read_metadata",
     "reduce",
     "repack",
+    "text_plot",
     "to_nexus",
     "to_zarr",
     "unflat",
@@ -96,12 +100,14 @@ _LATER = {
     "open_mfdataset": "nexus_xr.metadata.many_files",
     "open_signals": "nexus_xr.opening.signals",
     "outline": "nexus_xr.inspection.outline",
+    "plot": "nexus_xr.plotting.picture",
     "promoting": "nexus_xr.metadata.promotion",
     "read_csv": "nexus_xr.exchange.csv_file",
     "read_json": "nexus_xr.exchange.json_file",
     "read_metadata": "nexus_xr.opening.listing",
     "reduce": "nexus_xr.reductions",
     "repack": "nexus_xr.writing.repack",
+    "text_plot": "nexus_xr.plotting.text_plot",
     "to_nexus": "nexus_xr.writing.to_nexus",
     "to_zarr": "nexus_xr.zarr.copying",
     "unflat": "nexus_xr.exchange.flat",

@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays.edges import assign_edges, bounds_to_edges, edges_along, edges_to_bounds, edges_to_intervals
+from .arrays.edges import assign_edges, bounds_to_edges, edges_along, edges_to_bounds
 from .arrays.fitting import curvefit
 from .arrays.rebinning import rebin
 from .arrays.signal_dims import assign_signal_dims, signal_dims
@@ -24,9 +23,8 @@ from .arrays.uncertainties import (
     with_uncertainties,
     without_uncertainties,
 )
-from .errors import NexusError
-from .nexus.rules.interpretation import shown_dims
 from .opening.refresh import refresh_array, refresh_dataset, refresh_tree
+from .plotting.view import default_view, signal_of, view_of
 from .reductions import reduce
 from .signatures import takes
 from .writing.options import WritingOptions
@@ -34,9 +32,6 @@ from .writing.options import WritingOptions
 if TYPE_CHECKING:
     from .metadata.promotion import Dims
     from .metadata.table import MetadataTable
-
-# What a plot shows together where nothing is said of it: an image.
-_USUALLY_SHOWN = 2
 
 
 class _Accessor:
@@ -363,19 +358,16 @@ class DataArrayAccessor(_ArrayAccessor):
 
         Source: the attributes ``interpretation`` of a field and ``default_slice`` of NXdata.
         """
-        array: xr.DataArray = self._obj
-        chosen = {dim: at for dim, at in array.encoding.get("default_slice", {}).items() if dim in array.dims}
-        said = shown_dims(array.attrs)
-        shown = _USUALLY_SHOWN if said is None else said
-        left = [dim for dim in array.dims if dim not in chosen]
-        chosen |= dict.fromkeys(left[: max(0, len(left) - shown)], 0)
-        return array.isel(chosen)
+        return default_view(self._obj)
 
     def plot(self, **options: Any) -> Any:
-        """Plot the default view by xarray's `plot`: of bins a histogram's steps, or an image by their edges."""
-        shown = edges_to_intervals(self.default_view().squeeze())
-        are_bins = shown.ndim == 1 and isinstance(shown.indexes.get(shown.dims[0]), pd.IntervalIndex)
-        return shown.plot.step(**options) if are_bins else shown.plot(**options)
+        """Plot the default view by xarray's `plot`, as `nexus_xr.plot` does it, but of all its values.
+
+        Of bins a histogram's steps, or an image by their edges.
+        """
+        from .plotting.picture import draw
+
+        return draw(view_of(self._obj, is_thinned=False), **options)
 
 
 class DatasetAccessor(_ArrayAccessor):
@@ -435,10 +427,7 @@ class DatasetAccessor(_ArrayAccessor):
 
     def plot(self, **options: Any) -> Any:
         """Plot the default view of the signal, the first variable."""
-        if not self._obj.data_vars:
-            raise NexusError("the Dataset has no variable to plot")
-        signal: xr.DataArray = next(iter(self._obj.data_vars.values()))
-        return DataArrayAccessor(signal).plot(**options)
+        return DataArrayAccessor(signal_of(self._obj, "the Dataset")).plot(**options)
 
 
 class DataTreeAccessor(_Accessor):

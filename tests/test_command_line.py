@@ -353,8 +353,8 @@ def test_plot_draws_the_default_plot(scan: Path) -> None:
     assert "is there already" in refused("plot", scan)
     said("plot", scan, "other.svg", "--path", "/entry/sum")
     assert "<svg" in Path("other.svg").read_text()
-    assert "can't be drawn" in refused("plot", scan, "other.xyz")
-    assert "gone/other.png: can't be drawn" in refused("plot", scan, "gone/other.png")
+    assert "other.xyz: there are no pictures of this format" in refused("plot", scan, "other.xyz")
+    assert "gone/other.png: can't be written" in refused("plot", scan, "gone/other.png")
 
 
 def test_what_has_no_signal_is_not_drawn(tmp_path: Path) -> None:
@@ -365,11 +365,13 @@ def test_what_has_no_signal_is_not_drawn(tmp_path: Path) -> None:
     assert "no signal to draw" in refused("plot", tmp_path / "f.nxs")
 
 
-def test_the_guide_shows_what_commands_print() -> None:
+def test_the_guide_shows_what_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"COLUMNS": "80", "LINES": "16", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
     write_scan("scan.nxs")
     page = (DOCS / "guide" / "command_line.md").read_text()
     shown = re.findall(r"```console\n\$ nexus-xr (.+)\n((?:.*\n)+?)```", page)
-    assert len(shown) == 3
+    assert len(shown) == 4
     for words, expected in shown:
         assert without_sizes(said(*shlex.split(words))) == without_sizes(expected)
 

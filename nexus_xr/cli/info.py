@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from nexus_xr.inspection.description import ArrayDescription, FileDescription, OtherData, describe
+from nexus_xr.plotting.letters import number
 
 from .arguments import as_json, file_argument, storage_options
 from .screen import Screen, print_json, screen
-from .words import dims_in_words, shape_in_words, size_in_words, value_in_words
+from .words import dims_in_words, shape_in_words, size_in_words
 
 # Of what there is beside the default plot, and of what could not be honoured, so much is told on one screen.
 _MOST_LINES = 8
@@ -52,7 +53,7 @@ def _show(description: FileDescription, on: Screen, most: int | None) -> None:
 
 
 def _row(array: ArrayDescription) -> tuple[str, ...]:
-    ends = "" if array.first is None else f"{value_in_words(array.first)} … {value_in_words(array.last)}"
+    ends = "" if array.first is None else f"{number(array.first)} … {number(array.last)}"
     name = array.name if array.role == _AXIS else f"{array.name} ({array.role.partition(' of ')[0]})"
     return name, dims_in_words(array.dims, array.shape), array.dtype, ends, array.units or ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -11,10 +12,14 @@ from typing import Any, Protocol
 
 import click
 
-from .words import printable
+from nexus_xr.plotting.letters import printable, printable_lines
 
 _INDENT = "  "
 _GAP = "  "
+# How many colours a terminal has, by rich's word for it; of fewer no image is made.
+_COLOURS = {"256": 256, "truecolor": 1 << 24}
+# Of which nobody knows that they have more letters than ASCII's; the console of Linux has few.
+_SIMPLE_TERMINALS = ("dumb", "linux")
 
 
 class Screen(Protocol):
@@ -44,17 +49,45 @@ def has_rich() -> bool:
     return find_spec("rich") is not None
 
 
+def colours() -> int:
+    """How many colours the terminal has for images: 256 or more, or none."""
+    if not _in_terminal() or not has_rich():
+        return 0
+    from rich.console import Console
+
+    console = Console()
+    return 0 if console.no_color else _COLOURS.get(console.color_system or "", 0)
+
+
+def is_ascii() -> bool:
+    """Whether the terminal, or who reads this process's output, may know no other letters."""
+    return os.environ.get("TERM") in _SIMPLE_TERMINALS or not _has_letters(sys.stdout.encoding)
+
+
+def _has_letters(encoding: str | None) -> bool:
+    try:
+        "│⣿▀".encode(encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
 def print_json(content: Any) -> None:
     """Print a dataclass, or a list of them, as JSON."""
     plain = [asdict(each) for each in content] if isinstance(content, list) else asdict(content)
-    click.echo(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeError:  # a name in no encoding, or one in letters that the reader hasn't
+        text = json.dumps(plain, indent=1, allow_nan=False)
+    click.echo(text)
 
 
 class _Text:
     """Plain text, in which nothing is cut off."""
 
     def heading(self, name: str, rest: str = "") -> None:
-        click.echo(f"{name}{_GAP}{rest}" if rest else name)
+        click.echo(printable_lines(f"{name}{_GAP}{rest}" if rest else name))
 
     def table(self, rows: Iterable[Sequence[str]], names: Sequence[str] = ()) -> None:
         rows = [*([names] if names else []), *rows]
@@ -78,7 +111,8 @@ class _Terminal:
     def heading(self, name: str, rest: str = "") -> None:
         from rich.text import Text
 
-        self._console.print(Text.assemble((name, "bold"), f"{_GAP}{rest}" if rest else ""))
+        texts = printable_lines(name), printable_lines(f"{_GAP}{rest}" if rest else "")
+        self._console.print(Text.assemble((texts[0], "bold"), texts[1]))
 
     def table(self, rows: Iterable[Sequence[str]], names: Sequence[str] = ()) -> None:
         from rich.padding import Padding

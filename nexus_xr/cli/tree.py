@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from nexus_xr.inspection.outline import OutlineNode, outline
+from nexus_xr.plotting.letters import number, printable
 
 from .arguments import as_json, file_argument, storage_options
 from .screen import print_json
-from .words import printable, shape_in_words, value_in_words
+from .words import shape_in_words
 
 _MOST_VALUE = 60
 
@@ -49,7 +50,7 @@ def _line(node: OutlineNode, name: str) -> str:
 def _words(node: OutlineNode) -> Iterator[str]:
     yield node.nx_class or ""
     if node.value is not None:
-        value = value_in_words(node.value)
+        value = number(node.value)
         yield value if len(value) <= _MOST_VALUE else f"{value[:_MOST_VALUE]}…"
         yield node.units or ""
     elif node.shape is not None:

@@ -7,17 +7,6 @@ from collections.abc import Sequence
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def printable(text: str) -> str:
-    r"""Text of a file without what would have a terminal do something else than show it.
-
-    Examples
-    --------
-    >>> printable("a\x1b[2Jb")
-    'a�[2Jb'
-    """
-    return "".join(each if each.isprintable() else "�" for each in text)
-
-
 def size_in_words(nbytes: int) -> str:
     """A number of bytes.
 
@@ -52,14 +41,3 @@ def dims_in_words(dims: Sequence[str], shape: Sequence[int]) -> str:
     'y 10 × x 20'
     """
     return " × ".join(f"{dim} {length}" for dim, length in zip(dims, shape, strict=True)) or "scalar"
-
-
-def value_in_words(value: object) -> str:
-    """A value, a number with six digits.
-
-    Examples
-    --------
-    >>> value_in_words(-7.199999809265137), value_in_words(1900), value_in_words("text")
-    ('-7.2', '1900', 'text')
-    """
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""What is seen of data at first: as a picture, and in the letters of a terminal."""
