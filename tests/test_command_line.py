@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -317,6 +318,36 @@ def test_the_package_is_a_command(scan: Path) -> None:
     command = [sys.executable, "-m", "nexus_xr", "tree", str(scan), "-d", "1"]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout == f"{scan}\n└── entry  NXentry\n"
+
+
+@pytest.mark.parametrize("command", ["info", "tree", "check"])
+def test_names_of_any_letters_are_printed_to_whoever_reads(tmp_path: Path, command: str) -> None:
+    """In an encoding that hasn't the letters, and of a file whose name is in none."""
+    path = tmp_path / os.fsdecode(b"sc\xffn\x1b.nxs")
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file["\u03b8\x1b/n"] = np.arange(3)
+    (tmp_path / "f.nxs").rename(path)
+    for encoding in ("ascii", "utf-8"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        words = [sys.executable, "-m", "nexus_xr", command, str(path)]
+        ran = subprocess.run(words, capture_output=True, check=True, env=environment)
+        assert b"\x1b" not in ran.stdout
+        assert b"sc" in ran.stdout
+        if command == "tree":
+            told = subprocess.run([*words, "--json"], capture_output=True, check=True, env=environment)
+            assert json.loads(told.stdout.decode(encoding))["members"][0]["name"] == "\u03b8\x1b"
+
+
+def test_errors_and_warnings_have_no_control_characters_and_name_options(scan: Path) -> None:
+    with h5py.File(scan, "r+") as file:
+        file["entry/other\x1b"] = h5py.SoftLink("/gone\x1b")
+        file["a/first"], file["b/second\x1b"] = [1, 2], [3, 4]
+        del file["entry"]
+        del file.attrs["default"]
+    told = refused("plot", scan, "it.png")
+    assert "choose one with --path" in told
+    assert "\x1b" not in told
+    assert "second\ufffd" in told
 
 
 def test_words_are_completed(scan: Path) -> None:

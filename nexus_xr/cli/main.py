@@ -11,9 +11,13 @@ import click
 
 from nexus_xr._version import __version__
 from nexus_xr.errors import NexusError
+from nexus_xr.plotting.letters import printable_lines
 
 # Each command is a module of this folder, imported when it is asked for: `info` is to answer at once.
 _COMMANDS = ("info", "tree", "plot", "check", "convert", "repack", "consolidate", "serve")
+
+# What arguments of functions, named in what these say, are called here.
+_OPTIONS = {"overwrite=True": "--overwrite", "dataset_path=": "--path ", "dataset_path": "--path"}
 
 
 class _Commands(click.Group):
@@ -29,12 +33,14 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # names in letters that it hasn't
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
             except NexusError as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(_in_options(printable_lines(str(error)))) from error
 
 
 def _show_warning(
@@ -45,7 +51,14 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    click.echo(f"Warning: {message}", file=sys.stderr)
+    click.echo(printable_lines(f"Warning: {message}"), file=sys.stderr)
+
+
+def _in_options(text: str) -> str:
+    """What functions say of their arguments, as what commands call them."""
+    for name, option in _OPTIONS.items():
+        text = text.replace(name, option)
+    return text
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
