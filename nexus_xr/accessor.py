@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import xarray as xr
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .arrays.edges import assign_edges, bounds_to_edges, edges_along, edges_to_bounds
 from .arrays.fitting import curvefit
 from .arrays.rebinning import rebin
-from .arrays.signal_dims import assign_signal_dims, signal_dims
+from .arrays.signal_dims import assign_signal_dims, set_signal_dims, signal_dims
 from .arrays.uncertainties import (
     assign_errors,
     errors_by_owner,
@@ -315,8 +315,28 @@ class DataArrayAccessor(_ArrayAccessor):
 
         As many of the last ones as the attribute ``interpretation`` says; else those whose coordinate has no attribute
         ``navigate``, or one that is false, which is all of them where no coordinate has it.
+
+        Set, to one name or to several in their order, it changes the array in place as `assign_signal_dims` changes a
+        copy. A variable of a Dataset is another array each time that it is taken, so give it a name first.
+
+        Raises
+        ------
+        NexusError
+            As `assign_signal_dims`, and the array is as it was.
+
+        Examples
+        --------
+        >>> import nexus_xr
+        >>> images = xr.DataArray([[[1, 2], [3, 4]]], dims=("y", "x", "frame"))
+        >>> images.nexus.signal_dims = ("y", "x")
+        >>> images.dims, images.nexus.signal_dims, images.attrs
+        (('frame', 'y', 'x'), ('y', 'x'), {'interpretation': 'image'})
         """
         return signal_dims(self._obj)
+
+    @signal_dims.setter
+    def signal_dims(self, dims: str | Iterable[Hashable]) -> None:
+        set_signal_dims(self._obj, dims)
 
     def assign_signal_dims(self, *dims: Hashable) -> xr.DataArray:
         """The same with these dimensions as those of one signal, which become the last ones.

@@ -68,6 +68,39 @@ def test_more_dimensions_than_there_are_words_for_are_told_by_the_others_axes(tm
         whole.drop_vars("run").nexus.assign_signal_dims("t", "y", "x")
 
 
+@pytest.mark.parametrize("dims", [(), "t", ["x", "t"], ("y", "x"), ("t", "x", "y")])
+def test_dimensions_of_the_signal_are_set_in_place(dims: Any, tmp_path: Path) -> None:
+    changed = array(units="s").expand_dims(run=[1, 2])
+    shared, names = changed.copy(deep=False), (dims,) if isinstance(dims, str) else tuple(dims)
+    before, assigned = shared.copy(), changed.nexus.assign_signal_dims(*names)
+    accessor = changed.nexus
+    changed.nexus.signal_dims = dims
+    assert accessor is changed.nexus
+    assert changed.nexus.signal_dims == changed.copy().nexus.signal_dims == names
+    assert changed.identical(assigned)
+    assert shared.identical(before)
+    to_nexus(changed, tmp_path / "f.nxs")
+    [back] = nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True)
+    assert (back.nexus.signal_dims, back.identical(assigned)) == (names, True)
+
+
+def test_setting_leaves_a_dataset_and_other_coordinates_as_they_are() -> None:
+    dataset = array().assign_coords(angle=(("y", "x"), np.arange(12.0).reshape(3, 4))).to_dataset()
+    before, taken = dataset.copy(deep=True), dataset["n"]
+    taken.nexus.signal_dims = ("x", "y")
+    assert dataset.identical(before)
+    assert taken.angle.dims == ("x", "y")
+    assert taken.sel(x=taken.x[0]).dims == ("t", "y")
+
+
+@pytest.mark.parametrize("dims", ["z", ("z",), ("x", "x")])
+def test_an_array_is_as_it_was_where_setting_is_refused(dims: Any) -> None:
+    unchanged = array(interpretation="image")
+    with pytest.raises(NexusError, match="expected some of"):
+        unchanged.nexus.signal_dims = dims
+    assert unchanged.identical(array(interpretation="image"))
+
+
 @pytest.mark.parametrize("value", [True, 1, "True", np.bytes_(b"1")])
 def test_axes_tell_which_dimensions_lead_from_one_signal_to_the_next(value: Any) -> None:
     told = array().assign_coords(t=("t", [0, 1], {"navigate": value}), y=("y", [0, 1, 2], {"navigate": "False"}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import xarray as xr
@@ -52,6 +52,19 @@ def assign_signal_dims(array: xr.DataArray, dims: tuple[Hashable, ...]) -> xr.Da
         )
     told: dict[Hashable, Any] = {dim: _told(array, dim, dim in others) for dim in array.dims if dim in array.coords}
     return assigned.assign_coords(told)
+
+
+def set_signal_dims(array: xr.DataArray, dims: str | Iterable[Hashable]) -> None:
+    """Make these the dimensions of one signal in the array itself; others that share its values stay as they are.
+
+    Raises
+    ------
+    NexusError
+        As `assign_signal_dims`; the array is then as it was.
+    """
+    assigned = assign_signal_dims(array, (dims,) if isinstance(dims, str) else tuple(dims))
+    # xarray lets nobody reorder dimensions in place, and other arrays may have the variable and its attributes too.
+    array._variable, array._coords, array._indexes = assigned._variable, assigned._coords, assigned._indexes
 
 
 def _told(array: xr.DataArray, dim: Hashable, navigates: bool) -> xr.DataArray:
