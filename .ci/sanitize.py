@@ -17,13 +17,23 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = (Path("nexus_xr/hdf5/filters/_batch.c"), Path("nexus_xr/hdf5/format/_parse.c"))
+SOURCES = (
+    Path("nexus_xr/arrays/_propagate.c"),
+    Path("nexus_xr/hdf5/filters/_batch.c"),
+    Path("nexus_xr/hdf5/format/_parse.c"),
+)
 # The filters of which a compiled module decodes batches of chunks, what it follows the blocks of, and checksums;
-# all that takes structures of the format apart.
-TESTS = ("tests/test_fuzz.py", "tests/test_engine.py", "tests/test_format.py", "tests/test_compiled.py")
+# all that takes structures of the format apart; what is propagated in one pass.
+TESTS = (
+    "tests/test_fuzz.py",
+    "tests/test_engine.py",
+    "tests/test_format.py",
+    "tests/test_compiled.py",
+    "tests/test_uncertainties.py",
+)
 CHOSEN = (
     "damaged and (none or gzip or shuffle or lz4 or zstd or lzf or fletcher) or small_chunks or followed_alike"
-    " or a_checksum_is or test_compiled"
+    " or a_checksum_is or test_compiled or a_pass_over or one_pass"
 )
 FLAGS = ("-shared", "-fPIC", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

@@ -20,11 +20,12 @@ TRIAL = """
 import importlib.metadata, pathlib
 import h5py, numpy as np, xarray as xr
 import nexus_xr
+from nexus_xr.arrays.compiled import IN_ONE_PASS
 from nexus_xr.hdf5.filters.compiled import decode_all
 from nexus_xr.hdf5.format.compiled import lookup3
 
 assert "site-packages" in nexus_xr.__file__, nexus_xr.__file__
-assert decode_all is not None and lookup3 is not None, "the wheel lacks a compiled module"
+assert IN_ONE_PASS and decode_all is not None and lookup3 is not None, "the wheel lacks a compiled module"
 assert pathlib.Path(nexus_xr.__file__).with_name("py.typed").exists(), "the wheel lacks py.typed"
 counts = np.arange(12.0).reshape(3, 4)
 with h5py.File("scan.nxs", "w") as file:

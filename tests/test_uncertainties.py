@@ -19,7 +19,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import nexus_xr
-from nexus_xr.arrays.propagation import DERIVATIVES
+from nexus_xr.arrays import propagation
+from nexus_xr.arrays.propagation import DERIVATIVES, propagated
 from nexus_xr.arrays.uncertain import UncertainArray
 from nexus_xr.diagnostics import Code
 
@@ -88,6 +89,87 @@ def test_more_values_than_are_propagated_at_a_time() -> None:
     product = UncertainArray(a, a / 9).T[:, ::-1] * UncertainArray(b, b / 7).T
     np.testing.assert_array_equal(product.values, a.T[:, ::-1] * b.T)
     np.testing.assert_allclose(product.variances, (b**2 * a[::-1] / 9 + a[::-1] ** 2 * b / 7).T)
+
+
+# --- in one pass -----------------------------------------------------------------------------------------------
+
+PASSES = ["square", "sqrt", "multiply", "divide"]
+
+
+def _unaligned(array: NDArray[Any]) -> NDArray[Any]:
+    copy: NDArray[Any] = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+LAYOUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "in order": lambda array: array,
+    "in another order": np.asfortranarray,
+    "backwards": lambda array: array[..., ::-1],
+    "with gaps": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+    "broadcast": lambda array: np.broadcast_to(array[:1], array.shape),
+    "unaligned": _unaligned,
+    "of others' order of bytes": lambda array: array.astype(array.dtype.newbyteorder()),
+}
+
+
+@st.composite
+def any_arrays(draw: st.DrawFn, number: int) -> list[NDArray[Any]]:
+    """Of one type and shape, with whatever a float can be, laid out in any way."""
+    width = draw(st.sampled_from([32, 64]))
+    shape = draw(hnp.array_shapes(max_dims=3, min_side=0, max_side=5))
+    elements = st.floats(width=width) | st.sampled_from([0.0, -0.0, np.inf, np.nan])  # type: ignore[arg-type]
+    arrays = [draw(hnp.arrays(f"f{width // 8}", shape, elements=elements)) for _ in range(number)]
+    return [LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](array) for array in arrays]
+
+
+@pytest.mark.parametrize("name", PASSES)
+@settings(max_examples=50)
+@given(st.data())
+@np.errstate(all="ignore")
+def test_one_pass_gives_what_numpy_gives_step_by_step(name: str, data: st.DataObject) -> None:
+    pytest.importorskip("nexus_xr.arrays._propagate", reason="there was no compiler")
+    ufunc: np.ufunc = getattr(np, name)
+    arrays = data.draw(any_arrays(2 * ufunc.nin))
+    operands, variances = arrays[: ufunc.nin], arrays[ufunc.nin :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(propagation, "IN_ONE_PASS", {})
+        expected = propagated(ufunc, operands, variances)
+    got, plain = propagated(ufunc, operands, variances), ufunc(*operands)
+    assert (got.values.dtype, got.variances.dtype) == (plain.dtype, expected.variances.dtype)
+    is_number = ~np.isnan(plain)
+    np.testing.assert_array_equal(got.values, plain)
+    np.testing.assert_array_equal(np.signbit(got.values)[is_number], np.signbit(plain)[is_number])
+    kind = np.finfo(plain.dtype)
+    np.testing.assert_allclose(got.variances, expected.variances, rtol=4 * kind.eps, atol=kind.tiny)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("name", PASSES)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [np.ones(4)] * 3,
+        [np.ones(4)] * 7,
+        [np.ones(4)] * 2 + [np.ones(5)] * 2,
+        [np.ones(4)] * 3 + [np.ones(8, "f4")],
+        [np.ones(4, "i8")] * 4,
+        [np.ones(4, "f4").astype(">f4")] * 4,
+        [np.ones(8)[::2]] * 4,
+        [np.ones(4)] * 3 + [_read_only(np.ones(4))],
+        [np.ones(4)] * 3 + [None],
+    ],
+    ids=["too few", "too many", "sizes", "types", "integers", "order of bytes", "gaps", "read-only", "none"],
+)
+def test_a_pass_over_arrays_that_dont_fit_is_refused(name: str, wrong: list[Any]) -> None:
+    module = pytest.importorskip("nexus_xr.arrays._propagate", reason="there was no compiler")
+    more = [wrong[0]] * (2 * getattr(np, name).nin - 2)
+    with pytest.raises((TypeError, ValueError, BufferError)):
+        getattr(module, name)(*more, *wrong)
 
 
 @pytest.mark.parametrize("dtype", ["u2", "i8", "f4", ">f8", "?"])

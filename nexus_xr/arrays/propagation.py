@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import IN_ONE_PASS, TYPES
+
 
 class Uncertain(NamedTuple):
     """Values and their variances."""
@@ -40,8 +42,8 @@ def variances_of(array: Any) -> NDArray[Any]:
 
 # So many values at a time stay in a core's cache from one step of a formula to the next.
 _TOGETHER = 1 << 14
-# Where a formula has one step alone, memory is read the better, the more is read at a time.
-_TOGETHER_AT_ONCE = 1 << 18
+# Where a formula has one step alone, or takes all of them at once, memory is read the better, the more is at a time.
+_TOGETHER_AT_ONCE = 1 << 16
 _LN_2, _LN_10 = float(np.log(2)), float(np.log(10))
 _DEGREE = float(np.deg2rad(1))
 
@@ -95,13 +97,17 @@ def propagated(ufunc: np.ufunc, values: Sequence[Any], variances: Sequence[NDArr
     numbers = [None if np.ndim(each) else dtype.type(each) for dtype, each in zip(of_values, values, strict=True)]
     arrays = [(each, dtype) for each, dtype, number in zip(values, of_values, numbers, strict=True) if number is None]
     known = [(each, of_variance) for each in variances if each is not None]
+    given, made = [*arrays, *known], [of_result, of_variance]
+    fill = _one_pass(ufunc, given, made)
+    if fill is not None:
+        return _filled(fill, given, made)
     derivatives = DERIVATIVES[ufunc]
     is_one_step = not any(map(callable, derivatives)) and len({np.shape(each) for each, _ in arrays}) == 1
     together = _TOGETHER_AT_ONCE if is_one_step else _TOGETHER
     spare = np.empty(together, of_variance)
-    with _pieces([*arrays, *known], [of_result, of_variance], together) as pieces, np.errstate(all="ignore"):
-        for *given, result, variance in pieces:
-            rest = iter(given)
+    with _pieces(given, made, together) as pieces, np.errstate(all="ignore"):
+        for *parts, result, variance in pieces:
+            rest = iter(parts)
             operands = [next(rest) if number is None else number for number in numbers]
             own = [None if each is None else next(rest) for each in variances]
             ufunc(*operands, out=result)
@@ -113,12 +119,32 @@ def propagated(ufunc: np.ufunc, values: Sequence[Any], variances: Sequence[NDArr
         return Uncertain(*pieces.operands[-2:])
 
 
-def _pieces(given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[Any]], together: int) -> np.nditer:
+def _one_pass(
+    ufunc: np.ufunc, given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[Any]]
+) -> Callable[..., None] | None:
+    """What does it in one pass: for uncertain arrays alone, all of one of its types."""
+    types = {*made, *(dtype for _, dtype in given)}
+    return IN_ONE_PASS.get(ufunc) if len(given) == 2 * ufunc.nin and len(types) == 1 and types <= TYPES else None
+
+
+def _filled(
+    fill: Callable[..., None], given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[Any]]
+) -> Uncertain:
+    """What it fills, piece by piece."""
+    with _pieces(given, made, _TOGETHER_AT_ONCE, "contig", "aligned") as pieces:
+        for parts in pieces:
+            fill(*parts)
+        return Uncertain(*pieces.operands[-2:])
+
+
+def _pieces(
+    given: Sequence[tuple[Any, np.dtype[Any]]], made: Sequence[np.dtype[Any]], together: int, *laid_out: str
+) -> np.nditer:
     """Arrays of these types, broadcast, piece by piece with those that are to be made of them."""
     pieces: np.nditer = np.nditer(  # type: ignore[call-overload]
         [*(array for array, _ in given), *[None] * len(made)],
         ["external_loop", "buffered", "zerosize_ok"],
-        [*[["readonly"]] * len(given), *[["writeonly", "allocate"]] * len(made)],
+        [*[["readonly", *laid_out]] * len(given), *[["writeonly", "allocate", *laid_out]] * len(made)],
         op_dtypes=[*(dtype for _, dtype in given), *made],
         casting="same_kind",
         buffersize=together,
