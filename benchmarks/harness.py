@@ -65,13 +65,17 @@ class Contestant:
 
 @dataclass
 class Result:
-    """What was measured of one contestant: of each turn the seconds, and the share of the CPUs that the host took."""
+    """What was measured of one contestant.
+
+    Of each turn the seconds, by the clock and of this process's CPU time, and the share of the CPUs that the host took.
+    """
 
     name: str
     version: str | None
     amount: float = 1.0
     note: str = ""
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     opening_seconds: list[float] = field(default_factory=list)
     stolen: list[float] = field(default_factory=list)
     failure: str | None = None
@@ -150,11 +154,13 @@ def _count_turn(contestant: Contestant, result: Result, patience: _Patience) -> 
     except _WrongAnswerError as wrong:
         result.failure = str(wrong)
         result.seconds.clear()
+        result.cpu_seconds.clear()
     except Exception as error:  # a peer may fail in any way; that is a result
         result.failure = reason(error)
     else:
         result.opening_seconds.append(turn.opening_seconds)
         result.seconds.append(turn.seconds)
+        result.cpu_seconds.append(turn.cpu_seconds)
         result.stolen.append(turn.stolen)
 
 
@@ -192,6 +198,7 @@ class _WrongAnswerError(Exception):
 class _Turn:
     opening_seconds: float
     seconds: float
+    cpu_seconds: float
     stolen: float
 
 
@@ -199,14 +206,14 @@ def _take_turn(contestant: Contestant, patience: _Patience) -> _Turn:
     patience.wait()
     clock, start = _CPUClock.now(), time.perf_counter()
     with contestant.prepare() as work:
-        opened = time.perf_counter()
+        opened, cpu_start = time.perf_counter(), time.process_time()
         answer = work()
-        done = time.perf_counter()
+        done, cpu_done = time.perf_counter(), time.process_time()
         stolen = _CPUClock.now().stolen_since(clock)
         wrong = contestant.check(answer)
     if wrong is not None:
         raise _WrongAnswerError(wrong)
-    return _Turn(opened - start, done - opened, stolen)
+    return _Turn(opened - start, done - opened, cpu_done - cpu_start, stolen)
 
 
 @dataclass(frozen=True)

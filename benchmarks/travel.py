@@ -1,8 +1,14 @@
-"""Arrays with edges of bins, and with uncertainties, beside plain ones of xarray in the same operations."""
+"""Arrays with edges of bins, and with uncertainties, beside plain ones of xarray in the same operations.
+
+Results are new arrays, and where the system takes their memory from decides on how long a turn takes: what was free for
+seconds in a virtual machine may have gone back to the host, and comes back more slowly by far than arithmetic writes.
+So each turn finds as much memory as any asks for that was in use just before. All run in one thread, but for dask's.
+"""
 
 from __future__ import annotations
 
 import gc
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +25,7 @@ from .plotting import Bar, Panel
 
 FULL_MEBIBYTES = 512
 _FRAME = (128, 128)
+_STACKS_AT_MOST = 3  # that are made in a turn
 _PLAIN = "plain xarray"
 
 
@@ -85,6 +92,16 @@ def arrays(kind: str, mebibytes: int) -> Arrays:
     return Arrays(made, KINDS[kind](stack[::-1].copy().assign_coords(frame=stack.frame)), made[0].drop_vars("frame"))
 
 
+_FIGURES: dict[str, Callable[[Result], float]] = {
+    "of its min": lambda result: min(result.seconds),
+    "of its CPU time": lambda result: statistics.median(result.cpu_seconds),
+}
+
+
+def _ratio(plain: Result, title: str, figure: Callable[[Result], float]) -> Column:
+    return Column(title, lambda result: f"{figure(result) / figure(plain):.3f}")
+
+
 @dataclass(frozen=True)
 class Table:
     """The results of one operation."""
@@ -97,8 +114,10 @@ class Table:
         return [{"what": self.operation, **asdict(result)} for result in self.results]
 
     def columns(self) -> list[Column]:
-        """Milliseconds, and the ratio to the plain operation."""
-        return milliseconds_columns(self.results, _PLAIN)
+        """Milliseconds, and the ratios to the plain operation: of medians, of the shortest turns, and of CPU time."""
+        plain = next(result for result in self.results if result.name == _PLAIN)
+        ratios = [_ratio(plain, title, figure) for title, figure in _FIGURES.items()] if plain.seconds else []
+        return [*milliseconds_columns(self.results, _PLAIN), *ratios]
 
     def panel(self) -> Panel:
         """The table as a picture: the shorter the bar, the faster."""
@@ -123,4 +142,5 @@ def run(mebibytes: int, repeat: int) -> Iterator[Table]:
 def _ready(operation: str, kind: str, mebibytes: int) -> Iterator[Work]:
     made = arrays(kind, mebibytes)
     gc.collect()  # nobody's turn pays for what another left
+    np.ones(_STACKS_AT_MOST * mebibytes << 17)  # nor for memory that comes from afar
     yield partial(OPERATIONS[operation], made)
