@@ -16,7 +16,7 @@ from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.cpus import thread_count
 
 from .absence import ConstantOf
-from .masks import Masks, counts_of
+from .masks import Mask, Masks, counts_of
 from .operations import Block, Operation, State
 from .views import ArrayView, Grid, Read, Region, shape_of, within, without
 
@@ -86,7 +86,21 @@ class Reduction:
         work = _Pass(self, grid, region, length)
         runs = range(0, len(grid), length)
         threads.run([partial(work.add_run, number) for number in range(len(runs))], self.num_threads)
+        if self.leaves_out_places:
+            self._leave_out(work.known.state, Masks(self.mask).of(region))
         return work.known.state
+
+    @property
+    def leaves_out_places(self) -> bool:
+        """Whether of each part of the result all values count, or none: then that is seen to at the end."""
+        return self.mask is not None and all(self.mask.shape[axis] == 1 for axis in self.axes)
+
+    def _leave_out(self, state: State, mask: Mask | None) -> None:
+        """Forget the values of those parts of the result of which none count."""
+        if mask is not None:
+            left_out = ~mask.kept.squeeze(self.axes)
+            for part, nothing in zip(state, self.operation.start(()), strict=True):
+                np.copyto(part, nothing, where=left_out)
 
 
 class _Pass:
@@ -96,7 +110,7 @@ class _Pass:
         self._view = reduction.view
         self._operation = reduction.operation
         self._axes = reduction.axes
-        self._masks = Masks(reduction.mask)
+        self._masks = Masks(None if reduction.leaves_out_places else reduction.mask)
         self._constant_of = None if reduction.absence is None else reduction.absence()
         self._grid = grid
         self._goal = without(self._axes, region)
