@@ -21,14 +21,16 @@ SOURCES = (
     Path("nexus_xr/arrays/_propagate.c"),
     Path("nexus_xr/hdf5/filters/_batch.c"),
     Path("nexus_xr/hdf5/format/_parse.c"),
+    Path("nexus_xr/hdf5/reading/reductions/_reduce.c"),
 )
 # The filters of which a compiled module decodes batches of chunks, what it follows the blocks of, and checksums;
-# all that takes structures of the format apart; what is propagated in one pass.
+# all that takes structures of the format apart; what is propagated, and what is reduced, in one pass.
 TESTS = (
     "tests/test_fuzz.py",
     "tests/test_engine.py",
     "tests/test_format.py",
     "tests/test_compiled.py",
+    "tests/test_reduced_in_one_pass.py",
     "tests/test_uncertainties.py",
 )
 CHOSEN = (

@@ -149,12 +149,13 @@ class _Source:
     def num_threads(self) -> int | None:
         return None if self.file is None else self.file.policy.num_threads
 
-    def view(self, frame: tuple[int, ...] = ()) -> ArrayView:
-        """The selection, in blocks that hold all of some of its dimensions."""
+    def view(self, frame: tuple[int, ...] = (), reduced: tuple[int, ...] = (), together: int = 1) -> ArrayView:
+        """The selection, in blocks that hold all of some of its dimensions; or to be reduced along some."""
         indexers = tuple(map(normalize, self.key, self.opened.shape))
         kept = [dimension for dimension, indexer in enumerate(indexers) if not isinstance(indexer, int)]
         is_local = self.file is None or self.file.is_local
-        return view_of(self.opened, indexers, self.chunks, {kept[axis] for axis in frame}, is_local)
+        whole, along = ({kept[axis] for axis in axes} for axes in (frame, reduced))
+        return view_of(self.opened, indexers, self.chunks, whole, is_local, along, together)
 
 
 def _source(array: xr.DataArray) -> _Source:
@@ -196,7 +197,8 @@ def _operation(
         raise NexusError(f"op={op!r}: expected {', '.join(map(repr, _OPERATIONS))}, 'count' or a function")
     operation = CountAbove(above) if op == "count" else _OPERATIONS[op](source.opened.dtype, count)
     mask = None if where is None else _mask(array, where)
-    return Reduction(source.view(), operation, axes, mask, partial(_absence, source.opened), source.num_threads)
+    view = source.view(reduced=axes, together=operation.blocks_together)
+    return Reduction(view, operation, axes, mask, partial(_absence, source.opened), source.num_threads)
 
 
 def _absence(opened: LazyArray | ScaledArray | _InMemory) -> ConstantOf | None:

@@ -6,21 +6,29 @@ integers are exact or wrap around as NumPy's do; of floats they are kept in doub
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.runtime.memory import empty
 
 from .masks import Mask, counts_of
+from .one_pass import add_in_one_pass
 
 Array = NDArray[Any]
 State = tuple[Array, ...]
 # Integers of so many bytes have squares whose sums over a block are exact in 64 bits.
 _EXACT_SQUARES = 2
+# And of so many of them in all.
+_MOST_EXACT = 1 << 32
+# So many elements of what is known are joined at once.
+_STRIP = 1 << 13
 
 
 class Block(NamedTuple):
@@ -45,6 +53,14 @@ class Block(NamedTuple):
         """How many of them count, for each part of the result, or for all of them alike."""
         return counts_of(self.values.shape, self.axes, self.kept)
 
+    def add_to(self, operation: str, known: State, neutral: Any = None, limit: Array | None = None) -> bool:
+        """Add them in one pass as `add_in_one_pass` does, with a value that changes nothing where it needs one."""
+        if add_in_one_pass(operation, self.values, self.axes, self.kept, known, limit):
+            return True
+        if self.kept is None or neutral is None:
+            return False
+        return add_in_one_pass(operation, self.neutral(neutral), self.axes, None, known, limit)
+
     def neutral(self, value: Any) -> Array:
         """The values, and this one in place of those that don't count."""
         if self.kept is not None:
@@ -54,6 +70,9 @@ class Block(NamedTuple):
 
 class Operation(ABC):
     """A way to reduce values of one dtype."""
+
+    # What is known of an image is larger than a frame, and goes through memory for each block: of so many at once.
+    blocks_together: ClassVar[int] = 1
 
     @abstractmethod
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
@@ -92,6 +111,24 @@ def _combine(ufunc: np.ufunc, total: Array, values: Array, axes: tuple[int, ...]
         ufunc(total, ufunc.reduce(values, axis=axes, dtype=total.dtype), out=total)
 
 
+def _filled(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any]) -> Array:
+    """An array of one value, in memory that is used again."""
+    array = empty(shape, dtype)
+    array[...] = value
+    return array
+
+
+def _add_up(state: State, other: State) -> None:
+    for known, more in zip(state, other, strict=True):
+        if not add_in_one_pass("sum", more[np.newaxis], (0,), None, (known,)):
+            np.add(known, more, out=known)
+
+
+def _fits_half(dtype: np.dtype[Any], most: int | None) -> bool:
+    """Whether 32 bits hold the sum of so many integers."""
+    return most is not None and dtype.kind in "iu" and _largest(dtype) * most < 1 << 31
+
+
 def _times(value: Any, counts: Any, dtype: np.dtype[Any]) -> Any:
     """A value so often, also where it is infinite and none."""
     with np.errstate(invalid="ignore", over="ignore"):
@@ -123,20 +160,22 @@ class Sum(Operation):
         return cls(dtype, result if dtype.kind in "biu" else np.result_type(dtype, np.float64), result)
 
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
-        fits_half = most is not None and self.dtype.kind in "iu" and _largest(self.values) * most < 1 << 31
-        return (np.zeros(shape, f"{self.dtype.kind}4" if fits_half else self.dtype),)
+        is_half = self.dtype.kind in "iu" and _fits_half(self.values, most)
+        return (_filled(shape, 0, np.dtype(f"{self.dtype.kind}4") if is_half else self.dtype),)
 
     def add(self, state: State, block: Block) -> None:
-        _combine(np.add, state[0], block.neutral(0), block.axes)
+        is_alike = (self.values.kind in "biu") == (self.dtype.kind in "iu")
+        if not (is_alike and block.add_to("sum", state, neutral=0)):
+            _combine(np.add, state[0], block.neutral(0), block.axes)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         np.add(state[0], _times(value, counts, self.dtype), out=state[0])
 
     def merge(self, state: State, other: State) -> None:
-        np.add(state[0], other[0], out=state[0])
+        _add_up(state, other)
 
     def finish(self, state: State, counts: Any) -> Array:
-        return state[0].astype(self.result)
+        return state[0].astype(self.result, copy=False)
 
 
 @dataclass(frozen=True)
@@ -186,10 +225,11 @@ class Extreme(Operation):
         return cls(np.maximum, _ends(dtype)[0])
 
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
-        return (np.full(shape, self.neutral),)
+        return (_filled(shape, self.neutral, self.neutral.dtype),)
 
     def add(self, state: State, block: Block) -> None:
-        _combine(self.ufunc, state[0], block.neutral(self.neutral), block.axes)
+        if not block.add_to("least" if self.ufunc is np.minimum else "greatest", state, neutral=self.neutral):
+            _combine(self.ufunc, state[0], block.neutral(self.neutral), block.axes)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         self.ufunc(state[0], value, out=state[0], where=np.broadcast_to(np.asarray(counts) > 0, state[0].shape))
@@ -222,9 +262,13 @@ class CountAbove(Operation):
     threshold: Any
 
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
-        return (np.zeros(shape, np.int64),)
+        is_half = most is not None and most < 1 << 31
+        return (_filled(shape, 0, np.dtype(np.int32 if is_half else np.int64)),)
 
     def add(self, state: State, block: Block) -> None:
+        limit = _same_limit(self.threshold, block.values.dtype)
+        if limit is not None and block.add_to("count", state, neutral=limit, limit=limit):
+            return
         above = block._replace(values=block.values > self.threshold).neutral(False)
         if len(block.axes) == above.ndim:
             np.add(state[0], np.count_nonzero(above), out=state[0])
@@ -236,10 +280,64 @@ class CountAbove(Operation):
             np.add(state[0], counts, out=state[0])
 
     def merge(self, state: State, other: State) -> None:
-        np.add(state[0], other[0], out=state[0])
+        _add_up(state, other)
 
     def finish(self, state: State, counts: Any) -> Array:
-        return state[0]
+        return state[0].astype(np.int64, copy=False)
+
+
+def _same_limit(threshold: Any, dtype: np.dtype[Any]) -> Array | None:
+    """The threshold among the values of a dtype that as many are above; None where that isn't plain."""
+    if dtype.kind in "iu" and isinstance(threshold, int | float | np.integer | np.floating) and np.isfinite(threshold):
+        limits = np.iinfo(dtype)
+        whole = math.floor(threshold)
+        return np.array(whole, dtype) if limits.min <= whole <= limits.max else None
+    is_same = type(threshold) in (int, float) or getattr(threshold, "dtype", None) == dtype
+    return np.array(threshold, dtype) if dtype.kind == "f" and is_same and np.ndim(threshold) == 0 else None
+
+
+@dataclass(frozen=True)
+class ExactDeviation(Operation):
+    """The standard deviation of small integers, of a whole population: kept as their sum and that of their squares.
+
+    Parameters
+    ----------
+    total
+        The sum.
+    """
+
+    total: Sum
+
+    blocks_together = 4
+
+    def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
+        return *self.total.start(shape, most), _filled(shape, 0, np.dtype(np.uint64))
+
+    def add(self, state: State, block: Block) -> None:
+        if not block.add_to("moments", state, neutral=0):
+            values = block.neutral(0)
+            _combine(np.add, state[0], values, block.axes)
+            _combine(np.add, state[1], np.multiply(values, values, dtype=np.uint32, casting="unsafe"), block.axes)
+
+    def add_constant(self, state: State, value: Any, counts: Any) -> None:
+        self.total.add_constant(state, value, counts)
+        np.add(state[1], np.uint64(int(value) ** 2) * np.asarray(counts, np.uint64), out=state[1])
+
+    def merge(self, state: State, other: State) -> None:
+        _add_up(state, other)
+
+    def finish(self, state: State, counts: Any) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.sqrt(exact_spread(state, counts)[1] / counts))
+
+
+def exact_spread(state: State, counts: Any) -> tuple[Array, Array]:
+    """Mean, and sum of squares around it, of so many integers whose sum and that of whose squares are known."""
+    total, squares = (part.astype(np.int64) for part in state)
+    counts = np.maximum(counts, 1)
+    with np.errstate(over="ignore"):  # what is left is small
+        whole, rest = np.divmod(total, counts)
+        return total / counts, (squares - whole * (total + rest)) - rest * (rest / counts)
 
 
 @dataclass(frozen=True)
@@ -252,50 +350,68 @@ class Deviation(Operation):
 
     result: np.dtype[Any]
 
+    blocks_together = 4
+
     @classmethod
-    def of(cls, dtype: np.dtype[Any], count: int) -> Deviation:
+    def of(cls, dtype: np.dtype[Any], count: int) -> Deviation | ExactDeviation:
+        """That of so many values."""
         if dtype.kind == "c":
             raise NexusError(f"a standard deviation of values of type {dtype} is none of this; take their real part")
+        if dtype.kind in "biu" and dtype.itemsize <= _EXACT_SQUARES and count <= _MOST_EXACT:
+            return ExactDeviation(Sum.of(dtype, count))
         return cls(dtype.newbyteorder("=") if dtype.kind == "f" else np.dtype(np.float64))
 
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
-        return tuple(np.zeros(shape) for _ in range(3))
+        return tuple(_filled(shape, 0, np.dtype(np.float64)) for _ in range(3))
 
     def add(self, state: State, block: Block) -> None:
-        exact = block.values.dtype.kind in "biu" and block.values.itemsize <= _EXACT_SQUARES
-        self.merge(state, (_as_state(block, state), *(_exact_spread if exact else _spread)(block)))
+        self.merge(state, (np.asarray(block.counts, np.float64), *self._spread(block, state[0].shape)))
+
+    def _spread(self, block: Block, shape: tuple[int, ...]) -> State:
+        dtype = block.values.dtype
+        if dtype.kind in "biu" and dtype.itemsize <= _EXACT_SQUARES:
+            exact = ExactDeviation(Sum.of(dtype, block.values.size))
+            found = exact.start(shape)
+            exact.add(found, block)
+            return exact_spread(found, block.counts)
+        known = tuple(_filled(shape, 0, np.dtype(np.float64)) for _ in range(2))
+        return known if block.add_to("spread", known) else _spread(block)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         self.merge(state, (np.asarray(counts, np.float64), np.asarray(value, np.float64), np.zeros(())))
 
     def merge(self, state: State, other: State) -> None:
-        count, mean, spread = state
-        more, its_mean, its_spread = other
-        both = count + more
-        with np.errstate(invalid="ignore", divide="ignore"):
-            apart = np.where(more, its_mean - mean, 0.0)
-            share = np.where(both, more / both, 0.0)
-            spread += np.where(more, its_spread, 0.0) + np.where(more, apart**2 * count * share, 0.0)
-            mean += apart * share
-        count += more
+        for known, more in _strips(state, other):
+            _join(known, more)
 
     def finish(self, state: State, counts: Any) -> Array:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.sqrt(state[2] / counts)).astype(self.result)
 
 
-def _as_state(block: Block, state: State) -> Array:
-    return np.broadcast_to(np.asarray(block.counts, np.float64), state[0].shape)
+def _strips(state: State, other: State) -> Iterator[tuple[State, State]]:
+    """Both in parts that a core's cache holds, where they can be taken apart."""
+    size = state[0].size
+    if size <= _STRIP or not all(part.flags.c_contiguous for part in (*state, *other)):
+        yield state, other
+        return
+    known, more = ([part.reshape(-1) for part in parts] for parts in (state, other))
+    for begin in range(0, size, _STRIP):
+        strip = slice(begin, begin + _STRIP)
+        yield tuple(part[strip] for part in known), tuple(part[strip] if part.size > 1 else part for part in more)
 
 
-def _exact_spread(block: Block) -> tuple[Array, Array]:
-    """Mean, and sum of squares around it, of small integers: rounded once."""
-    values, counts = block.neutral(0), np.maximum(block.counts, 1)
-    wide = np.int32 if values.dtype.kind == "i" else np.uint32
-    total = np.add.reduce(values, axis=block.axes, dtype=np.int64)
-    squares = np.add.reduce(np.multiply(values, values, dtype=wide), axis=block.axes, dtype=np.int64)
-    whole, rest = np.divmod(total, counts)
-    return total / counts, (squares - whole * (total + rest)) - rest * (rest / counts)
+def _join(known: State, more: State) -> None:
+    """Have in what is known of some values what is known of others: count, mean and sum of squares around that."""
+    count, mean, spread = known
+    its_count, its_mean, its_spread = more
+    both = count + its_count
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.where(its_count, its_mean - mean, 0.0)
+        share = np.where(both, its_count / both, 0.0)
+        spread += np.where(its_count, its_spread, 0.0) + np.where(its_count, apart**2 * count * share, 0.0)
+        mean += apart * share
+    count += its_count
 
 
 def _spread(block: Block) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Container, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.reading.block_shapes import grouped
 from nexus_xr.hdf5.reading.selection import Indexer, length
+from nexus_xr.hdf5.runtime.memory import MOST_KEPT
 
 _ALL = slice(None)
 # Gives the values of one normalized indexer a dimension; they may be overwritten.
@@ -23,6 +25,8 @@ Region = tuple[slice, ...]
 # As much as a core's own cache holds beside what is decoded; of a file behind a network, what hides the way there.
 LOCAL_BLOCK_BYTES = 2 << 20
 REMOTE_BLOCK_BYTES = 64 << 20
+# Of so few values for each part of the result, blocks are read together where that pays.
+FEW_VALUES = 4
 
 
 def without(axes: tuple[int, ...], region: Region) -> Region:
@@ -81,8 +85,10 @@ class Grid:
 
     def block(self, number: int) -> Region:
         """Where a block is."""
-        at = dict(zip(self.order, map(int, np.unravel_index(number, self._counts)), strict=True))
-        return tuple(slice(borders[at[axis]], borders[at[axis] + 1]) for axis, borders in enumerate(self.borders))
+        at = [0] * len(self.order)
+        for axis in reversed(self.order):
+            number, at[axis] = divmod(number, len(self.borders[axis]) - 1)
+        return tuple(slice(borders[i], borders[i + 1]) for borders, i in zip(self.borders, at, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +161,11 @@ class ArrayView:
         read
             What `reading` of the array gives.
         """
-        along = zip(self.indexers_of(region), self.chunks, self.array.shape, strict=True)
-        wider = [_widened(*each) for each in along]
+        wider = list(map(_widened, self.indexers_of(region), self.chunks, self.array.shape))
         values = read([key for key, _ in wider])
-        parts = [part for key, part in wider if not isinstance(key, int)]
-        return values if all(part == _ALL for part in parts) else values[tuple(parts)]
+        if all(part is _ALL for _, part in wider):
+            return values
+        return values[tuple(part for key, part in wider if not isinstance(key, int))]
 
 
 def _borders(indexer: slice | NDArray[np.intp], block: int) -> list[int]:
@@ -182,15 +188,20 @@ def _widened(indexer: Indexer, chunk: int, size: int) -> tuple[Indexer, slice]:
 
     They are decoded to where they stay, and not copied from there.
     """
-    count = length(indexer)
-    if isinstance(indexer, slice) and count:
-        positions = range(indexer.start, indexer.stop, indexer.step)
+    if isinstance(indexer, slice):
+        return _widened_slice(indexer.start, indexer.stop, indexer.step, chunk, size)
+    return indexer, _ALL
+
+
+@functools.lru_cache(256)  # blocks side by side are alike in all dimensions but one
+def _widened_slice(start: int, stop: int, step: int, chunk: int, size: int) -> tuple[slice, slice]:
+    if positions := range(start, stop, step):
         first, last = min(positions[0], positions[-1]), max(positions[0], positions[-1])
         begin, end = first // chunk * chunk, min((last // chunk + 1) * chunk, size)
-        if count < end - begin and 4 * count >= 3 * (end - begin):  # so that they are neighbours
+        if len(positions) < end - begin and 4 * len(positions) >= 3 * (end - begin):  # so that they are neighbours
             inner = slice(first - begin, last + 1 - begin)
-            return slice(begin, end, 1), inner if indexer.step > 0 else _backwards(inner)
-    return indexer, _ALL
+            return slice(begin, end, 1), inner if step > 0 else _backwards(inner)
+    return slice(start, stop, step), _ALL
 
 
 def _backwards(part: slice) -> slice:
@@ -203,6 +214,8 @@ def view_of(
     chunks: tuple[int, ...] | None,
     whole: Container[int],
     is_local: bool,
+    reduced: Container[int] = (),
+    together: int = 1,
 ) -> ArrayView:
     """The view of a selection, in blocks that are worth the trouble.
 
@@ -218,9 +231,16 @@ def view_of(
         Dimensions of the array that blocks have all of.
     is_local
         Whether its file is one of this machine.
+    reduced
+        Dimensions of the array along which it is reduced.
+    together
+        So many blocks are read at once where each has only few values for each part of the result.
     """
     sizes = enumerate(zip(chunks or (1,) * len(array.shape), array.shape, strict=True))
     unit = tuple(max(1, size if at in whole else min(chunk, size)) for at, (chunk, size) in sizes)
-    target = LOCAL_BLOCK_BYTES if is_local else REMOTE_BLOCK_BYTES
-    block = grouped(unit, array.shape, array.dtype.itemsize, target)
+    in_blocks_of = functools.partial(grouped, unit, array.shape, array.dtype.itemsize)
+    block = in_blocks_of(LOCAL_BLOCK_BYTES if is_local else REMOTE_BLOCK_BYTES)
+    if is_local and math.prod(length for at, length in enumerate(block) if at in reduced) < FEW_VALUES:
+        # At most what is used again by the next.
+        block = in_blocks_of(min(together * math.prod(block) * array.dtype.itemsize, MOST_KEPT))
     return ArrayView(array, indexers, unit if chunks else block, block)
