@@ -651,6 +651,18 @@ def test_a_broken_attribute_leaves_the_others(tmp_path: Path) -> None:
     assert isinstance(second.error, FormatError)
 
 
+def test_the_name_of_an_attribute_is_without_its_last_byte(tmp_path: Path) -> None:
+    path = tmp_path / "names.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("units", "signal"):
+            file.attrs[name] = 1
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"signal\0", b"signal!"))
+    with h5py.File(path) as file, parsed(path) as bytes_of_it:
+        assert list(file.attrs) == ["signal", "units"]
+        assert_same_attributes(bytes_of_it, file.id)
+
+
 MESSAGES: dict[str, Callable[[bytes], object]] = {
     "datatype": parse_datatype,
     "dataspace": parse_dataspace,

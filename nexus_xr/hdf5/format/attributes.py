@@ -228,10 +228,17 @@ def _pieces(content: bytes) -> _Pieces:
         raise FormatError(f"{_WHAT} ends too early")
     return _Pieces(
         0 if version == 1 else flags,
-        content[name_at : name_at + name_size].partition(b"\0")[0],
+        _name(content[name_at : name_at + name_size]),
         content[type_at : type_at + type_size],
         content[space_at : space_at + space_size],
     )
+
+
+def _name(stored: bytes) -> bytes:
+    """A name, of which the last byte is its end, whatever it is."""
+    if not stored:
+        raise FormatError(f"{_WHAT} has no name")
+    return stored[:-1].partition(b"\0")[0]
 
 
 @lru_cache
