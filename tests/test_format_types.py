@@ -442,7 +442,7 @@ def test_a_float_without_a_dtype_is_left_to_libhdf5(tmp_path: Path) -> None:
 
 
 def assert_values_are_h5pys(path: Path, stored: h5t.TypeID, raw: bytes) -> None:
-    """Of values that are such bytes: bit for bit, but that NaN is NaN, and without libhdf5."""
+    """Of values that are such bytes: bit for bit, and without libhdf5."""
     space = h5s.create_simple((len(raw) // stored.get_size(),))
     with h5py.File(path, "w") as file:
         values = np.frombuffer(raw, f"V{stored.get_size()}").copy()
@@ -453,9 +453,8 @@ def assert_values_are_h5pys(path: Path, stored: h5t.TypeID, raw: bytes) -> None:
         assert isinstance(dataset, Dataset)
         found = dataset.read()
     assert found.dtype == expected.dtype == dataset.raw_dtype
-    np.testing.assert_array_equal(found, expected)
-    if found.dtype.kind == "f":
-        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+    bits = f"u{found.dtype.itemsize}"
+    np.testing.assert_array_equal(found.view(bits), expected.view(bits))
     assert not opened.left_to_libhdf5
 
 
@@ -489,6 +488,53 @@ def test_every_float_of_two_bytes_is_what_h5py_reads(tmp_path: Path, name: str) 
     stored.set_fields(*fields)
     stored.set_ebias(bias)
     assert_values_are_h5pys(tmp_path / "f.h5", stored, np.arange(1 << 16, dtype="u2").tobytes())
+
+
+SMALL_FLOATS = {
+    "E4M3": ((7, 3, 4, 0, 3), 7),
+    "E5M2": ((7, 2, 5, 0, 2), 15),
+    "E3M2 of six bits": ((5, 2, 3, 0, 2), 3),
+    "E2M3 of six bits": ((5, 3, 2, 0, 3), 1),
+    "E2M1 of four bits": ((3, 1, 2, 0, 1), 1),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_FLOATS)
+def test_every_float_of_one_byte_is_what_h5py_reads(tmp_path: Path, name: str) -> None:
+    fields, bias = SMALL_FLOATS[name]
+    stored = h5t.IEEE_F16LE.copy()
+    stored.set_fields(*fields)
+    stored.set_ebias(bias)
+    stored.set_precision(fields[0] + 1)
+    stored.set_size(1)
+    assert_values_are_h5pys(tmp_path / "f.h5", stored, bytes(range(256)))
+
+
+@given(st.sampled_from([h5t.IEEE_F16LE, h5t.IEEE_F32LE, h5t.IEEE_F32BE, h5t.IEEE_F64LE, h5t.IEEE_F64BE]), st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_special_floats_of_any_bits_are_what_h5py_reads(tmp_path: Path, like: h5t.TypeID, data: st.DataObject) -> None:
+    width, whole = 8 * like.get_size(), like.get_fields()
+    exponent_size = data.draw(st.integers(1, whole[2]))
+    mantissa_size = data.draw(st.integers(1, whole[4]))
+    most = max(1, (1 << exponent_size - 1) - 1)
+    bias = data.draw(st.integers(min(most, max(1, (1 << exponent_size) - 1 - np.finfo("f8").maxexp)), most))
+    offset = data.draw(st.integers(0, width - 1 - exponent_size - mantissa_size))
+    stored = like.copy()
+    stored.set_fields(
+        offset + mantissa_size + exponent_size, offset + mantissa_size, exponent_size, offset, mantissa_size
+    )
+    stored.set_ebias(bias)
+    numbers = [0, 1, (1 << mantissa_size) - 1, data.draw(st.integers(0, (1 << mantissa_size) - 1))]
+    exponents = [0, 1, (1 << exponent_size) - 2, (1 << exponent_size) - 1]
+    raw = b"".join(
+        ((sign << exponent_size | exponent) << mantissa_size + offset | mantissa << offset).to_bytes(
+            width // 8, "big" if like.get_order() == h5t.ORDER_BE else "little"
+        )
+        for sign in (0, 1)
+        for exponent in exponents
+        for mantissa in numbers
+    )
+    assert_values_are_h5pys(tmp_path / "f.h5", stored, raw)
 
 
 def assert_same_dataset(file: Parsed, dataset: h5d.DatasetID) -> None:

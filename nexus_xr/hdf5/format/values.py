@@ -153,7 +153,14 @@ def _other_float(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArr
     is_special = exponent == 2**bits.exponent_size - 1
     values[is_special] = np.where(mantissa[is_special] == 0, np.inf, np.nan)
     signed: NDArray[Any] = np.copysign(values, np.where(_bits(raw, bits.sign, 1), -1.0, 1.0))
-    return signed.astype(datatype.dtype)
+    return _with_plain_nans(signed.astype(datatype.dtype))
+
+
+def _with_plain_nans(values: NDArray[Any]) -> NDArray[Any]:
+    """Each NaN with all bits set but its sign, as libhdf5 makes them."""
+    bits = values.view(values.dtype.str.replace("f", "u"))
+    bits[np.isnan(values)] |= bits.dtype.type((1 << np.finfo(values.dtype).nmant) - 1)
+    return values
 
 
 def _bits(raw: NDArray[np.uint64], begin: int, count: int) -> NDArray[np.uint64]:
