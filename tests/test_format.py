@@ -261,6 +261,25 @@ def test_other_filters_of_links_are_left_to_libhdf5(tmp_path: Path) -> None:
         read_tree((tmp_path / "f.h5").read_bytes())
 
 
+@pytest.mark.parametrize("track_order", [False, True])
+def test_the_name_of_a_link_may_be_counted_with_its_end(tmp_path: Path, track_order: bool) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w", libver="latest", track_order=track_order) as file:
+        file["counts!"] = h5py.SoftLink("/else!")
+        file["where"] = h5py.SoftLink("/counts")
+    path.write_bytes(_header_mended(path.read_bytes().replace(b"counts!", b"counts\0")))
+    assert {link.name for link in assert_is_as_libhdf5_reads_it(path).popitem()[1]} == {b"counts", b"where"}
+
+
+def _header_mended(content: bytes) -> bytes:
+    """The same with the checksum of its only object header made right."""
+    begin = content.index(b"OHDR")
+    size_at = begin + (22 if content[begin + 5] & 0x20 else 6)
+    size_width = 1 << (content[begin + 5] & 3)
+    end = size_at + size_width + int.from_bytes(content[size_at : size_at + size_width], "little")
+    return content[:end] + checksum.lookup3(content[begin:end]).to_bytes(4, "little") + content[end + 4 :]
+
+
 def test_what_an_external_link_leads_to() -> None:
     assert external_target(b"\0a.h5\0/b\0") == (b"a.h5", b"/b")
     for damaged in (b"", b"\x01a.h5\0/b\0", b"\0a.h5\0/b"):

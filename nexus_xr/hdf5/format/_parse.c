@@ -14,6 +14,12 @@ typedef struct {
     size_t size;
 } Span;
 
+/* The bytes before a null, or all. */
+static size_t text_size(const uint8_t *bytes, size_t size) {
+    const uint8_t *end = memchr(bytes, 0, size);
+    return end ? (size_t)(end - bytes) : size;
+}
+
 static uint64_t number(const uint8_t *bytes, size_t count) {
     uint64_t value = 0;
     for (size_t i = 0; i < count; i++) value |= (uint64_t)bytes[i] << (8 * i);
@@ -238,8 +244,7 @@ static PyObject *text_of(Span raw, PyObject *collections) {
     if (!length || !address) return PyUnicode_FromStringAndSize(NULL, 0);
     PyObject *object = known_object(collections, address, number(raw.bytes + TEXT_LENGTH + offsets, TEXT_INDEX));
     if (!object || !is_span(object, &whole) || whole.size < length) return NULL;
-    const uint8_t *end = memchr(whole.bytes, 0, length);
-    size_t size = end ? (size_t)(end - whole.bytes) : length;
+    size_t size = text_size(whole.bytes, length);
     PyObject *made = PyUnicode_DecodeUTF8((const char *)whole.bytes, (Py_ssize_t)size, NULL);
     if (!made && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
     return made;
@@ -396,9 +401,10 @@ static PyObject *link_in(Span content, size_t offsets) {
     uint64_t size = number(bytes + at, width);
     at += width;
     if (encoding > 1 || (SOFT < kind && kind < EXTERNAL) || !size || size > content.size - at) return NULL;
-    Span name = {bytes + at, (size_t)size};
-    const uint8_t *behind = name.bytes + name.size;
-    size_t left = content.size - at - name.size;
+    Span name = {bytes + at, text_size(bytes + at, (size_t)size)};
+    const uint8_t *behind = bytes + at + size;
+    size_t left = content.size - at - (size_t)size;
+    if (!name.size) return NULL;
     if (kind == HARD && left >= offsets)
         return link_of(name, kind, PyLong_FromUnsignedLongLong(number(behind, offsets)), (Span){behind, 0}, order);
     if (kind == HARD || left < 2 || number(behind, 2) > left - 2) return NULL;

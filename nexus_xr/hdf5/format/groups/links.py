@@ -142,7 +142,7 @@ def _parse_in_python(content: bytes, offset_size: int) -> StoredLink:
     kind = fields.number(1) if flags & _KIND else HARD
     order = int.from_bytes(fields.take(8), "little", signed=True) if flags & _ORDER else 0
     character_set = fields.number(1) if flags & _CHARACTER_SET else 0
-    name = fields.take(fields.number(1 << (flags & 3)))
+    name = fields.take(fields.number(1 << (flags & 3))).partition(b"\0")[0]
     if flags & ~_KNOWN_FLAGS or character_set > 1 or SOFT < kind < EXTERNAL or not name:
         raise FormatError(f"{_WHAT} is of a kind of which nothing is known, or has no name")
     if kind == HARD:
