@@ -133,6 +133,19 @@ class Code(StrEnum):
 
 # What links and virtual datasets name, and isn't there, or isn't to be had.
 MISSING = frozenset({Code.LINK_TARGET_MISSING, Code.OUT_OF_REACH, Code.SOURCE_MISSING})
+# What of a file's description can't be read.
+UNREADABLE = frozenset(
+    {
+        Code.ATTRIBUTE_UNREADABLE,
+        Code.ATTRIBUTES_UNLISTED,
+        Code.DATATYPE_UNREADABLE,
+        Code.LINK_UNREADABLE,
+        Code.MEMBER_UNREADABLE,
+        Code.MEMBERS_UNLISTED,
+        Code.OBJECT_UNREADABLE,
+        Code.STORAGE_UNKNOWN,
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -221,6 +221,33 @@ def test_a_damaged_file_is_not_written_anew(scan: Path) -> None:
     assert list(scan.parent.glob("*.part")) == []
 
 
+def _damaged(path: Path, found: bytes, instead: bytes) -> bytes:
+    """The content of a file of which the last such bytes are others from now on."""
+    before, _, behind = path.read_bytes().rpartition(found)
+    path.write_bytes(before + instead + behind)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("found", "instead", "where"),
+    [
+        (b"units\0\0\0", b"units\0\0\0\xff", "/entry/sample/temperature"),  # the datatype of an attribute
+        (b"SNOD", b"SNOX", "/entry/sums"),
+        (b"GCOL", b"GCOX", "/entry/sample/temperature"),  # where text of varying length is
+    ],
+)
+def test_an_object_that_cant_be_written_anew_is_named(tmp_path: Path, found: bytes, instead: bytes, where: str) -> None:
+    path = tmp_path / "scan.nxs"
+    with h5py.File(path, "w") as file:
+        file["entry/sample/temperature"] = 4.2
+        file["entry/sample/temperature"].attrs["units"] = "K"
+        file["entry/sums/total"] = 1
+    content = _damaged(path, found + instead[len(found) :].replace(b"\xff", b"\x19"), instead)
+    with pytest.raises(nexus_xr.NexusFileError, match=rf"scan\.nxs:{where}: can't be written anew"):
+        nexus_xr.repack(path)
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (content, [path])
+
+
 # --- consolidate ---------------------------------------------------------------------------------------------------
 
 
@@ -233,3 +260,27 @@ def test_a_file_becomes_one(scan: Path, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "master.nxs") as file:
         assert file["entry"].attrs["NX_class"] == b"NXentry"
     assert invoke("consolidate", tmp_path / "gone.nxs").exit_code == 1
+
+
+def test_an_attribute_that_cant_be_brought_into_one_file_is_named(scan: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "master.nxs", "w") as file:
+        file["entry"] = h5py.ExternalLink("scan.nxs", "/entry/sample")
+    _damaged(scan, b"GCOL", b"GCOX")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"master\.nxs:/entry/temperature: .*attribute 'units' can't be"):
+        nexus_xr.consolidate(tmp_path / "master.nxs")
+
+
+def test_an_object_that_cant_be_brought_into_one_file_is_named(scan: Path, tmp_path: Path) -> None:
+    master = tmp_path / "master.nxs"
+    with h5py.File(master, "w") as file:
+        file["entry"] = h5py.ExternalLink("scan.nxs", "/entry")
+        file["own/value"] = 1
+    before = master.read_bytes()
+    _damaged(scan, b"SNOD", b"SNOX")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"master\.nxs:/entry/sums: can't be made one file"):
+        nexus_xr.consolidate(master)
+    assert (master.read_bytes(), sorted(tmp_path.iterdir())) == (before, [master, scan])
+    content = _damaged(master, b"SNOD", b"SNOX")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"master\.nxs:/own: can't be made one file"):
+        nexus_xr.consolidate(master)
+    assert master.read_bytes() == content

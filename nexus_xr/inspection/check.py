@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nexus_xr.diagnostics import MISSING, Code, Diagnostic
+from nexus_xr.diagnostics import MISSING, UNREADABLE, Code, Diagnostic
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.opening.options import Options
@@ -31,16 +31,7 @@ _RUN_BYTES, _RUN_DATASETS = 64 << 20, 256
 # A process that says nothing for so long is ended.
 _PATIENCE_SECONDS = 120
 # What is a fault of the file, beside what is missing. What could not be honoured otherwise is none.
-FAULTS = MISSING | {
-    Code.ATTRIBUTE_UNREADABLE,
-    Code.ATTRIBUTES_UNLISTED,
-    Code.DATATYPE_UNREADABLE,
-    Code.LINK_UNREADABLE,
-    Code.MEMBER_UNREADABLE,
-    Code.MEMBERS_UNLISTED,
-    Code.OBJECT_UNREADABLE,
-    Code.STORAGE_UNKNOWN,
-}
+FAULTS = MISSING | UNREADABLE
 _CODES = {str(code): code for code in Code}
 
 Progress = Callable[[int, int], None]

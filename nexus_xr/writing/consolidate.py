@@ -15,14 +15,17 @@ from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
-from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed
+from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed, failing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.part_files import copy_values
 
+from .soundness import refuse_damaged
 from .variables import fill
+
+_FAILURE = "can't be made one file"
 
 
 def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
@@ -59,28 +62,33 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     """
     asked = File(path)
     with asked.opened() as opened:
-        elsewhere = list(_made_of_others(opened, {address_of(opened.id)}))
+        elsewhere = list(_made_of_others(opened, asked.name, set()))
         if not elsewhere:
             return
-        with completed(NewFile(asked.path, "w", asked), f"{asked.name}: can't be made one file") as new:
-            _Consolidation(opened, new.file, num_threads).run(elsewhere)
+        refuse_damaged(asked, _FAILURE, elsewhere, follows=True)
+        with completed(NewFile(asked.path, "w", asked), f"{asked.name}: {_FAILURE}") as new:
+            _Consolidation(asked.name, opened, new.file, num_threads).run(elsewhere)
             new.file.attrs.pop(PARTS, None)
     new.commit()
 
 
-def _made_of_others(group: h5py.Group, seen: set[Any]) -> Iterator[str]:
+def _made_of_others(group: h5py.Group, file: str, seen: set[Any]) -> Iterator[str]:
     """Paths of the virtual datasets and external links below a group, which is entered once."""
-    for name in group:
-        link, path = link_of(group, name), f"{group.name.rstrip('/')}/{name}"
-        if isinstance(link, h5py.ExternalLink):
+    with failing(file, group.name, _FAILURE):
+        if address_of(group.id) in seen:
+            return
+        seen.add(address_of(group.id))
+        names = list(group)
+    for name in names:
+        path = f"{group.name.rstrip('/')}/{name}"
+        with failing(file, path, _FAILURE):
+            link = link_of(group, name)
+            item = group[name] if isinstance(link, h5py.HardLink) else None
+            is_elsewhere = isinstance(link, h5py.ExternalLink) or (isinstance(item, h5py.Dataset) and item.is_virtual)
+        if is_elsewhere:
             yield path
-        elif isinstance(link, h5py.HardLink):
-            item = group[name]
-            if isinstance(item, h5py.Dataset) and item.is_virtual:
-                yield path
-            elif isinstance(item, h5py.Group) and address_of(item.id) not in seen:
-                seen.add(address_of(item.id))
-                yield from _made_of_others(item, seen)
+        elif isinstance(item, h5py.Group):
+            yield from _made_of_others(item, file, seen)
 
 
 class _Consolidation:
@@ -88,6 +96,8 @@ class _Consolidation:
 
     Parameters
     ----------
+    name
+        Name of the file.
     asked
         The file as it is.
     new
@@ -96,29 +106,35 @@ class _Consolidation:
         Most threads that decode and encode.
     """
 
-    def __init__(self, asked: h5py.File, new: h5py.File, num_threads: int | None) -> None:
+    def __init__(self, name: str, asked: h5py.File, new: h5py.File, num_threads: int | None) -> None:
+        self._name = name
         self._asked = asked
         self._new = new
         self._num_threads = num_threads
-        self._made: dict[tuple[str, Any], Any] = {}
+        self._made: dict[tuple[str, int], Any] = {}
         self._orders: dict[str, list[str]] = {}
 
     def run(self, paths: Sequence[str]) -> None:
         """Replace what is at these paths by what it leads to."""
         for path in paths:
-            found = self._asked.get(path)
-            if found is not None:  # else it leads nowhere, and stays
-                above, _, name = path.rpartition("/")
-                group = self._new[above or "/"]
-                self._orders.setdefault(group.name, list(group))
-                del group[name]
-                self._take_in(found, group, name)
+            with failing(self._name, path, _FAILURE):
+                self._replace(path)
         for above, names in self._orders.items():
-            restore_order(self._new[above], names)
+            with failing(self._name, above, _FAILURE):
+                restore_order(self._new[above], names)
+
+    def _replace(self, path: str) -> None:
+        found = self._asked.get(path)
+        if found is not None:  # else it leads nowhere, and stays
+            above, _, name = path.rpartition("/")
+            group = self._new[above or "/"]
+            self._orders.setdefault(group.name, list(group))
+            del group[name]
+            self._take_in(found, group, name)
 
     def _take_in(self, found: Any, group: h5py.Group, name: str) -> None:
         """Copy an object with all that it leads to; a second time it is a hard link."""
-        key = (os.path.realpath(found.file.filename), address_of(found.id))
+        key = (os.path.realpath(found.file.filename), address_of(found.id)[1])
         if key in self._made:
             group[name] = self._made[key]
         elif isinstance(found, h5py.Group):

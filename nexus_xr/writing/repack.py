@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.writing.atomic_file import NewFile, completed
+from nexus_xr.hdf5.writing.atomic_file import NewFile, completed, failing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import (
     SMALL_BYTES,
@@ -31,10 +31,12 @@ from nexus_xr.hdf5.writing.creation import (
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
 
 from .defaults import KEEP
+from .soundness import refuse_damaged
 from .variables import fill
 
 # Chunks as they are, or as `to_nexus` chooses them.
 AUTO = "auto"
+_FAILURE = "can't be written anew"
 Progress = Callable[[int, int], None]
 
 
@@ -92,12 +94,13 @@ def repack(
         raise NexusError(f'chunks={chunks!r}: expected "keep" or "auto"')
     form = _Form(None if compression == KEEP else filters_named(compression, compression_opts, shuffle), chunks == AUTO)
     asked = File(path)
+    refuse_damaged(asked, _FAILURE)
     goal = asked.path if target is None else os.fspath(target)
     with asked.opened() as opened:
         is_moved = target is not None and os.path.dirname(os.path.realpath(goal)) != os.path.dirname(asked.path)
         total = _check(opened, asked.name, is_moved)
         mode = "w" if target is None or overwrite else "x"
-        with completed(NewFile(goal, mode), f"{asked.name}: can't be written anew") as new:
+        with completed(NewFile(goal, mode), f"{asked.name}: {_FAILURE}") as new:
             _Repacking(asked, form, num_threads, progress, total).run(opened, new.file)
     new.commit()
 
@@ -143,20 +146,28 @@ def _check(root: h5py.Group, name: str, is_moved: bool) -> int:
     total, seen, waiting = 0, {address_of(root.id)}, [root]
     while waiting:
         group = waiting.pop()
-        _check_attributes(group, name)
-        for member in group:
-            link, path = link_of(group, member), f"{group.name.rstrip('/')}/{member}"
-            if isinstance(link, UserDefinedLink):
-                raise NexusError(f"{name}:{path}: is a link that only its writer follows; remove it")
-            if isinstance(link, h5py.ExternalLink) and is_moved:
-                raise _moved(name, path)
-            if isinstance(link, h5py.HardLink):
-                item = group[member]
-                if address_of(item.id) not in seen:
+        with failing(name, group.name, _FAILURE):
+            _check_attributes(group, name)
+            members = list(group)
+        for member in members:
+            path = f"{group.name.rstrip('/')}/{member}"
+            with failing(name, path, _FAILURE):
+                item = _item_of(group, member, name, path, is_moved)
+                if item is not None and address_of(item.id) not in seen:
                     seen.add(address_of(item.id))
                     waiting += [item] if isinstance(item, h5py.Group) else []
                     total += _check_dataset(item, name, is_moved) if isinstance(item, h5py.Dataset) else 0
     return total
+
+
+def _item_of(group: h5py.Group, member: str, name: str, path: str, is_moved: bool) -> Any:
+    """The object of a name, None behind a link that may stay one."""
+    link = link_of(group, member)
+    if isinstance(link, UserDefinedLink):
+        raise NexusError(f"{name}:{path}: is a link that only its writer follows; remove it")
+    if isinstance(link, h5py.ExternalLink) and is_moved:
+        raise _moved(name, path)
+    return group[member] if isinstance(link, h5py.HardLink) else None
 
 
 def _moved(name: str, path: str) -> NexusError:
@@ -204,26 +215,32 @@ class _Repacking:
 
     def run(self, source: h5py.File, new: h5py.File) -> None:
         self._made[address_of(source["/"].id)] = new["/"]
-        copy_attributes(source["/"], new["/"])
+        with failing(self._asked.name, "/", _FAILURE):
+            copy_attributes(source["/"], new["/"])
         waiting: list[tuple[h5py.Group, h5py.Group]] = [(source["/"], new["/"])]
         while waiting:
             group, made = waiting.pop()
             for name in group:
-                link = link_of(group, name)
-                if not isinstance(link, h5py.HardLink):
-                    made[name] = link
-                    continue
-                item = group[name]
-                key = address_of(item.id)
-                if key in self._made:
-                    made[name] = self._made[key]
-                elif isinstance(item, h5py.Group):
-                    self._made[key] = made.create_group(name, track_order=True)
-                    copy_attributes(item, self._made[key])
-                    waiting.append((item, self._made[key]))
-                else:
-                    self._copy(item, made, name)
-                    self._made[key] = made[name]
+                with failing(self._asked.name, f"{group.name.rstrip('/')}/{name}", _FAILURE):
+                    waiting += self._bring(group, name, made)
+
+    def _bring(self, group: h5py.Group, name: str, made: h5py.Group) -> Iterator[tuple[h5py.Group, h5py.Group]]:
+        """Bring a member of a group; where it is a group, both whose members are to come."""
+        link = link_of(group, name)
+        if not isinstance(link, h5py.HardLink):
+            made[name] = link
+            return
+        item = group[name]
+        key = address_of(item.id)
+        if key in self._made:
+            made[name] = self._made[key]
+        elif isinstance(item, h5py.Group):
+            self._made[key] = made.create_group(name, track_order=True)
+            copy_attributes(item, self._made[key])
+            yield item, self._made[key]
+        else:
+            self._copy(item, made, name)
+            self._made[key] = made[name]
 
     def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
         form = self._form.of(item) if isinstance(item, h5py.Dataset) else None

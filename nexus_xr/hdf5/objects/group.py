@@ -58,17 +58,24 @@ class Group(Node):
     def open_link(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
         """What a link of one of HDF5's kinds leads to; what can't be opened is reported, and None."""
 
-    def members(self) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
+    def members(self, *, follows: bool = True) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
         """Each member's name, the object, and whether a soft or external link leads to it, in h5py's order.
 
         A link that leads nowhere is a `Link`; what can't be opened, user-defined links, and named datatypes, are left
         out with a report.
+
+        Parameters
+        ----------
+        follows
+            Whether what soft and external links lead to is among them.
         """
         links = self._list() if self._links is None else self._links
         if len(links) <= self._budget.left:
             self._links = links
         for raw_name in self.distinct(list(links)):
             kind = links[raw_name]
+            if kind != HARD and not follows:
+                continue
             if raw_name in _NO_NAMES or b"/" in raw_name or b"\0" in raw_name:
                 self.report(Code.MEMBER_UNREADABLE, f"no path leads to its member {decode(raw_name)!r}; it is left out")
                 continue

@@ -18,7 +18,7 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors, reason_of
 
 from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
 
@@ -227,6 +227,21 @@ def _discard(handles: list[h5py.File], claim: list[Lock], temporary: str, target
         claim.pop().close()
     with suppress(OSError):  # by another process than the one that claims it
         os.unlink(_claim_of(temporary))
+
+
+def failing(name: str, path: str, failure: str) -> Hdf5Errors:
+    """Have what goes wrong in a ``with`` block be said of the object that is copied there.
+
+    Parameters
+    ----------
+    name, path
+        The file, and the path of the object in it.
+    failure
+        What is said where libhdf5 can't read or write the object.
+    """
+    return Hdf5Errors(
+        lambda error: NexusFileError(f"{name}:{path}: {failure} ({reason_of(error)})"), passing=(NexusError,)
+    )
 
 
 # --- what lies beside the target ---------------------------------------------------------------------------------

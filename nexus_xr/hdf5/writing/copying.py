@@ -52,6 +52,8 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
     """
     if array.layout is not None:
         return False
+    if array.dtype.hasobject:
+        array[...]  # over damage libhdf5 may go on for ever, which is an error here
     properties = h5p.create(h5p.OBJECT_COPY)
     properties.set_copy_object(h5o.COPY_WITHOUT_ATTR_FLAG)
     with array.opened() as dataset:
