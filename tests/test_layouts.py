@@ -161,7 +161,9 @@ SPACED, TERMINATED = h5t.C_S1.copy(), h5t.C_S1.copy()
 for made, padding in ((SPACED, h5t.STR_SPACEPAD), (TERMINATED, h5t.STR_NULLTERM)):
     made.set_size(5)
     made.set_strpad(padding)
+TABLE = np.dtype([("name", UTF8), ("number", "<i4"), ("unit", ASCII)])
 STORED = {
+    "table": h5t.py_create(TABLE, logical=True),
     "text": h5t.py_create(UTF8, logical=True),
     "ascii": h5t.py_create(ASCII, logical=True),
     "arrays of text": h5t.array_create(h5t.py_create(UTF8, logical=True), (2,)),
@@ -179,6 +181,11 @@ def values_for(draw: Any, kind: str, shape: tuple[int, ...]) -> Any:
     encoded = [
         text.encode("latin-1" if kind == "ascii" and draw(st.booleans()) else "utf-8", "replace") for text in texts
     ]
+    if kind == "table":
+        table = np.zeros(shape, TABLE)
+        for number in range(table.size):
+            table.reshape(-1)[number] = (encoded[number % len(encoded)], number, b"mm")
+        return table
     values = np.empty((*shape, *inner), object)
     for number in range(values.size):
         values.reshape(-1)[number] = encoded[number % len(encoded)]

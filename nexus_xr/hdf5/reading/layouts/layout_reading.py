@@ -79,7 +79,7 @@ def _elements_of(stored: StoredValues) -> _Elements:
     if datatype is None or datatype.has_references:
         raise UnsupportedError("elements of a type that only libhdf5 knows")
     one = datatype.innermost
-    if datatype.has_vlen and one.conversion is not Conversion.VARYING_TEXT:
+    if one.conversion is Conversion.SEQUENCE:
         raise UnsupportedError("elements of variable length that aren't text")
     dtype, inner = split_array_type(datatype.stored)
     return _Elements(dtype, inner, _fill(stored.fill, dtype), None if one.conversion is Conversion.NONE else one)
