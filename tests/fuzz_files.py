@@ -24,7 +24,7 @@ from nexus_xr.hdf5.format.checksum import CHECKSUM_BYTES, lookup3
 
 from .child import Child, EndedError, answer_all
 
-_PATIENCE_SECONDS = 5
+_PATIENCE_SECONDS = 20
 _MOST_MEMORY = 4 << 30
 _LARGEST_FILE = 300_000
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -32,6 +32,8 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _STRUCTURE = re.compile(
     rb"\x89HDF\r\n\x1a\n|OHDR|OCHK|TREE|SNOD|HEAP|GCOL|FRHP|FHDB|FHIB|BTHD|BTIN|BTLF|FAHD|FADB|EAHD|EAIB|EASB|EADB|SMTB|SMLI"
 )
+# What messages of object headers of version 1 begin with: kind, size and flags.
+_MESSAGE = re.compile(rb"[\x01-\x08\x0b-\x0d\x10-\x17]\0[\x08\x10\x18\x20\x28\x30\x38\x40-\xf8]\0[\0-\3]\0\0\0")
 # How often a checksum is made right again, so that more than checksums is tried.
 _MENDED = 0.5
 
@@ -62,7 +64,7 @@ def damaged(content: bytes, random_: random.Random) -> bytes:
 
 def _damage_structure(content: bytearray, random_: random.Random) -> None:
     """Change a number of a structure: a version, a flag, a count, a length or an address."""
-    starts = [found.start() for found in _STRUCTURE.finditer(content)]
+    starts = [found.start() for found in random_.choice((_STRUCTURE, _STRUCTURE, _MESSAGE)).finditer(content)]
     if not starts:
         return
     start = random_.choice(starts)

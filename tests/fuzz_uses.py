@@ -1,0 +1,159 @@
+"""What is done with whole files, damaged in thousands of ways: it is done, or an error says what is wrong and where.
+
+Run as ``python -m tests.fuzz_uses FOLDER FIRST LAST`` it tries the damages of these numbers of `tests.fuzz_files`. Each
+use of a file is tried in another process, in a folder of its own: the file stays as it was unless all went well, and
+nothing is left beside it that isn't whole.
+"""
+
+from __future__ import annotations
+
+import collections
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .child import Child, EndedError, answer_all
+from .fuzz_files import write_damaged
+
+_PATIENCE_SECONDS = 60
+_MOST_MEMORY = 6 << 30
+_SMALL_BYTES = 1 << 20
+NAME, MADE = "damaged.nxs", "made.nxs"
+
+
+# --- uses --------------------------------------------------------------------------------------------------------
+
+
+def _open_and_write(path: Path) -> None:
+    import xarray as xr
+
+    import nexus_xr
+
+    with xr.open_datatree(path, engine="nexus") as tree:
+        nexus_xr.to_nexus(tree, path.with_name(MADE))
+
+
+def _read_signals(path: Path) -> None:
+    import nexus_xr
+    from nexus_xr.errors import NexusError
+
+    for signal in nexus_xr.open_signals(path):
+        if signal.nbytes <= _SMALL_BYTES:
+            with suppress(NexusError):
+                signal.compute()
+
+
+def _check(path: Path) -> None:
+    import nexus_xr
+
+    nexus_xr.check(path, processes=1)
+
+
+def _repack(path: Path) -> None:
+    import nexus_xr
+
+    nexus_xr.repack(path, path.with_name(MADE), compression="gzip")
+
+
+def _consolidate(path: Path) -> None:
+    import nexus_xr
+
+    nexus_xr.consolidate(path)
+
+
+USES: dict[str, Callable[[Path], None]] = {
+    "signals": _read_signals,
+    "tree": _open_and_write,
+    "check": _check,
+    "repack": _repack,
+    "consolidate": _consolidate,
+}
+
+
+def _answer(use: str, path: str) -> dict[str, Any]:
+    """What is wrong with how a use ended, and whether it was refused."""
+    import warnings
+
+    import h5py
+
+    from nexus_xr.errors import NexusError
+
+    warnings.simplefilter("ignore")
+    file = Path(path)
+    before = file.read_bytes()
+    try:
+        USES[use](file)
+        made = [name for name in (MADE, NAME) if (file.with_name(name)).exists()]
+        with h5py.File(file.with_name(made[0])):
+            error = None
+    except BaseException as caught:
+        error = caught
+    left = sorted({each.name for each in file.parent.iterdir()} - {NAME, *([] if error else [MADE])})
+    wrong = [f"leaves {', '.join(left)}"] if left else []
+    if error is not None:
+        if not isinstance(error, NexusError):
+            wrong.append(f"another error: {type(error).__name__}: {error}")
+        elif NAME not in str(error) and MADE not in str(error):
+            wrong.append(f"without the file: {error}")
+        if file.read_bytes() != before:
+            wrong.append("changes the file")
+    return {"wrong": "; ".join(wrong), "is_refused": error is not None}
+
+
+# --- another process -----------------------------------------------------------------------------------------------
+
+
+def child_for(use: str) -> Child:
+    """A process that uses files in one way."""
+    return Child("tests.fuzz_uses", "--use", use, patience=_PATIENCE_SECONDS)
+
+
+def try_use(use: str, original: Path, child: Child) -> tuple[str, str]:
+    """How a use of a file ended, and what is wrong with it."""
+    with tempfile.TemporaryDirectory(prefix="nexus_xr-fuzz-") as folder:
+        path = Path(shutil.copyfile(original, Path(folder) / NAME))
+        try:
+            found = child.ask(str(path))
+        except EndedError as error:
+            return "ended", str(error)
+    return ("refused" if found["is_refused"] else "done"), found["wrong"]
+
+
+def main(folder: str, first: str, last: str, *uses: str) -> int:
+    """Try the damages of these numbers, print what must not be, and count all else."""
+    counts: collections.Counter[str] = collections.Counter()
+    kept = Path(tempfile.mkdtemp(prefix="nexus_xr-uses-"))
+    children = {use: child_for(use) for use in uses or USES}
+    try:
+        for number in range(int(first), int(last)):
+            path = kept / f"{number}.h5"
+            original = write_damaged(folder, number, path)
+            wrongs = list(_wrongs(path, children, counts))
+            for wrong in wrongs:
+                print(f"{path} (of {original}): {wrong}", flush=True)
+            if not wrongs:
+                path.unlink()
+    finally:
+        for child in children.values():
+            child.end()
+    print(*(f"{count:7} {what}" for what, count in sorted(counts.items())), sep="\n")
+    return min(1, sum(counts[what] for what in counts if what.endswith("wrong")))
+
+
+def _wrongs(path: Path, children: dict[str, Child], counts: collections.Counter[str]) -> Iterator[str]:
+    for use, child in children.items():
+        how, wrong = try_use(use, path, child)
+        counts[f"{use}: {how}{', wrong' if wrong else ''}"] += 1
+        if wrong:
+            yield f"{use}: {wrong}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--use":
+        answer_all(lambda path: _answer(sys.argv[2], path), _MOST_MEMORY)
+    else:
+        sys.exit(main(*sys.argv[1:]))
