@@ -255,6 +255,34 @@ def test_what_xarray_sums_up_has_the_uncertainty_of_the_sum(name: str, lazy: boo
     assert_propagated(UncertainArray(expected, got.variances), of_values, values)
 
 
+COUNTS = np.arange(1, 13, dtype="u4").reshape(SHAPE)
+OF_COUNTS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    **{name: of_array for name, (of_array, _) in REDUCTIONS.items()},
+    "max": lambda array: array.max("x"),
+    "min of all": lambda array: array.min(),
+    "concat with exact ones": lambda array: xr.concat([array, array.nexus.values], "run"),
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+@pytest.mark.parametrize("name", OF_COUNTS)
+def test_whole_numbers_have_the_uncertainties_that_the_same_floats_have(name: str, lazy: bool) -> None:
+    whole, floating = (
+        OF_COUNTS[name](array_of(UncertainArray(COUNTS.astype(dtype), COUNTS.astype(float)), lazy)).nexus
+        for dtype in ("u4", "f8")
+    )
+    assert whole.errors.dtype == float
+    np.testing.assert_allclose(whole.values, floating.values, rtol=1e-13)
+    np.testing.assert_allclose(whole.errors, floating.errors, rtol=1e-13)
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+def test_where_the_largest_is_has_no_uncertainty(lazy: bool) -> None:
+    array = array_of(UncertainArray(COUNTS, COUNTS.astype(float)), lazy)
+    assert array.argmax("x").values.tolist() == [3, 3, 3]
+    assert array.idxmax("x").values.tolist() == [3.5, 3.5, 3.5]
+
+
 MOVES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     "isel": lambda array: array.isel(x=[3, 0], y=slice(2)),
     "sel": lambda array: array.sel(x=slice(1, 3)),

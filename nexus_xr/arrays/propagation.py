@@ -40,6 +40,11 @@ def variances_of(array: Any) -> NDArray[Any]:
     return np.where(np.isnan(exact), np.nan, 0).astype(np.result_type(np.float32, exact.dtype))
 
 
+def with_variances(values: NDArray[Any], variances: NDArray[Any]) -> Uncertain | NDArray[Any]:
+    """Values with their variances; what isn't numbers has none."""
+    return Uncertain(values, variances) if values.dtype.kind in "iuf" else values
+
+
 # So many values at a time stay in a core's cache from one step of a formula to the next.
 _TOGETHER = 1 << 14
 # Where a formula has one step alone, or takes all of them at once, memory is read the better, the more is at a time.

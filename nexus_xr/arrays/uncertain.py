@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nexus_xr.errors import NexusError
 
-from .propagation import DERIVATIVES, Uncertain, propagated, values_of, variances_of
+from .propagation import DERIVATIVES, Uncertain, propagated, values_of, variances_of, with_variances
 from .uncertain_functions import FUNCTIONS
 
 _ADVICE = "take .nexus.values, and treat the uncertainties yourself"
@@ -123,8 +123,7 @@ class UncertainArray(NDArrayOperatorsMixin):
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
         """Values of another type; of one that isn't numbers, without uncertainties."""
-        values = self.values.astype(dtype, *args, **options)
-        return UncertainArray(values, self.variances) if values.dtype.kind in "iuf" else values
+        return _made(with_variances(self.values.astype(dtype, *args, **options), self.variances))
 
     def copy(self, order: Any = "C") -> UncertainArray:
         """Values and variances of its own."""
@@ -185,8 +184,11 @@ class UncertainArray(NDArrayOperatorsMixin):
             return NotImplemented
         if function not in FUNCTIONS:
             raise _refused(function.__name__)
-        made = FUNCTIONS[function](*args, **options)
-        return UncertainArray(*made) if isinstance(made, Uncertain) else made
+        return _made(FUNCTIONS[function](*args, **options))
+
+
+def _made(result: Any) -> Any:
+    return UncertainArray(*result) if isinstance(result, Uncertain) else result
 
 
 def _through_dask(lazy: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .propagation import Uncertain, is_uncertain, values_of, variances_of
+from .propagation import Uncertain, is_uncertain, values_of, variances_of, with_variances
 
 
 def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,9 +100,9 @@ def _einsum(subscripts: str, *operands: Any, **options: Any) -> Uncertain:
 def _like(function: Callable[..., Any]) -> Callable[..., Any]:
     """One that makes exact values in the shape of others."""
 
-    def made(array: Any, *args: Any, **options: Any) -> Uncertain:
+    def made(array: Any, *args: Any, **options: Any) -> Any:
         values = function(values_of(array), *args, **options)
-        return Uncertain(values, np.zeros(values.shape, variances_of(array).dtype))
+        return with_variances(values, np.zeros(values.shape, variances_of(array).dtype))
 
     return made
 
@@ -110,9 +110,9 @@ def _like(function: Callable[..., Any]) -> Callable[..., Any]:
 def _converting(function: Callable[..., Any]) -> Callable[..., Any]:
     """One that makes an array of what is given, to go with arrays with uncertainties."""
 
-    def converted(array: Any, *args: Any, **options: Any) -> Uncertain:
+    def converted(array: Any, *args: Any, **options: Any) -> Any:
         values = function(values_of(array), *args, **options)
-        return Uncertain(values, function(variances_of(array)))
+        return with_variances(values, np.array(variances_of(array)).reshape(values.shape))
 
     return converted
 

@@ -14,6 +14,7 @@ from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import ERRORS
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 
+from .propagation import values_of, variances_of
 from .uncertain import UncertainArray
 
 # In the encoding of a variable and of that of its uncertainties, which no arithmetic keeps, the same name.
@@ -126,13 +127,13 @@ def errors_as_data(dataset: xr.Dataset) -> xr.Dataset:
 
 def values_in(variable: xr.Variable) -> xr.Variable:
     """The values, without uncertainties."""
-    data = _of_each(variable, _values, variable.dtype)
+    data = _of_each(variable, values_of, variable.dtype)
     return xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
 
 
 def variances_in(variable: xr.Variable) -> xr.Variable:
     """The squares of the standard uncertainties, whose unit isn't that of the values."""
-    return xr.Variable(variable.dims, _of_each(variable, _variances, _type_of_variances(variable)))
+    return xr.Variable(variable.dims, _of_each(variable, variances_of, _type_of_variances(variable)))
 
 
 def errors_in(variable: xr.Variable) -> xr.Variable:
@@ -151,19 +152,12 @@ def _of_each(variable: xr.Variable, function: Any, dtype: np.dtype[Any]) -> Any:
 
 def _type_of_variances(variable: xr.Variable) -> np.dtype[Any]:
     data: Any = variable._data
-    return _variances(getattr(data, "_meta", data)).dtype
+    return variances_of(getattr(data, "_meta", data)).dtype
 
 
-def _values(array: UncertainArray) -> NDArray[Any]:
-    return array.values
-
-
-def _variances(array: UncertainArray) -> NDArray[Any]:
-    return array.variances
-
-
-def _errors(array: UncertainArray) -> NDArray[Any]:
-    return array.errors
+def _errors(array: Any) -> NDArray[Any]:
+    errors: NDArray[Any] = np.sqrt(variances_of(array))
+    return errors
 
 
 def joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:
