@@ -374,12 +374,14 @@ def test_what_has_a_name_that_keys_have_another_meaning_for_is_left_out_with_a_w
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["zarr.json/x"] = np.arange(3)
         file["group/.."] = np.arange(3)
+        file["group/a\\b"] = np.arange(3)
         file["table"] = np.zeros(3, [("a/b", "i4"), ("c", "i4")])
     with pytest.warns(NexusWarning, match=r"Zarr has no place for the name 'a/b'; it is left out") as caught:
         store = nexus_xr.zarr_store(tmp_path / "f.h5")
     paths = {each.path for each in caught[0].message.diagnostics}  # type: ignore[union-attr]
-    assert paths == {"/zarr.json", "/group/..", "/table"}
+    assert paths == {"/zarr.json", "/group/..", "/group/a\\b", "/table"}
     assert list(store.view.hierarchy.arrays) == ["table/c"]
+    assert list(zarr.open_group(store, mode="r")["group"].keys()) == []
 
 
 def test_dimensions_are_left_out_where_there_are_none(write: Write) -> None:

@@ -26,6 +26,7 @@ from .fields import Codecs, FieldArrays, Node
 
 # Names that no group and no array of Zarr can have: they mean something else in a key.
 _RESERVED = ("", ".", "..", "zarr.json")
+_SEPARATORS = frozenset("/\\")  # zarr-python takes either for one
 _COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
 
 
@@ -155,7 +156,7 @@ class _Walk:
 
     def _can_have(self, path: str, name: str) -> bool:
         """Whether a node can have a name; it is reported if not."""
-        if name not in _RESERVED and "/" not in name:
+        if name not in _RESERVED and _SEPARATORS.isdisjoint(name):
             return True
         self.opening.diagnostics.add(Code.NO_NODE, path, f"Zarr has no place for the name {name!r}; it is left out")
         return False
