@@ -178,6 +178,11 @@ def test_edges_of_another_number_are_refused() -> None:
         xr.DataArray([1, 2], {"t": [0, 1]}, "t").drop_indexes("t").set_xindex("t", nexus_xr.EdgesIndex, edges=[0, 1])
 
 
+def test_bins_in_reverse_order_have_their_edges_so() -> None:
+    assert histogram().sortby("t", ascending=False).nexus.edges("t").tolist() == EDGES[::-1].tolist()
+    assert histogram(EDGES[::-1])[:, ::-1].nexus.edges("t").tolist() == EDGES.tolist()
+
+
 def test_edges_that_are_none_are_refused() -> None:
     with pytest.raises(nexus_xr.NexusError, match="gaps"):
         histogram()[:, [0, 2]].nexus.edges("t")

@@ -52,6 +52,8 @@ def edges_along(obj: AnyObject, name: Hashable) -> NDArray[Any]:
         raise NexusError(f"{name!r} has no edges of bins in its index; there are those of {known}; see assign_edges")
     edges = edges_of(bounds)
     if edges is None:
+        edges = edges_of(np.flip(bounds, axis=-1))  # of bins in reverse order
+    if edges is None:
         raise NexusError(f"the bins of {name!r} leave gaps or overlap; xindexes[{name!r}].bounds has each one's two")
     return edges
 
