@@ -157,6 +157,21 @@ def test_a_large_array_of_a_file_is_converted_block_by_block(tmp_path: Path) -> 
     assert not (tmp_path / "h.nxs").exists()
 
 
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_numbers_are_stored_as_a_type_that_holds_them(tmp_path: Path, is_lazy: bool) -> None:
+    def write(values: Any, dtype: str) -> None:
+        array = xr.DataArray(values, dims="x", name="n")
+        to_nexus(array.chunk() if is_lazy else array, tmp_path / "f.nxs", encoding={"n": {"dtype": dtype}})
+
+    for values, dtype in (([0, 65535], "u2"), ([1.5, np.inf, np.nan], "f2")):
+        write(values, dtype)
+        assert opened(tmp_path / "f.nxs").n.dtype == dtype
+        np.testing.assert_array_equal(opened(tmp_path / "f.nxs").n, values)
+    for values, dtype in (([-1, 0], "u2"), ([1e6, 1.0], "f2"), ([2**20], "f2")):
+        with pytest.raises(NexusError, match="there are values that .* doesn't hold"):
+            write(values, dtype)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

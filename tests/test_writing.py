@@ -622,6 +622,19 @@ def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:
     np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), expected)
 
 
+@pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])
+def test_a_region_has_its_values_or_is_refused(tmp_path: Path, is_dask: bool) -> None:
+    to_nexus(xr.DataArray(np.zeros(4, "f4"), dims="x", name="n"), tmp_path / "f.nxs")
+    for values in (np.array([1.5, np.inf, np.nan]), np.array([2**24, -1, 0])):
+        part = xr.DataArray(values, dims="x", name="n")
+        to_nexus(part.chunk() if is_dask else part, tmp_path / "f.nxs", region={"x": slice(3)})
+        np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), [*values, 0])
+    large = xr.DataArray([1e300], dims="x", name="n")
+    with pytest.raises(NexusError, match="there are values that float32 doesn't hold"):
+        to_nexus(large.chunk() if is_dask else large, tmp_path / "f.nxs", region={"x": slice(1)})
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), [*values, 0])
+
+
 @pytest.mark.parametrize(
     ("change", "region", "said"),
     [
@@ -634,6 +647,8 @@ def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:
         (lambda a: a[:3], "auto", "region='auto': expected a slice for each dimension .*'scan', 'y', 'x'"),
         (lambda a: a[:3].rename("other"), {"scan": slice(0, 3)}, "no NXdata group has"),
         (lambda a: a[:3].astype(float), {"scan": slice(0, 3)}, "astype"),
+        (lambda a: a[:3].astype("i8") + 70000, {"scan": slice(0, 3)}, "/counts: .* values that uint16 doesn't hold"),
+        (lambda a: -a[:3].astype("i8") - 1, {"scan": slice(0, 3)}, "values that uint16 doesn't hold"),
         (lambda a: a[:3, 0], {"scan": slice(0, 3)}, "dimensions"),
     ],
 )

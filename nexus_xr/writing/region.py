@@ -23,6 +23,7 @@ from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
 
+from .casting import cast, may_become
 from .schedule import refuse_elsewhere
 from .targets import group_with, known
 from .variables import with_true_errors
@@ -142,14 +143,17 @@ def _part(
     if set(map(str, variable.dims)) != set(sizes):
         raise NexusError(f"{path}: {name!r} has dimensions {variable.dims}, and in the file {tuple(sizes)}")
     stored = recorded_dtype(field.attributes, field.dtype) or field.dtype
-    if not np.can_cast(variable.dtype, stored, "same_kind"):
+    if not may_become(variable.dtype, stored):
         raise NexusError(f"{path}: {name!r} of {variable.dtype} doesn't fit into {stored}; convert it with astype")
     places = tuple(_extent(name, dim, size, region) for dim, size in sizes.items())
     ordered = variable.transpose(*sizes)
     found = tuple(last - first for first, last in places)
     if ordered.shape != found:
         raise NexusError(f"{path}: {name!r} has the shape {ordered.shape}, and its region {found}")
-    values = ordered.data.astype(stored)
+    try:
+        values = cast(ordered.data, stored)
+    except NexusError as error:
+        raise NexusError(f"{path}: {error}") from None
     return _Part(path, places, values.view(field.dtype) if stored.kind in "mM" else values)
 
 

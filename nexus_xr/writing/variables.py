@@ -40,6 +40,7 @@ from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
 
 from .accepted import accepted
+from .casting import cast, may_become
 from .defaults import KEEP
 
 
@@ -216,7 +217,8 @@ class LazyVariable:
         return self.stored or dtype
 
     def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
-        return _cast(np.asarray(self.variable[key].values), self.dtype)
+        values: NDArray[Any] = cast(np.asarray(self.variable[key].values), self.dtype)
+        return values
 
 
 def with_true_errors(dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) -> xr.Dataset:
@@ -354,19 +356,11 @@ def _stored_as(values: Any, wanted: Any, kind: str) -> Any:
     if wanted is None:
         return values
     dtype: np.dtype[Any] = np.dtype(wanted)
-    if kind not in "biufc" or not np.can_cast(values.dtype, dtype, "same_kind"):
+    if kind not in "biufc" or not may_become(values.dtype, dtype):
         raise ValueError(f"{values.dtype} is not to be stored as {dtype}; convert it with astype, or drop_encoding()")
     if isinstance(values, LazyVariable):
         return LazyVariable(values.variable, dtype)
-    return values.map_blocks(_cast, dtype, dtype=dtype) if hasattr(values, "dask") else _cast(values, dtype)
-
-
-def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in another type; integers that it doesn't hold are an error."""
-    cast = values.astype(dtype, copy=False)
-    if dtype.kind in "iu" and values.dtype != dtype and not np.array_equal(cast, values):
-        raise NexusError(f"there are values that {dtype} doesn't hold")
-    return cast
+    return cast(values, dtype)
 
 
 def _values_of(variable: xr.Variable) -> Any:

@@ -1,0 +1,51 @@
+"""Numbers in the type that they are stored in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_xr.errors import NexusError
+
+
+def may_become(own: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
+    """Whether values of one type can be stored as another, which may not hold each of them.
+
+    Examples
+    --------
+    >>> may_become(np.dtype("i8"), np.dtype("u2")), may_become(np.dtype("f8"), np.dtype("u2"))
+    (True, False)
+    """
+    return own.kind + wanted.kind in ("iu", "ui") or bool(np.can_cast(own, wanted, "same_kind"))
+
+
+def cast(values: Any, dtype: np.dtype[Any]) -> Any:
+    """Values in another type, those of dask block by block.
+
+    Raises
+    ------
+    NexusError
+        There are integers, or finite numbers, that it doesn't hold.
+
+    Examples
+    --------
+    >>> cast(np.array([1, 255]), np.dtype("u1"))
+    array([  1, 255], dtype=uint8)
+    """
+    return values.map_blocks(_cast, dtype, dtype=dtype) if hasattr(values, "dask") else _cast(values, dtype)
+
+
+def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        made = values.astype(dtype, copy=False)
+    if values.dtype != dtype and not _are_held(values, made):
+        raise NexusError(f"there are values that {dtype} doesn't hold; convert them with astype")
+    return made
+
+
+def _are_held(values: NDArray[Any], made: NDArray[Any]) -> bool:
+    if made.dtype.kind in "iu":
+        return np.array_equal(made, values)
+    return made.dtype.kind not in "fc" or np.array_equal(np.isfinite(made), np.isfinite(values))
