@@ -168,7 +168,7 @@ def test_numbers_are_stored_as_a_type_that_holds_them(tmp_path: Path, is_lazy: b
         assert opened(tmp_path / "f.nxs").n.dtype == dtype
         np.testing.assert_array_equal(opened(tmp_path / "f.nxs").n, values)
     for values, dtype in (([-1, 0], "u2"), ([1e6, 1.0], "f2"), ([2**20], "f2")):
-        with pytest.raises(NexusError, match="there are values that .* doesn't hold"):
+        with pytest.raises(NexusError, match=r"there are values that .* doesn't hold"):
             write(values, dtype)
 
 

@@ -523,6 +523,14 @@ def test_a_changed_array_is_not_copied(tmp_path: Path) -> None:
         np.testing.assert_array_equal(reopened(tmp_path / "b.nxs"), changed)
 
 
+@pytest.mark.parametrize(("compression", "dtype"), [("zfp", "u2"), ("szip", "c8")])
+def test_a_filter_that_is_not_for_such_values_is_named_with_them(tmp_path: Path, compression: str, dtype: str) -> None:
+    array = xr.DataArray(np.ones((50, 60), dtype), dims=("y", "x"), name="n")
+    with pytest.raises(NexusError, match=rf"/entry1/n/n: {array.dtype} in chunks of .*; choose another compression"):
+        to_nexus(array, tmp_path / "f.nxs", compression=compression, chunks=(25, 60))
+    assert not list(tmp_path.iterdir())
+
+
 def test_filters_of_the_source_are_kept_for_new_values(tmp_path: Path) -> None:
     to_nexus(scan(), tmp_path / "a.nxs", compression=hdf5plugin.Bitshuffle(), chunks=(2, 40, 50))
     opened = reopened(tmp_path / "a.nxs").load()

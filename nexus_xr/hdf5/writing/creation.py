@@ -168,7 +168,13 @@ def create_dataset(
     filters: Sequence[Filter] = (),
     growing: Sequence[bool] = (),
 ) -> h5py.Dataset:
-    """Make a dataset without values; one with filters is chunked, and so must one be of which a dimension grows."""
+    """Make a dataset without values; one with filters is chunked, and so must one be of which a dimension grows.
+
+    Raises
+    ------
+    NexusError
+        The filters aren't for such values, or such chunks.
+    """
     properties = h5p.create(h5p.DATASET_CREATE)
     properties.set_attr_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
     chunks = chunks or (shape if filters and all(shape) and shape else None)
@@ -179,7 +185,13 @@ def create_dataset(
     # Every element is written, so nothing is to be filled before.
     properties.set_fill_time(h5d.FILL_TIME_IFSET)
     space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
-    made = h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, properties)
+    try:
+        made = h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, properties)
+    except ValueError as error:
+        where = f"{group.name.rstrip('/')}/{name}"
+        raise NexusError(
+            f"{where}: {dtype} in chunks of {chunks} can't be stored so ({error}); choose another compression"
+        ) from error
     return h5py.Dataset(made)
 
 
