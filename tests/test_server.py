@@ -270,6 +270,11 @@ def test_what_can_not_be_asked_is_explained(client: TestClient, asked: dict[str,
     assert len(answer.json()["message"]) > 20
 
 
+def test_where_a_group_is_no_array_is_missed(client: TestClient) -> None:
+    for params in ({}, {"path": "/"}):
+        assert "/ is a group" in client.get("/api/data/stack.h5", params=params).json()["message"]
+
+
 # --- blocks: what is sent in parts is what would be sent at once ------------------------------------------------------
 
 

@@ -284,7 +284,9 @@ def test_pages_that_are_known_may_read(folders: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_nothing_can_be_written(client: TestClient, method: str) -> None:
     for address in ("/api/files", "/file/own.h5", "/zarr/own.h5/zarr.json"):
-        assert client.request(method, address).status_code == 405
+        refused = client.request(method, address)
+        assert refused.status_code == 405
+        assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD"}
 
 
 # --- how much --------------------------------------------------------------------------------------------------------

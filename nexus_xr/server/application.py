@@ -146,4 +146,6 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return json_response({"message": f"{error.detail}: {request.url.path}; see /openapi.json"}, error.status_code)
+    response = json_response({"message": f"{error.detail}: {request.url.path}; see /openapi.json"}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response

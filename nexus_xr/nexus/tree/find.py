@@ -234,7 +234,7 @@ def entry_of(root: Group, group: Group) -> Group:
 def explain_path(root: Group, path: str) -> str:
     """Say how far a path that leads nowhere can be followed, and what is there."""
     group = root
-    for name in absolute(path).strip("/").split("/"):
+    for name in filter(None, absolute(path).split("/")):
         member = group.get(name)
         if isinstance(member, Link):
             return f"{group.member_path(name)} is a link to {member}, which {member.trouble}"
