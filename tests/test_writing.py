@@ -846,6 +846,17 @@ def begun(path: Path, name: str = "late", **options: Any) -> Any:
     return to_nexus(late, path, mode="a", compute=False, **options)
 
 
+def test_a_damaged_file_is_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nxs"
+    with h5py.File(path, "w") as file:
+        file["entry"] = 1
+    path.write_bytes(path.read_bytes().replace(b"SNOD", b"SNOX"))  # what lists the members of the root
+    before = path.read_bytes()
+    with pytest.raises(NexusFileError, match=r"scan\.nxs: can't be written"):
+        to_nexus(xr.DataArray([1, 2]), path, mode="a")
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (before, ["scan.nxs"])
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize("use_default", [True, False])
 def test_an_entry_joins_what_came_while_it_was_written(tmp_path: Path, is_there: bool, use_default: bool) -> None:

@@ -18,6 +18,7 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors, reason_of
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
@@ -167,10 +168,8 @@ def write_file(obj: Any, path: Any, options: WritingOptions, libver: str | None 
     file = NewFile(path, mode, content.origin, libver)
     workers = Workers(file) if computes_elsewhere() else None
     try:
-        try:
+        with Hdf5Errors(partial(_unwritten, path), passing=(NexusError, MemoryError)):
             pending = content.write(file, workers.divided if workers is not None else _undivided)
-        except OSError as error:
-            raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
         of_dask = _write(pending, file.path, options.num_threads)
         if workers is not None:
             workers.gather(of_dask)
@@ -192,6 +191,10 @@ def write_file(obj: Any, path: Any, options: WritingOptions, libver: str | None 
         raise
     file.commit()
     return None if options.compute else _nothing_left()
+
+
+def _unwritten(path: str | os.PathLike[str], error: Exception) -> NexusFileError:
+    return NexusFileError(f"{os.fspath(path)}: can't be written ({reason_of(error)})")
 
 
 def _write_region(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> Any:
