@@ -72,13 +72,18 @@ class FileBytes:
         if address < 0 or size <= 0:
             return b""
         begin = self.base + address
-        number, within = divmod(begin, _BLOCK_BYTES)
+        number, within = begin // _BLOCK_BYTES, begin % _BLOCK_BYTES
         if within + size <= _BLOCK_BYTES:
             return (self._blocks.get(number) or self._block(number))[within : within + size]
         if size > _BLOCK_BYTES:
             return self._fetch(begin, size)
         rest = within + size - _BLOCK_BYTES
         return self._block(number)[within:] + self._block(number + 1)[:rest]
+
+    def read_behind(self, start: bytes, address: int, behind: int, size: int) -> bytes:
+        """So many bytes from somewhere behind an address on, at which some were read before; raises as `read` does."""
+        found = start[behind : behind + size] if behind >= 0 else b""
+        return found if len(found) == size else self.read(address + behind, size)
 
     def read_each(self, addresses: Sequence[int], sizes: Sequence[int]) -> Iterator[bytes]:
         """So many bytes from each address on, or all that there are; side by side where each waits for the network.

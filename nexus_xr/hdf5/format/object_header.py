@@ -10,7 +10,7 @@ import struct
 from . import compiled
 from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError
-from .fields import Fields
+from .fields import Fields, layout
 from .file_bytes import FileBytes
 from .messages.kinds import FIRST_UNKNOWN, Kind
 
@@ -73,7 +73,7 @@ def _first_block_1(file: FileBytes, address: int, start: bytes) -> bytes:
     if len(start) < _PREFIX_1.size:
         raise FormatError(f"{_WHAT} ends too early")
     (size,) = _PREFIX_1.unpack_from(start)
-    return _whole(file, address, start, _PREFIX_1.size + size)[_PREFIX_1.size :]
+    return file.read_behind(start, address, 0, _PREFIX_1.size + size)[_PREFIX_1.size :]
 
 
 def _first_block_2(file: FileBytes, address: int, start: bytes) -> bytes:
@@ -84,12 +84,8 @@ def _first_block_2(file: FileBytes, address: int, start: bytes) -> bytes:
         raise FormatError(f"{_WHAT} has flags of which nothing is known")
     fields.take((16 if flags & _TIMES_STORED else 0) + (4 if flags & _PHASES_STORED else 0))
     size = fields.number(1 << (flags & 3))
-    whole = _whole(file, address, start, fields.position + size + CHECKSUM_BYTES)
+    whole = file.read_behind(start, address, 0, fields.position + size + CHECKSUM_BYTES)
     return checked(whole, _WHAT)[fields.position :]
-
-
-def _whole(file: FileBytes, address: int, start: bytes, size: int) -> bytes:
-    return start[:size] if size <= len(start) else file.read(address, size)
 
 
 def _add_others(file: FileBytes, found: ObjectHeader, prefix: struct.Struct) -> None:
@@ -116,10 +112,11 @@ def _checked_block(block: bytes) -> bytes:
 
 
 def _place(file: FileBytes, continuation: bytes) -> tuple[int, int]:
-    if len(continuation) < file.offset_size + file.length_size:
+    place = layout("AZ", file.offset_size, file.length_size)
+    if len(continuation) < place.size:
         raise FormatError(f"{_WHAT} ends too early")
-    length = continuation[file.offset_size : file.offset_size + file.length_size]
-    return int.from_bytes(continuation[: file.offset_size], "little"), int.from_bytes(length, "little")
+    address, size = place.unpack_from(continuation)
+    return address, size
 
 
 def _split(block: bytes, prefix: struct.Struct) -> ObjectHeader:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from nexus_xr.hdf5.format import btree2, compiled
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
-from nexus_xr.hdf5.format.fields import Fields
+from nexus_xr.hdf5.format.fields import Fields, layout
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.fractal_heap import open_heap
 from nexus_xr.hdf5.format.messages.kinds import Kind
@@ -151,8 +151,11 @@ def _parse_in_python(content: bytes, offset_size: int) -> StoredLink:
 
 
 def _old_links(file: FileBytes, table: bytes) -> Iterator[StoredLink | FormatError]:
-    fields = Fields(table, "a group")
-    return group_links(file, fields.number(file.offset_size), fields.number(file.offset_size))
+    places = layout("AA", file.offset_size, file.length_size)
+    if len(table) < places.size:
+        raise FormatError("a group ends too early")
+    btree, heap = places.unpack_from(table)
+    return group_links(file, btree, heap)
 
 
 def _tracks_order(info: bytes) -> bool:

@@ -20,6 +20,8 @@ _WHAT = "a symbol table"
 _TREE = "a B-tree of a group"
 _OF_GROUPS = 0
 _SOFT_LINK, _MOST_KIND = 2, 2
+# Most nodes are within so many bytes, and read at once.
+_USUAL_BYTES = 512
 _NODE_HEAD = struct.Struct("<4sBxH")
 # As libhdf5 has it, and other than specified, where the name is takes as many bytes as a length. Behind the address are
 # the kind and, behind what is reserved, the first four of the 16 bytes that depend on the kind.
@@ -80,19 +82,23 @@ def _symbol_nodes(file: FileBytes, address: int, level: int, seen: set[int]) -> 
 
 def _children(file: FileBytes, address: int, level: int) -> list[int]:
     head, entry = (layout(fields, file.offset_size, file.length_size) for fields in (_TREE_HEAD, _TREE_ENTRY))
-    signature, count, _left, _right = head.unpack(file.read(address, head.size))
+    start = file.read_up_to(address, _USUAL_BYTES)
+    signature, count, _left, _right = head.unpack(file.read_behind(start, address, 0, head.size))
     if signature != b"TREE" + bytes((_OF_GROUPS, level)):
         raise FormatError(f"{_TREE} isn't one")
-    return [child for _, child in entry.iter_unpack(file.read(address + head.size, count * entry.size))]
+    children = file.read_behind(start, address, head.size, count * entry.size)
+    return [child for _, child in entry.iter_unpack(children)]
 
 
 def _content(file: FileBytes, address: int) -> bytes | FormatError:
     """The entries of a node, or what is wrong with it."""
     try:
-        signature, version, count = _NODE_HEAD.unpack(file.read(address, _NODE_HEAD.size))
+        start = file.read_up_to(address, _USUAL_BYTES)
+        signature, version, count = _NODE_HEAD.unpack(file.read_behind(start, address, 0, _NODE_HEAD.size))
         if signature != b"SNOD" or version != 1:
             raise FormatError(f"a node of {_WHAT} isn't one")
-        return file.read(address + _NODE_HEAD.size, count * layout(_ENTRY, file.offset_size, file.length_size).size)
+        size = count * layout(_ENTRY, file.offset_size, file.length_size).size
+        return file.read_behind(start, address, _NODE_HEAD.size, size)
     except FormatError as error:
         return error
 

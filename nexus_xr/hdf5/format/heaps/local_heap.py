@@ -11,6 +11,8 @@ from nexus_xr.hdf5.format.file_bytes import FileBytes
 
 _WHAT = "a local heap"
 # Signature and version, bytes of the heap, where there is room in it, and where it is.
+# What is in most heaps lies behind their heads, and is read at once with these.
+_USUAL_BYTES = 512
 _HEAD, _SIGNATURE = "5s3xZZA", b"HEAP\0"
 
 
@@ -23,10 +25,11 @@ def read_local_heap(file: FileBytes, address: int) -> bytes:
         There is no heap at this address, or it is longer than the file.
     """
     head = layout(_HEAD, file.offset_size, file.length_size)
-    signature, size, _room, begin = head.unpack(file.read(address, head.size))
+    start = file.read_up_to(address, _USUAL_BYTES)
+    signature, size, _room, begin = head.unpack(file.read_behind(start, address, 0, head.size))
     if signature != _SIGNATURE:
         raise FormatError(f"{_WHAT} isn't one")
-    return file.read(begin, size)
+    return file.read_behind(start, address, begin - address, size)
 
 
 def name_at(segment: bytes, offset: int) -> bytes:
