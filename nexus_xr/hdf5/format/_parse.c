@@ -222,31 +222,41 @@ static PyObject *heap_objects(PyObject *module, PyObject *args) {
     return given(found, is_whole);
 }
 
-/* The object of a collection, of those that are known. */
-static PyObject *known_object(PyObject *collections, uint64_t address, uint64_t index) {
+/* The object of a collection, which those who know the others may read now. It is kept alive, as it may be forgotten. */
+static PyObject *object_of(PyObject *collections, uint64_t address, uint64_t index) {
     PyObject *place = PyLong_FromUnsignedLongLong(address);
-    PyObject *collection = place ? PyDict_GetItemWithError(collections, place) : NULL;
+    PyObject *collection = place ? PyObject_GetItem(collections, place) : NULL;
+    PyObject *key = collection ? PyLong_FromUnsignedLongLong(index) : NULL;
+    PyObject *object = key && PyDict_Check(collection) ? PyDict_GetItemWithError(collection, key) : NULL;
+    if (place && !collection && PyErr_ExceptionMatches(PyExc_KeyError)) PyErr_Clear();
+    Py_XINCREF(object);
     Py_XDECREF(place);
-    if (!collection || !(place = PyLong_FromUnsignedLongLong(index))) return NULL;
-    PyObject *object = PyDict_GetItemWithError(collection, place);
-    Py_DECREF(place);
+    Py_XDECREF(collection);
+    Py_XDECREF(key);
     return object;
 }
 
 enum { TEXT_LENGTH = 4, TEXT_INDEX = 4 };
 
-/* The text that an element stands for, if its collection is known and has it. */
-static PyObject *text_of(Span raw, PyObject *collections) {
+/* The text in an object up to its end, which some have as a null, and others only in their length. */
+static PyObject *text_in(PyObject *object, size_t length) {
     Span whole;
-    if (raw.size <= TEXT_LENGTH + TEXT_INDEX || raw.size > TEXT_LENGTH + MOST_WIDTH + TEXT_INDEX) return NULL;
-    size_t length = (size_t)number(raw.bytes, TEXT_LENGTH), offsets = raw.size - TEXT_LENGTH - TEXT_INDEX;
-    uint64_t address = number(raw.bytes + TEXT_LENGTH, offsets);
-    if (!length || !address) return PyUnicode_FromStringAndSize(NULL, 0);
-    PyObject *object = known_object(collections, address, number(raw.bytes + TEXT_LENGTH + offsets, TEXT_INDEX));
     if (!object || !is_span(object, &whole) || whole.size < length) return NULL;
     size_t size = text_size(whole.bytes, length);
     PyObject *made = PyUnicode_DecodeUTF8((const char *)whole.bytes, (Py_ssize_t)size, NULL);
     if (!made && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
+    return made;
+}
+
+/* The text that an element stands for, if its collection has it. */
+static PyObject *text_of(Span raw, PyObject *collections) {
+    if (raw.size <= TEXT_LENGTH + TEXT_INDEX || raw.size > TEXT_LENGTH + MOST_WIDTH + TEXT_INDEX) return NULL;
+    size_t length = (size_t)number(raw.bytes, TEXT_LENGTH), offsets = raw.size - TEXT_LENGTH - TEXT_INDEX;
+    uint64_t address = number(raw.bytes + TEXT_LENGTH, offsets);
+    if (!length || !address) return PyUnicode_FromStringAndSize(NULL, 0);
+    PyObject *object = object_of(collections, address, number(raw.bytes + TEXT_LENGTH + offsets, TEXT_INDEX));
+    PyObject *made = text_in(object, length);
+    Py_XDECREF(object);
     return made;
 }
 

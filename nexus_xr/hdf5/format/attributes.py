@@ -97,16 +97,19 @@ def usual_attributes(file: FileBytes, header: ObjectHeader, heap: GlobalHeap) ->
     heap
         The file's heap.
     """
-    info = first_of(header, Kind.ATTRIBUTE_INFO)
-    if info is not None and not _is_without_heap(file, info):
+    if Kind.ATTRIBUTE_INFO in header and not _is_without_heap(file, header):
         return None
-    return compiled.attributes(header.get(Kind.ATTRIBUTE, []), _known_heads(file.length_size), heap.collections)
+    try:
+        return compiled.attributes(header.get(Kind.ATTRIBUTE, []), _known_heads(file.length_size), heap.collections)
+    except FormatError:  # of the heap, in which not all of them may be
+        return None
 
 
-def _is_without_heap(file: FileBytes, info: bytes) -> bool:
-    with suppress(FormatError):
-        return _places(info, file.offset_size)[0] == file.undefined
-    return False
+def _is_without_heap(file: FileBytes, header: ObjectHeader) -> bool:
+    try:
+        return _places(header[Kind.ATTRIBUTE_INFO][0][1], file.offset_size)[0] == file.undefined
+    except FormatError:
+        return False
 
 
 def _by_name(attribute: AnyAttribute) -> tuple[bool, bytes]:

@@ -33,8 +33,8 @@ header: Callable[[bytes], Messages | None] = getattr(_parse, "header", _nothing)
 # A block of an object header, bytes before each message -> the messages.
 messages: Callable[[bytes, int], Messages | None] = getattr(_parse, "messages", _nothing)
 # Flags and content of messages; known heads of attributes (name, type, bytes of the data, whether that is one text of
-# varying length); objects of collections by their indexes, by the collections' addresses -> attributes by their names,
-# one text of varying length as such, others as type and data.
+# varying length); objects of collections by their indexes, by the collections' addresses, which may be read as they are
+# asked for -> attributes by their names, one text of varying length as such, others as type and data.
 attributes: Callable[[list[tuple[int, bytes]], dict[bytes, Any], dict[int, dict[int, bytes]]], dict[str, Any] | None]
 attributes = getattr(_parse, "attributes", _nothing)
 # Entries of a node of a symbol table, names of its group, how many bytes of names are left, bytes of a length and of an
@@ -45,5 +45,5 @@ entries = getattr(_parse, "entries", _nothing)
 link: Callable[[bytes, int], LinkFields | None] = getattr(_parse, "link", _nothing)
 # The objects of a collection of the global heap, bytes of a length -> the objects by their indexes.
 heap_objects: Callable[[bytes, int], dict[int, bytes] | None] = getattr(_parse, "heap_objects", _nothing)
-# An element of varying length, objects of collections by their indexes, by the collections' addresses -> its text.
+# An element of varying length, objects of collections as for attributes -> its text.
 text: Callable[[bytes, dict[int, dict[int, bytes]]], str | None] = getattr(_parse, "text", _nothing)

@@ -21,8 +21,35 @@ _ALIGNMENT = 8
 _MOST_KEPT_BYTES = 16 << 20
 
 
+class _Collections(dict[int, dict[int, bytes]]):
+    """The objects of collections by their indexes, by the addresses of the collections, which are read when asked for.
+
+    What was read is kept within bounds, and let go together when it is more.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    """
+
+    __slots__ = ("_file", "_kept_bytes")
+
+    def __init__(self, file: FileBytes) -> None:
+        super().__init__()
+        self._file = file
+        self._kept_bytes = 0
+
+    def __missing__(self, address: int) -> dict[int, bytes]:
+        content = _read_collection(self._file, address)
+        if self._kept_bytes + len(content) > _MOST_KEPT_BYTES:
+            self.clear()
+            self._kept_bytes = 0
+        self._kept_bytes += len(content)
+        return self.setdefault(address, _split(content, self._file.length_size))
+
+
 class GlobalHeap:
-    """The objects of all collections; what was read is kept within bounds, and let go together when it is more.
+    """The objects of all collections.
 
     Parameters
     ----------
@@ -32,13 +59,12 @@ class GlobalHeap:
     Attributes
     ----------
     collections
-        The objects of what is kept, by their indexes, by the collections' addresses.
+        The objects by their indexes, by the collections' addresses.
     """
 
     def __init__(self, file: FileBytes) -> None:
         self.file = file
-        self.collections: dict[int, dict[int, bytes]] = {}
-        self._kept_bytes = 0
+        self.collections = _Collections(file)
 
     def get(self, address: int, index: int) -> bytes:
         """An object of the collection at an address.
@@ -48,24 +74,20 @@ class GlobalHeap:
         FormatError
             There is none, or the collection is damaged.
         """
-        collection = self.collections.get(address)
-        if collection is None:
-            collection = self._read(address)
+        collection = self.collections[address]
         if index not in collection:
             raise FormatError(f"{_WHAT} has no object {index}")
         return collection[index]
 
     def text(self, element: bytes) -> str | None:
-        """The text of varying length that an element stands for, None where that isn't as easily found."""
-        return compiled.text(element, self.collections)
+        """The text of varying length that an element stands for, None where that isn't as easily found.
 
-    def _read(self, address: int) -> dict[int, bytes]:
-        content = _read_collection(self.file, address)
-        if self._kept_bytes + len(content) > _MOST_KEPT_BYTES:
-            self.collections.clear()
-            self._kept_bytes = 0
-        self._kept_bytes += len(content)
-        return self.collections.setdefault(address, _split(content, self.file.length_size))
+        Raises
+        ------
+        FormatError
+            Its collection is damaged.
+        """
+        return compiled.text(element, self.collections)
 
 
 def _read_collection(file: FileBytes, address: int) -> bytes:

@@ -30,13 +30,17 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     UnsupportedError
         Only libhdf5 reads one of them.
     """
-    usual = usual_attributes(file.bytes, header, file.heap)
-    if usual is None:
+    values: dict[str, Any] | None = usual_attributes(file.bytes, header, file.heap)
+    if values is None:
         return _one_by_one(node, file, header)
     try:
-        return {name: value if isinstance(value, str) else presented(*value, file) for name, value in usual.items()}
+        for name, value in values.items():
+            if not isinstance(value, str):
+                array_type, data = value
+                values[name] = presented(array_type, data, file)
     except FormatError:
         return _one_by_one(node, file, header)
+    return values
 
 
 def parsed_attribute_types(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, AttributeType]:
