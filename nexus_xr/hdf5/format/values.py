@@ -60,6 +60,8 @@ def decode_one(raw: bytes, datatype: Datatype, heap: GlobalHeap) -> Any:
     """
     # Nearly all values of a tree are such, for which there is a shorter way than by an array.
     if len(raw) == datatype.size:
+        if datatype.number is not None:
+            return datatype.number.unpack(raw)[0]
         if datatype.conversion is Conversion.VARYING_TEXT:
             return _text(heap, *_PLACES[datatype.size].unpack(raw))
         if datatype.conversion is Conversion.NONE and datatype.stored.names is None:

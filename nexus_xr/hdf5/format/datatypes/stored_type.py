@@ -6,6 +6,7 @@ for it, and so are the metadata by which it tells text, enumerations and referen
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
@@ -19,6 +20,19 @@ from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 # What a pointer, a sequence and references take in memory, for which libhdf5 lays compounds out anew.
 _POINTER_BYTES, _SEQUENCE_BYTES, _OBJECT_BYTES, _REGION_BYTES = 8, 16, 8, 12
 _OFFSET_SIZES = (2, 4, 8)
+# Numbers as `struct` has them.
+_LETTERS = {
+    "i1": "b",
+    "i2": "h",
+    "i4": "i",
+    "i8": "q",
+    "u1": "B",
+    "u2": "H",
+    "u4": "I",
+    "u8": "Q",
+    "f4": "f",
+    "f8": "d",
+}
 # Beside an address, what is in the file's heap is found by an index, and texts and sequences have a length.
 _LENGTH_BYTES, _INDEX_BYTES = 4, 4
 
@@ -98,6 +112,14 @@ class Datatype:
         while dtype.subdtype is not None:
             shape, dtype = shape + dtype.shape, dtype.base
         return shape
+
+    @cached_property
+    def number(self) -> struct.Struct | None:
+        """What unpacks an element that is a number of Python; None of others."""
+        order, kind = self.stored.str[0], self.stored.str[1:]
+        if self.conversion is not Conversion.NONE or kind not in _LETTERS:
+            return None
+        return struct.Struct(order.replace("|", "=") + _LETTERS[kind])
 
     @property
     def innermost(self) -> Datatype:
