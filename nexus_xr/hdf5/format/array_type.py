@@ -24,6 +24,8 @@ class ArrayType(NamedTuple):
     ----------
     datatype, dataspace
         What the elements are, and how many.
+    shape
+        The dimensions of the dataspace, and those that an array adds behind them.
     size
         Bytes of all elements in the file.
     is_single
@@ -32,6 +34,7 @@ class ArrayType(NamedTuple):
 
     datatype: Datatype
     dataspace: Dataspace
+    shape: tuple[int, ...]
     size: int
     is_single: bool
 
@@ -59,4 +62,5 @@ def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> Arr
         raise UnsupportedError("references to regions of varying number")
     count = space.element_count
     is_single = count == 1 and not elements.inner_shape and not elements.has_references
-    return ArrayType(elements, space, count * elements.size, is_single)
+    shape = (*(space.shape or ()), *elements.inner_shape)
+    return ArrayType(elements, space, shape, count * elements.size, is_single)

@@ -32,7 +32,8 @@ class LibraryDataset(Dataset):
         self.id = object_id
         self._type = known_type(object_id.get_type())
         extent = object_id.get_space().shape
-        super().__init__(path, diagnostics, extent, self._type.inner_shape, self._type.element)
+        shape = (*(extent or ()), *self._type.inner_shape)
+        super().__init__(path, diagnostics, extent, shape, self._type.element)
 
     @property
     def address(self) -> Address:

@@ -47,15 +47,15 @@ class Dataset(Node):
         path: str,
         diagnostics: Diagnostics,
         extent: tuple[int, ...] | None,
-        inner_shape: tuple[int, ...],
+        shape: tuple[int, ...],
         raw_dtype: np.dtype[Any],
     ) -> None:
         super().__init__(path, diagnostics)
         self.raw_dtype = raw_dtype
         self.is_null = extent is None
         self.extent = extent or ()
-        self.shape: tuple[int, ...] = (*self.extent, *inner_shape)
-        self.size = 0 if self.is_null else math.prod(self.shape)
+        self.shape = shape
+        self.size = 0 if extent is None else math.prod(shape)
 
     @property
     @abstractmethod

@@ -29,10 +29,11 @@ class Budget:
 class Group(Node):
     """A group of an open file, which remembers its members while there is a budget for it."""
 
-    __slots__ = ("_address", "_budget", "_links", "_members")
+    __slots__ = ("_above_members", "_address", "_budget", "_links", "_members")
 
     def __init__(self, path: str, diagnostics: Diagnostics, address: Address, budget: Budget | None = None) -> None:
         super().__init__(path, diagnostics)
+        self._above_members = f"{path.rstrip('/')}/"
         self._address = address
         self._budget = budget or Budget(_MOST_REMEMBERED)
         self._links: dict[bytes, int] | None = None
@@ -89,7 +90,7 @@ class Group(Node):
 
     def member_path(self, name: str) -> str:
         """Path of a member of that name."""
-        return f"{self.path.rstrip('/')}/{name}"
+        return self._above_members + name
 
     def get(self, name: str) -> Group | Dataset | Link | None:
         """The member of that name, None where there is none."""
@@ -103,18 +104,19 @@ class Group(Node):
         """A member as it was when it was first asked for, if it is remembered."""
         if raw_name in self._members:
             return self._members[raw_name]
-        member = self._follow(raw_name, kind)
+        member = None
+        if kind in LINKS_OF_HDF5:
+            member = self.open_link(raw_name, kind)
+        else:
+            self._report_unknown(raw_name, kind)
         if self._budget.left:
             self._budget.left -= 1
             self._members[raw_name] = member
         return member
 
-    def _follow(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | None:
-        if kind in LINKS_OF_HDF5:
-            return self.open_link(raw_name, kind)
+    def _report_unknown(self, raw_name: bytes, kind: int) -> None:
         message = f"is a link of a kind that only its writer follows ({kind}), and is left out"
         self.diagnostics.add(Code.LINK_KIND_UNKNOWN, self.member_path(decode(raw_name)), message)
-        return None
 
     def find(self, path: str) -> Group | Dataset | Link | None:
         """What lies at a path below this group, None where there is nothing; the root finds absolute paths.

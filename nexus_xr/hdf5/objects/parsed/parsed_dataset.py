@@ -17,22 +17,23 @@ from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, V
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.node import Address, AttributeType
+from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.storage import Filter, Storage
 from nexus_xr.hdf5.objects.stored_values import StoredValues
 from nexus_xr.hdf5.objects.text import decode
 
 from .parsed_file import Place
-from .parsed_object import attribute_types_at, attributes_at, leave
+from .parsed_object import ParsedObject, leave
 from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
 
 if TYPE_CHECKING:
     from h5py import h5d
 
+_DESCRIPTION = (Kind.DATATYPE, Kind.DATASPACE, Kind.LAYOUT)
 _LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked", Virtual: "virtual"}
 
 
-class ParsedDataset(Dataset):
+class ParsedDataset(ParsedObject, Dataset):
     """A dataset that is described from the bytes of its file.
 
     Raises
@@ -48,15 +49,13 @@ class ParsedDataset(Dataset):
     def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
         self._place = place
         self._header = header
-        content = place.file.bytes
-        required = place.file.required
-        self._type = parse_array_type(
-            required(header, Kind.DATATYPE), required(header, Kind.DATASPACE), content.length_size
-        )
-        self._layout = parse_layout(required(header, Kind.LAYOUT), content.offset_size, content.length_size)
-        datatype, shape = self._type.datatype, self._type.dataspace.shape
+        file, content = place.file, place.file.bytes
+        datatype, dataspace, layout = file.each_required(header, _DESCRIPTION)
+        self._type = parse_array_type(datatype, dataspace, content.length_size)
+        self._layout = parse_layout(layout, content.offset_size, content.length_size)
         self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()
-        super().__init__(path, diagnostics, shape, datatype.inner_shape, datatype.element)
+        elements, space, shape, _, _ = self._type
+        super().__init__(path, diagnostics, space.shape, shape, elements.element)
 
     def _said(self, kind: int) -> bytes | None:
         return self._place.file.said(self._header, kind)
@@ -72,12 +71,6 @@ class ParsedDataset(Dataset):
     @property
     def address(self) -> Address:
         return self._place.file.number, self._place.address
-
-    def _read_attributes(self) -> dict[str, Any]:
-        return attributes_at(self._place, self._header, self)
-
-    def attribute_types(self) -> dict[str, AttributeType]:
-        return attribute_types_at(self._place, self._header, self)
 
     @property
     def encoded_type(self) -> bytes:

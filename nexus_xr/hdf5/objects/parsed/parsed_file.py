@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -117,13 +117,16 @@ class ParsedFile:
         """Whether another process may add to it meanwhile."""
         return self.file.snapshot is not None
 
-    def consistent(self, read: Callable[[], _T]) -> _T:
-        """What is read of it; where another process is writing, again for a while until its parts agree."""
-        try:
-            return read()
-        except FormatError:
-            if not self._patience:
-                raise
+    def again(self, read: Callable[[], _T], error: FormatError) -> _T:
+        """What could not be read of it: where another process is writing, in a while, when its parts agree.
+
+        Raises
+        ------
+        FormatError
+            They don't.
+        """
+        if not self._patience:
+            raise error
         begin = time.monotonic()
         try:
             return consistent(lambda: self._read_again(read), self._patience)
@@ -133,10 +136,6 @@ class ParsedFile:
     def _read_again(self, read: Callable[[], _T]) -> _T:
         self._read_anew()
         return read()
-
-    def header(self, address: int) -> ObjectHeader:
-        """What is said about the object at an address."""
-        return read_object_header(self.bytes, address)
 
     def said(self, header: ObjectHeader, kind: int) -> bytes | None:
         """What the first message of a kind says, None where there is none."""
@@ -150,17 +149,25 @@ class ParsedFile:
         FormatError
             There is none.
         """
-        found = header.get(kind)
-        if not found:
-            raise FormatError(f"a dataset has no message {kind}")
-        flags, content = found[0]
-        return resolve(self.bytes, kind, flags, content, self.shared) if flags & SHARED else content
+        [content] = self.each_required(header, (kind,))
+        return content
+
+    def each_required(self, header: ObjectHeader, kinds: Iterable[int]) -> list[bytes]:
+        """What the first message of each of these kinds says; raises as `required` does."""
+        contents = []
+        for kind in kinds:
+            found = header.get(kind)
+            if not found:
+                raise FormatError(f"a dataset has no message {kind}")
+            flags, content = found[0]
+            contents.append(resolve(self.bytes, kind, flags, content, self.shared) if flags & SHARED else content)
+        return contents
 
     def links(self, address: int) -> Links:
         """The links of the group at an address, in h5py's order."""
         links = self._links.get(address)
         if links is None:
-            links = read_links(self.bytes, self.header(address))
+            links = read_links(self.bytes, read_object_header(self.bytes, address))
             self._keep(address, links)
         else:
             self._links.move_to_end(address)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusReachError
 from nexus_xr.hdf5.format.faults import FormatError, NoDtypeError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import Links, is_group
 from nexus_xr.hdf5.format.messages.kinds import Kind
-from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.links import HARD, Link
-from nexus_xr.hdf5.objects.node import AttributeType
 from nexus_xr.hdf5.objects.text import decode_name
 
 from .parsed_dataset import ParsedDataset
 from .parsed_file import ParsedFile, Place, root_place
 from .parsed_links import NotFollowedError, follow, target_of
-from .parsed_object import attribute_types_at, attributes_at
+from .parsed_object import ParsedObject
 
 
-class ParsedGroup(Group):
+class ParsedGroup(ParsedObject, Group):
     """A group that is described from the bytes of its file."""
 
     __slots__ = ("_header", "_place")
@@ -36,16 +35,11 @@ class ParsedGroup(Group):
         self._place = place
         self._header = header
 
-    def _read_attributes(self) -> dict[str, Any]:
-        return attributes_at(self._place, self._header, self)
-
-    def attribute_types(self) -> dict[str, AttributeType]:
-        return attribute_types_at(self._place, self._header, self)
-
     def _list(self) -> dict[bytes, int]:
-        if self._links_here.damage is not None:
-            self.report(Code.MEMBERS_UNLISTED, f"not all of its members can be listed ({self._links_here.damage})")
-        return {name: link.kind for name, link in self._links_here.by_name.items()}
+        links = self._links_here
+        if links.damage is not None:
+            self.report(Code.MEMBERS_UNLISTED, f"not all of its members can be listed ({links.damage})")
+        return {name: link.kind for name, link in links.by_name.items()}
 
     @property
     def _links_here(self) -> Links:
@@ -62,13 +56,17 @@ class ParsedGroup(Group):
         path = self.member_path(decode_name(raw_name))
         place = None
         try:
-            place = follow(self._place, self._links_here.by_name[raw_name])
+            link = self._place.file.links(self._place.address).by_name[raw_name]
+            if link.address is not None:
+                place = self._place.child(link.name, link.address)
+            else:
+                place = follow(self._place, link)
             if place is None:
                 return self._dangling(raw_name, kind)
             return object_at(place, path, self.diagnostics, self._budget)
         except NexusReachError:
-            link = self._dangling(raw_name, kind)
-            return None if link is None else link.refused()
+            dangling = self._dangling(raw_name, kind)
+            return None if dangling is None else dangling.refused()
         except (BeingWrittenError, NotFollowedError) as error:
             return self._not_followed(raw_name, kind, str(error))
         except NoDtypeError as error:
@@ -104,11 +102,14 @@ def object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget)
     UnsupportedError
         Only libhdf5 knows it.
     """
-    return place.file.consistent(lambda: _object_at(place, path, diagnostics, budget))
+    try:
+        return _object_at(place, path, diagnostics, budget)
+    except FormatError as error:
+        return place.file.again(partial(_object_at, place, path, diagnostics, budget), error)
 
 
 def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget) -> Group | Dataset | None:
-    header = place.file.header(place.address)
+    header = read_object_header(place.file.bytes, place.address)
     if is_group(header):
         return _group_at(place, header, path, diagnostics, budget)
     if Kind.DATATYPE not in header:
@@ -136,5 +137,12 @@ def parsed_root(file: ParsedFile, diagnostics: Diagnostics) -> ParsedGroup:
     UnsupportedError
         Only libhdf5 knows it.
     """
+    try:
+        return _root_of(file, diagnostics)
+    except FormatError as error:
+        return file.again(partial(_root_of, file, diagnostics), error)
+
+
+def _root_of(file: ParsedFile, diagnostics: Diagnostics) -> ParsedGroup:
     place = root_place(file)
-    return file.consistent(lambda: _group_at(place, file.header(place.address), "/", diagnostics))
+    return _group_at(place, read_object_header(file.bytes, place.address), "/", diagnostics)

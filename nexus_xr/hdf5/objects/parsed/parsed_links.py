@@ -34,7 +34,7 @@ def target_of(link: StoredLink) -> Link:
 
 
 def follow(holder: Place, link: StoredLink) -> Place | None:
-    """The place to which a link of a group leads, None where nothing is there.
+    """The place to which a soft or external link of a group leads, None where nothing is there.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def follow(holder: Place, link: StoredLink) -> Place | None:
     NotFollowedError
         A link leads to a file behind a URL that can't be read.
     """
-    return holder.child(link.name, link.address) if link.address is not None else _Way().along(holder, link)
+    return _Way().along(holder, link)
 
 
 class _Way:

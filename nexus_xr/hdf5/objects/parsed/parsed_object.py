@@ -14,22 +14,28 @@ from .parsed_attributes import parsed_attribute_types, parsed_attributes
 from .parsed_file import Place
 
 
-def attributes_at(place: Place, header: ObjectHeader, node: Node) -> dict[str, Any]:
-    """The attributes of an object, which libhdf5 reads where they aren't known here."""
-    try:
-        return parsed_attributes(node, place.file, header)
-    except UnsupportedError as reason:
-        left = leave(place, node, str(reason))
-        return {} if left is None else left.read_attributes()
+class ParsedObject(Node):
+    """A group or a dataset, with where it is and what is said about it there."""
 
+    __slots__ = ()
 
-def attribute_types_at(place: Place, header: ObjectHeader, node: Node) -> dict[str, AttributeType]:
-    """What the attributes of an object are, which libhdf5 says where they aren't known here."""
-    try:
-        return parsed_attribute_types(node, place.file, header)
-    except UnsupportedError as reason:
-        left = leave(place, node, str(reason))
-        return {} if left is None else left.attribute_types()
+    _place: Place
+    _header: ObjectHeader
+
+    def _read_attributes(self) -> dict[str, Any]:
+        try:
+            return parsed_attributes(self, self._place.file, self._header)
+        except UnsupportedError as reason:
+            left = leave(self._place, self, str(reason))
+            return {} if left is None else left.read_attributes()
+
+    def attribute_types(self) -> dict[str, AttributeType]:
+        """What the attributes are, which libhdf5 says where they aren't known here."""
+        try:
+            return parsed_attribute_types(self, self._place.file, self._header)
+        except UnsupportedError as reason:
+            left = leave(self._place, self, str(reason))
+            return {} if left is None else left.attribute_types()
 
 
 def leave(place: Place, node: Node, reason: str, budget: Budget | None = None) -> Group | Dataset | None:

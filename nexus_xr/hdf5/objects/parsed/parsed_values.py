@@ -37,7 +37,7 @@ def presented(array_type: ArrayType, raw: bytes, file: ParsedFile) -> Any:
     UnsupportedError
         Only libhdf5 can tell what references refer to.
     """
-    datatype, dataspace, _, is_single = array_type
+    datatype, dataspace, _, _, is_single = array_type
     if is_single:
         if datatype.conversion is Conversion.VARYING_TEXT and (text := file.heap.text(raw)) is not None:
             return text
@@ -59,15 +59,15 @@ def stored_bytes(layout: Layout, size: int, file: ParsedFile) -> bytes | None:
     UnsupportedError
         They aren't all in one place.
     """
+    if isinstance(layout, Contiguous):
+        if layout.address is None or not size:
+            return b"" if not size else None
+        if layout.size is not None and layout.size < size:
+            raise FormatError(f"there are {layout.size} of its {size} bytes")
+        return file.bytes.read(layout.address, size)
     if isinstance(layout, Compact):
         return _whole(layout.data, size)
-    if not isinstance(layout, Contiguous):
-        raise UnsupportedError("values in chunks, or in other datasets")
-    if layout.address is None or not size:
-        return b"" if not size else None
-    if layout.size is not None and layout.size < size:
-        raise FormatError(f"there are {layout.size} of its {size} bytes")
-    return file.bytes.read(layout.address, size)
+    raise UnsupportedError("values in chunks, or in other datasets")
 
 
 def _whole(content: bytes, size: int) -> bytes:
