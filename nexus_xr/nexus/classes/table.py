@@ -31,5 +31,6 @@ def class_of(attributes: Mapping[str, Any]) -> GroupClass:
     ('NXdata', 'SASdata', 'group')
     """
     by_nexus = _NEXUS.get(nx_class(attributes) or "", OTHER)
-    by_cansas = _CANSAS.get(text(attributes.get("canSAS_class")) or "", by_nexus)
-    return by_nexus if by_nexus.holds_data else by_cansas
+    if by_nexus.holds_data or "canSAS_class" not in attributes:
+        return by_nexus
+    return _CANSAS.get(text(attributes["canSAS_class"]) or "", by_nexus)

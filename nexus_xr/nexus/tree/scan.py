@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.filters.missing_filters import explained
@@ -34,11 +34,10 @@ DEEPEST = 64
 MOST_PATHS = 2_000
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """Something to open: a group of data, or a dataset of two or more elements.
 
-    Parameters
+    Attributes
     ----------
     path
         Path by which it was reached.
@@ -50,11 +49,10 @@ class Found:
     is_group: bool
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """What a walk brought back from a group.
 
-    Parameters
+    Attributes
     ----------
     path
         Path by which the group was reached first.
@@ -81,9 +79,9 @@ class Scan:
         return all(path == self.path or path.startswith(below) for path in self.elsewhere)
 
 
-def is_linked(root: Group, item: Group | Dataset, attributes: Mapping[str, Any]) -> bool:
+def is_linked(root: Group, item: Group | Dataset) -> bool:
     """Whether ``@target`` says that an object is a hard link, its own path being another name of it."""
-    target = text(attributes.get("target"))
+    target = text(item.read_attributes().get("target"))
     if target is None or "/" + target.strip("/") == item.path:
         return False
     original = root.find(target)
@@ -102,13 +100,21 @@ def remainder(group: Group, file: File, used: Iterable[str]) -> MetadataGroup:
 
 def holds_data(attributes: Mapping[str, Any]) -> bool:
     """Whether a group is one of data, by its class, or as the node of a tree that it was."""
-    was_node = ADDED in attributes and not {"signal", COORDINATES}.isdisjoint(attributes)
-    return was_node or class_of(attributes).holds_data
+    return _uses(attributes)[0]
 
 
 def is_in_tree(attributes: Mapping[str, Any]) -> bool:
     """Whether the fields of a group are metadata."""
-    return class_of(attributes).is_in_tree and not (ADDED in attributes and holds_data(attributes))
+    return _uses(attributes)[1]
+
+
+def _uses(attributes: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether a group is one of data, and whether its fields are metadata."""
+    kind = class_of(attributes)
+    if ADDED not in attributes:
+        return kind.holds_data, kind.is_in_tree
+    is_data = kind.holds_data or not {"signal", COORDINATES}.isdisjoint(attributes)
+    return is_data, kind.is_in_tree and not is_data
 
 
 @dataclass
@@ -184,8 +190,8 @@ class Walk:
             group.report(Code.GROUP_HAS_MANY_NAMES, f"is one of very many names of {first.path}; left it a link")
             return Link(first.path)
         start = len(first.path.rstrip("/"))
-        found = tuple(replace(each, path=group.path + each.path[start:]) for each in first.found)
-        return replace(first, found=found, elsewhere=(*first.elsewhere, first.path))
+        found = tuple(Found(group.path + each.path[start:], each.is_group) for each in first.found)
+        return first._replace(found=found, elsewhere=(*first.elsewhere, first.path))
 
 
 class _Part:
@@ -196,12 +202,12 @@ class _Part:
         self._group = group
         self._above = {**above, group.address: group.path}
         attributes = group.read_attributes()
-        self._holds_data = holds_data(attributes)
+        self._holds_data, in_tree = _uses(attributes)
         self._is_node = walk.nodes_apart and ADDED in attributes
         is_top = group.path == walk.top
         self._left_out = walk.left_out if is_top else frozenset()
-        self._is_apart = self._is_node or not is_in_tree(attributes)
-        self._file = walk.file if is_top or is_in_tree(attributes) else None
+        self._is_apart = self._is_node or not in_tree
+        self._file = walk.file if is_top or in_tree else None
         own = without_added(attributes)
         self._tree = MetadataGroup(attrs=MetadataAttributes(own)) if own else MetadataGroup()
         self._plain = frozenset(listed(attributes.get(PLAIN)))
@@ -214,7 +220,7 @@ class _Part:
 
     def scan(self) -> Scan:
         """All that came of it."""
-        if has_segments(self._linked) and not self._holds_data:
+        if self._linked and has_segments(self._linked) and not self._holds_data:
             self._found.insert(0, Found(self._group.path, True))  # a detector's master, whatever class it has
         if self._is_node and not self._holds_data:
             self._walk.nodes[self._group.path] = self._tree
@@ -227,13 +233,13 @@ class _Part:
             report_missing_target(self._group, name, member)
         elif is_soft and self._walk.hardlinks_only:
             self._put(name, self._group.link_to(name))
-        elif isinstance(member, Group):
-            self._add_group(name, member)
-        else:
+        elif isinstance(member, Dataset):
             if is_soft and len(member.shape) > 2:
                 self._linked.append(name)
             if name not in self._left_out:
                 self._add_dataset(name, member)
+        else:
+            self._add_group(name, member)
 
     def _add_group(self, name: str, group: Group) -> None:
         scanned = self._walk.below(group, self._above)
@@ -244,7 +250,7 @@ class _Part:
         self._elsewhere += scanned.elsewhere
         if not scanned.is_apart:
             self._put(name, scanned.tree)
-        if not self._is_linked(group, group.read_attributes()):
+        if not self._is_linked(group):
             self._found += scanned.found
 
     def _add_dataset(self, name: str, dataset: Dataset) -> None:
@@ -253,20 +259,24 @@ class _Part:
         if self._file is not None:
             field = field_of(dataset, attributes, self._file)
             self._put(name, field["value"] if name in self._plain and not attributes else field)
-        if dataset.size >= 2 and dataset.why_no_array is None and not self._is_linked(dataset, attributes):
+        if dataset.size >= 2 and dataset.why_no_array is None and not self._is_linked(dataset):
             self._found.append(Found(dataset.path, False))
 
-    def _is_linked(self, item: Group | Dataset, attributes: Mapping[str, Any]) -> bool:
-        return self._walk.hardlinks_only and is_linked(self._walk.root, item, attributes)
+    def _is_linked(self, item: Group | Dataset) -> bool:
+        return self._walk.hardlinks_only and is_linked(self._walk.root, item)
 
     def _put(self, name: str, member: Any) -> None:
         """Under its name, unless that is taken: by the group's attributes, or by a name that can't be told apart."""
-        key = name
-        while key in self._tree or key == "attrs":
+        if name in self._tree or name == "attrs":
+            name = self._renamed(name)
+        self._tree[name] = member
+
+    def _renamed(self, name: str) -> str:
+        key = name + "_"
+        while key in self._tree:
             key += "_"
-        if key != name:
-            self._group.report(Code.MEMBER_RENAMED, f"its member {name!r} stands under {key!r}")
-        self._tree[key] = member
+        self._group.report(Code.MEMBER_RENAMED, f"its member {name!r} stands under {key!r}")
+        return key
 
 
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
