@@ -39,7 +39,7 @@ def true_of_data(
     >>> true_of_data({"signal": 1, "axes": "y:x", "units": "s"}, ["x"], True, {"x": ["x"]})
     {'signal': 1, 'units': 's', 'original_axes': 'y:x'}
     """
-    false = set()
+    false: set[str] = set()
     number = integers(attributes.get("signal"))
     if number is not None and (number == (1,)) != is_signal:
         false.add("signal")
@@ -49,6 +49,8 @@ def true_of_data(
         false.add("axes")
     if not fits_dims(attributes, len(dims)):
         false.add("interpretation")
+    if integers(attributes.get("axis")) is not None:  # by which it would be a coordinate
+        false |= {"axis", "primary"}
     return _with_false_kept(attributes, false)
 
 
