@@ -243,6 +243,36 @@ def test_a_value_that_gets_attributes_is_a_field(tmp_path: Path) -> None:
     assert back.attrs["sample"]["x"] == {"value": 5, "attrs": {"units": "mm"}}
 
 
+def test_opaque_values_come_back(tmp_path: Path) -> None:
+    opaque = {"field": np.void(b"\x80\x04 pickle\0\0"), "zeros": np.void(b"\0\0")}
+    with h5py.File(tmp_path / "in.nxs", "w") as file:
+        file["entry/note/field"] = opaque["field"]
+        file["entry/note"].attrs["zeros"] = opaque["zeros"]
+        file["entry"].attrs["NX_class"] = "NXentry"
+        file["entry/data/n"] = [1.0, 2.0]
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="n")
+    tree = xr.open_datatree(tmp_path / "in.nxs", engine="nexus")
+    assert tree["entry"].attrs["note"]["field"]["value"] == opaque["field"].tobytes()
+    assert tree_back(tree, tmp_path).identical(tree)
+    with h5py.File(tmp_path / "out.nxs") as file:
+        assert file["entry/note/field"][()] == opaque["field"]
+        assert file["entry/note"].attrs["zeros"] == opaque["zeros"]
+
+
+def test_data_with_the_number_of_an_axis_elsewhere_stays_data(tmp_path: Path) -> None:
+    tree = tree_of(a=data().assign(m=("y", [1.0, 2.0], {"axis": 1, "primary": 1})))
+    assert tree_back(tree, tmp_path).identical(tree)
+    with h5py.File(tmp_path / "out.nxs") as file:
+        assert "axis" not in file["a/m"].attrs
+
+
+def test_text_of_any_width_is_the_same(tmp_path: Path) -> None:
+    tree = xr.DataTree.from_dict({"/a": data(sample={"labels": np.array(["\u03b8" * 3, "b"])})})
+    back = tree_back(tree, tmp_path)
+    assert back["a"].attrs["sample"]["labels"].dtype != tree["a"].attrs["sample"]["labels"].dtype
+    assert back.identical(tree)
+
+
 # What comes back as something else, as HDF5 or NeXus has no place for the difference.
 OTHERWISE: list[tuple[Any, Any]] = [
     ([5], 5),

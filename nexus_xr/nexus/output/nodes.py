@@ -190,6 +190,8 @@ def storable(value: Any) -> Any:
         return value
     if value is None:
         return h5py.Empty("f4")
+    if isinstance(value, bytes) and not _is_text(value):
+        return np.asarray(np.void(value))
     if isinstance(value, date):
         return np.asarray(value.isoformat(), dtype=_TEXT)
     if _has_units(value):
@@ -212,6 +214,14 @@ def storable(value: Any) -> Any:
         return _storable_array(array)
     except UnicodeEncodeError as error:
         raise _UnstorableError(f"it is text that is no Unicode ({error.reason})") from None
+
+
+def _is_text(value: bytes) -> bool:
+    """Whether text is what bytes are stored as, from which just they come back."""
+    try:
+        return "\0" not in value.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _comes_later(value: Any) -> bool:
