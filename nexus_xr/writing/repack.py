@@ -121,6 +121,8 @@ class _Form:
         chunks = dataset.chunks
         if self.rechunks or (filters and chunks is None):
             chunks = default_chunks(dataset.shape, dataset.dtype.itemsize)
+        if chunks is None and None in dataset.maxshape:
+            chunks = dataset.chunks  # without which it couldn't grow
         if present is None or filters is None or (chunks, filters) == (dataset.chunks, present):
             return None
         return chunks, filters if chunks else ()
