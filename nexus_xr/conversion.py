@@ -14,7 +14,7 @@ from .errors import NexusError, NexusFileNotFoundError
 from .exchange.csv_file import read_csv, to_csv
 from .exchange.flat import MARK, Travelling, unflat
 from .exchange.json_file import read_json, to_json
-from .exchange.stores import to_netcdf
+from .exchange.stores import streamed, to_netcdf
 from .exchange.stores import to_zarr as to_flat_zarr
 from .hdf5.io.naming.url_path import is_url
 from .opening.options import Options
@@ -159,15 +159,17 @@ def _to_nexus(
         read = read_csv if format_ == CSV else read_json
         to_nexus(read(source), target, compression=compression)
         return
-    options: dict[str, Any] = {"engine": _ENGINES[format_], "chunks": {}}
+    options: dict[str, Any] = {"engine": _ENGINES[format_]}
     if storage_options:
         options["backend_kwargs"] = {"storage_options": dict(storage_options)}
     try:
         groups = xr.open_groups(source, **options)
     except (OSError, ValueError, KeyError, TypeError) as error:  # xarray and what it opens with raise any of them
         raise NexusError(f"{source}: can't be opened as {format_} ({error})") from error
+    # Not by xarray's chunks, which give arrays of one name in several groups one name among dask's, and so one value.
+    in_blocks = {path: streamed(group) for path, group in groups.items()}
     try:
-        to_nexus(_made_of(groups, source), target, compression=compression)
+        to_nexus(_made_of(in_blocks, source), target, compression=compression)
     finally:
         for group in groups.values():
             group.close()

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 import nexus_xr
 from nexus_xr.cli import extras
 from nexus_xr.cli.main import main
+from nexus_xr.exchange import stores
 from nexus_xr.inspection.outline import OutlineNode
 
 VALUES = np.arange(20 * 60 * 50, dtype="u2").reshape(20, 60, 50)
@@ -81,6 +82,20 @@ def test_what_others_wrote_becomes_nexus(tmp_path: Path, name: str) -> None:
     nexus_xr.convert(tmp_path / name, tmp_path / "f.nxs", compression="gzip")
     a, b = nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True)
     assert (a.name, a.x.values.tolist(), b.name, b.shape) == ("a", [0.5, 1.5], "b", (3,))
+
+
+@pytest.mark.parametrize("whole_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("name", ["scan.nc", "scan.zarr"])
+def test_arrays_of_one_name_in_several_groups_stay_apart(
+    tmp_path: Path, name: str, whole_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_WHOLE_BYTES", whole_bytes)
+    nodes = {f"/{group}": xr.Dataset({"n": ("x", [number] * 4)}) for number, group in enumerate("abc")}
+    tree = xr.DataTree.from_dict(nodes)
+    write = tree.nexus.to_netcdf if name.endswith(".nc") else tree.nexus.to_zarr
+    write(tmp_path / name)
+    nexus_xr.convert(tmp_path / name, tmp_path / "again.nxs")
+    assert xr.open_datatree(tmp_path / "again.nxs", engine="nexus").identical(tree)
 
 
 @pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
@@ -187,6 +202,14 @@ def test_chunks_are_chosen_anew_where_that_is_asked_for(scan: Path) -> None:
     assert default is not None
     assert (default.arrays[0].chunks, default.arrays[0].filters) == ((20, 60, 50), ("gzip 4",))
     np.testing.assert_array_equal(xr.open_dataset(scan, engine="nexus").counts, VALUES)
+
+
+def test_what_may_grow_keeps_its_chunks_where_it_is_small(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("n", data=[1, 2, 3], chunks=(2,), maxshape=(None,), compression="gzip")
+    nexus_xr.repack(tmp_path / "f.h5", chunks="auto", compression="lzf")
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert (file["n"].chunks, file["n"].maxshape, file["n"][()].tolist()) == ((2,), (None,), [1, 2, 3])
 
 
 def test_what_would_not_be_right_in_a_new_file_is_refused(scan: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import xarray as xr
 
@@ -13,6 +13,7 @@ from nexus_xr.opening.arrays import chunked
 from .flat import WRITE, Flat, Travelling, flat, of_nodes
 from .replacing import replacing
 
+_Flat = TypeVar("_Flat", xr.Dataset, xr.DataTree, Flat)
 # What is larger is written block by block.
 _WHOLE_BYTES = 16 << 20
 
@@ -55,7 +56,7 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     return streamed(flat(obj, large_arrays)).to_zarr(store, **options)
 
 
-def streamed(made: Flat) -> Flat:
+def streamed(made: _Flat) -> _Flat:
     """The same with large arrays that stay in a file as dask's, as xarray reads others at once."""
     if isinstance(made, xr.DataTree):
         return of_nodes(made, str, _streamed)
