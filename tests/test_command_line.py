@@ -350,6 +350,14 @@ def test_errors_and_warnings_have_no_control_characters_and_name_options(scan: P
     assert "second\ufffd" in told
 
 
+def test_a_lack_of_memory_is_told(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def describe(*_: Any, **__: Any) -> None:
+        raise MemoryError("Unable to allocate 65.8 GiB")
+
+    monkeypatch.setattr("nexus_xr.cli.info.describe", describe)
+    assert "there isn't enough memory (Unable to allocate 65.8 GiB)" in refused("info", scan)
+
+
 def test_words_are_completed(scan: Path) -> None:
     environment = {"_NEXUS_XR_COMPLETE": "bash_complete", "COMP_WORDS": "nexus-xr tr", "COMP_CWORD": "1"}
     code = "from nexus_xr.cli.main import main\nmain(prog_name='nexus-xr')"

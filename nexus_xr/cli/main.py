@@ -41,6 +41,8 @@ class _Commands(click.Group):
                 return super().invoke(ctx)
             except NexusError as error:
                 raise click.ClickException(_in_options(printable_lines(str(error)))) from error
+            except MemoryError as error:
+                raise click.ClickException(f"there isn't enough memory ({error})") from error
 
 
 def _show_warning(
