@@ -558,3 +558,25 @@ def test_what_was_computed_comes_back_as_no_uncertainty(where: str, write: Write
     back = nexus_xr.unflat((stored**2).assign_attrs(stored.attrs) if where == "after" else stored)
     with pytest.raises(NexusError, match="computed without propagation"):
         back.nexus.with_uncertainties()
+
+
+@pytest.mark.parametrize("name", ["to_netcdf", "to_json", "to_csv"])
+def test_a_place_that_can_not_be_written_to_is_named(tmp_path: Path, name: str) -> None:
+    write = getattr(xr.Dataset({"n": ("x", [1, 2])}).nexus, name)
+    with pytest.raises(nexus_xr.NexusFileNotFoundError, match=r"gone/it: can't be written, as there is no such folder"):
+        write(tmp_path / "gone" / "it")
+    (tmp_path / "it").mkdir()
+    with pytest.raises(nexus_xr.NexusFileError, match="it: can't be written"):
+        write(tmp_path / "it")
+    assert [each.name for each in tmp_path.iterdir()] == ["it"]
+
+
+FOREIGN = ['{"nodes": 5}', '{"data_vars": {"n": 1}, "coords": {}, "attrs": {}}', "[]", "# 5", '# {"a": {}}']
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_what_was_not_written_here_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "it").write_text(content)
+    for read in (nexus_xr.read_json, nexus_xr.read_csv):
+        with pytest.raises(NexusError, match=r"it: (expected|isn't JSON)"):
+            read(tmp_path / "it")

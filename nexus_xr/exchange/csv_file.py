@@ -86,7 +86,7 @@ def read_csv(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset:
     with open(path, encoding="utf-8", newline="") as stream:
         try:
             return unflat(read_from(path, _dataset(stream)))  # type: ignore[return-value]  # no tree
-        except (ValueError, LookupError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise NexusError(f"{os.fspath(path)}: expected what to_csv wrote ({error})") from error
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nexus_xr.errors import NexusError
 
 from .arrays import array_of_json, array_to_json
-from .flat import LEAVE, Travelling, flat, read_from, unflat
+from .flat import LEAVE, Flat, Travelling, flat, read_from, unflat
 from .parts import TEXT
 from .replacing import replacing
 
@@ -70,10 +70,17 @@ def read_json(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset | xr.Da
             raise NexusError(f"{os.fspath(path)}: isn't JSON ({error})") from None
     if not isinstance(content, dict) or not ({_NODES, "data_vars"} & content.keys()):
         raise NexusError(f"{os.fspath(path)}: expected what to_json wrote; it has neither {_NODES} nor data_vars")
+    try:
+        return unflat(read_from(path, _made_of(content)))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise NexusError(f"{os.fspath(path)}: expected what to_json wrote ({error})") from error
+
+
+def _made_of(content: Mapping[str, Any]) -> Flat:
     if _NODES not in content:
-        return unflat(read_from(path, _dataset(content)))
+        return _dataset(content)
     nodes = {name: _dataset(node) for name, node in content[_NODES].items()}
-    return unflat(read_from(path, xr.DataTree.from_dict(nodes, name=content["name"])))
+    return xr.DataTree.from_dict(nodes, name=content["name"])
 
 
 def _dictionary(dataset: xr.Dataset) -> dict[str, Any]:
