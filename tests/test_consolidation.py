@@ -12,6 +12,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
+from h5py import h5d, h5s, h5t
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +152,17 @@ def test_what_external_links_lead_to_is_copied_once(tmp_path: Path) -> None:
         assert file["one/up"] == file["one"]
         assert file.get("gone", getlink=True).filename == "missing.h5"
         assert file["one"].get("nowhere", getlink=True).filename == str(tmp_path / "raw/missing.h5")
+
+
+def test_what_numpy_has_no_type_for_is_copied(tmp_path: Path) -> None:
+    with h5py.File("a.h5", "w") as file:
+        h5d.create(file.id, b"time", h5t.UNIX_D32LE, h5s.create_simple((2,)))
+    with h5py.File("master.nxs", "w") as file:
+        file["time"] = h5py.ExternalLink("a.h5", "/time")
+    consolidate("master.nxs")
+    os.unlink("a.h5")
+    with h5py.File("master.nxs") as file:
+        assert h5d.open(file.id, b"time").get_type().get_class() == h5t.TIME
 
 
 def test_missing_sources_are_an_error_that_names_them() -> None:

@@ -17,6 +17,7 @@ from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.small_values import read_whole
 
+_DAMAGE = (UNREADABLE | {Code.VALUE_UNREADABLE}) - {Code.DATATYPE_UNREADABLE}  # which is one that NumPy doesn't have
 # More texts than these aren't read only to see whether they can be.
 _MOST_TEXTS = 1 << 20
 
@@ -48,7 +49,7 @@ def refuse_damaged(file: File, failure: str, paths: Iterable[str] = ("/",), *, f
             if isinstance(node, Dataset) and is_text(node.raw_dtype) and node.size <= _MOST_TEXTS:
                 with node.reporting(Code.VALUE_UNREADABLE, "its values can't be read"):
                     read_whole(node)
-    for each in diagnostics.having(UNREADABLE | {Code.VALUE_UNREADABLE}):
+    for each in diagnostics.having(_DAMAGE):
         raise NexusFileError(f"{file.name}:{each.path}: {failure} ({each.message})")
 
 
