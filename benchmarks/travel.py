@@ -25,7 +25,7 @@ from .plotting import Bar, Panel
 
 FULL_MEBIBYTES = 512
 _FRAME = (128, 128)
-_STACKS_AT_MOST = 3  # that are made in a turn
+_STACKS_AT_MOST = 4  # that are made in a turn
 _PLAIN = "plain xarray"
 
 
