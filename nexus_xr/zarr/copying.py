@@ -129,14 +129,26 @@ def _fill_folder(folder: Path, plan: _Plan) -> None:
     num_threads = None if plan.view.file.is_local else _ON_THEIR_WAY
     entries = plan.entries()
     while some := list(itertools.islice(entries, _LISTED)):
-        threads.run([partial(_write_file, folder / key, make) for key, make in some], num_threads)
+        threads.run([partial(_write_file, f"{folder}/{key}", make) for key, make in some], num_threads)
 
 
-def _write_file(path: Path, make: _Make) -> None:
+def _write_file(path: str, make: _Make) -> None:
     value = make()
     if value is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(value)
+        _make_folder(os.path.dirname(path))
+        with open(path, "wb") as file:
+            file.write(value)
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder where there is none yet, in as few steps as chunks in folders of their own need."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_folder(os.path.dirname(path))
+        _make_folder(path)
 
 
 async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
