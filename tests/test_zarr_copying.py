@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
@@ -54,6 +55,29 @@ def copied(pipelines: Path, request: pytest.FixtureRequest) -> Path:
     target = pipelines.with_name(f"{request.param}.zarr")
     nexus_xr.to_zarr(pipelines, target, shards=request.param)
     return target
+
+
+@pytest.mark.parametrize("bytes_a_byte", [1, 1 << 10, 1 << 40], ids=["much room", "usual room", "no room"])
+@pytest.mark.parametrize("elements", [0, 8, 64])
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_a_frame_takes_the_place_of_its_chunk_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_a_byte: int, elements: int, is_checked: bool
+) -> None:
+    """Blocks of the usual length, and so short ones that their sizes need more room than there is."""
+    monkeypatch.setattr("nexus_xr.hdf5.reading.stored_chunks._BYTES_A_BYTE_OF_ROOM", bytes_a_byte)
+    shape, chunks = SHAPES["frames"]
+    values = {dtype: counts(shape).astype(dtype) for dtype in DTYPES}
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        for dtype, each in values.items():
+            options = {**hdf5plugin.Bitshuffle(nelems=elements), "fletcher32": is_checked}
+            stored = file.create_dataset(dtype, data=each, chunks=chunks, **options)
+            stored.id.write_direct_chunk((1, 0, 0), each[1].tobytes(), 0b11)  # which no filter went through
+    ways: list[dict[str, Any]] = [{}, {"verify": True}, {"shards": 1 << 16}]
+    for number, way in enumerate(ways):
+        nexus_xr.to_zarr(tmp_path / "f.h5", tmp_path / f"{number}.zarr", **way)
+        for dtype, each in values.items():
+            found = zarr.open_array(tmp_path / f"{number}.zarr", path=dtype, mode="r")[:]
+            np.testing.assert_array_equal(found, each)
 
 
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)

@@ -35,7 +35,7 @@ def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) 
     NexusFileError
         The chunk can't be read.
     """
-    stored = stored_at(array, coordinate)
+    stored = stored_at(array, coordinate, is_read=True)
     if is_only_fill(array, stored):
         return None
     if isinstance(stored, StoredChunk) and (not verify or stored.is_whole()):
@@ -51,9 +51,9 @@ def is_there(array: ZarrArray, coordinate: Sequence[int]) -> bool:
     return not is_only_fill(array, stored_at(array, coordinate))
 
 
-def stored_at(array: ZarrArray, coordinate: Sequence[int]) -> FoundChunk:
-    """What a chunk is in a file."""
-    return None if array.stored is None else stored_chunk(array.stored, array.origin(coordinate), array.chunks)
+def stored_at(array: ZarrArray, coordinate: Sequence[int], is_read: bool = False) -> FoundChunk:
+    """What a chunk is in a file, and whether it is read at once."""
+    return None if array.stored is None else stored_chunk(array.stored, array.origin(coordinate), array.chunks, is_read)
 
 
 def is_only_fill(array: ZarrArray, stored: FoundChunk) -> bool:

@@ -113,7 +113,7 @@ def _encoded(source: Bytes, step: Filter) -> Encoded:
 
 
 def passed_on(chunk: StoredChunk, chain: Chain) -> Encoded | None:
-    """A stored chunk as a chain decodes it, None where it has to be encoded anew.
+    """A stored chunk as a chain decodes it, None where it has to be encoded anew; otherwise it may take its place.
 
     Parameters
     ----------
@@ -126,7 +126,9 @@ def passed_on(chunk: StoredChunk, chain: Chain) -> Encoded | None:
         size = size_as_stored(chunk, chain)
         return None if size is None else chunk.data[:size].data
     kept = without_checksum(chunk.filters)
-    return reframed(chunk.data[: _size_of(kept, chunk)], kept, chunk.chunk_bytes)
+    size = _size_of(kept, chunk)
+    around = chunk.with_room[: chunk.with_room.nbytes - chunk.location.size + size]
+    return reframed(chunk.data[:size], kept, chunk.chunk_bytes, around)
 
 
 def size_as_stored(chunk: StoredChunk, chain: Chain) -> int | None:

@@ -65,12 +65,15 @@ class FrameBlocks:
         How many each has once it is decompressed.
     stored
         Whether each isn't compressed.
+    around
+        Memory at whose end the only piece is, and which may be overwritten; None where there is none.
     """
 
     pieces: Sequence[Bytes]
     sizes: Integers
     lengths: Integers
     stored: NDArray[np.bool_]
+    around: Bytes | None = None
 
     @classmethod
     def one(cls, data: Bytes, length: int, *, is_stored: bool = False) -> FrameBlocks:
@@ -109,13 +112,21 @@ def frame(blocks: FrameBlocks, width: int, shuffle: Shuffle, format_: Format) ->
     if not blocks.fit or not 1 <= width <= MOST_WIDTH or size > MOST_FRAME_BYTES:
         return None
     flags = shuffle | _IS_NEVER_SPLIT | format_ << 5
-    made = result((size,), BYTE)
+    made = _memory_of(blocks, begin, size)
     made[:HEADER_BYTES] = _header(flags, width, int(blocks.lengths.sum()), int(blocks.lengths[0]), size)
     starts = ends - blocks.sizes - 4
     made[HEADER_BYTES:begin] = _bytes_of(starts)
-    np.concatenate(blocks.pieces, out=made[begin:])
     made[starts[:, None] + np.arange(4)] = _bytes_of(blocks.sizes).reshape(-1, 4)
     return made.data
+
+
+def _memory_of(blocks: FrameBlocks, begin: int, size: int) -> Bytes:
+    """Memory of so many bytes, with the pieces in it from where the blocks begin: where they are, if there is room."""
+    if blocks.around is not None and blocks.around.nbytes >= size:
+        return blocks.around[blocks.around.nbytes - size :]
+    made = result((size,), BYTE)
+    np.concatenate(blocks.pieces, out=made[begin:])
+    return made
 
 
 def _bytes_of(numbers: Integers) -> Bytes:

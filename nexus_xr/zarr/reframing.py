@@ -45,7 +45,7 @@ class _NoFrameError(Exception):
     """What is stored can't be put into a frame as it is, or is damaged."""
 
 
-def reframed(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Encoded | None:
+def reframed(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int, around: Bytes | None = None) -> Encoded | None:
     """The frame of Blosc that decodes to the same as a stored chunk, None where it has to be encoded anew.
 
     Parameters
@@ -56,11 +56,13 @@ def reframed(stored: Bytes, filters: Sequence[Filter], chunk_bytes: int) -> Enco
         The filters that they went through, in the order of writing.
     chunk_bytes
         Bytes of the decoded chunk.
+    around
+        Memory at whose end the stored bytes are, and which may be overwritten; None where there is none.
     """
     ids = tuple(step.id for step in filters)
     try:
         if ids == (BITSHUFFLE.number,):
-            return _bitshuffled(stored, filters[0], chunk_bytes)
+            return _bitshuffled(stored, filters[0], chunk_bytes, around)
         if ids == (BLOSC.number,):
             return stored.data if is_frame(stored, stored.nbytes, chunk_bytes) else None
         if not ids:
@@ -112,7 +114,7 @@ _COMPRESSORS: dict[int | None, _Compressor] = {
 }
 
 
-def _bitshuffled(stored: Bytes, filter_: Filter, chunk_bytes: int) -> Encoded | None:
+def _bitshuffled(stored: Bytes, filter_: Filter, chunk_bytes: int, around: Bytes | None) -> Encoded | None:
     """Blocks of bitshuffle, each shuffled and compressed by itself, as Blosc has it."""
     _, _, width, _, compressor, *_ = (*filter_.options, 0, 0, 0, 0, 0)
     block = _read_block_length(stored, chunk_bytes)
@@ -120,11 +122,15 @@ def _bitshuffled(stored: Bytes, filter_: Filter, chunk_bytes: int) -> Encoded | 
         return None
     whole, rest = divmod(chunk_bytes, block)
     is_odd = bool(rest // width % 8)
-    lengths = [block] * whole + [rest] * (rest > 0)
+    lengths = np.full(whole + (rest > 0), block)
+    lengths[whole:] = rest
     sizes = _read_sizes(stored, len(lengths) - is_odd)
-    blocks = FrameBlocks((_behind_header(stored, sizes),), sizes, np.array(lengths), np.zeros(len(lengths), bool))
+    body = _behind_header(stored, sizes)
+    behind = _HEADER.size + body.nbytes
+    if around is not None:
+        around = around[: around.nbytes - stored.nbytes + behind]
+    blocks = FrameBlocks((body,), sizes, lengths, np.zeros(len(lengths), bool), around)
     if is_odd:
-        behind = _HEADER.size + int((sizes + 4).sum())
         blocks = _with_rest(blocks, _decoded_rest(stored[behind:], filter_, block, rest))
     return frame(blocks, width, Shuffle.BITS, _FORMATS[compressor])
 

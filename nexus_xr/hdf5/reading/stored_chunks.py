@@ -31,6 +31,8 @@ from .virtual_datasets.virtual_mapping import source_file
 from .virtual_reading import is_alike
 
 Box = tuple[int, ...]
+# Before a stored chunk there is room for four bytes for each 4 KiB of values, which the usual blocks don't use up.
+_BYTES_A_BYTE_OF_ROOM = 1 << 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,26 +58,40 @@ class StoredChunk:
     location: ChunkLocation
 
     @cached_property
+    def with_room(self) -> NDArray[np.uint8]:
+        """Its bytes at the end of memory with room for a header before them, read when they are first asked for."""
+        with self.file.source() as source:
+            return self._read(source, self.location.size, self._room)
+
+    def read(self, source: Source) -> None:
+        """Read its bytes from its file, which is open."""
+        vars(self)["with_room"] = self._read(source, self.location.size, self._room)
+
+    @property
+    def _room(self) -> int:
+        return self.chunk_bytes // _BYTES_A_BYTE_OF_ROOM
+
+    @property
     def data(self) -> NDArray[np.uint8]:
-        """Its bytes, read when they are first asked for."""
-        return self.first(self.location.size)
+        """Its bytes."""
+        return self.with_room[self._room :]
 
     def first(self, count: int) -> NDArray[np.uint8]:
         """The first of its bytes, as many as there are of a count."""
+        with self.file.source() as source:
+            return self._read(source, min(count, self.location.size))
+
+    def _read(self, asked: Source, count: int, room: int = 0) -> NDArray[np.uint8]:
         offset, size, _ = self.location
-        with (
-            values_explained(self.file.name, self.path),
-            self.file.source() as asked,
-            self.layout.source(asked) as source,
-        ):
+        with values_explained(self.file.name, self.path), self.layout.source(asked) as source:
             reader = ChunkReader(self.layout, source)
             try:
                 reader.check(self.coordinate, offset, size)
-                data = result((min(count, size),), BYTE)
-                reader.fill(data.data, offset)
+                found = result((room + count,), BYTE)
+                reader.fill(found[room:].data, offset)
             except BadChunkError as error:
                 raise ChunkError(self.coordinate, offset, str(error)) from None
-        return data
+        return found
 
     @property
     def filters(self) -> tuple[Filter, ...]:
@@ -124,7 +140,7 @@ class StoredRun(NamedTuple):
 FoundChunk = StoredChunk | StoredRun | Unwritten | None
 
 
-def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> FoundChunk:
+def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box, is_read: bool = False) -> FoundChunk:
     """The stored chunk, or run of values, that a block of an array is: of its own dataset, or of a virtual one's.
 
     Parameters
@@ -135,6 +151,8 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> FoundCh
         The first element of the block.
     shape
         Shape of the block, which may reach beyond the array's end.
+    is_read
+        Whether a chunk of the array's own file is read at once, while that is open.
 
     Returns
     -------
@@ -146,7 +164,7 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box) -> FoundCh
     NexusFileError
         What tells where the chunk is can't be read.
     """
-    block = _Block(array.file, array.path, tuple(origin), shape)
+    block = _Block(array.file, array.path, tuple(origin), shape, is_read)
     if array.layout is not None:
         return _in_virtual(block, array.layout)
     return _in_file(block, array.address)
@@ -159,6 +177,7 @@ class _Block(NamedTuple):
     path: str
     origin: Box
     shape: Box
+    is_read: bool
     depth: int = 0
 
 
@@ -166,7 +185,10 @@ def _in_file(block: _Block, address: Address | None = None) -> FoundChunk:
     if block.file.is_written_here:
         return None
     with block.file.source() as source:
-        return _in_layout(block, layout_of(block.file, block.path, source, address))
+        found = _in_layout(block, layout_of(block.file, block.path, source, address))
+        if block.is_read and isinstance(found, StoredChunk) and found.file is block.file:
+            found.read(source)
+        return found
 
 
 def _in_layout(block: _Block, layout: Layout | None) -> FoundChunk:
@@ -253,7 +275,8 @@ def _in_source(block: _Block, wanted: Sequence[slice], mapping: Mapping, shape: 
     if None in origin or any(length > 1 for length in alone):
         return None
     inner = tuple(lengths.get(dimension, 1) for dimension in range(len(origin)))
-    return _Block(block.file, block.path, tuple(at for at in origin if at is not None), inner, block.depth + 1)
+    first = tuple(at for at in origin if at is not None)
+    return block._replace(origin=first, shape=inner, depth=block.depth + 1)
 
 
 def _first(indexer: Indexer) -> int | None:
