@@ -194,8 +194,12 @@ def test_only_what_is_shown_is_read(tmp_path: Path) -> None:
 
 
 def test_a_thinned_view_has_the_places_of_what_it_left_out() -> None:
-    assert text_plot(curve(np.arange(1_200_000))).splitlines()[-1].split() == ["0", "x", "1.2e+06"]
-    assert plot(curve(np.arange(1_200_000)))[0].get_xdata()[-1] == 599_999
+    long = curve(np.arange(1_200_000))
+    assert text_plot(long).splitlines()[-1].split() == ["0", "x", "1199998"]
+    assert plot(long)[0].get_xdata()[-1] == 1_199_998
+    plt.close("all")
+    assert plot(image(np.zeros((2, 5000)))).axes.get_xlim()[1] == pytest.approx(4998, abs=3)
+    plt.close("all")
 
 
 def test_a_picture_is_drawn_where_axes_are_none(tmp_path: Path) -> None:

@@ -50,11 +50,11 @@ class Axis:
 
 def axis_of(view: View, dim: Any) -> Axis:
     """That of a dimension."""
-    if dim in view.array.coords:
+    if dim in view.array.coords and dim not in view.texts:
         values = view.array[dim].values
         ends = values[values.argmin()], values[values.argmax()]
         return Axis(name_of(view.array[dim]), (number(ends[0]), number(ends[1])), as_numbers(values))
-    places = np.arange(view.array.sizes[dim], dtype=float) * view.steps.get(dim, 1)
+    places = np.arange(view.array.sizes[dim], dtype=float)
     texts = view.texts.get(dim, places)
     return Axis(printable(str(dim)), (number(texts[0]), number(texts[-1])), places)
 

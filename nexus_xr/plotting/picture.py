@@ -112,7 +112,7 @@ def _picture_of(view: View, name: str, options: Mapping[str, Any]) -> bytes:
 
 def draw(view: View, **options: Any) -> Any:
     """Draw a view by xarray's `plot`: a curve, of bins its steps, an image, or one of colours; give what that gives."""
-    array = abs(view.array) if view.array.dtype.kind == "c" else view.array
+    array = abs(view.array).rename(f"|{view.array.name}|") if view.array.dtype.kind == "c" else view.array
     if array.ndim == 3:
         artist = _draw_colours(array, options)
     elif array.ndim == 2:

@@ -93,7 +93,10 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> View:
     texts = {dim: [number(each) for each in shown[dim].values] for dim in unusable}
     chosen = array.encoding.get("default_slice", {})
     positions = {dim: chosen.get(dim, 0) for dim in array.dims if dim not in shown.dims}
-    return View(shown.drop_vars(unusable), texts, steps, positions)
+    shown = shown.drop_vars(unusable)
+    thinned = {dim: step for dim, step in steps.items() if dim not in shown.coords}
+    places = {dim: np.arange(shown.sizes[dim]) * step for dim, step in thinned.items()}
+    return View(shown.assign_coords(places), texts, steps, positions)
 
 
 def _in_words(array: xr.DataArray) -> str:
