@@ -35,7 +35,7 @@ TESTS = (
 )
 CHOSEN = (
     "damaged and (none or gzip or shuffle or lz4 or zstd or lzf or fletcher) or small_chunks or followed_alike"
-    " or a_checksum_is or test_compiled or a_pass_over or one_pass"
+    " or undone_alike or a_checksum_is or test_compiled or a_pass_over or one_pass"
 )
 FLAGS = ("-shared", "-fPIC", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.filters import compiled, pipeline
+from nexus_xr.hdf5.filters.codec import DecodeError, address_of
+from nexus_xr.hdf5.filters.codecs import bitshuffle
+from nexus_xr.hdf5.filters.codecs.bitshuffle import BITSHUFFLE
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
@@ -68,6 +71,7 @@ IN_BLOCKS: dict[str, Mapping[str, Any]] = {
     "blosc2 zstd": hdf5plugin.Blosc2(cname="zstd", filters=hdf5plugin.Blosc2.BITSHUFFLE),
 }
 LARGE = (3, 1, 149_991)
+BITSHUFFLED = dict(hdf5plugin.Bitshuffle())
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,46 @@ def test_blocks_are_followed_alike_with_and_without_the_extension(
     raw = ctypes.create_string_buffer(chunk, len(chunk))
     places = (ctypes.addressof(raw), len(chunk), position, count)
     assert compiled.behind_blocks(*places) == compiled.python_behind_blocks(*places)
+
+
+@given(st.data())
+def test_bitshuffle_is_undone_alike_with_and_without_the_extension(data: st.DataObject) -> None:
+    """Of all that the extension does many at a time, and of what is left over, whole, in parts, and damaged."""
+    width = data.draw(st.sampled_from([1, 2, 3, 4, 8, 16]))
+    count, block = data.draw(st.sampled_from([1, 8, 127, 128, 136, 4104, 8192]) | st.integers(1, 9000)), 8 * width
+    options = (0, 0, width, data.draw(st.sampled_from([0, 8, 128, 136, 4096])), 2)
+    values = np.random.default_rng(count).integers(0, 4, count * width, np.uint8)
+    encode = BITSHUFFLE.encode and BITSHUFFLE.encode(options, values.nbytes)
+    stored = encode(values) if encode else None
+    if stored is None:  # it would be longer
+        return
+    stored = np.array(stored)
+    for _ in range(data.draw(st.integers(0, 2))):
+        stored[data.draw(st.integers(0, stored.nbytes - 1))] = data.draw(st.sampled_from([0, 1, 0x80, 0xFF]))
+    stored = stored[: data.draw(st.sampled_from([stored.nbytes, stored.nbytes - 1]))]
+    begin = data.draw(st.integers(0, values.nbytes - 1))
+    part = begin, data.draw(st.integers(begin + 1, values.nbytes))
+
+    def outcome() -> Any:
+        found = np.zeros(values.nbytes + block, np.uint8)
+        whole, in_part = BITSHUFFLE.decode, BITSHUFFLE.decode_part
+        assert whole
+        assert in_part
+        places = address_of(stored), stored.nbytes, address_of(found), values.nbytes
+        decode, decode_part = whole(options, values.nbytes), in_part(options, values.nbytes)
+        assert decode
+        assert decode_part
+        try:
+            decode_part(*places, *part)
+            of_part = found[slice(*part)].tobytes()
+            return of_part, decode(*places)[1], found.tobytes()
+        except DecodeError:
+            return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bitshuffle, "unshuffle_blocks", None)
+        expected = outcome()
+    assert outcome() == expected
 
 
 @pytest.mark.parametrize("name", ["bitshuffle+lz4", "blosc lz4 1", "blosc2 lz4"])
@@ -564,7 +608,9 @@ def test_any_selections_at_once_are_what_h5py_gives(tmp_path_factory: pytest.Tem
 def test_many_small_chunks_are_as_good_as_large_ones(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Enough chunks for several batches, in an order of their own, some of them missing."""
     shape, chunks = (64, 96), data.draw(st.sampled_from([(1, 96), (3, 5), (16, 1), (1, 1), (64, 7)]))
-    options = data.draw(st.sampled_from([{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}]))
+    options = data.draw(
+        st.sampled_from([{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}, BITSHUFFLED])
+    )
     values = counts(shape)
     path = tmp_path_factory.mktemp("small") / "f.h5"
     rows = data.draw(st.permutations(range(0, 64, chunks[0])))

@@ -132,6 +132,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "format.superblock": {"_MOST_BYTES"},
     "format.groups.symbol_table": {"_MOST_KIND"},
     "format.virtual.virtual_mappings": {"_LEAST_BYTES", "_MOST_VERSION"},
+    "filters.codecs.bitshuffle": {"_LZ4", "_WIDTH"},
     "io.superblock": {"SWMR", "WRITING", "_FIRST_WITH_FLAGS", "_FLAGS_AT"},
     "library.addresses": {"_MAY_CHANGE"},
     "library.datatypes": {"_HEAP_REFERENCE_BYTES"},

@@ -1,4 +1,4 @@
-/* Decoding many small chunks, or following the many blocks of one, without going back to Python for each.
+/* Decoding many small chunks, or the many blocks of one, without going back to Python for each.
  *
  * The functions that decode are not linked: their addresses come from the shared libraries that Python loaded.
  * A chunk that can't be decoded ends the work; who called decodes that one again with the decoders in Python, which
@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFLATE = 1, SHUFFLE = 2, FLETCHER32 = 3, LZF = 32000, LZ4 = 32004, ZSTD = 32015, MOST_STEPS = 8 };
+enum { WIDEST = 8 };
+enum { DEFLATE = 1, SHUFFLE = 2, FLETCHER32 = 3, LZF = 32000, LZ4 = 32004, BITSHUFFLE = 32008, ZSTD = 32015, MOST_STEPS = 8 };
 
 typedef struct {
     int64_t kind, width, room;
@@ -55,6 +56,129 @@ static int64_t lz4(const Step *step, const uint8_t *source, size_t size, uint8_t
     return (int64_t)total;
 }
 
+/* --- bitshuffle: of eight elements at a time, one bit of each makes a byte ------------------------------------------ */
+
+#ifdef __GNUC__
+#define LANES 16
+typedef uint8_t Bytes __attribute__((vector_size(LANES)));
+typedef uint16_t Pairs __attribute__((vector_size(LANES)));
+#ifdef __clang__
+#define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MIX(a, b, ...) __builtin_shuffle(a, b, (Bytes){__VA_ARGS__})
+#endif
+#define FIRST(a, b) MIX(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define LAST(a, b) MIX(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+
+/* Exchange bits between two rows: those of the mask in the one with those `by` places higher in the other. */
+static inline void exchange(Bytes *high, Bytes *low, uint16_t by, uint8_t mask) {
+    Bytes wanted = (Bytes){0} + mask;
+    Bytes differ = ((Bytes)((Pairs)*high >> by) ^ *low) & wanted;
+    *low ^= differ;
+    *high ^= (Bytes)((Pairs)differ << by);
+}
+
+/* Eight rows of bits, `stride` apart, as LANES times eight bytes, one behind the other. */
+static inline void bytes_of_rows(const uint8_t *rows, size_t stride, Bytes made[8]) {
+    Bytes row[8], half[8];
+    for (int i = 0; i < 8; i++) memcpy(&row[i], rows + (size_t)i * stride, LANES);
+    for (int i = 0; i < 4; i++) exchange(&row[i], &row[i + 4], 4, 0x0F);
+    for (int i = 0; i < 2; i++) exchange(&row[i], &row[i + 2], 2, 0x33), exchange(&row[i + 4], &row[i + 6], 2, 0x33);
+    for (int i = 0; i < 8; i += 2) exchange(&row[i], &row[i + 1], 1, 0x55);
+    for (int i = 0; i < 4; i++) {
+        half[2 * i] = FIRST(row[i], row[i + 4]);
+        half[2 * i + 1] = LAST(row[i], row[i + 4]);
+    }
+    for (int i = 0; i < 4; i++) {
+        row[2 * i] = FIRST(half[i], half[i + 4]);
+        row[2 * i + 1] = LAST(half[i], half[i + 4]);
+    }
+    for (int i = 0; i < 4; i++) {
+        made[2 * i] = FIRST(row[i], row[i + 4]);
+        made[2 * i + 1] = LAST(row[i], row[i + 4]);
+    }
+}
+#endif
+
+/* The first elements of a block with so many bytes in each row of bits; gives how many bytes of rows are done.
+ * The width is a power of two, and known beforehand where this is inlined.
+ */
+static inline size_t unshuffle_many(const uint8_t *source, size_t row, size_t width, uint8_t *target) {
+    size_t at = 0;
+#ifdef __GNUC__
+    for (; at + LANES <= row; at += LANES) {
+        Bytes planes[8 * WIDEST], merged[8 * WIDEST];
+        for (size_t byte = 0; byte < width; byte++) bytes_of_rows(source + 8 * byte * row + at, row, planes + 8 * byte);
+        for (size_t left = width / 2; left; left /= 2) {
+            size_t half = 4 * width;
+            for (size_t i = 0; i < half; i++) {
+                merged[2 * i] = FIRST(planes[i], planes[half + i]);
+                merged[2 * i + 1] = LAST(planes[i], planes[half + i]);
+            }
+            memcpy(planes, merged, 8 * width * LANES);
+        }
+        memcpy(target + 8 * width * at, planes, 8 * width * LANES);
+    }
+#endif
+    return at;
+}
+
+/* The elements of a block, whose number is a multiple of eight. */
+static void unshuffle_bits(const uint8_t *source, size_t length, size_t width, uint8_t *target) {
+    size_t row = length / width / 8, begin;
+    switch (width) {
+    case 1: begin = unshuffle_many(source, row, 1, target); break;
+    case 2: begin = unshuffle_many(source, row, 2, target); break;
+    case 4: begin = unshuffle_many(source, row, 4, target); break;
+    case WIDEST: begin = unshuffle_many(source, row, WIDEST, target); break;
+    default: begin = 0;
+    }
+    for (size_t at = begin; at < row; at++)
+        for (size_t byte = 0; byte < width; byte++) {
+            const uint8_t *rows = source + 8 * byte * row + at;
+            uint64_t bits = 0, differ;
+            for (size_t i = 0; i < 8; i++) bits |= (uint64_t)rows[i * row] << 8 * i;
+            differ = (bits ^ bits >> 7) & 0x00AA00AA00AA00AA;
+            bits ^= differ ^ differ << 7;
+            differ = (bits ^ bits >> 14) & 0x0000CCCC0000CCCC;
+            bits ^= differ ^ differ << 14;
+            differ = (bits ^ bits >> 28) & 0x00000000F0F0F0F0;
+            bits ^= differ ^ differ << 28;
+            for (size_t i = 0; i < 8; i++) target[(8 * at + i) * width + byte] = (uint8_t)(bits >> 8 * i);
+        }
+}
+
+/* Whether so many bytes could be made of blocks with their size before each. What is no multiple of eight elements at
+ * the end is stored as it is.
+ */
+static int are_unshuffled(Lz4 decompress, const uint8_t *source, size_t size, uint8_t *target, size_t length,
+                          size_t width, size_t block) {
+    size_t most = block < length ? block : length;
+    uint8_t *spare = malloc(most + 1);
+    int fits = spare != NULL;
+    while (fits && length >= 8 * width) {
+        size_t made = length < block ? length - length % (8 * width) : block;
+        uint64_t stored = size < 4 ? size : big_endian(source, 4);
+        fits = size >= 4 && stored <= size - 4 && stored <= INT32_MAX && made <= INT32_MAX &&
+               decompress(source + 4, spare, (int)stored, (int)made) == (int)made;
+        if (!fits) break;
+        unshuffle_bits(spare, made, width, target);
+        source += 4 + stored, size -= 4 + stored, target += made, length -= made;
+    }
+    fits = fits && length <= size;
+    if (fits) memcpy(target, source, length);
+    free(spare);
+    return fits;
+}
+
+static int64_t bitshuffle(const Step *step, const uint8_t *source, size_t size, uint8_t *target, size_t room) {
+    if (size < 12) return -1;
+    uint64_t total = big_endian(source, 8), block = big_endian(source + 8, 4), width = (uint64_t)step->width;
+    if (total > room || total % width || !block || block % (8 * width)) return -1;
+    Lz4 decompress = (Lz4)step->function[0];
+    return are_unshuffled(decompress, source + 12, size - 12, target, total, width, block) ? (int64_t)total : -1;
+}
+
 static int is_checked(const Step *step, const uint8_t *source, size_t size) {
     if (size < 5) return 0;
     const uint8_t *end = source + size - 4;
@@ -81,6 +205,8 @@ static int64_t undo(const Step *step, const uint8_t *source, size_t size, uint8_
         return made ? (int64_t)made : -1;
     case LZ4:
         return lz4(step, source, size, target, room);
+    case BITSHUFFLE:
+        return bitshuffle(step, source, size, target, room);
     case ZSTD:
         made = ((Zstd)step->function[0])(step->state, target, room, source, size);
         return made > room ? -1 : (int64_t)made; /* errors are the largest numbers */
@@ -183,9 +309,30 @@ static PyObject *behind_blocks(PyObject *module, PyObject *args) {
     return PyLong_FromSsize_t(position > size ? size + 1 : position);
 }
 
+/* unshuffle_blocks(decompress, source, size, target, length, width, block) -> whether all could be decoded
+ *
+ * Addresses, and numbers of bytes; a block has a multiple of eight elements.
+ */
+static PyObject *unshuffle_blocks(PyObject *module, PyObject *args) {
+    Py_ssize_t decompress, source, size, target, length, width, block;
+    int fits;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "nnnnnnn", &decompress, &source, &size, &target, &length, &width, &block)) return NULL;
+    if (size < 0 || length < 0 || width < 1 || block < 1 || block % (8 * width)) {
+        PyErr_SetString(PyExc_ValueError, "expected blocks of eights of elements");
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    fits = are_unshuffled((Lz4)decompress, (const uint8_t *)source, (size_t)size, (uint8_t *)target, (size_t)length,
+                          (size_t)width, (size_t)block);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(fits);
+}
+
 static PyMethodDef methods[] = {
     {"behind_blocks", behind_blocks, METH_VARARGS, "Follow blocks through a chunk; gives where they end."},
     {"decode", decode, METH_VARARGS, "Decode chunks one after the other; gives how many could be decoded."},
+    {"unshuffle_blocks", unshuffle_blocks, METH_VARARGS, "Decode blocks of bitshuffle; gives whether they could be."},
     {NULL, NULL, 0, NULL},
 };
 

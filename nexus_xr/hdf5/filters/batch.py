@@ -5,14 +5,13 @@ The extension module is optional: where it could not be built, chunks are decode
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.runtime.libraries import Signature, function
+from nexus_xr.hdf5.runtime.libraries import address_of_function
 
 from .compiled import decode_all
 from .registry import CODECS
@@ -42,14 +41,9 @@ def batch_decoder(steps: Sequence[tuple[int, tuple[int, ...], int]], chunk_bytes
         return None
     packed = b""
     for number, options, capacity in steps:
-        addresses = [_address(*where) for where in CODECS[number].batch(options)]
+        addresses = [address_of_function(*where) for where in CODECS[number].batch(options)]
         if not addresses or None in addresses:
             return None
-        width = options[0] if options else 0
+        width = next(iter(options[CODECS[number].width_at :]), 0)
         packed += _STEP.pack(number, width, capacity, *[*addresses, 0, 0][:3])
     return lambda addresses: decode(packed, addresses.tobytes(), chunk_bytes)
-
-
-def _address(library: str, name: str) -> int | None:
-    found = function(library, name, Signature(None, ()))
-    return ctypes.cast(found, ctypes.c_void_p).value if found is not None else None  # type: ignore[arg-type]

@@ -77,6 +77,8 @@ class Codec:
     batch
         The functions that the compiled module undoes it with, in the order in which that takes them; none where it
         can't with these options.
+    width_at
+        Which of its options tells that module how many bytes an element has.
     ask
         Has a new dataset use it; None where it is asked for by its number, as plugins are.
     """
@@ -93,6 +95,7 @@ class Codec:
     encode_shuffled: Callable[[Options, int], Encode | None] | None = None
     most_encoded: Callable[[int], int] = largest_encoded
     batch: Callable[[Options], Sequence[LibraryFunction]] = lambda options: ()
+    width_at: int = 0
     ask: Callable[[h5p.PropDCID, Options], Any] | None = None
 
 

@@ -29,3 +29,7 @@ with suppress(ImportError):
 behind_blocks: Callable[[int, int, int, int], int] = _batch.behind_blocks if _batch else python_behind_blocks
 # Steps and addresses as bytes, bytes of a decoded chunk -> how many chunks were decoded before the first that can't be.
 decode_all: Callable[[bytes, bytes, int], int] | None = _batch.decode if _batch else None
+# Address of the function that takes a block apart, source, its size, target, its size, bytes of an element, of a block
+# -> whether all blocks could be undone.
+UnshuffleBlocks = Callable[[int, int, int, int, int, int, int], bool]
+unshuffle_blocks: UnshuffleBlocks | None = getattr(_batch, "unshuffle_blocks", None)

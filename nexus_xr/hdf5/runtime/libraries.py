@@ -75,6 +75,12 @@ def function(library: str, name: str, signature: Signature, result_bytes: int = 
     return _function(library, name, signature, result_bytes < SHORT_CALL_BYTES)
 
 
+def address_of_function(library: str, name: str) -> int | None:
+    """Where a function of a library is, None where there is no such library or function."""
+    found = function(library, name, Signature(None, ()))
+    return ctypes.cast(found, ctypes.c_void_p).value if found is not None else None  # type: ignore[arg-type]
+
+
 @functools.cache
 def _function(library: str, name: str, signature: Signature, keeps_lock: bool) -> Function | None:
     path = _path(library)
