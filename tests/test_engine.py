@@ -126,6 +126,9 @@ def test_blocks_are_followed_alike_with_and_without_the_extension(
     raw = ctypes.create_string_buffer(chunk, len(chunk))
     places = (ctypes.addressof(raw), len(chunk), position, count)
     assert compiled.behind_blocks(*places) == compiled.python_behind_blocks(*places)
+    found = compiled.block_sizes(*places)
+    assert found == compiled.python_block_sizes(*places)
+    assert found is None or np.frombuffer(found, np.int64).tolist() == sizes[:count] or position or rest
 
 
 @given(st.data())

@@ -16,6 +16,7 @@ from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
 from nexus_xr.hdf5.filters.codecs.lz4 import LZ4
 from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
 from nexus_xr.hdf5.filters.codecs.zstd import ZSTD
+from nexus_xr.hdf5.filters.compiled import block_sizes
 from nexus_xr.hdf5.filters.registry import decoder
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.runtime.memory import empty
@@ -36,7 +37,6 @@ from .frames import (
 
 # With which LZ4's and bitshuffle's chunks begin: bytes of the whole, bytes of a block.
 _HEADER = struct.Struct(">QI")
-_size_at = struct.Struct(">I").unpack_from
 # Bitshuffle's own numbers for what it compresses with.
 _FORMATS = {2: Format.LZ4, 3: Format.ZSTD}
 
@@ -163,15 +163,10 @@ def _read_block_length(stored: Bytes, chunk_bytes: int) -> int:
 
 def _read_sizes(stored: Bytes, count: int) -> Integers:
     """The sizes of the blocks behind the header, each of which stands before its block."""
-    view, position = stored.data, _HEADER.size
-    sizes = []
-    for _ in range(count):
-        (size,) = _size_at(view, position)
-        sizes.append(size)
-        position += 4 + size
-    if position > stored.nbytes:
+    sizes = block_sizes(address_of(stored), stored.nbytes, _HEADER.size, count)
+    if sizes is None:
         raise _NoFrameError
-    return np.array(sizes, np.int64)
+    return np.frombuffer(sizes, np.int64)
 
 
 def _behind_header(stored: Bytes, sizes: Integers) -> Bytes:

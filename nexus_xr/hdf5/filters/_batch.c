@@ -309,6 +309,27 @@ static PyObject *behind_blocks(PyObject *module, PyObject *args) {
     return PyLong_FromSsize_t(position > size ? size + 1 : position);
 }
 
+/* block_sizes(source, size, position, count) -> the sizes of so many blocks, which stand before each in 4 bytes, as int64,
+ * or None where one goes beyond the end.
+ */
+static PyObject *block_sizes(PyObject *module, PyObject *args) {
+    Py_ssize_t source, size, position, count;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "nnnn", &source, &size, &position, &count)) return NULL;
+    if (position < 0 || position > size || count < 0 || count > (size - position) / 4) Py_RETURN_NONE;
+    PyObject *sizes = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int64_t));
+    if (!sizes) return NULL;
+    char *to = PyBytes_AsString(sizes);
+    for (; count > 0 && position <= size - 4; count--, to += sizeof(int64_t)) {
+        int64_t stored = (int64_t)big_endian((const uint8_t *)source + position, 4);
+        memcpy(to, &stored, sizeof stored);
+        position += 4 + (Py_ssize_t)stored;
+    }
+    if (!count && position <= size) return sizes;
+    Py_DECREF(sizes);
+    Py_RETURN_NONE;
+}
+
 /* unshuffle_blocks(decompress, source, size, target, length, width, block) -> whether all could be decoded
  *
  * Addresses, and numbers of bytes; a block has a multiple of eight elements.
@@ -331,6 +352,7 @@ static PyObject *unshuffle_blocks(PyObject *module, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"behind_blocks", behind_blocks, METH_VARARGS, "Follow blocks through a chunk; gives where they end."},
+    {"block_sizes", block_sizes, METH_VARARGS, "Follow blocks through a chunk; gives their sizes."},
     {"decode", decode, METH_VARARGS, "Decode chunks one after the other; gives how many could be decoded."},
     {"unshuffle_blocks", unshuffle_blocks, METH_VARARGS, "Decode blocks of bitshuffle; gives whether they could be."},
     {NULL, NULL, 0, NULL},
