@@ -24,6 +24,7 @@ from nexus_xr import NexusError, NexusReachError, NexusWarning
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.naming.reach import EVERYWHERE, Reach
+from nexus_xr.hdf5.io.naming.real_path import real_path
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.reference import reach_within
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -256,10 +257,9 @@ def test_what_takes_the_place_of_a_file_while_it_is_opened_is_not_read(
     inside: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at a name and the opening of it, any part of it may become a link that leads out."""
-    resolve = os.path.realpath
 
-    def then_swapped(path: Any, **options: Any) -> str:
-        found: str = resolve(path, **options)
+    def then_swapped(path: str) -> str:
+        found = real_path(path)
         if os.path.isdir("below") and not os.path.islink("below"):
             os.rename("below", "was_below")
             os.symlink(outside, "below")
@@ -267,10 +267,69 @@ def test_what_takes_the_place_of_a_file_while_it_is_opened_is_not_read(
 
     os.link(outside / "secret.h5", outside / "shown.h5")
     reach = reach_within(inside)
-    monkeypatch.setattr(os.path, "realpath", then_swapped)
+    monkeypatch.setattr("nexus_xr.hdf5.io.naming.reach.real_path", then_swapped)
     with pytest.raises(NexusReachError):
         os.close(reach.open(str(inside / "below/shown.h5")))
     assert os.path.islink("below")
+
+
+PATHS = (
+    *(".", "..", "below/shown.h5", "below/../below/./shown.h5", "gone.h5", "gone/shown.h5", "below/shown.h5/more"),
+    *("linked", "linked/shown.h5", "round", "round/shown.h5", "a\0b", "a" * 300, "/", "/proc/self/exe"),
+)
+
+
+@pytest.mark.parametrize("lacking", ["nothing", "descriptors of places", "their paths"])
+def test_paths_lead_where_python_says(inside: Path, monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    (inside / "below/shown.h5").touch()
+    os.symlink("below", "linked")
+    os.symlink("round", "round")
+    if lacking == "descriptors of places":
+        monkeypatch.setattr("nexus_xr.hdf5.io.naming.real_path._PLACE", None)
+    elif lacking == "their paths":
+        found = {path: os.path.realpath(path) for path in PATHS if "\0" not in path}
+        monkeypatch.setattr(os, "readlink", partial(_no_links_of_processes, os.readlink))
+        assert {path: real_path(path) for path in found} == found
+        return
+    for path in PATHS:
+        assert values_or_error(real_path, path) == values_or_error(os.path.realpath, path)
+
+
+def _no_links_of_processes(readlink: Callable[..., str], path: Any, **options: Any) -> str:
+    if "/self/fd/" in str(path):
+        raise FileNotFoundError(path)
+    return readlink(path, **options)
+
+
+def values_or_error(work: Callable[[str], str], path: str) -> str | type[Exception]:
+    try:
+        return work(path)
+    except (OSError, ValueError) as error:
+        return type(error)
+
+
+def test_a_file_is_opened_once_while_it_is_held(inside: Path, outside: Path) -> None:
+    reach, place = reach_within(inside), os.path.realpath(inside / "held.h5")
+    (inside / "held.h5").write_bytes(b"first")
+    (inside / "other.h5").write_bytes(b"other")
+
+    def content(reach: Reach, path: str) -> bytes:
+        with os.fdopen(reach.open(path), "rb") as file:
+            return file.read()
+
+    with reach.holding(place):
+        (inside / "new.h5").write_bytes(b"second")
+        os.replace("new.h5", "held.h5")
+        assert content(reach, place) == b"first"
+        assert content(reach_within(inside), place) == b"first"
+        assert content(reach_within([inside, outside]), place) == b"second"
+        with reach.holding(os.path.realpath("other.h5")):
+            assert content(reach, place) == b"second"
+        assert content(reach, place) == b"first"
+        assert content(reach, os.path.realpath("other.h5")) == b"other"
+    assert content(reach, place) == b"second"
+    with pytest.raises(NexusReachError), reach.holding(os.path.realpath(outside / "secret.h5")):
+        pass
 
 
 def test_pipes_are_not_waited_for(inside: Path) -> None:

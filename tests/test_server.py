@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
 
+from nexus_xr.hdf5.io.naming.reach import Reach
 from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.table import FORMATS
@@ -174,6 +175,29 @@ def test_real_files_are_described_and_their_signals_sent(file: Path) -> None:
         path = f"{top['default']}/{variable['field']}"
         sent = b"".join(bytes(part.body) for part in parts_of(ReadData(address, path=path), context))
         assert sent == np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def test_a_request_opens_its_file_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    open_resolved = Reach._open_resolved
+
+    def noted(self: Reach, place: str, path: str) -> int:
+        opened.append(place)
+        return open_resolved(self, place, path)
+
+    monkeypatch.setattr(Reach, "_open_resolved", noted)
+    context = Context(Settings(folders_of(folder), None))
+    jobs = (
+        ReadMeta("stack.h5"),
+        ReadData("stack.h5", path="/counts"),
+        ReadChunk("stack.h5", path="/counts", chunk=(0,) * 3),
+    )
+    for job in (*jobs, ReadKey("stack.h5/counts/c/0/0/0")):
+        opened.clear()
+        with context.answering(memoryview(bytearray(1 << 20))):
+            within = bytes(job.answer(context).body)
+        assert opened == [os.path.realpath(folder / "stack.h5")]
+        assert bytes(job.answer(Context(context.settings)).body) == within
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

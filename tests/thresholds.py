@@ -133,6 +133,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "format.groups.symbol_table": {"_MOST_KIND"},
     "format.virtual.virtual_mappings": {"_LEAST_BYTES", "_MOST_VERSION"},
     "filters.codecs.bitshuffle": {"_LZ4", "_WIDTH"},
+    "io.naming.real_path": {"_PLACE"},
     "io.superblock": {"SWMR", "WRITING", "_FIRST_WITH_FLAGS", "_FLAGS_AT"},
     "library.addresses": {"_MAY_CHANGE"},
     "library.datatypes": {"_HEAP_REFERENCE_BYTES"},

@@ -39,6 +39,8 @@ def normalize(indexer: Any, size: int) -> Indexer:
     """An indexer with its bounds resolved: an int or array in range, or a slice with explicit bounds."""
     if isinstance(indexer, slice):
         return slice(*indexer.indices(size))
+    if type(indexer) is int and -size <= indexer < size:
+        return indexer % size
     array = np.asarray(indexer)
     if array.dtype == bool:
         if array.shape != (size,):

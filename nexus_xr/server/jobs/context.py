@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -55,6 +56,22 @@ class Context:
         # Every request reads without help: it is other requests that keep the other cores busy.
         self.options = Options(num_threads=1, within=folders)
         self._reach = reach_within(folders)
+        self._answering: ExitStack | None = None
+
+    @contextmanager
+    def answering(self, room: memoryview) -> Iterator[None]:
+        """Answer one request in a ``with`` block, for whose length the file that is asked for stays open.
+
+        Parameters
+        ----------
+        room
+            Where the answer is laid in the end.
+        """
+        self.room = room
+        with ExitStack() as stack:
+            self._answering = stack
+            stack.callback(setattr, self, "_answering", None)
+            yield
 
     def place(self, address: str, tag: str = "") -> Place:
         """The file of an address, as it is now.
@@ -67,6 +84,8 @@ class Context:
         place = file_at(self.settings.folders, address)
         if tag and tag != place.tag:
             raise Failure(409, f"{address} changed while it was sent; ask for all of it again")
+        if self._answering is not None:
+            self._answering.enter_context(self._reach.holding(place.path))
         return place
 
     def described(self, place: Place, work: Callable[[Opening], _Found]) -> _Found:

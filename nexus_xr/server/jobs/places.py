@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nexus_xr.hdf5.io.naming.real_path import real_path
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Folder
 
@@ -91,7 +92,7 @@ def resolved(folders: Sequence[Folder], address: str) -> str:
     folder, rest = split(folders, address)
     if folder is None or not all(map(is_shown, rest)):
         raise Failure(404, NOT_FOUND.format(address=address))
-    path = os.path.realpath(os.path.join(folder.path, *rest))
+    path = real_path(os.path.join(folder.path, *rest))
     if not lies_below(folder.path, path):
         raise Failure(404, NOT_FOUND.format(address=address))
     return path

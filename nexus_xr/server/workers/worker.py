@@ -36,9 +36,10 @@ def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings) -> None:
     context = Context(settings)
     while (content := receive(channel)) is not None:
         start_clock(settings.limits.seconds)
-        context.room = memoryview(outbox)[place_of(content[0])]
-        answer = _answer(pickle.loads(memoryview(content)[1:]), context)
-        _deliver(answer, channel, context.room)
+        room = memoryview(outbox)[place_of(content[0])]
+        with context.answering(room):
+            answer = _answer(pickle.loads(memoryview(content)[1:]), context)
+        _deliver(answer, channel, room)
         start_clock(0)
 
 

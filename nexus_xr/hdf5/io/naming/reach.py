@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from nexus_xr.errors import NexusReachError
 
+from .real_path import real_path
 from .url_path import UrlPath
 
 _FOR_READING = ("O_RDONLY", "O_BINARY")
@@ -55,7 +57,7 @@ class Reach:
     def _resolved(self, path: str) -> str | None:
         """Where a path leads, None where that isn't within reach."""
         with suppress(OSError, ValueError):  # no path of this system
-            place = os.path.realpath(path)
+            place = real_path(path)
             return place if self._holds_resolved(place) else None
         return None
 
@@ -83,9 +85,15 @@ class Reach:
         """
         if self.folders is None:
             return os.open(path, _flags(_FOR_READING))
+        if _held.path == path and _held.reach == self:
+            os.lseek(_held.descriptor, 0, os.SEEK_SET)  # which both have in common
+            return os.dup(_held.descriptor)
         place = self._resolved(path)
         if place is None:
             raise out_of_reach(path)
+        return self._open_resolved(place, path)
+
+    def _open_resolved(self, place: str, path: str) -> int:
         descriptor = os.open(place, _flags(_WITH_CARE))
         try:
             self._check_open(descriptor, path)
@@ -93,6 +101,31 @@ class Reach:
             os.close(descriptor)
             raise
         return descriptor
+
+    @contextmanager
+    def holding(self, place: str) -> Iterator[None]:
+        """Have this thread open a file once for the length of a ``with`` block, however often it is asked for.
+
+        Parameters
+        ----------
+        place
+            Its path, without symbolic links.
+
+        Raises
+        ------
+        NexusReachError
+            It isn't within reach.
+        OSError
+            The system doesn't open it.
+        """
+        descriptor = self._open_resolved(place, place)
+        before = _held.reach, _held.path, _held.descriptor
+        try:
+            _held.reach, _held.path, _held.descriptor = self, place, descriptor
+            yield
+        finally:
+            _held.reach, _held.path, _held.descriptor = before
+            os.close(descriptor)
 
     def _check_open(self, descriptor: int, path: str) -> None:
         """Raise unless an open file is a regular one within reach, as its name may lead elsewhere by now."""
@@ -114,6 +147,17 @@ class Reach:
 
 
 EVERYWHERE = Reach()
+
+
+class _Held(threading.local):
+    """The file that this thread has open, and within which reach it is."""
+
+    reach: Reach = EVERYWHERE
+    path = ""
+    descriptor = -1
+
+
+_held = _Held()
 
 
 def out_of_reach(name: str) -> NexusReachError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class StoredArray:
     chunks: tuple[int, ...]
     encoded_type: bytes
 
-    @property
+    @cached_property
     def itemsize(self) -> int:
         """Bytes of an element in memory."""
         return max(1, self.values.dtype.itemsize)
