@@ -19,7 +19,7 @@ LENGTH = struct.Struct("<I")
 # As much as most answers have, so that they take one turn.
 ROOM_BYTES = 4 << 20
 # In the first nothing stays, so that there is always one.
-ROOMS = 4
+ROOMS = 8
 OUTBOX_BYTES = ROOMS * ROOM_BYTES
 MOST_HEAD_BYTES = 1 << 20
 MOST_REQUEST_BYTES = 1 << 30

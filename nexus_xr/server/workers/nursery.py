@@ -6,6 +6,7 @@ worker: its channel and its outbox. It ends when the socket is closed.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -45,6 +46,7 @@ def main(descriptor: str) -> None:
         if find_spec(name) is not None:
             import_module(name)
     landlock.restrict([*_readable(), *(folder.path for folder in settings.folders)], _DEVICES)
+    gc.freeze()  # what workers have in common stays so, as nothing looks through it for what could be freed
     requests.sendall(NEW_WORKER)
     while descriptors := socket.recv_fds(requests, len(NEW_WORKER), 2)[1]:
         _reap()
