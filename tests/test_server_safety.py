@@ -25,6 +25,7 @@ from starlette.testclient import TestClient
 
 from nexus_xr.errors import NexusError
 from nexus_xr.server import Limits, app
+from nexus_xr.server.deadline import Deadline
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
@@ -32,7 +33,7 @@ from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.settings import Settings, folders_of, token_of
-from nexus_xr.server.speaking import patient
+from nexus_xr.server.speaking import HeadsWithBodies, patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
 from nexus_xr.server.workers.pool import Pool
@@ -545,6 +546,120 @@ def test_folders_that_are_not_there_are_an_error(tmp_path: Path) -> None:
         app(tmp_path / "gone")
     with pytest.raises(NexusError, match="no folder"):
         app([])
+
+
+# --- deadlines and connections ---------------------------------------------------------------------------------------
+
+
+class Time(asyncio.SelectorEventLoop):
+    """An event loop whose time is told; nothing but alarms is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.alarms: list[tuple[float, Any]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *_: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, (), self)
+        self.alarms.append((when, handle))
+        return handle
+
+    def pass_to(self, time: float) -> None:
+        """Have alarms ring in their order until that time."""
+        while due := sorted(each for each in self.alarms if each[0] <= time):
+            self.now, handle = due[0]
+            self.alarms.remove(due[0])
+            if not handle.cancelled():
+                handle._run()
+        self.now = time
+
+
+@pytest.fixture
+def loop() -> Iterator[Time]:
+    loop = Time()
+    yield loop
+    loop.close()
+
+
+def test_a_deadline_that_passes_is_told_once(loop: Time) -> None:
+    late: list[float] = []
+    deadline = Deadline(loop, lambda: late.append(loop.time()))
+    deadline.set(10)
+    loop.pass_to(9)
+    assert late == []
+    deadline.set(10)  # while its alarm is set for another time
+    loop.pass_to(18)
+    assert late == []
+    loop.pass_to(40)
+    assert late == [19]
+    deadline.set(5)
+    loop.pass_to(50)
+    assert late == [19, 45]
+
+
+def test_a_deadline_that_is_cleared_is_not_told_and_can_be_set_again(loop: Time) -> None:
+    late: list[float] = []
+    deadline = Deadline(loop, lambda: late.append(loop.time()))
+    for _ in range(100):
+        deadline.set(10)
+        deadline.clear()
+    assert len(loop.alarms) == 1
+    loop.pass_to(20)
+    deadline.set(10)
+    deadline.set(3)  # earlier than the alarm
+    loop.pass_to(40)
+    assert late == [23]
+    deadline.set(10)
+    deadline.end()
+    loop.pass_to(60)
+    assert late == [23]
+
+
+class Recording(asyncio.Transport):
+    """A transport that notes what it is told to do."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": "somebody"})
+        self.calls: list[bytes | str] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.calls.append(bytes(data))
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.calls.append(b"|".join(map(bytes, list_of_data)))
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+
+
+def test_the_head_of_a_response_goes_with_its_body() -> None:
+    async def do() -> list[bytes | str]:
+        recording = Recording()
+        transport = HeadsWithBodies(recording, asyncio.get_running_loop())
+        assert transport.get_extra_info("peername") == "somebody"
+        transport.write(HEAD)
+        transport.write(memoryview(b"body"))
+        transport.write(memoryview(b"more"))
+        await asyncio.sleep(0)
+        transport.write(HEAD)
+        transport.write(b"")  # of what has no body
+        transport.write(HEAD)
+        await asyncio.sleep(0)  # in which the body isn't made
+        transport.write(b"body")
+        transport.write(HEAD)
+        transport.close()
+        await asyncio.sleep(0)
+        return recording.calls
+
+    assert asyncio.run(do()) == [HEAD + b"|body", b"more", HEAD, HEAD, b"body", HEAD, "close"]
 
 
 # --- slow clients, over real connections -----------------------------------------------------------------------------

@@ -14,17 +14,20 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .application import application_of
+from .deadline import Deadline
 from .observed import log
 from .settings import Settings
 from .workers.frames import receive
 
 READY = b"r"
+# How the head of a response begins and ends.
+_BEGIN, _END = b"HTTP/1.1 ", b"\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,16 @@ def configured(application: Any, settings: Settings, root_path: str, **place: An
     )
 
 
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes what is lines already, and has no need of a form."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg)
+
+
 def log_requests() -> None:
     """Write a line for each request to the standard error."""
-    log.addHandler(logging.StreamHandler(sys.stderr))
+    log.addHandler(_Lines(sys.stderr))
     log.setLevel(logging.INFO)
 
 
@@ -117,38 +127,69 @@ def patient(seconds: float) -> type[HttpToolsProtocol]:
     class Patient(HttpToolsProtocol):
         """Closes a connection whose client takes too long for a request, or to take what is sent."""
 
-        _deadline: asyncio.TimerHandle | None = None
-
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._start_clock()
+            self._deadline = Deadline(self.loop, transport.abort)
+            super().connection_made(cast(asyncio.Transport, HeadsWithBodies(transport, self.loop)))
+            self._deadline.set(seconds)
 
         def on_message_begin(self) -> None:
-            self._start_clock()
+            self._deadline.set(seconds)
             super().on_message_begin()
 
         def on_message_complete(self) -> None:
-            self._stop_clock()
+            self._deadline.clear()
             super().on_message_complete()
 
         def pause_writing(self) -> None:
-            self._start_clock()
+            self._deadline.set(seconds)
             super().pause_writing()
 
         def resume_writing(self) -> None:
-            self._stop_clock()
+            self._deadline.clear()
             super().resume_writing()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_clock()
+            self._deadline.end()
             super().connection_lost(exc)
 
-        def _start_clock(self) -> None:
-            self._stop_clock()
-            self._deadline = self.loop.call_later(seconds, self.transport.abort)
-
-        def _stop_clock(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-
     return Patient
+
+
+class HeadsWithBodies:
+    """A transport that has the head of a response wait for what is written next, so that both are sent by one call.
+
+    Parameters
+    ----------
+    transport
+        The transport.
+    loop
+        Its event loop, in whose next turn a head is sent in any case.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send a part of a response."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines([head, data] if data else [head])
+        elif isinstance(data, bytes) and data.startswith(_BEGIN) and data.endswith(_END):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

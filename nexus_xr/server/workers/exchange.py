@@ -12,6 +12,8 @@ from typing import Any, cast
 import numpy as np
 import orjson
 
+from nexus_xr.server.deadline import Deadline
+
 from .frames import GO_ON, MOST_HEAD_BYTES, ROOM_BYTES, ROOMS, framed, place_of, taken
 
 # The room in which nothing stays.
@@ -52,7 +54,6 @@ class _Exchange:
 
     room: int
     ended: Ended
-    alarm: asyncio.TimerHandle
     head: dict[str, Any] | None = None
     at: int = 0
     size: int = 0
@@ -77,6 +78,7 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._channel = cast(asyncio.Transport, transport)
+        self._deadline = Deadline(asyncio.get_running_loop(), self.let_go)
 
     def ask(self, request: bytes, seconds: float, ended: Ended) -> None:
         """Have it answer a request, when it has answered the one before.
@@ -91,8 +93,8 @@ class Worker(asyncio.Protocol):
             Called once, with this worker and its answer, or None if there is none and the worker is lost.
         """
         room = self._free.pop() if self._free else _PASSING
-        alarm = asyncio.get_running_loop().call_later(seconds, self.let_go)
-        self._exchange = _Exchange(room, ended, alarm)
+        self._deadline.set(seconds)
+        self._exchange = _Exchange(room, ended)
         self._channel.write(framed(bytes((room,)) + request))
 
     def data_received(self, data: bytes) -> None:
@@ -146,12 +148,13 @@ class Worker(asyncio.Protocol):
     def _end(self, reply: Reply | None) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.alarm.cancel()
+            self._deadline.clear()
             exchange.ended(self, reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
         self._end(None)
+        self._deadline.end()
 
     def let_go(self) -> None:
         """Have it end, at the latest when it has done what it does; what lies in its outbox stays while it is sent."""

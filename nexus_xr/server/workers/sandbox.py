@@ -11,7 +11,8 @@ from nexus_xr.server.settings import Limits
 
 
 def limit(limits: Limits) -> None:
-    """Have the system end this process before it takes more than it may; cores aren't written."""
+    """Have the system end this process before it takes more than it may, or too long; cores aren't written."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_AS, _memory_in_use() + limits.worker_memory)
 
@@ -31,5 +32,4 @@ def _memory_in_use() -> int:
 
 def start_clock(seconds: float) -> None:
     """Have the system end this process in so many seconds, whatever it does then; 0 for never."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
