@@ -20,9 +20,12 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from nexus_xr.hdf5.io.naming.reach import Reach
+from nexus_xr.server import app
 from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.table import FORMATS
@@ -43,7 +46,7 @@ from nexus_xr.server.workers.pool import Pool
 
 from .conftest import CORPUS, corpus_files
 from .files import scan_file, write_tree
-from .services import client_of, data
+from .services import HERE, client_of, data
 
 COUNTS = np.arange(5 * 6 * 7, dtype="<u2").reshape(5, 6, 7)
 
@@ -175,6 +178,17 @@ def test_real_files_are_described_and_their_signals_sent(file: Path) -> None:
         path = f"{top['default']}/{variable['field']}"
         sent = b"".join(bytes(part.body) for part in parts_of(ReadData(address, path=path), context))
         assert sent == np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def test_endpoints_are_found_where_the_application_is_one_of_several(folder: Path) -> None:
+    own = app(folder, token=False, limits=Limits(workers=1))
+    with TestClient(Starlette(routes=[Mount("/data", own)], lifespan=own.router.lifespan_context), HERE) as client:
+        assert client.get("/data/api/files/below").json()["total"] == 2
+        assert client.get("/data/api/meta/stack.h5?path=/one").json()["value"] == 4.5
+        assert client.get("/data/api/meta/").status_code == 404
+        refused = client.post("/data/api/meta/stack.h5")
+        assert (refused.status_code, refused.json()["message"][:4]) == (405, "POST")
+        assert client.get("/data/api/else").status_code == client.get("/api/files").status_code == 404
 
 
 def test_a_request_opens_its_file_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

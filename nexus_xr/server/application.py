@@ -16,9 +16,9 @@ from starlette.routing import Route
 
 from .access.hosts import KnownHosts
 from .access.tokens import Tokens
+from .endpoints.lookup import Endpoints
 from .endpoints.responses import Responder, json_response
 from .endpoints.table import ENDPOINTS
-from .failures import Failure
 from .metrics import MEDIA_TYPE, OTHER, Metrics, bytes_of_figures
 from .observed import Observed
 from .openapi import described
@@ -95,15 +95,10 @@ def application_of(settings: Settings, figures: memoryview | None = None, proces
         finally:
             await pool.stop()
 
-    responder = Responder(pool)
     application = Starlette(
-        routes=[
-            *(each.route(responder) for each in ENDPOINTS),
-            *_about(metrics),
-            *page_routes(settings.origins),
-        ],
-        middleware=_middleware(settings, metrics),
-        exception_handlers={Failure: _failed, HTTPException: _refused},
+        routes=[*_about(metrics), *page_routes(settings.origins)],
+        middleware=[*_middleware(settings, metrics), Middleware(Endpoints, ENDPOINTS, Responder(pool))],
+        exception_handlers={HTTPException: _refused},
         lifespan=lifespan,
     )
     application.state.token = settings.token
@@ -137,11 +132,6 @@ def _about(metrics: Metrics) -> list[Route]:
         return json_response(described(ENDPOINTS, request.scope.get("root_path", "")))
 
     return [Route("/metrics", tell_metrics), Route("/openapi.json", tell_openapi)]
-
-
-async def _failed(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Failure)
-    return json_response({"message": error.message}, error.status)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

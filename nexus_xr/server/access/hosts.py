@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nexus_xr.server.headers import header
 
 from .refusals import refuse
 
@@ -41,17 +42,17 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            reason = self._why_not(Headers(scope=scope))
+            reason = self._why_not(scope)
             if reason:
                 await refuse(scope, receive, send, 403, reason)
                 return
         await self._app(scope, receive, send)
 
-    def _why_not(self, headers: Headers) -> str:
-        host = headers.get("host", "")
+    def _why_not(self, scope: Scope) -> str:
+        host = header(scope, b"host") or ""
         if ANY not in self._hosts and name_of(host) not in self._hosts:
             return f"the service doesn't know itself as {host!r}; start it with that name among its hosts"
-        origin = headers.get("origin")
+        origin = header(scope, b"origin")
         if origin is None or ANY in self._origins or origin.lower() in self._origins:
             return ""
         if urlsplit(origin).netloc.lower() == host.lower():

@@ -6,10 +6,11 @@ import hashlib
 import hmac
 from urllib.parse import parse_qsl, quote, urlencode
 
-from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nexus_xr.server.headers import header
 
 from .refusals import refuse
 
@@ -41,19 +42,20 @@ class Tokens:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        said: bytes = scope["query_string"]
+        query = parse_qsl(said.decode("latin-1"), keep_blank_values=True) if QUERY.encode() in said else []
         if any(name == QUERY and self._is_token(value) for name, value in query):
             await self._welcome(scope, [pair for pair in query if pair[0] != QUERY])(scope, receive, send)
-        elif self._is_shown(Headers(scope=scope)):
+        elif self._is_shown(scope):
             await self._app(scope, receive, send)
         else:
             await refuse(scope, receive, send, 401, _MESSAGE)
 
-    def _is_shown(self, headers: Headers) -> bool:
-        kind, _, shown = headers.get("authorization", "").partition(" ")
+    def _is_shown(self, scope: Scope) -> bool:
+        kind, _, shown = (header(scope, b"authorization") or "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(shown.strip()):
             return True
-        return self._is_token(cookie_parser(headers.get("cookie", "")).get(self._cookie, ""))
+        return self._is_token(cookie_parser(header(scope, b"cookie") or "").get(self._cookie, ""))
 
     def _is_token(self, shown: str) -> bool:
         return hmac.compare_digest(shown.encode(), self._token.encode())

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from nexus_xr.server.failures import Failure
+from nexus_xr.server.headers import header
 from nexus_xr.server.jobs.answer import JSON
 from nexus_xr.server.jobs.job import Job
 
-from .parameters import Parameter, read_parameters
+from .parameters import Parameter
 from .responses import Responder
 
 # Where a request notes which endpoint it is for.
@@ -29,7 +31,7 @@ class Endpoint:
     Parameters
     ----------
     path
-        Its path, as Starlette has it.
+        Its path; a parameter at its end, such as ``{file:path}``, is all that follows.
     summary
         What it gives, in words.
     parameters
@@ -52,19 +54,44 @@ class Endpoint:
     respond: Respond | None = field(default=None, kw_only=True)
     ignores_others: bool = field(default=False, kw_only=True)
 
-    def route(self, responder: Responder) -> Route:
-        """The route of it in an application."""
+    @cached_property
+    def begin(self) -> str:
+        """How all of its paths begin."""
+        return self.path.partition("{")[0]
 
-        async def handle(request: Request) -> Response:
-            request.scope[PATH_OF_ENDPOINT] = self.path
-            values = self.values(request)
-            if self.respond is not None:
-                return await self.respond(responder, request, values)
-            return await responder.respond(request, self.job(**values))
+    @cached_property
+    def name_of_rest(self) -> str:
+        """The parameter that is the rest of a path; empty where there is none."""
+        return self.path.partition("{")[2].partition(":")[0]
 
-        return Route(self.path, handle, methods=["GET", "HEAD"], name=self.path)
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        return {each.target: each.default for each in self.parameters}
 
-    def values(self, request: Request) -> dict[str, Any]:
+    @cached_property
+    def _in_query(self) -> Mapping[str, Parameter]:
+        return {each.name: each for each in self.parameters if each.place == "query"}
+
+    @cached_property
+    def _elsewhere(self) -> Sequence[tuple[Parameter, bytes]]:
+        """The other parameters, each with the header in which it may be; none for the rest of the path."""
+        others = (each for each in self.parameters if each.place != "query")
+        return [(each, each.name.lower().encode() if each.place == "header" else b"") for each in others]
+
+    async def response(self, responder: Responder, request: Request, path: str) -> Response:
+        """The response to a request for a path of this endpoint.
+
+        Raises
+        ------
+        Failure
+            There is none.
+        """
+        values = self.values(request, path)
+        if self.respond is not None:
+            return await self.respond(responder, request, values)
+        return await responder.respond(request, self.job(**values))
+
+    def values(self, request: Request, path: str) -> dict[str, Any]:
         """What a request says.
 
         Raises
@@ -72,10 +99,22 @@ class Endpoint:
         Failure
             It says what can't be.
         """
-        known = {each.name for each in self.parameters if each.place == "query"}
-        others = [name for name in request.query_params if name not in known]
-        if others and not self.ignores_others:
-            listed = ", ".join(sorted(known)) or "none"
-            raise Failure(422, f"{others[0]!r} is no parameter of this; there are: {listed}")
-        given = {"query": request.query_params, "path": request.path_params, "header": request.headers}
-        return read_parameters(self.parameters, given)
+        values = {**self._defaults}
+        for name, text in parse_qsl(str(request.scope["query_string"], "latin-1"), keep_blank_values=True):
+            asked = self._in_query.get(name)
+            if asked is None:
+                self._check_ignored(name)
+            elif asked.is_repeated:
+                values[asked.target] = (*values[asked.target], asked.value(text))
+            else:
+                values[asked.target] = asked.value(text)
+        for parameter, its_header in self._elsewhere:
+            given = header(request.scope, its_header) if its_header else path[len(self.begin) :]
+            if given is not None:
+                values[parameter.target] = parameter.value(given)
+        return values
+
+    def _check_ignored(self, name: str) -> None:
+        if not self.ignores_others:
+            listed = ", ".join(sorted(self._in_query)) or "none"
+            raise Failure(422, f"{name!r} is no parameter of this; there are: {listed}")

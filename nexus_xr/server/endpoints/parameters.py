@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.datastructures import QueryParams
-
 from nexus_xr.server.failures import Failure
 
-Texts = Mapping[str, str] | QueryParams
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _WHOLE = re.compile(r"\d{1,18}")
 
@@ -55,7 +52,7 @@ class Parameter:
         """The argument of the job that it becomes."""
         return self.argument or self.name
 
-    def value(self, text: str | None) -> Any:
+    def value(self, text: str) -> Any:
         """The value of a text.
 
         Raises
@@ -63,8 +60,6 @@ class Parameter:
         Failure
             It has none.
         """
-        if text is None:
-            return self.default
         try:
             return self.parse(text)
         except ValueError:
@@ -149,22 +144,3 @@ def _flag(given: str) -> bool:
     if given.lower() not in _FLAGS:
         raise ValueError(given)
     return _FLAGS[given.lower()]
-
-
-def read_parameters(parameters: Iterable[Parameter], given: Mapping[str, Texts]) -> dict[str, Any]:
-    """The values of all parameters, by the names that the job has for them.
-
-    Parameters
-    ----------
-    parameters
-        What there may be.
-    given
-        The texts by place and name.
-    """
-    return {each.target: _value(each, given[each.place]) for each in parameters}
-
-
-def _value(parameter: Parameter, given: Texts) -> Any:
-    if parameter.is_repeated and isinstance(given, QueryParams):
-        return tuple(map(parameter.value, given.getlist(parameter.name)))
-    return parameter.value(given.get(parameter.name))

@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+
+from starlette.responses import Response
 
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.kept import Kept
-from nexus_xr.server.jobs.places import split, state_of, tag_of
+from nexus_xr.server.jobs.places import State, split, state_named, state_of
 from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
+
+from .replies import whole_response
 
 _MOST_BYTES = 8 << 20
 _MOST_BODY_BYTES = 1 << 20
@@ -26,15 +31,32 @@ _OF_THIS_MACHINE = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay"
 
 
 @dataclass(frozen=True)
-class _Lasting:
-    """An answer, and the file that it lasts with."""
+class Lasting:
+    """An answer, and the file that it lasts with.
+
+    Parameters
+    ----------
+    reply
+        The answer, of one part.
+    path
+        The file.
+    state
+        The state in which it was.
+    """
 
     reply: Reply
     path: str
+    state: State
+
+    @cached_property
+    def response(self) -> Response:
+        """The response to whoever asks for it."""
+        return whole_response(self.reply)
 
     def is_current(self) -> bool:
+        """Whether the file still is in that state."""
         try:
-            return tag_of(state_of(os.stat(self.path))) == self.reply.tag
+            return state_of(os.stat(self.path)) == self.state
         except (OSError, ValueError):
             return False
 
@@ -50,12 +72,12 @@ class Remembered:
     """
 
     folders: Sequence[Folder]
-    _kept: Kept[_Lasting] = field(default_factory=lambda: Kept(_MOST_BYTES))
+    _kept: Kept[Lasting] = field(default_factory=lambda: Kept(_MOST_BYTES))
 
-    def find(self, job: Job) -> Reply | None:
+    def find(self, job: Job) -> Lasting | None:
         """The answer to a request, None where a worker has to be asked."""
         found = self._kept.get(job)
-        return found.reply if found is not None and found.is_current() else None
+        return found if found is not None and found.is_current() else None
 
     def keep(self, job: Job, reply: Reply) -> None:
         """Remember an answer, if it lasts and its file is on this machine."""
@@ -63,7 +85,7 @@ class Remembered:
             return
         folder, names = split(self.folders, reply.lasts_with)
         path = os.path.join(folder.path, *names) if folder is not None else ""
-        lasting = _Lasting(replace(reply, pieces=(bytes(reply.body),)), path)
+        lasting = Lasting(replace(reply, pieces=(bytes(reply.body),)), path, state_named(reply.tag))
         if reply.tag.partition("-")[0] in local_devices() and lasting.is_current():
             self._kept.put(job, lasting, len(reply.body) + _OVERHEAD_BYTES)
 

@@ -10,12 +10,15 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from nexus_xr.server.failures import Failure
+from nexus_xr.server.headers import header
 from nexus_xr.server.jobs.answer import json_answer
 from nexus_xr.server.jobs.job import FileJob, Job
 from nexus_xr.server.workers.exchange import Piece, Reply
 from nexus_xr.server.workers.pool import Pool
 
 from .remembered import Remembered
+from .replies import headers_of, whole_response
 
 _ERRORS = 400
 
@@ -35,17 +38,15 @@ class Responder:
 
     async def respond(self, request: Request, job: Job) -> Response:
         """The response to a request."""
-        reply = self._remembered.find(job) or await self._asked_first(job)
-        headers = _headers(reply)
+        lasting = self._remembered.find(job)
+        reply = await self._asked_first(job) if lasting is None else lasting.reply
         if reply.tag and reply.status < _ERRORS and _is_known(request, reply.tag):
-            return Response(status_code=304, headers={"ETag": headers["ETag"]})
-        length = len(reply.body) if reply.parts == 1 else reply.length
-        if length is not None:
-            headers["Content-Length"] = str(length)
-        if reply.parts == 1 or request.method == "HEAD":
-            body = b"" if request.method == "HEAD" else reply.body
-            return Response(body, reply.status, headers, reply.media_type)
-        return StreamingResponse(self._parts(job, reply), reply.status, headers, reply.media_type)
+            return Response(status_code=304, headers={"ETag": f'"{reply.tag}"'})
+        if request.method == "HEAD":
+            return _head(reply)
+        if reply.parts == 1:
+            return whole_response(reply) if lasting is None else lasting.response
+        return StreamingResponse(self._parts(job, reply), reply.status, _headers(reply), reply.media_type)
 
     async def _asked_first(self, job: Job) -> Reply:
         reply = await self.pool.run(job)
@@ -78,17 +79,27 @@ def _check(reply: Reply) -> None:
         raise BrokenOffError(bytes(reply.body).decode(errors="replace"))
 
 
+def _head(reply: Reply) -> Response:
+    return Response(b"", reply.status, _headers(reply), reply.media_type)
+
+
 def _headers(reply: Reply) -> dict[str, str]:
-    headers = {"Cache-Control": "private, no-cache", **reply.headers}
-    return headers | {"ETag": f'"{reply.tag}"'} if reply.tag else headers
+    length = len(reply.body) if reply.parts == 1 else reply.length
+    headers = headers_of(reply)
+    return headers if length is None else {**headers, "Content-Length": str(length)}
 
 
 def _is_known(request: Request, tag: str) -> bool:
     """Whether a client has what it asks for in this state already."""
-    known = request.headers.get("if-none-match")
+    known = header(request.scope, b"if-none-match")
     if known is None:
         return False
     return known.strip() == "*" or any(each.strip().removeprefix("W/") == f'"{tag}"' for each in known.split(","))
+
+
+def failure_response(failure: Failure) -> Response:
+    """A response that says why there is no other."""
+    return json_response({"message": failure.message}, failure.status)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -63,6 +63,18 @@ def tag_of(state: State) -> str:
     return "-".join(f"{part:x}" for part in state)
 
 
+def state_named(tag: str) -> State:
+    """The state that a tag stands for.
+
+    Examples
+    --------
+    >>> state_named(tag_of((1, 20, 300, 4000)))
+    (1, 20, 300, 4000)
+    """
+    device, inode, size, time_ns = (int(part, 16) for part in tag.split("-"))
+    return device, inode, size, time_ns
+
+
 def file_at(folders: Sequence[Folder], address: str) -> Place:
     """The regular file of an address.
 

@@ -1,0 +1,72 @@
+"""Which endpoint a request is for, found by how its path begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nexus_xr.server.failures import Failure
+
+from .endpoint import PATH_OF_ENDPOINT, Endpoint
+from .responses import Responder, failure_response
+
+_METHODS = ("GET", "HEAD")
+
+
+class Endpoints:
+    """Answers what is asked of endpoints, and leaves the rest to an application, whose routes take longer to find.
+
+    Parameters
+    ----------
+    app
+        What answers the others.
+    endpoints
+        The endpoints.
+    responder
+        Has workers answer.
+    """
+
+    def __init__(self, app: ASGIApp, endpoints: Sequence[Endpoint], responder: Responder) -> None:
+        self._app = app
+        self._responder = responder
+        self._alone = {each.path: each for each in endpoints if not each.name_of_rest}
+        self._with_rest = [each for each in endpoints if each.name_of_rest]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._find(_path_in(scope)) if scope["type"] == "http" else None
+        if endpoint is None:
+            await self._app(scope, receive, send)
+            return
+        scope[PATH_OF_ENDPOINT] = endpoint.path
+        response = await self._response(endpoint, Request(scope, receive))
+        await response(scope, receive, send)
+
+    def _find(self, path: str) -> Endpoint | None:
+        found = self._alone.get(path)
+        if found is not None:
+            return found
+        return next((each for each in self._with_rest if path.startswith(each.begin)), None)
+
+    async def _response(self, endpoint: Endpoint, request: Request) -> Response:
+        if request.method not in _METHODS:
+            return _refused(request.method)
+        try:
+            return await endpoint.response(self._responder, request, _path_in(request.scope))
+        except Failure as failure:
+            return failure_response(failure)
+
+
+def _refused(method: str) -> Response:
+    response = failure_response(Failure(405, f"{method}: nothing but {' and '.join(_METHODS)} can be done here"))
+    response.headers["Allow"] = ", ".join(_METHODS)
+    return response
+
+
+def _path_in(scope: Scope) -> str:
+    """The path within this application, which may have a place in another."""
+    path: str = scope["path"]
+    rest = path.removeprefix(scope.get("root_path", ""))
+    return rest if rest.startswith("/") else path
