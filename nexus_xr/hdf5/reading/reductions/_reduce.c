@@ -69,6 +69,13 @@ static int is_run(const Work *work) {
         }                                                                                           \
         EACH_STRIP(T) {                                                                             \
             S *goal = known + outer * s->inner + at;                                                \
+            if (s->rows < 4) {                                                                      \
+                for (Py_ssize_t row = 0; row < s->rows; row++) {                                    \
+                    const T *v = block + row * s->inner + at;                                       \
+                    for (Py_ssize_t i = 0; i < n; i++) goal[i] += (S)(PART)v[i];                    \
+                }                                                                                   \
+                continue;                                                                           \
+            }                                                                                       \
             for (Py_ssize_t from = 0; from < s->rows; from += FEW) {                                \
                 Py_ssize_t end = LEAST(from + FEW, s->rows), row = from;                            \
                 PART part[STRIP] = {0};                                                             \
