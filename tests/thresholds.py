@@ -26,6 +26,8 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
     "format.file_bytes._BLOCK_BYTES": (None, 1, 100),
     "format.file_bytes._MOST_BLOCKS": (None, 1),
     "format.file_bytes._MOST_TOGETHER_BYTES": (None, 1, 300),
+    "format.groups.symbol_table._USUAL_BYTES": (None, 0, 40),
+    "format.heaps.local_heap._USUAL_BYTES": (None, 0, 40),
     "reading.engine.chunk.BUFFER_BYTES": (None, 0, 300),
     "reading.engine.many_chunks.BATCH_BYTES": (None, 1, 64, 1000),
     "reading.engine.few_chunks.FEW_CHUNKS": (None, 0, 2),

@@ -10,9 +10,9 @@ from nexus_xr.hdf5.format.fields import Fields, layout
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 
 _WHAT = "a local heap"
-# Signature and version, bytes of the heap, where there is room in it, and where it is.
 # What is in most heaps lies behind their heads, and is read at once with these.
 _USUAL_BYTES = 512
+# Signature and version, bytes of the heap, where there is room in it, and where it is.
 _HEAD, _SIGNATURE = "5s3xZZA", b"HEAP\0"
 
 
