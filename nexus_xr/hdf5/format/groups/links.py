@@ -5,7 +5,8 @@ Source: the HDF5 file format specification, sections IV.A.2.c (link info), IV.A.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -80,13 +81,13 @@ def read_links(file: FileBytes, header: ObjectHeader) -> Links:
     return _with_damage(stored, links)
 
 
-def _with_damage(stored: Iterable[StoredLink | FormatError], links: Iterable[StoredLink]) -> Links:
-    """Links of which some can't be read, or have one name."""
+def _with_damage(stored: Iterable[StoredLink | FormatError], links: Sequence[StoredLink]) -> Links:
+    """Links of which some can't be read; of several with one name nobody knows which is meant, and none is there."""
     damage = next((each for each in stored if isinstance(each, FormatError)), None)
-    by_name: dict[bytes, StoredLink] = {}
-    for link in links:
-        if by_name.setdefault(link.name, link) is not link:
-            damage = damage or FormatError("two links have the same name")
+    counts = Counter(link.name for link in links)
+    by_name = {link.name: link for link in links if counts[link.name] == 1}
+    if len(by_name) < len(links):
+        damage = damage or FormatError("two links have the same name")
     return Links(by_name, damage)
 
 
