@@ -18,7 +18,6 @@ from h5py import h5f, h5g, h5o, h5p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import nexus_xr
 from nexus_xr.hdf5.format import checksum
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
@@ -279,17 +278,6 @@ def _header_mended(content: bytes) -> bytes:
     size_width = 1 << (content[begin + 5] & 3)
     end = size_at + size_width + int.from_bytes(content[size_at : size_at + size_width], "little")
     return content[:end] + checksum.lookup3(content[begin:end]).to_bytes(4, "little") + content[end + 4 :]
-
-
-def test_of_two_links_with_one_name_none_is_taken(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "f.h5", "w") as file:
-        file["g/first"], file["g/other"], file["g/third"] = 1, 2, 3
-    content = (tmp_path / "f.h5").read_bytes()
-    assert content.count(b"third\0") == 1
-    (tmp_path / "f.h5").write_bytes(content.replace(b"third\0", b"first\0"))
-    with pytest.warns(nexus_xr.NexusWarning, match="two links have the same name"):
-        tree = nexus_xr.read_metadata(tmp_path / "f.h5")
-    assert dict(tree["g"]) == {"other": {"value": 2}}
 
 
 def test_what_an_external_link_leads_to() -> None:
