@@ -8,8 +8,11 @@
 #include <math.h>
 #include <string.h>
 
+/* Several values at a time, of roots too; each step is rounded, as NumPy rounds it. */
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3", "no-math-errno") /* several values at a time, of roots too */
+#pragma GCC optimize("O3", "no-math-errno", "fp-contract=off")
+#else
+#pragma STDC FP_CONTRACT OFF
 #endif
 
 enum { MOST_ARRAYS = 6 };
