@@ -350,6 +350,13 @@ def test_errors_and_warnings_have_no_control_characters_and_name_options(scan: P
     assert "second\ufffd" in told
 
 
+def test_a_file_is_told_of_by_its_name_whatever_that_is(tmp_path: Path) -> None:
+    (tmp_path / "dataset_path").mkdir()
+    (tmp_path / "dataset_path/dataset_path.h5").write_text("no HDF5")
+    told = invoke("info", tmp_path / "dataset_path/dataset_path.h5").stderr
+    assert "/dataset_path/dataset_path.h5" in told
+
+
 def test_a_lack_of_memory_is_told(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def describe(*_: Any, **__: Any) -> None:
         raise MemoryError("Unable to allocate 65.8 GiB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import warnings
 from typing import Any, TextIO
@@ -16,8 +17,9 @@ from nexus_xr.plotting.letters import printable_lines
 # Each command is a module of this folder, imported when it is asked for: `info` is to answer at once.
 _COMMANDS = ("info", "tree", "plot", "check", "convert", "repack", "consolidate", "serve")
 
-# What arguments of functions, named in what these say, are called here.
+# What arguments of functions, named in what these say, are called here; not those in the name of a file.
 _OPTIONS = {"overwrite=True": "--overwrite", "dataset_path=": "--path ", "dataset_path": "--path"}
+_ARGUMENT = re.compile(r"(?<![\w./-])(?:overwrite=True|dataset_path(?:=|(?![\w/-]|\.\w)))")
 
 
 class _Commands(click.Group):
@@ -58,9 +60,7 @@ def _show_warning(
 
 def _in_options(text: str) -> str:
     """What functions say of their arguments, as what commands call them."""
-    for name, option in _OPTIONS.items():
-        text = text.replace(name, option)
-    return text
+    return _ARGUMENT.sub(lambda found: _OPTIONS[found[0]], text)
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
