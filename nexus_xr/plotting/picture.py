@@ -102,10 +102,7 @@ def _picture_of(view: View, name: str, options: Mapping[str, Any]) -> bytes:
         figure.savefig(stream, format=format_, dpi=_DPI)
     except NexusError:
         raise
-    except (
-        ValueError,
-        TypeError,
-    ) as error:  # xarray and matplotlib raise either, of numbers that are too large as well
+    except (ValueError, TypeError) as error:  # either comes of numbers that are too large, too
         raise NexusError(f"{view.array.name}: can't be drawn ({error})") from error
     return stream.getvalue()
 

@@ -6,25 +6,17 @@ import ctypes
 from collections.abc import Callable
 from functools import partial
 
-from nexus_xr.hdf5.filters.codec import (
-    Codec,
-    Decode,
-    DecodeError,
-    DecodePart,
-    Options,
-    check_room,
-    whole,
-)
+from nexus_xr.hdf5.filters.codec import Codec, Decode, DecodeError, DecodePart, Options, check_room, whole
 from nexus_xr.hdf5.filters.compiled import UnshuffleBlocks, behind_blocks, unshuffle_blocks
 from nexus_xr.hdf5.filters.plugin import plugin_encoder
 from nexus_xr.hdf5.runtime.libraries import Address, Function, Signature, Size, address_of_function, function
 
 from .lz4 import read_header
 
-# Bitshuffle's own numbers for what it compresses with, and the functions that take it apart.
-_LZ4 = 2
 # Which of its options says how many bytes an element has.
 _WIDTH = 2
+# Bitshuffle's own numbers for what it compresses with, and the functions that take it apart.
+_LZ4 = 2
 _FUNCTIONS = {_LZ4: "bshuf_decompress_lz4", 3: "bshuf_decompress_zstd"}
 _SIGNATURE = Signature(ctypes.c_int64, (Address, Address, Size, Size, Size))
 # What takes a block of LZ4 apart, for the compiled module, which undoes the shuffling twice as fast as the library.
@@ -35,7 +27,7 @@ _Undo = Callable[[int, int, int, int, int], None]
 
 
 def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
-    width = options[2] if len(options) > 2 else 0
+    width = options[_WIDTH] if len(options) > _WIDTH else 0
     own_block = options[3] if len(options) > 3 else 0
     if len(options) > 4 and options[4]:
         return whole(_part_decoder(options, chunk_bytes))
@@ -54,7 +46,7 @@ def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
 
 
 def _part_decoder(options: Options, chunk_bytes: int) -> DecodePart | None:
-    width = options[2] if len(options) > 2 else 0
+    width = options[_WIDTH] if len(options) > _WIDTH else 0
     undo = _undoing(options[4] if len(options) > 4 else 0, width, chunk_bytes) if width else None
     if undo is None:
         return None
