@@ -32,11 +32,13 @@ import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
+from nexus_xr.hdf5.writing import atomic_file
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.writing.options import WAYS, WritingOptions
 
 from .conftest import corpus_files
 from .processes import run
+from .waiting import PATIENCE_SECONDS
 
 FRAMES = np.random.default_rng(1).poisson(30, (6, 40, 50)).astype("u2")
 
@@ -827,7 +829,7 @@ def test_what_several_processes_add_at_once_is_all_there(tmp_path: Path) -> None
     names = [[f"of_{process}_{number}" for number in range(3)] for process in range(4)]
     commands = [[sys.executable, "-c", APPENDING, str(tmp_path / "f.nxs"), *each] for each in names]
     writers = [subprocess.Popen(command) for command in commands]
-    assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
+    assert [writer.wait(timeout=PATIENCE_SECONDS) for writer in writers] == [0] * 4
     assert signals_of(tmp_path / "f.nxs") == sorted(name for each in names for name in each)
     assert folder(tmp_path) == ["f.nxs"]
 
@@ -838,6 +840,21 @@ def test_what_several_threads_add_at_once_is_all_there(tmp_path: Path) -> None:
         list(pool.map(lambda name: to_nexus(scan()[0].rename(name), tmp_path / "f.nxs", mode="a"), names))
     assert signals_of(tmp_path / "f.nxs") == names
     assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_what_a_living_writer_is_about_to_open_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    job, asked = begun(tmp_path / "f.nxs"), []
+
+    def is_open(path: str) -> bool:
+        asked.append(Path(path).suffix)
+        return locking.is_open_for_writing(path)
+
+    monkeypatch.setattr(atomic_file, "is_open_for_writing", is_open)
+    to_nexus(scan().rename("meanwhile"), tmp_path / "f.nxs", mode="a")
+    assert asked == [".lock"]
+    job.compute()
+    assert signals_of(tmp_path / "f.nxs") == ["counts", "late", "meanwhile"]
 
 
 def begun(path: Path, name: str = "late", **options: Any) -> Any:
@@ -902,7 +919,7 @@ def test_a_file_that_is_open_for_writing_is_waited_for(tmp_path: Path, monkeypat
         future = pool.submit(job.compute)
         file["entry1/counts/counts"][0] = 7
         file.close()
-        future.result(timeout=60)
+        future.result(timeout=PATIENCE_SECONDS)
     counts, _ = (array.values for array in nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True))
     assert (counts[0] == 7).all()
     monkeypatch.setattr(locking, "MOST_SECONDS", 0.02)
@@ -1122,7 +1139,7 @@ def test_the_example_stores_a_file_anew(tmp_path: Path) -> None:
     to_nexus(dark, tmp_path / "dark.nxs")
     example = Path(__file__).parents[1] / "examples" / "repack.py"
     command = [sys.executable, str(example), "a.nxs", "b.nxs", "--dark", "dark.nxs", "--compression", "blosc"]
-    ran = subprocess.run(command, cwd=tmp_path, check=False, timeout=120, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=tmp_path, check=False, timeout=PATIENCE_SECONDS, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     back = reopened(tmp_path / "b.nxs")
     np.testing.assert_array_equal(back, FRAMES - 1.0)

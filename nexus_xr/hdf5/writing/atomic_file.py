@@ -276,13 +276,16 @@ def _remove_abandoned(path: str) -> None:
 
 
 def _is_abandoned(temporary: str, parts: str) -> bool:
-    """Whether a lock that nobody holds means that nobody will complete a file."""
-    touched = 0.0
-    for each in (temporary, parts, _claim_of(temporary)):
+    """Whether nobody will complete a file."""
+    claim, touched = _claim_of(temporary), 0.0
+    for each in (temporary, parts, claim):
         with suppress(OSError):
             touched = max(touched, os.stat(each).st_mtime)
-    is_known = is_of_this_host(holder_of(_claim_of(temporary)))
-    return (is_known or time.time() - touched > _SECONDS_UNTOUCHED) and not is_open_for_writing(temporary)
+    is_known = is_of_this_host(holder_of(claim))
+    if not is_known and time.time() - touched <= _SECONDS_UNTOUCHED:
+        return False
+    # To ask locks it for a moment, in which who claims it couldn't open it.
+    return not is_open_for_writing(claim) and not is_open_for_writing(temporary)
 
 
 def _is_at(file: File, path: str) -> bool:
