@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .waiting import PATIENCE_SECONDS
+
 
 def run(code: str, *arguments: Any, environment: dict[str, str] | None = None) -> str:
     """What a script prints that ends without an error and complains of nothing."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     variables = {**os.environ, **(environment or {})}
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=120)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=PATIENCE_SECONDS)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
 

@@ -23,6 +23,8 @@ from benchmarks.limit import open_limit
 from benchmarks.probing import Probe, probe
 from benchmarks.reading import KINDS, Options, contestant
 
+from .waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[1]
 PNG = b"\x89PNG"
 
@@ -46,7 +48,9 @@ def test_open_measures_every_contestant(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "open", "--size", "3", "--repeat", "2"]
     sizes = ["--entries", "2", "--files", "3"]
     saved = ["--json", str(figures), "--plot", str(picture)]
-    ran = subprocess.run([*command, *sizes, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=240)
+    ran = subprocess.run(
+        [*command, *sizes, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     content = json.loads(figures.read_text())
     *timed, memory_row = content["results"]
     for subject in opening.SUBJECTS:
@@ -338,7 +342,9 @@ def test_cluster_measures_speed_and_memory_of_workers(tmp_path: Path) -> None:
     figures, picture = tmp_path / "figures.json", tmp_path / "cluster.png"
     command = [sys.executable, "-m", "benchmarks", "cluster", "--size", "8", "--repeat", "1"]
     saved = ["--json", str(figures), "--plot", str(picture)]
-    ran = subprocess.run([*command, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=240)
+    ran = subprocess.run(
+        [*command, *saved], cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert "MiB a worker" in ran.stdout
     for kind in ("read", "write"):
         for workers in ("1 worker", "2 workers"):

@@ -13,6 +13,8 @@ import xarray as xr
 
 import nexus_xr
 
+from .waiting import PATIENCE_SECONDS
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -21,7 +23,7 @@ def reduced(tmp_path: Path) -> Path:
     """What the pipeline leaves of a small scan on a cluster of this machine."""
     command = [sys.executable, str(EXAMPLES / "detector_pipeline.py"), "--size", "0.04", "--workers", "1"]
     command += ["--folder", str(tmp_path), "--keep", "--memory-limit", "2GiB"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280)
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert ran.returncode == 0, ran.stderr
     assert "100% Completed" in ran.stdout
     assert "frames/s" in ran.stdout

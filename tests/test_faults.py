@@ -36,6 +36,7 @@ from nexus_xr.nexus.tree.scan import field_of
 from .arrays import assert_same_bits, h5py_values, lazy
 from .processes import readers, run
 from .stacks import INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed
+from .waiting import PATIENCE_SECONDS
 
 FILTERS: dict[str, Mapping[str, Any]] = {**LOSSLESS, **ONLY_LIBHDF5, **LOSSY}
 IN_PROCESSES = ("sz", "sz3", "sperr")
@@ -812,7 +813,7 @@ def test_after_a_disk_was_full_the_process_goes_on(variant: str, tmp_path: Path)
     script.write_text(WRITING_ON_A_FULL_DISK)
     (tmp_path / "data").mkdir()
     command = [sys.executable, "-X", "faulthandler", str(script), variant]
-    done = subprocess.run(command, cwd=tmp_path / "data", capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=tmp_path / "data", capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert (done.returncode, done.stderr) == (0, "")
     where = r"full_parts/\w+/part_00001.h5\S*" if variant == "divided" else r"full.nxs:/entry1/counts/counts"
     limited = rf"\S*{where}: can't be written \(File too large\)\n"

@@ -18,6 +18,8 @@ import nexus_xr
 from nexus_xr import to_nexus
 from nexus_xr.writing import distributed as parts
 
+from .waiting import PATIENCE_SECONDS
+
 FRAMES = np.random.default_rng(1).poisson(30, (6, 40, 50)).astype("u2")
 
 
@@ -222,7 +224,7 @@ def validated(module: str, function: str, path: Path) -> str:
     """What a validator prints of a file, called as its command is."""
     pytest.importorskip(module.partition(".")[0])
     command = [sys.executable, "-c", f"from {module} import {function}; {function}()", "validate", str(path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout + ran.stderr
 

@@ -34,6 +34,7 @@ from nexus_xr.hdf5.writing.atomic_file import NewFile
 
 from .files import Field, nxdata, nxentry, scan_file
 from .processes import run
+from .waiting import PATIENCE_SECONDS
 
 Write = Callable[..., Path]
 COUNTS = np.arange(12, dtype="u2").reshape(3, 4)
@@ -127,7 +128,9 @@ def test_pickled_arrays_are_small_and_load_in_another_process(chunks: Any, write
     pickled = pickle.dumps(dataset)
     assert len(pickled) < 20_000
     code = "import pickle, sys; d = pickle.load(sys.stdin.buffer); print(int(d.n.sum()), d.attrs['mask']['value'][9])"
-    ran = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True, check=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], input=pickled, capture_output=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert ran.stdout.decode().split() == [str(np.arange(100_000).sum()), "9.0"]
 
 

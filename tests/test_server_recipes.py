@@ -22,7 +22,7 @@ import xarray as xr
 
 from .arrays import h5py_values
 from .pages import DOCS, Block, blocks, write_scan
-from .waiting import wait_until
+from .waiting import PATIENCE_SECONDS, wait_until
 
 PAGE = DOCS / "guide" / "server.md"
 CLIENTS = DOCS / "guide" / "clients.md"
@@ -127,7 +127,9 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     [block] = blocks(PAGE, "ini")
     unit = tmp_path / "nexus_xr.service"
     unit.write_text(block.text.replace("/opt/nexus_xr/bin/python", sys.executable))
-    ran = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
@@ -141,7 +143,13 @@ def test_javascript_reads_a_frame(folder: Path, tmp_path: Path) -> None:
     with serving(folder) as server:
         variables = {**os.environ, "SERVER": server, "TOKEN": TOKEN}
         ran = subprocess.run(
-            ["node", "read.mjs"], env=variables, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+            ["node", "read.mjs"],
+            env=variables,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE_SECONDS,
         )
     frame = h5py_values(folder / "scan.nxs", "entry/detector/counts")[3]
     assert ran.stdout.split() == ["[", "32,", "48", "]", str(frame.sum())]
@@ -166,7 +174,7 @@ def test_what_only_others_run_is_python(block: Block) -> None:
 
 def _asked(address: str, host: str) -> bytes:
     request = urllib.request.Request(address, headers={"Host": host, "Authorization": f"Bearer {TOKEN}"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         content: bytes = answer.read()
     return content
 
@@ -179,7 +187,7 @@ def _is_open(port: int) -> bool:
 def test_interrupted_it_ends_with_all_its_processes(folder: Path) -> None:
     with serving(folder) as server:
         request = urllib.request.Request(f"{server}/api/files", headers={"Authorization": f"Bearer {TOKEN}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
         theirs = set(_processes_of(str(folder)))
         assert theirs

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 600
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from .waiting import PATIENCE_SECONDS
+
 _ZARRITA = Path(__file__).parent / "zarrita"
 
 # Folder, names of arrays -> a digest of the values of each, in little-endian byte order.
@@ -52,7 +54,9 @@ def zarrita(folder: Path, names: Sequence[str]) -> dict[str, str]:
     if node is None or not (_ZARRITA / "node_modules").is_dir():
         pytest.skip("zarrita is installed by: cd tests/zarrita && npm ci")
     command = [node, str(_ZARRITA / "read.mjs"), str(folder), *names]
-    found: dict[str, str] = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    found: dict[str, str] = json.loads(
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_SECONDS).stdout
+    )
     return found
 
 
