@@ -25,7 +25,7 @@ from nexus_xr.opening.session import Opened
 from .application import application_of
 from .settings import Limits, Settings, folders_of, token_of
 
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 300
 # A cookie that a page within a notebook's may show has to be of the same site, as notebooks are by this name.
 _NAME = "localhost"
 
