@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -126,9 +126,34 @@ def test_blocks_are_followed_alike_with_and_without_the_extension(
     raw = ctypes.create_string_buffer(chunk, len(chunk))
     places = (ctypes.addressof(raw), len(chunk), position, count)
     assert compiled.behind_blocks(*places) == compiled.python_behind_blocks(*places)
-    found = compiled.block_sizes(*places)
-    assert found == compiled.python_block_sizes(*places)
-    assert found is None or np.frombuffer(found, np.int64).tolist() == sizes[:count] or position or rest
+
+
+@given(
+    st.lists(st.integers(0, 9), max_size=20),
+    st.integers(0, 20),
+    st.integers(4, 9),
+    st.booleans(),
+    st.binary(max_size=9),
+)
+def test_blocks_become_those_of_a_frame_alike_with_and_without_the_extension(
+    sizes: list[int], count: int, block: int, may_be_plain: bool, rest: bytes
+) -> None:
+    chunk = b"".join(size.to_bytes(4, "big") + b"." * size for size in sizes) + rest
+
+    def framed(frame_blocks: Callable[..., int]) -> tuple[int, bytes, bytes]:
+        raw, starts = bytearray(chunk), bytearray(4 * count)
+        places = [ctypes.addressof((ctypes.c_char * len(each)).from_buffer(each)) for each in (raw, starts)]
+        end = frame_blocks(places[0], len(raw), places[1], count, 100, block, block - 3, may_be_plain)
+        return end, bytes(raw), bytes(starts)
+
+    end, raw, starts = framed(compiled.frame_blocks)
+    assert (end, raw, starts) == framed(compiled.python_frame_blocks)
+    lengths = [*[block] * (count - 1), block - 3]
+    if not rest and count == len(sizes):
+        assert (end < 0) == (not may_be_plain and any(map(int.__eq__, sizes, lengths)))
+    if end >= 0:
+        assert raw[:end] == b"".join(size.to_bytes(4, "little") + b"." * size for size in sizes[:count]) or rest
+        assert np.frombuffer(starts, "<u4").tolist() == [100 + sum(sizes[:at]) + 4 * at for at in range(count)] or rest
 
 
 @given(st.data())

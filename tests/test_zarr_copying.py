@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
+from nexus_xr.hdf5.filters import compiled
 from nexus_xr.hdf5.io.source import LocalSource
+from nexus_xr.zarr import batches
 
 from .arrays import h5py_values
 from .files import scan_file
@@ -80,6 +84,44 @@ def test_a_frame_takes_the_place_of_its_chunk_where_there_is_room(
             np.testing.assert_array_equal(found, each)
 
 
+def test_chunks_that_are_copied_together_are_what_each_by_itself_is(
+    pipelines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_all, counted = compiled.copy_all, Counter[bool]()
+    assert copy_all is not None
+
+    def counting(*args: Any) -> int:
+        done = copy_all(*args)
+        counted.update([True] * done)
+        return done
+
+    monkeypatch.setattr(batches, "_LEAST_BATCHES", 1)
+    monkeypatch.setattr(batches, "copy_all", counting)
+    nexus_xr.to_zarr(pipelines, tmp_path / "together.zarr")
+    monkeypatch.setattr(batches, "copy_all", None)
+    nexus_xr.to_zarr(pipelines, tmp_path / "one by one.zarr")
+    assert _files(tmp_path / "together.zarr") == _files(tmp_path / "one by one.zarr")
+    assert counted.total() > 100
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+def test_a_chunk_that_can_not_be_copied_with_others_is_copied_by_itself(tmp_path: Path) -> None:
+    """Chunks that some filter was left out of, that aren't stored, or that are as long as their values."""
+    values = np.arange(12 * 64, dtype="u1").reshape(12, 64)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        stored = file.create_dataset("data", (12, 64), "u1", chunks=(1, 64), fletcher32=True, compression="gzip")
+        stored[:10] = values[:10]
+        stored.id.write_direct_chunk((3, 0), values[3].tobytes(), 0b11)
+        data = zlib.compress(values[5].tobytes(), 0)
+        stored.id.write_direct_chunk((5, 0), data, 0b10)
+    nexus_xr.to_zarr(tmp_path / "f.h5", tmp_path / "f.zarr")
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "f.zarr", path="data", mode="r")[:10], values[:10])
+    assert len(list((tmp_path / "f.zarr/data/c").iterdir())) == 10
+
+
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
 def test_every_reader_reads_the_values_of_every_pipeline(pipelines: Path, copied: Path, client: Client) -> None:
     with h5py.File(pipelines) as file:
@@ -139,6 +181,7 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, kind: str, monkeyp
         return 0 if offset == last else read_into(self, view, offset)
 
     monkeypatch.setattr(LocalSource, "read_into", fail_at_last)
+    monkeypatch.setattr(batches, "copy_all", None)
     target: Any = tmp_path / "f.zarr" if kind == "folder" else MemoryStore()
     with pytest.raises(NexusFileError, match=r"f\.h5:/data.*chunk \(39, 0\)"):
         nexus_xr.to_zarr(tmp_path / "f.h5", target)

@@ -16,9 +16,10 @@ from nexus_xr.hdf5.filters.codecs.zstd import ZSTD
 from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.stored_chunks import StoredChunk
+from nexus_xr.hdf5.runtime.memory import Roomy
 
 from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Bytes, Encoded, is_frame, stored_frame
-from .reframing import reframed
+from .reframing import Kind, Recipe, recipe, reframed
 
 # What Zarr has a codec for that decodes what the filters of HDF5 made, in the order of encoding.
 Chain = tuple[Filter, ...]
@@ -109,11 +110,11 @@ def encoded(decoded: Bytes, chain: Chain) -> Encoded:
 
 def _encoded(source: Bytes, step: Filter) -> Encoded:
     made, is_left_out = Encoder((step,), source.nbytes).encode(source)
-    return stored_frame(source) if is_left_out else made.data  # which Blosc alone does
+    return stored_frame(Roomy(source, 0, source.nbytes)) if is_left_out else made.data  # which Blosc alone does
 
 
 def passed_on(chunk: StoredChunk, chain: Chain) -> Encoded | None:
-    """A stored chunk as a chain decodes it, None where it has to be encoded anew; otherwise it may take its place.
+    """A stored chunk as a chain decodes it, None where it has to be encoded anew; its bytes may be overwritten.
 
     Parameters
     ----------
@@ -127,8 +128,31 @@ def passed_on(chunk: StoredChunk, chain: Chain) -> Encoded | None:
         return None if size is None else chunk.data[:size].data
     kept = without_checksum(chunk.filters)
     size = _size_of(kept, chunk)
-    around = chunk.with_room[: chunk.with_room.nbytes - chunk.location.size + size]
-    return reframed(chunk.data[:size], kept, chunk.chunk_bytes, around)
+    return reframed(chunk.with_room.part(0, size), kept, chunk.chunk_bytes)
+
+
+def recipe_of(filters: Chain, chain: Chain, chunk_bytes: int) -> tuple[Recipe, int] | None:
+    """How the compiled module makes of stored chunks what a chain decodes, and how many bytes it leaves off at the end.
+
+    Parameters
+    ----------
+    filters
+        What the chunks went through.
+    chain
+        The codecs of the array.
+    chunk_bytes
+        Bytes of a decoded chunk.
+
+    Returns
+    -------
+    tuple or None
+        None where there is no such way.
+    """
+    kept = filters if not _is_blosc(chain) and _is_alike(filters, chain) else without_checksum(filters)
+    left_off = _CHECKSUM_BYTES * (len(filters) - len(kept))
+    as_it_is = Recipe(Kind.AS_IT_IS) if _is_alike(kept, chain) else None
+    found = recipe(kept, chunk_bytes) if _is_blosc(chain) else as_it_is
+    return None if found is None else (found, left_off)
 
 
 def size_as_stored(chunk: StoredChunk, chain: Chain) -> int | None:

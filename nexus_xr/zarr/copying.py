@@ -7,7 +7,7 @@ import itertools
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.runtime import threads
 
 from .arrays import ZarrArray
+from .batches import batches_of, copy_together, opened
 from .chunks import chunk_of
 from .frames import Encoded
 from .metadata import Document, array_document, encoded, node_document
@@ -127,14 +128,34 @@ def _is_there(target: object) -> NexusError:
 def _fill_folder(folder: Path, plan: _Plan) -> None:
     """Copy into a folder that nobody else knows yet, in which a key is a path."""
     num_threads = None if plan.view.file.is_local else _ON_THEIR_WAY
-    entries = plan.entries()
-    while some := list(itertools.islice(entries, _LISTED)):
-        threads.run([partial(_write_file, f"{folder}/{key}", make) for key, make in some], num_threads)
+    with opened(folder) as descriptor:
+        tasks = _tasks(folder, descriptor, plan)
+        while some := list(itertools.islice(tasks, _LISTED)):
+            threads.run(some, num_threads)
 
 
-def _write_file(path: str, make: _Make) -> None:
+def _tasks(folder: Path, descriptor: int | None, plan: _Plan) -> Iterator[threads.Task]:
+    if descriptor is None or not plan.passes_on:
+        yield from (partial(_write_file, folder, key, make) for key, make in plan.entries())
+        return
+    for path, array in plan.view.hierarchy.arrays.items():
+        for coordinates in batches_of(array):
+            yield partial(_write_batch, folder, descriptor, path, array, coordinates)
+    yield from (partial(_write_file, folder, key, make) for key, make in plan.documents())
+
+
+def _write_batch(
+    folder: Path, descriptor: int, path: str, array: ZarrArray, coordinates: Sequence[tuple[int, ...]]
+) -> None:
+    keys = [chunk_key(path, coordinate) for coordinate in coordinates]
+    for position in copy_together(array, coordinates, keys, descriptor):
+        _write_file(folder, keys[position], partial(chunk_of, array, coordinates[position]))
+
+
+def _write_file(folder: Path, key: str, make: _Make) -> None:
     value = make()
     if value is not None:
+        path = f"{folder}/{key}"
         _make_folder(os.path.dirname(path))
         with open(path, "wb") as file:
             file.write(value)
@@ -189,13 +210,22 @@ class _Plan:
     view: ZarrView
     shards: int | None
 
+    @property
+    def passes_on(self) -> bool:
+        """Whether chunks of a file of this system are copied by themselves, and without being decoded."""
+        return self.shards is None and not self.view.verify and self.view.file.is_local
+
     def entries(self, *, with_root: bool = True) -> _Entries:
         """All chunks, or shards of them, and then all documents, that of the root at the end or not at all."""
-        hierarchy = self.view.hierarchy
-        for path, array in hierarchy.arrays.items():
+        for path, array in self.view.hierarchy.arrays.items():
             shape = self._shard_shape(array)
             for coordinate in array.coordinates() if shape is None else shard_coordinates(array, shape):
                 yield chunk_key(path, coordinate), partial(self._value, array, coordinate, shape)
+        yield from self.documents(with_root=with_root)
+
+    def documents(self, *, with_root: bool = True) -> _Entries:
+        """All documents, that of the root at the end or not at all."""
+        hierarchy = self.view.hierarchy
         yield from self.entries_of(filter(None, (*hierarchy.arrays, *hierarchy.groups)))
         if with_root:
             yield from self.entries_of([""])

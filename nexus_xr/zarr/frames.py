@@ -6,15 +6,15 @@ Source: README_CHUNK_FORMAT of c-blosc 1.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.filters.codec import BYTE
-from nexus_xr.hdf5.runtime.memory import result
+from nexus_xr.hdf5.filters.codec import BYTE, address_of
+from nexus_xr.hdf5.filters.compiled import frame_blocks
+from nexus_xr.hdf5.runtime.memory import Roomy
 
 # The longest block and the longest frame that c-blosc takes apart.
 MOST_BLOCK_BYTES = (2**31 - 1 - 255 * 4) // 3
@@ -26,12 +26,8 @@ _HEADER = struct.Struct("<BBBBIII")
 _VERSION, _VERSION_OF_COMPRESSOR = 2, 1
 _IS_STORED, _IS_NEVER_SPLIT, _IS_EXTENDED = 0x02, 0x10, 0x08
 Bytes = NDArray[np.uint8]
-Integers = NDArray[np.int64]
 # A chunk as a reader of Zarr has it.
 Encoded = bytes | memoryview
-
-# Before a block, for its size.
-_ROOM = np.zeros(4, BYTE)
 
 
 class Shuffle(IntEnum):
@@ -51,44 +47,73 @@ class Format(IntEnum):
     ZSTD = 4
 
 
-@dataclass(frozen=True, eq=False)
-class FrameBlocks:
-    """The blocks of a frame, all as long as the first but for a shorter last one.
+class NoFrameError(Exception):
+    """What is stored can't be put into a frame as it is, or is damaged."""
+
+
+class FrameBlocks(NamedTuple):
+    """The blocks of a frame, each of which stands behind its size.
 
     Parameters
     ----------
-    pieces
-        Their bytes, shuffled and compressed, or only shuffled: one behind the other, each behind any four bytes.
-    sizes
-        How many bytes each has.
-    lengths
-        How many each has once it is decompressed.
-    stored
-        Whether each isn't compressed.
-    around
-        Memory at whose end the only piece is, and which may be overwritten; None where there is none.
+    body
+        Their bytes, shuffled and compressed, or only shuffled.
+    starts
+        Where each begins in the frame, in 4 bytes.
+    block
+        How many bytes each of them, but a shorter last one, has once it is decompressed.
+    length
+        How many all have.
     """
 
-    pieces: Sequence[Bytes]
-    sizes: Integers
-    lengths: Integers
-    stored: NDArray[np.bool_]
-    around: Bytes | None = None
+    body: Roomy
+    starts: bytes
+    block: int
+    length: int
 
     @classmethod
-    def one(cls, data: Bytes, length: int, *, is_stored: bool = False) -> FrameBlocks:
-        """A single block."""
-        return cls((_ROOM, data), np.array([data.nbytes]), np.array([length]), np.array([is_stored]))
+    def one(cls, data: Roomy, length: int, *, is_plain: bool = False) -> FrameBlocks:
+        """A single block, which may be one that isn't compressed."""
+        if (data.size == length) != is_plain:  # by which readers tell whether it is
+            raise NoFrameError
+        return cls(data.behind(_number(data.size)), _number(HEADER_BYTES + 4), length, length)
 
-    @property
-    def fit(self) -> bool:
-        """Whether each reads as what it is: one as long as its values is taken for one that isn't compressed."""
-        is_in_bounds = int(self.lengths[0]) <= MOST_BLOCK_BYTES
-        return is_in_bounds and np.array_equal(self.sizes == self.lengths, self.stored)
+    @classmethod
+    def many(cls, body: Roomy, length: int, block: int, *, may_be_plain: bool = False, more: int = 0) -> FrameBlocks:
+        """Blocks behind their sizes, which have the highest byte first.
+
+        Parameters
+        ----------
+        body
+            Their bytes, which are changed, and what else may follow.
+        length
+            How many bytes they have once they are decompressed.
+        block
+            How many each of them has but a shorter last one.
+        may_be_plain
+            Whether one that is as long as its values isn't compressed.
+        more
+            How many blocks are going to be put behind these.
+        """
+        count = -(-length // block)
+        if 4 * count > body.size:
+            raise NoFrameError
+        starts, begin = np.empty(4 * count, BYTE), HEADER_BYTES + 4 * (count + more)
+        places = address_of(body.data), body.size, address_of(starts)
+        size = frame_blocks(*places, count, begin, block, length - (count - 1) * block, may_be_plain)
+        if size < 0:
+            raise NoFrameError
+        return cls(body.part(0, size), starts.tobytes(), block, length)
+
+    def before(self, plain: bytes) -> FrameBlocks:
+        """These, and a last one that isn't compressed."""
+        start = HEADER_BYTES + len(self.starts) + 4 + self.body.size
+        body = self.body.before(_number(len(plain)) + plain)
+        return self._replace(body=body, starts=self.starts + _number(start), length=self.length + len(plain))
 
 
-def frame(blocks: FrameBlocks, width: int, shuffle: Shuffle, format_: Format) -> Encoded | None:
-    """A frame around blocks, None where there can't be one.
+def frame(blocks: FrameBlocks, width: int, shuffle: Shuffle, format_: Format) -> Encoded:
+    """A frame around blocks.
 
     Parameters
     ----------
@@ -99,49 +124,41 @@ def frame(blocks: FrameBlocks, width: int, shuffle: Shuffle, format_: Format) ->
     shuffle, format_
         How all blocks were made.
 
+    Raises
+    ------
+    NoFrameError
+        There can't be one.
+
     Examples
     --------
     >>> import zlib
     >>> data = np.frombuffer(zlib.compress(bytes(100)), np.uint8)
-    >>> data.nbytes, len(frame(FrameBlocks.one(data, 100), 1, Shuffle.NONE, Format.ZLIB))
+    >>> data.nbytes, len(frame(FrameBlocks.one(Roomy(data, 0, 12), 100), 1, Shuffle.NONE, Format.ZLIB))
     (12, 36)
     """
-    begin = HEADER_BYTES + 4 * len(blocks.sizes)
-    ends = begin + np.cumsum(blocks.sizes + 4)
-    size = int(ends[-1])
-    if not blocks.fit or not 1 <= width <= MOST_WIDTH or size > MOST_FRAME_BYTES:
-        return None
-    flags = shuffle | _IS_NEVER_SPLIT | format_ << 5
-    made = _memory_of(blocks, begin, size)
-    made[:HEADER_BYTES] = _header(flags, width, int(blocks.lengths.sum()), int(blocks.lengths[0]), size)
-    starts = ends - blocks.sizes - 4
-    made[HEADER_BYTES:begin] = _bytes_of(starts)
-    made[starts[:, None] + np.arange(4)] = _bytes_of(blocks.sizes).reshape(-1, 4)
-    return made.data
+    size = HEADER_BYTES + len(blocks.starts) + blocks.body.size
+    head = frame_head(width, shuffle, format_, blocks.length, min(blocks.block, blocks.length), size)
+    return blocks.body.behind(head + blocks.starts).data.data
 
 
-def _memory_of(blocks: FrameBlocks, begin: int, size: int) -> Bytes:
-    """Memory of so many bytes, with the pieces in it from where the blocks begin: where they are, if there is room."""
-    if blocks.around is not None and blocks.around.nbytes >= size:
-        return blocks.around[blocks.around.nbytes - size :]
-    made = result((size,), BYTE)
-    np.concatenate(blocks.pieces, out=made[begin:])
-    return made
+def frame_head(width: int, shuffle: Shuffle, format_: Format, length: int, block: int, size: int = 0) -> bytes:
+    """What a frame begins with: of elements of so many bytes, of a length, in blocks of some bytes, of a size."""
+    if not 1 <= width <= MOST_WIDTH or block > MOST_BLOCK_BYTES or size > MOST_FRAME_BYTES:
+        raise NoFrameError
+    return _header(shuffle | _IS_NEVER_SPLIT | format_ << 5, width, length, block, size)
 
 
-def _bytes_of(numbers: Integers) -> Bytes:
-    return numbers.astype("<u4").view(BYTE)
-
-
-def stored_frame(data: Bytes) -> Encoded:
+def stored_frame(data: Roomy) -> Encoded:
     """A frame around bytes that are neither shuffled nor compressed."""
-    header = _header(_IS_STORED, 1, data.nbytes, max(data.nbytes, 1), HEADER_BYTES + data.nbytes)
-    return np.concatenate((header, data)).data
+    return data.behind(_header(_IS_STORED, 1, data.size, max(data.size, 1), HEADER_BYTES + data.size)).data.data
 
 
-def _header(flags: int, width: int, length: int, block_length: int, size: int) -> Bytes:
-    packed = _HEADER.pack(_VERSION, _VERSION_OF_COMPRESSOR, flags, width, length, block_length, size)
-    return np.frombuffer(packed, BYTE)
+def _header(flags: int, width: int, length: int, block_length: int, size: int) -> bytes:
+    return _HEADER.pack(_VERSION, _VERSION_OF_COMPRESSOR, flags, width, length, block_length, size)
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(4, "little")
 
 
 def is_frame(begin: Bytes, size: int, length: int) -> bool:

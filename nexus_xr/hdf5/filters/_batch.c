@@ -1,8 +1,8 @@
-/* Decoding many small chunks, or the many blocks of one, without going back to Python for each.
+/* Decoding or copying many chunks, or the many blocks of one, without going back to Python for each.
  *
  * The functions that decode are not linked: their addresses come from the shared libraries that Python loaded.
- * A chunk that can't be decoded ends the work; who called decodes that one again with the decoders in Python, which
- * say what is wrong.
+ * A chunk that can't be decoded or copied ends the work; who called does that one again in Python, which says what is
+ * wrong.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -10,6 +10,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef _WIN32
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
 
 enum { WIDEST = 8 };
 enum { DEFLATE = 1, SHUFFLE = 2, FLETCHER32 = 3, LZF = 32000, LZ4 = 32004, BITSHUFFLE = 32008, ZSTD = 32015, MOST_STEPS = 8 };
@@ -32,6 +38,16 @@ typedef size_t (*Zstd)(void *, void *, size_t, const void *, size_t);
 static uint64_t big_endian(const uint8_t *bytes, int count) {
     uint64_t value = 0;
     for (int i = 0; i < count; i++) value = value << 8 | bytes[i];
+    return value;
+}
+
+static void put_little_endian(uint8_t *bytes, uint32_t value) {
+    for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)(value >> 8 * i);
+}
+
+static int64_t little_endian(const uint8_t *bytes) {
+    int64_t value = 0;
+    for (int i = 3; i >= 0; i--) value = value << 8 | bytes[i];
     return value;
 }
 
@@ -309,26 +325,156 @@ static PyObject *behind_blocks(PyObject *module, PyObject *args) {
     return PyLong_FromSsize_t(position > size ? size + 1 : position);
 }
 
-/* block_sizes(source, size, position, count) -> the sizes of so many blocks, which stand before each in 4 bytes, as int64,
- * or None where one goes beyond the end.
+/* Have blocks with their sizes before them be those of a frame of Blosc, which has the lowest byte of a size first, and put
+ * where each starts into 4 bytes, from `begin` on; gives where they end, or -1 where one goes beyond the end, or would be
+ * taken for one that isn't compressed. `block` bytes are in each, `last` in the last.
  */
-static PyObject *block_sizes(PyObject *module, PyObject *args) {
-    Py_ssize_t source, size, position, count;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "nnnn", &source, &size, &position, &count)) return NULL;
-    if (position < 0 || position > size || count < 0 || count > (size - position) / 4) Py_RETURN_NONE;
-    PyObject *sizes = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int64_t));
-    if (!sizes) return NULL;
-    char *to = PyBytes_AsString(sizes);
-    for (; count > 0 && position <= size - 4; count--, to += sizeof(int64_t)) {
-        int64_t stored = (int64_t)big_endian((const uint8_t *)source + position, 4);
-        memcpy(to, &stored, sizeof stored);
-        position += 4 + (Py_ssize_t)stored;
+static int64_t framed_blocks(uint8_t *source, int64_t size, uint8_t *starts, int64_t count, int64_t begin, int64_t block,
+                             int64_t last, int may_be_plain) {
+    int64_t position = 0;
+    for (; count > 0; count--, starts += 4) {
+        if (position > size - 4) return -1;
+        int64_t stored = (int64_t)big_endian(source + position, 4), length = count > 1 ? block : last;
+        if (stored > size - position - 4 || (stored == length && !may_be_plain)) return -1;
+        put_little_endian(starts, (uint32_t)(begin + position));
+        put_little_endian(source + position, (uint32_t)stored);
+        position += 4 + stored;
     }
-    if (!count && position <= size) return sizes;
-    Py_DECREF(sizes);
-    Py_RETURN_NONE;
+    return position;
 }
+
+/* frame_blocks(source, size, starts, count, begin, block, last, may_be_plain) -> where the blocks end, or -1; the first and
+ * the third are addresses.
+ */
+static PyObject *frame_blocks(PyObject *module, PyObject *args) {
+    Py_ssize_t source, size, starts, count, begin, block, last;
+    int may_be_plain;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "nnnnnnnp", &source, &size, &starts, &count, &begin, &block, &last, &may_be_plain))
+        return NULL;
+    return PyLong_FromLongLong(
+        framed_blocks((uint8_t *)source, size, (uint8_t *)starts, count, begin, block, last, may_be_plain));
+}
+
+#ifndef _WIN32
+/* --- copies of chunks in files of their own ------------------------------------------------------------------------- */
+
+enum { AS_IT_IS, FRAME, ONE_BLOCK, BLOCKS, MAYBE_PLAIN_BLOCKS, HEADER = 16, BLOCKS_HEADER = 12 };
+
+/* How a stored chunk becomes that of a copy: what a frame begins with, bytes of a decoded chunk, and of what blocks have
+ * whole numbers.
+ */
+typedef struct {
+    int kind;
+    const uint8_t *head;
+    int64_t length, unit;
+} Recipe;
+
+static int is_frame(const uint8_t *data, int64_t size, int64_t length) {
+    if (size < HEADER) return 0;
+    int format = data[2] >> 5, is_known = format == 0 || format == 1 || format == 3 || format == 4;
+    return data[0] == 2 && is_known && !(data[2] & 0x08) && little_endian(data + 4) == length && little_endian(data + 12) == size;
+}
+
+/* Make a frame of the bytes at an address with so much room before it; gives how far before it begins, or -1. */
+static int64_t put_frame(const Recipe *recipe, uint8_t *data, int64_t room, int64_t *size) {
+    int64_t begin = HEADER + 8, block = recipe->length, total = *size + begin;
+    if (recipe->kind == AS_IT_IS) return 0;
+    if (recipe->kind == FRAME) return is_frame(data, *size, recipe->length) ? 0 : -1;
+    if (recipe->kind == ONE_BLOCK) {
+        if (*size == recipe->length || begin > room) return -1;
+        put_little_endian(data - 8, HEADER + 4);
+        put_little_endian(data - 4, (uint32_t)*size);
+    } else {
+        if (*size < BLOCKS_HEADER || (int64_t)big_endian(data, 8) != recipe->length) return -1;
+        block = (int64_t)big_endian(data + 8, 4);
+        if (!block || block % recipe->unit) return -1;
+        int64_t count = (recipe->length + block - 1) / block, table = HEADER + 4 * count;
+        begin = table - BLOCKS_HEADER;
+        if (begin > room) return -1;
+        int64_t end = framed_blocks(data + BLOCKS_HEADER, *size - BLOCKS_HEADER, data - begin + HEADER, count, table, block,
+                                    recipe->length - (count - 1) * block, recipe->kind == MAYBE_PLAIN_BLOCKS);
+        if (end < 0) return -1;
+        total = table + end;
+        block = block < recipe->length ? block : recipe->length;
+    }
+    if (total > INT32_MAX) return -1;
+    memcpy(data - begin, recipe->head, HEADER);
+    put_little_endian(data - begin + 8, (uint32_t)block);
+    put_little_endian(data - begin + 12, (uint32_t)total);
+    *size = total;
+    return begin;
+}
+
+/* Open a new file, in folders that are made where there are none. */
+static int open_new(int folder, char *name) {
+    for (int is_again = 0; is_again < 2; is_again++) {
+        int file = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (file >= 0 || errno != ENOENT) return file;
+        for (char *at = strchr(name, '/'); at; *at = '/', at = strchr(at + 1, '/')) {
+            *at = 0;
+            mkdirat(folder, name, 0777);
+        }
+    }
+    return -1;
+}
+
+static int is_read(int file, uint8_t *to, int64_t size, int64_t offset) {
+    ssize_t done;
+    for (; size > 0; to += done, size -= done, offset += done)
+        if ((done = pread(file, to, (size_t)size, (off_t)offset)) <= 0) return 0;
+    return 1;
+}
+
+static int is_written(int folder, char *name, const uint8_t *data, int64_t size) {
+    int file = open_new(folder, name);
+    if (file < 0) return 0;
+    ssize_t done;
+    for (; size > 0 && (done = write(file, data, (size_t)size)) > 0; data += done) size -= done;
+    return !close(file) && !size;
+}
+
+/* copy(kind, head, chunk_bytes, unit, source, places, memory, room, folder, names) -> chunks copied before the first that
+ * can't be
+ *
+ * places: bytes of int64, two a chunk: where it is in the open file, and how many bytes it has. memory: address of as many
+ * bytes as the largest has, behind so much room. names: those of the files, in an open folder, each with a zero behind it.
+ */
+static PyObject *copy(PyObject *module, PyObject *args) {
+    PyObject *places, *names;
+    Py_ssize_t head_size, memory, room, places_size, names_size, done = 0;
+    long long length, unit;
+    int source, folder, kind;
+    const char *head;
+    char *raw_places, *raw_names;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iy#LLiSnniS", &kind, &head, &head_size, &length, &unit, &source, &places, &memory, &room,
+                          &folder, &names))
+        return NULL;
+    if (PyBytes_AsStringAndSize(places, &raw_places, &places_size) || PyBytes_AsStringAndSize(names, &raw_names, &names_size))
+        return NULL;
+    if (head_size != HEADER || length < 1 || unit < 1) {
+        PyErr_SetString(PyExc_ValueError, "expected a header of 16 bytes, and chunks of at least one");
+        return NULL;
+    }
+    char *name = malloc((size_t)names_size + 1), *first = name;
+    if (!name) return PyErr_NoMemory();
+    memcpy(name, raw_names, (size_t)names_size + 1);
+    Recipe recipe = {kind, (const uint8_t *)head, length, unit};
+    Py_BEGIN_ALLOW_THREADS
+    for (; done < places_size / 16; done++, name += strlen(name) + 1) {
+        int64_t place[2];
+        memcpy(place, raw_places + 16 * done, sizeof place);
+        uint8_t *data = (uint8_t *)memory + room;
+        if (!is_read(source, data, place[1], place[0])) break;
+        int64_t before = put_frame(&recipe, data, room, &place[1]);
+        if (before < 0 || !is_written(folder, name, data - before, place[1])) break;
+    }
+    Py_END_ALLOW_THREADS
+    free(first);
+    return PyLong_FromSsize_t(done);
+}
+#endif
 
 /* unshuffle_blocks(decompress, source, size, target, length, width, block) -> whether all could be decoded
  *
@@ -352,8 +498,11 @@ static PyObject *unshuffle_blocks(PyObject *module, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"behind_blocks", behind_blocks, METH_VARARGS, "Follow blocks through a chunk; gives where they end."},
-    {"block_sizes", block_sizes, METH_VARARGS, "Follow blocks through a chunk; gives their sizes."},
+#ifndef _WIN32
+    {"copy", copy, METH_VARARGS, "Copy stored chunks to files; gives how many could be copied."},
+#endif
     {"decode", decode, METH_VARARGS, "Decode chunks one after the other; gives how many could be decoded."},
+    {"frame_blocks", frame_blocks, METH_VARARGS, "Have the blocks of a chunk be those of a frame; gives where they end."},
     {"unshuffle_blocks", unshuffle_blocks, METH_VARARGS, "Decode blocks of bitshuffle; gives whether they could be."},
     {NULL, NULL, 0, NULL},
 };

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -22,17 +21,23 @@ def python_behind_blocks(source: int, size: int, position: int, count: int, /) -
     return min(position, size + 1)
 
 
-def python_block_sizes(source: int, size: int, position: int, count: int, /) -> bytes | None:
-    """The sizes of so many blocks with their size before them, as int64; None where one goes beyond the end."""
-    stored_at, raw = struct.Struct(">I").unpack_from, (ctypes.c_char * size).from_address(source)
-    sizes = array("q")
-    try:
-        for _ in range(count):
-            sizes.append(stored_at(raw, position)[0])
-            position += 4 + sizes[-1]
-    except struct.error:
-        return None
-    return sizes.tobytes() if position <= size else None
+def python_frame_blocks(
+    source: int, size: int, starts: int, count: int, begin: int, block: int, last: int, may_be_plain: bool, /
+) -> int:
+    """Have so many blocks be those of a frame of Blosc, as `frame_blocks` has them."""
+    stored_at, put = struct.Struct(">I").unpack_from, struct.Struct("<I").pack_into
+    raw, table = (ctypes.c_char * size).from_address(source), (ctypes.c_char * (4 * count)).from_address(starts)
+    position = 0
+    for number in range(count):
+        if position > size - 4:
+            return -1
+        (stored,), length = stored_at(raw, position), block if number < count - 1 else last
+        if stored > size - position - 4 or (stored == length and not may_be_plain):
+            return -1
+        put(table, 4 * number, begin + position)
+        put(raw, position, stored)
+        position += 4 + stored
+    return position
 
 
 # By its name, as a module that may not be there can't be told from a typing error by those who check imports.
@@ -41,7 +46,12 @@ with suppress(ImportError):
     _batch = import_module("nexus_xr.hdf5.filters._batch")
 
 behind_blocks: Callable[[int, int, int, int], int] = _batch.behind_blocks if _batch else python_behind_blocks
-block_sizes: Callable[[int, int, int, int], bytes | None] = getattr(_batch, "block_sizes", python_block_sizes)
+# Addresses and sizes -> where the blocks end, or -1; `_batch.c` tells what is what.
+frame_blocks: Callable[[int, int, int, int, int, int, int, bool], int] = getattr(
+    _batch, "frame_blocks", python_frame_blocks
+)
+# As `_batch.c` tells -> how many chunks were copied before the first that can't be; None where there is no such system.
+copy_all: Callable[[int, bytes, int, int, int, bytes, int, int, int, bytes], int] | None = getattr(_batch, "copy", None)
 # Steps and addresses as bytes, bytes of a decoded chunk -> how many chunks were decoded before the first that can't be.
 decode_all: Callable[[bytes, bytes, int], int] | None = _batch.decode if _batch else None
 # Address of the function that takes a block apart, source, its size, target, its size, bytes of an element, of a block

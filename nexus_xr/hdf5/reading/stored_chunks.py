@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -11,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.filters.codec import BYTE, DecodeError, address_of
+from nexus_xr.hdf5.filters.codec import DecodeError, address_of
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.io.source import LocalSource, Source
 from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.runtime.memory import result
+from nexus_xr.hdf5.runtime.memory import Roomy
 
 from .array import LazyArray
 from .engine.chunk import BadChunkError, ChunkError, ChunkReader, borrowed
@@ -31,8 +32,8 @@ from .virtual_datasets.virtual_mapping import source_file
 from .virtual_reading import is_alike
 
 Box = tuple[int, ...]
-# Before a stored chunk there is room for four bytes for each 4 KiB of values, which the usual blocks don't use up.
-_BYTES_A_BYTE_OF_ROOM = 1 << 10
+# Before and behind a stored chunk there is as much room as a few bytes for each block of it, or one block more, take.
+_BYTES_A_BYTE_OF_ROOM = 1 << 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +59,8 @@ class StoredChunk:
     location: ChunkLocation
 
     @cached_property
-    def with_room(self) -> NDArray[np.uint8]:
-        """Its bytes at the end of memory with room for a header before them, read when they are first asked for."""
+    def with_room(self) -> Roomy:
+        """Its bytes with room around them, read when they are first asked for."""
         with self.file.source() as source:
             return self._read(source, self.location.size, self._room)
 
@@ -74,21 +75,21 @@ class StoredChunk:
     @property
     def data(self) -> NDArray[np.uint8]:
         """Its bytes."""
-        return self.with_room[self._room :]
+        return self.with_room.data
 
     def first(self, count: int) -> NDArray[np.uint8]:
         """The first of its bytes, as many as there are of a count."""
         with self.file.source() as source:
-            return self._read(source, min(count, self.location.size))
+            return self._read(source, min(count, self.location.size)).data
 
-    def _read(self, asked: Source, count: int, room: int = 0) -> NDArray[np.uint8]:
+    def _read(self, asked: Source, count: int, room: int = 0) -> Roomy:
         offset, size, _ = self.location
         with values_explained(self.file.name, self.path), self.layout.source(asked) as source:
             reader = ChunkReader(self.layout, source)
             try:
                 reader.check(self.coordinate, offset, size)
-                found = result((room + count,), BYTE)
-                reader.fill(found[room:].data, offset)
+                found = Roomy.of(count, room)
+                reader.fill(found.data.data, offset)
             except BadChunkError as error:
                 raise ChunkError(self.coordinate, offset, str(error)) from None
         return found
@@ -168,6 +169,85 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box, is_read: b
     if array.layout is not None:
         return _in_virtual(block, array.layout)
     return _in_file(block, array.address)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenChunks:
+    """The chunks of a dataset in a local file that is open.
+
+    Parameters
+    ----------
+    layout
+        How the dataset is stored.
+    index
+        Where its chunks are.
+    source
+        The file.
+    """
+
+    layout: StoredLayout
+    index: ChunkIndex
+    source: LocalSource
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        """The filters of the dataset."""
+        return self.layout.filters
+
+    @property
+    def chunk_bytes(self) -> int:
+        """How many bytes a decoded chunk has."""
+        return self.layout.pipeline.chunk_bytes
+
+    def places(self, coordinates: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Offsets and sizes of chunks, and which of them are stored whole, went through all filters, and can be there.
+
+        Parameters
+        ----------
+        coordinates
+            Where they are in the grid.
+        """
+        numbers = np.asarray(coordinates, np.int64) @ np.array(steps_of(self.index.grid), np.int64)
+        offset, size, mask, present = self.index.among(numbers)
+        most = self.layout.pipeline.largest_stored
+        least = 0 if self.filters else most
+        is_there = (offset >= 0) & (size >= least) & (size <= most) & (offset <= self.source.size - size)
+        return np.column_stack((offset, size)), present & (mask == 0) & is_there
+
+
+@contextmanager
+def open_chunks(array: LazyArray, shape: Box) -> Iterator[OpenChunks | None]:
+    """The chunks of an array, whose file is open for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    array
+        The array.
+    shape
+        Shape of a chunk.
+
+    Returns
+    -------
+    context manager
+        It gives None where they aren't chunks of a local file that nobody writes to.
+    """
+    if array.layout is not None or not array.file.is_local or array.file.is_written_here:
+        yield None
+        return
+    with array.file.source() as source:
+        layout = layout_of(array.file, array.path, source, array.address)
+        if isinstance(layout, StoredLayout) and isinstance(source, LocalSource) and layout.shape == array.shape:
+            yield _open_chunks(layout, source, shape)
+        else:
+            yield None
+
+
+def _open_chunks(layout: StoredLayout, source: LocalSource, shape: Box) -> OpenChunks | None:
+    index = layout.index
+    is_as_it_is = layout.conversion is None and layout.padded and layout.chunks == shape
+    if not isinstance(index, ChunkIndex) or any(index.partial) or not is_as_it_is:
+        return None
+    return OpenChunks(layout, index, source)
 
 
 class _Block(NamedTuple):

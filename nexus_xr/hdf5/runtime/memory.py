@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,3 +188,66 @@ def result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         return empty(shape, dtype)
     _lent.room = room[-(-size // _ALIGNMENT) * _ALIGNMENT :]
     return room[:size].view(dtype).reshape(shape)
+
+
+class Roomy(NamedTuple):
+    """Bytes in memory with room before and behind them, which others are put into.
+
+    Parameters
+    ----------
+    memory
+        The memory.
+    begin, end
+        Where the bytes are in it.
+    """
+
+    memory: NDArray[np.uint8]
+    begin: int
+    end: int
+
+    @classmethod
+    def of(cls, size: int, room: int) -> Roomy:
+        """Arbitrary bytes, with so much room before and behind them."""
+        return cls(result((room + size + room,), np.dtype(np.uint8)), room, room + size)
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return self.end - self.begin
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """The bytes."""
+        return self.memory[self.begin : self.end]
+
+    def part(self, begin: int, end: int) -> Roomy:
+        """Some of them; the others are room."""
+        return self._replace(begin=self.begin + begin, end=self.begin + end)
+
+    def behind(self, head: bytes) -> Roomy:
+        """The bytes behind others: where they are, if there is room for those.
+
+        Examples
+        --------
+        >>> bytes(Roomy(np.arange(65, 70, dtype="u1"), 2, 4).behind(b"x").data)
+        b'xCD'
+        """
+        begin = self.begin - len(head)
+        if begin < 0:
+            return self._joined(head, b"")
+        self.memory.data[begin : self.begin] = head
+        return self._replace(begin=begin)
+
+    def before(self, tail: bytes) -> Roomy:
+        """The bytes before others, likewise."""
+        end = self.end + len(tail)
+        if end > self.memory.nbytes:
+            return self._joined(b"", tail)
+        self.memory.data[self.end : end] = tail
+        return self._replace(end=end)
+
+    def _joined(self, head: bytes, tail: bytes) -> Roomy:
+        """Others before and behind them, in other memory."""
+        joined = Roomy.of(len(head) + self.size + len(tail), 0)
+        np.concatenate([np.frombuffer(head, np.uint8), self.data, np.frombuffer(tail, np.uint8)], out=joined.memory)
+        return joined

@@ -80,7 +80,15 @@ class ChunkIndex:
 
     def locate(self, coordinates: Sequence[Integers]) -> ChunkLocations:
         """Locations of the outer product of chunk coordinates, in the order of the product."""
-        wanted = _outer_sum([part * step for part, step in zip(coordinates, steps_of(self.grid), strict=True)])
+        numbers = _outer_sum([part * step for part, step in zip(coordinates, steps_of(self.grid), strict=True)])
+        found = self.among(numbers)
+        if not any(self.partial):
+            return found
+        at_edge = _outer_sum(list(map(self._is_edge, coordinates, self.grid, self.partial))) > 0
+        return found._replace(mask=np.where(at_edge, np.uint32(_ALL_FILTERS), found.mask))
+
+    def among(self, wanted: Integers) -> ChunkLocations:
+        """Locations of chunks by their numbers, of which none is at an edge where filters are left out."""
         if self.numbers is None:
             at, present = wanted, np.ones(len(wanted), bool)
         elif not len(self.numbers):
@@ -90,9 +98,6 @@ class ChunkIndex:
             at = np.minimum(np.searchsorted(self.numbers, wanted), len(self.numbers) - 1)
             present = self.numbers[at] == wanted
         mask = np.zeros(len(at), np.uint32) if self.masks is None else self.masks[at]
-        if any(self.partial):
-            at_edge = _outer_sum(list(map(self._is_edge, coordinates, self.grid, self.partial))) > 0
-            mask = np.where(at_edge, np.uint32(_ALL_FILTERS), mask)
         return ChunkLocations(self.offsets[at].astype(np.int64), self.sizes[at].astype(np.int64), mask, present)
 
 
