@@ -282,7 +282,8 @@ def collections(draw: st.DrawFn, length_size: int) -> bytes:
     for content in draw(st.lists(CONTENTS, max_size=5)):
         size = number(len(content), length_size).ljust(8, b"\0")
         objects += number(draw(st.integers(0, 4)), 2) + bytes(6) + size + content + bytes(-len(content) % 8)
-    objects += bytes(draw(st.sampled_from([0, 8, 16, 40])))
+    room = draw(st.sampled_from([0, 8, 16, 40]))
+    objects += (bytes(8) + number(room, length_size)).ljust(room, b"\0")[:room]
     head_bytes = 8 + length_size + -(8 + length_size) % 8
     return (b"GCOL\1\0\0\0" + number(head_bytes + len(objects), length_size)).ljust(head_bytes, b"\0") + objects
 
@@ -307,7 +308,7 @@ def test_usual_collections_are_not_left_to_python(objects: dict[int, bytes]) -> 
         number(index, 2) + bytes(6) + number(len(each), 8) + each + bytes(-len(each) % 8)
         for index, each in objects.items()
     )
-    assert compiled.heap_objects(content + bytes(16), 8) == objects
+    assert compiled.heap_objects(content + bytes(8) + number(16, 8), 8) == objects
 
 
 @settings(max_examples=500, deadline=None)

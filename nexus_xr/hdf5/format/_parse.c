@@ -213,10 +213,13 @@ static PyObject *heap_objects(PyObject *module, PyObject *args) {
         long index = (long)number(block.bytes, 2);
         uint64_t size = number(block.bytes + HEAP_PREFIX, (size_t)lengths);
         size_t left = block.size - head;
-        if (!index) break;
-        is_whole = size <= left && padded(size) <= left
-            && is_kept(found, index, (Span){block.bytes + head, (size_t)size});
-        size_t used = is_whole ? head + padded(size) : 0;
+        if (!index) { /* free space, whose size is that of its head, too */
+            is_whole = size >= head && size <= block.size;
+        } else {
+            is_whole = size <= left && padded(size) <= left
+                && is_kept(found, index, (Span){block.bytes + head, (size_t)size});
+        }
+        size_t used = !is_whole ? 0 : index ? head + padded(size) : (size_t)size;
         block = (Span){block.bytes + used, block.size - used};
     }
     return given(found, is_whole);

@@ -109,16 +109,17 @@ def _split(content: bytes, length_size: int) -> dict[int, bytes]:
 
 
 def _split_in_python(content: bytes, length_size: int) -> dict[int, bytes]:
-    """The objects by their indexes, up to the free space, whose index is 0."""
+    """The objects by their indexes; what has the index 0 is free space, whose size is that of its head, too."""
     found: dict[int, bytes] = {}
     head, end, position = _OBJECT[length_size], len(content), 0
     while position + head.size <= end:
         index, size = head.unpack_from(content, position)
-        if not index:
-            break
         begin = position + head.size
-        position = begin + size + -size % _ALIGNMENT
+        position = begin + size + -size % _ALIGNMENT if index else position + size
+        if position < begin:
+            raise FormatError(f"{_WHAT} has free space without an end")
         if position > end:
             raise FormatError(f"{_WHAT} has an object that is longer than what it is in")
-        found[index] = content[begin : begin + size]
+        if index:
+            found[index] = content[begin : begin + size]
     return found
