@@ -271,6 +271,27 @@ def test_an_object_that_cant_be_written_anew_is_named(tmp_path: Path, found: byt
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (content, [path])
 
 
+@pytest.mark.parametrize("damage", ["GCOX", "size of free space"])
+@pytest.mark.parametrize("kept", [["type", "values"], ["type"], ["values"], ["other"]])
+def test_text_of_named_datatypes_that_cant_be_read_is_named(tmp_path: Path, damage: str, kept: list[str]) -> None:
+    path = tmp_path / "scan.nxs"
+    with h5py.File(path, "w") as file:
+        file["type"] = np.dtype("f8")
+        file["type"].attrs["note"] = "some text"
+        file.create_dataset("values", data=[1.0], dtype=file["type"])
+        file["other"] = 1
+        file["other"].attrs.create("of_that_type", 1.0, dtype=file["type"])
+        for name in {"type", "values", "other"}.difference(kept):
+            del file[name]
+    if damage == "GCOX":
+        _damaged(path, b"GCOL", b"GCOX")
+    else:
+        room = path.read_bytes().rpartition(b"some text")[2][7 + 8 :][:8]  # behind what aligns it
+        _damaged(path, bytes(8) + room, bytes(16))
+    with pytest.raises(nexus_xr.NexusFileError, match=rf"scan\.nxs:/{kept[0]}: can't .*attribute 'note' can't be read"):
+        nexus_xr.repack(path)
+
+
 # --- consolidate ---------------------------------------------------------------------------------------------------
 
 

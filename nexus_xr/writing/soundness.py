@@ -13,7 +13,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
-from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.node import Address, Node
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.small_values import read_whole
 
@@ -53,13 +53,15 @@ def refuse_damaged(file: File, failure: str, paths: Iterable[str] = ("/",), *, f
         raise NexusFileError(f"{file.name}:{each.path}: {failure} ({each.message})")
 
 
-def _nodes(waiting: list[Group | Dataset], follows: bool) -> Iterator[Group | Dataset]:
+def _nodes(waiting: list[Node], follows: bool) -> Iterator[Node]:
+    """Objects and all that is below them, and the named datatypes that they are of."""
     seen: set[Address] = set()
     while waiting:
         node = waiting.pop()
         if node.address not in seen:
             seen.add(node.address)
             yield node
+            waiting += node.named_types()
             if isinstance(node, Group):
                 members = (member for _, member, _ in node.members(follows=follows))
                 waiting += [member for member in members if isinstance(member, Group | Dataset)]

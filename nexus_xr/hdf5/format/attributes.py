@@ -23,7 +23,7 @@ from .heaps.fractal_heap import open_heap
 from .heaps.global_heap import GlobalHeap
 from .messages.kinds import Kind
 from .object_header import ObjectHeader, first_of
-from .shared_messages import SHARED, SharedTable, resolve
+from .shared_messages import SHARED, SharedTable, committed_at, resolve
 
 _WHAT = "an attribute"
 # Version, flags, and the sizes of name, datatype and dataspace.
@@ -48,12 +48,15 @@ class Attribute(NamedTuple):
         What it is.
     encoded_type
         Its datatype as the file has it.
+    named_type
+        The address of the named datatype that it is of; None where it is of one of its own.
     """
 
     name: bytes
     type: ArrayType
     data: bytes
     encoded_type: bytes
+    named_type: int | None
 
 
 class BrokenAttribute(NamedTuple):
@@ -172,7 +175,7 @@ def _of(head: _Head, stored: bytes) -> Attribute:
     size = head.type.size
     if len(stored) < size:
         raise FormatError(f"{_WHAT} of {size} bytes has {len(stored)}")
-    return Attribute(head.name, head.type, stored[:size], head.encoded_type)
+    return Attribute(head.name, head.type, stored[:size], head.encoded_type, head.named_type)
 
 
 def _name_of(content: bytes) -> bytes | None:
@@ -187,6 +190,7 @@ class _Head(NamedTuple):
     name: bytes
     type: ArrayType
     encoded_type: bytes
+    named_type: int | None = None
 
 
 # Name as text, type, bytes of the data, and whether that is one text of varying length; no name where that isn't ASCII.
@@ -265,8 +269,10 @@ def _own_head(content: bytes, length_size: int) -> _Head:
 
 def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
     flags, name, type_content, space_content = _pieces(content)
+    named_type = None
     if flags & _TYPE_IS_SHARED:
+        named_type = committed_at(file, type_content)
         type_content = resolve(file, Kind.DATATYPE, SHARED, type_content, shared)
     if flags & _SPACE_IS_SHARED:
         space_content = resolve(file, Kind.DATASPACE, SHARED, space_content, shared)
-    return _Head(name, parse_array_type(type_content, space_content, file.length_size), type_content)
+    return _Head(name, parse_array_type(type_content, space_content, file.length_size), type_content, named_type)

@@ -17,7 +17,7 @@ _WHAT = "a shared message"
 SHARED = 2
 _MOST_STEPS = 8
 _IN_HEAP = 1
-_HEAP_ID_BYTES = 8
+_HEAP_ID_AT, _HEAP_ID_BYTES = 2, 8
 
 
 class SharedTable:
@@ -118,19 +118,35 @@ def resolve(file: FileBytes, kind: int, flags: int, content: bytes, table: Share
     for _ in range(_MOST_STEPS):
         if not flags & SHARED:
             return content
-        fields = Fields(content, _WHAT)
-        version, where = fields.number(1), fields.number(1)
-        if version == 3 and where == _IN_HEAP:
-            return table.get(kind, fields.take(_HEAP_ID_BYTES))
-        messages = read_object_header(file, _committed(file, fields, version)).get(kind)
+        address = committed_at(file, content)
+        if address is None:
+            return table.get(kind, Fields(content, _WHAT, _HEAP_ID_AT).take(_HEAP_ID_BYTES))
+        messages = read_object_header(file, address).get(kind)
         if not messages:
             raise FormatError(f"{_WHAT} {kind} isn't in the object header that it should be in")
         flags, content = messages[0]
     raise FormatError(f"{_WHAT} leads to others without end")
 
 
-def _committed(file: FileBytes, fields: Fields, version: int) -> int:
-    """The address of the object header that has the message."""
+def committed_at(file: FileBytes, content: bytes) -> int | None:
+    """The address of the object header that has a shared message, None where that is in a heap.
+
+    Parameters
+    ----------
+    file
+        The bytes of the file.
+    content
+        What says where it is.
+
+    Raises
+    ------
+    FormatError
+        Nothing is known of how that is said.
+    """
+    fields = Fields(content, _WHAT)
+    version, where = fields.number(1), fields.number(1)
+    if version == 3 and where == _IN_HEAP:
+        return None
     if not 1 <= version <= 3:
         raise FormatError(f"{_WHAT} is of version {version}, of which nothing is known")
     if version == 1:

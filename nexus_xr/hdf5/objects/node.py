@@ -59,6 +59,10 @@ class Node:  # no `ABC`, with which each `isinstance` takes several times as lon
     def attribute_types(self) -> dict[str, AttributeType]:
         """What the attributes that can be read are, whatever their values."""
 
+    def named_types(self) -> Iterable[Node]:
+        """The named datatypes that it and its attributes are of; none where libhdf5 describes it."""
+        return ()
+
     def report(self, code: Code, message: str) -> None:
         """Say what is the matter with it."""
         self.diagnostics.add(code, self.path, message)

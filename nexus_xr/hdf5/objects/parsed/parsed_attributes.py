@@ -54,6 +54,13 @@ def parsed_attribute_types(node: Node, file: ParsedFile, header: ObjectHeader) -
     }
 
 
+def attributes_named_types(node: Node, file: ParsedFile, header: ObjectHeader) -> set[int]:
+    """Where the named datatypes are that attributes are of; raises as `parsed_attributes` does."""
+    found = _found(node, file, header).values()
+    places = (attribute.named_type for attribute in found if isinstance(attribute, Attribute))
+    return {place for place in places if place is not None}
+
+
 def _found(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[bytes, AnyAttribute]:
     """The attributes of an object, each name once."""
     found: dict[bytes, AnyAttribute] = {}

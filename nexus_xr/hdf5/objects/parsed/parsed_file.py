@@ -16,7 +16,7 @@ from nexus_xr.hdf5.format.groups.links import Links, read_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
-from nexus_xr.hdf5.format.shared_messages import SHARED, read_shared_table, resolve
+from nexus_xr.hdf5.format.shared_messages import SHARED, committed_at, read_shared_table, resolve
 from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
@@ -162,6 +162,11 @@ class ParsedFile:
             flags, content = found[0]
             contents.append(resolve(self.bytes, kind, flags, content, self.shared) if flags & SHARED else content)
         return contents
+
+    def named_type(self, header: ObjectHeader) -> int | None:
+        """Where the named datatype is that an object is of; None where it is of none."""
+        flags, content = header.get(Kind.DATATYPE, [(0, b"")])[0]
+        return committed_at(self.bytes, content) if flags & SHARED else None
 
     def links(self, address: int) -> Links:
         """The links of the group at an address, in h5py's order."""

@@ -20,7 +20,7 @@ from nexus_xr.hdf5.objects.text import decode_name
 from .parsed_dataset import ParsedDataset
 from .parsed_file import ParsedFile, Place, root_place
 from .parsed_links import NotFollowedError, follow, target_of
-from .parsed_object import ParsedObject
+from .parsed_object import ParsedDatatype, ParsedObject
 
 
 class ParsedGroup(ParsedObject, Group):
@@ -116,7 +116,7 @@ def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget
         raise FormatError("an object is neither a group nor a dataset nor a datatype")
     if Kind.DATASPACE in header:
         return ParsedDataset(place, header, path, diagnostics)
-    diagnostics.add(Code.NAMED_DATATYPE, path, "is a named datatype, and is left out")
+    ParsedDatatype(place, header, path, diagnostics).report_left_out()
     return None
 
 

@@ -1,21 +1,24 @@
-"""What groups and datasets have in common that are described from the bytes of their file."""
+"""What all objects have in common that are described from the bytes of their file, and those that are types alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.format.faults import UnsupportedError
-from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
-from nexus_xr.hdf5.objects.node import AttributeType, Node
+from nexus_xr.hdf5.objects.node import Address, AttributeType, Node
 
-from .parsed_attributes import parsed_attribute_types, parsed_attributes
+from .parsed_attributes import attributes_named_types, parsed_attribute_types, parsed_attributes
 from .parsed_file import Place
 
 
 class ParsedObject(Node):
-    """A group or a dataset, with where it is and what is said about it there."""
+    """An object, with where it is and what is said about it there."""
 
     __slots__ = ()
 
@@ -36,6 +39,41 @@ class ParsedObject(Node):
         except UnsupportedError as reason:
             left = leave(self._place, self, str(reason))
             return {} if left is None else left.attribute_types()
+
+    def named_types(self) -> Iterable[Node]:
+        file = self._place.file
+        own, places = file.named_type(self._header), set[int]()
+        with suppress(UnsupportedError):
+            places = attributes_named_types(self, file, self._header)
+        for place in sorted(places if own is None else places | {own}):
+            header = read_object_header(file.bytes, place)
+            yield ParsedDatatype(self._place._replace(address=place), header, self.path, self.diagnostics)
+
+
+class ParsedDatatype(ParsedObject):
+    """A named datatype, which has attributes as groups and datasets have."""
+
+    __slots__ = ("_header", "_place")
+
+    def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
+        super().__init__(path, diagnostics)
+        self._place = place
+        self._header = header
+
+    @property
+    def address(self) -> Address:
+        return self._place.file.number, self._place.address
+
+    def _read_attributes(self) -> dict[str, Any]:
+        try:
+            return parsed_attributes(self, self._place.file, self._header)
+        except UnsupportedError:
+            return {}
+
+    def report_left_out(self) -> None:
+        """Say that it is no data, and what of its attributes can't be read."""
+        self.report(Code.NAMED_DATATYPE, "is a named datatype, and is left out")
+        self.read_attributes()
 
 
 def leave(place: Place, node: Node, reason: str, budget: Budget | None = None) -> Group | Dataset | None:
