@@ -251,6 +251,35 @@ def test_a_member_called_attrs_gives_way_to_the_attributes(write: Write) -> None
     assert tree["entry"] == {"attrs": {"units": "mm"}, "attrs_": {"value": 7}}
 
 
+@pytest.mark.parametrize("below", ["attrs", "attrs/data", "a/attrs", "attrs/attrs"])
+def test_data_called_attrs_leaves_the_attributes_of_the_group_above(below: str, write: Write, tmp_path: Path) -> None:
+    tree: dict[str, Any] = nxdata({"n": [1, 2], "title": "of the data"}, signal="n")
+    for name in reversed(below.split("/")):
+        tree = {"@note": "of the group", name: tree}
+    path = write({"entry": {"@NX_class": "NXentry", **tree, "title": "of the entry"}})
+    with pytest.warns(NexusWarning, match="'attrs' stands under 'attrs_'"):
+        dataset = open_nexus(path)
+    assert dataset.attrs["title"]["value"] == "of the entry"
+    above: Any = dataset.attrs
+    for name in below.split("/"):
+        assert above["attrs"]["note"] == "of the group"
+        above = above[f"{name}_" if name == "attrs" else name]
+    assert above["title"]["value"] == "of the data"
+    dataset.nexus.to_nexus(tmp_path / "out.nxs")
+    assert open_nexus(tmp_path / "out.nxs").identical(dataset)
+    above["title"]["value"] = "another"
+    dataset.nexus.to_nexus(tmp_path / "changed.nxs", layout="inplace")
+    with h5py.File(tmp_path / "changed.nxs") as file:
+        assert file[f"entry/{below}/title"][()] == b"another"
+        assert not any("attrs_" in each for each in _paths(file))
+
+
+def _paths(file: h5py.File) -> list[str]:
+    paths: list[str] = []
+    file.visit(paths.append)
+    return paths
+
+
 def test_an_axis_that_is_too_long_for_an_index_stays_in_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nexus_xr.opening.dataset.INDEX_BYTES", 16)
     path = write({"data": nxdata({"n": np.zeros(3), "t": np.arange(3.0)}, signal="n", axes="t")})

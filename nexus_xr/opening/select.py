@@ -21,7 +21,7 @@ from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.hyperspy_metadata import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.output.tree_nodes import tree_of_data
 from nexus_xr.nexus.rules.attributes import text
-from nexus_xr.nexus.rules.content import GroupContent, read_content
+from nexus_xr.nexus.rules.content import GroupContent, free_name, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.growing import at_common_length
 from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
@@ -342,7 +342,11 @@ class Opening:
         below = described.group.path.removeprefix(entry.path).strip("/")
         if not below or not described.found.is_group or is_in_tree(described.content.attributes):
             return tree
-        return _placed(tree, below.split("/"), self.left_over(described))
+        keys = _keys(tree, below.split("/"))
+        above, _, name = described.group.path.rpartition("/")
+        if keys[-1] != name:
+            self.diagnostics.add(Code.MEMBER_RENAMED, above or "/", f"its member {name!r} stands under {keys[-1]!r}")
+        return _placed(tree, keys, self.left_over(described))
 
     def narrowed(self, tree: MetadataGroup, path: str) -> dict[str, Any]:
         """The part of a tree that the options want."""
@@ -358,6 +362,15 @@ class Opening:
         if restored is None:
             return self.narrowed(self.with_left_over(entry, tree, described), entry.path)
         return self.narrowed(restored, entry.path)
+
+
+def _keys(tree: Mapping[str, Any], below: list[str]) -> list[str]:
+    """The names of a path as a tree has them, in which a group's attributes take the name of a member called so."""
+    name, *deeper = below
+    if name == "attrs":
+        name = "attrs_" if deeper else free_name("attrs_", tree)
+    inner = tree.get(name)
+    return [name, *(_keys(inner if isinstance(inner, MetadataGroup) else {}, deeper) if deeper else ())]
 
 
 def _placed(tree: Mapping[str, Any], below: list[str], member: MetadataGroup) -> MetadataGroup:

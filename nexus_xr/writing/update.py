@@ -17,6 +17,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
 from nexus_xr.nexus.output.claims import true_of_data
 from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, report_conflicts, tree_edits
@@ -97,6 +98,7 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
                 edits += _edits_of_tree(each, origin.path, opening, rules)
             else:
                 edits += _edits_of_data(each, origin, opening, rules)
+        edits = [replace(each, path=_stored_path(opening.root, each.path)) for each in edits]
         report_conflicts(handle, edits, rules.diagnostics)
     return Changes(file, tuple(edits))
 
@@ -134,6 +136,16 @@ def _variables(obj: Writable) -> Iterator[tuple[str, xr.Variable]]:
     else:
         variables = obj.variables.values() if isinstance(obj, xr.Dataset) else [obj.variable]
         yield from (("", variable) for variable in variables)
+
+
+def _stored_path(root: Group, path: str) -> str:
+    """Where something stands in the file that a tree has under another name, beside the attributes of its group."""
+    stored = ""
+    for name in path.strip("/").split("/"):
+        group = root.find(stored) if name.startswith("attrs_") else None
+        is_renamed = isinstance(group, Group) and group.get(name) is None and group.get("attrs") is not None
+        stored += "/attrs" if is_renamed else f"/{name}"
+    return stored
 
 
 # --- what is different -----------------------------------------------------------------------------------------
