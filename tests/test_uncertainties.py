@@ -255,6 +255,45 @@ def test_what_xarray_sums_up_has_the_uncertainty_of_the_sum(name: str, lazy: boo
     assert_propagated(UncertainArray(expected, got.variances), of_values, values)
 
 
+@pytest.mark.parametrize("dims", ["a", "b", "c", ("a", "c"), ("b", "c"), ...])
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("broadcast", "unaligned")])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_sums_have_the_bits_of_those_without_uncertainties(dtype: str, layout: str, dims: Any) -> None:
+    values = np.random.default_rng(0).normal(size=(20, 30, 50)).astype(dtype)
+    values[::7, ::3, ::5] = np.nan
+    plain = xr.DataArray(LAYOUTS[layout](values), dims=("a", "b", "c"))
+    joined = plain.nexus.with_uncertainties(np.abs(plain))
+    for each, other in ((plain, joined), (plain.transpose("c", "a", "b"), joined.transpose("c", "a", "b"))):
+        assert other.sum(dims).nexus.values.values.tobytes() == each.sum(dims).values.tobytes()
+        np.testing.assert_allclose(other.sum(dims).nexus.variances, np.square(each).sum(dims), rtol=1e-5)
+
+
+@pytest.mark.parametrize("array", [np.ones(SHAPE), np.ones(SHAPE).T, np.ones(SHAPE, "f4")[::-1, ::2]])
+def test_zeros_like_others_are_their_own(array: NDArray[Any]) -> None:
+    zeros: Any = np.zeros_like(UncertainArray(array, array))
+    expected = np.zeros_like(array)
+    for part in (zeros.values, zeros.variances):
+        assert (part.dtype, part.strides) == (expected.dtype, expected.strides)
+        np.testing.assert_array_equal(part, 0)
+    zeros[0] = UncertainArray(array[0], array[0])
+    np.testing.assert_array_equal(zeros.values.sum(), array[0].sum())
+    whole: Any = np.zeros_like(UncertainArray(array, array), dtype=int)
+    assert (whole.dtype, whole.variances.dtype) == (int, array.dtype)
+
+
+def test_zeros_that_are_only_read_take_no_memory() -> None:
+    values = np.ones(2**23)
+    large = UncertainArray(values, values)
+    before = _resident_bytes()
+    zeros: Any = np.zeros_like(large)
+    assert zeros.sum().values == 0
+    assert _resident_bytes() - before < values.nbytes / 4
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
 COUNTS = np.arange(1, 13, dtype="u4").reshape(SHAPE)
 OF_COUNTS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     **{name: of_array for name, (of_array, _) in REDUCTIONS.items()},

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .propagation import Uncertain, is_uncertain, values_of, variances_of, with_variances
 
@@ -102,9 +103,16 @@ def _like(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def made(array: Any, *args: Any, **options: Any) -> Any:
         values = function(values_of(array), *args, **options)
-        return with_variances(values, np.zeros(values.shape, variances_of(array).dtype))
+        return with_variances(values, _zeros_like(values, variances_of(array).dtype))
 
     return made
+
+
+def _zeros_like(array: NDArray[Any], dtype: Any = None, *args: Any, **options: Any) -> NDArray[Any]:
+    """Zeros laid out as others: where these lie in order, in memory that is zero from the first, and is only read."""
+    if args or options or not array.flags.c_contiguous:
+        return np.zeros_like(array, dtype, *args, **options)
+    return np.zeros(array.shape, array.dtype if dtype is None else dtype)
 
 
 def _converting(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,7 +166,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{function: _joining(function) for function in (np.concatenate, np.stack)},
     **{function: _adding(function) for function in (np.sum, np.nansum, np.cumsum, np.nancumsum)},
     **{function: _converting(function) for function in (np.array, np.asarray, np.asanyarray)},
-    **{function: _like(function) for function in (np.zeros_like, np.ones_like, np.empty_like, np.full_like)},
+    **{function: _like(function) for function in (np.ones_like, np.empty_like, np.full_like)},
+    np.zeros_like: _like(_zeros_like),
     **{function: _extreme(function) for function in (np.max, np.min, np.nanmax, np.nanmin)},
     np.mean: _mean,
     np.nanmean: _nanmean,
