@@ -121,6 +121,20 @@ def test_a_tree_comes_back(way: Way, write: Write, tmp_path: Path) -> None:
     assert_same(way(tree, tmp_path / "out"), tree)
 
 
+@each_way_of_trees
+@pytest.mark.parametrize("kind", ["NX_class", "canSAS_class"])
+def test_a_tree_whose_metadata_has_its_data_under_other_names_goes_on_to_nexus(
+    kind: str, way: Way, write: Write, tmp_path: Path
+) -> None:
+    fields = {"I": Field(np.arange(3.0), {"uncertainties": "Idev"}), "Idev": np.ones(3), "Q": [0.1, 0.2, 0.3]}
+    data = {f"@{kind}": "SASdata", "@signal": "I", "@I_axes": "Q", "@Q_indices": 0, "empty": h5py.Empty("f4"), **fields}
+    tree = xr.open_datatree(write({"entry": {f"@{kind}": "SASentry", "data": data, "run": "1"}}), engine="nexus")
+    assert "I_errors" in tree["entry/data"]
+    assert "Idev" in tree["entry"].attrs["data"]
+    way(tree, tmp_path / "out").nexus.to_nexus(tmp_path / "back.nxs")
+    assert_same(xr.open_datatree(tmp_path / "back.nxs", engine="nexus"), tree)
+
+
 ARRAYS = {
     "complex": np.array([1 + 2j, complex(np.nan, -0.0)], "c8"),
     "big-endian": np.array([1.5, np.nan], ">f4"),

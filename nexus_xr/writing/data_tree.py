@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import xarray as xr
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.entry import DataField, coordinates_group, data_group
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, node_of
 from nexus_xr.nexus.output.tree_nodes import marked, with_tree
+from nexus_xr.nexus.rules.content import Field, GroupContent
 from nexus_xr.nexus.rules.errors import owner_of_errors
+from nexus_xr.nexus.rules.nxdata import apply_rules
 from nexus_xr.nexus.rules.reserved import DATASETS
+from nexus_xr.nexus.tree.metadata import is_field
 
 from .options import WritingOptions
 from .signals import with_trees_apart
@@ -58,28 +62,31 @@ class TreeWriting:
         group = with_tree(data, own, node.children) if data.members else own
         members = dict(group.members)
         for name, child in node.children.items():
-            members[name] = self._child(child, members.get(name), is_entry=not path)
+            members[name] = self._child(child, members.get(name), tree.get(name), is_entry=not path)
         added = {**attributes, **data.attributes, **self._default_below(path)}
         told = marked(group.attributes, added, bool(data.members))
         return GroupNode(members, {**told, DATASETS: True} if self.in_trees and not path else told)
 
-    def _child(self, child: xr.DataTree, present: Node | None, is_entry: bool) -> GroupNode:
+    def _child(self, child: xr.DataTree, present: Node | None, in_tree: Any, is_entry: bool) -> GroupNode:
         if present is None:
             return self.group(child, {"NX_class": "NXentry"} if is_entry else {})
         dataset, tree = with_trees_apart(child.to_dataset(inherit=False), child.attrs)
-        fields = {_stored_as(dataset, name): each for name, each in self._fields(dataset, tree, child.path).items()}
+        named = _fields_by_variable(present, in_tree, child.path) if isinstance(present, GroupNode) else {}
+        fields = {named.get(name, name): each for name, each in self._fields(dataset, tree, child.path).items()}
         if isinstance(present, GroupNode) and not tree and fields.keys() <= present.members.keys():
             self.in_trees.update(fields)
             own = {name: _with_values(present.members[name], each.node) for name, each in fields.items()}
-            return GroupNode({**present.members, **own, **self._below(child, present)}, present.attributes)
+            return GroupNode({**present.members, **own, **self._below(child, present, in_tree)}, present.attributes)
         message = "is a node, and an item of the attributes of the node above; rename one"
         self.diagnostics.add(Code.MEMBER_RENAMED, child.path, message)
         return GroupNode()
 
-    def _below(self, node: xr.DataTree, present: GroupNode) -> dict[str, Node]:
+    def _below(self, node: xr.DataTree, present: GroupNode, in_tree: Mapping[str, Any]) -> dict[str, Node]:
         """The nodes below one that is in the attributes of the node above."""
-        children = node.children.items()
-        return {name: self._child(child, present.members.get(name), is_entry=False) for name, child in children}
+        return {
+            name: self._child(child, present.members.get(name), in_tree.get(name), is_entry=False)
+            for name, child in node.children.items()
+        }
 
     def _fields(self, dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) -> dict[str, DataField]:
         true = with_true_errors(dataset, tree, path)
@@ -103,9 +110,24 @@ class TreeWriting:
         return {"default": self.default.removeprefix(above).partition("/")[0]}
 
 
-def _stored_as(dataset: xr.Dataset, name: str) -> str:
-    """The name of the field that a variable was opened from; its own where it was from none."""
-    return str(dataset.variables[name].encoding.get("nexus_path", name)).rpartition("/")[2]
+def _fields_by_variable(group: GroupNode, in_tree: Mapping[str, Any], path: str) -> dict[str, str]:
+    """The field of a group that each variable is opened from by the data rules, which give some another name."""
+    nodes = {name: each for name, each in group.members.items() if _is_of_values(each)}
+    fields = {
+        name: Field(each.values.shape, each.values.dtype, _attributes(in_tree[name])) for name, each in nodes.items()
+    }
+    others = {name: "is no field" for name in group.members if name not in fields}
+    attributes = in_tree.get("attrs", {})
+    content = class_of(attributes).as_data(GroupContent(path, attributes, fields, others))
+    return {variable.name: variable.field for variable in apply_rules(content).variables}
+
+
+def _is_of_values(node: Node) -> TypeGuard[FieldNode]:
+    return isinstance(node, FieldNode) and node.values.shape is not None
+
+
+def _attributes(member: Any) -> Mapping[str, Any]:
+    return member.get("attrs", {}) if is_field(member) else {}
 
 
 def _with_values(present: Node, field: FieldNode) -> Node:
