@@ -182,6 +182,19 @@ def test_bytes_come_back(way: Way, tmp_path: Path) -> None:
 
 
 @each_way
+@pytest.mark.parametrize("point", [0xDCB5, 0xD800], ids=["of a byte", "of nothing"])
+def test_surrogates_come_back_in_metadata_and_names_and_are_refused_in_data(
+    point: int, way: Way, tmp_path: Path
+) -> None:
+    text = f"{chr(point)}m"
+    told = {text: 1, "text": text, "sample": {"value": text, "attrs": {text: text}}}
+    dataset = xr.Dataset({f"n{text}": (text, [1.0, 2.0], told)}, {text: [0, 1]}, told)
+    assert_same(way(dataset, tmp_path / "out"), dataset)
+    with pytest.raises(NexusError, match="t: there is text that is no Unicode"):
+        way(xr.Dataset({"t": ("x", np.array([text, "b"]))}), tmp_path / "never")
+
+
+@each_way
 def test_elements_of_several_lengths_come_back(way: Way, tmp_path: Path) -> None:
     values = np.fromiter([np.arange(2, dtype="u2"), np.arange(0.0)], object)
     back = way(xr.DataArray(values, name="n"), tmp_path / "out")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,98 @@ FIELDS = st.builds(
     VALUES,
     st.dictionaries(st.sampled_from(["units", "value"]), VALUES, max_size=2),
 )
+# What h5py makes of bytes that aren't UTF-8, and a surrogate that stands for nothing.
+ESCAPED, RAW, LONE = "\udcb5m", b"\xb5m", "\ud800m"
+
+
+def _of_text(text: str, lazy: bool = False) -> xr.Dataset:
+    units = {"units": text, "names": [text, "b"]}
+    dataset = xr.Dataset({"n": ("x", np.arange(2.0), units), "t": ("x", np.array([text, "b"]))}, {"x": [0, 1]})
+    dataset.attrs = {"sample": {"value": text, "attrs": {"units": text}}, "attrs": {"note": text}}
+    return dataset.chunk(x=1) if lazy else dataset
+
+
+def _written_new(dataset: xr.Dataset, path: Path) -> None:
+    nexus_xr.to_nexus(dataset, path)
+
+
+def _written_as_tree(dataset: xr.Dataset, path: Path) -> None:
+    nexus_xr.to_nexus(xr.DataTree.from_dict({"/entry1/n": dataset}), path)
+
+
+def _written_in_place(dataset: xr.Dataset, path: Path) -> None:
+    nexus_xr.to_nexus(_of_text("a"), path)
+    with xr.open_dataset(path, engine="nexus") as opened:
+        changed = opened.assign(n=opened.n.assign_attrs(dataset.n.attrs), t=dataset.t)
+        nexus_xr.to_nexus(changed.assign_attrs(dataset.attrs), path, layout="inplace")
+
+
+def _appended(dataset: xr.Dataset, path: Path) -> None:
+    nexus_xr.to_nexus(_of_text("a").isel(x=slice(0, 0)), path, unlimited_dims="x")
+    nexus_xr.to_nexus(dataset[["n", "t"]].drop_attrs(), path, append_dim="x")
+
+
+def _written_into_region(dataset: xr.Dataset, path: Path) -> None:
+    text = xr.Variable("x", np.array(["a", "a"], object))
+    nexus_xr.to_nexus(_of_text("a").assign(t=text), path)
+    nexus_xr.to_nexus(dataset[["t"]].drop_attrs(), path, region={"x": slice(0, 2)})
+
+
+each_way_of_text = pytest.mark.parametrize(
+    "way", [_written_new, _written_as_tree, _written_in_place, _appended, _written_into_region]
+)
+
+
+@each_way_of_text
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+def test_bytes_that_are_no_text_are_written_as_they_were(
+    way: Callable[[xr.Dataset, Path], None], lazy: bool, tmp_path: Path
+) -> None:
+    way(_of_text(ESCAPED, lazy), tmp_path / "out.nxs")
+    with h5py.File(tmp_path / "out.nxs") as file:
+        assert file["entry1/n/t"][0] == RAW
+        if way in (_written_new, _written_in_place):
+            sample = file["entry1/auxiliary/original_metadata/sample"]
+            assert (sample[()], sample.attrs["units"]) == (RAW, ESCAPED)
+            assert file["entry1/n/n"].attrs["units"] == ESCAPED
+            assert list(file["entry1/n/n"].attrs["names"]) in ([ESCAPED, "b"], [RAW, b"b"])
+
+
+@each_way_of_text
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+def test_text_that_is_no_unicode_is_refused_by_its_name(
+    way: Callable[[xr.Dataset, Path], None], lazy: bool, tmp_path: Path
+) -> None:
+    with pytest.raises(NexusError, match=r"\bt\b.*text that is no Unicode"):
+        way(_of_text(LONE, lazy).drop_attrs(), tmp_path / "out.nxs")
+    with pytest.raises(NexusError, match=r"units.*text that is no Unicode"):
+        _written_new(_of_text(LONE, lazy), tmp_path / "out.nxs")
+
+
+@pytest.mark.parametrize("name", [ESCAPED, LONE])
+@pytest.mark.parametrize(
+    "named",
+    [
+        lambda name: _of_text("a").rename(n=name),
+        lambda name: _of_text("a").assign_attrs({name: 1}),
+        lambda name: _of_text("a").assign_attrs(sample={name: {"value": 1}}),
+        lambda name: _of_text("a").assign_attrs(link=nexus_xr.Link(f"/{name}")),
+        lambda name: _of_text("a").assign(n=_of_text("a").n.assign_attrs({name: 1})),
+        lambda name: xr.DataTree.from_dict({f"/{name}": _of_text("a")}),
+    ],
+    ids=["variable", "member", "member of a group", "link", "attribute", "node"],
+)
+def test_names_that_are_no_unicode_are_refused(named: Callable[[str], Any], name: str, tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match="is no text in Unicode"):
+        nexus_xr.to_nexus(named(name), tmp_path / "out.nxs")
+    if not isinstance(named(name), xr.DataTree):
+        nexus_xr.to_nexus(_of_text("a"), tmp_path / "in.nxs")
+        opened = xr.open_dataset(tmp_path / "in.nxs", engine="nexus").load()
+        changed = opened.assign(named(name).data_vars).assign_attrs(named(name).attrs)
+        with pytest.raises(NexusError, match="is no text in Unicode"):
+            nexus_xr.to_nexus(changed, tmp_path / "in.nxs", layout="inplace")
+
+
 MEMBERS = st.sampled_from(["value", "x", "attrs_", "values", "attributes"])
 TREES = st.recursive(
     FIELDS,
@@ -1179,8 +1272,8 @@ for _ in range(3000):
     [
         ({"a\0b": 1}, "has a zero in it"),
         ({"flags": np.ma.array([1, 2], mask=[False, True])}, "masked elements"),
-        ({"title": "\udce4"}, "no Unicode"),
-        ({"titles": ["\udce4", "b"]}, "no Unicode"),
+        ({"title": "\ud8e4"}, "no Unicode"),
+        ({"titles": ["\ud8e4", "b"]}, "no Unicode"),
         ({"tree": {"flags": {"value": np.ma.array([1, 2], mask=[False, True])}}}, "masked elements"),
         ({"tree": DEEP}, "lies deeper than"),
     ],

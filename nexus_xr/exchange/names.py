@@ -15,8 +15,10 @@ PREFIX = "nexus:"
 # What attributes begin with that say what is flat of what was there.
 OWN = "nexus_"
 _SEPARATOR = "."
-_FORBIDDEN = re.compile(r"[%/\x00-\x1f\x7f]|\s+$")
-_IN_PATH = re.compile(r"[%/.\x00-\x1f\x7f]|\s+$")
+_FORBIDDEN = re.compile(r"[%/\x00-\x1f\x7f\ud800-\udfff]|\s+$")
+_IN_PATH = re.compile(r"[%/.\x00-\x1f\x7f\ud800-\udfff]|\s+$")
+# Surrogates, which stand for bytes that aren't text, have bytes of their own then.
+_SURROGATES = "surrogatepass"
 _PLAIN_START = re.compile(r"(?!nexus:)[^\W]")
 
 
@@ -39,7 +41,7 @@ def unquoted(name: str) -> str:
     >>> unquoted("counts%2Fs"), unquoted("nexus:#1")
     ('counts/s', '#1')
     """
-    return unquote(name.removeprefix(PREFIX))
+    return unquote(name.removeprefix(PREFIX), errors=_SURROGATES)
 
 
 def joined(names: Iterable[str]) -> str:
@@ -61,11 +63,11 @@ def split(path: str) -> list[str]:
     >>> split("detector.x%2Ey.value")
     ['detector', 'x.y', 'value']
     """
-    return [unquote(name) for name in path.removeprefix(PREFIX).split(_SEPARATOR)]
+    return [unquote(name, errors=_SURROGATES) for name in path.removeprefix(PREFIX).split(_SEPARATOR)]
 
 
 def _percent(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode())
+    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors=_SURROGATES))
 
 
 def _marked(name: str) -> str:

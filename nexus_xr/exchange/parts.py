@@ -17,11 +17,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.objects.text import is_unicode
 from nexus_xr.nexus.rules.content import free_name
 
 from .arrays import dtype_of_json, dtype_to_json
 from .computed import computed
-from .names import OWN, joined
+from .names import OWN, joined, unquoted
 from .values import of_json, to_json
 
 # Attributes: the dtype of the whole, on the first part; what a part is of what; and whether its elements are JSON text.
@@ -100,7 +101,7 @@ def split_variable(name: str, variable: xr.Variable, taken: Container[str]) -> d
     split: dict[str, xr.Variable] = {}
     for part in parts_of(dtype):
         is_json = part.dtype.kind == "O" and (bool(part.path) or not _is_text(variable))
-        made = _part_of(variable, part, is_json)
+        made = _part_of(name, variable, part, is_json)
         made.attrs = {} if split else {**variable.attrs, DTYPE: json.dumps(dtype_to_json(dtype))}
         made.attrs |= ({PART: json.dumps([name, part.path])} if part.path else {}) | ({JSON: 1} if is_json else {})
         made.encoding = variable.encoding if made.shape == variable.shape else {}
@@ -152,19 +153,23 @@ def _check_undecoded(name: str, variable: xr.Variable) -> None:
         raise NexusError(f"{name}: xarray made {variable.dtype} of numbers; open the file with decode_timedelta=False")
 
 
-def _part_of(variable: xr.Variable, part: Part, is_json: bool) -> xr.Variable:
+def _part_of(name: str, variable: xr.Variable, part: Part, is_json: bool) -> xr.Variable:
     added = {f"dim{at}_{size}": size for at, size in enumerate(part.added, variable.ndim)}
     sizes: dict[Any, int] = {**variable.sizes, **added}
-    return computed(partial(_travelling, part, is_json), [variable], sizes, part.travelling_dtype)
+    return computed(partial(_travelling, name, part, is_json), [variable], sizes, part.travelling_dtype)
 
 
-def _travelling(part: Part, is_json: bool, values: NDArray[Any]) -> NDArray[Any]:
+def _travelling(name: str, part: Part, is_json: bool, values: NDArray[Any]) -> NDArray[Any]:
     """The values of a part as they travel."""
     values = _taken(values, part.path)
     if is_json:
         return _each(lambda each: json.dumps(to_json(each)), values).astype(TEXT)
     if part.is_opaque:
         return np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(*values.shape, part.dtype.itemsize)
+    if part.travelling_dtype is TEXT and not all(map(is_unicode, values.flat)):
+        raise NexusError(
+            f"{unquoted(name)}: there is text that is no Unicode, which other formats don't hold; encode it"
+        )
     return values.astype(part.travelling_dtype, copy=False)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.text import is_unicode
 from nexus_xr.hdf5.objects.values import empty, is_empty
 from nexus_xr.hdf5.reading.array import LazyArray
 
@@ -68,14 +69,10 @@ def of_attribute(stored: Any) -> Any:
 
 def _is_plain(value: Any) -> bool:
     if type(value) is str:
-        return not value.startswith("{") and "\0" not in value and _is_unicode(value)
+        return not value.startswith("{") and "\0" not in value and is_unicode(value)
     if type(value) is int:
         return bool(_INT64.min <= value <= _INT64.max)
     return type(value) is float and math.isfinite(value)
-
-
-def _is_unicode(value: str) -> bool:
-    return value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def to_json(value: Any) -> Any:

@@ -11,7 +11,7 @@ import xarray as xr
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.entry import DataField, coordinates_group, data_group
-from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, node_of
+from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, node_of, why_no_name
 from nexus_xr.nexus.output.tree_nodes import marked, with_tree
 from nexus_xr.nexus.rules.content import Field, GroupContent
 from nexus_xr.nexus.rules.errors import owner_of_errors
@@ -62,6 +62,8 @@ class TreeWriting:
         group = with_tree(data, own, node.children) if data.members else own
         members = dict(group.members)
         for name, child in node.children.items():
+            if (reason := why_no_name(name)) is not None:
+                self.diagnostics.add(Code.NAME_INVALID, child.path, reason)
             members[name] = self._child(child, members.get(name), tree.get(name), is_entry=not path)
         added = {**attributes, **data.attributes, **self._default_below(path)}
         told = marked(group.attributes, added, bool(data.members))

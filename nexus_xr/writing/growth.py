@@ -185,7 +185,10 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
     wanted = recorded_dtype(target.attributes, target.dtype) or target.dtype
     if is_text(target.dtype) and (own.kind in "SU" or is_text(own)):
         values = np.asarray(values[...])
-        return storable(values.astype(object)) if values.dtype.kind == "U" else values
+        try:
+            return storable(values.astype(object)) if values.dtype.kind == "U" else values
+        except ValueError as error:
+            raise NexusError(f"{where}: nothing was written, as {error}") from None
     if is_text(target.dtype) or not np.can_cast(own, wanted, "safe") or (own.kind in "mM") != (wanted.kind in "mM"):
         raise NexusError(
             f"{where}: nothing was written, as {wanted}, of which it is, doesn't hold all of {own}; use astype"

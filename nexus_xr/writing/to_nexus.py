@@ -33,6 +33,7 @@ from nexus_xr.nexus.output.nodes import (
     node_of,
     raise_unstorable,
     why_no_name,
+    write_attributes,
     write_members,
 )
 from nexus_xr.nexus.tree.find import Keys
@@ -359,7 +360,7 @@ def _write_entries(
     file.carry = _Entries(tuple(names), name is not None, replaces, use_default, file.path)
     if not before:
         default = names[0] if use_default or len(names) == 1 else None
-        root.attrs.update(root_attributes(__version__, os.path.basename(file.path), _now(), default))
+        write_attributes(root, root_attributes(__version__, os.path.basename(file.path), _now(), default))
     elif use_default:
         root.attrs["default"] = names[0]
     return pending

@@ -31,6 +31,35 @@ def decode(raw: bytes | str) -> str:
         return raw.decode("latin-1")
 
 
+def encode(text: str) -> bytes:
+    r"""Bytes of text as it is stored; those that aren't UTF-8 stand in it for themselves, as h5py hands them on.
+
+    A UnicodeEncodeError where it has other surrogates, which stand for nothing.
+
+    Examples
+    --------
+    >>> encode("µm"), encode("\udcb5m")
+    (b'\xc2\xb5m', b'\xb5m')
+    """
+    return text.encode("utf-8", "surrogateescape")
+
+
+def is_unicode(text: str) -> bool:
+    r"""Whether text has no surrogates, which no encoding knows.
+
+    Examples
+    --------
+    >>> is_unicode("µm"), is_unicode("\udcb5m")
+    (True, False)
+    """
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def as_h5py_takes_it(text: str) -> str | bytes:
+    """Text, or its bytes where it isn't Unicode, which h5py would refuse as text."""
+    return text if is_unicode(text) else encode(text)
+
+
 @lru_cache(_MOST_NAMES)
 def decode_name(raw: bytes) -> str:
     """The name of a member or an attribute, of which a file has few for any number of objects."""

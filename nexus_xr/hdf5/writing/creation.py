@@ -21,6 +21,7 @@ from nexus_xr.hdf5.filters.codecs.only_libhdf5 import SZIP
 from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 
 # An array that is smaller is stored as it is, in one piece.
@@ -201,12 +202,24 @@ def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any]) -> No
     h5py would take elements of varying length that happen to have the same one for one array more.
     """
     if not isinstance(h5py.check_vlen_dtype(dataset.dtype), np.dtype):
-        dataset[tuple(slice(at, at + size) for at, size in zip(start, values.shape, strict=True))] = values
+        part = tuple(slice(at, at + size) for at, size in zip(start, values.shape, strict=True))
+        try:
+            dataset[part] = values
+        except UnicodeEncodeError:
+            dataset[part] = _encoded(values, dataset.name)
         return
     space = dataset.id.get_space()
     if start:
         space.select_hyperslab(tuple(start), values.shape)
     dataset.id.write(h5s.create_simple(values.shape) if start else h5s.ALL, space, values.astype(dataset.dtype))
+
+
+def _encoded(texts: NDArray[Any], name: str) -> NDArray[Any]:
+    try:
+        encoded = [encode(each) if isinstance(each, str) else each for each in texts.flat]
+    except UnicodeEncodeError as error:
+        raise NexusError(f"{name}: there is text that is no Unicode ({error.reason})") from None
+    return np.fromiter(encoded, dtype=object, count=texts.size).reshape(texts.shape)
 
 
 def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None, growing: Sequence[bool]) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
 from nexus_xr.hdf5.writing.part_files import Joined
@@ -113,6 +114,8 @@ def report_conflicts(file: h5py.File, edits: Sequence[Edit], diagnostics: Diagno
     """Say which edits can't be made: what they change lies in another file."""
     replaced = {edit.path for edit in edits if edit.node is not None}
     for edit in edits:
+        if edit.node is None and not edit.attributes and not edit.untrue:
+            continue  # it can't be stored, which is said already
         target = link_target(file, edit.path)
         if target.leaves_by is not None:
             message = f"lies behind the link {target.leaves_by}; change it in that file"
@@ -201,7 +204,7 @@ def as_text_of(stored: h5t.TypeID, values: Any) -> NDArray[Any] | None:
     info = h5py.check_string_dtype(stored.dtype)
     if info is None:
         return None
-    encoded = [each if isinstance(each, bytes) else str(each).encode() for each in values.flat]
+    encoded = [each if isinstance(each, bytes) else encode(str(each)) for each in values.flat]
     if info.length is not None:
         has_end, is_padded = (stored.get_strpad() == kind for kind in (h5t.STR_NULLTERM, h5t.STR_SPACEPAD))
         room = info.length - has_end

@@ -19,6 +19,7 @@ from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_unicode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, put
@@ -125,6 +126,9 @@ def _is_plain(value: Any) -> bool:
 
 def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: tuple[int, ...]) -> Node | None:
     if isinstance(value, Link):
+        if not is_unicode(str(value)):
+            diagnostics.add(Code.VALUE_UNSTORABLE, path, f"it is a link to {str(value)!r}, which is no text in Unicode")
+            return None
         return value
     attributes: Any = {}
     if isinstance(value, Mapping):
@@ -153,6 +157,8 @@ def attributes_of(attributes: Mapping[str, Any], path: str, diagnostics: Diagnos
                 raise _UnstorableError("its name is no text")
             if "\0" in name:
                 raise _UnstorableError("its name has a zero in it, at which it would end")
+            if not is_unicode(name):
+                raise _UnstorableError("its name is no text in Unicode")
             stored = storable(value)
             if not isinstance(stored, np.ndarray | h5py.Empty):
                 stored = np.asarray(stored)
@@ -170,7 +176,7 @@ def why_no_name(name: Any) -> str | None:
         return f"{name!r} is no text"
     if not name or name == "." or "/" in name or "\0" in name:
         return f"{name!r} is no name in HDF5; rename it"
-    return None
+    return None if is_unicode(name) else f"{name!r} is no text in Unicode; rename it"
 
 
 def storable(value: Any) -> Any:
@@ -267,22 +273,26 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     if kind in "biufcS":
         return array if array.dtype.itemsize else array.astype("S1")
     if kind == "U" and array.ndim:
-        encoded = np.strings.encode(array, "utf-8") if array.size else np.empty(array.shape, "S1")
+        encoded = np.strings.encode(array, "utf-8", "surrogateescape") if array.size else np.empty(array.shape, "S1")
         length = max(1, array.dtype.itemsize // 4, encoded.dtype.itemsize)
         return encoded.astype(h5py.string_dtype("utf-8", length))
     if kind == "U" or (array.size and all(isinstance(each, str) for each in array.flat)):
-        if any(b"\0" in each.encode() for each in array.flat):
+        if any(b"\0" in encode(each) for each in array.flat):
             raise _UnstorableError("it is text with a zero in it, which would end there")
-        return array.astype(object).astype(_TEXT)
+        return _as_text_array(array.astype(object).flat).reshape(array.shape)
     if kind == "T" or (kind == "O" and not array.size):
         return array.astype(object).astype(_TEXT)
     if kind == "O" and array.size and all(isinstance(each, Link) for each in array.flat):
-        return np.array([str(each) for each in array.flat], object).reshape(array.shape).astype(_TEXT)
+        return _as_text_array(map(str, array.flat)).reshape(array.shape)
     if kind == "V" and not array.dtype.hasobject:
         return array
     if array.shape == ():
         raise _UnstorableError(f"a value of type {type(array.item()).__name__} can't be stored in HDF5")
     raise _UnstorableError(f"an array of {array.dtype} can't be stored in HDF5")
+
+
+def _as_text_array(texts: Iterable[str]) -> NDArray[Any]:
+    return np.fromiter(map(as_h5py_takes_it, texts), dtype=object).astype(_TEXT)
 
 
 class PendingWrite(NamedTuple):
@@ -343,9 +353,21 @@ def raw_dtype(values: Any) -> np.dtype[Any]:
 def write_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
     """Give an open object attributes, in place of those of the same names."""
     for name, value in attributes.items():
-        item.attrs[name] = (
-            value.item() if isinstance(value, np.ndarray) and value.dtype == _TEXT and value.ndim == 0 else value
-        )
+        try:
+            item.attrs[name] = _as_written(value)
+        except _UnstorableError as error:
+            raise NexusError(f"{item.name}: attribute {name!r}: {error}") from None
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, str | list) and not _are_unicode(value):
+        value = storable(value)
+    is_one_text = isinstance(value, np.ndarray) and value.dtype == _TEXT and value.ndim == 0
+    return value.item() if is_one_text else value
+
+
+def _are_unicode(value: Any) -> bool:
+    return all(is_unicode(each) for each in np.ravel(value) if isinstance(each, str))
 
 
 def raise_unstorable(path: str, diagnostics: Iterable[Diagnostic]) -> None:
