@@ -6,7 +6,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from starlette.testclient import TestClient
 from nexus_xr.hdf5.io.naming.reach import Reach
 from nexus_xr.server import app
 from nexus_xr.server.endpoints import remembered
+from nexus_xr.server.endpoints.stored_replies import StoredReply
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer
@@ -193,13 +194,13 @@ def test_endpoints_are_found_where_the_application_is_one_of_several(folder: Pat
 
 def test_a_request_opens_its_file_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    open_resolved = Reach._open_resolved
+    open_resolved = Reach.open_resolved
 
     def noted(self: Reach, place: str, path: str) -> int:
         opened.append(place)
         return open_resolved(self, place, path)
 
-    monkeypatch.setattr(Reach, "_open_resolved", noted)
+    monkeypatch.setattr(Reach, "open_resolved", noted)
     context = Context(Settings(folders_of(folder), None))
     jobs = (
         ReadMeta("stack.h5"),
@@ -612,6 +613,127 @@ def test_what_is_elsewhere_or_just_written_is_asked_anew(
         for name in ("new.h5", "old.h5") * 2:
             assert client.get(f"/api/meta/{name}").status_code == 200
     assert len(asked) == 4
+
+
+SENT_AGAIN: dict[str, Mapping[str, Any]] = {
+    "none": {},
+    "gzip": {"compression": "gzip"},
+    "gzip+shuffle": {"compression": "gzip", "shuffle": True},
+    "gzip+checksum": {"compression": "gzip", "fletcher32": True},
+    "Blosc": hdf5plugin.Blosc(),
+    "LZ4": hdf5plugin.LZ4(nbytes=8192),
+    "Zstandard": hdf5plugin.Zstd(),
+    "bitshuffle+LZ4": hdf5plugin.Bitshuffle(),
+    "bitshuffle+Zstandard": hdf5plugin.Bitshuffle(cname="zstd"),
+}
+FRAMES = np.random.default_rng(1).poisson(10, (3, 303, 512)).astype("u2")
+
+
+def write_frames(path: Path, width: int = 512, **options: Any) -> None:
+    """Frames that were written long ago; of most widths their elements are no multiple of 8."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("counts", data=FRAMES[..., :width], chunks=(1, 303, width), **options)
+    make_old(path)
+
+
+@pytest.fixture
+def is_read_at_once(tmp_path: Path) -> None:
+    """Leave a test out where the system doesn't say what it has of a file in memory, or which files are its own."""
+    path = tmp_path / "tried"
+    path.write_bytes(b"tried")
+    is_local = f"{path.stat().st_dev:x}" in remembered.local_devices()
+    with path.open("rb") as file:
+        try:
+            found = os.preadv(file.fileno(), [bytearray(5)], 0, os.RWF_NOWAIT)
+        except (AttributeError, OSError):
+            found = 0
+    path.unlink()
+    if not is_local or found < 5:
+        pytest.skip("the system doesn't read what it has in memory alone")
+
+
+@pytest.mark.usefixtures("is_read_at_once")
+@pytest.mark.parametrize("width", [512, 502])
+@pytest.mark.parametrize("name", SENT_AGAIN)
+def test_chunks_are_sent_again_without_a_worker(tmp_path: Path, name: str, width: int, asked: list[Job]) -> None:
+    path = tmp_path / "old.h5"
+    write_frames(path, width, **SENT_AGAIN[name])
+    addresses = ("/api/chunk/old.h5?path=counts&chunk=1,0,0", "/zarr/old.h5/counts/c/1/0/0")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for address in addresses:
+            first = client.get(address)
+            count = len(asked)
+            again = client.get(address)
+            assert (again.content, again.headers) == (first.content, first.headers)
+            assert client.head(address).headers["Content-Length"] == str(len(first.content))
+            assert len(asked) == count
+        with h5py.File(path, "a") as file:
+            file["counts"][1] = 7
+        for address in addresses:
+            assert client.get(address).content != first.content
+
+
+def test_values_that_are_elsewhere_are_sent_again_as_they_are(tmp_path: Path) -> None:
+    values = np.arange(6, dtype="u2")
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.create_dataset("raw", data=values, external=[("values.raw", 0, values.nbytes)])
+        compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        compact.set_layout(h5py.h5d.COMPACT)
+        space, name = h5py.h5s.create_simple(values.shape), b"compact"
+        h5py.h5d.create(file.id, name, h5py.h5t.STD_U16LE, space, compact).write(space, space, values)
+    (tmp_path / "values.raw").write_bytes(values.tobytes())
+    make_old(tmp_path / "old.h5")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for address in ("/api/chunk/old.h5?path=raw&chunk=0", "/api/chunk/old.h5?path=compact&chunk=0") * 2:
+            assert client.get(address).content == values.tobytes()
+
+
+@pytest.mark.usefixtures("is_read_at_once")
+def test_what_the_system_has_not_in_memory_is_asked_of_a_worker(
+    tmp_path: Path, asked: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: Any) -> int:
+        raise BlockingIOError
+
+    write_frames(tmp_path / "old.h5", **hdf5plugin.Bitshuffle())
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        first = client.get("/zarr/old.h5/counts/c/1/0/0")
+        monkeypatch.setattr(os, "preadv", wait)
+        assert client.get("/zarr/old.h5/counts/c/1/0/0").content == first.content
+    assert len(asked) == 2
+
+
+@pytest.mark.usefixtures("is_read_at_once")
+def test_what_was_moved_out_of_the_folders_is_not_sent_again(tmp_path: Path) -> None:
+    served, elsewhere = tmp_path / "served", tmp_path / "elsewhere"
+    for folder in (served / "below", elsewhere):
+        folder.mkdir(parents=True)
+    write_frames(served / "below" / "old.h5", **hdf5plugin.Bitshuffle())
+    with client_of(served, limits=Limits(workers=1)) as client:
+        address = "/zarr/below/old.h5/counts/c/1/0/0"
+        assert client.get(address).status_code == 200
+        (served / "below").rename(elsewhere / "below")
+        (served / "below").symlink_to(elsewhere / "below")
+        assert client.get(address).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"offset": -1, "head": 0, "words": [], "tail": 0},
+        {"offset": 1, "head": 0, "words": [], "tail": 0},
+        {"offset": 0, "head": -1, "words": [], "tail": 0},
+        {"offset": 0, "head": 101, "words": [], "tail": 0},
+        {"offset": 0, "head": 4, "words": [0], "tail": 0},
+        {"offset": 0, "head": 4, "words": [97], "tail": 0},
+        {"offset": 0, "head": 4, "words": [95], "tail": 2},
+        {"offset": 0, "head": 4, "words": [], "tail": 97},
+        {"offset": 0, "head": 4, "words": [], "tail": -1},
+    ],
+)
+def test_a_worker_is_not_trusted_with_where_a_body_lies(said: dict[str, Any]) -> None:
+    reply = Reply(200, "", {}, 1, 100, "", "", None, (bytes(100),))
+    assert StoredReply.of(reply, said, "old.h5", (1, 2, 100, 3)) is None
 
 
 def test_what_other_files_have_a_part_in_is_asked_anew(tmp_path: Path) -> None:

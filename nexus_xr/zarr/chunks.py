@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,21 @@ from .frames import Encoded
 _length = struct.Struct("<I").pack
 
 
+class Chunk(NamedTuple):
+    """The bytes of a chunk, and the stored chunk that was passed on, None where it was decoded."""
+
+    data: Encoded
+    stored: StoredChunk | None
+
+
 def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) -> Encoded | None:
-    """The bytes of a chunk, None where nothing but the fill value is in it and it isn't stored.
+    """The bytes of a chunk, as `found_chunk` finds it."""
+    found = found_chunk(array, coordinate, verify)
+    return None if found is None else found.data
+
+
+def found_chunk(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) -> Chunk | None:
+    """A chunk, None where nothing but the fill value is in it and it isn't stored.
 
     Parameters
     ----------
@@ -41,9 +54,9 @@ def chunk_of(array: ZarrArray, coordinate: Sequence[int], verify: bool = False) 
     if isinstance(stored, StoredChunk) and (not verify or stored.is_whole()):
         made = passed_on(stored, array.chain)
         if made is not None:
-            return made
+            return Chunk(made, stored)
     values = _values_of(array, array.origin(coordinate))
-    return _encoded_text(values) if array.is_text else encoded(_bytes_of(values), array.chain)
+    return Chunk(_encoded_text(values) if array.is_text else encoded(_bytes_of(values), array.chain), None)
 
 
 def is_there(array: ZarrArray, coordinate: Sequence[int]) -> bool:

@@ -148,6 +148,43 @@ def frame_head(width: int, shuffle: Shuffle, format_: Format, length: int, block
     return _header(shuffle | _IS_NEVER_SPLIT | format_ << 5, width, length, block, size)
 
 
+class OwnParts(NamedTuple):
+    """Which bytes of a frame aren't among those that it was made of.
+
+    Parameters
+    ----------
+    head
+        How many at its begin.
+    words
+        Where the size of each block stands, in 4 bytes.
+    tail
+        How many at its end may be others.
+    """
+
+    head: int
+    words: list[int]
+    tail: int
+
+
+def own_parts(frame: Bytes) -> OwnParts:
+    """Which bytes of a frame that was made here aren't among those that it was made of.
+
+    Examples
+    --------
+    >>> made = frame(FrameBlocks.one(Roomy(np.zeros(12, np.uint8), 0, 12), 100), 1, Shuffle.NONE, Format.ZLIB)
+    >>> own_parts(np.frombuffer(made, np.uint8))
+    OwnParts(head=20, words=[20], tail=0)
+    """
+    _, _, flags, _, length, block, size = _HEADER.unpack_from(frame.data)
+    if flags & _IS_STORED:
+        return OwnParts(HEADER_BYTES, [], 0)
+    begin = HEADER_BYTES + 4 * -(-length // block)
+    words = frame[HEADER_BYTES:begin].view("<u4").tolist()
+    last = size - words[-1] - 4
+    is_plain = last == (length % block or block)
+    return OwnParts(begin, words, last if is_plain else 0)
+
+
 def stored_frame(data: Roomy) -> Encoded:
     """A frame around bytes that are neither shuffled nor compressed."""
     return data.behind(_header(_IS_STORED, 1, data.size, max(data.size, 1), HEADER_BYTES + data.size)).data.data

@@ -16,7 +16,7 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import describe_with
 
 from .arrays import ZarrArray
-from .chunks import chunk_of, is_there
+from .chunks import Chunk, found_chunk, is_there
 from .fields import Codecs
 from .frames import Encoded
 from .hierarchy import Hierarchy, read_hierarchy
@@ -66,8 +66,13 @@ class ZarrView:
         if name == METADATA:
             document = node_document(self.hierarchy, path)
             return None if document is None else encoded(document)
+        chunk = self.chunk(key)
+        return None if chunk is None else chunk.data
+
+    def chunk(self, key: str) -> Chunk | None:
+        """The chunk of a key, None where there is none; raises as `value` does."""
         found = self.find_chunk(key)
-        return None if found is None else chunk_of(*found, self.verify)
+        return None if found is None else found_chunk(*found, self.verify)
 
     def has(self, key: str) -> bool:
         """Whether anything stands behind a key; no chunk is read for that."""

@@ -77,6 +77,12 @@ class StoredChunk:
         """Its bytes."""
         return self.with_room.data
 
+    def place_of(self, made: NDArray[np.uint8]) -> int | None:
+        """Where in the file bytes begin, or would, that were made around its own where these are; None of others."""
+        memory, begin, _ = self.with_room
+        at = address_of(made) - address_of(memory)
+        return self.location.offset + at - begin if 0 <= at <= memory.nbytes - made.nbytes else None
+
     def first(self, count: int) -> NDArray[np.uint8]:
         """The first of its bytes, as many as there are of a count."""
         with self.file.source() as source:

@@ -6,9 +6,11 @@ alone: the state of one that lies elsewhere can take as long as the network plea
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,11 +23,14 @@ from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
 
 from .replies import whole_response
+from .stored_replies import StoredBodies, StoredReply
 
 _MOST_BYTES = 8 << 20
 _MOST_BODY_BYTES = 1 << 20
 # What an answer takes besides its body.
 _OVERHEAD_BYTES = 2048
+# Before devices are listed anew.
+_LISTED_SECONDS = 10.0
 # File systems on devices of this machine, or in its memory.
 _OF_THIS_MACHINE = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"))
 
@@ -61,7 +66,6 @@ class Lasting:
             return False
 
 
-@dataclass(frozen=True)
 class Remembered:
     """Answers that last.
 
@@ -71,23 +75,42 @@ class Remembered:
         What is served.
     """
 
-    folders: Sequence[Folder]
-    _kept: Kept[Lasting] = field(default_factory=lambda: Kept(_MOST_BYTES))
+    def __init__(self, folders: Sequence[Folder]) -> None:
+        self._folders = folders
+        self._kept: Kept[Lasting | StoredReply] = Kept(_MOST_BYTES)
+        self._bodies = StoredBodies(folders)
+        self._devices: tuple[float, frozenset[str]] = (-math.inf, frozenset())
 
     def find(self, job: Job) -> Lasting | None:
         """The answer to a request, None where a worker has to be asked."""
         found = self._kept.get(job)
+        if isinstance(found, StoredReply):
+            reply = self._bodies.read(found)
+            return None if reply is None else Lasting(reply, found.path, found.state)
         return found if found is not None and found.is_current() else None
 
     def keep(self, job: Job, reply: Reply) -> None:
         """Remember an answer, if it lasts and its file is on this machine."""
-        if not reply.lasts_with or reply.parts > 1 or len(reply.body) > _MOST_BODY_BYTES:
+        if not reply.lasts_with or reply.parts > 1 or not self._is_local(reply.tag.partition("-")[0]):
             return
-        folder, names = split(self.folders, reply.lasts_with)
+        folder, names = split(self._folders, reply.lasts_with)
         path = os.path.join(folder.path, *names) if folder is not None else ""
-        lasting = Lasting(replace(reply, pieces=(bytes(reply.body),)), path, state_named(reply.tag))
-        if reply.tag.partition("-")[0] in local_devices() and lasting.is_current():
-            self._kept.put(job, lasting, len(reply.body) + _OVERHEAD_BYTES)
+        state = state_named(reply.tag)
+        if reply.stored is not None:
+            stored = StoredReply.of(reply, reply.stored, path, state)
+            if stored is not None:
+                self._kept.put(job, stored, stored.nbytes + _OVERHEAD_BYTES)
+        elif len(reply.body) <= _MOST_BODY_BYTES:
+            lasting = Lasting(replace(reply, pieces=(bytes(reply.body),)), path, state)
+            if lasting.is_current():
+                self._kept.put(job, lasting, len(reply.body) + _OVERHEAD_BYTES)
+
+    def _is_local(self, device: str) -> bool:
+        """Whether a device is of this machine, by a list that is not old."""
+        now = time.monotonic()
+        if now - self._devices[0] > _LISTED_SECONDS:
+            self._devices = now, frozenset(local_devices())
+        return device in self._devices[1]
 
 
 def local_devices() -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,28 @@ from nexus_xr.server.formats.encoding import Buffer
 from nexus_xr.server.formats.plain import to_json
 
 JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class StoredBody:
+    """Where a body lies in the file that was asked, but for bytes of its own.
+
+    Parameters
+    ----------
+    offset
+        Where in the file the body begins, or would, were its head there.
+    head
+        How many bytes at its begin are its own.
+    words
+        Where, behind them, four more are.
+    tail
+        How many bytes at its end are its own.
+    """
+
+    offset: int
+    head: int = 0
+    words: Sequence[int] = ()
+    tail: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,8 @@ class Answer:
     lasts_with
         The address of the file of which alone the answer is made, so that it stays as long as that is in this state;
         empty where something else may have a part in it.
+    stored
+        Where the body lies in that file; None where it is made of what lies there.
     """
 
     body: Buffer = b""
@@ -45,6 +69,7 @@ class Answer:
     length: int | None = None
     tag: str = ""
     lasts_with: str = ""
+    stored: StoredBody | None = None
 
 
 def json_answer(content: Any, tag: str = "") -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -12,7 +12,7 @@ from nexus_xr.hdf5.reading.layouts.known_layouts import layout_of
 from nexus_xr.hdf5.reading.layouts.layout import ExternalDataset, StoredLayout
 from nexus_xr.server.failures import Failure
 
-from .answer import Answer
+from .answer import Answer, StoredBody
 from .arrays import array_at
 from .context import Context
 from .job import FileJob
@@ -44,11 +44,16 @@ class ReadChunk(FileJob):
             if location.size > context.settings.limits.whole:
                 raise Failure(413, f"the chunk has {location.size} bytes; get parts of its values from /api/data")
             body = context.room_for(location.size)
-            with layout.source(source) as stored:
-                found = stored.read_into(body, location.offset)
+            with layout.source(source) as raw:
+                found = raw.read_into(body, location.offset)
         if found < len(body):
             raise Failure(500, f"chunk {self.chunk} of {self.path} ends behind the end of the file; copy it again")
-        return Answer(body, "application/octet-stream", _headers(array, layout, location), length=found, tag=place.tag)
+        headers = _headers(array, layout, location)
+        answer = Answer(body, "application/octet-stream", headers, length=found, tag=place.tag)
+        is_there = raw is source and source.key == place.state
+        if not is_there or not place.is_settled:
+            return answer
+        return replace(answer, lasts_with=place.address, stored=StoredBody(location.offset))
 
     def _location(self, layout: StoredLayout) -> ChunkLocation:
         grid = tuple(-(-size // length) for size, length in zip(layout.shape, layout.chunks, strict=True))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from nexus_xr.hdf5.runtime.memory import results_in
 from nexus_xr.server.failures import Failure
+from nexus_xr.zarr.chunks import Chunk
+from nexus_xr.zarr.frames import own_parts
 from nexus_xr.zarr.view import METADATA, ZarrView
 
-from .answer import JSON, Answer
+from .answer import JSON, Answer, StoredBody
 from .context import Context
 from .job import FileJob
 from .places import NOT_FOUND, Place
@@ -33,19 +37,20 @@ class ReadKey(FileJob):
         place, key = self._split(context)
         view = view_of(context, place)
         with results_in(context.room):
-            value = view.value(key)
-        if value is None:
+            found = _found(view, key)
+        if found is None:
             raise Failure(404, f"there is no key {key!r} in {place.address}")
-        body = memoryview(value)
+        body = memoryview(found.data)
         media_type = JSON if key.endswith(METADATA) else "application/octet-stream"
         headers = {"Accept-Ranges": "bytes"}
         wanted = asked_range(self.asked, len(body))
-        if wanted is None:
-            is_lasting = media_type == JSON and place.is_settled and not view.file.leads_elsewhere
-            lasts_with = place.address if is_lasting else ""
-            return Answer(body, media_type, headers, length=len(body), tag=place.tag, lasts_with=lasts_with)
-        headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{len(body)}"
-        return Answer(body[wanted.start : wanted.stop], media_type, headers, 206, length=len(wanted), tag=place.tag)
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{len(body)}"
+            return Answer(body[wanted.start : wanted.stop], media_type, headers, 206, length=len(wanted), tag=place.tag)
+        answer = Answer(body, media_type, headers, length=len(body), tag=place.tag)
+        stored = _stored_body(found, view)
+        is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not view.file.leads_elsewhere
+        return replace(answer, lasts_with=place.address, stored=stored) if is_lasting else answer
 
     def _split(self, context: Context) -> tuple[Place, str]:
         """The file, which is the first on the way that is one, and the key in it."""
@@ -56,6 +61,25 @@ class ReadKey(FileJob):
             except Failure:
                 continue
         raise Failure(404, NOT_FOUND.format(address=self.file))
+
+
+def _found(view: ZarrView, key: str) -> Chunk | None:
+    if not key.endswith(METADATA):
+        return view.chunk(key)
+    document = view.value(key)
+    return None if document is None else Chunk(document, None)
+
+
+def _stored_body(chunk: Chunk, view: ZarrView) -> StoredBody | None:
+    """Where a chunk lies in its file, None where that is another one or the chunk isn't there as it is sent."""
+    if chunk.stored is None or chunk.stored.file is not view.file:
+        return None
+    made = np.frombuffer(chunk.data, np.uint8)
+    place = chunk.stored.place_of(made)
+    if place is None:
+        return None
+    is_framed = place != chunk.stored.location.offset
+    return StoredBody(place, *own_parts(made)) if is_framed else StoredBody(place)
 
 
 def view_of(context: Context, place: Place) -> ZarrView:

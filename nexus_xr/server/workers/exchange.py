@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import numpy as np
 import orjson
 
 from nexus_xr.server.deadline import Deadline
 
-from .frames import GO_ON, MOST_HEAD_BYTES, ROOM_BYTES, ROOMS, framed, place_of, taken
+from .frames import GO_ON, MOST_HEAD_BYTES, ROOM_BYTES, framed, place_of, taken
+from .outbox import PASSING, Outbox
 
-# The room in which nothing stays.
-_PASSING = 0
 # What is copied sooner than lent.
 _SMALL_BYTES = 64 << 10
 _MOST_BODY_BYTES = 1 << 30
@@ -37,6 +33,7 @@ class Reply:
     length: int | None
     tag: str
     lasts_with: str
+    stored: Mapping[str, Any] | None
     pieces: tuple[Piece, ...]
 
     @property
@@ -70,9 +67,8 @@ class Worker(asyncio.Protocol):
         Where it lays bodies of answers.
     """
 
-    outbox: mmap.mmap
+    outbox: Outbox
     is_lost: bool = False
-    _free: list[int] = field(default_factory=lambda: list(range(1, ROOMS)))
     _heard: bytearray = field(default_factory=bytearray)
     _exchange: _Exchange | None = None
 
@@ -92,7 +88,7 @@ class Worker(asyncio.Protocol):
         ended
             Called once, with this worker and its answer, or None if there is none and the worker is lost.
         """
-        room = self._free.pop() if self._free else _PASSING
+        room = self.outbox.take()
         self._deadline.set(seconds)
         self._exchange = _Exchange(room, ended)
         self._channel.write(framed(bytes((room,)) + request))
@@ -118,11 +114,11 @@ class Worker(asyncio.Protocol):
             return
         start = place_of(exchange.room).start
         left = exchange.size - ROOM_BYTES * len(exchange.pieces)
-        exchange.pieces.append(self.outbox[start : start + min(left, ROOM_BYTES)])
+        exchange.pieces.append(self.outbox.memory[start : start + min(left, ROOM_BYTES)])
         if left > ROOM_BYTES:
             self._channel.write(GO_ON)
             return
-        self._give_back(exchange.room)
+        self.outbox.give_back(exchange.room)
         self._end(self._reply(exchange, tuple(exchange.pieces)))
 
     def _reply(self, exchange: _Exchange, pieces: tuple[Piece, ...]) -> Reply:
@@ -132,18 +128,12 @@ class Worker(asyncio.Protocol):
     def _body(self, exchange: _Exchange) -> Piece:
         """The body, as it lies in its room where it is worth it; the room is free once nobody has it any more."""
         room, size = exchange.room, exchange.size
+        if room != PASSING and size >= _SMALL_BYTES:
+            return self.outbox.lent(room, exchange.at, size).data
         start = place_of(room).start + exchange.at
-        if room != _PASSING and size >= _SMALL_BYTES:
-            lent = np.frombuffer(self.outbox, np.uint8, size, start)
-            weakref.finalize(lent, self._free.append, room).atexit = False
-            return lent.data
-        body = self.outbox[start : start + size]
-        self._give_back(room)
+        body = self.outbox.memory[start : start + size]
+        self.outbox.give_back(room)
         return body
-
-    def _give_back(self, room: int) -> None:
-        if room != _PASSING:
-            self._free.append(room)
 
     def _end(self, reply: Reply | None) -> None:
         exchange, self._exchange = self._exchange, None

@@ -16,6 +16,7 @@ from nexus_xr.server.settings import Settings
 
 from .exchange import Worker
 from .frames import NEW_WORKER, framed, mapped, new_outbox
+from .outbox import Outbox
 
 
 class Nursery:
@@ -51,7 +52,7 @@ class Nursery:
             socket.send_fds(self._requests, [NEW_WORKER], [theirs.fileno(), outbox])
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
-        _, worker = await loop.create_connection(partial(Worker, mapped(outbox)), sock=ours)
+        _, worker = await loop.create_connection(partial(Worker, Outbox(mapped(outbox))), sock=ours)
         return worker
 
     def end(self) -> None:

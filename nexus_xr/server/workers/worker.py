@@ -70,6 +70,7 @@ def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
         "length": answer.length,
         "tag": answer.tag,
         "lasts_with": answer.lasts_with,
+        "stored": answer.stored,
     }
     if at is None:
         room[: min(len(body), ROOM_BYTES)] = body[:ROOM_BYTES]

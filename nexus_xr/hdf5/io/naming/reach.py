@@ -91,9 +91,18 @@ class Reach:
         place = self._resolved(path)
         if place is None:
             raise out_of_reach(path)
-        return self._open_resolved(place, path)
+        return self.open_resolved(place, path)
 
-    def _open_resolved(self, place: str, path: str) -> int:
+    def open_resolved(self, place: str, path: str) -> int:
+        """A descriptor of a local file whose path has no symbolic links; raises as `open` does.
+
+        Parameters
+        ----------
+        place
+            Its path without them.
+        path
+            What messages call it.
+        """
         descriptor = os.open(place, _flags(_WITH_CARE))
         try:
             self._check_open(descriptor, path)
@@ -118,7 +127,7 @@ class Reach:
         OSError
             The system doesn't open it.
         """
-        descriptor = self._open_resolved(place, place)
+        descriptor = self.open_resolved(place, place)
         before = _held.reach, _held.path, _held.descriptor
         try:
             _held.reach, _held.path, _held.descriptor = self, place, descriptor
