@@ -626,6 +626,14 @@ def test_a_filter_that_is_not_for_such_values_is_named_with_them(tmp_path: Path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("chunks", [(2, 2, 3, 4, 5), (1, 1, 4, 5)])
+def test_chunks_that_a_filter_doesnt_encode_are_refused(tmp_path: Path, chunks: tuple[int, ...]) -> None:
+    array = xr.DataArray(np.ones(chunks, "f4"), name="n")
+    with pytest.raises(NexusError, match=r"/entry1/n/n: float32 in chunks of .*sz encodes at most 4 dimensions"):
+        to_nexus(array, tmp_path / "f.nxs", compression="sz", chunks=chunks)
+    assert not list(tmp_path.iterdir())
+
+
 def test_filters_of_the_source_are_kept_for_new_values(tmp_path: Path) -> None:
     to_nexus(scan(), tmp_path / "a.nxs", compression=hdf5plugin.Bitshuffle(), chunks=(2, 40, 50))
     opened = reopened(tmp_path / "a.nxs").load()

@@ -81,6 +81,8 @@ class Codec:
         Which of its options tells that module how many bytes an element has.
     ask
         Has a new dataset use it; None where it is asked for by its number, as plugins are.
+    most_dimensions, least_elements
+        How many dimensions a chunk may have, and how many elements it must.
     """
 
     number: int
@@ -97,6 +99,8 @@ class Codec:
     batch: Callable[[Options], Sequence[LibraryFunction]] = lambda options: ()
     width_at: int = 0
     ask: Callable[[h5p.PropDCID, Options], Any] | None = None
+    most_dimensions: int = 32
+    least_elements: int = 1
 
 
 def whole(decode_part: DecodePart | None) -> Decode | None:

@@ -187,6 +187,8 @@ def create_dataset(
     properties.set_fill_time(h5d.FILL_TIME_IFSET)
     space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
     try:
+        if chunks:
+            _check_chunks(filters, chunks)
         made = h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, properties)
     except ValueError as error:
         where = f"{group.name.rstrip('/')}/{name}"
@@ -226,6 +228,14 @@ def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None, growing: Se
     """Only a dimension that may grow can be shorter than its chunks."""
     along = zip(shape, chunks or shape, growing or (False,) * len(shape), strict=True)
     return tuple(h5s.UNLIMITED if grows or length > size else size for size, length, grows in along)
+
+
+def _check_chunks(filters: Sequence[Filter], chunks: tuple[int, ...]) -> None:
+    """Raise an error for chunks that a filter doesn't encode."""
+    for codec in (CODECS[step.id] for step in filters if step.id in CODECS):
+        if len(chunks) > codec.most_dimensions or math.prod(chunks) < codec.least_elements:
+            most, least = codec.most_dimensions, codec.least_elements
+            raise ValueError(f"{codec.name} encodes at most {most} dimensions, and at least {least} elements")
 
 
 def _append(properties: h5p.PropDCID, step: Filter) -> None:

@@ -25,7 +25,8 @@ SCALEOFFSET = Codec(
     6, NAMES[6], is_lossless=False, ask=lambda properties, options: properties.set_scaleoffset(*options[:2])
 )
 ZFP = Codec(32013, "zfp", "Zfp", is_lossless=False, encode=plugin_encoder("zfp"))
-SZ = Codec(32017, "sz", "SZ", is_lossless=False)
+# Over more it ends the process, or makes other values.
+SZ = Codec(32017, "sz", "SZ", is_lossless=False, most_dimensions=4, least_elements=21)
 FCIDECOMP = Codec(32018, "fcidecomp", is_lossless=False)
 SZ3 = Codec(32024, "sz3", "SZ3", is_lossless=False)
 SPERR = Codec(32028, "sperr", "Sperr", is_lossless=False)
