@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.kept import Kept
-from nexus_xr.server.jobs.places import State, split, state_named, state_of
+from nexus_xr.server.jobs.served_files import State, split, state_named, state_of
 from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
 

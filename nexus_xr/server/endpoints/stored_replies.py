@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusReachError
 from nexus_xr.hdf5.io.reference import reach_within
-from nexus_xr.server.jobs.places import State, state_of
+from nexus_xr.server.jobs.served_files import State, state_of
 from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.frames import OUTBOX_BYTES, ROOM_BYTES

@@ -12,15 +12,15 @@ from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
 
 from .context import Context
-from .places import Place
-from .values.stored_array import StoredArray
+from .served_files import ServedFile
+from .values.served_array import ServedArray
 
 
 class NoArrayError(Failure):
     """There is a dataset, and no array could hold its values."""
 
 
-def array_at(context: Context, place: Place, path: str) -> StoredArray:
+def array_at(context: Context, place: ServedFile, path: str) -> ServedArray:
     """The array at a path of a file.
 
     Raises
@@ -37,7 +37,7 @@ def array_at(context: Context, place: Place, path: str) -> StoredArray:
     return array
 
 
-def _array(path: str, opening: Opening) -> tuple[StoredArray, bool]:
+def _array(path: str, opening: Opening) -> tuple[ServedArray, bool]:
     dataset = dataset_at(opening, path)
     if dataset.why_no_array is not None:
         raise NoArrayError(422, f"{dataset.path} {dataset.why_no_array}; /api/meta says what there is")
@@ -45,7 +45,7 @@ def _array(path: str, opening: Opening) -> tuple[StoredArray, bool]:
     values = LazyArray.of(dataset, opening.file)
     chunks = tuple(max(1, length) for length in storage.chunks or (1,) * len(dataset.shape))
     is_of_file_alone = not dataset.is_virtual and not opening.file.leads_elsewhere
-    return StoredArray(values, chunks, dataset.encoded_type), is_of_file_alone
+    return ServedArray(values, chunks, dataset.encoded_type), is_of_file_alone
 
 
 def dataset_at(opening: Opening, path: str) -> Dataset:

@@ -22,9 +22,9 @@ from nexus_xr.zarr.view import ZarrView
 
 from .answer import Answer
 from .kept import Kept
-from .places import Place, file_at
+from .served_files import ServedFile, file_at
 from .values.selection import Selection
-from .values.stored_array import StoredArray
+from .values.served_array import ServedArray
 
 _MOST_ANSWER_BYTES = 16 << 20
 _MOST_ARRAYS, _MOST_VIEWS = 256, 16
@@ -46,7 +46,7 @@ class Context:
     """
 
     settings: Settings
-    arrays: Kept[StoredArray] = field(default_factory=lambda: Kept(_MOST_ARRAYS))
+    arrays: Kept[ServedArray] = field(default_factory=lambda: Kept(_MOST_ARRAYS))
     views: Kept[ZarrView] = field(default_factory=lambda: Kept(_MOST_VIEWS))
     room: memoryview = field(default_factory=lambda: memoryview(bytearray()))
     answers: Kept[Answer] = field(default_factory=lambda: Kept(_MOST_ANSWER_BYTES))
@@ -73,7 +73,7 @@ class Context:
             stack.callback(setattr, self, "_answering", None)
             yield
 
-    def place(self, address: str, tag: str = "") -> Place:
+    def place(self, address: str, tag: str = "") -> ServedFile:
         """The file of an address, as it is now.
 
         Raises
@@ -88,7 +88,7 @@ class Context:
             self._answering.enter_context(self._reach.holding(place.path))
         return place
 
-    def described(self, place: Place, work: Callable[[Opening], _Found]) -> _Found:
+    def described(self, place: ServedFile, work: Callable[[Opening], _Found]) -> _Found:
         """What a function finds in an open file.
 
         Raises
@@ -103,7 +103,7 @@ class Context:
                 raise Failure(415, f"{place.address} isn't an HDF5 file; choose another from /api/files")
         return describe_with(work, self.file(place), self.options)
 
-    def file(self, place: Place) -> File:
+    def file(self, place: ServedFile) -> File:
         """A file, from which nothing that isn't served is reached."""
         return self.options.file(place.path)
 
@@ -111,16 +111,16 @@ class Context:
         """Room for so many bytes, from where they need not be copied to be sent if they aren't very many."""
         return self.room[:size] if size <= len(self.room) else memoryview(bytearray(size))
 
-    def values(self, array: StoredArray, selection: Selection) -> NDArray[Any]:
+    def values(self, array: ServedArray, selection: Selection) -> NDArray[Any]:
         """Values of an array, which are of use for one answer: they may lie where that is laid."""
         with results_in(self.room):
             return array.read(selection)
 
-    def opened(self, place: Place) -> BinaryIO:
+    def opened(self, place: ServedFile) -> BinaryIO:
         """The bytes of a file."""
         return cast(BinaryIO, os.fdopen(self._reach.open(place.path), "rb", buffering=0))
 
-    def answer(self, place: Place, job: Hashable, work: Callable[[Opening], tuple[Answer, bool]]) -> Answer:
+    def answer(self, place: ServedFile, job: Hashable, work: Callable[[Opening], tuple[Answer, bool]]) -> Answer:
         """An answer that stays as long as the file is in one state, where nothing else has a part in it.
 
         Parameters

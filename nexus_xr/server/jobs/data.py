@@ -20,7 +20,7 @@ from .job import FileJob
 from .values.blocks import Blocks
 from .values.reduced import reduced
 from .values.selection import Selection, parse_selection
-from .values.stored_array import StoredArray
+from .values.served_array import ServedArray
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ReadData(FileJob):
     def _part(
         self,
         context: Context,
-        array: StoredArray,
+        array: ServedArray,
         selection: Selection,
         blocks: Blocks,
         encoding: Encoding,

@@ -14,7 +14,7 @@ from nexus_xr.server.failures import Failure
 
 from .answer import Answer, json_answer
 from .context import Context
-from .places import NOT_FOUND, is_shown, lies_below, resolved
+from .served_files import NOT_FOUND, is_shown, lies_below, resolved
 
 _EXTENSIONS = (*EXTENSIONS, ".h5", ".hdf5", ".hdf", ".he5", ".cxi", ".nxspe", ".nc", ".nc4")
 

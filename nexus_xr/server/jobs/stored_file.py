@@ -13,8 +13,8 @@ from nexus_xr.server.failures import Failure
 from .answer import Answer
 from .context import Context
 from .job import FileJob
-from .places import Place
 from .ranges import asked_range
+from .served_files import ServedFile
 
 MEDIA_TYPE = "application/x-hdf5"
 _PART_BYTES = 4 << 20
@@ -42,7 +42,7 @@ class ReadFile(FileJob):
                 raise Failure(415, f"{place.address} isn't an HDF5 file; others aren't served")
             return self._of(place, stream, context)
 
-    def _of(self, place: Place, stream: BinaryIO, context: Context) -> Answer:
+    def _of(self, place: ServedFile, stream: BinaryIO, context: Context) -> Answer:
         wanted = self._wanted(place)
         asked = range(place.size) if wanted is None else wanted
         headers = {"Accept-Ranges": "bytes", "Last-Modified": formatdate(place.state[3] // 10**9, usegmt=True)}
@@ -55,7 +55,7 @@ class ReadFile(FileJob):
         parts = max(1, -(-len(asked) // _PART_BYTES))
         return Answer(body, MEDIA_TYPE, headers, 200 if wanted is None else 206, parts, len(asked), place.tag)
 
-    def _wanted(self, place: Place) -> range | None:
+    def _wanted(self, place: ServedFile) -> range | None:
         """The range that is asked for; None for all of the file."""
         is_outdated = self.condition and self.condition.strip('"') != place.tag
         return None if is_outdated else asked_range(self.asked, place.size)

@@ -15,8 +15,8 @@ from nexus_xr.zarr.view import METADATA, ZarrView
 from .answer import JSON, Answer, StoredBody
 from .context import Context
 from .job import FileJob
-from .places import NOT_FOUND, Place
 from .ranges import asked_range
+from .served_files import NOT_FOUND, ServedFile
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ReadKey(FileJob):
         is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not view.file.leads_elsewhere
         return replace(answer, lasts_with=place.address, stored=stored) if is_lasting else answer
 
-    def _split(self, context: Context) -> tuple[Place, str]:
+    def _split(self, context: Context) -> tuple[ServedFile, str]:
         """The file, which is the first on the way that is one, and the key in it."""
         names = self.file.split("/")
         for count in range(1, len(names)):
@@ -82,7 +82,7 @@ def _stored_body(chunk: Chunk, view: ZarrView) -> StoredBody | None:
     return StoredBody(place, *own_parts(made)) if is_framed else StoredBody(place)
 
 
-def view_of(context: Context, place: Place) -> ZarrView:
+def view_of(context: Context, place: ServedFile) -> ZarrView:
     """The view of a file in its present state."""
     kept = context.views.get(place)
     if kept is None:

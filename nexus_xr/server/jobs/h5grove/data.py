@@ -18,10 +18,10 @@ from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.arrays import NoArrayError, array_at, dataset_at
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
-from nexus_xr.server.jobs.places import Place
+from nexus_xr.server.jobs.served_files import ServedFile
 from nexus_xr.server.jobs.values.blocks import Blocks
 from nexus_xr.server.jobs.values.selection import Selection, parse_selection
-from nexus_xr.server.jobs.values.stored_array import StoredArray
+from nexus_xr.server.jobs.values.served_array import ServedArray
 
 from .plotted import PLOTTED, STORED, is_title_path, joined_at
 from .references import with_references
@@ -78,7 +78,7 @@ class ReadValues(FileJob):
             return json_answer(with_references(flat if flat.ndim else flat[()], array.encoded_type), place.tag)
         return self._file(FORMATS[self.form], flat, place.tag)
 
-    def _array(self, context: Context, place: Place) -> StoredArray:
+    def _array(self, context: Context, place: ServedFile) -> ServedArray:
         if self.told != PLOTTED:
             return array_at(context, place, self.path)
         try:
@@ -89,13 +89,13 @@ class ReadValues(FileJob):
                 raise
             return joined
 
-    def _without_array(self, context: Context, place: Place) -> Answer:
+    def _without_array(self, context: Context, place: ServedFile) -> Answer:
         """Of what has no values, or elements of varying length."""
         if self.form != "json":
             raise Failure(422, f"{self.path} holds no numbers; ask for format=json")
         return json_answer(context.described(place, partial(_whole, self.path)), place.tag)
 
-    def _binary(self, context: Context, array: StoredArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
+    def _binary(self, context: Context, array: ServedArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
         check_plain(self._shown(selection.shape, array.values.dtype))
         values = context.values(array, selection.restricted(blocks.block(self.part).within))
         values = _safe(values) if self.dtype == SAFE else values
@@ -113,13 +113,13 @@ class ReadValues(FileJob):
         return Shown(self.path, shape, dtype)
 
 
-def _joined(path: str, opening: Opening) -> StoredArray | None:
+def _joined(path: str, opening: Opening) -> ServedArray | None:
     """The values of a field that is stored in several datasets."""
     joined = joined_at(opening, path)
     if joined is None:
         return None
     values, first = joined
-    return StoredArray(values, first.storage.chunks or values.shape, first.encoded_type)
+    return ServedArray(values, first.storage.chunks or values.shape, first.encoded_type)
 
 
 def _whole(path: str, opening: Opening) -> Any:

@@ -14,7 +14,7 @@ MOST_BLOCK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
-class Block:
+class SelectedBlock:
     """A part of what is asked for: of one dimension some positions, of those before it one, of those behind it all.
 
     Parameters
@@ -62,7 +62,7 @@ class Blocks:
     def _along(self) -> int:
         return 1 + max(0, -(-(self.shape[self.axis] - self.first) // self.rows))
 
-    def block(self, number: int) -> Block:
+    def block(self, number: int) -> SelectedBlock:
         """One of them.
 
         Raises
@@ -73,7 +73,7 @@ class Blocks:
         if not 0 <= number < self.count:
             raise IndexError(f"there is no part {number} of {self.count}")
         if not self.shape:
-            return Block((), 0)
+            return SelectedBlock((), 0)
         before, at = divmod(number, self._along)
         lead = []
         for size in reversed(self.shape[: self.axis]):
@@ -82,7 +82,7 @@ class Blocks:
         length = self.shape[self.axis]
         begin = 0 if at == 0 else self.first + (at - 1) * self.rows
         cut = range(begin, min(length, self.first if at == 0 else begin + self.rows))
-        return Block((*reversed(lead), cut, *map(range, self.shape[self.axis + 1 :])), self.axis)
+        return SelectedBlock((*reversed(lead), cut, *map(range, self.shape[self.axis + 1 :])), self.axis)
 
 
 def blocks_of(selection: Selection, chunks: tuple[int, ...], itemsize: int) -> Blocks:

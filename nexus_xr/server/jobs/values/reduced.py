@@ -14,12 +14,12 @@ from nexus_xr.reductions import reduce
 from nexus_xr.server.failures import Failure
 
 from .selection import Selection
-from .stored_array import StoredArray
+from .served_array import ServedArray
 
 REDUCTIONS = ("sum", "mean", "min", "max", "std")
 
 
-def reduced(array: StoredArray, selection: Selection, operation: str, axes: tuple[int, ...]) -> NDArray[Any]:
+def reduced(array: ServedArray, selection: Selection, operation: str, axes: tuple[int, ...]) -> NDArray[Any]:
     """What comes of an operation along some dimensions of what is asked for.
 
     Parameters
@@ -43,7 +43,7 @@ def reduced(array: StoredArray, selection: Selection, operation: str, axes: tupl
     return np.asarray(reduce(selected, operation, [selected.dims[axis] for axis in axes] or None))
 
 
-def _check(array: StoredArray, selection: Selection, axes: tuple[int, ...]) -> None:
+def _check(array: ServedArray, selection: Selection, axes: tuple[int, ...]) -> None:
     if any(axis >= len(selection.shape) for axis in axes) or len(set(axes)) < len(axes):
         raise Failure(422, f"axes={axes}: what is selected has dimensions 0 to {len(selection.shape) - 1}, each once")
     if array.values.dtype.kind not in "biuf":

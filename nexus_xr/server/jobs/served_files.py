@@ -20,7 +20,7 @@ _SETTLED_NS = 2 * 10**9
 
 
 @dataclass(frozen=True)
-class Place:
+class ServedFile:
     """A file as it is now.
 
     Parameters
@@ -75,7 +75,7 @@ def state_named(tag: str) -> State:
     return device, inode, size, time_ns
 
 
-def file_at(folders: Sequence[Folder], address: str) -> Place:
+def file_at(folders: Sequence[Folder], address: str) -> ServedFile:
     """The regular file of an address.
 
     Raises
@@ -90,7 +90,7 @@ def file_at(folders: Sequence[Folder], address: str) -> Place:
         raise Failure(404, NOT_FOUND.format(address=address)) from None
     if not stat.S_ISREG(found.st_mode):
         raise Failure(404, f"File not found! {address!r} is no file; /api/files lists what there is")
-    return Place(address, path, state_of(found))
+    return ServedFile(address, path, state_of(found))
 
 
 def resolved(folders: Sequence[Folder], address: str) -> str:

@@ -19,7 +19,7 @@ from .selection import Selection, chunks_touched
 
 
 @dataclass(frozen=True)
-class StoredArray:
+class ServedArray:
     """An array of a file.
 
     Parameters
