@@ -31,7 +31,7 @@ _MOST_EXACT = 1 << 32
 _STRIP = 1 << 13
 
 
-class Block(NamedTuple):
+class Addends(NamedTuple):
     """Values that are added at once.
 
     Parameters
@@ -87,7 +87,7 @@ class Operation(ABC):
         """
 
     @abstractmethod
-    def add(self, state: State, block: Block) -> None:
+    def add(self, state: State, addends: Addends) -> None:
         """Have values in what is known."""
 
     @abstractmethod
@@ -163,10 +163,10 @@ class Sum(Operation):
         is_half = self.dtype.kind in "iu" and _fits_half(self.values, most)
         return (_filled(shape, 0, np.dtype(f"{self.dtype.kind}4") if is_half else self.dtype),)
 
-    def add(self, state: State, block: Block) -> None:
+    def add(self, state: State, addends: Addends) -> None:
         is_alike = (self.values.kind in "biu") == (self.dtype.kind in "iu")
-        if not (is_alike and block.add_to("sum", state, neutral=0)):
-            _combine(np.add, state[0], block.neutral(0), block.axes)
+        if not (is_alike and addends.add_to("sum", state, neutral=0)):
+            _combine(np.add, state[0], addends.neutral(0), addends.axes)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         np.add(state[0], _times(value, counts, self.dtype), out=state[0])
@@ -227,9 +227,9 @@ class Extreme(Operation):
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
         return (_filled(shape, self.neutral, self.neutral.dtype),)
 
-    def add(self, state: State, block: Block) -> None:
-        if not block.add_to("least" if self.ufunc is np.minimum else "greatest", state, neutral=self.neutral):
-            _combine(self.ufunc, state[0], block.neutral(self.neutral), block.axes)
+    def add(self, state: State, addends: Addends) -> None:
+        if not addends.add_to("least" if self.ufunc is np.minimum else "greatest", state, neutral=self.neutral):
+            _combine(self.ufunc, state[0], addends.neutral(self.neutral), addends.axes)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         self.ufunc(state[0], value, out=state[0], where=np.broadcast_to(np.asarray(counts) > 0, state[0].shape))
@@ -265,15 +265,15 @@ class CountAbove(Operation):
         is_half = most is not None and most < 1 << 31
         return (_filled(shape, 0, np.dtype(np.int32 if is_half else np.int64)),)
 
-    def add(self, state: State, block: Block) -> None:
-        limit = _same_limit(self.threshold, block.values.dtype)
-        if limit is not None and block.add_to("count", state, neutral=limit, limit=limit):
+    def add(self, state: State, addends: Addends) -> None:
+        limit = _same_limit(self.threshold, addends.values.dtype)
+        if limit is not None and addends.add_to("count", state, neutral=limit, limit=limit):
             return
-        above = block._replace(values=block.values > self.threshold).neutral(False)
-        if len(block.axes) == above.ndim:
+        above = addends._replace(values=addends.values > self.threshold).neutral(False)
+        if len(addends.axes) == above.ndim:
             np.add(state[0], np.count_nonzero(above), out=state[0])
         else:
-            _combine(np.add, state[0], above, block.axes)
+            _combine(np.add, state[0], above, addends.axes)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         if value > self.threshold:
@@ -313,11 +313,11 @@ class ExactDeviation(Operation):
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
         return *self.total.start(shape, most), _filled(shape, 0, np.dtype(np.uint64))
 
-    def add(self, state: State, block: Block) -> None:
-        if not block.add_to("moments", state, neutral=0):
-            values = block.neutral(0)
-            _combine(np.add, state[0], values, block.axes)
-            _combine(np.add, state[1], np.multiply(values, values, dtype=np.uint32, casting="unsafe"), block.axes)
+    def add(self, state: State, addends: Addends) -> None:
+        if not addends.add_to("moments", state, neutral=0):
+            values = addends.neutral(0)
+            _combine(np.add, state[0], values, addends.axes)
+            _combine(np.add, state[1], np.multiply(values, values, dtype=np.uint32, casting="unsafe"), addends.axes)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         self.total.add_constant(state, value, counts)
@@ -364,18 +364,18 @@ class Deviation(Operation):
     def start(self, shape: tuple[int, ...], most: int | None = None) -> State:
         return tuple(_filled(shape, 0, np.dtype(np.float64)) for _ in range(3))
 
-    def add(self, state: State, block: Block) -> None:
-        self.merge(state, (np.asarray(block.counts, np.float64), *self._spread(block, state[0].shape)))
+    def add(self, state: State, addends: Addends) -> None:
+        self.merge(state, (np.asarray(addends.counts, np.float64), *self._spread(addends, state[0].shape)))
 
-    def _spread(self, block: Block, shape: tuple[int, ...]) -> State:
-        dtype = block.values.dtype
+    def _spread(self, addends: Addends, shape: tuple[int, ...]) -> State:
+        dtype = addends.values.dtype
         if dtype.kind in "biu" and dtype.itemsize <= _EXACT_SQUARES:
-            exact = ExactDeviation(Sum.of(dtype, block.values.size))
+            exact = ExactDeviation(Sum.of(dtype, addends.values.size))
             found = exact.start(shape)
-            exact.add(found, block)
-            return exact_spread(found, block.counts)
+            exact.add(found, addends)
+            return exact_spread(found, addends.counts)
         known = tuple(_filled(shape, 0, np.dtype(np.float64)) for _ in range(2))
-        return known if block.add_to("spread", known) else _spread(block)
+        return known if addends.add_to("spread", known) else _spread(addends)
 
     def add_constant(self, state: State, value: Any, counts: Any) -> None:
         self.merge(state, (np.asarray(counts, np.float64), np.asarray(value, np.float64), np.zeros(())))
@@ -414,13 +414,13 @@ def _join(known: State, more: State) -> None:
     count += its_count
 
 
-def _spread(block: Block) -> tuple[Array, Array]:
+def _spread(addends: Addends) -> tuple[Array, Array]:
     """Mean, and sum of squares around it, in two passes."""
-    values, counts = block.neutral(0).astype(np.float64), np.maximum(block.counts, 1)
+    values, counts = addends.neutral(0).astype(np.float64), np.maximum(addends.counts, 1)
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = np.add.reduce(values, axis=block.axes, keepdims=True) / _with_axes(counts, block.axes, values.ndim)
-        apart = block._replace(values=values - mean).neutral(0)
-        return mean.reshape(_kept_shape(values.shape, block.axes)), np.add.reduce(apart * apart, axis=block.axes)
+        mean = np.add.reduce(values, axis=addends.axes, keepdims=True) / _with_axes(counts, addends.axes, values.ndim)
+        apart = addends._replace(values=values - mean).neutral(0)
+        return mean.reshape(_kept_shape(values.shape, addends.axes)), np.add.reduce(apart * apart, axis=addends.axes)
 
 
 def _with_axes(counts: Any, axes: tuple[int, ...], ndim: int) -> Any:

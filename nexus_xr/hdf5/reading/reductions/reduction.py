@@ -17,7 +17,7 @@ from nexus_xr.hdf5.runtime.cpus import thread_count
 
 from .absence import ConstantOf
 from .masks import Mask, Masks, counts_of
-from .operations import Block, Operation, State
+from .operations import Addends, Operation, State
 from .views import ArrayView, Grid, Read, Region, shape_of, within, without
 
 # Tasks for each thread, so that all are done at about the same time; and most blocks of one.
@@ -143,7 +143,7 @@ class _Pass:
         if constant is not None:
             self._operation.add_constant(state, constant, counts_of(shape_of(block), self._axes, mask))
         else:
-            self._operation.add(state, Block(self._view.read(block, read), self._axes, mask))
+            self._operation.add(state, Addends(self._view.read(block, read), self._axes, mask))
 
 
 class _Known:
