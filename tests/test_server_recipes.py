@@ -201,7 +201,7 @@ def _processes_of(folder: str) -> Iterator[int]:
     for each in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             found[int(each.name)] = int((each / "stat").read_text().rpartition(")")[2].split()[1])
-            if folder in (each / "cmdline").read_text():
+            if os.fsencode(folder) in (each / "cmdline").read_bytes():
                 top.add(int(each.name))
     while more := {pid for pid, parent in found.items() if parent in top} - top:
         top |= more
