@@ -187,6 +187,10 @@ def test_endpoints_are_found_where_the_application_is_one_of_several(folder: Pat
         assert client.get("/data/api/files/below").json()["total"] == 2
         assert client.get("/data/api/meta/stack.h5?path=/one").json()["value"] == 4.5
         assert client.get("/data/api/meta/").status_code == 404
+        for begin in ("api/meta", "api/data", "zarr", "api/chunk", "api/files"):
+            short, whole = (client.get(f"/data/{begin}{slash}") for slash in ("", "/"))
+            assert (short.status_code, short.content) == (whole.status_code, whole.content)
+        assert client.get("/data/api/meta").json()["message"] != client.get("/data/api/metal").json()["message"]
         refused = client.post("/data/api/meta/stack.h5")
         assert (refused.status_code, refused.json()["message"][:4]) == (405, "POST")
         assert client.get("/data/api/else").status_code == client.get("/api/files").status_code == 404

@@ -48,7 +48,8 @@ class Endpoints:
         found = self._alone.get(path)
         if found is not None:
             return found
-        return next((each for each in self._with_rest if path.startswith(each.begin)), None)
+        whole = f"{path}/"  # as a path that is one slash short of an endpoint's begin is that endpoint's, with no rest
+        return next((each for each in self._with_rest if whole.startswith(each.begin)), None)
 
     async def _response(self, endpoint: Endpoint, request: Request) -> Response:
         if request.method not in _METHODS:
