@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -441,3 +442,61 @@ def test_a_terminal_is_shown_how_far_it_is(
         advance(1, 2)
         advance(2, 2)
     assert "Reading" in capsys.readouterr().err
+
+
+# --- interrupts, and places that can't be written to ---------------------------------------------------------------
+
+_WRITERS = {
+    "zarr": ["convert", "scan.nxs", "made/scan.zarr"],
+    "netcdf": ["convert", "scan.nxs", "made/scan.nc"],
+    "csv": ["convert", "scan.nxs", "made/scan.csv", "--path", "/entry/sum"],
+    "json": ["convert", "scan.nxs", "made/scan.json"],
+    "plot": ["plot", "scan.nxs", "made/scan.png"],
+    "repack": ["repack", "scan.nxs", "made/scan.nxs", "--compression", "zstd"],
+    "repack in place": ["repack", "scan.nxs", "--compression", "zstd"],
+    "consolidate": ["consolidate", "virtual.nxs"],
+}
+
+
+@pytest.fixture
+def folder(scan: Path) -> Path:
+    """A folder with the scan, with what leads to values of it, and with a place for what is made of them."""
+    with h5py.File(scan) as file, h5py.File(scan.with_name("virtual.nxs"), "w") as other:
+        counts = file["entry/data/counts"]
+        layout = h5py.VirtualLayout(counts.shape, counts.dtype)
+        layout[...] = h5py.VirtualSource(counts)
+        other.create_virtual_dataset("counts", layout)
+    scan.with_name("made").mkdir()
+    return scan.parent
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_interrupted_command_ends_as_shells_have_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = _content(folder)
+    monkeypatch.setattr(os, "replace", interrupted)
+    ended = invoke(*_WRITERS["csv"])
+    assert (ended.exit_code, ended.stdout) == (130, "")
+    assert "Traceback" not in ended.stderr
+    assert _content(folder) == before
+
+
+@pytest.mark.parametrize("words", _WRITERS.values(), ids=_WRITERS)
+def test_a_place_without_room_is_named_in_a_line(folder: Path, words: list[str]) -> None:
+    before, limits = _content(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        ended = invoke(*words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ended.exit_code == 1
+    [line] = ended.stderr.partition("Error: ")[2].splitlines()
+    assert words[1] in line or words[2] in line
+    assert ".part" not in line
+    assert _content(folder) == before
+    assert list((folder / "made").iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import signal
 import sys
 import warnings
 from typing import Any, TextIO
@@ -20,6 +21,10 @@ _COMMANDS = ("info", "tree", "plot", "check", "convert", "repack", "consolidate"
 # What arguments of functions, named in what these say, are called here; not those in the name of a file.
 _OPTIONS = {"overwrite=True": "--overwrite", "dataset_path=": "--path ", "dataset_path": "--path"}
 _ARGUMENT = re.compile(r"(?<![\w./-])(?:overwrite=True|dataset_path(?:=|(?![\w/-]|\.\w)))")
+
+
+# What shells give for a command that Ctrl-C has ended.
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 class _Commands(click.Group):
@@ -41,6 +46,8 @@ class _Commands(click.Group):
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
+            except KeyboardInterrupt:
+                ctx.exit(_INTERRUPTED)
             except NexusError as error:
                 raise click.ClickException(_in_options(printable_lines(str(error)))) from error
             except MemoryError as error:

@@ -19,11 +19,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.writing.replacing import replacing
 
 from .flat import LEAVE, flat, read_from, unflat
 from .json_file import variable_of_json, variable_to_json
 from .parts import TEXT
-from .replacing import replacing
 
 _COMMENT = "# "
 _BLOCK_ROWS = 1 << 18

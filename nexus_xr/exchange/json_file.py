@@ -12,11 +12,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.writing.replacing import replacing
 
 from .arrays import array_of_json, array_to_json
 from .flat import LEAVE, Flat, Travelling, flat, read_from, unflat
 from .parts import TEXT
-from .replacing import replacing
 
 _NODES = "nodes"
 

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import xarray as xr
 
 from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.writing.replacing import replacing
 from nexus_xr.opening.arrays import chunked
 
 from .flat import WRITE, Flat, Travelling, flat, of_nodes
-from .replacing import replacing
 
 _Flat = TypeVar("_Flat", xr.Dataset, xr.DataTree, Flat)
 # What is larger is written block by block.
@@ -36,7 +36,10 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     if options.get("mode", "w") != "w" or not options.get("compute", True) or is_url(os.fspath(path)):
         return made.to_netcdf(path, **options)
     with replacing(path) as temporary:
-        return made.to_netcdf(temporary, **options)
+        try:
+            return made.to_netcdf(temporary, **options)
+        except RuntimeError as error:  # as netCDF4 raises where the system lets nothing be written
+            raise OSError(str(error)) from error
 
 
 def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: Any) -> Any:

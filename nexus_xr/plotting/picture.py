@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from nexus_xr.arrays.edges import edges_to_intervals
-from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.writing.replacing import replacing
 
 from .view import View, opened_array, view_of
 
@@ -82,10 +83,8 @@ def plot(
         if picture is None:
             return draw(view, **options)
         content = _picture_of(view, os.fspath(picture), options)
-    try:
-        Path(picture).expanduser().write_bytes(content)
-    except OSError as error:
-        raise NexusFileError(f"{os.fspath(picture)}: can't be written ({error.strerror})") from error
+    with replacing(picture) as temporary:
+        Path(temporary).write_bytes(content)
     return None
 
 

@@ -188,7 +188,8 @@ class _Consolidation:
             for mapped in regions:
                 _copy_region(mapped, made)
         elif made.size:
-            fill(WrittenDataset(made, self._num_threads), LazyArray(file, source.name, source.shape, source.dtype))
+            written = WrittenDataset(made, self._num_threads, f"{self._name}:{made.name}")
+            fill(written, LazyArray(file, source.name, source.shape, source.dtype))
 
 
 def _copy_region(mapped: MappedRegion, made: h5py.Dataset) -> None:

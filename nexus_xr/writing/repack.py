@@ -268,4 +268,4 @@ class _Repacking:
         )
         copy_attributes(dataset, made)
         array = LazyArray(self._asked, dataset.name, dataset.shape, dataset.dtype)
-        fill(WrittenDataset(made, self._num_threads), array)
+        fill(WrittenDataset(made, self._num_threads, f"{self._asked.name}:{made.name}"), array)

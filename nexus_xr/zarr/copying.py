@@ -22,6 +22,7 @@ from zarr.storage import FsspecStore
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.writing.replacing import unwritten
 
 from .arrays import ZarrArray
 from .batches import batches_of, copy_together, opened
@@ -106,14 +107,18 @@ def _new_folder(target: Path, is_new: bool) -> Iterator[Path]:
         raise _is_there(target)
     mark = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
     made, replaced = target.with_name(f"{mark}.part"), target.with_name(f"{mark}.old")
-    made.mkdir(parents=True)
     try:
+        made.mkdir(parents=True)
         yield made
         if target.exists():
             if is_new:
                 raise _is_there(target)
             target.rename(replaced)
         made.rename(target)
+    except NexusError:
+        raise
+    except OSError as error:
+        raise unwritten(target, error) from error
     finally:
         if replaced.exists() and not target.exists():  # an interrupt came in between
             replaced.rename(target)

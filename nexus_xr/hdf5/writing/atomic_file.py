@@ -18,7 +18,7 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors, reason_of
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
 from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
 
@@ -209,7 +209,7 @@ def completed(new: NewFile, failure: str) -> Iterator[NewFile]:
     except BaseException as error:
         new.abort()
         if isinstance(error, OSError | RuntimeError) and not isinstance(error, NexusError):
-            raise NexusFileError(f"{failure} ({error})") from error
+            raise NexusFileError(f"{failure} ({why_unwritten(error)})") from error
         raise
 
 
@@ -240,7 +240,7 @@ def failing(name: str, path: str, failure: str) -> Hdf5Errors:
         What is said where libhdf5 can't read or write the object.
     """
     return Hdf5Errors(
-        lambda error: NexusFileError(f"{name}:{path}: {failure} ({reason_of(error)})"), passing=(NexusError,)
+        lambda error: NexusFileError(f"{name}:{path}: {failure} ({why_unwritten(error)})"), passing=(NexusError,)
     )
 
 

@@ -18,7 +18,7 @@ import h5py
 from h5py import h5i
 
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 
 _DRIVER = "nexus_xr"
 
@@ -126,4 +126,4 @@ def why_unwritten(error: Exception) -> str:
     'No space left on device'
     """
     found = re.search("error message = '(.*?)'", str(error))
-    return found[1] if found else str(error)
+    return found[1] if found else getattr(error, "strerror", None) or reason_of(error)
