@@ -38,6 +38,7 @@ from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.writing.options import WAYS, WritingOptions
 
 from .conftest import corpus_files
+from .files import nxdata, nxentry
 from .processes import run
 from .waiting import PATIENCE_SECONDS
 
@@ -973,6 +974,23 @@ def test_a_damaged_file_is_not_added_to(tmp_path: Path) -> None:
     with pytest.raises(NexusFileError, match=r"scan\.nxs: can't be written"):
         to_nexus(xr.DataArray([1, 2]), path, mode="a")
     assert (path.read_bytes(), os.listdir(tmp_path)) == (before, ["scan.nxs"])
+
+
+def test_a_file_that_libhdf5_does_not_open_is_not_changed(write: Callable[..., Path]) -> None:
+    data = nxdata({"n": [1, 2, 3], "x": [1.0, 2.0, 4.0]}, signal="n", axes=["x"])
+    path = write({"entry": nxentry({"data": data})}, libver="earliest")
+    raw = bytearray(path.read_bytes())
+    at = raw.rindex(b"HEAP\0") + 16  # where the list of free space begins in the heap of the data's names
+    raw[at : at + 4] = b"\xff" * 4
+    path.write_bytes(raw)
+    before = path.read_bytes()
+    ways: list[dict[str, Any]] = [{"region": {"x": slice(0, 3)}}, {"layout": "inplace"}]
+    for options in ways:
+        with xr.open_dataset(path, engine="nexus") as dataset:
+            changed = dataset.assign(n=dataset.n.copy(data=[4, 5, 6]))
+            with pytest.raises(NexusFileError, match=r"scan\.nxs:/entry/data/n: can't be (written|changed)"):
+                to_nexus(changed, path, **options)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("is_there", [True, False])

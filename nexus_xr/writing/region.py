@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
+from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field
@@ -78,8 +80,8 @@ def write_region(
         except OSError as error:
             raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
     with closing_file(file, path):
-        for part in parts:
-            target = WrittenDataset(file[part.path], num_threads, is_new=False)
+        targets = [_target(file, part.path, num_threads) for part in parts]
+        for part, target in zip(parts, targets, strict=True):
             if hasattr(part.values, "dask"):
                 import dask.array as da
 
@@ -87,6 +89,11 @@ def write_region(
                 da.store([part.values], [target], regions=[where], lock=False)  # type: ignore[list-item]
             else:
                 target.write(part.region, np.asarray(part.values, target.dtype))
+
+
+def _target(file: h5py.File, path: str, num_threads: int | None) -> WrittenDataset:
+    with failing(file.filename, path, "can't be written to"):
+        return WrittenDataset(file[path], num_threads, is_new=False)
 
 
 def check_region(

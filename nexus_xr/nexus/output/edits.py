@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.text import encode
+from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
 from nexus_xr.hdf5.writing.part_files import Joined
@@ -111,12 +112,13 @@ def attribute_edits(
 
 
 def report_conflicts(file: h5py.File, edits: Sequence[Edit], diagnostics: Diagnostics) -> None:
-    """Say which edits can't be made: what they change lies in another file."""
+    """Say which edits can't be made: what they change lies in another file; an error where libhdf5 doesn't find it."""
     replaced = {edit.path for edit in edits if edit.node is not None}
     for edit in edits:
         if edit.node is None and not edit.attributes and not edit.untrue:
             continue  # it can't be stored, which is said already
-        target = link_target(file, edit.path)
+        with failing(file.filename, edit.path, "can't be changed"):
+            target = link_target(file, edit.path)
         if target.leaves_by is not None:
             message = f"lies behind the link {target.leaves_by}; change it in that file"
             diagnostics.add(Code.BEHIND_LINK, edit.path, message)
