@@ -140,6 +140,7 @@ ARRAYS = {
     "big-endian": np.array([1.5, np.nan], ">f4"),
     "big-endian complex": np.array([1 + 2j, 3 - 4j], ">c16"),
     "half": np.array([1.5, np.inf], "f2"),
+    "big-endian half": np.array([1.5, np.inf], ">f2"),
     "bool": np.array([True, False]),
     "large": np.array([2**64 - 1, 0], "u8"),
     "negative": np.array([-(2**63), 2**63 - 1]),

@@ -64,7 +64,7 @@ class Part:
             return np.dtype(np.uint8)
         if self.dtype.kind in "OU":
             return TEXT
-        return np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
+        return np.dtype(np.float32) if self.dtype.newbyteorder("=") == np.float16 else self.dtype
 
     @property
     def added(self) -> tuple[int, ...]:
