@@ -10,8 +10,6 @@ from contextlib import contextmanager
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 
-_ATTEMPTS = 3
-
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
@@ -36,7 +34,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     except OSError as error:
         raise unwritten(path, error) from error
     finally:
-        for _ in range(_ATTEMPTS):  # as such threads may still make a file while the folder is emptied
+        for _ in range(3):  # as such threads may still make a file while the folder is emptied
             shutil.rmtree(folder, ignore_errors=True)
 
 
