@@ -234,7 +234,7 @@ def _zarr(options: argparse.Namespace) -> None:
 
 
 def _write_stacks(
-    options: argparse.Namespace, kind: writing.Kind, cases: Sequence[Case], name: str, headline: str
+    options: argparse.Namespace, kind: writing.WritingKind, cases: Sequence[Case], name: str, headline: str
 ) -> None:
     chosen = [case for case in cases if case.name in (options.case or [case.name])]
     tables: list[writing.Table] = []

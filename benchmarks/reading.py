@@ -57,7 +57,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ReadingKind:
     """A way to read.
 
     Parameters
@@ -167,17 +167,23 @@ def _one_element(frame: int, row: int, column: int) -> Any:
 
 
 KINDS = {
-    "sum": Kind("sum of the whole stack, in dask's threads where there are some", _sum_task, H5PY_DASK, limited=True),
-    "slab": Kind(f"values of the first {SLAB} frames as one NumPy array, no dask", _slab_task, H5PY_LOOP, limited=True),
-    "frame": Kind("one frame at a random place", partial(_single_task, _one_frame), H5PY_LOOP, single=True),
-    "window": Kind(
+    "sum": ReadingKind(
+        "sum of the whole stack, in dask's threads where there are some", _sum_task, H5PY_DASK, limited=True
+    ),
+    "slab": ReadingKind(
+        f"values of the first {SLAB} frames as one NumPy array, no dask", _slab_task, H5PY_LOOP, limited=True
+    ),
+    "frame": ReadingKind("one frame at a random place", partial(_single_task, _one_frame), H5PY_LOOP, single=True),
+    "window": ReadingKind(
         f"{WINDOW} x {WINDOW} elements of one frame at a random place",
         partial(_single_task, _one_window),
         H5PY_LOOP,
         single=True,
     ),
-    "element": Kind("one element at a random place", partial(_single_task, _one_element), H5PY_LOOP, single=True),
-    "small": Kind("all values of a stack of chunks of 1 KiB", _small_task, H5PY_LOOP, cases=("none", "gzip")),
+    "element": ReadingKind(
+        "one element at a random place", partial(_single_task, _one_element), H5PY_LOOP, single=True
+    ),
+    "small": ReadingKind("all values of a stack of chunks of 1 KiB", _small_task, H5PY_LOOP, cases=("none", "gzip")),
 }
 WHATS = {
     "sum": ("sum",),
@@ -236,7 +242,7 @@ def run(kind_name: str, options: Options) -> Iterator[Table]:
         yield Table(kind_name, case, task.stack, results)
 
 
-def contestant(kind: Kind, case: Case, reader: Reader, options: Options, probed: Probe) -> Contestant:
+def contestant(kind: ReadingKind, case: Case, reader: Reader, options: Options, probed: Probe) -> Contestant:
     """A reader as it takes part in one case, given how it did on the small file."""
     full, few = (kind.task(case, options.size, is_few) for is_few in (False, True))
     note = case.zarr_note if reader.name.startswith("Zarr") else ""
@@ -248,7 +254,7 @@ def contestant(kind: Kind, case: Case, reader: Reader, options: Options, probed:
     return replace(_of_task(reader, full, note), substitute=small)
 
 
-def _how_few(kind: Kind, task: Task) -> str:
+def _how_few(kind: ReadingKind, task: Task) -> str:
     frames = f"measured on {task.stack.count} chunks"
     return f"{frames}, {task.amount:.0f} reads" if kind.single else frames
 

@@ -284,7 +284,7 @@ COPY_WRITERS = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class WritingKind:
     """A way to write.
 
     Parameters
@@ -306,10 +306,10 @@ class Kind:
 
 
 KINDS = {
-    "array": Kind("a stack", ARRAY_WRITERS, "none"),
-    "append": Kind(f"a stack in blocks of {BLOCK} frames", APPEND_WRITERS, "none"),
-    "repack": Kind("a file of gzip stored anew", REPACK_WRITERS, "gzip"),
-    "copy": Kind("a file copied with its chunks and filters", COPY_WRITERS, None),
+    "array": WritingKind("a stack", ARRAY_WRITERS, "none"),
+    "append": WritingKind(f"a stack in blocks of {BLOCK} frames", APPEND_WRITERS, "none"),
+    "repack": WritingKind("a file of gzip stored anew", REPACK_WRITERS, "gzip"),
+    "copy": WritingKind("a file copied with its chunks and filters", COPY_WRITERS, None),
 }
 
 
@@ -318,7 +318,7 @@ class Table:
     """The results of one case."""
 
     case: Case
-    kind: Kind
+    kind: WritingKind
     mebibytes: float
     results: list[Result]
     sizes: Mapping[str, float]
@@ -331,7 +331,7 @@ class Table:
         return [replace(result, name=f"{self.case.name}: {result.name}") for result in self.results]
 
 
-def run(kind: Kind, size: int, repeat: int, cases: Sequence[Case], budget: float) -> Iterator[Table]:
+def run(kind: WritingKind, size: int, repeat: int, cases: Sequence[Case], budget: float) -> Iterator[Table]:
     """Measure each case."""
     for case in cases:
         count = max(1, size // 2)
@@ -344,7 +344,7 @@ def run(kind: Kind, size: int, repeat: int, cases: Sequence[Case], budget: float
 
 
 def _contestant(
-    kind: Kind, writer: Writer, case: Case, count: int, sizes: dict[str, float], substitute: Contestant | None
+    kind: WritingKind, writer: Writer, case: Case, count: int, sizes: dict[str, float], substitute: Contestant | None
 ) -> Contestant:
     source = frame_stack(BY_NAME[kind.source] if kind.source else case, count)
     return Contestant(

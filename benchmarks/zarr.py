@@ -11,7 +11,7 @@ import h5py
 
 from .cases import BY_NAME, DATASET
 from .harness import cpu_count
-from .writing import BLOCK, Job, Kind, Writer, copy_of_the_file, scheduler
+from .writing import BLOCK, Job, Writer, WritingKind, copy_of_the_file, scheduler
 
 CASES = tuple(
     BY_NAME[name]
@@ -74,7 +74,7 @@ def _exhaust(done: Iterable[None]) -> None:
         pass
 
 
-KIND = Kind(
+KIND = WritingKind(
     "a file copied into Zarr",
     (
         Writer("nexus_xr", _nexus_xr, "nexus-xr"),

@@ -20,7 +20,7 @@ from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import parse_link
 from nexus_xr.hdf5.format.groups.symbol_table import group_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, SharedTable
 from nexus_xr.hdf5.format.values import decode_one
@@ -31,7 +31,7 @@ pytest.importorskip("nexus_xr.hdf5.format._parse", reason="there was no compiler
 
 OFFSET_SIZES = st.sampled_from([2, 4, 8])
 # Kinds of messages; that of a continuation leads elsewhere, and has a test of its own.
-KINDS = st.integers(0, 30).filter(lambda kind: kind != Kind.CONTINUATION)
+KINDS = st.integers(0, 30).filter(lambda kind: kind != MessageType.CONTINUATION)
 FLAGS = st.sampled_from([0, 0, 0, 1, 2, 0x80])
 CONTENTS = st.binary(max_size=40)
 
@@ -122,9 +122,11 @@ def test_usual_headers_are_not_left_to_python(messages: list[tuple[int, int, byt
 
 
 @settings(max_examples=200, deadline=None)
-@given(MESSAGES, damaged(st.just(number(Kind.ATTRIBUTE, 2) + number(8, 2) + bytes(12))), st.integers(0, 80))
+@given(MESSAGES, damaged(st.just(number(MessageType.ATTRIBUTE, 2) + number(8, 2) + bytes(12))), st.integers(0, 80))
 def test_headers_that_continue(messages: list[tuple[int, int, bytes]], block: bytes, address: int) -> None:
-    leads_to = number(Kind.CONTINUATION, 2) + number(16, 2) + bytes(4) + number(address, 8) + number(len(block), 8)
+    leads_to = (
+        number(MessageType.CONTINUATION, 2) + number(16, 2) + bytes(4) + number(address, 8) + number(len(block), 8)
+    )
     content = b"\x01\0\1\0\1\0\0\0" + number(len(leads_to), 4) + bytes(4) + leads_to
     assert_same_both_ways(lambda: read_object_header(file_of(content + bytes(40) + block), 0))
 
@@ -188,7 +190,7 @@ def shown(found: list[AnyAttribute], heap: GlobalHeap) -> dict[str, Any] | None:
     )
 )
 def test_attributes(messages: list[tuple[int, bytes]]) -> None:
-    file, header = file_of(FILE), {Kind.ATTRIBUTE: messages}
+    file, header = file_of(FILE), {MessageType.ATTRIBUTE: messages}
     found = read_attributes(file, header, SharedTable(file, {}))  # which makes heads known
     expected = outcome(lambda: shown(found, GlobalHeap(file)))
     usual = usual_attributes(file, header, GlobalHeap(file))

@@ -26,7 +26,7 @@ from nexus_xr.hdf5.format.groups.stored_link import EXTERNAL, HARD, StoredLink
 from nexus_xr.hdf5.format.heaps import fractal_heap, global_heap, heap_filters
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.filter_pipeline import FilterStep
-from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, first_of, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, SharedTable, read_shared_table, resolve
 from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
@@ -387,7 +387,11 @@ def write_datasets(file: h5py.File) -> None:
 def test_shared_messages_say_what_others_do(tmp_path: Path, libver: str, indexes: int) -> None:
     def share(properties: h5p.PropFCID) -> None:
         configure("H5Pset_shared_mesg_nindexes", properties, indexes)
-        kinds = (ALL_SHAREABLE,) if indexes == 1 else (1 << Kind.DATATYPE, ALL_SHAREABLE - (1 << Kind.DATATYPE))
+        kinds = (
+            (ALL_SHAREABLE,)
+            if indexes == 1
+            else (1 << MessageType.DATATYPE, ALL_SHAREABLE - (1 << MessageType.DATATYPE))
+        )
         for number, flags in enumerate(kinds):
             configure("H5Pset_shared_mesg_index", properties, number, flags, 1)
         configure("H5Pset_shared_mesg_phase_change", properties, 3, 2)
@@ -398,7 +402,7 @@ def test_shared_messages_say_what_others_do(tmp_path: Path, libver: str, indexes
     count = 0
     for name in [f"{prefix}{number}" for prefix in ("", "scalar") for number in range(30)]:
         plain, shared = (header_of((tmp_path / which).read_bytes(), name) for which in ("plain", "shared"))
-        for kind in (Kind.DATASPACE, Kind.DATATYPE, Kind.FILL_VALUE, Kind.FILTER_PIPELINE):
+        for kind in (MessageType.DATASPACE, MessageType.DATATYPE, MessageType.FILL_VALUE, MessageType.FILTER_PIPELINE):
             expected, found = (said(*one, kind) for one in (plain, shared))
             assert [content.rstrip(b"\0") for content in found] == [content.rstrip(b"\0") for content in expected]
         count += sum(bool(flags & SHARED) for messages in shared[1].values() for flags, _ in messages)
@@ -416,7 +420,9 @@ def test_committed_datatypes_are_found(tmp_path: Path, libver: str) -> None:
         file.create_dataset("named", (), file["type"])
         file.create_dataset("plain", (), "i4,f8")
     content = (tmp_path / "f.h5").read_bytes()
-    named, plain, committed = (said(*header_of(content, name), Kind.DATATYPE) for name in ("named", "plain", "type"))
+    named, plain, committed = (
+        said(*header_of(content, name), MessageType.DATATYPE) for name in ("named", "plain", "type")
+    )
     assert named == committed
     assert named[0].rstrip(b"\0") == plain[0].rstrip(b"\0")
 
@@ -428,7 +434,7 @@ def test_what_is_shared_is_somewhere(tmp_path: Path) -> None:
     file, _, table = header_of((tmp_path / "f.h5").read_bytes(), "group")
     for content in (b"", b"\x00\x02" + where, b"\x04\x02" + where, b"\x03\x02" + where, b"\x03\x01" + where):
         with pytest.raises(FormatError):
-            resolve(file, Kind.DATATYPE, SHARED, content, table)
+            resolve(file, MessageType.DATATYPE, SHARED, content, table)
 
 
 # --- heaps -----------------------------------------------------------------------------------------------------
@@ -461,7 +467,7 @@ def test_an_object_that_no_heap_has(tmp_path: Path) -> None:
         for number in range(20):
             file[f"{number}"] = h5py.SoftLink("/")
     bytes_, root, _ = header_of((tmp_path / "f.h5").read_bytes(), "")
-    info = first_of(root, Kind.LINK_INFO)
+    info = first_of(root, MessageType.LINK_INFO)
     assert info is not None
     heap = fractal_heap.open_heap(bytes_, int.from_bytes(info[2:10], "little"))
     for heap_id in (

@@ -28,8 +28,8 @@ from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace, parse_dataspace
 from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
 from nexus_xr.hdf5.format.messages.filter_pipeline import parse_filter_pipeline
-from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import read_shared_table, resolve
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
@@ -540,15 +540,15 @@ def test_special_floats_of_any_bits_are_what_h5py_reads(tmp_path: Path, like: h5
 def assert_same_dataset(file: Parsed, dataset: h5d.DatasetID) -> None:
     """What is said about a dataset is what h5py says about it, and so are values that aren't in chunks."""
     header, plist = file.header(dataset), dataset.get_create_plist()
-    datatype = parse_datatype(file.required(header, Kind.DATATYPE))
-    space = parse_dataspace(file.required(header, Kind.DATASPACE), file.bytes.length_size)
+    datatype = parse_datatype(file.required(header, MessageType.DATATYPE))
+    space = parse_dataspace(file.required(header, MessageType.DATASPACE), file.bytes.length_size)
     assert_same_type(datatype, dataset.get_type())
     assert_same_space(space, dataset.get_space())
     assert_same_fill_value(fill_value(file, header), datatype, dataset, file)
-    steps = parse_filter_pipeline(file.message(header, Kind.FILTER_PIPELINE) or EMPTY_PIPELINE)
+    steps = parse_filter_pipeline(file.message(header, MessageType.FILTER_PIPELINE) or EMPTY_PIPELINE)
     filters = [plist.get_filter(number)[:3] for number in range(plist.get_nfilters())]
     assert [(step.id, step.flags, step.options) for step in steps] == filters
-    external = file.message(header, Kind.EXTERNAL_FILES)
+    external = file.message(header, MessageType.EXTERNAL_FILES)
     slots = read_external_files(file.bytes, external) if external else ()
     sizes = [h5f.UNLIMITED if slot.size is None else slot.size for slot in slots]
     listed = [plist.get_external(number) for number in range(plist.get_external_count())]
@@ -563,7 +563,7 @@ LAYOUTS = {Compact: h5d.COMPACT, Contiguous: h5d.CONTIGUOUS, Chunked: h5d.CHUNKE
 def assert_same_layout(file: Parsed, header: ObjectHeader, dataset: h5d.DatasetID, datatype: Datatype) -> None:
     """The layout is the one that h5py has, and leads to the values where they are in one piece."""
     plist = dataset.get_create_plist()
-    layout = parse_layout(file.required(header, Kind.LAYOUT), file.bytes.offset_size, file.bytes.length_size)
+    layout = parse_layout(file.required(header, MessageType.LAYOUT), file.bytes.offset_size, file.bytes.length_size)
     assert LAYOUTS[type(layout)] == plist.get_layout()
     if isinstance(layout, Chunked):
         assert (layout.chunk_shape, layout.element_size) == (plist.get_chunk(), datatype.size)
@@ -590,7 +590,7 @@ def assert_same_raw(raw: bytes, dataset: h5d.DatasetID, datatype: Datatype, file
 
 def fill_value(file: Parsed, header: ObjectHeader) -> FillValue:
     """The fill value, which old files have in an old message."""
-    for kind in (Kind.FILL_VALUE, Kind.OLD_FILL_VALUE):
+    for kind in (MessageType.FILL_VALUE, MessageType.OLD_FILL_VALUE):
         content = file.message(header, kind)
         if content is not None:
             return parse_fill_value(kind, content)
@@ -714,7 +714,7 @@ MESSAGES: dict[str, Callable[[bytes], object]] = {
     "dataspace": parse_dataspace,
     "layout": parse_layout,
     "filter pipeline": parse_filter_pipeline,
-    "fill value": lambda content: parse_fill_value(Kind.FILL_VALUE, content),
+    "fill value": lambda content: parse_fill_value(MessageType.FILL_VALUE, content),
 }
 
 

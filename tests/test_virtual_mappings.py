@@ -18,8 +18,8 @@ from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.fields import Fields
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.messages.layout import Virtual, parse_layout
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import first_of, read_object_header
 from nexus_xr.hdf5.format.virtual.selections import OTHER, SelectionKind, Slab, read_selection
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
@@ -46,7 +46,7 @@ def from_bytes(path: Path) -> tuple[VirtualMapping, ...]:
     with h5py.File(path) as file:
         address, rank = h5o.get_info(file["data"].id).addr, file["data"].ndim
     content = FileBytes(BytesSource(path.read_bytes()))
-    message = first_of(read_object_header(content, address), Kind.LAYOUT)
+    message = first_of(read_object_header(content, address), MessageType.LAYOUT)
     assert message is not None
     layout = parse_layout(message)
     assert isinstance(layout, Virtual)

@@ -10,13 +10,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .letters import number, printable
-from .view import View
+from .view import DrawnView
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Axis:
+class DrawnAxis:
     """An axis of what is drawn.
 
     Parameters
@@ -48,15 +48,15 @@ class Axis:
         return fractions
 
 
-def axis_of(view: View, dim: Any) -> Axis:
+def axis_of(view: DrawnView, dim: Any) -> DrawnAxis:
     """That of a dimension."""
     if dim in view.array.coords and dim not in view.texts:
         values = view.array[dim].values
         ends = values[values.argmin()], values[values.argmax()]
-        return Axis(name_of(view.array[dim]), (number(ends[0]), number(ends[1])), as_numbers(values))
+        return DrawnAxis(name_of(view.array[dim]), (number(ends[0]), number(ends[1])), as_numbers(values))
     places = np.arange(view.array.sizes[dim], dtype=float)
     texts = view.texts.get(dim, places)
-    return Axis(printable(str(dim)), (number(texts[0]), number(texts[-1])), places)
+    return DrawnAxis(printable(str(dim)), (number(texts[0]), number(texts[-1])), places)
 
 
 def name_of(array: xr.DataArray) -> str:

@@ -16,7 +16,7 @@ from nexus_xr.arrays.edges import edges_to_intervals
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.replacing import replacing
 
-from .view import View, opened_array, view_of
+from .view import DrawnView, opened_array, view_of
 
 _DPI = 150
 _DEFAULT_FORMAT = "png"
@@ -88,7 +88,7 @@ def plot(
     return None
 
 
-def _picture_of(view: View, name: str, options: Mapping[str, Any]) -> bytes:
+def _picture_of(view: DrawnView, name: str, options: Mapping[str, Any]) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")
@@ -106,7 +106,7 @@ def _picture_of(view: View, name: str, options: Mapping[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-def draw(view: View, **options: Any) -> Any:
+def draw(view: DrawnView, **options: Any) -> Any:
     """Draw a view by xarray's `plot`: a curve, of bins its steps, an image, or one of colours; give what that gives."""
     array = abs(view.array).rename(f"|{view.array.name}|") if view.array.dtype.kind == "c" else view.array
     if array.ndim == 3:

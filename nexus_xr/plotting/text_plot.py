@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .axis import Axis, as_numbers, axis_of, name_of
+from .axis import DrawnAxis, as_numbers, axis_of, name_of
 from .curve import drawn_curve
 from .image import SHADES, coloured, resampled, shaded
 from .letters import ASCII, UNICODE, Letters, number, printable
 from .scale import Range
-from .view import View, opened_array, view_of
+from .view import DrawnView, opened_array, view_of
 
 Numbers = NDArray[np.float64]
 # Lines around what is drawn, beside the heading: the name of what goes up, the axis below, and what that is of.
@@ -104,24 +104,24 @@ def _numbers(array: xr.DataArray) -> Numbers:
 # --- what is drawn -----------------------------------------------------------------------------------------------
 
 
-def _value(view: View, values: Numbers, screen: _Screen) -> list[str]:
+def _value(view: DrawnView, values: Numbers, screen: _Screen) -> list[str]:
     units = printable(str(view.array.attrs.get("units", "")))
     return [*_heading(view), f"{printable(str(view.array.name))} = {number(values[()])} {units}"]
 
 
-def _curve(view: View, values: Numbers, screen: _Screen) -> list[str]:
+def _curve(view: DrawnView, values: Numbers, screen: _Screen) -> list[str]:
     axis, reach = axis_of(view, view.array.dims[0]), Range.of(values)
     across = Range.of(axis.places)
     return _framed(
         lambda size: drawn_curve(axis.places, values, across, reach, size, screen.letters),
-        Axis(name_of(view.array), reach.ends, values),
+        DrawnAxis(name_of(view.array), reach.ends, values),
         axis,
         [*_heading(view), *([] if reach.is_there else [_NOTHING])],
         screen,
     )
 
 
-def _image(view: View, values: Numbers, screen: _Screen) -> list[str]:
+def _image(view: DrawnView, values: Numbers, screen: _Screen) -> list[str]:
     up, across = (axis_of(view, dim) for dim in view.array.dims[:2])
     reach = Range.of(values)
     [scale] = _as_lines(np.linspace(0, 1, len(SHADES))[None].repeat(2 if screen.colours else 1, 0), Range(0, 1), screen)
@@ -138,7 +138,7 @@ def _image(view: View, values: Numbers, screen: _Screen) -> list[str]:
 _DRAWN = (_value, _curve, _image)
 
 
-def _placed(values: Numbers, up: Axis, across: Axis, size: tuple[int, int], screen: _Screen) -> Numbers:
+def _placed(values: Numbers, up: DrawnAxis, across: DrawnAxis, size: tuple[int, int], screen: _Screen) -> Numbers:
     """The values of an image at the places of a screen, the uppermost line first."""
     rows, columns = size
     for position, (axis, count) in enumerate(((up, rows * (2 if screen.colours else 1)), (across, columns))):
@@ -154,7 +154,7 @@ def _as_lines(values: Numbers, reach: Range, screen: _Screen) -> list[str]:
 # --- around it ---------------------------------------------------------------------------------------------------
 
 
-def _heading(view: View) -> list[str]:
+def _heading(view: DrawnView) -> list[str]:
     """A line that says where in the other dimensions it is, and what was left out of these."""
     where = [f"{printable(str(dim))}[{at}]{_value_at(view.array, dim)}" for dim, at in view.positions.items()]
     left_out = [f"1 of {step} along {printable(str(dim))}" for dim, step in view.steps.items()]
@@ -169,7 +169,11 @@ def _value_at(array: xr.DataArray, dim: Any) -> str:
 
 
 def _framed(
-    draw: Callable[[tuple[int, int]], list[str]], up: Axis, across: Axis, heading: Sequence[str], screen: _Screen
+    draw: Callable[[tuple[int, int]], list[str]],
+    up: DrawnAxis,
+    across: DrawnAxis,
+    heading: Sequence[str],
+    screen: _Screen,
 ) -> list[str]:
     """What is drawn with axes at its left and below it, within the size of the screen."""
     letters = screen.letters
@@ -184,7 +188,7 @@ def _framed(
     return [*wide, *body, below, f"{' ' * (beside + 2)}{_along(across, columns, letters)}"]
 
 
-def _along(axis: Axis, columns: int, letters: Letters) -> str:
+def _along(axis: DrawnAxis, columns: int, letters: Letters) -> str:
     """The name of an axis between its ends."""
     left, right = (_cut(end, columns // 2 - 1, letters) for end in axis.ends)
     name = _cut(axis.name, max(0, columns - 2 * max(len(left), len(right)) - 2), letters)

@@ -43,7 +43,7 @@ def default_view(array: xr.DataArray, shown: int | None = None) -> xr.DataArray:
 
 
 @dataclass(frozen=True)
-class View:
+class DrawnView:
     """What is drawn: a value, a curve or an image.
 
     Parameters
@@ -65,7 +65,7 @@ class View:
     positions: Mapping[Any, int]
 
 
-def view_of(array: xr.DataArray, is_thinned: bool = True) -> View:
+def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
     """What is drawn of an array; it isn't read yet.
 
     Parameters
@@ -96,7 +96,7 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> View:
     shown = shown.drop_vars(unusable)
     thinned = {dim: step for dim, step in steps.items() if dim not in shown.coords}
     places = {dim: np.arange(shown.sizes[dim]) * step for dim, step in thinned.items()}
-    return View(shown.assign_coords(places), texts, steps, positions)
+    return DrawnView(shown.assign_coords(places), texts, steps, positions)
 
 
 def _in_words(array: xr.DataArray) -> str:

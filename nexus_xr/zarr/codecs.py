@@ -19,7 +19,7 @@ from nexus_xr.hdf5.reading.stored_chunks import StoredChunk
 from nexus_xr.hdf5.runtime.memory import Roomy
 
 from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Bytes, Encoded, is_frame, stored_frame
-from .reframing import Kind, Recipe, recipe, reframed
+from .reframing import Framing, Recipe, recipe, reframed
 
 # What Zarr has a codec for that decodes what the filters of HDF5 made, in the order of encoding.
 Chain = tuple[Filter, ...]
@@ -150,7 +150,7 @@ def recipe_of(filters: Chain, chain: Chain, chunk_bytes: int) -> tuple[Recipe, i
     """
     kept = filters if not _is_blosc(chain) and _is_alike(filters, chain) else without_checksum(filters)
     left_off = _CHECKSUM_BYTES * (len(filters) - len(kept))
-    as_it_is = Recipe(Kind.AS_IT_IS) if _is_alike(kept, chain) else None
+    as_it_is = Recipe(Framing.AS_IT_IS) if _is_alike(kept, chain) else None
     found = recipe(kept, chunk_bytes) if _is_blosc(chain) else as_it_is
     return None if found is None else (found, left_off)
 

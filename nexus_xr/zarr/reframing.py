@@ -84,7 +84,7 @@ def _shuffled(stored: Roomy, filters: Sequence[Filter], chunk_bytes: int) -> Enc
     return frame(blocks, width, _shuffle(width), compressor.format)
 
 
-class Kind(IntEnum):
+class Framing(IntEnum):
     """What the compiled module is to make of stored bytes."""
 
     AS_IT_IS = 0
@@ -107,7 +107,7 @@ class Recipe(NamedTuple):
         Bytes of which a block has a whole number.
     """
 
-    kind: Kind
+    kind: Framing
     head: bytes = bytes(HEADER_BYTES)
     unit: int = 1
 
@@ -116,13 +116,13 @@ def recipe(filters: Sequence[Filter], chunk_bytes: int) -> Recipe | None:
     """How frames are made of what went through some filters, None where the compiled module has no way."""
     ids = tuple(step.id for step in filters)
     if ids == (BLOSC.number,):
-        return Recipe(Kind.FRAME)
+        return Recipe(Framing.FRAME)
     try:
         if ids == (BITSHUFFLE.number,):
             return _bitshuffle_recipe(filters[0], chunk_bytes)
         if ids == (LZ4.number,):
             head = frame_head(1, Shuffle.NONE, Format.LZ4, chunk_bytes, chunk_bytes)
-            return Recipe(Kind.MAYBE_PLAIN_BLOCKS, head)
+            return Recipe(Framing.MAYBE_PLAIN_BLOCKS, head)
         return _one_block_recipe(filters, chunk_bytes)
     except NoFrameError:
         return None
@@ -133,7 +133,7 @@ def _bitshuffle_recipe(filter_: Filter, chunk_bytes: int) -> Recipe | None:
     if compressor not in _FORMATS or not width or chunk_bytes % (8 * width):
         return None
     head = frame_head(width, Shuffle.BITS, _FORMATS[compressor], chunk_bytes, chunk_bytes)
-    return Recipe(Kind.BLOCKS, head, 8 * width)
+    return Recipe(Framing.BLOCKS, head, 8 * width)
 
 
 def _one_block_recipe(filters: Sequence[Filter], chunk_bytes: int) -> Recipe | None:
@@ -141,7 +141,7 @@ def _one_block_recipe(filters: Sequence[Filter], chunk_bytes: int) -> Recipe | N
     compressor = _COMPRESSORS.get(kept[0].id) if len(kept) == 1 else None
     if compressor is None or compressor.blocks != FrameBlocks.one:
         return None
-    return Recipe(Kind.ONE_BLOCK, frame_head(width, _shuffle(width), compressor.format, chunk_bytes, chunk_bytes))
+    return Recipe(Framing.ONE_BLOCK, frame_head(width, _shuffle(width), compressor.format, chunk_bytes, chunk_bytes))
 
 
 def _unshuffled(filters: Sequence[Filter]) -> tuple[int, Sequence[Filter]]:

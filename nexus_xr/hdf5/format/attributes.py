@@ -21,7 +21,7 @@ from .fields import Fields
 from .file_bytes import FileBytes
 from .heaps.fractal_heap import open_heap
 from .heaps.global_heap import GlobalHeap
-from .messages.kinds import Kind
+from .messages.message_types import MessageType
 from .object_header import ObjectHeader, first_of
 from .shared_messages import SHARED, SharedTable, committed_at, resolve
 
@@ -83,7 +83,7 @@ def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) 
     shared
         The messages of the file that are in heaps.
     """
-    messages, info = header.get(Kind.ATTRIBUTE, []), first_of(header, Kind.ATTRIBUTE_INFO)
+    messages, info = header.get(MessageType.ATTRIBUTE, []), first_of(header, MessageType.ATTRIBUTE_INFO)
     many = [] if info is None else list(_in_heap(file, info, shared))
     return sorted([*(_parse(file, flags, content, shared) for flags, content in messages), *many], key=_by_name)
 
@@ -100,17 +100,19 @@ def usual_attributes(file: FileBytes, header: ObjectHeader, heap: GlobalHeap) ->
     heap
         The file's heap.
     """
-    if Kind.ATTRIBUTE_INFO in header and not _is_without_heap(file, header):
+    if MessageType.ATTRIBUTE_INFO in header and not _is_without_heap(file, header):
         return None
     try:
-        return compiled.attributes(header.get(Kind.ATTRIBUTE, []), _known_heads(file.length_size), heap.collections)
+        return compiled.attributes(
+            header.get(MessageType.ATTRIBUTE, []), _known_heads(file.length_size), heap.collections
+        )
     except FormatError:  # of the heap, in which not all of them may be
         return None
 
 
 def _is_without_heap(file: FileBytes, header: ObjectHeader) -> bool:
     try:
-        return _places(header[Kind.ATTRIBUTE_INFO][0][1], file.offset_size)[0] == file.undefined
+        return _places(header[MessageType.ATTRIBUTE_INFO][0][1], file.offset_size)[0] == file.undefined
     except FormatError:
         return False
 
@@ -135,7 +137,7 @@ def _listed(file: FileBytes, info: bytes, shared: SharedTable) -> Iterator[AnyAt
     for record in each_record(file, names_address, _NAME_RECORDS):
         try:
             heap_id, flags = _id_and_flags(record)
-            content = shared.get(Kind.ATTRIBUTE, heap_id) if flags & SHARED else heap.get(heap_id)
+            content = shared.get(MessageType.ATTRIBUTE, heap_id) if flags & SHARED else heap.get(heap_id)
         except (FormatError, UnsupportedError) as error:
             yield BrokenAttribute(None, error)
         else:
@@ -162,7 +164,7 @@ def _places(info: bytes, offset_size: int) -> tuple[int, int]:
 def _parse(file: FileBytes, flags: int, content: bytes, shared: SharedTable) -> AnyAttribute:
     try:
         if flags & SHARED:
-            content = resolve(file, Kind.ATTRIBUTE, flags, content, shared)
+            content = resolve(file, MessageType.ATTRIBUTE, flags, content, shared)
         begin, are_shared = _data_of(content)
         head = _head(file, content, shared) if are_shared else _own_head(content[:begin], file.length_size)
         return _of(head, content[begin:])
@@ -272,7 +274,7 @@ def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
     named_type = None
     if flags & _TYPE_IS_SHARED:
         named_type = committed_at(file, type_content)
-        type_content = resolve(file, Kind.DATATYPE, SHARED, type_content, shared)
+        type_content = resolve(file, MessageType.DATATYPE, SHARED, type_content, shared)
     if flags & _SPACE_IS_SHARED:
-        space_content = resolve(file, Kind.DATASPACE, SHARED, space_content, shared)
+        space_content = resolve(file, MessageType.DATASPACE, SHARED, space_content, shared)
     return _Head(name, parse_array_type(type_content, space_content, file.length_size), type_content, named_type)

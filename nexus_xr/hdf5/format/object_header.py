@@ -12,7 +12,7 @@ from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError
 from .fields import Fields, layout
 from .file_bytes import FileBytes
-from .messages.kinds import FIRST_UNKNOWN, Kind
+from .messages.message_types import FIRST_UNKNOWN, MessageType
 
 _WHAT = "an object header"
 # Most headers are within so many bytes, and read at once.
@@ -23,7 +23,7 @@ _ORDER_TRACKED, _PHASES_STORED, _TIMES_STORED, _KNOWN_FLAGS = 0x04, 0x10, 0x20, 
 
 # Of version 1, only how many bytes the messages in the first block have.
 _PREFIX_1 = struct.Struct("<8xI4x")
-# Kind, size and flags of a message; in headers that track in which order attributes were made, that is behind.
+# MessageType, size and flags of a message; in headers that track in which order attributes were made, that is behind.
 _MESSAGE_1, _MESSAGE_2, _ORDERED_MESSAGE_2 = struct.Struct("<HHB3x"), struct.Struct("<BHB"), struct.Struct("<BHB2x")
 _CONTINUATION_SIGNATURE = b"OCHK"
 
@@ -49,7 +49,7 @@ def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
     found = compiled.header(start)
     if found is None:
         found = _split(_first_block(file, address, start), _prefix(start))
-    if Kind.CONTINUATION in found:
+    if MessageType.CONTINUATION in found:
         _add_others(file, found, _prefix(start))
     return found
 
@@ -93,7 +93,7 @@ def _add_others(file: FileBytes, found: ObjectHeader, prefix: struct.Struct) -> 
     seen: set[int] = set()
     read = 0
     # Continuations are found in the blocks that others lead to, too.
-    for _, continuation in found[Kind.CONTINUATION]:
+    for _, continuation in found[MessageType.CONTINUATION]:
         address, size = _place(file, continuation)
         read += size
         if address in seen or read > file.size:

@@ -10,7 +10,7 @@ from .faults import FormatError, UnsupportedError
 from .fields import Fields
 from .file_bytes import FileBytes
 from .heaps.fractal_heap import FractalHeap, open_heap
-from .messages.kinds import Kind
+from .messages.message_types import MessageType
 from .object_header import first_of, read_object_header
 
 _WHAT = "a shared message"
@@ -73,9 +73,9 @@ def read_shared_table(file: FileBytes, extension: int | None) -> SharedTable:
     if extension is None:
         return SharedTable(file, {})
     header = read_object_header(file, extension)
-    if Kind.CACHE_IMAGE in header:
+    if MessageType.CACHE_IMAGE in header:
         raise UnsupportedError("metadata in an image of libhdf5's cache")
-    message = first_of(header, Kind.SHARED_TABLE)
+    message = first_of(header, MessageType.SHARED_TABLE)
     if message is None:
         return SharedTable(file, {})
     fields = Fields(message, _WHAT)

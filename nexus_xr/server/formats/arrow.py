@@ -12,7 +12,7 @@ import numpy as np
 
 from nexus_xr.server.failures import Failure
 
-from .encoding import Buffer, Piece, Shown, is_first, is_last
+from .encoding import Buffer, Shown, ValuePart, is_first, is_last
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 # A message of no bytes ends a stream.
@@ -36,13 +36,13 @@ class Arrow:
     def length(self, shown: Shown) -> None:
         return None
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
-        if piece.axis:
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
+        if part.axis:
             raise Failure(422, f"rows of {shown.shape[1:]} are too long for Arrow; select a part of them")
         pa = _pyarrow()
-        batch = pa.record_batch([_column(pa, shown, piece.values)], names=[shown.name])
-        begin = bytes(batch.schema.serialize()) if is_first(piece) else b""
-        return begin + bytes(batch.serialize()) + (_END if is_last(piece, shown) else b"")
+        batch = pa.record_batch([_column(pa, shown, part.values)], names=[shown.name])
+        begin = bytes(batch.schema.serialize()) if is_first(part) else b""
+        return begin + bytes(batch.serialize()) + (_END if is_last(part, shown) else b"")
 
 
 def _pyarrow() -> Any:

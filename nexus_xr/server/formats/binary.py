@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .encoding import Buffer, Piece, Shown, check_plain, raw
+from .encoding import Buffer, Shown, ValuePart, check_plain, raw
 
 
 class Binary:
@@ -23,8 +23,8 @@ class Binary:
     def length(self, shown: Shown) -> int:
         return math.prod(shown.shape) * shown.dtype.itemsize
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
-        return raw(piece.values.astype(little_endian(piece.values.dtype), copy=False))
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
+        return raw(part.values.astype(little_endian(part.values.dtype), copy=False))
 
 
 def little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nexus_xr.server.failures import Failure
 
-from .encoding import Buffer, Piece, Shown
+from .encoding import Buffer, Shown, ValuePart
 
 
 class Csv:
@@ -27,18 +27,18 @@ class Csv:
     def length(self, shown: Shown) -> None:
         return None
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
-        rows = piece.values.reshape(-1, 1) if len(shown.shape) < 2 else piece.values
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
+        rows = part.values.reshape(-1, 1) if len(shown.shape) < 2 else part.values
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(map(_cells, rows))
-        return _joined(text.getvalue(), shown, piece).encode()
+        return _joined(text.getvalue(), shown, part).encode()
 
 
 def _cells(row: Any) -> list[Any]:
     return [each if isinstance(each, str) else repr(each) if isinstance(each, float) else each for each in row.tolist()]
 
 
-def _joined(text: str, shown: Shown, piece: Piece) -> str:
+def _joined(text: str, shown: Shown, part: ValuePart) -> str:
     """A part of a row that goes on ends with a comma."""
-    goes_on = len(shown.shape) == 2 and piece.axis == 1 and piece.within[1][-1] != shown.shape[1] - 1
+    goes_on = len(shown.shape) == 2 and part.axis == 1 and part.within[1][-1] != shown.shape[1] - 1
     return text[:-1] + "," if goes_on else text

@@ -40,7 +40,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ValuePart:
     """A part of the values.
 
     Parameters
@@ -79,18 +79,18 @@ class Encoding(Protocol):
     def length(self, shown: Shown) -> int | None:
         """Bytes of the whole; None where that isn't known beforehand."""
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
-        """The bytes of a piece, with what stands before the first one and behind the last one."""
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
+        """The bytes of a part, with what stands before the first one and behind the last one."""
 
 
-def is_first(piece: Piece) -> bool:
-    """Whether nothing stands before a piece."""
-    return all(not positions or positions[0] == 0 for positions in piece.within)
+def is_first(part: ValuePart) -> bool:
+    """Whether nothing stands before a part."""
+    return all(not positions or positions[0] == 0 for positions in part.within)
 
 
-def is_last(piece: Piece, shown: Shown) -> bool:
-    """Whether nothing stands behind a piece."""
-    return all(not at or at[-1] == size - 1 for at, size in zip(piece.within, shown.shape, strict=True))
+def is_last(part: ValuePart, shown: Shown) -> bool:
+    """Whether nothing stands behind a part."""
+    return all(not at or at[-1] == size - 1 for at, size in zip(part.within, shown.shape, strict=True))
 
 
 def raw(values: NDArray[Any]) -> memoryview:

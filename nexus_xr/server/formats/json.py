@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from .encoding import Buffer, Piece, Shown
+from .encoding import Buffer, Shown, ValuePart
 from .plain import to_json
 
 
@@ -22,22 +22,22 @@ class Json:
     def length(self, shown: Shown) -> None:
         return None
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
         if not shown.shape:
-            return to_json(piece.values[()])
-        inner = to_json(piece.values.reshape(piece.values.shape[piece.axis :]))[1:-1]
-        opened, closed = _begun(piece), _ended(piece, shown)
-        return b"".join([b"," if opened <= piece.axis else b"", b"[" * opened, inner, b"]" * closed])
+            return to_json(part.values[()])
+        inner = to_json(part.values.reshape(part.values.shape[part.axis :]))[1:-1]
+        opened, closed = _begun(part), _ended(part, shown)
+        return b"".join([b"," if opened <= part.axis else b"", b"[" * opened, inner, b"]" * closed])
 
 
-def _begun(piece: Piece) -> int:
-    """How many lists begin with a piece: that of the dimension that is cut, and those around it."""
-    return _count(not at or at[0] == 0 for at in reversed(piece.within[: piece.axis + 1]))
+def _begun(part: ValuePart) -> int:
+    """How many lists begin with a part: that of the dimension that is cut, and those around it."""
+    return _count(not at or at[0] == 0 for at in reversed(part.within[: part.axis + 1]))
 
 
-def _ended(piece: Piece, shown: Shown) -> int:
+def _ended(part: ValuePart, shown: Shown) -> int:
     """How many lists end with it."""
-    within = zip(reversed(piece.within[: piece.axis + 1]), reversed(shown.shape[: piece.axis + 1]), strict=True)
+    within = zip(reversed(part.within[: part.axis + 1]), reversed(shown.shape[: part.axis + 1]), strict=True)
     return _count(not at or at[-1] == size - 1 for at, size in within)
 
 

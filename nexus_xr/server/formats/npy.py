@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .encoding import Buffer, Piece, Shown, check_plain, is_first, raw
+from .encoding import Buffer, Shown, ValuePart, check_plain, is_first, raw
 
 
 class Npy:
@@ -23,9 +23,9 @@ class Npy:
     def length(self, shown: Shown) -> int:
         return len(_head(shown)) + math.prod(shown.shape) * shown.dtype.itemsize
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
-        values = raw(piece.values.astype(shown.dtype, copy=False))
-        return _head(shown) + bytes(values) if is_first(piece) else values
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
+        values = raw(part.values.astype(shown.dtype, copy=False))
+        return _head(shown) + bytes(values) if is_first(part) else values
 
 
 def _head(shown: Shown) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoding import Buffer, Piece, Shown, check_image
+from .encoding import Buffer, Shown, ValuePart, check_image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = struct.Struct(">IIBBBBB")
@@ -34,8 +34,8 @@ class Png:
     def length(self, shown: Shown) -> None:
         return None
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
-        greys = _greys(piece.values, shown.low, shown.high)
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
+        greys = _greys(part.values, shown.low, shown.high)
         lines = np.zeros((greys.shape[0], greys.shape[1] + 1), np.uint8)
         lines[:, 1:] = greys
         head = _HEAD.pack(greys.shape[1], greys.shape[0], _BITS, _GREY, 0, 0, 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .encoding import Buffer, Piece, Shown, check_image, raw
+from .encoding import Buffer, Shown, ValuePart, check_image, raw
 
 _HEADER = struct.Struct("<2sHI")
 _ENTRY = struct.Struct("<HHII")
@@ -32,8 +32,8 @@ class Tiff:
     def length(self, shown: Shown) -> None:
         return None
 
-    def encode(self, shown: Shown, piece: Piece) -> Buffer:
-        values = piece.values.astype(_pixel(piece.values.dtype), copy=False)
+    def encode(self, shown: Shown, part: ValuePart) -> Buffer:
+        values = part.values.astype(_pixel(part.values.dtype), copy=False)
         pixels = bytes(raw(values))
         directory_at = _HEADER.size + len(pixels) + len(pixels) % 2
         return b"".join(

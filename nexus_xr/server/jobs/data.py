@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.server.failures import Failure
-from nexus_xr.server.formats.encoding import Encoding, Piece, Shown
+from nexus_xr.server.formats.encoding import Encoding, Shown, ValuePart
 from nexus_xr.server.formats.table import FORMATS
 
 from .answer import Answer
@@ -77,7 +77,7 @@ class ReadData(FileJob):
     def _of_one(self, encoding: Encoding, values: NDArray[Any], tag: str) -> Answer:
         shown = self._shown(values.shape, values.dtype)
         encoding.check(shown)
-        body = encoding.encode(shown, Piece(values, tuple(map(range, values.shape)), 0))
+        body = encoding.encode(shown, ValuePart(values, tuple(map(range, values.shape)), 0))
         return Answer(body, encoding.media_type, self._headers(encoding, shown), length=len(body), tag=tag)
 
     def _part(
@@ -92,7 +92,7 @@ class ReadData(FileJob):
     ) -> Answer:
         block = blocks.block(self.part)
         values = context.values(array, selection.restricted(block.within)).reshape(block.shape)
-        body = encoding.encode(shown, Piece(values, block.within, block.axis))
+        body = encoding.encode(shown, ValuePart(values, block.within, block.axis))
         headers = self._headers(encoding, shown)
         return Answer(body, encoding.media_type, headers, 200, blocks.count, encoding.length(shown), tag)
 

@@ -15,7 +15,7 @@ from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.fields import Fields, layout
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.fractal_heap import open_heap
-from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, first_of
 
 from .stored_link import EXTERNAL, HARD, SOFT, StoredLink, as_link
@@ -30,7 +30,7 @@ _ORDER, _KIND, _CHARACTER_SET, _KNOWN_FLAGS = 0x04, 0x08, 0x10, 0x1F
 
 def is_group(header: ObjectHeader) -> bool:
     """Whether an object is a group."""
-    return Kind.SYMBOL_TABLE in header or Kind.LINK_INFO in header
+    return MessageType.SYMBOL_TABLE in header or MessageType.LINK_INFO in header
 
 
 class Links(NamedTuple):
@@ -70,7 +70,7 @@ def read_links(file: FileBytes, header: ObjectHeader) -> Links:
     UnsupportedError
         Only libhdf5 reads them.
     """
-    info = first_of(header, Kind.LINK_INFO)
+    info = first_of(header, MessageType.LINK_INFO)
     stored = list(stored_links(file, header))
     links = [link for link in stored if isinstance(link, StoredLink)]
     if info is not None:
@@ -93,7 +93,7 @@ def _with_damage(stored: Iterable[StoredLink | FormatError], links: Sequence[Sto
 
 def stored_links(file: FileBytes, header: ObjectHeader) -> Iterator[StoredLink | FormatError]:
     """The links of a group in the order in which they are stored; in the place of what is damaged, what is wrong."""
-    info, table = first_of(header, Kind.LINK_INFO), first_of(header, Kind.SYMBOL_TABLE)
+    info, table = first_of(header, MessageType.LINK_INFO), first_of(header, MessageType.SYMBOL_TABLE)
     if info is not None:
         links = _new_links(file, header, info)
     elif table is not None:
@@ -169,7 +169,7 @@ def _new_links(file: FileBytes, header: ObjectHeader, content: bytes) -> Iterato
     info.expect(bytes(1))
     info.take(9 if _tracks_order(content) else 1)  # flags, and the highest number in the order
     heap_address, index = info.number(file.offset_size), info.number(file.offset_size)
-    messages: Iterable[bytes | FormatError] = (content for _, content in header.get(Kind.LINK, []))
+    messages: Iterable[bytes | FormatError] = (content for _, content in header.get(MessageType.LINK, []))
     if heap_address != file.undefined:
         messages = _from_heap(file, heap_address, index)
     for message in messages:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.fields import Fields
 
-from .kinds import Kind
+from .message_types import MessageType
 
 _WHAT = "a fill value"
 _UNDEFINED, _STORED = 0x10, 0x20
@@ -47,11 +47,11 @@ def parse_fill_value(kind: int, content: bytes) -> FillValue:
 
     Examples
     --------
-    >>> parse_fill_value(Kind.OLD_FILL_VALUE, b"\x02\0\0\0AB").raw
+    >>> parse_fill_value(MessageType.OLD_FILL_VALUE, b"\x02\0\0\0AB").raw
     b'AB'
     """
     fields = Fields(content, _WHAT)
-    if kind == Kind.OLD_FILL_VALUE:
+    if kind == MessageType.OLD_FILL_VALUE:
         raw = _raw(fields)
         return FillValue(raw is not None, raw)
     version = fields.number(1)

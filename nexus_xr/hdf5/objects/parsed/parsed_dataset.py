@@ -12,8 +12,8 @@ from nexus_xr.hdf5.format.external_files import ExternalSlot, read_external_file
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
 from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES, FilterStep, parse_filter_pipeline
-from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -29,7 +29,7 @@ from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
 if TYPE_CHECKING:
     from h5py import h5d
 
-_DESCRIPTION = (Kind.DATATYPE, Kind.DATASPACE, Kind.LAYOUT)
+_DESCRIPTION = (MessageType.DATATYPE, MessageType.DATASPACE, MessageType.LAYOUT)
 _LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked", Virtual: "virtual"}
 
 
@@ -74,7 +74,7 @@ class ParsedDataset(ParsedObject, Dataset):
 
     @property
     def encoded_type(self) -> bytes:
-        return self._place.file.required(self._header, Kind.DATATYPE)
+        return self._place.file.required(self._header, MessageType.DATATYPE)
 
     @property
     def is_being_written(self) -> bool:
@@ -107,13 +107,13 @@ class ParsedDataset(ParsedObject, Dataset):
         return Storage(_LAYOUTS[type(self._layout)], chunks, self._filters())
 
     def _filters(self) -> tuple[Filter, ...]:
-        pipeline = self._said(Kind.FILTER_PIPELINE)
+        pipeline = self._said(MessageType.FILTER_PIPELINE)
         steps = () if pipeline is None else parse_filter_pipeline(pipeline)
         return tuple(map(_filter, steps))
 
     @property
     def reads_itself(self) -> bool:
-        return not isinstance(self._layout, Chunked) and Kind.EXTERNAL_FILES not in self._header
+        return not isinstance(self._layout, Chunked) and MessageType.EXTERNAL_FILES not in self._header
 
     @property
     def stored(self) -> StoredValues:
@@ -133,7 +133,7 @@ class ParsedDataset(ParsedObject, Dataset):
         )
 
     def _external(self) -> tuple[ExternalSlot, ...]:
-        slots = self._said(Kind.EXTERNAL_FILES)
+        slots = self._said(MessageType.EXTERNAL_FILES)
         if slots is None:
             return ()
         if not self._place.file.file.is_local:
@@ -159,13 +159,13 @@ class ParsedDataset(ParsedObject, Dataset):
 
     def _stored(self) -> bytes:
         """The bytes of all elements."""
-        if Kind.EXTERNAL_FILES in self._header:
+        if MessageType.EXTERNAL_FILES in self._header:
             raise UnsupportedError("values in files of their own")
         stored = stored_bytes(self._layout, self._type.size, self._place.file)
         return fill_bytes(self._fill(), self._type) if stored is None else stored
 
     def _fill(self) -> FillValue | None:
-        for kind in (Kind.FILL_VALUE, Kind.OLD_FILL_VALUE):
+        for kind in (MessageType.FILL_VALUE, MessageType.OLD_FILL_VALUE):
             message = self._said(kind)
             if message is not None:
                 return parse_fill_value(kind, message)

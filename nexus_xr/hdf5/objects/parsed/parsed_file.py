@@ -14,7 +14,7 @@ from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import Links, read_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, committed_at, read_shared_table, resolve
 from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
@@ -165,7 +165,7 @@ class ParsedFile:
 
     def named_type(self, header: ObjectHeader) -> int | None:
         """Where the named datatype is that an object is of; None where it is of none."""
-        flags, content = header.get(Kind.DATATYPE, [(0, b"")])[0]
+        flags, content = header.get(MessageType.DATATYPE, [(0, b"")])[0]
         return committed_at(self.bytes, content) if flags & SHARED else None
 
     def links(self, address: int) -> Links:
@@ -213,5 +213,5 @@ def _check_described(content: FileBytes, superblock: Superblock) -> None:
         raise UnsupportedError("it is divided by a driver")
     if superblock.extension is not None:
         extension = read_object_header(content, superblock.extension)
-        if Kind.DRIVER_INFO in extension or Kind.CACHE_IMAGE in extension:
+        if MessageType.DRIVER_INFO in extension or MessageType.CACHE_IMAGE in extension:
             raise UnsupportedError("it has a driver or an image of a cache")

@@ -9,7 +9,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusReachError
 from nexus_xr.hdf5.format.faults import FormatError, NoDtypeError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import Links, is_group
-from nexus_xr.hdf5.format.messages.kinds import Kind
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -112,9 +112,9 @@ def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget
     header = read_object_header(place.file.bytes, place.address)
     if is_group(header):
         return _group_at(place, header, path, diagnostics, budget)
-    if Kind.DATATYPE not in header:
+    if MessageType.DATATYPE not in header:
         raise FormatError("an object is neither a group nor a dataset nor a datatype")
-    if Kind.DATASPACE in header:
+    if MessageType.DATASPACE in header:
         return ParsedDataset(place, header, path, diagnostics)
     ParsedDatatype(place, header, path, diagnostics).report_left_out()
     return None

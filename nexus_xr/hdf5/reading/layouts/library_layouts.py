@@ -13,9 +13,9 @@ from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace
-from nexus_xr.hdf5.format.messages.kinds import Kind
 from nexus_xr.hdf5.format.messages.layout import Layout as FormatLayout
 from nexus_xr.hdf5.format.messages.layout import parse_layout
+from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import first_of, read_object_header
 from nexus_xr.hdf5.format.shared_messages import read_shared_table
 from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
@@ -133,7 +133,7 @@ def _dataspace(dataset: h5d.DatasetID) -> Dataspace:
 
 
 def _layout(dataset: h5d.DatasetID, file: FileBytes) -> FormatLayout:
-    message = first_of(read_object_header(file, address_of(dataset)[1]), Kind.LAYOUT)
+    message = first_of(read_object_header(file, address_of(dataset)[1]), MessageType.LAYOUT)
     if message is None:
         raise FormatError("it isn't said where a dataset's values are")
     return parse_layout(message, file.offset_size, file.length_size)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
-from nexus_xr.server.formats.encoding import Encoding, Piece, Shown, check_plain, raw
+from nexus_xr.server.formats.encoding import Encoding, Shown, ValuePart, check_plain, raw
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.arrays import NoArrayError, array_at, dataset_at
@@ -105,7 +105,7 @@ class ReadValues(FileJob):
     def _file(self, encoding: Encoding, values: NDArray[Any], tag: str) -> Answer:
         shown = self._shown(values.shape, values.dtype)
         encoding.check(shown)
-        body = encoding.encode(shown, Piece(values, tuple(map(range, values.shape)), 0))
+        body = encoding.encode(shown, ValuePart(values, tuple(map(range, values.shape)), 0))
         headers = {"Content-Disposition": f'attachment; filename="data{encoding.suffix}"'}
         return Answer(body, encoding.media_type, headers, tag=tag)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 
-class Kind:
+class MessageType:
     """What a message is about."""
 
     NIL: Final = 0
