@@ -200,6 +200,16 @@ def test_attributes(messages: list[tuple[int, bytes]]) -> None:
         assert not all(name.isascii() and (isinstance(v, tuple) or v != "ÿ") for name, v in expected.items())
 
 
+def test_an_attribute_of_more_bytes_than_there_can_be_is_broken_each_time() -> None:
+    parts = [b"a\0", bytes.fromhex(TEXT), bytes.fromhex("02010001") + number(1 << 62, 8)]
+    head = bytes([2, 0]) + b"".join(number(len(part), 2) for part in parts)
+    file, header = file_of(FILE), {MessageType.ATTRIBUTE: [(0, head + b"".join(parts) + bytes(16))]}
+    for _ in range(2):
+        assert usual_attributes(file, header, GlobalHeap(file)) is None
+        [found] = read_attributes(file, header, SharedTable(file, {}))
+        assert isinstance(found, BrokenAttribute)
+
+
 def _says_all(content: bytes) -> bool:
     return content[0] == 1 or not content[1] & 3
 

@@ -260,12 +260,13 @@ def _own_head(content: bytes, length_size: int) -> _Head:
     """The head of an attribute that says all itself, which is known from then on."""
     pieces = _pieces(content)
     array_type = parse_array_type(pieces.datatype, pieces.dataspace, length_size)
-    known = _known_heads(length_size)
-    if len(known) >= _MOST_HEADS:
-        known.clear()
-    name = pieces.name.decode() if pieces.name.isascii() else None
-    is_text = array_type.is_single and array_type.datatype.conversion is Conversion.VARYING_TEXT
-    known[content] = name, array_type, array_type.size, is_text
+    if array_type.size < 1 << 16:  # more is in no message, and may be a number that the compiled module can't take
+        known = _known_heads(length_size)
+        if len(known) >= _MOST_HEADS:
+            known.clear()
+        name = pieces.name.decode() if pieces.name.isascii() else None
+        is_text = array_type.is_single and array_type.datatype.conversion is Conversion.VARYING_TEXT
+        known[content] = name, array_type, array_type.size, is_text
     return _Head(pieces.name, array_type, pieces.datatype)
 
 
