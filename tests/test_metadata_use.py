@@ -50,6 +50,44 @@ def test_groups_are_indexed_by_paths(scan: xr.Dataset) -> None:
     assert "detector/distance" in instrument._ipython_key_completions_()
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda opened: opened,
+        lambda opened: opened.isel(x=slice(2)),
+        lambda opened: opened.copy(deep=True),
+        lambda opened: opened.chunk(),
+        lambda opened: opened.compute(),
+        lambda opened: opened.sum(),
+        lambda opened: opened[["counts"]].rename(counts="intensity"),
+        lambda opened: pickle.loads(pickle.dumps(opened)),
+    ],
+)
+def test_attrs_take_paths(use: Callable[[xr.Dataset], xr.Dataset], scan: xr.Dataset) -> None:
+    used = use(scan)
+    assert used.attrs["instrument/detector/distance"] == {"value": 1.5, "attrs": {"units": "m"}}
+    assert used.attrs == dict(scan.attrs)
+    with pytest.raises(KeyError, match="instrument/detector/nothing"):
+        used.attrs["instrument/detector/nothing"]
+
+
+def test_attrs_of_signals_and_nodes_take_paths(write: Write) -> None:
+    path = write(scan_file())
+    signal = nexus_xr.open_signals(path)[0]
+    node = xr.open_datatree(path, engine="nexus")["entry"]
+    for attrs in (signal.attrs, node.attrs, node.dataset.attrs):
+        assert isinstance(attrs, MetadataGroup)
+        assert attrs["instrument/detector/distance"]["value"] == 1.5
+        assert "instrument/detector/distance" in attrs._ipython_key_completions_()
+
+
+def test_what_is_added_to_attrs_is_of_this_object_alone(scan: xr.Dataset) -> None:
+    copied = scan.copy()
+    copied.attrs["note"] = "mine"
+    assert copied.attrs["note"] == "mine"
+    assert "note" not in scan.attrs
+
+
 def test_a_path_that_is_not_there_names_those_that_are_alike(scan: xr.Dataset) -> None:
     with pytest.raises(NexusPathError, match="there are instrument/detector/distance"):
         scan.nexus.metadata["detector/distance"]

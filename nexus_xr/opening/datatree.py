@@ -10,6 +10,7 @@ import xarray as xr
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.runtime.compat import give_attrs
 from nexus_xr.nexus.rules.content import free_name, read_content
 from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart
 from nexus_xr.nexus.rules.reserved import ADDED, DATASETS
@@ -62,7 +63,7 @@ def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:
         path = f"{above}{relative}" if relative != "/" else above or "/"
         if relative not in datasets:
             datasets[relative] = empty(opening, path)
-        datasets[relative].attrs = opening.narrowed(tree, path)
+        give_attrs(datasets[relative], opening.narrowed(tree, path))
     return dict(sorted(datasets.items(), key=lambda item: item[0].split("/") if item[0] != "/" else []))
 
 

@@ -348,13 +348,13 @@ class Opening:
             self.diagnostics.add(Code.MEMBER_RENAMED, above or "/", f"its member {name!r} stands under {keys[-1]!r}")
         return _placed(tree, keys, self.left_over(described))
 
-    def narrowed(self, tree: MetadataGroup, path: str) -> dict[str, Any]:
+    def narrowed(self, tree: MetadataGroup, path: str) -> MetadataGroup:
         """The part of a tree that the options want."""
         keys = as_keys(self.options.metadata_key)
         tree = select_metadata(tree, keys, path) if keys else tree
-        return dict(without_arrays(tree) if self.options.skip_array_metadata else tree)
+        return MetadataGroup(without_arrays(tree) if self.options.skip_array_metadata else tree)
 
-    def attributes(self, described: Described) -> dict[str, Any]:
+    def attributes(self, described: Described) -> MetadataGroup:
         """The attrs of one Dataset: the tree of its entry; in a HyperSpy file, the metadata that the entry restores."""
         entry = entry_of(self.root, described.group)
         tree = self.entry_tree(entry)

@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.runtime.compat import give_attrs
 from nexus_xr.nexus.tree.find import as_keys
 
 from .dataset import Variables, variables_of
@@ -88,5 +89,5 @@ def _open_one(opening: Opening) -> xr.Dataset:
     if found.is_group:
         opening.diagnostics.extend(described.data.diagnostics)
     dataset = assemble(opening, described)
-    dataset.attrs = opening.attributes(described)
+    give_attrs(dataset, opening.attributes(described))
     return dataset

@@ -11,7 +11,9 @@ import xarray as xr
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.reference import Roots
+from nexus_xr.hdf5.runtime.compat import give_attrs
 from nexus_xr.nexus.tree.find import Keys
+from nexus_xr.nexus.tree.metadata import MetadataGroup
 from nexus_xr.nexus.tree.scan import Found
 from nexus_xr.signatures import takes
 
@@ -124,7 +126,7 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
         if found.is_group:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
-        signal.attrs = {**opening.attributes(described), **signal.attrs}
+        give_attrs(signal.variable, MetadataGroup({**opening.attributes(described), **signal.attrs}))
         signal.set_close(opening.file.close)
         signals.append(signal)
     return signals

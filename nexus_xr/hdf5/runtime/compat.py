@@ -49,6 +49,15 @@ def this_worker() -> str | None:
     return f"the worker {worker.address} (host {socket.gethostname()})"
 
 
+def give_attrs(obj: Any, attrs: dict[Any, Any]) -> None:
+    """Make a dictionary of a class of its own the ``attrs`` of a Dataset or a Variable of xarray.
+
+    Assigning to ``attrs`` makes a plain one of it. What is kept under ``_attrs`` stays as it is where objects are
+    selected from, copied, computed and pickled; in all versions that go with this package.
+    """
+    obj._attrs = attrs or None
+
+
 async def get_s3_object(fs: Any, **arguments: Any) -> Any:
     """What S3 answers to a request for an object, and not only its bytes as `cat_file` gives them.
 
