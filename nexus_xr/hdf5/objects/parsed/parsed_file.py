@@ -168,11 +168,19 @@ class ParsedFile:
         flags, content = header.get(MessageType.DATATYPE, [(0, b"")])[0]
         return committed_at(self.bytes, content) if flags & SHARED else None
 
-    def links(self, address: int) -> Links:
-        """The links of the group at an address, in h5py's order."""
+    def links(self, address: int, header: ObjectHeader | None = None) -> Links:
+        """The links of the group at an address, in h5py's order.
+
+        Parameters
+        ----------
+        address
+            Where the group is.
+        header
+            What is said about it there, if that is known.
+        """
         links = self._links.get(address)
         if links is None:
-            links = read_links(self.bytes, read_object_header(self.bytes, address))
+            links = read_links(self.bytes, read_object_header(self.bytes, address) if header is None else header)
             self._keep(address, links)
         else:
             self._links.move_to_end(address)

@@ -123,7 +123,7 @@ def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget
 def _group_at(
     place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics, budget: Budget | None = None
 ) -> ParsedGroup:
-    place.file.links(place.address)  # which may be known to libhdf5 alone
+    place.file.links(place.address, header)  # which may be known to libhdf5 alone
     return ParsedGroup(place, header, path, diagnostics, budget)
 
 
