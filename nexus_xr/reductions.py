@@ -19,7 +19,7 @@ from .hdf5.io.file import File
 from .hdf5.reading.array import LazyArray
 from .hdf5.reading.reductions.absence import ConstantOf, constant_of
 from .hdf5.reading.reductions.frames import FrameFunction
-from .hdf5.reading.reductions.operations import CountAbove, Deviation, Extreme, Mean, Operation, Sum
+from .hdf5.reading.reductions.operations import OPERATIONS, CountAbove
 from .hdf5.reading.reductions.reduction import Reduction
 from .hdf5.reading.reductions.views import ArrayView, Read, shape_of, view_of, without
 from .hdf5.reading.selection import normalize
@@ -27,14 +27,6 @@ from .opening.arrays import selection_of
 from .opening.fields.stored import ScaledArray, stored_array
 
 Dims: TypeAlias = Hashable | Iterable[Hashable] | None
-# By name, what makes the operation for values of a dtype, so many of which come together.
-_OPERATIONS: dict[str, Callable[[np.dtype[Any], int], Operation]] = {
-    "sum": Sum.of,
-    "mean": Mean.of,
-    "min": Extreme.least,
-    "max": Extreme.greatest,
-    "std": Deviation.of,
-}
 # Of numbers, those that operations are of.
 _KINDS = "biufc"
 # What one task of dask's reads.
@@ -193,9 +185,9 @@ def _operation(
     count = math.prod(array.shape[axis] for axis in axes)
     if (op == "count") != (above is not None):
         raise NexusError(f"op={op!r}, above={above!r}: a threshold is needed for 'count', and for nothing else")
-    if op != "count" and op not in _OPERATIONS:
-        raise NexusError(f"op={op!r}: expected {', '.join(map(repr, _OPERATIONS))}, 'count' or a function")
-    operation = CountAbove(above) if op == "count" else _OPERATIONS[op](source.opened.dtype, count)
+    if op != "count" and op not in OPERATIONS:
+        raise NexusError(f"op={op!r}: expected {', '.join(map(repr, OPERATIONS))}, 'count' or a function")
+    operation = CountAbove(above) if op == "count" else OPERATIONS[op](source.opened.dtype, count)
     mask = None if where is None else _mask(array, where)
     view = source.view(reduced=axes, together=operation.blocks_together)
     return Reduction(view, operation, axes, mask, partial(_absence, source.opened), source.num_threads)

@@ -34,6 +34,14 @@ def test_describing_a_file_takes_no_xarray(tmp_path: Path) -> None:
     assert said == "['/entry/data'] True\n[]\n"
 
 
+def test_serving_files_takes_no_xarray() -> None:
+    said = run(
+        "import sys, nexus_xr.server, nexus_xr.server.speaking, nexus_xr.server.workers.worker\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert said == "['click']\n"  # which uvicorn imports
+
+
 @pytest.mark.parametrize(
     "imports",
     [

@@ -29,8 +29,8 @@ from nexus_xr.hdf5.io.superblock import has_hdf5_signature
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.rules.attributes import nx_class
+from nexus_xr.nexus.rules.reserved import EXTENSIONS
 
-EXTENSIONS = (".nxs", ".nx", ".nexus", ".nx5")
 _NETCDF_EXTENSIONS = (".nc", ".nc4", ".cdf")
 VARIABLE = "NEXUS_XR_GUESS"
 # By the packages without which xarray doesn't ask them.

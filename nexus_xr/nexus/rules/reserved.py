@@ -15,6 +15,8 @@ from nexus_xr.hdf5.objects.text import is_text
 
 from .attributes import text
 
+# Of a file.
+EXTENSIONS = (".nxs", ".nx", ".nexus", ".nx5")
 # Of a field: its uncertainties, and the numbers by which it is scaled.
 ERRORS = "_errors"
 SCALING_FACTOR = "_scaling_factor"

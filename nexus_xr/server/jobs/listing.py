@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from nexus_xr.nexus.rules.reserved import EXTENSIONS
 from nexus_xr.opening.files import natural_order
-from nexus_xr.opening.guess import EXTENSIONS
 from nexus_xr.server.failures import Failure
 
 from .answer import Answer, json_answer

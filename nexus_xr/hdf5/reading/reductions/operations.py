@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -429,3 +429,13 @@ def _with_axes(counts: Any, axes: tuple[int, ...], ndim: int) -> Any:
 
 def _kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+# By name, what makes the operation for values of a dtype, so many of which come together.
+OPERATIONS: dict[str, Callable[[np.dtype[Any], int], Operation]] = {
+    "sum": Sum.of,
+    "mean": Mean.of,
+    "min": Extreme.least,
+    "max": Extreme.greatest,
+    "std": Deviation.of,
+}

@@ -17,7 +17,6 @@ from nexus_xr.server.jobs.context import Context
 
 from .entities import Entity, EntityJob
 from .plotted import PLOTTED, is_title, joined_at, joined_names, told_attributes
-from .types import text_metadata, type_metadata
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,12 @@ def _described(name: str, entity: Entity) -> dict[str, Any]:
 
 def _told(name: str, value: str | list[str]) -> dict[str, Any]:
     """An attribute that is told in place of what is stored."""
-    return {"name": name, "shape": () if isinstance(value, str) else (len(value),), "type": text_metadata()}
+    return {"name": name, "shape": () if isinstance(value, str) else (len(value),), "type": _type_of()}
 
 
 def _attributes(node: Node) -> list[dict[str, Any]]:
     types = sorted(node.attribute_types().items())
-    return [{"name": name, "shape": its.shape, "type": type_metadata(its.encoded)} for name, its in types]
+    return [{"name": name, "shape": its.shape, "type": _type_of(its.encoded)} for name, its in types]
 
 
 def _dataset(dataset: Dataset) -> dict[str, Any]:
@@ -81,8 +80,15 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
         "chunks": None if storage.chunks is None else storage.chunks[:rank],
         "filters": [{"id": step.id, "name": step.name} for step in storage.filters] or None,
         "shape": None if dataset.is_null else dataset.extent,
-        "type": type_metadata(dataset.encoded_type),
+        "type": _type_of(dataset.encoded_type),
     }
+
+
+def _type_of(encoded: bytes | None = None) -> dict[str, Any]:
+    """What a datatype is, or text of any length; libhdf5 is asked for it, which workers alone have."""
+    from .types import text_metadata, type_metadata
+
+    return text_metadata() if encoded is None else type_metadata(encoded)
 
 
 def _link(link: Link) -> dict[str, Any]:

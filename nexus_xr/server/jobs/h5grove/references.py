@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from nexus_xr.hdf5.library.datatypes import decoded
 from nexus_xr.hdf5.objects.datatypes import has_references, is_reference
 from nexus_xr.hdf5.objects.text import marks
 
 
 def with_references(value: Any, encoded: bytes) -> Any:
     """A value in which each reference is the text that h5py shows it as."""
+    from nexus_xr.hdf5.library.datatypes import decoded
+
     dtype = decoded(encoded).dtype
     return _told(value, dtype) if has_references(dtype) else value
 

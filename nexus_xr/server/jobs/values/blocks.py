@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .selection import Selection
 
 # Enough that the way to a worker and back costs little, and few enough that many can be under way.
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 # Chunks beyond this are decoded again for each block that has a part of them.
 MOST_BLOCK_BYTES = 32 << 20
 

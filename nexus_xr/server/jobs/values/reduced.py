@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
-import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
-from xarray.core import indexing
 
-from nexus_xr.opening.arrays import FileArray
-from nexus_xr.reductions import reduce
+from nexus_xr.hdf5.reading.reductions.absence import constant_of
+from nexus_xr.hdf5.reading.reductions.operations import OPERATIONS
+from nexus_xr.hdf5.reading.reductions.reduction import Reduction
+from nexus_xr.hdf5.reading.reductions.views import view_of
+from nexus_xr.hdf5.reading.selection import normalize
 from nexus_xr.server.failures import Failure
 
 from .selection import Selection
 from .served_array import ServedArray
 
-REDUCTIONS = ("sum", "mean", "min", "max", "std")
+REDUCTIONS = tuple(OPERATIONS)
 
 
 def reduced(array: ServedArray, selection: Selection, operation: str, axes: tuple[int, ...]) -> NDArray[Any]:
@@ -37,10 +39,14 @@ def reduced(array: ServedArray, selection: Selection, operation: str, axes: tupl
         There are no such dimensions, or no values, or these are no numbers.
     """
     _check(array, selection, axes)
-    dims = [f"dim_{number}" for number in range(len(array.values.shape))]
-    opened = xr.DataArray(xr.Variable(dims, indexing.LazilyIndexedArray(FileArray(array.values))))
-    selected = opened[selection.key]
-    return np.asarray(reduce(selected, operation, [selected.dims[axis] for axis in axes] or None))
+    values = array.values
+    axes = axes or tuple(range(len(selection.shape)))
+    made = OPERATIONS[operation](values.dtype, math.prod(selection.shape[axis] for axis in axes))
+    indexers = tuple(map(normalize, selection.key, values.shape))
+    along = {selection.kept[axis] for axis in axes}
+    view = view_of(values, indexers, array.chunks, (), values.file.is_local, along, made.blocks_together)
+    work = Reduction(view, made, axes, None, partial(constant_of, values), values.file.policy.num_threads)
+    return work.result(view.whole)
 
 
 def _check(array: ServedArray, selection: Selection, axes: tuple[int, ...]) -> None:
