@@ -313,6 +313,17 @@ def test_what_can_not_be_asked_is_explained(client: TestClient, asked: dict[str,
     assert len(answer.json()["message"]) > 20
 
 
+def test_what_is_given_twice_is_refused_and_not_half_taken(client: TestClient) -> None:
+    twice = client.get("/api/data/stack.h5", params={"path": "counts", "reduce": "sum", "axes": ["0", "2"]})
+    assert twice.status_code == 422
+    assert "axes is given more than once" in twice.json()["message"]
+    assert "with commas between them" in twice.json()["message"]
+    assert (
+        data(client, "stack.h5", "counts", reduce="sum", axes="0,2", format="json").json()
+        == COUNTS.sum((0, 2)).tolist()
+    )
+
+
 def test_where_a_group_is_no_array_is_missed(client: TestClient) -> None:
     for params in ({}, {"path": "/"}):
         assert "/ is a group" in client.get("/api/data/stack.h5", params=params).json()["message"]

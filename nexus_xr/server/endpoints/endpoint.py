@@ -43,7 +43,7 @@ class Endpoint:
     respond
         Answers where more than one request to a worker is needed.
     ignores_others
-        Whether parameters that it doesn't know are no mistake.
+        Whether parameters that it doesn't know are no mistake, nor those given again, of which the last counts.
     """
 
     path: str
@@ -100,14 +100,18 @@ class Endpoint:
             It says what can't be.
         """
         values = {**self._defaults}
+        given_once: set[str] = set()
         for name, text in parse_qsl(str(request.scope["query_string"], "latin-1"), keep_blank_values=True):
             asked = self._in_query.get(name)
             if asked is None:
                 self._check_ignored(name)
             elif asked.is_repeated:
                 values[asked.target] = (*values[asked.target], asked.value(text))
+            elif name in given_once and not self.ignores_others:
+                raise Failure(422, f"{name} is given more than once: expected {asked.meaning}")
             else:
                 values[asked.target] = asked.value(text)
+                given_once.add(name)
         for parameter, its_header in self._elsewhere:
             given = header(request.scope, its_header) if its_header else path[len(self.begin) :]
             if given is not None:
