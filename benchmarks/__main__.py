@@ -216,6 +216,7 @@ _UNITS = {
 }
 _HEADLINES = {
     "sum": f"Summing a stack of detector frames on {cpu_count()} cores",
+    "parts": f"Summing a part of each frame of a stack on {cpu_count()} cores",
     "slab": f"Reading {SLAB} detector frames into one array on {cpu_count()} cores",
     "single": "Reading a frame, a window, an element of an open stack",
     "small": f"Reading chunks of 1 KiB on {cpu_count()} cores",

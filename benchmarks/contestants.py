@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .cases import DATASET, SLAB, Stack, zarr_copy
+from .cases import DATASET, SLAB, Part, Stack, zarr_copy
 from .harness import UnsupportedError, cpu_count
 from .limit import open_limit
 
@@ -35,11 +35,14 @@ class Opened:
         Gives the values of a selection as a NumPy array.
     rewrite
         Writes the lowest bit of all values, compressed, into a new file, block by block; None for what only reads.
+    total_of
+        Sums a part of each frame; None for what isn't compared at that.
     """
 
     total: Callable[[], int]
     read: Callable[[Any], Any]
     rewrite: Callable[[Path], None] | None = None
+    total_of: Callable[[Part], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,16 @@ def _nexus_xr(stack: Stack, reduces: bool) -> Iterator[Opened]:
             with _on_all_cores():
                 (counts & 1).nexus.to_nexus(path, chunks=stack.chunks, compression="bitshuffle")
 
+        def total_of(part: Part) -> int:
+            window = counts[:, part.rows, part.columns]
+            kept = window if part.mask is None else window.where(xr.DataArray(part.mask, dims=window.dims[1:]), 0)
+            return _computed(kept.sum())
+
         yield Opened(
             lambda: _computed(counts.sum()),
             lambda selection: counts[selection].values,
             rewrite if reduces else None,
+            total_of,
         )
 
 
@@ -119,7 +128,11 @@ def _reduced(stack: Stack, reduces: bool) -> Iterator[Opened]:
 
     with xr.open_dataset(stack.path, engine="nexus") as dataset:
         counts = dataset[NAME]
-        yield Opened(lambda: int(nexus_xr.reduce(counts, "sum")), lambda selection: _opened_for_reading())
+        yield Opened(
+            lambda: int(nexus_xr.reduce(counts, "sum")),
+            lambda selection: _opened_for_reading(),
+            total_of=lambda part: int(nexus_xr.reduce(counts[:, part.rows, part.columns], "sum", where=part.mask)),
+        )
 
 
 @contextmanager
@@ -136,8 +149,17 @@ def _h5py_dask(stack: Stack, reduces: bool) -> Iterator[Opened]:
                 bits = da.from_array(counts, chunks=chunks) & 1
                 bits.to_hdf5(str(path), DATASET, chunks=chunks, **hdf5plugin.Bitshuffle())
 
+        def total_of(part: Part) -> int:
+            import dask.array as da
+
+            window = da.from_array(counts, chunks=chunks)[:, part.rows, part.columns]
+            return _computed((window if part.mask is None else da.where(part.mask, window, 0)).sum())
+
         yield Opened(
-            _dask_total(counts, chunks, reduces), lambda selection: counts[selection], rewrite if reduces else None
+            _dask_total(counts, chunks, reduces),
+            lambda selection: counts[selection],
+            rewrite if reduces else None,
+            total_of,
         )
 
 
@@ -290,7 +312,7 @@ def _dask_alone(stack: Stack, reduces: bool) -> Iterator[Opened]:
 @contextmanager
 def _limit(stack: Stack, reduces: bool) -> Iterator[Opened]:
     with open_limit(stack, cpu_count() if reduces else min(stack.count, SLAB)) as decoding:
-        yield Opened(decoding.total, decoding.read)
+        yield Opened(decoding.total, decoding.read, total_of=decoding.total)
 
 
 @contextmanager

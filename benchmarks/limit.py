@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nexus_xr.hdf5.filters.codecs.blosc2 import BLOSC2
 from nexus_xr.hdf5.filters.registry import decoder
 
-from .cases import DATASET, Stack
+from .cases import DATASET, Part, Stack
 from .harness import UnsupportedError, cpu_count
 
 # Source address, size, target address, its capacity -> where the result is, its size.
@@ -84,8 +84,8 @@ class Decoding:
     pool: ThreadPoolExecutor
     result: NDArray[np.uint16]
 
-    def total(self) -> int:
-        """Sum of all values; each thread decodes into its share of the memory that is there, and sums it up."""
+    def total(self, part: Part | None = None) -> int:
+        """Sum of all values, or of a part of each frame; each thread decodes into its share of memory that is there."""
         threads = min(cpu_count(), len(self.result))
         share = len(self.result) // threads
         starts = range(0, self.stack.count, share)
@@ -98,7 +98,7 @@ class Decoding:
                 frames = block[: self.stack.count - start]
                 for number, frame in enumerate(frames, start):
                     worker.decode(number, frame)
-                total += int(frames.sum(dtype=np.uint64))
+                total += int(frames.sum(dtype=np.uint64)) if part is None else part.total(frames)
             return total
 
         return sum(self.pool.map(work, range(threads)))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .cases import SLAB, Case, Stack, frame_stack, row_stack
+from .cases import SLAB, Case, Part, Stack, frame_stack, masked, row_stack, window_of
 from .contestants import BLOCK_LIMIT, DASK_ALONE, H5PY_DASK, H5PY_LOOP, LIMIT, NEXUS_XR, REDUCED, Opened, Reader
 from .harness import Column, Contestant, Result, Work, compete
 from .plotting import Bar, Panel
@@ -74,6 +74,8 @@ class ReadingKind:
         Whether the limit takes part.
     cases
         The cases that make sense, all if empty.
+    readers
+        Who takes part; all for whom it makes sense if empty.
     """
 
     title: str
@@ -82,9 +84,12 @@ class ReadingKind:
     single: bool = False
     limited: bool = False
     cases: tuple[str, ...] = ()
+    readers: tuple[Reader, ...] = ()
 
     def has(self, reader: Reader) -> bool:
         """Whether a reader takes part: those that are about sums, or dask, don't where there are none."""
+        if self.readers:
+            return reader in self.readers
         if reader in (H5PY_DASK, DASK_ALONE, BLOCK_LIMIT, REDUCED):
             return self.reference is H5PY_DASK
         return reader is not LIMIT or self.limited
@@ -108,6 +113,17 @@ def _sum_task(case: Case, size: int, few: bool) -> Task:
         reduces=True,
         looks_new=True,
     )
+
+
+def _part_task(part_of: Callable[[tuple[int, ...]], Part], case: Case, size: int, few: bool) -> Task:
+    stack = _stack(case, size, few)
+    part = part_of(stack.shape[1:])
+
+    def work(opened: Opened) -> int:
+        assert opened.total_of is not None
+        return opened.total_of(part)
+
+    return Task(stack, work, partial(_right, stack.total_of(part)), stack.mebibytes, reduces=True, looks_new=True)
 
 
 def _slab_task(case: Case, size: int, few: bool) -> Task:
@@ -166,9 +182,16 @@ def _one_element(frame: int, row: int, column: int) -> Any:
     return np.s_[frame, row, column]
 
 
+_SUM_PARTS = (NEXUS_XR, REDUCED, H5PY_DASK, LIMIT)
 KINDS = {
     "sum": ReadingKind(
         "sum of the whole stack, in dask's threads where there are some", _sum_task, H5PY_DASK, limited=True
+    ),
+    "window sum": ReadingKind(
+        "sum of the middle of each frame", partial(_part_task, window_of), H5PY_DASK, limited=True, readers=_SUM_PARTS
+    ),
+    "masked sum": ReadingKind(
+        "sum of all but a tenth of the pixels", partial(_part_task, masked), H5PY_DASK, limited=True, readers=_SUM_PARTS
     ),
     "slab": ReadingKind(
         f"values of the first {SLAB} frames as one NumPy array, no dask", _slab_task, H5PY_LOOP, limited=True
@@ -187,6 +210,7 @@ KINDS = {
 }
 WHATS = {
     "sum": ("sum",),
+    "parts": ("window sum", "masked sum"),
     "slab": ("slab",),
     "single": ("frame", "window", "element"),
     "small": ("small",),

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from benchmarks import harness, memory, opening, travel, trees
-from benchmarks.__main__ import main
+from benchmarks.__main__ import _HEADLINES, main
 from benchmarks.cases import BY_NAME, CASES, Case, Stack, frame_stack, zarr_copy
 from benchmarks.contestants import H5PY_DASK, NEXUS_XR, READERS, Opened, Reader
 from benchmarks.harness import Contestant, Result, Work, compete, milliseconds_columns, ratio_column, table
 from benchmarks.limit import open_limit
 from benchmarks.probing import Probe, probe
-from benchmarks.reading import KINDS, Options, contestant
+from benchmarks.reading import KINDS, WHATS, Options, contestant
 
 from .waiting import PATIENCE_SECONDS
 
@@ -120,6 +120,16 @@ def test_times_are_of_one_of_several_openings_and_ratios_of_those_that_there_are
     assert milliseconds_columns([once, often], "often")[-1].cell(once) == "5.000"
 
 
+def test_each_way_of_reading_has_a_headline(capsys: pytest.CaptureFixture[str]) -> None:
+    main(
+        ["read", "--size", "4", "--repeat", "1", "--what", "parts", "--case", "gzip", "--contestant", "nexus_xr.reduce"]
+    )
+    printed = capsys.readouterr().out
+    assert "window sum, gzip" in printed
+    assert "masked sum, gzip" in printed
+    assert _HEADLINES.keys() == WHATS.keys()
+
+
 @pytest.mark.parametrize(("what", "case"), [("sum", "bitshuffle+LZ4"), ("slab", "gzip"), ("small", "gzip")])
 def test_read_measures_and_saves(what: str, case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures, picture = tmp_path / "figures.json", tmp_path / "read.png"
@@ -140,7 +150,7 @@ def test_read_measures_and_saves(what: str, case: str, tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-@pytest.mark.parametrize("what", ["sum", "frame", "window", "element"])
+@pytest.mark.parametrize("what", ["sum", "window sum", "masked sum", "frame", "window", "element"])
 def test_readers_give_the_values(reader: Reader, what: str) -> None:
     if what != "sum" and not KINDS[what].has(reader):
         pytest.skip("takes no part")
