@@ -274,3 +274,19 @@ def test_elements_of_varying_length_stay_in_the_tree(tmp_path: Path) -> None:
     assert dataset.attrs["data"]["events"]["value"][0].tolist() == [1, 2, 3]
     with pytest.raises(NexusError, match="elements of varying length"):
         xr.open_dataset(path, engine="nexus", dataset_path="/entry/data/events")
+
+
+@pytest.mark.parametrize("dtype", ["i4", h5py.string_dtype()])
+def test_arrays_without_values_are_read_however_long_they_are_along_other_dimensions(
+    dtype: Any, tmp_path: Path
+) -> None:
+    with h5py.File(tmp_path / "scan.nxs", "w") as file:
+        for name in ("entry/data/counts", "entry/instrument/names"):
+            file.create_dataset(name, (10**12, 0), dtype, maxshape=(None, None), chunks=(10, 10))
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+    assert nexus_xr.read_metadata(tmp_path / "scan.nxs")["entry"]["instrument"]["names"]["value"].shape == (10**12, 0)
+    dataset = xr.open_dataset(tmp_path / "scan.nxs", engine="nexus")
+    assert dataset.load().counts.shape == (10**12, 0)
+    nexus_xr.to_zarr(tmp_path / "scan.nxs", tmp_path / "scan.zarr")
+    copied = xr.open_dataset(tmp_path / "scan.zarr", engine="zarr", group="entry/data", consolidated=False)
+    assert copied.counts.shape == (10**12, 0)

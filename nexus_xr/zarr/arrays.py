@@ -77,7 +77,7 @@ class ZarrArray:
 
     def coordinates(self) -> Iterator[tuple[int, ...]]:
         """Where chunks are in the grid, all of them."""
-        return itertools.product(*map(range, self.grid))
+        return iter(()) if 0 in self.grid else itertools.product(*map(range, self.grid))
 
     def origin(self, coordinate: Sequence[int]) -> tuple[int, ...]:
         """The first element of a chunk."""

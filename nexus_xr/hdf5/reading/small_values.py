@@ -71,6 +71,8 @@ def _read_elsewhere(dataset: Dataset, stored: StoredValues, layout: Libhdf5Layou
 def _parts(layout: StoredLayout) -> Iterator[tuple[slice, ...]]:
     """What is read at once: each chunk by itself where a plan for so few takes more time than it saves, or all."""
     count = math.prod(-(-size // chunk) for size, chunk in zip(layout.shape, layout.chunks, strict=True))
+    if not count:  # of the other dimensions, one may have any number of chunks without a value
+        return iter(())
     lengths = layout.chunks if count <= FEW_CHUNKS else layout.shape
     along = (
         [slice(begin, min(begin + length, size), 1) for begin in range(0, size, length)]

@@ -53,15 +53,17 @@ def read(
         if values is not None:
             return values
     values = result(tuple(map(length, indexers)), layout.carrier)  # first, as it may be more than there is
+    shape = [length(indexer) for indexer in indexers if not isinstance(indexer, int)]
+    if not values.size:  # whatever number of chunks there may be along other dimensions
+        return values.reshape(shape)
     tasks = few_whole_chunks(layout, source, indexers, values) if not source.plans_ahead else None
     if tasks is not None:
         threads.run(tasks, num_threads)
-        return values.reshape([length(indexer) for indexer in indexers if not isinstance(indexer, int)])
+        return values.reshape(shape)
     plan = plan_selection(indexers, layout.shape, layout.chunks, layout.padded)
-    if values.size:
-        target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
-        Reading(layout, source, values, target, plan.axes).run(num_threads)
-    return values.reshape([length for d, length in enumerate(plan.shape) if d not in plan.dropped])
+    target = values[tuple(slice(None, None, -1 if d in plan.backwards else 1) for d in range(values.ndim))]
+    Reading(layout, source, values, target, plan.axes).run(num_threads)
+    return values.reshape(shape)
 
 
 def tasks_into(
