@@ -47,6 +47,8 @@ def test_the_tree_of_a_real_file_comes_back(path: Path, tmp_path: Path) -> None:
     opened = xr.open_datatree(path, engine="nexus")
     if not opened.nbytes > 1 << 28:
         assert tree_back(opened, tmp_path).identical(opened)
+        (tmp_path / "loaded").mkdir()
+        assert tree_back(opened.load(), tmp_path / "loaded").identical(opened)
 
 
 KEYS = st.sampled_from(["title", "value", "m", "k:l", "original_k"])
@@ -271,6 +273,15 @@ def test_text_of_any_width_is_the_same(tmp_path: Path) -> None:
     back = tree_back(tree, tmp_path)
     assert back["a"].attrs["sample"]["labels"].dtype != tree["a"].attrs["sample"]["labels"].dtype
     assert back.identical(tree)
+
+
+def test_text_of_fixed_length_is_the_same_when_it_was_loaded(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "table.nxs", "w") as file:
+        file["entry/table/id"] = np.array([b"HELX_P1", b"HELX_P2", b"H3"])
+        file["entry/table/length"] = np.array([12, 5, 14])
+        file["entry/other/id"] = np.array([b"a", b"b"])
+    tree = xr.open_datatree(tmp_path / "table.nxs", engine="nexus")
+    assert tree_back(tree.load(), tmp_path).identical(tree)
 
 
 # What comes back as something else, as HDF5 or NeXus has no place for the difference.

@@ -157,6 +157,8 @@ def same_tree(a: Any, b: Any) -> bool:
     --------
     >>> same_tree({"x": {"value": np.arange(3)}}, {"x": {"value": np.arange(3)}})
     True
+    >>> same_tree(np.array(["a", "b"]), np.array(["a", "b"], dtype=object))
+    True
     >>> same_tree({"value": 1}, 1)
     False
     """
@@ -174,8 +176,8 @@ def same_tree(a: Any, b: Any) -> bool:
         stored, other = (a, b) if isinstance(a, StoredArray) else (b, a)
         if isinstance(stored, StoredArray):
             return isinstance(other, StoredArray | np.ndarray) and stored == other
-        is_text = a.dtype.kind == b.dtype.kind == "U"  # of whatever width
-        return (is_text or a.dtype == b.dtype) and same_values(a, b)
+        are_text = a.dtype.kind in "UO" and b.dtype.kind in "UO"  # of whatever width
+        return (are_text or a.dtype == b.dtype) and same_values(a, b)
     try:
         return bool(a == b) or bool(a != a and b != b)
     except (TypeError, ValueError):
