@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import NexusError, NexusPathError
-from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup
+from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
 from .files import Field, nxdata, nxentry, scan_file
 
@@ -79,6 +80,23 @@ def test_attrs_of_signals_and_nodes_take_paths(write: Write) -> None:
         assert isinstance(attrs, MetadataGroup)
         assert attrs["instrument/detector/distance"]["value"] == 1.5
         assert "instrument/detector/distance" in attrs._ipython_key_completions_()
+
+
+def test_text_is_not_the_same_as_arrays_of_arrays() -> None:
+    ragged = np.empty(2, object)
+    ragged[:] = [np.arange(3), np.arange(2)]
+    text = np.array(["a", "b"])
+    assert not same_tree(text, ragged)
+    assert not same_tree(ragged, text)
+    assert same_tree(text, text.astype(object))
+
+
+def test_a_copy_of_a_group_is_one_of_its_own() -> None:
+    group = MetadataGroup(x=1)
+    copied = copy.copy(group)
+    copied["y"] = 2
+    assert type(copied) is MetadataGroup
+    assert (group, copied) == ({"x": 1}, {"x": 1, "y": 2})
 
 
 def test_what_is_added_to_attrs_is_of_this_object_alone(scan: xr.Dataset) -> None:
