@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from nexus_xr.plotting.text_plot import text_plot
     from nexus_xr.reductions import reduce
     from nexus_xr.server.viewing import view
-    from nexus_xr.writing.consolidate import consolidate
-    from nexus_xr.writing.repack import repack
+    from nexus_xr.writing.copies.consolidate import consolidate
+    from nexus_xr.writing.copies.repack import repack
     from nexus_xr.writing.to_nexus import to_nexus
     from nexus_xr.writing.writer import NexusWriter
     from nexus_xr.zarr.copying import to_zarr
@@ -94,7 +94,7 @@ _LATER = {
     "check": "nexus_xr.inspection.check",
     "common_attrs": "nexus_xr.opening.files",
     "convert": "nexus_xr.conversion",
-    "consolidate": "nexus_xr.writing.consolidate",
+    "consolidate": "nexus_xr.writing.copies.consolidate",
     "describe": "nexus_xr.inspection.description",
     "list_datasets": "nexus_xr.opening.listing",
     "open_mfdataset": "nexus_xr.metadata.many_files",
@@ -106,7 +106,7 @@ _LATER = {
     "read_json": "nexus_xr.exchange.json_file",
     "read_metadata": "nexus_xr.opening.listing",
     "reduce": "nexus_xr.reductions",
-    "repack": "nexus_xr.writing.repack",
+    "repack": "nexus_xr.writing.copies.repack",
     "text_plot": "nexus_xr.plotting.text_plot",
     "to_nexus": "nexus_xr.writing.to_nexus",
     "to_zarr": "nexus_xr.zarr.copying",

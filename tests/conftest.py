@@ -15,7 +15,7 @@ from hypothesis import settings
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.mapped_regions import chunk_form, mapped_regions_of
-from nexus_xr.writing import consolidate as consolidation
+from nexus_xr.writing.copies import consolidate as consolidation
 
 from .files import write_tree
 

@@ -24,7 +24,7 @@ import nexus_xr
 from nexus_xr import NexusError, NexusFileError, to_nexus
 from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
-from nexus_xr.writing import variables
+from nexus_xr.writing.fields import variables
 
 from .test_detector_segments import write_master
 
@@ -659,7 +659,7 @@ import xarray as xr
 import nexus_xr
 from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
-from nexus_xr.writing import variables
+from nexus_xr.writing.fields import variables
 
 dataset = xr.open_dataset(sys.argv[1], engine="nexus").load()
 write = WrittenDataset.write

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusFileError, NexusFileNotFoundError, consolidate, to_nexus
-from nexus_xr.writing import consolidate as consolidation
+from nexus_xr.writing.copies import consolidate as consolidation
 
 from .stacks import counts
 

@@ -12,7 +12,7 @@ from .arguments import file_argument
 @click.option("-t", "--threads", type=click.IntRange(min=1), help="Most threads; by default, one a CPU.")
 def consolidate(file: str, threads: int | None) -> None:
     """Bring what virtual datasets and external links lead to into the file itself."""
-    from nexus_xr.writing.consolidate import consolidate
+    from nexus_xr.writing.copies.consolidate import consolidate
 
     consolidate(file, num_threads=threads)
     click.echo(f"{file} is one file")

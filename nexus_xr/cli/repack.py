@@ -22,8 +22,8 @@ def repack(
     file: str, target: str | None, compression: str | None, rechunk: bool, overwrite: bool, threads: int | None
 ) -> None:
     """Write FILE anew, to TARGET or in its own place, compressed otherwise and without unused room."""
+    from nexus_xr.writing.copies.repack import AUTO, repack
     from nexus_xr.writing.defaults import KEEP
-    from nexus_xr.writing.repack import AUTO, repack
 
     before = os.path.getsize(file) if os.path.exists(file) else 0
     with progress_bar(f"Repacking {file}") as progress:

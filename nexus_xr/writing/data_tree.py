@@ -19,9 +19,9 @@ from nexus_xr.nexus.rules.nxdata import apply_rules
 from nexus_xr.nexus.rules.reserved import DATASETS
 from nexus_xr.nexus.tree.metadata import is_field
 
+from .fields.variables import fields_of, with_true_errors
 from .options import WritingOptions
 from .signals import with_trees_apart
-from .variables import fields_of, with_true_errors
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .defaults import KEEP
 if TYPE_CHECKING:
     from nexus_xr.hdf5.writing.creation import Compression
 
-    from .variables import Storing
+    from .fields.variables import Storing
 
 _MODES = ("w", "x", "a", "r+")
 _LAYOUTS = ("entry", "inplace")
@@ -115,7 +115,7 @@ class WritingOptions:
     @cached_property
     def storing(self) -> Storing:
         """How arrays are to be stored."""
-        from .variables import Storing
+        from .fields.variables import Storing
 
         return Storing(
             self.compression,

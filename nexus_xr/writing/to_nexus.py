@@ -39,17 +39,17 @@ from nexus_xr.nexus.output.nodes import (
 from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.signatures import takes
 
-from .append import append, check_append
+from .changes.append import append, check_append
+from .changes.region import check_region, write_region
+from .changes.update import Rules, changes
 from .data_tree import TreeWriting, first_data
 from .defaults import KEEP
 from .delivery import delivering, is_elsewhere
 from .distributed import Workers, aligned
+from .fields.variables import fields_of, fill, with_true_errors
 from .options import WritingOptions, tabled
-from .region import check_region, write_region
 from .schedule import computes_elsewhere
 from .signals import Signal, signals_in
-from .update import Rules, changes
-from .variables import fields_of, fill, with_true_errors
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 

@@ -28,13 +28,13 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
 from nexus_xr.signatures import takes
 
-from .accepted import accepted
+from .changes.growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
+from .changes.targets import group_with, known
 from .delivery import is_elsewhere
-from .growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
+from .fields.accepted import accepted
 from .options import WritingOptions
 from .schedule import refuse_elsewhere
 from .signals import Signal, signals_in
-from .targets import group_with, known
 from .to_nexus import write_file
 
 # Of text of any length libhdf5 writes nothing that others could read meanwhile.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 
-from .codecs import Chain
+from .codecs.chain import Chain
 
 
 class Values(Protocol):

@@ -20,7 +20,7 @@ from nexus_xr.hdf5.reading.stored_chunks import OpenChunks, open_chunks
 from nexus_xr.hdf5.runtime.memory import Roomy
 
 from .arrays import ZarrArray
-from .codecs import recipe_of
+from .codecs.chain import recipe_of
 
 Coordinates = Sequence[tuple[int, ...]]
 # So many bytes of decoded values are in a batch at most, so that interrupts come through; and so many batches make up

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from nexus_xr.hdf5.reading.stored_chunks import FoundChunk, StoredChunk, Unwritten, stored_chunk
 
 from .arrays import ZarrArray
-from .codecs import encoded, passed_on
-from .frames import Encoded
+from .codecs.chain import encoded, passed_on
+from .codecs.frames import Encoded
 
 _length = struct.Struct("<I").pack
 

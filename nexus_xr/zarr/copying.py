@@ -27,7 +27,7 @@ from nexus_xr.hdf5.writing.replacing import unwritten
 from .arrays import ZarrArray
 from .batches import batches_of, copy_together, opened
 from .chunks import chunk_of
-from .frames import Encoded
+from .codecs.frames import Encoded
 from .metadata import Document, array_document, encoded, node_document
 from .shards import shard_coordinates, shard_of, shard_shape, sharded
 from .view import METADATA, ZarrView, chunk_key, join, view_of

@@ -26,7 +26,7 @@ from nexus_xr.opening.fields.stored import DerivedArray, ScaledArray, Stored, Ty
 
 from .arrays import MemberArray, Values, ZarrArray
 from .attributes import documents, scaling, time_units
-from .codecs import Chain, core_chain, native_chain
+from .codecs.chain import Chain, core_chain, native_chain
 from .data_types import TEXT, data_type
 
 _OBJECT = np.dtype(object)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .arrays import ZarrArray
-from .codecs import documents
+from .codecs.chain import documents
 from .data_types import TEXT, data_type, fill_document
 from .hierarchy import Hierarchy, ZarrGroup
 

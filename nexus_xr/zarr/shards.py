@@ -16,7 +16,7 @@ from nexus_xr.opening.chunks import block_shape
 
 from .arrays import ZarrArray
 from .chunks import chunk_of
-from .frames import Encoded
+from .codecs.frames import Encoded
 
 _NOT_THERE = 2**64 - 1
 

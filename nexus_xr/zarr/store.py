@@ -11,7 +11,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 
 from nexus_xr.errors import NexusError, NexusPathError
 
-from .frames import Encoded
+from .codecs.frames import Encoded
 from .references.kerchunk import kerchunk_references
 from .view import METADATA, ZarrView, view_of
 

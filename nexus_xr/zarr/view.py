@@ -17,8 +17,8 @@ from nexus_xr.opening.select import describe_with
 
 from .arrays import ZarrArray
 from .chunks import Chunk, found_chunk, is_there
+from .codecs.frames import Encoded
 from .fields import Codecs
-from .frames import Encoded
 from .hierarchy import Hierarchy, read_hierarchy
 from .metadata import encoded, node_document
 

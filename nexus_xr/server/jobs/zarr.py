@@ -9,7 +9,7 @@ import numpy as np
 from nexus_xr.hdf5.runtime.memory import results_in
 from nexus_xr.server.failures import Failure
 from nexus_xr.zarr.chunks import Chunk
-from nexus_xr.zarr.frames import own_parts
+from nexus_xr.zarr.codecs.frames import own_parts
 from nexus_xr.zarr.view import METADATA, ZarrView
 
 from .answer import JSON, Answer, StoredBody

@@ -12,8 +12,8 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.stored_chunks import FoundChunk, StoredChunk, StoredRun
 from nexus_xr.zarr.arrays import ZarrArray
 from nexus_xr.zarr.chunks import chunk_of, is_only_fill, stored_at
-from nexus_xr.zarr.codecs import Chain, size_as_stored
-from nexus_xr.zarr.frames import Encoded
+from nexus_xr.zarr.codecs.chain import Chain, size_as_stored
+from nexus_xr.zarr.codecs.frames import Encoded
 
 Coordinate = tuple[int, ...]
 

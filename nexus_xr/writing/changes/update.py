@@ -34,8 +34,7 @@ from nexus_xr.opening.fields.stored import stored_array
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening
 from nexus_xr.opening.session import Opened, assemble
-
-from .variables import LazyVariable, Storing, blocks, fields_of
+from nexus_xr.writing.fields.variables import LazyVariable, Storing, blocks, fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 

@@ -21,9 +21,9 @@ from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filte
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.part_files import copy_values
+from nexus_xr.writing.fields.variables import fill
 
 from .soundness import refuse_damaged
-from .variables import fill
 
 _FAILURE = "can't be made one file"
 

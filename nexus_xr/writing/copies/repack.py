@@ -29,10 +29,10 @@ from nexus_xr.hdf5.writing.creation import (
     filters_of_source,
 )
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
+from nexus_xr.writing.defaults import KEEP
+from nexus_xr.writing.fields.variables import fill
 
-from .defaults import KEEP
 from .soundness import refuse_damaged
-from .variables import fill
 
 # Chunks as they are, or as `to_nexus` chooses them.
 AUTO = "auto"

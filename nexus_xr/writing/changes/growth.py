@@ -20,8 +20,7 @@ from nexus_xr.nexus.output.nodes import raise_unstorable, storable
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described
-
-from .variables import LazyVariable, Storing, blocks, fields_of, with_true_errors
+from nexus_xr.writing.fields.variables import LazyVariable, Storing, blocks, fields_of, with_true_errors
 
 
 @dataclass(frozen=True)

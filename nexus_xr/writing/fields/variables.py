@@ -38,10 +38,10 @@ from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
+from nexus_xr.writing.defaults import KEEP
 
 from .accepted import accepted
 from .casting import cast, may_become
-from .defaults import KEEP
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,13 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.nexus.rules.reserved import DTYPE, recorded_dtype
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
+from nexus_xr.writing.distributed import aligned
+from nexus_xr.writing.fields.variables import LazyVariable, fill
+from nexus_xr.writing.schedule import refuse_elsewhere
+from nexus_xr.writing.signals import signals_in
 
-from .distributed import aligned
 from .growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
-from .schedule import refuse_elsewhere
-from .signals import signals_in
 from .targets import group_with, known
-from .variables import LazyVariable, fill
 
 
 @dataclass(frozen=True)

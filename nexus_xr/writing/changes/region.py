@@ -24,11 +24,11 @@ from nexus_xr.nexus.rules.reserved import recorded_dtype
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
+from nexus_xr.writing.fields.casting import cast, may_become
+from nexus_xr.writing.fields.variables import with_true_errors
+from nexus_xr.writing.schedule import refuse_elsewhere
 
-from .casting import cast, may_become
-from .schedule import refuse_elsewhere
 from .targets import group_with, known
-from .variables import with_true_errors
 
 # libhdf5 opens no file for writing that the same process has open for reading.
 _opening = threading.Lock()

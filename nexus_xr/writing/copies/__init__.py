@@ -1,0 +1,1 @@
+"""Files written anew from files, without xarray's objects between them."""

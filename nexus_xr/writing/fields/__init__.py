@@ -1,0 +1,1 @@
+"""From the values of xarray's variables to those of fields."""
