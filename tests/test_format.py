@@ -18,7 +18,10 @@ from h5py import h5f, h5g, h5o, h5p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_xr.hdf5.format import checksum
+import nexus_xr
+from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.format import cache_image, checksum
+from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import external_target, is_group, read_links
@@ -29,9 +32,11 @@ from nexus_xr.hdf5.format.messages.filter_pipeline import FilterStep
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, first_of, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, SharedTable, read_shared_table, resolve
-from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
-from nexus_xr.hdf5.io.source import BytesSource
+from nexus_xr.hdf5.format.superblock import Superblock, read_superblock
+from nexus_xr.hdf5.io.source import BytesSource, Source
 from nexus_xr.hdf5.runtime.libraries import Signature, function
+
+from .fuzz_files import described_by
 
 LIBVERS: tuple[Any, ...] = ("earliest", "v108", "v110", "latest")
 # Groups and files can be made in more ways than h5py has names for.
@@ -333,19 +338,108 @@ class CacheImage(ctypes.Structure):
     )
 
 
-def test_an_image_of_the_cache_is_left_to_libhdf5(tmp_path: Path) -> None:
-    access = h5p.create(h5p.FILE_ACCESS)
+def imaged(path: Path, user_block: int = 0) -> Path:
+    """A file with an image of the cache, and one of the same without beside it."""
+    access, creation = h5p.create(h5p.FILE_ACCESS), h5p.create(h5p.FILE_CREATE)
     access.set_libver_bounds(h5f.LIBVER_LATEST, h5f.LIBVER_LATEST)
-    image = CacheImage(1, True, False, -1)
-    signature = Signature(ctypes.c_int, (_IDENTIFIER, ctypes.c_void_p))
-    call = function("h5py", "H5Pset_mdc_image_config", signature, 0)
-    if call is None or call(access.id, ctypes.addressof(image)) < 0:
-        pytest.skip("there are no images of the cache")
-    with h5py.File(h5f.create(os.fsencode(tmp_path / "f.h5"), h5f.ACC_TRUNC, fapl=access)) as file:
-        file["data"] = 1
-    superblock, bytes_ = opened((tmp_path / "f.h5").read_bytes())
-    with pytest.raises(UnsupportedError, match="cache"):
-        read_shared_table(bytes_, superblock.extension)
+    creation.set_userblock(user_block)
+    for target, is_wanted in ((path.with_suffix(".plain.h5"), False), (path, True)):
+        image = CacheImage(1, is_wanted, False, -1)
+        signature = Signature(ctypes.c_int, (_IDENTIFIER, ctypes.c_void_p))
+        call = function("h5py", "H5Pset_mdc_image_config", signature, 0)
+        if call is None or call(access.id, ctypes.addressof(image)) < 0:
+            pytest.skip("there are no images of the cache")
+        with h5py.File(h5f.create(os.fsencode(target), h5f.ACC_TRUNC, creation, access)) as file:
+            write_variety(file)
+    return path
+
+
+def write_variety(file: h5py.File) -> None:
+    """Many small structures: attributes, a dense group, a chunked dataset that may grow, texts in the heap."""
+    group = file.create_group("group", track_order=True)
+    for number in range(20):
+        group.create_dataset(f"field{number}", data=number).attrs["unit"] = f"text {number}"
+    file.create_dataset(
+        "stack", data=np.arange(400.0).reshape(20, 20), chunks=(3, 7), maxshape=(None, 20), shuffle=True
+    )
+    file["texts"] = ["one", "two"]
+
+
+@pytest.mark.parametrize("user_block", [0, 512])
+def test_an_image_of_the_cache_counts_in_place_of_what_is_there(tmp_path: Path, user_block: int) -> None:
+    path = imaged(tmp_path / "f.h5", user_block)
+    found = described_by("bytes", str(path))
+    assert found == described_by("libhdf5", str(path.with_suffix(".plain.h5")))
+    assert len(found) > 80
+    content = path.read_bytes()
+    superblock = read_superblock(BytesSource(content))
+    with pytest.raises(FormatError):  # its objects are nowhere else
+        read_object_header(FileBytes(BytesSource(content), superblock.base), superblock.root)
+
+
+def test_values_beside_an_image_of_the_cache_are_those_of_the_file(tmp_path: Path) -> None:
+    arrays = {each.name: each for each in nexus_xr.open_signals(imaged(tmp_path / "f.h5"))}
+    np.testing.assert_array_equal(arrays["stack"], np.arange(400.0).reshape(20, 20))
+    assert list(arrays["texts"].values) == ["one", "two"]
+
+
+@given(
+    gaps=st.lists(st.tuples(st.integers(0, 9), st.binary(min_size=1, max_size=9)), max_size=9),
+    reads=st.lists(st.tuples(st.integers(0, 110), st.integers(0, 110)), min_size=1, max_size=9),
+    is_ahead=st.booleans(),
+)
+def test_entries_of_an_image_lie_over_the_bytes_of_the_file(
+    gaps: list[tuple[int, bytes]], reads: list[tuple[int, int]], is_ahead: bool
+) -> None:
+    content, entries, end = bytearray(b"." * 100), {}, 0
+    for gap, entry in gaps:
+        entries[end + gap] = entry
+        content[end + gap : end + gap + len(entry)] = entry
+        end += gap + len(entry)
+    del content[100:]  # what is said to be behind the end isn't there
+    source: Source = cache_image._ImagedSource(BytesSource(b"." * 100, "key"), entries)
+    assert (source.size, source.key, source.plans_ahead) == (100, "key", False)
+    with source.expecting(lambda: ([], [])) as expecting:
+        for offset, size in reads:
+            view = memoryview(bytearray(size))
+            count = (expecting if is_ahead else source).read_into(view, offset)
+            assert view[:count] == content[offset : offset + size]
+
+
+IMAGE_HEAD = 4 + 1 + 1 + 8 + 4  # signature, version, flags, size, and how many entries
+ENTRY_ADDRESS, ENTRY_SIZE = 14, 22  # of an entry, where its address and its size are
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "reason"),
+    [
+        (0, b"MDCX", "isn't one"),
+        (4, b"\1", "isn't one"),
+        (IMAGE_HEAD - 4, b"\xff\xff\xff\x7f", "ends too early"),
+        (IMAGE_HEAD + ENTRY_SIZE, b"\xff" * 8, "ends too early"),
+        (IMAGE_HEAD + ENTRY_ADDRESS, None, "lie over one another"),
+        (IMAGE_HEAD, None, "wrong checksum"),
+    ],
+)
+def test_a_damaged_image_of_the_cache_is_told_of_without_libhdf5(
+    tmp_path: Path, at: int, value: bytes | None, reason: str
+) -> None:
+    path = imaged(tmp_path / "f.h5")
+    content = bytearray(path.read_bytes())
+    start = content.rindex(b"MDCI\0")
+    size = int.from_bytes(content[start + 6 : start + 14], "little")
+    second = (
+        start + IMAGE_HEAD + ENTRY_SIZE + 8 + int.from_bytes(content[start + IMAGE_HEAD + ENTRY_SIZE :][:8], "little")
+    )
+    if reason == "lie over one another":  # the first is where the second is
+        value = bytes(content[second + ENTRY_ADDRESS : second + ENTRY_ADDRESS + 8])
+    content[start + at : start + at + len(value or b"?")] = value or b"?"
+    if reason != "wrong checksum":
+        end = start + size - checksum.CHECKSUM_BYTES
+        content[end : start + size] = checksum.lookup3(bytes(content[start:end])).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(NexusFileError, match=f"the image of libhdf5's cache.*{reason}"):
+        nexus_xr.read_metadata(path)
 
 
 @pytest.mark.parametrize("libver", LIBVERS)

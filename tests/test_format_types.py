@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.attributes import Attribute, BrokenAttribute, read_attributes
+from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.datatypes.datatype import parse_datatype
 from nexus_xr.hdf5.format.datatypes.stored_type import Datatype
 from nexus_xr.hdf5.format.external_files import read_external_files
@@ -32,7 +33,7 @@ from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, V
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import read_shared_table, resolve
-from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
+from nexus_xr.hdf5.format.superblock import read_superblock
 from nexus_xr.hdf5.format.values import decode_values
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import LocalSource

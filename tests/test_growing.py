@@ -26,11 +26,12 @@ from hypothesis import strategies as st
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.chunk_indexes.chunk_records import ChunkRecords
 from nexus_xr.hdf5.format.consistency import MOST_SECONDS
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
+from nexus_xr.hdf5.format.superblock import read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import BytesSource, GrowingSource
 from nexus_xr.hdf5.library.described import described

@@ -6,7 +6,7 @@ Source: the HDF5 file format specification, sections IV.A.2 (shared messages), I
 from __future__ import annotations
 
 from .checksum import CHECKSUM_BYTES, checked
-from .faults import FormatError, UnsupportedError
+from .faults import FormatError
 from .fields import Fields
 from .file_bytes import FileBytes
 from .heaps.fractal_heap import FractalHeap, open_heap
@@ -67,14 +67,10 @@ def read_shared_table(file: FileBytes, extension: int | None) -> SharedTable:
     ------
     FormatError
         The extension or the table is damaged.
-    UnsupportedError
-        What is at other addresses doesn't count, as there is an image of libhdf5's cache.
     """
     if extension is None:
         return SharedTable(file, {})
     header = read_object_header(file, extension)
-    if MessageType.CACHE_IMAGE in header:
-        raise UnsupportedError("metadata in an image of libhdf5's cache")
     message = first_of(header, MessageType.SHARED_TABLE)
     if message is None:
         return SharedTable(file, {})

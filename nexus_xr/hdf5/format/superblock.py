@@ -13,7 +13,6 @@ from nexus_xr.hdf5.io.superblock import HDF5_SIGNATURE, SWMR, WRITING, flags_of
 from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError, UnsupportedError
 from .fields import Fields
-from .file_bytes import FileBytes
 
 _WHAT = "the superblock"
 # The longest there is: version 1, with addresses of eight bytes.
@@ -78,11 +77,6 @@ def read_superblock(source: Source) -> Superblock:
     if superblock.end_of_file > source.size and not superblock.is_swmr:
         raise FormatError(f"the file is truncated: of {superblock.end_of_file} bytes there are {source.size}")
     return superblock
-
-
-def file_bytes(source: Source, superblock: Superblock) -> FileBytes:
-    """The bytes of a file by the addresses that are in it."""
-    return FileBytes(source, superblock.base, superblock.offset_size, superblock.length_size)
 
 
 def _find(source: Source) -> tuple[int, bytes]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.format.cache_image import CacheImageError
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
@@ -88,7 +89,8 @@ def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: 
         if not file.is_local:
             raise
     except FormatError as reason:
-        if file.snapshot is not None:  # libhdf5 would wait without end for a writer to mend it
+        # libhdf5 would wait without end for a writer to mend it; over a damaged image of its cache, it crashes.
+        if file.snapshot is not None or isinstance(reason, CacheImageError):
             message = f"{file.name}: the root group can't be read ({reason}); the file is damaged, copy it again"
             raise NexusFileError(message) from reason
         file.leave_to_libhdf5("/", str(reason))

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
-from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
+from nexus_xr.hdf5.format.superblock import read_superblock
 from nexus_xr.hdf5.format.values import decode_values
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.objects.text import decode_array, is_text

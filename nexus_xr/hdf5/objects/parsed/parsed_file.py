@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.consistency import MOST_SECONDS, consistent
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
@@ -17,7 +18,7 @@ from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, committed_at, read_shared_table, resolve
-from nexus_xr.hdf5.format.superblock import Superblock, file_bytes, read_superblock
+from nexus_xr.hdf5.format.superblock import Superblock, read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.io.unreadable import being_written
@@ -221,5 +222,5 @@ def _check_described(content: FileBytes, superblock: Superblock) -> None:
         raise UnsupportedError("it is divided by a driver")
     if superblock.extension is not None:
         extension = read_object_header(content, superblock.extension)
-        if MessageType.DRIVER_INFO in extension or MessageType.CACHE_IMAGE in extension:
-            raise UnsupportedError("it has a driver or an image of a cache")
+        if MessageType.DRIVER_INFO in extension:
+            raise UnsupportedError("it is divided by a driver")

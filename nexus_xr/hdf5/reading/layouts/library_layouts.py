@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from h5py import h5d, h5f, h5i, h5s, h5t
 
+from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.datatypes.stored_type import plain
 from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
@@ -17,8 +18,7 @@ from nexus_xr.hdf5.format.messages.layout import Layout as FormatLayout
 from nexus_xr.hdf5.format.messages.layout import parse_layout
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import first_of, read_object_header
-from nexus_xr.hdf5.format.shared_messages import read_shared_table
-from nexus_xr.hdf5.format.superblock import file_bytes, read_superblock
+from nexus_xr.hdf5.format.superblock import read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.library.addresses import address_of
@@ -106,9 +106,7 @@ def stored_values(dataset: h5d.DatasetID, source: Source) -> StoredValues:
     UnsupportedError
         It can't be told.
     """
-    superblock = read_superblock(source)
-    file = file_bytes(source, superblock)
-    read_shared_table(file, superblock.extension)  # which raises where libhdf5 keeps metadata of its own
+    file = file_bytes(source, read_superblock(source))
     dtype, properties = dataset.dtype, properties_of(dataset)
     count = properties.get_external_count()
     datatype = plain(dtype.itemsize, dtype) if _is_as_stored(dataset.get_type(), dtype) else None
