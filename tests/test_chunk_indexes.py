@@ -265,6 +265,24 @@ def test_a_byte_that_the_checksum_is_not_of_is_told_of(indexed: dict[str, Path],
         read_chunks(file, dataset)
 
 
+@pytest.mark.parametrize(
+    ("at", "number"),
+    [(6, 0), (7, 65), (9, 0), (9, 3), (10, 0), (10, 6), (10, 128), (11, 0)],
+    ids=lambda each: str(each),
+)
+def test_an_array_that_none_can_be_is_told_of(
+    indexed: dict[str, Path], at: int, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytearray(indexed["extensible array"].read_bytes())
+    _, dataset = described(indexed["extensible array"])
+    assert dataset.layout.index_address is not None
+    content[dataset.layout.index_address + at] = number
+    monkeypatch.setattr(array_parts, "checked", lambda part, _: part[:-4])
+    file, _ = described(indexed["extensible array"], bytes(content))
+    with pytest.raises(FormatError, match="divided as none can be"):
+        read_chunks(file, dataset)
+
+
 @pytest.mark.parametrize("kind", INDEXES)
 def test_a_layout_of_other_dimensions_is_refused(indexed: dict[str, Path], kind: str) -> None:
     file, dataset = described(indexed[kind])

@@ -123,8 +123,8 @@ def _read_header(array: Array) -> _Header:
     index_block = int.from_bytes(content[-file.offset_size :], "little")
     header = _Header(width, count_bits, in_index, least, pointers, page_bits, index_block)
     powers_of_two = all(number and not number & number - 1 for number in (header.least, header.pointers))
-    longest = header.least << header.direct_levels // 2
-    if not (header.width and powers_of_two and header.count_bits <= _MOST_BITS and longest <= 1 << header.page_bits):
+    is_known = powers_of_two and bool(header.width) and header.count_bits <= _MOST_BITS
+    if not is_known or header.least << header.direct_levels // 2 > 1 << header.page_bits:
         raise FormatError("the array is divided as none can be")
     return header
 
