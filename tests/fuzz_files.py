@@ -58,11 +58,11 @@ def damaged(content: bytes, random_: random.Random) -> bytes:
     elif kind < 0.45:
         del changed[random_.randrange(1, len(changed)) :]
     else:
-        _damage_structure(changed, random_)
+        damage_structure(changed, random_)
     return bytes(changed)
 
 
-def _damage_structure(content: bytearray, random_: random.Random) -> None:
+def damage_structure(content: bytearray, random_: random.Random) -> None:
     """Change a number of a structure: a version, a flag, a count, a length or an address."""
     starts = [found.start() for found in random_.choice((_STRUCTURE, _STRUCTURE, _MESSAGE)).finditer(content)]
     if not starts:
