@@ -283,6 +283,12 @@ def test_an_array_that_none_can_be_is_told_of(
         read_chunks(file, dataset)
 
 
+def test_a_dataset_is_no_larger_than_the_room_for_its_chunks(indexed: dict[str, Path]) -> None:
+    file, dataset = described(indexed["implicit"])
+    with pytest.raises(FormatError, match="larger than it may become"):
+        read_chunks(file, dataset._replace(maximum=tuple(1 for _ in dataset.maximum)))
+
+
 @pytest.mark.parametrize("kind", INDEXES)
 def test_a_layout_of_other_dimensions_is_refused(indexed: dict[str, Path], kind: str) -> None:
     file, dataset = described(indexed[kind])

@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from nexus_xr import NexusFileError, NexusWarning, read_metadata
+from nexus_xr import NexusFileError, NexusWarning, open_signals, read_metadata, reduce, to_zarr
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.filters import missing_filters
 from nexus_xr.hdf5.format.checksum import lookup3
@@ -87,6 +87,38 @@ def assert_only_the_second_chunk_is_bad(path: Path, *reasons: str) -> None:
                 array[key]
     assert_same_bits(array[0], good[0])
     assert_same_bits(array[2], good[1])
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lzf"])
+def test_a_chunk_for_which_there_is_no_memory_is_an_error(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        options: dict[str, Any] = {"chunks": (1, 1 << 44), "maxshape": (None, None), "compression": compression}
+        file.create_dataset("data", (8, 8), "i8", **options).id.write_direct_chunk((0, 0), b"damaged")
+    array = lazy(path)
+    for key in ((slice(None),), (0,), (0, 5), (0, 5), (0, [2, 1])):
+        with refused(path, "chunk (0, 0)", "140737488355328 bytes", "no memory"):
+            array[key]
+    with refused(path, "no memory"):
+        reduce(open_signals(path)[0], "sum")
+    for verify in (False, True):
+        with refused(path, "no memory"):
+            to_zarr(path, tmp_path / f"{verify}.zarr", verify=verify)
+
+
+@pytest.mark.parametrize(("longest", "is_known"), [((1 << 29) - 1, True), (1 << 29, False)])
+def test_chunks_are_as_long_as_their_layout_can_say(tmp_path: Path, longest: int, is_known: bool) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.create_dataset("data", (8,), "i8", chunks=(37,), maxshape=(None,))
+    content, said = path.read_bytes(), struct.pack("<II", 37, 8)
+    assert content.count(said) == 1
+    path.write_bytes(content.replace(said, struct.pack("<II", longest, 8)))
+    if is_known:
+        assert not lazy(path)[:].any()
+    else:
+        with pytest.warns(NexusWarning, match="chunks of 4 GiB or more"):
+            assert "data" not in read_metadata(path)
 
 
 # --- damaged chunks --------------------------------------------------------------------------------------------

@@ -277,6 +277,23 @@ def test_elements_of_varying_length_stay_in_the_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["i4", h5py.string_dtype()])
+def test_what_is_longer_than_any_array_has_no_values(dtype: Any, tmp_path: Path) -> None:
+    path, shape = tmp_path / "scan.nxs", (0, 1 << 60)
+    with h5py.File(path, "w") as file:
+        file["entry/data/counts"] = [1, 2]
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="counts")
+        file.create_dataset("entry/data/empty", shape, dtype, maxshape=(None, 1 << 60), chunks=(10, 10))
+        space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(np.dtype("i4"))
+        h5py.h5a.create(file["entry"].id, b"empty", kind, space)
+    with pytest.warns(NexusWarning, match=r"no array has the shape \(0, 1152921504606846976\)"):
+        dataset = xr.open_dataset(path, engine="nexus")
+    assert list(dataset.variables) == ["counts"]
+    assert dataset.attrs["data"]["empty"]["value"].shape == shape
+    with pytest.raises(NexusError, match="is longer than any array along other dimensions"):
+        xr.open_dataset(path, engine="nexus", dataset_path="/entry/data/empty")
+
+
+@pytest.mark.parametrize("dtype", ["i4", h5py.string_dtype()])
 def test_arrays_without_values_are_read_however_long_they_are_along_other_dimensions(
     dtype: Any, tmp_path: Path
 ) -> None:

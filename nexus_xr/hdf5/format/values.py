@@ -23,6 +23,18 @@ from .heaps.global_heap import GlobalHeap
 
 # Length, address and index of a text of varying length, by the bytes that they take.
 _PLACES = {place.size: place for place in map(struct.Struct, ("<IHI", "<III", "<IQI"))}
+_LONGEST_EMPTY = 1 << 58
+
+
+def is_too_long(shape: tuple[int, ...]) -> bool:
+    """Whether there are no elements, and yet NumPy has no array of that shape, as its other dimensions are too long.
+
+    Examples
+    --------
+    >>> is_too_long((0, 10**12)), is_too_long((0, 1 << 62))
+    (False, True)
+    """
+    return 0 in shape and prod(filter(None, shape)) >= _LONGEST_EMPTY
 
 
 def decode_values(raw: bytes, datatype: Datatype, shape: tuple[int, ...], heap: GlobalHeap) -> NDArray[Any]:
@@ -42,9 +54,12 @@ def decode_values(raw: bytes, datatype: Datatype, shape: tuple[int, ...], heap: 
     Raises
     ------
     FormatError
-        There are more or fewer bytes, or what is in the heap isn't as long as the elements say.
+        There are more or fewer bytes, what is in the heap isn't as long as the elements say, or no array has that
+        shape.
     """
     count = prod(shape)
+    if is_too_long(shape + datatype.inner_shape):
+        raise FormatError(f"no array has the shape {shape}")
     if count * datatype.size != len(raw):
         raise FormatError(f"{count} elements of {datatype.size} bytes aren't {len(raw)} bytes")
     return _decoded(raw, datatype, count, _Heap(heap)).reshape(shape + datatype.inner_shape)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.format.values import is_too_long
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
@@ -121,6 +122,8 @@ class Dataset(Node):
         dtype = self.raw_dtype
         if dtype.kind == "O" and not is_text(dtype) and not has_references(dtype):
             return "has elements of varying length, which make no array"
+        if is_too_long(self.shape):
+            return "has no elements, and is longer than any array along other dimensions"
         return None
 
     @property

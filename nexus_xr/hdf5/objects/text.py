@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_NAMES = 4096
+# What NumPy has text of, in characters of four bytes each.
+_WIDEST = (2**31 - 1) // 4
 
 
 def decode(raw: bytes | str) -> str:
@@ -77,8 +79,15 @@ def is_text(dtype: np.dtype[Any]) -> bool:
 
 
 def text_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Dtype of the decoded text: as wide as a fixed-length string, or objects where the length varies."""
-    return np.dtype(f"U{max(dtype.itemsize, 1)}") if dtype.kind == "S" else np.dtype(object)
+    """Dtype of the decoded text: as wide as a fixed-length string, or objects where the length varies.
+
+    Examples
+    --------
+    >>> text_dtype(np.dtype("S5")), text_dtype(np.dtype("S536870912"))  # for which NumPy has no text
+    (dtype('<U5'), dtype('O'))
+    """
+    is_fixed = dtype.kind == "S" and dtype.itemsize <= _WIDEST
+    return np.dtype(f"U{max(dtype.itemsize, 1)}") if is_fixed else np.dtype(object)
 
 
 def decode_array(values: NDArray[Any]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.runtime.memory import Roomy
 
 from .array import LazyArray
-from .engine.chunk import BadChunkError, ChunkError, ChunkReader, borrowed
+from .engine.chunk import BadChunkError, ChunkError, ChunkReader, borrowed, room_found
 from .layouts.chunk_index import ChunkIndex, ChunkLocation, ContiguousRun, steps_of
 from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Layout, StoredLayout
@@ -94,7 +94,8 @@ class StoredChunk:
             reader = ChunkReader(self.layout, source)
             try:
                 reader.check(self.coordinate, offset, size)
-                found = Roomy.of(count, room)
+                with room_found(self.chunk_bytes):
+                    found = Roomy.of(count, room)
                 reader.fill(found.data.data, offset)
             except BadChunkError as error:
                 raise ChunkError(self.coordinate, offset, str(error)) from None
@@ -120,13 +121,16 @@ class StoredChunk:
             It can't be decoded, or its checksum is wrong.
         """
         with borrowed() as space, values_explained(self.file.name, self.path):
-            source, target = address_of(self.data), space.decoded.of(self.chunk_bytes)
+            source, size, mask = address_of(self.data), self.data.nbytes, self.location.mask
             try:
-                size, mask = self.data.nbytes, self.location.mask
+                with room_found(self.chunk_bytes):
+                    target = space.decoded.of(self.chunk_bytes)
                 return self.layout.pipeline.decode(space, source, size, mask, target) == self.chunk_bytes
             except DecodeError as error:
                 reason = f"{error}; the file is damaged"
                 raise ChunkError(self.coordinate, self.location.offset, reason) from None
+            except BadChunkError as error:
+                raise ChunkError(self.coordinate, self.location.offset, str(error)) from None
 
 
 class Unwritten(NamedTuple):

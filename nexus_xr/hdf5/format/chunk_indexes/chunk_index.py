@@ -123,6 +123,8 @@ def _implicit(file: FileBytes, dataset: ChunkedDataset, address: int) -> ChunkRe
     room = _chunks_in(_ends(dataset), dataset.layout.chunk_shape)
     if math.prod(room) * dataset.chunk_bytes > file.size - address:
         raise FormatError("the chunks are beyond the end of the file")
+    if any(count > most for count, most in zip(dataset.grid, room, strict=True)):
+        raise FormatError("the dataset is larger than it may become")
     coordinates = np.indices(dataset.grid).reshape(len(room), -1).T
     numbers = np.asarray(np.ravel_multi_index(tuple(coordinates.T), room))
     return _records(dataset, coordinates, ChunkAddresses(address + numbers * dataset.chunk_bytes, None, None))

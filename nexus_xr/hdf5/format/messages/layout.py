@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import Final, NamedTuple, TypeAlias
 
 from nexus_xr.hdf5.format.faults import FormatError
@@ -20,6 +21,7 @@ _COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = 0, 1, 2, 3
 _CONTIGUOUS_3, _UNDEFINED = struct.Struct("<BBQQ"), (1 << 64) - 1
 # A chunk has the size of an element as a last dimension.
 _MOST_DIMENSIONS = 33
+_MOST_SHORT_BYTES, _LAST_SHORT = (1 << 32) - 1, 4
 _PARTIAL_UNFILTERED, _SINGLE_FILTERED = 0x01, 0x02
 _INDEX_BYTES = 4
 
@@ -167,20 +169,20 @@ def _versions_1_and_2(fields: Fields, offset_size: int) -> Layout:
     if kind == _CONTIGUOUS:
         return Contiguous(address, None)
     if kind == _CHUNKED:
-        return Chunked(*_chunk(fields, rank, 4), IndexKind.BTREE_1, address)
+        return Chunked(*_short_chunk(fields, rank, 4), IndexKind.BTREE_1, address)
     raise FormatError(f"{_WHAT} is of class {kind}")
 
 
 def _chunks_of_a_btree(fields: Fields, offset_size: int) -> Chunked:
     rank, address = fields.number(1), _address(fields, offset_size)
-    return Chunked(*_chunk(fields, rank, 4), IndexKind.BTREE_1, address)
+    return Chunked(*_short_chunk(fields, rank, 4), IndexKind.BTREE_1, address)
 
 
 def _chunks_of_any_index(fields: Fields, version: int, offset_size: int, length_size: int) -> Chunked:
     flags, rank, size_bytes = fields.number(1), fields.number(1), fields.number(1)
     if not 1 <= size_bytes <= 8:
         raise FormatError(f"{_WHAT} has lengths of {size_bytes} bytes")
-    shape, element_size = _chunk(fields, rank, size_bytes)
+    shape, element_size = (_chunk if version > _LAST_SHORT else _short_chunk)(fields, rank, size_bytes)
     kind = fields.number(1)
     if kind not in _PARAMETERS:
         raise FormatError(f"{_WHAT} has a chunk index of kind {kind}")
@@ -199,6 +201,14 @@ def _chunk(fields: Fields, rank: int, size_bytes: int) -> tuple[tuple[int, ...],
     if not element_size or not all(shape):
         raise FormatError(f"{_WHAT} has chunks without elements")
     return tuple(shape), element_size
+
+
+def _short_chunk(fields: Fields, rank: int, size_bytes: int) -> tuple[tuple[int, ...], int]:
+    """The same, of chunks that are no longer than those of the first versions."""
+    shape, element_size = _chunk(fields, rank, size_bytes)
+    if prod(shape) * element_size > _MOST_SHORT_BYTES:
+        raise FormatError(f"{_WHAT} has chunks of 4 GiB or more")
+    return shape, element_size
 
 
 def _address(fields: Fields, size: int) -> int | None:

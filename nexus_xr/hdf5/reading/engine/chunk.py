@@ -54,6 +54,16 @@ class BadChunkError(ValueError):
     """Why a chunk can't be read."""
 
 
+@contextmanager
+def room_found(chunk_bytes: int) -> Iterator[None]:
+    """Tell that there is no memory for a chunk, which a damaged file may say to be of any size, as that is told."""
+    try:
+        yield
+    except MemoryError:
+        reason = f"it has {chunk_bytes} bytes when it is decoded, for which there is no memory; the file may be damaged"
+        raise BadChunkError(reason) from None
+
+
 @dataclass(frozen=True)
 class ChunkReader:
     """Reads one chunk at a time into memory; `space` is what it may use meanwhile."""
@@ -106,7 +116,8 @@ class ChunkReader:
 
     def read_all(self, space: Workspace, coordinate: Sequence[int], offset: int, size: int, mask: int) -> NDArray[Any]:
         """All values of a filtered chunk; those outside of the dataset are arbitrary."""
-        values = empty(self.layout.chunks, self.layout.carrier)
+        with room_found(self.layout.pipeline.chunk_bytes):
+            values = empty(self.layout.chunks, self.layout.carrier)
         self.read_to(space, offset, size, mask, address_of_values(values), coordinate)
         return values
 
@@ -122,7 +133,8 @@ class ChunkReader:
         """A part of a chunk, in `space`; little more than that is read or decoded where that is enough."""
         layout = self.layout
         length = layout.pipeline.chunk_bytes
-        address = space.decoded.of(length)
+        with room_found(length):
+            address = space.decoded.of(length)
         buffer = space.decoded.array[:length]
         begin, end = self.span(part)
         if not layout.filters:
