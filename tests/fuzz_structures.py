@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import importlib
+import itertools
 import pkgutil
 import random
 import signal
@@ -17,13 +18,14 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import nexus_xr
 import nexus_xr.hdf5.format
+import nexus_xr.hdf5.reading
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.format import checksum
@@ -32,12 +34,12 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import parsed_file
 from nexus_xr.hdf5.library.way_out import LibraryWayOut
 from nexus_xr.hdf5.objects.parsed.parsed_group import parsed_root
-from nexus_xr.hdf5.reading import small_values
 
 from .fuzz_files import damage_structure, small_files
 
 _PATIENCE_SECONDS = 20
 _MOST_DAMAGES = 3
+_MOST_BYTES = 1 << 20
 
 
 class HangError(BaseException):
@@ -58,15 +60,19 @@ def write_damaged(folder: str, number: int, target: Path) -> Path:
 @contextmanager
 def bytes_alone() -> Iterator[None]:
     """Have checksums be right, libhdf5 know nothing, and no file take for ever, for the length of a ``with`` block."""
-    formats = pkgutil.walk_packages(nexus_xr.hdf5.format.__path__, f"{nexus_xr.hdf5.format.__name__}.")
-    modules = [importlib.import_module(each.name) for each in formats if not each.name.endswith("_parse")]
+    replaced = {"checked": _unchecked, "read_in_processes": _refuse}
+    modules = [
+        importlib.import_module(each.name)
+        for floor in (nexus_xr.hdf5.format, nexus_xr.hdf5.reading)
+        for each in pkgutil.walk_packages(floor.__path__, f"{floor.__name__}.")
+        if not each.name.rpartition(".")[2].startswith("_")
+    ]
     with ExitStack() as patches:
         patches.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, _hang))
         patches.enter_context(mock.patch.object(LibraryWayOut, "__call__", return_value=None))
-        patches.enter_context(mock.patch.object(small_values, "_read_elsewhere", _refuse))
-        for module in modules:
-            if hasattr(module, "checked"):
-                patches.enter_context(mock.patch.object(module, "checked", _unchecked))
+        for module, name in itertools.product(modules, replaced):
+            if hasattr(module, name):
+                patches.enter_context(mock.patch.object(module, name, replaced[name]))
         yield
 
 
@@ -98,7 +104,10 @@ def _read(path: Path) -> None:
     with parsed_file(File(str(path))) as parsed:
         parsed_root(parsed, Diagnostics())
     nexus_xr.read_metadata(path)
-    nexus_xr.open_signals(path)
+    for array in nexus_xr.open_signals(path):
+        if array.nbytes <= _MOST_BYTES:
+            with suppress(NexusError):
+                array.load()
 
 
 def _hang(*_: Any) -> None:
