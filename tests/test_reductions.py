@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
+from nexus_xr.hdf5.reading.engine import few_chunks
 from nexus_xr.hdf5.reading.reductions import compiled
+from nexus_xr.hdf5.runtime.memory import Recent
 
 from .thresholds import moved, thresholds
 
@@ -382,6 +384,20 @@ def test_what_is_not_stored_is_not_made(tmp_path: Path) -> None:
     assert nexus_xr.reduce(counts, "sum").item() == 3 * size + 2 * 100 * 100
     assert nexus_xr.reduce(counts, "max", DIMS[1:]).values.tolist() == [3, 5, *[3] * 62]
     assert nexus_xr.reduce(counts, "count", above=4).item() == 10_000
+
+
+def test_chunks_of_which_a_part_is_reduced_are_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.arange(6 * 40 * 40, dtype="u2").reshape(6, 40, 40)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("counts", data=counts, chunks=(1, 40, 40), compression="gzip")
+    recent = Recent(1 << 20)
+    monkeypatch.setattr(few_chunks, "_recent", recent)
+    with xr.open_dataset(tmp_path / "f.h5", engine="nexus") as dataset:
+        window = dataset.counts[:, 5:30, 5:30]
+        assert window.nexus.reduce("sum") == counts[:, 5:30, 5:30].sum()
+        assert not recent._arrays
+        np.testing.assert_array_equal(window[2], counts[2, 5:30, 5:30])  # whose reader may come back
+        assert recent._arrays
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:

@@ -162,6 +162,8 @@ class LazyArray:
     def reading(self) -> Iterator[Callable[[Sequence[Indexer]], NDArray[Any]]]:
         """What gives the values of normalized indexers, by one thread, for the length of a ``with`` block.
 
+        None are expected to be asked for twice, nor others of the same chunks.
+
         What is stored as it is read is found out once, and the file is open for as long.
         """
         if self.layout is not None or self.file.is_written_here:
@@ -183,7 +185,8 @@ class LazyArray:
         self, layout: StoredLayout, stored: Source, asked: Source, indexers: Sequence[Indexer]
     ) -> NDArray[Any]:
         with values_explained(self.file.name, self.path):
-            return values_of(read(layout, stored, indexers or [0], 1), self.raw_dtype, layout, asked)
+            raw = read(layout, stored, indexers or [0], 1, comes_back=False)
+            return values_of(raw, self.raw_dtype, layout, asked)
 
     def _read_stored(self, indexers: list[Indexer]) -> NDArray[Any]:
         """Values that are all in the file: in the way that is best for how they are stored."""

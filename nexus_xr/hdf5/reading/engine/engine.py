@@ -23,7 +23,12 @@ from .plan import plan_selection
 
 
 def read(
-    layout: StoredLayout, source: Source, indexers: Sequence[Indexer], num_threads: int | None = None
+    layout: StoredLayout,
+    source: Source,
+    indexers: Sequence[Indexer],
+    num_threads: int | None = None,
+    *,
+    comes_back: bool = True,
 ) -> NDArray[Any]:
     """Read the outer product of one indexer a dimension; each chunk that is touched is decoded once.
 
@@ -37,6 +42,8 @@ def read(
         One a dimension, normalized.
     num_threads
         Most threads to use; None for as many as there are CPUs for this process.
+    comes_back
+        Whether who asks for a part of a chunk is likely to ask for another part of it soon.
 
     Returns
     -------
@@ -48,10 +55,11 @@ def read(
     ChunkError
         A chunk isn't in the file as the index says, or its bytes are not what its filters make.
     """
-    for shortcut in (read_run, read_within_chunk):
-        values = shortcut(layout, source, indexers)
-        if values is not None:
-            return values
+    values = read_run(layout, source, indexers)
+    if values is None:
+        values = read_within_chunk(layout, source, indexers, comes_back)
+    if values is not None:
+        return values
     values = result(tuple(map(length, indexers)), layout.carrier)  # first, as it may be more than there is
     shape = [length(indexer) for indexer in indexers if not isinstance(indexer, int)]
     if not values.size:  # whatever number of chunks there may be along other dimensions

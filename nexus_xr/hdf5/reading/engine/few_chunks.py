@@ -98,8 +98,13 @@ def _is_evenly_spaced(indexer: Indexer) -> bool:
     )
 
 
-def read_within_chunk(layout: StoredLayout, source: Source, indexers: Sequence[Indexer]) -> NDArray[Any] | None:
-    """A selection of evenly spaced elements of one chunk, without the plan that several need; None for any other."""
+def read_within_chunk(
+    layout: StoredLayout, source: Source, indexers: Sequence[Indexer], comes_back: bool
+) -> NDArray[Any] | None:
+    """A selection of evenly spaced elements of one chunk, without the plan that several need; None for any other.
+
+    Of one who comes back to it, the decoded chunk is remembered for a while.
+    """
     coordinate: list[int] = []
     parts: list[int | slice] = []
     shape: list[int] = []
@@ -132,7 +137,7 @@ def read_within_chunk(layout: StoredLayout, source: Source, indexers: Sequence[I
             if whole:
                 reader.read_whole(space, *location, bytes_of(values))
             else:
-                values[...] = _part_of_chunk(reader, space, coordinate, location, tuple(parts))
+                values[...] = _part_of_chunk(reader, space, coordinate, location, tuple(parts), comes_back)
     except BadChunkError as error:
         raise ChunkError(coordinate, location.offset, str(error)) from None
     return values
@@ -144,9 +149,10 @@ def _part_of_chunk(
     coordinate: Sequence[int],
     location: ChunkLocation,
     part: tuple[int | slice, ...],
+    comes_back: bool,
 ) -> NDArray[Any]:
     layout, pipeline = reader.layout, reader.layout.pipeline
-    if not layout.filters:
+    if not layout.filters or not comes_back:
         return reader.read_part(space, coordinate, *location, part)
     begin, end = reader.span(part)
     key = (layout, *coordinate)
