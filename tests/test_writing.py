@@ -747,6 +747,65 @@ def test_a_region_has_its_values_or_is_refused(tmp_path: Path, is_dask: bool) ->
     np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), [*values, 0])
 
 
+NOT_HELD = [
+    (np.array([2**24 + 1]), "f4"),
+    (np.array([2049]), "f2"),
+    (np.array([70000]), "f2"),
+    (np.array([2**53 + 1]), "f8"),
+    (np.array([2**63 - 1]), "f8"),
+    (np.array([2**64 - 1], "u8"), "f8"),
+    (np.array([2**53 + 1]), "c16"),
+]
+
+
+@pytest.mark.parametrize(("values", "dtype"), NOT_HELD, ids=lambda each: str(each))
+def test_integers_that_a_float_does_not_hold_are_refused(tmp_path: Path, values: Any, dtype: str) -> None:
+    array = xr.DataArray(values, dims="x", name="n")
+    with pytest.raises(NexusError, match=r"there are values that (float|complex)\d+ doesn't hold"):
+        to_nexus(array, tmp_path / "f.nxs", encoding={"n": {"dtype": dtype}})
+    to_nexus(xr.zeros_like(array).astype(dtype), tmp_path / "f.nxs", unlimited_dims="x")
+    for options in ({"region": {"x": slice(1)}}, {"append_dim": "x"}):
+        with pytest.raises(NexusError, match="doesn't hold"):
+            to_nexus(array, tmp_path / "f.nxs", **options)
+    assert reopened(tmp_path / "f.nxs").values.tolist() == [0]
+
+
+@pytest.mark.parametrize("values", [[-(2**53), 2**53], np.array([2**63], "u8"), [-(2**63)], [True, False]])
+def test_integers_that_a_float_holds_are_written_as_one(tmp_path: Path, values: Any) -> None:
+    array = xr.DataArray(values, dims="x", name="n")
+    to_nexus(array, tmp_path / "f.nxs", encoding={"n": {"dtype": "f8"}}, unlimited_dims="x")
+    to_nexus(array, tmp_path / "f.nxs", append_dim="x")
+    assert [int(each) for each in reopened(tmp_path / "f.nxs").values] == [int(each) for each in [*values, *values]]
+
+
+@pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [
+        (np.array(["1500-01-01", "9999-12-31"], "M8[s]"), "M8[ns]"),
+        (np.array(["1500-01-01", "NaT"], "M8[D]"), "M8[ns]"),
+        (np.array([1, 2**40], "m8[s]"), "m8[ns]"),
+        (np.array(["2020-01-01T00:00:00.750"], "M8[ms]"), "M8[s]"),
+    ],
+)
+def test_times_that_a_unit_does_not_hold_are_refused(tmp_path: Path, values: Any, unit: str, is_dask: bool) -> None:
+    whole = xr.DataArray(np.zeros(len(values), unit), dims="x", name="n")
+    part = xr.DataArray(values, dims="x", name="n")
+    to_nexus(whole, tmp_path / "f.nxs", unlimited_dims="x")
+    for options in ({"region": {"x": slice(None)}}, {"append_dim": "x"}):
+        with pytest.raises(NexusError, match="doesn't hold"):
+            to_nexus(part.chunk() if is_dask else part, tmp_path / "f.nxs", **options)
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), whole)
+
+
+@pytest.mark.parametrize("options", [{"region": {"x": slice(None)}}, {"append_dim": "x"}])
+def test_times_of_another_unit_are_written_where_it_holds_them(tmp_path: Path, options: dict[str, Any]) -> None:
+    to_nexus(xr.DataArray(np.zeros(3, "M8[ns]"), dims="x", name="n"), tmp_path / "f.nxs", unlimited_dims="x")
+    part = xr.DataArray(np.array(["2020-01-01", "NaT", "1677-12-31"], "M8[s]"), dims="x", name="n")
+    to_nexus(part, tmp_path / "f.nxs", **options)
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs")[-3:], part.astype("M8[ns]"))
+
+
 @pytest.mark.parametrize(
     ("change", "region", "said"),
     [

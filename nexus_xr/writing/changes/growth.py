@@ -20,6 +20,7 @@ from nexus_xr.nexus.output.nodes import raise_unstorable, storable
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described
+from nexus_xr.writing.fields.casting import cast
 from nexus_xr.writing.fields.variables import LazyVariable, Storing, blocks, fields_of, with_true_errors
 
 
@@ -192,7 +193,14 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
         raise NexusError(
             f"{where}: nothing was written, as {wanted}, of which it is, doesn't hold all of {own}; use astype"
         )
-    return values.view(own).astype(wanted).view(np.int64) if own.kind in "mM" else values
+    if own.kind not in "mM" and not (own.kind in "iu" and wanted.kind in "fc"):
+        return values
+    if isinstance(values, LazyVariable):
+        return LazyVariable(values.variable, wanted)
+    try:
+        return cast(values.view(own), wanted).view(np.int64) if own.kind in "mM" else cast(values, wanted)
+    except NexusError as error:
+        raise NexusError(f"{where}: nothing was written, as {error}") from None
 
 
 def without_first_edge(values: Any, target: Target, count: int, last: Any, where: str) -> Any:

@@ -27,12 +27,16 @@ def cast(values: Any, dtype: np.dtype[Any]) -> Any:
     Raises
     ------
     NexusError
-        There are integers, or finite numbers, that it doesn't hold.
+        There are integers, dates or durations that it doesn't hold exactly, or finite numbers that are infinite in it.
 
     Examples
     --------
     >>> cast(np.array([1, 255]), np.dtype("u1"))
     array([  1, 255], dtype=uint8)
+    >>> cast(np.array([2**24 + 1]), np.dtype("f4"))
+    Traceback (most recent call last):
+    ...
+    nexus_xr.errors.NexusError: there are values that float32 doesn't hold; convert them with astype
     """
     return values.map_blocks(_cast, dtype, dtype=dtype) if hasattr(values, "dask") else _cast(values, dtype)
 
@@ -46,6 +50,17 @@ def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _are_held(values: NDArray[Any], made: NDArray[Any]) -> bool:
+    if made.dtype.kind in "mM":
+        return np.array_equal(made.astype(values.dtype).view(np.int64), values.view(np.int64))
+    if values.dtype.kind in "iu" and made.dtype.kind in "fc":
+        return _are_whole(made.real, values)
     if made.dtype.kind in "iu":
         return np.array_equal(made, values)
     return made.dtype.kind not in "fc" or np.array_equal(np.isfinite(made), np.isfinite(values))
+
+
+def _are_whole(made: NDArray[Any], values: NDArray[Any]) -> bool:
+    """Whether numbers are just those integers; rounded up, they may be beyond what integers can be."""
+    limits, made = np.iinfo(values.dtype), made.astype(np.promote_types(made.dtype, np.float64))
+    are_within = (made >= float(limits.min)) & (made < float(limits.max) + 1)
+    return bool(are_within.all()) and np.array_equal(made.astype(values.dtype), values)
