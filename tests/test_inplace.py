@@ -441,6 +441,35 @@ def test_values_behind_a_link_to_another_file_are_not_changed(tmp_path: Path) ->
         assert other["detector/distance"][()] == 1.5
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array(["1500-01-01", "2020-01-01", "NaT"], "M8[s]"),
+        np.array(["2020-01-01T00:00:00.123456789"] * 3, "M8[ns]"),
+        np.array([1, 2, 3], "m8[s]"),
+        np.array(["a", "bb", "ccc"]),
+        np.array([1, 2, 3]),
+        np.array([0.5, 1.5, np.nan]),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+@pytest.mark.parametrize("name", ["moment", "position", "label"])
+def test_values_of_another_kind_come_back_as_they_are(tmp_path: Path, name: str, values: Any) -> None:
+    moments = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "M8[ns]")
+    dataset = xr.Dataset({"counts": ("x", [1, 2, 3])}).assign_coords(
+        moment=("x", moments), position=("x", [0.0, 1.0, 2.0], {"units": "s"}), label=("x", ["c", "d", "e"])
+    )
+    to_nexus(dataset, tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").load()
+    to_nexus(changed := opened.assign_coords({name: ("x", values)}), tmp_path / "f.nxs", layout="inplace")
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    np.testing.assert_array_equal(found[name], changed[name])
+    assert found[name].dtype == (float if name == "position" and values.dtype.kind == "i" else values.dtype)
+    assert "numpy_dtype" not in found[name].attrs
+    for other in {"moment", "position", "label"} - {name}:
+        xr.testing.assert_identical(found[other].variable, opened[other].variable)
+
+
 def test_scaled_values_are_not_changed(tmp_path: Path) -> None:
     data = nxdata({"n": [1, 2], "n_scaling_factor": 2.0}, signal="n")
     write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data})})

@@ -18,6 +18,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
 from nexus_xr.nexus.output.claims import true_of_data
 from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, report_conflicts, tree_edits
@@ -25,7 +26,7 @@ from nexus_xr.nexus.output.entry import DataField, data_group
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA, restored_metadata
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
 from nexus_xr.nexus.rules.attributes import names, text
-from nexus_xr.nexus.rules.reserved import COORDINATES, INDICES, METADATA_GROUP
+from nexus_xr.nexus.rules.reserved import COORDINATES, DTYPE, INDICES, METADATA_GROUP, recorded_dtype
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
 from nexus_xr.opening.arrays import origin_of, same_origin
@@ -250,6 +251,7 @@ class _Data:
         self.group = described.group
         self.data = described.data
         self.attributes = described.content.attributes
+        self.fields = described.content.fields
         self.before = assemble(opening, described)
         self.now = edges_to_bounds(without_uncertainties(now))
         self.rules = rules
@@ -343,7 +345,21 @@ class _Data:
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in own})
         node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.diagnostics).get(variable.name)
         if node is not None:
-            yield Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source)
+            yield self._with_marks(Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source), variable)
+
+    def _with_marks(self, edit: Edit, variable: Variable) -> Edit:
+        """The same with the attributes that say what stored values stand for, and without those that no longer do."""
+        assert isinstance(edit.node, FieldNode)
+        stored = self.fields[variable.field]
+        was = recorded_dtype(stored.attributes, stored.dtype) or stored.dtype
+        were_times, are_times = was.kind in "mM", self.now.variables[variable.name].dtype.kind in "mM"
+        is_foreign_text = is_text(stored.dtype) and DTYPE not in stored.attributes
+        marks = {DTYPE, "units"} if are_times else set() if is_foreign_text else {DTYPE}
+        told = {name: edit.node.attributes[name] for name in marks if name in edit.node.attributes}
+        untrue = ({DTYPE, "units"} if were_times else {DTYPE}) & stored.attributes.keys() - told.keys()
+        # Whatever else could hold their numbers, times are integers of 64 bits.
+        keeps_storage = edit.keeps_storage and were_times == are_times
+        return replace(edit, attributes=told, untrue=untrue, keeps_storage=keeps_storage)
 
     def _stored_otherwise(self, variable: Variable, path: str) -> Iterator[Edit]:
         """The field as it is, with the chunks and filters that were asked for; not one whose values are elsewhere."""
