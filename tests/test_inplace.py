@@ -470,6 +470,21 @@ def test_values_of_another_kind_come_back_as_they_are(tmp_path: Path, name: str,
         xr.testing.assert_identical(found[other].variable, opened[other].variable)
 
 
+def test_bounds_that_were_transposed_are_the_same_edges(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path / "f.nxs", {"entry/data/counts": np.arange(6).reshape(2, 3), "entry/data/x": [0.0, 1.0, 2.0, 3.0]}
+    )
+    with h5py.File(tmp_path / "f.nxs", "a") as file:
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="counts", axes=[".", "x"])
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    to_nexus(opened.transpose(), tmp_path / "made.nxs", layout="inplace")
+    with h5py.File(tmp_path / "made.nxs") as file:
+        assert set(file["entry/data"]) == {"counts", "x"}
+    to_nexus(opened.transpose(), tmp_path / "new.nxs")
+    found = xr.open_dataset(tmp_path / "new.nxs", engine="nexus")
+    np.testing.assert_array_equal(found.x_bounds, opened.x_bounds)
+
+
 def test_scaled_values_are_not_changed(tmp_path: Path) -> None:
     data = nxdata({"n": [1, 2], "n_scaling_factor": 2.0}, signal="n")
     write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data})})

@@ -82,12 +82,27 @@ def assign_bins(obj: AnyObject, bins: Mapping[Any, NDArray[Any]]) -> AnyObject:
 
 def edges_to_bounds(dataset: xr.Dataset) -> xr.Dataset:
     """Every index of bins as CF bounds: the coordinate has the middles, and names a variable of shape (n, 2)."""
+    dataset = _with_bounds_last(dataset)
     for name, index in dataset.xindexes.items():
         bounds = bounds_in(index)
         if bounds is not None:
             centres = centres_alone(index) if isinstance(index, EdgesIndex) else PandasIndex(middles_of(bounds), name)
             dataset = _with_bounds(dataset, name, centres, bounds)
     return dataset
+
+
+def _with_bounds_last(dataset: xr.Dataset) -> xr.Dataset:
+    """The same with the two bounds of each bin side by side, wherever their dimension was transposed to."""
+    ordered = {}
+    for coordinate in dataset.variables.values():
+        bounds = dataset.variables.get(named := bounds_named(coordinate))
+        if bounds is None or bounds.dims[:-1] == coordinate.dims:
+            continue
+        if set(coordinate.dims) < set(bounds.dims) and bounds.ndim == coordinate.ndim + 1:
+            ordered[named] = bounds.transpose(*coordinate.dims, ...)
+    are_coordinates = {name: each for name, each in ordered.items() if name in dataset.coords}
+    others = {name: each for name, each in ordered.items() if name not in are_coordinates}
+    return dataset.assign_coords(are_coordinates).assign(others) if ordered else dataset
 
 
 def _with_bounds(dataset: xr.Dataset, name: Hashable, centres: PandasIndex, bounds: NDArray[Any]) -> xr.Dataset:
