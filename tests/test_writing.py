@@ -806,6 +806,13 @@ def test_times_of_another_unit_are_written_where_it_holds_them(tmp_path: Path, o
     np.testing.assert_array_equal(reopened(tmp_path / "f.nxs")[-3:], part.astype("M8[ns]"))
 
 
+@pytest.mark.parametrize("dims", [("data", "x"), ("x", "data"), ("x", "data", "y")])
+def test_a_dimension_may_be_called_like_its_array(tmp_path: Path, dims: tuple[str, ...]) -> None:
+    array = xr.DataArray(np.arange(8.0).reshape(2, 4, 1)[..., : len(dims)].reshape((2, 4, 1)[: len(dims)]), dims=dims)
+    to_nexus(array.rename("data"), tmp_path / "f.nxs")
+    assert reopened(tmp_path / "f.nxs").dims == dims
+
+
 @pytest.mark.parametrize(
     ("change", "region", "said"),
     [

@@ -57,8 +57,9 @@ def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) ->
             dims[axis.dims[0]] = axis.field
     recorded = content.fields[signal].recorded_dims or ("",) * rank
     along = {(axis.field, axis.dims) for axis in axes}
+    others = content.fields.keys() - ({signal} if rank > 1 else ())  # a dimension of several may be called like it
     if any(
-        recorded[dim] in dims or (recorded[dim] in content.fields and (recorded[dim], (dim,)) not in along)
+        recorded[dim] in dims or (recorded[dim] in others and (recorded[dim], (dim,)) not in along)
         for dim, name in enumerate(dims)
         if not name
     ):
