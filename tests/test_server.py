@@ -540,6 +540,23 @@ def test_keys_of_zarr_are_those_of_the_view(client: TestClient, folder: Path) ->
     assert client.get("/zarr/gone.h5/zarr.json").status_code == 404
 
 
+def test_what_is_no_chunk_is_not_taken_for_fill_values(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "names.h5", "w") as file:
+        for name in ("scan #1", "a%20b"):
+            file.create_dataset(f"{name}/x", (4,), "i4", chunks=(2,))[0] = 1
+        file.create_dataset("raw", (4,), "i4", external=[("gone.raw", 0, 16)])
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+
+        def statuses(*keys: str) -> set[int]:
+            return {client.get(f"/zarr/{key}").status_code for key in keys}
+
+        assert statuses("names.h5/scan %231/x/c/0") == {200}
+        assert statuses("names.h5/scan ", "names.h5/a b/x/c/0", "names.h5/a b/x/c", "gone.h5/x/c/0") == {422}
+        assert statuses("names.h5/raw/c/0") == {500}
+        assert statuses("names.h5/scan %231/x/c/1") == {404}  # nobody has written it
+        assert statuses(*(f"names.h5/a b/{name}" for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))) == {404}
+
+
 def test_a_file_that_grows_shows_its_present_length(client: TestClient, folder: Path) -> None:
     path = folder / "growing.h5"
     with h5py.File(path, "w", libver="latest") as file:
@@ -729,7 +746,7 @@ def test_what_was_moved_out_of_the_folders_is_not_sent_again(tmp_path: Path) -> 
         assert client.get(address).status_code == 200
         (served / "below").rename(elsewhere / "below")
         (served / "below").symlink_to(elsewhere / "below")
-        assert client.get(address).status_code == 404
+        assert client.get(address).status_code == 422
 
 
 @pytest.mark.parametrize(

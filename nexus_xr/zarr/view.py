@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from .metadata import encoded, node_document
 
 METADATA = "zarr.json"
 CHUNKS = "c"
+_CHUNK_KEY = re.compile(rf".+/{CHUNKS}(/[0-9]+)*", re.DOTALL)
 # Views that a process has in use; of others a file is described once more.
 _MOST_KNOWN = 64
 
@@ -84,13 +86,25 @@ class ZarrView:
 
     def find_chunk(self, key: str) -> tuple[ZarrArray, tuple[int, ...]] | None:
         """The array and the coordinate of the chunk of a key, None where there is no such chunk."""
+        for array, parts in self._arrays_with(key):
+            coordinate = _coordinate(parts, array.grid)
+            if coordinate is not None:
+                return array, coordinate
+        return None
+
+    def _arrays_with(self, key: str) -> Iterator[tuple[ZarrArray, Sequence[str]]]:
+        """The arrays that a key leads to, each with the parts of the key that tell its chunks apart."""
         parts = key.split("/")
         for at in (at for at, part in enumerate(parts) if part == CHUNKS and at):
             array = self.hierarchy.arrays.get("/".join(parts[:at]))
-            coordinate = None if array is None else _coordinate(parts[at + 1 :], array.grid)
-            if array is not None and coordinate is not None:
-                return array, coordinate
-        return None
+            if array is not None:
+                yield array, parts[at + 1 :]
+
+    def is_misspelled(self, key: str) -> bool:
+        """Whether a key is that of a chunk of no array, or what is left of a key that was cut at a "#" in a name."""
+        if is_chunk_key(key) and not any(True for _ in self._arrays_with(key)):
+            return True
+        return any(node.startswith(f"{key}#") for node in (*self.hierarchy.groups, *self.hierarchy.arrays))
 
     def keys_with(self, prefix: str) -> Iterator[str]:
         """The keys that begin so; chunks among them that may turn out not to be stored."""
@@ -147,6 +161,17 @@ def _coordinate(parts: Sequence[str], grid: Sequence[int]) -> tuple[int, ...] | 
     is_in_grid = all(at < count for at, count in zip(coordinate, grid, strict=True))
     is_spelled_so = [str(at) for at in coordinate] == list(parts)
     return coordinate if is_in_grid and is_spelled_so else None
+
+
+def is_chunk_key(key: str) -> bool:
+    """Whether a key has the form of one of a chunk, be there an array or not.
+
+    Examples
+    --------
+    >>> is_chunk_key("entry/counts/c/0/1"), is_chunk_key("entry/title/c"), is_chunk_key("entry/zarr.json")
+    (True, True, False)
+    """
+    return _CHUNK_KEY.fullmatch(key) is not None
 
 
 def chunk_key(path: str, coordinate: Sequence[int]) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.runtime.memory import results_in
-from nexus_xr.server.failures import Failure
+from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.zarr.chunks import Chunk
 from nexus_xr.zarr.codecs.frames import own_parts
-from nexus_xr.zarr.view import METADATA, ZarrView
+from nexus_xr.zarr.view import METADATA, ZarrView, is_chunk_key
 
 from .answer import JSON, Answer, StoredBody
 from .context import Context
@@ -34,10 +35,13 @@ class ReadKey(FileJob):
     asked: str = ""
 
     def answer(self, context: Context) -> Answer:
-        place, key = self._split(context)
-        view = view_of(context, place)
-        with results_in(context.room):
-            found = _found(view, key)
+        try:
+            place, key = self._split(context)
+            view = view_of(context, place)
+            with results_in(context.room):
+                found = _found(view, key)
+        except (Failure, NexusError) as error:
+            raise self._unread(failure_of(error, context.settings.folders)) from error
         if found is None:
             raise Failure(404, f"there is no key {key!r} in {place.address}")
         body = memoryview(found.data)
@@ -52,6 +56,11 @@ class ReadKey(FileJob):
         is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not view.file.leads_elsewhere
         return replace(answer, lasts_with=place.address, stored=stored) if is_lasting else answer
 
+    def _unread(self, failure: Failure) -> Failure:
+        """Why a key isn't read; Zarr's readers take fill values for a chunk that is a 404, which it is no more then."""
+        is_taken_for_fill = failure.status == 404 and is_chunk_key(self.file)
+        return Failure(422, failure.message) if is_taken_for_fill else failure
+
     def _split(self, context: Context) -> tuple[ServedFile, str]:
         """The file, which is the first on the way that is one, and the key in it."""
         names = self.file.split("/")
@@ -64,10 +73,13 @@ class ReadKey(FileJob):
 
 
 def _found(view: ZarrView, key: str) -> Chunk | None:
-    if not key.endswith(METADATA):
-        return view.chunk(key)
-    document = view.value(key)
-    return None if document is None else Chunk(document, None)
+    if key.endswith(METADATA):
+        document = view.value(key)
+        return None if document is None else Chunk(document, None)
+    chunk = view.chunk(key)
+    if chunk is None and view.is_misspelled(key):
+        raise Failure(422, f"{key!r} is no key of an array that is there; in addresses, # is %23 and % is %25 of names")
+    return chunk
 
 
 def _stored_body(chunk: Chunk, view: ZarrView) -> StoredBody | None:
