@@ -764,7 +764,7 @@ def test_what_was_moved_out_of_the_folders_is_not_sent_again(tmp_path: Path) -> 
     ],
 )
 def test_a_worker_is_not_trusted_with_where_a_body_lies(said: dict[str, Any]) -> None:
-    reply = Reply(200, "", {}, 1, 100, "", "", None, (bytes(100),))
+    reply = Reply(200, "", {}, 1, 100, "", False, "", None, (bytes(100),))
     assert StoredReply.of(reply, said, "old.h5", (1, 2, 100, 3)) is None
 
 
@@ -780,6 +780,49 @@ def test_what_other_files_have_a_part_in_is_asked_anew(tmp_path: Path) -> None:
         with h5py.File(tmp_path / "other.h5", "a") as file:
             file["x"][()] = 2
         assert client.get("/api/meta/old.h5?path=there").json()["value"] == 2
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/data/old.h5?path={}",
+        "/api/meta/old.h5?path={}",
+        "/api/chunk/old.h5?path={}&chunk=0",
+        "/h5grove/data?file=old.h5&path={}",
+        "/zarr/old.h5/{}/c/0",
+    ],
+)
+def test_a_state_is_told_of_what_one_file_has_alone(tmp_path: Path, address: str) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = [1, 2]
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["entry/there"] = h5py.ExternalLink("other.h5", "x")
+        layout = h5py.VirtualLayout((2,), "i8")
+        layout[:1] = h5py.VirtualSource("other.h5", "x", (2,))[:1]
+        layout[1:] = h5py.VirtualSource("other.h5", "x", (2,))[1:]
+        file.create_virtual_dataset("entry/virtual", layout)
+        file.create_dataset("entry/raw", (2,), "i8", external=[("values.raw", 0, 16)])
+    with h5py.File(tmp_path / "alone.h5", "w") as file:
+        file["entry/there"] = [1, 2]
+    (tmp_path / "values.raw").write_bytes(bytes(16))
+    names = ("there", "virtual", "raw")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        alone = client.get(address.format("entry/there").replace("old", "alone"))
+        assert alone.headers["ETag"]
+        answers = [client.get(address.format(f"entry/{name}"), headers={"If-None-Match": "*"}) for name in names]
+        assert 200 in {answer.status_code for answer in answers}
+        for answer in answers:
+            assert answer.status_code in (200, 422)  # a chunk of what is elsewhere
+            assert "ETag" not in answer.headers
+
+
+def test_a_state_is_not_told_where_another_file_may_come(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["later"] = h5py.ExternalLink("later.h5", "x")
+    make_old(tmp_path / "old.h5")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for address in ("/zarr/old.h5/zarr.json", "/api/meta/old.h5", "/h5grove/meta?file=old.h5"):
+            assert "ETag" not in client.get(address).headers
 
 
 # --- what the service says of itself ---------------------------------------------------------------------------------

@@ -91,6 +91,8 @@ class File:
         self._version = None if self._local is not None else cast(Version | None, reference.identity)
         self._key = object()  # of the bytes of a file object, which nothing else tells from others
         self._linked: dict[str, File] = {}
+        self._missing: set[tuple[str, str]] = set()  # names, and the folders to look into first
+        self._has_raw_files = False
         self.left_to_libhdf5: dict[str, str] = {}
         self._reset()
 
@@ -171,8 +173,12 @@ class File:
 
     @property
     def leads_elsewhere(self) -> bool:
-        """Whether a link or a virtual dataset led to another file."""
-        return bool(self._linked)
+        """Whether a link, a virtual dataset or raw data led to another file, or would if that were there."""
+        return bool(self._linked) or bool(self._missing) or self._has_raw_files
+
+    def note_raw_files(self) -> None:
+        """Note that values are in files of raw data."""
+        self._has_raw_files = True
 
     def leave_to_libhdf5(self, path: str, reason: str) -> None:
         """Note that an object isn't described from its bytes, and why."""
@@ -236,9 +242,15 @@ class File:
         """
         if self._local is not None:
             found = find_file(name, self.path, self._policy.reach, prefixes)
+            if found is None:
+                self._miss(name, prefixes)
             return None if found is None else os.path.abspath(found)
         url = self.where_should_be(name)
         return url if self.linked(url)._exists else None
+
+    def _miss(self, name: str, prefixes: str) -> None:
+        if len(self._missing) < _MOST_NOTED:
+            self._missing.add((name, prefixes))
 
     @functools.cached_property
     def _exists(self) -> bool:

@@ -16,4 +16,4 @@ def whole_response(reply: Reply) -> Response:
 def headers_of(reply: Reply) -> dict[str, str]:
     """Headers of an answer, besides how long it is."""
     headers = {"Cache-Control": "private, no-cache", **reply.headers}
-    return headers | {"ETag": f'"{reply.tag}"'} if reply.tag else headers
+    return headers | {"ETag": reply.etag} if reply.etag else headers

@@ -40,8 +40,8 @@ class Responder:
         """The response to a request."""
         lasting = self._remembered.find(job)
         reply = await self._asked_first(job) if lasting is None else lasting.reply
-        if reply.tag and reply.status < _ERRORS and _is_known(request, reply.tag):
-            return Response(status_code=304, headers={"ETag": f'"{reply.tag}"'})
+        if reply.etag and reply.status < _ERRORS and _is_known(request, reply.etag):
+            return Response(status_code=304, headers={"ETag": reply.etag})
         if request.method == "HEAD":
             return _head(reply)
         if reply.parts == 1:
@@ -89,12 +89,12 @@ def _headers(reply: Reply) -> dict[str, str]:
     return headers if length is None else {**headers, "Content-Length": str(length)}
 
 
-def _is_known(request: Request, tag: str) -> bool:
+def _is_known(request: Request, etag: str) -> bool:
     """Whether a client has what it asks for in this state already."""
     known = header(request.scope, b"if-none-match")
     if known is None:
         return False
-    return known.strip() == "*" or any(each.strip().removeprefix("W/") == f'"{tag}"' for each in known.split(","))
+    return known.strip() == "*" or any(each.strip().removeprefix("W/") == etag for each in known.split(","))
 
 
 def failure_response(failure: Failure) -> Response:

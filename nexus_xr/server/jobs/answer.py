@@ -54,6 +54,8 @@ class Answer:
         Bytes of all parts together; None where that isn't known before they are made.
     tag
         What tells this state of the file from another; empty where nothing does.
+    has_others
+        Whether other files have a part in it, so that the tag doesn't tell all of its states apart.
     lasts_with
         The address of the file of which alone the answer is made, so that it stays as long as that is in this state;
         empty where something else may have a part in it.
@@ -68,6 +70,7 @@ class Answer:
     parts: int = 1
     length: int | None = None
     tag: str = ""
+    has_others: bool = False
     lasts_with: str = ""
     stored: StoredBody | None = None
 

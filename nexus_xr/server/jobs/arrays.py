@@ -31,21 +31,21 @@ def array_at(context: Context, place: ServedFile, path: str) -> ServedArray:
     kept = context.arrays.get((place, path))
     if kept is not None:
         return kept
-    array, is_of_file_alone = context.described(place, partial(_array, path))
-    if is_of_file_alone:
+    array = context.described(place, partial(_array, path))
+    if not array.has_others:
         context.arrays.put((place, path), array, 1)
     return array
 
 
-def _array(path: str, opening: Opening) -> tuple[ServedArray, bool]:
+def _array(path: str, opening: Opening) -> ServedArray:
     dataset = dataset_at(opening, path)
     if dataset.why_no_array is not None:
         raise NoArrayError(422, f"{dataset.path} {dataset.why_no_array}; /api/meta says what there is")
     storage = dataset.storage
     values = LazyArray.of(dataset, opening.file)
     chunks = tuple(max(1, length) for length in storage.chunks or (1,) * len(dataset.shape))
-    is_of_file_alone = not dataset.is_virtual and not opening.file.leads_elsewhere
-    return ServedArray(values, chunks, dataset.encoded_type), is_of_file_alone
+    is_of_others = dataset.is_virtual or opening.file.leads_elsewhere
+    return ServedArray(values, chunks, dataset.encoded_type, is_of_others)
 
 
 def dataset_at(opening: Opening, path: str) -> Dataset:

@@ -35,7 +35,8 @@ class ReadChunk(FileJob):
 
     def answer(self, context: Context) -> Answer:
         place = context.place(self.file, self.tag)
-        array = array_at(context, place, self.path).values
+        served = array_at(context, place, self.path)
+        array = served.values
         with array.file.source() as source:
             layout = layout_of(array.file, array.path, source, array.address)
             if not isinstance(layout, StoredLayout):
@@ -49,7 +50,9 @@ class ReadChunk(FileJob):
         if found < len(body):
             raise Failure(500, f"chunk {self.chunk} of {self.path} ends behind the end of the file; copy it again")
         headers = _headers(array, layout, location)
-        answer = Answer(body, "application/octet-stream", headers, length=found, tag=place.tag)
+        answer = Answer(
+            body, "application/octet-stream", headers, length=found, tag=place.tag, has_others=served.has_others
+        )
         is_there = raw is source and source.key == place.state
         if not is_there or not place.is_settled:
             return answer

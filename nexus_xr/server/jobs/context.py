@@ -136,6 +136,7 @@ class Context:
         if kept is not None:
             return kept
         answer, is_of_file_alone = self.described(place, work)
+        answer = replace(answer, has_others=not is_of_file_alone)
         if is_of_file_alone and place.is_settled:
             answer = replace(answer, lasts_with=place.address)
             self.answers.put((place, job), answer, len(answer.body))

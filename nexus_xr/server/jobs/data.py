@@ -57,6 +57,10 @@ class ReadData(FileJob):
     def answer(self, context: Context) -> Answer:
         place = context.place(self.file, self.tag)
         array = array_at(context, place, self.path)
+        answer = self._answer(context, array, place.tag)
+        return replace(answer, has_others=array.has_others)
+
+    def _answer(self, context: Context, array: ServedArray, tag: str) -> Answer:
         selection = parse_selection(self.selection, array.values.shape)
         selection = selection.decimated(self.decimate) if self.decimate else selection
         limits = context.settings.limits
@@ -64,15 +68,15 @@ class ReadData(FileJob):
         blocks = array.blocks(selection, replace(limits, sent=limits.decoded) if self.reduce else limits)
         encoding = FORMATS[self.form]
         if self.reduce:
-            return self._of_one(encoding, reduced(array, selection, self.reduce, self.axes), place.tag)
+            return self._of_one(encoding, reduced(array, selection, self.reduce, self.axes), tag)
         shown = self._shown(selection.shape, array.values.dtype)
         encoding.check(shown)
         if not encoding.is_whole:
-            return self._part(context, array, selection, blocks, encoding, shown, place.tag)
+            return self._part(context, array, selection, blocks, encoding, shown, tag)
         size = math.prod(selection.shape) * array.itemsize
         if size > limits.whole:
             raise Failure(413, f"an image of {size} bytes; {limits.whole} are the most, take steps or decimate")
-        return self._of_one(encoding, context.values(array, selection), place.tag)
+        return self._of_one(encoding, context.values(array, selection), tag)
 
     def _of_one(self, encoding: Encoding, values: NDArray[Any], tag: str) -> Answer:
         shown = self._shown(values.shape, values.dtype)

@@ -42,7 +42,7 @@ def _answer(tag: str, opening: Opening) -> tuple[Answer, bool]:
     }
     if default is not None:
         content |= _signal(opening, default.path)
-    return json_answer(content, tag), not opening.file.leads_elsewhere
+    return json_answer(content, tag), not opening.file.leads_elsewhere and not opening.file.left_to_libhdf5
 
 
 def _first_group(root: Group) -> Group:

@@ -50,10 +50,11 @@ class ReadKey(FileJob):
         wanted = asked_range(self.asked, len(body))
         if wanted is not None:
             headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{len(body)}"
-            return Answer(body[wanted.start : wanted.stop], media_type, headers, 206, length=len(wanted), tag=place.tag)
-        answer = Answer(body, media_type, headers, length=len(body), tag=place.tag)
+            part = body[wanted.start : wanted.stop]
+            return Answer(part, media_type, headers, 206, 1, len(part), place.tag, view.file.leads_elsewhere)
+        answer = Answer(body, media_type, headers, 200, 1, len(body), place.tag, view.file.leads_elsewhere)
         stored = _stored_body(found, view)
-        is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not view.file.leads_elsewhere
+        is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not answer.has_others
         return replace(answer, lasts_with=place.address, stored=stored) if is_lasting else answer
 
     def _unread(self, failure: Failure) -> Failure:

@@ -32,9 +32,15 @@ class Reply:
     parts: int
     length: int | None
     tag: str
+    has_others: bool
     lasts_with: str
     stored: Mapping[str, Any] | None
     pieces: tuple[Piece, ...]
+
+    @property
+    def etag(self) -> str:
+        """What tells this state of the answer from another, as HTTP has it; empty where nothing does."""
+        return f'"{self.tag}"' if self.tag and not self.has_others else ""
 
     @property
     def body(self) -> Piece:

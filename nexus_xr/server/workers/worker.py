@@ -69,6 +69,7 @@ def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
         "parts": answer.parts,
         "length": answer.length,
         "tag": answer.tag,
+        "has_others": answer.has_others,
         "lasts_with": answer.lasts_with,
         "stored": answer.stored,
     }

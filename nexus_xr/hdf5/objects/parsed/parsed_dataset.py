@@ -51,6 +51,8 @@ class ParsedDataset(ParsedObject, Dataset):
         self._header = header
         file, content = place.file, place.file.bytes
         datatype, dataspace, layout = file.each_required(header, _DESCRIPTION)
+        if MessageType.EXTERNAL_FILES in header:
+            file.file.note_raw_files()
         self._type = parse_array_type(datatype, dataspace, content.length_size)
         self._layout = parse_layout(layout, content.offset_size, content.length_size)
         self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -63,10 +63,14 @@ class ReadValues(FileJob):
             array = self._array(context, place)
         except NoArrayError:
             return self._without_array(context, place)
+        answer = self._answer(context, array, place.tag)
+        return replace(answer, has_others=array.has_others)
+
+    def _answer(self, context: Context, array: ServedArray, tag: str) -> Answer:
         selection = parse_selection(self.selection, array.values.shape)
         blocks = array.blocks(selection, context.settings.limits)
         if self.form == "bin":
-            return self._binary(context, array, selection, blocks, place.tag)
+            return self._binary(context, array, selection, blocks, tag)
         size = math.prod(selection.shape) * array.itemsize
         if size > context.settings.limits.whole:
             raise Failure(413, f"{size} bytes of values in this form are too many; select less, or ask for format=bin")
@@ -75,8 +79,8 @@ class ReadValues(FileJob):
         is_one = self.told == PLOTTED and is_title_path(self.path) and values.shape == (1,)
         flat = values.reshape(()) if is_one else np.ravel(values) if self.flatten and values.ndim else values
         if self.form == "json":
-            return json_answer(with_references(flat if flat.ndim else flat[()], array.encoded_type), place.tag)
-        return self._file(FORMATS[self.form], flat, place.tag)
+            return json_answer(with_references(flat if flat.ndim else flat[()], array.encoded_type), tag)
+        return self._file(FORMATS[self.form], flat, tag)
 
     def _array(self, context: Context, place: ServedFile) -> ServedArray:
         if self.told != PLOTTED:
@@ -93,7 +97,8 @@ class ReadValues(FileJob):
         """Of what has no values, or elements of varying length."""
         if self.form != "json":
             raise Failure(422, f"{self.path} holds no numbers; ask for format=json")
-        return json_answer(context.described(place, partial(_whole, self.path)), place.tag)
+        value, has_others = context.described(place, partial(_whole, self.path))
+        return replace(json_answer(value, place.tag), has_others=has_others)
 
     def _binary(self, context: Context, array: ServedArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
         check_plain(self._shown(selection.shape, array.values.dtype))
@@ -119,11 +124,14 @@ def _joined(path: str, opening: Opening) -> ServedArray | None:
     if joined is None:
         return None
     values, first = joined
-    return ServedArray(values, first.storage.chunks or values.shape, first.encoded_type)
+    is_of_others = first.is_virtual or opening.file.leads_elsewhere
+    return ServedArray(values, first.storage.chunks or values.shape, first.encoded_type, is_of_others)
 
 
-def _whole(path: str, opening: Opening) -> Any:
-    return dataset_at(opening, path).read()
+def _whole(path: str, opening: Opening) -> tuple[Any, bool]:
+    """What a dataset holds, and whether other files have a part in it."""
+    dataset = dataset_at(opening, path)
+    return dataset.read(), dataset.is_virtual or opening.file.leads_elsewhere
 
 
 def _safe(values: NDArray[Any]) -> NDArray[Any]:

@@ -30,16 +30,24 @@ class ServedArray:
         The shape of what is decoded at once.
     encoded_type
         Its datatype as the file has it.
+    is_of_others
+        Whether other files than the one that was asked have a part in it, or may have.
     """
 
     values: LazyArray
     chunks: tuple[int, ...]
     encoded_type: bytes
+    is_of_others: bool
 
     @cached_property
     def itemsize(self) -> int:
         """Bytes of an element in memory."""
         return max(1, self.values.dtype.itemsize)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether other files have a part in it, as far as that is known; once it is read, it is."""
+        return self.is_of_others or self.values.file.leads_elsewhere
 
     def read(self, selection: Selection) -> NDArray[Any]:
         """The values that are asked for."""
