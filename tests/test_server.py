@@ -816,6 +816,43 @@ def test_a_state_is_told_of_what_one_file_has_alone(tmp_path: Path, address: str
             assert "ETag" not in answer.headers
 
 
+def test_zarr_has_linked_files_as_they_are_by_now(tmp_path: Path) -> None:
+    def write(name: str, values: Any) -> None:
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("x", data=values, chunks=(2,))
+
+    def values(client: TestClient, path: str) -> Any:
+        shape = client.get(f"/zarr/old.h5/{path}/zarr.json").json()["shape"]
+        chunks = [client.get(f"/zarr/old.h5/{path}/c/{at}") for at in range(shape[0] // 2)]
+        assert all(chunk.status_code == 200 for chunk in chunks)
+        return [value for chunk in chunks for value in np.frombuffer(chunk.content, "i8")]
+
+    write("other.h5", [1, 2])
+    write("same.h5", [1, 2])
+    make_old(tmp_path / "same.h5")
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["entry/there"] = h5py.ExternalLink("other.h5", "x")
+        file["entry/later"] = h5py.ExternalLink("later.h5", "x")
+        layout = h5py.VirtualLayout((2,), "i8")
+        layout[:] = h5py.VirtualSource("same.h5", "x", (2,))
+        file.create_virtual_dataset("entry/virtual", layout)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert values(client, "entry/there") == [1, 2]
+        before = client.get("/zarr/old.h5/entry/virtual/c/0").content
+        assert client.get("/zarr/old.h5/entry/later/zarr.json").status_code == 404
+        write("other.h5", [3, 4, 5, 6])
+        write("same.h5", [3, 4])
+        after = client.get("/zarr/old.h5/entry/virtual/c/0")
+        assert after.status_code == 200
+        assert after.content != before
+        assert values(client, "entry/there") == [3, 4, 5, 6]
+        write("other.h5", [7, 8, 9, 10, 11, 12])
+        assert np.frombuffer(client.get("/zarr/old.h5/entry/there/c/2").content, "i8").tolist() == [11, 12]
+        write("later.h5", [1, 2])
+        assert client.get("/zarr/old.h5/entry/later/c/0").status_code == 200
+        assert values(client, "entry/later") == [1, 2]
+
+
 def test_a_state_is_not_told_where_another_file_may_come(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file["later"] = h5py.ExternalLink("later.h5", "x")

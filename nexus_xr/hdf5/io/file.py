@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -175,6 +176,18 @@ class File:
     def leads_elsewhere(self) -> bool:
         """Whether a link, a virtual dataset or raw data led to another file, or would if that were there."""
         return bool(self._linked) or bool(self._missing) or self._has_raw_files
+
+    @property
+    def is_as_found(self) -> bool:
+        """Whether it and those to which it led, if local, are as when they were read from, and no other came since."""
+        is_same = self._local is None or self._local.is_as_found
+        are_same = is_same and all(file.is_as_found for file in self._linked.values())
+        return are_same and not any(itertools.starmap(self._is_there, self._missing))
+
+    def _is_there(self, name: str, prefixes: str) -> bool:
+        with suppress(NexusReachError):
+            return find_file(name, self.path, self._policy.reach, prefixes) is not None
+        return False
 
     def note_raw_files(self) -> None:
         """Note that values are in files of raw data."""

@@ -65,6 +65,14 @@ class LocalFile:
         except (OSError, ValueError):  # for those to tell who read from it
             return False
 
+    @property
+    def is_as_found(self) -> bool:
+        """Whether it is in the state in which it was first read from, if it was."""
+        try:
+            return self._identity is None or self._identity == Identity.of(self._look_up())
+        except NexusFileError:
+            return False
+
     def check(self) -> None:
         """Raise an error where it isn't the file any more that was opened."""
         self._check(self._look_up())

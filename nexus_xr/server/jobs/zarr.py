@@ -37,9 +37,7 @@ class ReadKey(FileJob):
     def answer(self, context: Context) -> Answer:
         try:
             place, key = self._split(context)
-            view = view_of(context, place)
-            with results_in(context.room):
-                found = _found(view, key)
+            place, view, found = _read(context, place, key)
         except (Failure, NexusError) as error:
             raise self._unread(failure_of(error, context.settings.folders)) from error
         if found is None:
@@ -73,11 +71,30 @@ class ReadKey(FileJob):
         raise Failure(404, NOT_FOUND.format(address=self.file))
 
 
-def _found(view: ZarrView, key: str) -> Chunk | None:
+def _read(context: Context, place: ServedFile, key: str) -> tuple[ServedFile, ZarrView, Chunk | None]:
+    """What stands behind a key, with the file and the view of it in which that is so.
+
+    Whether other files changed, to which a file leads, shows where a chunk is read; for all else it is looked at.
+    """
+    view = view_of(context, place)
+    try:
+        found = _found(context, view, key)
+        if (found is not None and not key.endswith(METADATA)) or view.file.is_as_found:
+            return place, view, found
+    except (Failure, NexusError):
+        if view.file.is_as_found:
+            raise
+    place = context.place(place.address)
+    view = _new_view(context, place)
+    return place, view, _found(context, view, key)
+
+
+def _found(context: Context, view: ZarrView, key: str) -> Chunk | None:
     if key.endswith(METADATA):
         document = view.value(key)
         return None if document is None else Chunk(document, None)
-    chunk = view.chunk(key)
+    with results_in(context.room):
+        chunk = view.chunk(key)
     if chunk is None and view.is_misspelled(key):
         raise Failure(422, f"{key!r} is no key of an array that is there; in addresses, # is %23 and % is %25 of names")
     return chunk
@@ -96,10 +113,12 @@ def _stored_body(chunk: Chunk, view: ZarrView) -> StoredBody | None:
 
 
 def view_of(context: Context, place: ServedFile) -> ZarrView:
-    """The view of a file in its present state."""
-    kept = context.views.get(place)
-    if kept is None:
-        kept = ZarrView(context.file(place))
-        _ = kept.hierarchy
-        context.views.put(place, kept, 1)
-    return kept
+    """The view of a file in its present state, but not of those to which it leads."""
+    return context.views.get(place) or _new_view(context, place)
+
+
+def _new_view(context: Context, place: ServedFile) -> ZarrView:
+    view = ZarrView(context.file(place))
+    _ = view.hierarchy
+    context.views.put(place, view, 1)
+    return view
