@@ -112,6 +112,19 @@ def test_details_say_what_each_file_is_about(client: TestClient, folder: Path) -
     assert "isn't an HDF5 file" in items["broken.nxs"]["trouble"]
 
 
+def test_what_can_not_be_asked_for_does_not_hide_the_rest(tmp_path: Path) -> None:
+    write_tree(tmp_path / "scan.nxs", scan_file())
+    (tmp_path / "loop.nxs").symlink_to("loop.nxs")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/20\xb0C.nxs")).touch()
+    except OSError:
+        pytest.skip("the file system has names of UTF-8 alone")
+    (tmp_path / "20°C.nxs").touch()
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert names(client.get("/api/files")) == ["20°C.nxs", "scan.nxs"]
+        assert names(client.get("/api/files?details=true")) == ["20°C.nxs", "scan.nxs"]
+
+
 def test_several_folders_are_told_apart_by_their_names(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "below"
     other.mkdir()

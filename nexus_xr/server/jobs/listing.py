@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -59,10 +60,11 @@ def _shown(entries: Iterator[os.DirEntry[str]], roots: Sequence[str]) -> Iterato
     for entry in entries:
         if not is_shown(entry.name) or (entry.is_symlink() and not _stays_within(entry.path, roots)):
             continue
-        if entry.is_dir():
-            yield entry.name, True
-        elif os.path.splitext(entry.name)[1].lower() in _EXTENSIONS and entry.is_file():
-            yield entry.name, False
+        with suppress(OSError):  # such as a link to itself, which is neither
+            if entry.is_dir():
+                yield entry.name, True
+            elif os.path.splitext(entry.name)[1].lower() in _EXTENSIONS and entry.is_file():
+                yield entry.name, False
 
 
 def _stays_within(path: str, roots: Sequence[str]) -> bool:

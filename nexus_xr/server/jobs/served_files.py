@@ -119,8 +119,12 @@ def split(folders: Sequence[Folder], address: str) -> tuple[Folder | None, list[
 
 
 def is_shown(name: str) -> bool:
-    """Whether a file or folder of that name may be asked for: not up the tree, and not hidden."""
-    return not name.startswith(".") and "\0" not in name and "\\" not in name
+    """Whether a file or folder of that name may be asked for: not up the tree, and not hidden.
+
+    No address has a name that isn't UTF-8.
+    """
+    is_utf_8 = name.isascii() or name.encode(errors="replace").decode() == name
+    return is_utf_8 and not name.startswith(".") and "\0" not in name and "\\" not in name
 
 
 def lies_below(folder: str, path: str) -> bool:
