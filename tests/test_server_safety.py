@@ -156,6 +156,16 @@ def test_other_files_of_the_folders_are_reached(client: TestClient) -> None:
     assert data(client, "ways.h5", "inside", format="json").json() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("address", WITH_FILE)
+@pytest.mark.parametrize("content", [b"hunter22 and more", b""])
+def test_nothing_is_said_of_files_of_another_kind(tmp_path: Path, address: str, content: bytes) -> None:
+    (tmp_path / "passwords.txt").write_bytes(content)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        answer = client.get(address.format("passwords.txt"))
+    assert answer.status_code == 415
+    assert "hunter" not in answer.text
+
+
 def test_messages_do_not_say_where_the_folders_are(client: TestClient, folders: tuple[Path, Path]) -> None:
     (folders[0] / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     for address in (

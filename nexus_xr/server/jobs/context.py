@@ -98,13 +98,19 @@ class Context:
         NexusError
             It can't be described.
         """
-        with self.opened(place) as stream:
-            if not has_hdf5_signature(stream):
-                raise Failure(415, f"{place.address} isn't an HDF5 file; choose another from /api/files")
         return describe_with(work, self.file(place), self.options)
 
     def file(self, place: ServedFile) -> File:
-        """A file, from which nothing that isn't served is reached."""
+        """An HDF5 file, from which nothing that isn't served is reached.
+
+        Raises
+        ------
+        Failure
+            It is no HDF5 file.
+        """
+        with self.opened(place) as stream:
+            if not has_hdf5_signature(stream):
+                raise Failure(415, f"{place.address} isn't an HDF5 file; choose another from /api/files")
         return self.options.file(place.path)
 
     def room_for(self, size: int) -> memoryview:
