@@ -326,6 +326,23 @@ def test_what_can_not_be_asked_is_explained(client: TestClient, asked: dict[str,
     assert len(answer.json()["message"]) > 20
 
 
+@pytest.mark.parametrize(
+    "address", ["/api/data/scan.h5?path={}", "/api/meta/scan.h5?path={}", "/h5grove/meta?file=scan.h5&path={}"]
+)
+def test_what_is_there_and_can_not_be_read_is_explained(tmp_path: Path, address: str) -> None:
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["type"] = np.dtype("f8")
+        source = h5py.VirtualSource("other.h5", "x", (4,), maxshape=(None,))
+        layout = h5py.VirtualLayout((4,), "f8", maxshape=(None,))
+        layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+        file.create_virtual_dataset("virtual", layout)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for path, words in {"virtual": "shape is that of others", "type/x": "named datatype"}.items():
+            answer = client.get(address.format(path))
+            assert answer.status_code == 422
+            assert words in answer.json()["message"]
+
+
 def test_what_is_given_twice_is_refused_and_not_half_taken(client: TestClient) -> None:
     twice = client.get("/api/data/stack.h5", params={"path": "counts", "reduce": "sum", "axes": ["0", "2"]})
     assert twice.status_code == 422

@@ -13,6 +13,7 @@ from nexus_xr.server.failures import Failure
 
 from .context import Context
 from .served_files import ServedFile
+from .unreadable import check_readable
 from .values.served_array import ServedArray
 
 
@@ -55,11 +56,14 @@ def dataset_at(opening: Opening, path: str) -> Dataset:
     ------
     Failure
         There is none.
+    NexusError
+        There is something that can't be read.
     """
     found = opening.root.find(absolute(path))
     if isinstance(found, Dataset):
         return found
     if isinstance(found, Link):
         raise Failure(404, f"Cannot resolve {path}: it is a link to {found}, which {found.trouble}")
+    check_readable(opening, absolute(path))
     why = explain_path(opening.root, absolute(path))
     raise Failure(404, f"{path} is not a valid path of a dataset: {why}; /api/meta lists what there is")

@@ -27,6 +27,7 @@ from nexus_xr.server.settings import Folder
 from .answer import Answer, json_answer
 from .context import Context
 from .job import FileJob
+from .unreadable import check_readable
 
 # Values of at most so many bytes are shown with the field that has them.
 _SHOWN_BYTES = 1024
@@ -90,6 +91,7 @@ class _Description:
         if isinstance(found, Link):
             self.leads_elsewhere |= found.file is not None
             return {"name": name, "path": path, "kind": "link", "target": str(found), "trouble": found.trouble}
+        check_readable(self.opening, path)
         why = explain_path(self.opening.root, path)
         raise Failure(404, f"{path} is not a valid path: {why}; name one that is there")
 

@@ -15,6 +15,7 @@ from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
+from nexus_xr.server.jobs.unreadable import check_readable
 
 from .plotted import PLOTTED, STORED, joined_at
 
@@ -58,12 +59,15 @@ class EntityJob(FileJob):
         ------
         Failure
             There is none, or a link that has to be followed leads nowhere.
+        NexusError
+            There is something that can't be read.
         """
         path = absolute(self.path)
         found = opening.root.find(path)
         if found is None and self.told == PLOTTED and (joined := joined_at(opening, path)) is not None:
             return joined[1]
         if found is None:
+            check_readable(opening, path)
             raise Failure(404, f"{self.path} is not a valid path in {self.file}; /h5grove/paths lists what there is")
         link = self._unfollowed(opening, path)
         if link is not None:
