@@ -557,6 +557,19 @@ def test_large_answers_come_in_parts(client: TestClient, folder: Path) -> None:
     (folder / "large.h5").unlink()
 
 
+@pytest.mark.parametrize("form", ["bin", "json", "csv", "npy"])
+def test_heads_say_how_long_a_body_is_if_that_is_known(tmp_path: Path, form: str) -> None:
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(1 << 20), chunks=(1 << 18,))
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        address = f"/api/data/large.h5?path=x&format={form}"
+        whole = client.get(address)
+        head = client.head(address)
+        assert head.content == b""
+        assert head.headers.get("Content-Length") == whole.headers.get("Content-Length")
+        assert int(head.headers.get("Content-Length", len(whole.content))) == len(whole.content)
+
+
 def test_keys_of_zarr_are_those_of_the_view(client: TestClient, folder: Path) -> None:
     from nexus_xr.hdf5.io.file import File
     from nexus_xr.zarr.view import ZarrView

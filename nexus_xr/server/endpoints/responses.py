@@ -80,7 +80,12 @@ def _check(reply: Reply) -> None:
 
 
 def _head(reply: Reply) -> Response:
-    return Response(b"", reply.status, _headers(reply), reply.media_type)
+    """The response without its body, which says how long that is where it is known."""
+    headers = _headers(reply)
+    response = Response(b"", reply.status, headers, reply.media_type)
+    if "Content-Length" not in headers:
+        del response.headers["Content-Length"]
+    return response
 
 
 def _headers(reply: Reply) -> dict[str, str]:
