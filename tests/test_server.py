@@ -266,6 +266,22 @@ def test_text_and_single_values_are_json(client: TestClient) -> None:
     assert data(client, "stack.h5", "names").status_code == 422
 
 
+def test_json_has_references_as_paths_and_integers_as_numbers(tmp_path: Path) -> None:
+    numbers = [1, 2**64 - 1]
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["x"] = 1.0
+        file.create_dataset("to x", data=[file["x"].ref], dtype=h5py.ref_dtype)
+        file["x"].attrs["to x"] = file["x"].ref
+        file["x"].attrs["numbers"] = np.array(numbers, ">u8")
+        for order in "<>":
+            file[f"numbers {order}"] = np.array(numbers, f"{order}u8")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert data(client, "scan.h5", "to x", format="json").json() == ["/x"]
+        assert client.get("/api/meta/scan.h5?path=x").json()["attributes"] == {"to x": "/x", "numbers": numbers}
+        for order in "<>":
+            assert data(client, "scan.h5", f"numbers {order}", format="json").json() == numbers
+
+
 def test_tables_are_csv(client: TestClient) -> None:
     answer = data(client, "stack.h5", "big", selection="1", format="csv")
     assert np.array_equal(np.loadtxt(io.StringIO(answer.text), delimiter=","), COUNTS[1])

@@ -11,7 +11,10 @@ import orjson
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.objects.values import is_empty
 
-_MOST_BITS = 63
+# Objects of ours, such as links, are written as `plain` has them, and not as what they are made of.
+_OWN_FORMS = orjson.OPT_PASSTHROUGH_DATACLASS
+# The integers that orjson writes.
+_LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
 
 
 def to_json(content: Any) -> bytes:
@@ -19,13 +22,14 @@ def to_json(content: Any) -> bytes:
 
     Examples
     --------
-    >>> to_json({"a": np.array([1.5, np.nan]), "b": 1 + 2j, "c": np.array([1, 2], ">u2")})
-    b'{"a":[1.5,null],"b":[1.0,2.0],"c":[1,2]}'
+    >>> from nexus_xr.hdf5.objects.links import Link
+    >>> to_json({"a": np.array([1.5, np.nan]), "b": 1 + 2j, "c": np.array([1, 2**64 - 1], ">u8"), "d": Link("/entry")})
+    b'{"a":[1.5,null],"b":[1.0,2.0],"c":[1,18446744073709551615],"d":"/entry"}'
     """
     try:
-        return orjson.dumps(content, default=plain, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError:  # of what orjson knows, not all can it write: other byte orders, large integers
-        return orjson.dumps(_listed(content), default=plain)
+        return orjson.dumps(content, default=plain, option=orjson.OPT_SERIALIZE_NUMPY | _OWN_FORMS)
+    except TypeError:  # of what orjson knows, not all can it write: other byte orders, larger integers
+        return orjson.dumps(_listed(content), default=plain, option=_OWN_FORMS)
 
 
 def plain(value: Any) -> Any:
@@ -59,13 +63,13 @@ def _list(values: np.ndarray[Any, Any]) -> Any:
 
 
 def _listed(content: Any) -> Any:
-    """The same without arrays, and with integers that JSON's readers don't know as text."""
+    """The same without arrays, and with larger integers as text."""
     if isinstance(content, Mapping):
         return {name: _listed(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
         return [_listed(value) for value in content]
     if isinstance(content, np.ndarray):
         return _listed(_list(content))
-    if isinstance(content, int) and content.bit_length() > _MOST_BITS:
+    if isinstance(content, int) and not _LEAST_INTEGER <= content <= _MOST_INTEGER:
         return str(content)
     return content
