@@ -554,6 +554,27 @@ def test_ranges_of_another_state_are_not_sent(client: TestClient) -> None:
     assert client.get("/file/stack.h5", headers={**asked, "If-Range": tag}).status_code == 206
 
 
+@pytest.mark.parametrize("address", ["/file/stack.h5", "/zarr/stack.h5/counts/c/0/0/0"])
+def test_ranges_are_those_of_http(client: TestClient, address: str) -> None:
+    whole = client.get(address)
+    size, tag = len(whole.content), whole.headers["ETag"]
+
+    def asked(asked: str, **headers: str) -> Any:
+        return client.get(address, headers={"Range": f"bytes={asked}", **headers})
+
+    beyond = asked(f"{size}-")
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
+    assert beyond.json()["message"]
+    assert asked(f"{size}-", **{"If-None-Match": tag}).status_code == 304
+    assert asked("-0").status_code == 416
+    for invalid in ("5-3", "-", "a-b"):
+        assert (asked(invalid).status_code, asked(invalid).content) == (200, whole.content)
+    assert asked("2-5", **{"If-Range": tag}).content == whole.content[2:6]
+    assert asked("2-5", **{"If-Range": '"another"'}).content == whole.content
+    head = client.head(address, headers={"Range": "bytes=2-5"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(size))
+
+
 @pytest.mark.parametrize(
     "address", ["/file/stack.h5", "/api/meta/stack.h5", "/api/data/stack.h5?path=counts", "/zarr/stack.h5/zarr.json"]
 )

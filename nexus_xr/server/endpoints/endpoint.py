@@ -113,6 +113,8 @@ class Endpoint:
                 values[asked.target] = asked.value(text)
                 given_once.add(name)
         for parameter, its_header in self._elsewhere:
+            if its_header and request.method == "HEAD":
+                continue  # they say which part of the body is asked for, and nothing of a head
             given = header(request.scope, its_header) if its_header else path[len(self.begin) :]
             if given is not None:
                 values[parameter.target] = parameter.value(given)

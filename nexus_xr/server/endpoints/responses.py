@@ -40,7 +40,7 @@ class Responder:
         """The response to a request."""
         lasting = self._remembered.find(job)
         reply = await self._asked_first(job) if lasting is None else lasting.reply
-        if reply.etag and reply.status < _ERRORS and _is_known(request, reply.etag):
+        if reply.etag and _is_known(request, reply.etag):
             return Response(status_code=304, headers={"ETag": reply.etag})
         if request.method == "HEAD":
             return _head(reply)

@@ -91,7 +91,10 @@ _H5GROVE = (
     ),
 )
 
-_RANGE = text("Range", "the bytes, such as bytes=0-1023", place="header", argument="asked")
+_RANGE = (
+    text("Range", "the bytes, such as bytes=0-1023", place="header", argument="asked"),
+    text("If-Range", "the ETag of the state that they are asked of", place="header", argument="condition"),
+)
 
 # Those first that are asked most often.
 ENDPOINTS = (
@@ -118,18 +121,14 @@ ENDPOINTS = (
     Endpoint(
         "/file/{file:path}",
         "A file as it is stored: whole, or a range of its bytes.",
-        (
-            FILE,
-            _RANGE,
-            text("If-Range", "the ETag of the state that they are asked of", place="header", argument="condition"),
-        ),
+        (FILE, *_RANGE),
         ReadFile,
         (HDF5,),
     ),
     Endpoint(
         "/zarr/{file:path}",
         "What stands behind a key of a file that is seen as a Zarr store.",
-        (FILE, _RANGE),
+        (FILE, *_RANGE),
         ReadKey,
         (JSON, "application/octet-stream"),
     ),

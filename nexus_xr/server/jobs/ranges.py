@@ -1,44 +1,66 @@
 """Ranges of bytes that a request asks for.
 
-Source: RFC 9110, section 14.
+Source: RFC 9110, sections 13.1.5 and 14.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from nexus_xr.server.failures import Failure
+from .answer import Answer, json_answer
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-def asked_range(asked: str, size: int) -> range | None:
-    """The range that a header ``Range`` names; None where it names none that is known, or several.
+def asked_range(asked: str, size: int, condition: str = "", tag: str = "") -> range | None:
+    """The range that a header ``Range`` names, empty where there are no such bytes; None for all that there are.
 
     Parameters
     ----------
     asked
-        The header; empty where there is none.
+        The header; empty where there is none. One that isn't known or isn't valid, or names several, counts for none.
     size
         How many bytes there are.
-
-    Raises
-    ------
-    Failure
-        There are no such bytes.
+    condition
+        The header ``If-Range``: the state of which the range is asked; empty for any.
+    tag
+        The present state; empty where nothing tells it from others.
 
     Examples
     --------
     >>> asked_range("bytes=2-", 10), asked_range("bytes=-3", 10), asked_range("bytes=5-99", 10)
     (range(2, 10), range(7, 10), range(5, 10))
+    >>> asked_range("bytes=5-3", 10) is None, asked_range("bytes=5-", 10, '"old"', "new") is None
+    (True, True)
     """
-    found = _RANGE.fullmatch(asked.strip())
-    if found is None or found[1] == found[2] == "":
+    is_outdated = condition and (not tag or condition.strip('"') != tag)
+    found = None if is_outdated else _RANGE.fullmatch(asked.strip())
+    if found is None or not _is_valid(found[1], found[2]):
         return None
-    wanted = _range_of(found[1], found[2], size)
-    if not wanted:
-        raise Failure(416, f"Range {asked}: there are {size} bytes; ask for some of these")
-    return wanted
+    return _range_of(found[1], found[2], size)
+
+
+def no_such_bytes(asked: str, size: int, tag: str) -> Answer:
+    """The answer where a header ``Range`` names no bytes that there are.
+
+    Parameters
+    ----------
+    asked
+        The header.
+    size
+        How many bytes there are.
+    tag
+        Their state.
+    """
+    message = {"message": f"Range {asked}: there are {size} bytes; ask for some of these"}
+    return replace(json_answer(message, tag), status=416, headers={"Content-Range": f"bytes */{size}"})
+
+
+def _is_valid(first: str, last: str) -> bool:
+    if not first or not last:
+        return first != last
+    return int(first) <= int(last)
 
 
 def _range_of(first: str, last: str, size: int) -> range:

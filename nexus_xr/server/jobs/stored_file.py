@@ -13,7 +13,7 @@ from nexus_xr.server.failures import Failure
 from .answer import Answer
 from .context import Context
 from .job import FileJob
-from .ranges import asked_range
+from .ranges import asked_range, no_such_bytes
 from .served_files import ServedFile
 
 MEDIA_TYPE = "application/x-hdf5"
@@ -43,7 +43,9 @@ class ReadFile(FileJob):
             return self._of(place, stream, context)
 
     def _of(self, place: ServedFile, stream: BinaryIO, context: Context) -> Answer:
-        wanted = self._wanted(place)
+        wanted = asked_range(self.asked, place.size, self.condition, place.tag)
+        if wanted is not None and not wanted:
+            return no_such_bytes(self.asked, place.size, place.tag)
         asked = range(place.size) if wanted is None else wanted
         headers = {"Accept-Ranges": "bytes", "Last-Modified": formatdate(place.state[3] // 10**9, usegmt=True)}
         if wanted is not None:
@@ -54,8 +56,3 @@ class ReadFile(FileJob):
             raise Failure(500, f"{place.address} ended while it was sent; ask for it again")
         parts = max(1, -(-len(asked) // _PART_BYTES))
         return Answer(body, MEDIA_TYPE, headers, 200 if wanted is None else 206, parts, len(asked), place.tag)
-
-    def _wanted(self, place: ServedFile) -> range | None:
-        """The range that is asked for; None for all of the file."""
-        is_outdated = self.condition and self.condition.strip('"') != place.tag
-        return None if is_outdated else asked_range(self.asked, place.size)

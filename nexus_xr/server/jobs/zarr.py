@@ -16,7 +16,7 @@ from nexus_xr.zarr.view import METADATA, ZarrView, is_chunk_key
 from .answer import JSON, Answer, StoredBody
 from .context import Context
 from .job import FileJob
-from .ranges import asked_range
+from .ranges import asked_range, no_such_bytes
 from .served_files import NOT_FOUND, ServedFile
 
 
@@ -30,9 +30,12 @@ class ReadKey(FileJob):
         The address of the file, and behind it the key.
     asked
         The header ``Range``; empty for all of it.
+    condition
+        The header ``If-Range``: the state of which the range is asked; empty for any.
     """
 
     asked: str = ""
+    condition: str = ""
 
     def answer(self, context: Context) -> Answer:
         try:
@@ -45,14 +48,17 @@ class ReadKey(FileJob):
         body = memoryview(found.data)
         media_type = JSON if key.endswith(METADATA) else "application/octet-stream"
         headers = {"Accept-Ranges": "bytes"}
-        wanted = asked_range(self.asked, len(body))
+        has_others = view.file.leads_elsewhere
+        wanted = asked_range(self.asked, len(body), self.condition, "" if has_others else place.tag)
+        if wanted is not None and not wanted:
+            return replace(no_such_bytes(self.asked, len(body), place.tag), has_others=has_others)
         if wanted is not None:
             headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{len(body)}"
             part = body[wanted.start : wanted.stop]
-            return Answer(part, media_type, headers, 206, 1, len(part), place.tag, view.file.leads_elsewhere)
-        answer = Answer(body, media_type, headers, 200, 1, len(body), place.tag, view.file.leads_elsewhere)
+            return Answer(part, media_type, headers, 206, 1, len(part), place.tag, has_others)
+        answer = Answer(body, media_type, headers, 200, 1, len(body), place.tag, has_others)
         stored = _stored_body(found, view)
-        is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not answer.has_others
+        is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not has_others
         return replace(answer, lasts_with=place.address, stored=stored) if is_lasting else answer
 
     def _unread(self, failure: Failure) -> Failure:
