@@ -80,6 +80,31 @@ def test_what_is_no_date_stays_as_it_is(time: Any, attributes: dict[str, Any], w
     assert opened.identical(xr.open_dataset(path, engine="nexus"))
 
 
+@pytest.mark.parametrize(
+    "time",
+    [
+        ["1500-01-01", "2020-01-01T00:00:00.5", "2020-01-02", "9999-12-31T23:59:59"],
+        ["1677-09-21T00:12:43.145224", "1677-09-22", "1678-01-01", "1679-01-01"],
+        ["2262-04-11", "2262-04-11T23:47:16.854775", "2262-04-11T23:47:16.854776", "2262-04-12"],
+    ],
+)
+def test_text_beyond_the_years_of_nanoseconds_is_dates_of_a_coarser_unit(time: list[str], write: Write) -> None:
+    opened = xr.open_dataset(scan(write, time), engine="nexus", decode_times=True)
+    np.testing.assert_array_equal(opened.time.values, np.array(time, "M8[us]"))
+    assert opened.n.sel(time=np.datetime64(time[1])).item() == 1
+
+
+def test_text_within_the_years_of_nanoseconds_is_dates_in_these(write: Write) -> None:
+    path = scan(write, ["1677-09-22", "2000-01-01", "2020-01-01T00:00:00.5", "2262-04-11T23:47:16.854775"])
+    assert xr.open_dataset(path, engine="nexus", decode_times=True).time.dtype == "M8[ns]"
+
+
+def test_text_that_no_unit_of_dates_holds_stays_text(write: Write) -> None:
+    path = scan(write, ["1500-01-01", "2020-01-01T00:00:00.123456789", "2020-01-02", "2020-01-03"])
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    assert opened.identical(xr.open_dataset(path, engine="nexus"))
+
+
 def test_every_way_of_opening_makes_dates(write: Write) -> None:
     path = scan(write, NUMBERS, units="seconds since 2020-01-01")
     tree = xr.open_datatree(path, engine="nexus", decode_times=True)

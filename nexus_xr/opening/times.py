@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from xarray.indexes import PandasIndex
 
 from nexus_xr.arrays.bins import middles_of, same_bits
@@ -112,7 +113,13 @@ def _of_text(variable: xr.Variable) -> xr.Variable | None:
 
     try:
         moments = pd.to_datetime([each[0] for each in found if each is not None], format="ISO8601", utc=True)
-    except ValueError:
+    except ValueError:  # no such moment, or no unit that holds all of them
         return None
-    dates = np.asarray(moments.tz_localize(None), "M8[ns]").reshape(variable.shape)
+    dates = _in_nanoseconds(np.asarray(moments.tz_localize(None))).reshape(variable.shape)
     return xr.Variable(variable.dims, dates, variable.attrs, variable.encoding)
+
+
+def _in_nanoseconds(dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """The same in nanoseconds, from 1677 to 2262; dates beyond stay in their unit."""
+    fine = dates.astype("M8[ns]")  # which NumPy wraps around where it hasn't such years
+    return fine if np.array_equal(fine.astype(dates.dtype), dates) else dates
