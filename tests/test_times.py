@@ -67,6 +67,10 @@ def test_times_are_dates_on_request(time: Any, attributes: dict[str, Any], expec
         (NUMBERS, {"units": "m", "start": "2020-01-01"}),
         (NUMBERS, {"units": "seconds since yesterday"}),
         (NUMBERS, {"units": "seconds since 2020-13-01"}),
+        (NUMBERS, {"units": "seconds since 2020-1-32"}),
+        (NUMBERS, {"units": "seconds since 01/02/2003"}),
+        (NUMBERS, {"units": "seconds since 2020-01-01 00:00:00 CET"}),
+        (NUMBERS, {"units": "s", "start": "2020-1-1"}),
         (np.array([1e300] * 4), {"units": "seconds since 2020-01-01"}),
         (["2020-01-01", "2020-01-02", "2020-01-03", "later"], {}),
         (["2020-01-01T00:00:00Z", "2020-01-02T00:00:00", "2020-01-03", "2020-01-04"], {}),
@@ -78,6 +82,34 @@ def test_what_is_no_date_stays_as_it_is(time: Any, attributes: dict[str, Any], w
     path = scan(write, time, **attributes)
     opened = xr.open_dataset(path, engine="nexus", decode_times=True)
     assert opened.identical(xr.open_dataset(path, engine="nexus"))
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2000-1-1", "2000-01-01T00:00:00"),
+        ("2000-1-1 0:0:0", "2000-01-01T00:00:00"),
+        ("2000-01-01 6", "2000-01-01T06:00:00"),
+        ("2000-01-01 00:00:00.5 UTC", "2000-01-01T00:00:00.5"),
+        ("2000-01-01T00:00 gmt", "2000-01-01T00:00:00"),
+        ("2000-01-01 00:00:00 Z", "2000-01-01T00:00:00"),
+        ("2000-01-01 00:00:00 +05:30", "1999-12-31T18:30:00"),
+        ("2000-01-01 00:00:00 +530", "1999-12-31T18:30:00"),
+        ("2000-01-01 00:00:00 -6:00", "2000-01-01T06:00:00"),
+        ("2000-01-01 12:30 -6", "2000-01-01T18:30:00"),
+    ],
+)
+def test_reference_times_of_cf_are_moments(moment: str, expected: str, write: Write) -> None:
+    path = scan(write, NUMBERS, units=f"seconds since {moment}")
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    np.testing.assert_array_equal(opened.time.values, np.datetime64(expected, "ns") + NUMBERS.astype("m8[s]"))
+
+
+@pytest.mark.filterwarnings("ignore:Unable to decode time axis")
+def test_zones_of_dates_before_the_gregorian_calendar_count(write: Write) -> None:
+    path = scan(write, NUMBERS, units="hours since 1500-01-01 00:00:00 -6:00")
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    assert [each.hour for each in opened.time.values] == [6, 7, 8, 10]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,13 @@ _UNITS: Mapping[str, str] = {
 }
 _NAMES = {spelling: name for name, spellings in _UNITS.items() for spelling in spellings.split("|")}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)?(?P<zone>Z|[+-]\d\d:?\d\d)?")
+# What UDUNITS, and so CF, takes for a moment beyond that: digits left out, a zone behind a space or by its name.
+_REFERENCE = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d\d?)-(?P<day>\d\d?)"
+    r"([T ] *(?P<hour>\d\d?)(:(?P<minute>\d\d?)(:(?P<second>\d\d?)([.,](?P<fraction>\d*))?)?)?)?"
+    r" *(Z|UTC|GMT|(?P<sign>[+-])(?P<hours>\d\d?)(:?(?P<minutes>\d\d))?)?",
+    re.IGNORECASE,
+)
 
 
 def with_dates(variables: Variables) -> Variables:
@@ -96,10 +103,28 @@ def _of_numbers(variable: xr.Variable) -> xr.Variable | None:
 def _since(attributes: Mapping[Any, Any]) -> str | None:
     """Units in the words of CF, None where they are not of times since a moment."""
     units, start = text(attributes.get("units")) or "", text(attributes.get("start"))
-    unit, is_since, moment = units.partition(" since ")
-    moment = moment if is_since else start or ""
+    unit, is_since, since = units.partition(" since ")
+    moment = (since if is_since else start or "").strip()
+    iso = moment if _ISO.fullmatch(moment) else _as_iso(moment) if is_since else None
     name = _NAMES.get(unit.strip().lower())
-    return f"{name} since {moment.strip()}" if name is not None and _ISO.fullmatch(moment.strip()) else None
+    return None if name is None or iso is None else f"{name} since {iso}"
+
+
+def _as_iso(moment: str) -> str | None:
+    """A reference time of UDUNITS in ISO 8601, None for other text; xarray overlooks zones that are none of ISO's.
+
+    Examples
+    --------
+    >>> _as_iso("2000-1-1"), _as_iso("2000-01-01 6:30:00 -6")
+    ('2000-01-01T00:00:00.0+00:00', '2000-01-01T06:30:00.0-06:00')
+    """
+    found = _REFERENCE.fullmatch(moment)
+    if found is None:
+        return None
+    part = found.groupdict(default="0")
+    date = f"{part['year']}-{part['month']:0>2}-{part['day']:0>2}"
+    time = f"{part['hour']:0>2}:{part['minute']:0>2}:{part['second']:0>2}.{part['fraction'] or '0'}"
+    return f"{date}T{time}{found['sign'] or '+'}{part['hours']:0>2}:{part['minutes']:0>2}"
 
 
 def _of_text(variable: xr.Variable) -> xr.Variable | None:
