@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unicodedata import is_normalized
 
 import h5py
 import numpy as np
@@ -275,6 +276,32 @@ def test_attributes_that_would_mean_something_change_no_value(way: Way, tmp_path
     assert_same(way(length, tmp_path / "length"), length)
 
 
+@each_way
+def test_names_that_unicode_composes_come_back(way: Way, tmp_path: Path) -> None:
+    angstrom = "A\u030a"
+    dataset = xr.Dataset({f"in {angstrom}": (angstrom, [1.0, 2.0])}, {angstrom: [1, 2]}, {angstrom: {angstrom: "m"}})
+    assert_same(way(dataset, tmp_path / "out"), dataset)
+
+
+@each_way
+@pytest.mark.parametrize(
+    "dates", [["1700-01-01", "2020-01-01T00:00:00.123456789"], ["1700-01-01", "NaT", "2020-01-01T00:00:00.123456789"]]
+)
+def test_dates_that_are_centuries_apart_come_back(way: Way, dates: list[str], tmp_path: Path) -> None:
+    dataset = xr.Dataset({"t": ("x", np.array(dates, "M8[ns]"))})
+    assert_same(way(dataset, tmp_path / "out"), dataset)
+
+
+@pytest.mark.parametrize("way", ["h5netcdf", "netcdf4", "zarr"])
+@pytest.mark.filterwarnings("ignore:Unable to decode time axis")
+def test_dates_before_the_gregorian_calendar_come_back_as_the_error_says(way: str, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"t": ("x", np.array(["1500-01-01", "NaT", "9999-12-31T23:59:59.999999"], "M8[us]"))})
+    with pytest.raises(NexusError, match=r'decode_times=xr.coders.CFDatetimeCoder\(time_unit="us"\)$'):
+        WAYS[way](dataset, tmp_path / "out")
+    coder = xr.coders.CFDatetimeCoder(time_unit="us")
+    assert_same(nexus_xr.unflat(xr.open_dataset(tmp_path / "out", engine=way, decode_times=coder)), dataset)
+
+
 METADATA: dict[str, Any] = {
     "title": MetadataField(value="a scan", attrs={"lang": "en"}),
     "bare": 1.5,
@@ -337,6 +364,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 def test_any_path_can_be_joined_and_split(names: list[str]) -> None:
     path = joined(names)
     assert split(path) == names
+    assert is_normalized("NFC", path)
     assert "/" not in path
     assert path[0] == "_" or path[0].isalnum() or path.startswith("nexus:")
 
@@ -344,6 +372,7 @@ def test_any_path_can_be_joined_and_split(names: list[str]) -> None:
 @given(name=NAMES)
 def test_any_name_can_be_quoted(name: str) -> None:
     assert unquoted(quoted(name)) == name
+    assert is_normalized("NFC", quoted(name))
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers()
@@ -474,6 +503,39 @@ def test_what_has_no_form_is_refused_by_its_name(obj: Any, message: str, tmp_pat
     with pytest.raises(NexusError, match=message):
         obj.nexus.to_netcdf(tmp_path / "out.nc")
     assert (tmp_path / "out.nc").read_text() == "as it was"
+
+
+@pytest.mark.parametrize("year", ["-0001", "10000"])
+def test_dates_of_years_that_are_never_written_are_refused(year: str, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"t/1": ("x", np.array(["2020-01-01", "NaT", f"{year}-01-01"], "M8[s]"))})
+    for write in (dataset.nexus.to_netcdf, dataset.nexus.to_zarr):
+        with pytest.raises(NexusError, match="t/1: nothing was written, as there are dates beyond"):
+            write(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+    dataset.nexus.to_json(tmp_path / "out")
+    assert_same(nexus_xr.read_json(tmp_path / "out"), dataset)
+
+
+LONG = "a" * 300
+TOO_LONG = {
+    "path": xr.Dataset(attrs={"a": {"b" * 200: {"c" * 100: 1}}}),
+    "attribute": xr.Dataset({"n": ((), 1, {LONG: 1})}),
+    "variable": xr.Dataset({LONG: 1}),
+    "dimension": xr.Dataset({"n": (LONG, [1])}),
+    "node": xr.DataTree.from_dict({f"/entry/{LONG}": xr.Dataset({"n": 1})}),
+}
+
+
+@pytest.mark.parametrize("kind", TOO_LONG)
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_names_that_are_too_long_are_refused_before_anything_is_written(suffix: str, kind: str, tmp_path: Path) -> None:
+    write = getattr(TOO_LONG[kind].nexus, {"nc": "to_netcdf", "zarr": "to_zarr"}[suffix])
+    if suffix == "zarr" and kind in ("path", "attribute", "dimension"):  # which are no folders there
+        write(tmp_path / "out")
+        return
+    with pytest.raises(NexusError, match=r"^a+(/b+/c+)?: nothing was written, as this name has \d+ bytes"):
+        write(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_flat_is_refused(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ from .parts import split_variable, whole_variables
 MARK = OWN + "flat"
 # What becomes of large arrays of metadata.
 WRITE, LEAVE = "write", "leave"
+# Two dates that are nearer to 1970 differ by fewer nanoseconds than 64 bits hold: about 146 years.
+_FAR_SECONDS = 2**62 // 10**9
 _KEPT_ENCODING = ("source", "nexus_path", "preferred_chunks")
 
 Travelling = xr.DataArray | xr.Dataset | xr.DataTree
@@ -163,10 +165,19 @@ def _flat_variable(variable: xr.Variable, keep: Keep) -> xr.Variable:
         encoding["chunksizes"] = variable.encoding["chunksizes"]
     if variable.encoding.get("hdf5_filters"):
         encoding |= {"zlib": True, "shuffle": True}
-    if variable.dtype.kind == "M" and "bounds" in variable.attrs:  # which xarray then writes in the same units
+    # Bounds, which xarray then writes in the same units; and dates from which it finds none.
+    if variable.dtype.kind == "M" and ("bounds" in variable.attrs or _may_be_far_apart(variable)):
         encoding["units"] = units_of_time(variable.dtype)
     attributes = flat_attributes(variable.attrs, keep, is_of_time=variable.dtype.kind in "mM")
     return xr.Variable(dims, variable._data, attributes, encoding)
+
+
+def _may_be_far_apart(dates: xr.Variable) -> bool:
+    """Whether dates may lie further apart than nanoseconds count; those of dask xarray counts so anyway."""
+    if not dates._in_memory:
+        return not hasattr(dates._data, "dask")
+    seconds = dates.values[~np.isnat(dates.values)].astype("M8[s]").astype(np.int64)
+    return bool((np.abs(seconds) >= _FAR_SECONDS).any())
 
 
 def unflat(obj: xr.Dataset | xr.DataTree) -> Travelling:

@@ -1,13 +1,14 @@
 """Names and paths that every format takes, from which the original ones can be told.
 
 netCDF's rules are the narrowest: a name begins with a letter, a digit or an underscore, and has neither slashes nor
-control characters.
+control characters. Letters of several code points it makes one where it can (Unicode's form NFC).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from unicodedata import is_normalized
 from urllib.parse import unquote
 
 # Before a name that would mean something to who reads the format, or begins as no name may.
@@ -17,6 +18,7 @@ OWN = "nexus_"
 _SEPARATOR = "."
 _FORBIDDEN = re.compile(r"[%/\x00-\x1f\x7f\ud800-\udfff]|\s+$")
 _IN_PATH = re.compile(r"[%/.\x00-\x1f\x7f\ud800-\udfff]|\s+$")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # Surrogates, which stand for bytes that aren't text, have bytes of their own then.
 _SURROGATES = "surrogatepass"
 _PLAIN_START = re.compile(r"(?!nexus:)[^\W]")
@@ -30,7 +32,7 @@ def quoted(name: str) -> str:
     >>> quoted("counts"), quoted("counts/s"), quoted("#1")
     ('counts', 'counts%2Fs', 'nexus:#1')
     """
-    return _marked(_FORBIDDEN.sub(_percent, name))
+    return _marked(_escaped(_FORBIDDEN, name))
 
 
 def unquoted(name: str) -> str:
@@ -52,7 +54,7 @@ def joined(names: Iterable[str]) -> str:
     >>> joined(["detector", "x.y", "value"])
     'detector.x%2Ey.value'
     """
-    return _marked(_SEPARATOR.join(_IN_PATH.sub(_percent, name) for name in names))
+    return _marked(_SEPARATOR.join(_escaped(_IN_PATH, name) for name in names))
 
 
 def split(path: str) -> list[str]:
@@ -64,6 +66,11 @@ def split(path: str) -> list[str]:
     ['detector', 'x.y', 'value']
     """
     return [unquote(name, errors=_SURROGATES) for name in path.removeprefix(PREFIX).split(_SEPARATOR)]
+
+
+def _escaped(forbidden: re.Pattern[str], name: str) -> str:
+    allowed = forbidden.sub(_percent, name)
+    return allowed if is_normalized("NFC", allowed) else _NOT_ASCII.sub(_percent, allowed)
 
 
 def _percent(found: re.Match[str]) -> str:

@@ -129,7 +129,10 @@ def _whole(name: str, found: Mapping[tuple[str, ...], xr.Variable]) -> xr.Variab
     if missing := [joined(part.path) for part in parts if part.path not in found]:
         raise NexusError(f"{name}: its parts {', '.join(missing)} are missing; put them back, or drop the others")
     if dtype.kind in "mM" and first.dtype.kind != dtype.kind:
-        raise NexusError(f"{name}: is {first.dtype} in place of {dtype}; open the file with decode_times=True")
+        decode = (
+            f'xr.coders.CFDatetimeCoder(time_unit="{np.datetime_data(dtype)[0]}")' if first.dtype == object else True
+        )
+        raise NexusError(f"{name}: is {first.dtype} in place of {dtype}; open the file with decode_times={decode}")
     sources = [found[part.path] for part in parts]
     rank = first.ndim - len(parts[0].added)
     sizes = dict(zip(first.dims[:rank], first.shape[:rank], strict=True))

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.writing.replacing import replacing
 from nexus_xr.opening.arrays import chunked
 
 from .flat import WRITE, Flat, Travelling, flat, of_nodes
+from .names import split, unquoted
 
 _Flat = TypeVar("_Flat", xr.Dataset, xr.DataTree, Flat)
 # What is larger is written block by block.
 _WHOLE_BYTES = 16 << 20
+# Bytes of a name: in netCDF's library, behind which a zero comes in HDF5, and in folders.
+_MOST_BYTES = 255
+# Dates of other years xarray can't write.
+_FIRST, _END = np.datetime64("0000-01-01"), np.datetime64("10000-01-01")
 
 
 def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str = WRITE, **options: Any) -> Any:
@@ -33,6 +42,9 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
         Those of xarray's method of this name.
     """
     made = streamed(flat(obj, large_arrays))
+    _refuse_other_years(made)
+    if _is_by_netcdf4(options):
+        _refuse_long({**_names(made), **_names_in_variables(made)}, "netCDF", 'write it with engine="h5netcdf"')
     if options.get("mode", "w") != "w" or not options.get("compute", True) or is_url(os.fspath(path)):
         return made.to_netcdf(path, **options)
     with replacing(path) as temporary:
@@ -56,7 +68,62 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     **options
         Those of xarray's method of this name.
     """
-    return streamed(flat(obj, large_arrays)).to_zarr(store, **options)
+    made = streamed(flat(obj, large_arrays))
+    _refuse_other_years(made)
+    if isinstance(store, str | os.PathLike) and not is_url(os.fspath(store)):
+        _refuse_long(_names(made), "a folder", "write another format")
+    return made.to_zarr(store, **options)
+
+
+def _refuse_other_years(made: Flat) -> None:
+    for dataset in _datasets(made):
+        for name, variable in dataset.variables.items():
+            if variable.dtype.kind == "M" and variable._in_memory:
+                dates = variable.values.astype(_FIRST.dtype)
+                if ((dates < _FIRST) | (dates >= _END)).any():
+                    raise NexusError(
+                        f"{unquoted(str(name))}: nothing was written, as there are dates beyond the years 0 to 9999; "
+                        "make them numbers, or write JSON"
+                    )
+
+
+def _is_by_netcdf4(options: Mapping[str, Any]) -> bool:
+    engine = options.get("engine")
+    return engine == "netcdf4" or (engine is None and find_spec("netCDF4") is not None)
+
+
+def _refuse_long(names: Mapping[str, str], where: str, otherwise: str) -> None:
+    """Raise an error where one of the names as they are written, each with the original one, is too long."""
+    for written, name in names.items():
+        if (size := len(written.encode())) > _MOST_BYTES:
+            raise NexusError(
+                f"{name}: nothing was written, as this name has {size} bytes in {where}, where {_MOST_BYTES} are the "
+                f"most; rename it, or {otherwise}"
+            )
+
+
+def _names(made: Flat) -> dict[str, str]:
+    """The names of nodes and variables, and what they were."""
+    nodes = [str(node.name) for node in made.subtree if node.name] if isinstance(made, xr.DataTree) else []
+    variables = [str(name) for dataset in _datasets(made) for name in dataset.variables]
+    return {name: unquoted(name) for name in (*nodes, *variables)}
+
+
+def _names_in_variables(made: Flat) -> dict[str, str]:
+    """The names of dimensions, and those of attributes, which are paths, as NeXus has them."""
+    names: dict[str, str] = {}
+    for dataset in _datasets(made):
+        names |= {str(dim): unquoted(str(dim)) for dim in dataset.dims}
+        for attributes in (dataset.attrs, *(variable.attrs for variable in dataset.variables.values())):
+            names |= {path: "/".join(split(path)) for path in attributes}
+    return names
+
+
+def _datasets(made: Flat) -> Iterator[xr.Dataset]:
+    if isinstance(made, xr.Dataset):
+        yield made
+    else:
+        yield from (node.to_dataset(inherit=False) for node in made.subtree)
 
 
 def streamed(made: _Flat) -> _Flat:
