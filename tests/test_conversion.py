@@ -66,6 +66,15 @@ def test_what_is_converted_comes_back(scan: Path, tmp_path: Path, name: str) -> 
     assert nexus_xr.describe(tmp_path / "back.nxs").facts.get("title") == "a scan"
 
 
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_a_file_with_opaque_attributes_comes_back_without_them(scan: Path, tmp_path: Path) -> None:
+    with h5py.File(scan, "a") as file:
+        file["entry"].attrs["raw"] = np.void(b"\0\xff")
+    nexus_xr.convert(scan, tmp_path / "f.zarr")
+    nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "back.nxs")
+    assert nexus_xr.describe(tmp_path / "back.nxs").facts.get("title") == "a scan"
+
+
 def test_one_group_is_converted_where_it_is_named(scan: Path, tmp_path: Path) -> None:
     for name in ("f.zarr", "f.nc", "f.csv"):
         assert invoke("convert", scan, tmp_path / name, "--path", "/entry/sums").exit_code == 0

@@ -424,6 +424,24 @@ def test_attributes_are_json_that_every_reader_knows(write: Write) -> None:
     }
 
 
+def test_opaque_attributes_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    opaque = {
+        "one": np.void(b"\0\xff"),
+        "several": np.zeros(2, "V3"),
+        "within": np.zeros(1, [("n", "i4"), ("v", [("raw", "V2", (2,))])])[0],
+    }
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["entry/counts"] = np.arange(3)
+        for item in (file["entry"], file["entry/counts"]):
+            item.attrs.update(opaque, kept=np.array((4, b"ab"), "i4,S3")[()])
+    with pytest.warns(NexusWarning, match=r"/entry: attribute 'one' is opaque, .*; it is left out") as caught:
+        store = nexus_xr.zarr_store(tmp_path / "f.h5")
+    diagnostics = caught[0].message.diagnostics  # type: ignore[union-attr]
+    assert sorted(each.path for each in diagnostics) == ["/entry"] * 3 + ["/entry/counts"] * 3
+    entry = zarr.open_group(store, path="entry", mode="r")
+    assert dict(entry.attrs) == dict(entry["counts"].attrs) == {"kept": [4, "ab"]}
+
+
 # --- virtual datasets and segments --------------------------------------------------------------------------------
 
 

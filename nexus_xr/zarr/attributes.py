@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from nexus_xr.diagnostics import Code
+from nexus_xr.hdf5.objects.node import Node
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.opening.fields.stored import ScaledArray
 
@@ -52,6 +54,24 @@ def document(value: Any) -> Any:
     if value is None or is_empty(value):
         return None
     return value if isinstance(value, bool | int | str) else str(value)
+
+
+def without_opaque(attributes: Mapping[str, Any], node: Node) -> dict[str, Any]:
+    """The attributes of an object without opaque ones, which are reported; as text they would be other values."""
+    opaque = [name for name, value in attributes.items() if _is_opaque(value)]
+    for name in opaque:
+        node.report(Code.NO_ZARR_TYPE, f"attribute {name!r} is opaque, which JSON has not; it is left out")
+    return {name: value for name, value in attributes.items() if name not in opaque}
+
+
+def _is_opaque(value: Any) -> bool:
+    return isinstance(value, bytes) or (isinstance(value, np.ndarray | np.void) and _has_opaque(value.dtype))
+
+
+def _has_opaque(dtype: np.dtype[Any]) -> bool:
+    if dtype.names is not None:
+        return any(_has_opaque(dtype[name]) for name in dtype.names)
+    return dtype.base.kind == "V"
 
 
 def scaling(array: ScaledArray, attributes: Mapping[str, Any]) -> dict[str, float] | None:

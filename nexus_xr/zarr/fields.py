@@ -25,7 +25,7 @@ from nexus_xr.opening.fields.group_fields import GroupFields, storage_of
 from nexus_xr.opening.fields.stored import DerivedArray, ScaledArray, Stored, TypedArray
 
 from .arrays import MemberArray, Values, ZarrArray
-from .attributes import documents, scaling, time_units
+from .attributes import documents, scaling, time_units, without_opaque
 from .codecs.chain import Chain, core_chain, native_chain
 from .data_types import TEXT, data_type
 
@@ -94,7 +94,7 @@ class FieldArrays:
 
     def _made_of(self, variable: Variable, dataset: Dataset) -> Iterator[tuple[str, Node | None]]:
         field = _Field(dataset, self.arrays.array(variable.field), self.codecs)
-        attributes = self.arrays.attributes(variable)
+        attributes = without_opaque(self.arrays.attributes(variable), dataset)
         source = self.arrays.source(variable)
         if variable.bounds is not None and isinstance(source, DerivedArray):
             both = self.arrays.bounds_of(source)

@@ -21,7 +21,7 @@ from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.select import Described, Opening
 
 from .arrays import ZarrArray
-from .attributes import coordinates, documents
+from .attributes import coordinates, documents, without_opaque
 from .fields import Codecs, FieldArrays, Node
 
 # Names that no group and no array of Zarr can have: they mean something else in a key.
@@ -93,7 +93,8 @@ class _Walk:
             self.opening.diagnostics.extend(described.data.diagnostics)
         told = self._put(self._variables(described), path, {})
         apart = self._put(self._others(described), path, told)
-        own = {**documents(attributes), **coordinates(name for name, is_one in told.items() if is_one)}
+        named = coordinates(name for name, is_one in told.items() if is_one)
+        own = documents(without_opaque(attributes, group)) | named
         self.groups[path] = ZarrGroup(own, frozenset(apart.keys() - told.keys() if is_data else ()))
         for name, member, _ in group.members():
             if isinstance(member, Link):
