@@ -16,7 +16,7 @@ from h5py import h5d, h5s, h5t
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nexus_xr import NexusFileError, NexusFileNotFoundError, consolidate, to_nexus
+from nexus_xr import NexusFileError, NexusFileNotFoundError, NexusWarning, consolidate, to_nexus
 from nexus_xr.writing.copies import consolidate as consolidation
 
 from .stacks import counts
@@ -141,7 +141,15 @@ def test_what_external_links_lead_to_is_copied_once(tmp_path: Path) -> None:
         file["one"] = h5py.ExternalLink("raw/scan.nxs", "/entry")
         file["two"] = h5py.ExternalLink("raw/scan.nxs", "/entry/counts")
         file["gone"] = h5py.ExternalLink("missing.h5", "/data")
-    consolidate("master.nxs")
+    with pytest.warns(
+        NexusWarning, match=r"master\.nxs isn't one file.*:\n  - /gone: links to missing.h5:/data"
+    ) as caught:
+        consolidate("master.nxs")
+    diagnostics = caught[0].message.diagnostics  # type: ignore[union-attr]
+    assert [(each.code, each.path) for each in diagnostics] == [
+        ("link-target-missing", "/gone"),
+        ("link-target-missing", "/one/nowhere"),
+    ]
     for name in ("a.h5", "b.h5", "scan.nxs"):
         os.unlink(f"raw/{name}")
     with h5py.File("master.nxs") as file:

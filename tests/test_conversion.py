@@ -315,6 +315,14 @@ def test_a_file_becomes_one(scan: Path, tmp_path: Path) -> None:
     assert invoke("consolidate", tmp_path / "gone.nxs").exit_code == 1
 
 
+def test_a_file_with_a_link_that_leads_nowhere_is_not_said_to_be_one(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "master.nxs", "w") as file:
+        file["entry/gone"] = h5py.ExternalLink("gone.h5", "/x")
+    result = invoke("consolidate", tmp_path / "master.nxs")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "/entry/gone: links to gone.h5:/x, which is not there; it stays a link" in result.stderr
+
+
 def test_an_attribute_that_cant_be_brought_into_one_file_is_named(scan: Path, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "master.nxs", "w") as file:
         file["entry"] = h5py.ExternalLink("scan.nxs", "/entry/sample")

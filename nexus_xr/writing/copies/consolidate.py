@@ -9,10 +9,12 @@ from typing import Any
 import h5py
 from h5py import h5o
 
-from nexus_xr.errors import NexusFileError, listed
+from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.errors import NexusFileError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed, failing
@@ -34,7 +36,7 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     Virtual datasets become datasets of their own, and what external links lead to is copied to their places. Chunks
     are copied as they are stored, without decoding, where those of the sources fit; else values are decoded and stored
     anew, as the first source has them. The file is replaced when all of it is there, and the part files that belong
-    to it are removed then. Other files stay; links that lead nowhere stay links.
+    to it are removed then. Other files stay; links into others that lead nowhere stay links, with a `NexusWarning`.
 
     Parameters
     ----------
@@ -60,16 +62,24 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     ...     file["counts"][...].tolist()
     [0, 1, 2, 3, 4, 5]
     """
+    bring_in(path, num_threads)
+
+
+def bring_in(path: str | os.PathLike[str], num_threads: int | None = None) -> bool:
+    """Do what `consolidate` does; gives whether it is one file then, and no link into another one has stayed."""
     asked = File(path)
+    left = Diagnostics()
     with asked.opened() as opened:
         elsewhere = list(_made_of_others(opened, asked.name, set()))
         if not elsewhere:
-            return
+            return True
         refuse_damaged(asked, _FAILURE, elsewhere, follows=True)
         with completed(NewFile(asked.path, "w", asked), f"{asked.name}: {_FAILURE}") as new:
-            _Consolidation(asked.name, opened, new.file, num_threads).run(elsewhere)
+            _Consolidation(asked.name, opened, new.file, num_threads, left).run(elsewhere)
             new.file.attrs.pop(PARTS, None)
     new.commit()
+    warn_once(f"{asked.name} isn't one file, as not all that it links to could be brought in", left)
+    return not any(left)
 
 
 def _made_of_others(group: h5py.Group, file: str, seen: set[Any]) -> Iterator[str]:
@@ -104,13 +114,16 @@ class _Consolidation:
         Its copy, which is changed.
     num_threads
         Most threads that decode and encode.
+    left
+        Is told of links into other files that lead nowhere.
     """
 
-    def __init__(self, name: str, asked: h5py.File, new: h5py.File, num_threads: int | None) -> None:
+    def __init__(self, name: str, asked: h5py.File, new: h5py.File, num_threads: int | None, left: Diagnostics) -> None:
         self._name = name
         self._asked = asked
         self._new = new
         self._num_threads = num_threads
+        self._left = left
         self._made: dict[tuple[str, int], Any] = {}
         self._orders: dict[str, list[str]] = {}
 
@@ -125,12 +138,19 @@ class _Consolidation:
 
     def _replace(self, path: str) -> None:
         found = self._asked.get(path)
-        if found is not None:  # else it leads nowhere, and stays
-            above, _, name = path.rpartition("/")
-            group = self._new[above or "/"]
-            self._orders.setdefault(group.name, list(group))
-            del group[name]
-            self._take_in(found, group, name)
+        above, _, name = path.rpartition("/")
+        group = self._new[above or "/"]
+        if found is None:
+            self._leave(path, link_of(group, name))
+            return
+        self._orders.setdefault(group.name, list(group))
+        del group[name]
+        self._take_in(found, group, name)
+
+    def _leave(self, path: str, link: h5py.ExternalLink) -> None:
+        """Say that a link leads nowhere, and stays."""
+        stays = Link(link.path, link.filename)
+        self._left.add(stays.code, path, f"links to {stays}, which {stays.trouble}; it stays a link")
 
     def _take_in(self, found: Any, group: h5py.Group, name: str) -> None:
         """Copy an object with all that it leads to; a second time it is a hard link."""
@@ -162,6 +182,7 @@ class _Consolidation:
         elif isinstance(link, h5py.ExternalLink):
             there = os.path.join(os.path.dirname(found.file.filename), link.filename)
             made[member] = h5py.ExternalLink(there, link.path)
+            self._leave(f"{made.name}/{member}", made.get(member, getlink=True))
         else:
             made[member] = link
 
