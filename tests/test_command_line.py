@@ -321,6 +321,26 @@ def test_the_package_is_a_command(scan: Path) -> None:
     assert ran.stdout == f"{scan}\n└── entry  NXentry\n"
 
 
+@pytest.mark.parametrize("is_buffered", [False, True])
+@pytest.mark.parametrize("words", [["info"], ["tree", "--json"], ["tree", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("to", "reason"), [("> /dev/full", "No space left on device"), (">&-", "it is closed")], ids=["full", "closed"]
+)
+def test_an_output_that_takes_nothing_is_an_error_of_one_line(
+    scan: Path, words: list[str], to: str, reason: str, is_buffered: bool
+) -> None:
+    command = shlex.join([sys.executable, "-m", "nexus_xr", *words, str(scan)])
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if is_buffered else "1"}
+    ran = subprocess.run(f"{command} {to}", shell=True, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (ran.returncode, ran.stderr) == (1, f"Error: the standard output can't be written to ({reason})\n")
+
+
+def test_who_hears_no_errors_gets_the_output(scan: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "nexus_xr", "tree", str(scan), "-d", "1"])
+    ran = subprocess.run(f"{command} 2>&-", shell=True, stdout=subprocess.PIPE, text=True)
+    assert (ran.returncode, ran.stdout) == (0, f"{scan}\n└── entry  NXentry\n")
+
+
 @pytest.mark.parametrize("command", ["info", "tree", "check"])
 def test_names_of_any_letters_are_printed_to_whoever_reads(tmp_path: Path, command: str) -> None:
     """In an encoding that hasn't the letters, and of a file whose name is in none."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import signal
 import sys
 import warnings
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -29,6 +30,19 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 class _Commands(click.Group):
     """Imports a command when it is used."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        if sys.stderr is None:  # by whoever wants to hear nothing
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
+        if sys.stdout is None:
+            _end_unheard("it is closed")
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            if error.filename is not None:  # it was no open stream
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes at the end
+            _end_unheard(error.strerror or str(error))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_COMMANDS]
@@ -52,6 +66,11 @@ class _Commands(click.Group):
                 raise click.ClickException(_in_options(printable_lines(str(error)))) from error
             except MemoryError as error:
                 raise click.ClickException(f"there isn't enough memory ({error})") from error
+
+
+def _end_unheard(reason: str) -> NoReturn:
+    click.echo(f"Error: the standard output can't be written to ({reason})", err=True)
+    sys.exit(1)
 
 
 def _show_warning(
