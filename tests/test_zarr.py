@@ -365,7 +365,7 @@ def test_what_zarr_has_no_type_for_is_left_out_with_a_warning(tmp_path: Path) ->
         store = nexus_xr.zarr_store(tmp_path / "f.h5")
     diagnostics = caught[0].message.diagnostics  # type: ignore[union-attr]
     assert {each.path: each.code for each in diagnostics} == dict.fromkeys(
-        ["/wide", "/opaque", "/lists"], "no-zarr-type"
+        ["/wide", "/opaque", "/lists", "/nothing"], "no-zarr-type"
     )
     assert set(zarr.open_group(store, mode="r").keys()) == {"counts"}
 

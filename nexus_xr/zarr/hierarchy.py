@@ -164,7 +164,7 @@ class _Walk:
 
 
 def _report_no_array(dataset: Dataset) -> None:
-    if dataset.why_no_array is not None and not dataset.is_null:
+    if dataset.why_no_array is not None:
         dataset.report(Code.NO_ZARR_TYPE, f"{dataset.why_no_array}; it is left out")
 
 
