@@ -210,9 +210,23 @@ def test_what_was_to_be_replaced_stays_when_that_is_interrupted(
 
 def test_a_file_in_the_place_of_the_folder_is_never_replaced(write: Write, tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
-    with pytest.raises(NexusError, match="is there already"):
-        nexus_xr.to_zarr(write(scan_file()), tmp_path / "notes", mode="w")
+    for mode in ("w-", "w"):
+        with pytest.raises(NexusError, match=r"notes: is a file, which no folder replaces; choose another place$"):
+            nexus_xr.to_zarr(write(scan_file()), tmp_path / "notes", mode=mode)
     assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_shards_that_are_no_bytes_are_an_error_that_names_them(write: Write, tmp_path: Path) -> None:
+    path = write(scan_file())
+    for shards in ("a", 6.4e7, (1, 6, 8)):
+        with pytest.raises(
+            TypeError, match=r"shards=.*: expected the most bytes of a shard, .*found (str|float|tuple)"
+        ):
+            nexus_xr.to_zarr(path, tmp_path / "scan.zarr", shards=shards)  # type: ignore[arg-type]
+    for none in (0, -1):
+        with pytest.raises(NexusError, match=f"shards={none}: expected the most bytes of a shard"):
+            nexus_xr.to_zarr(path, tmp_path / "scan.zarr", shards=none)
+    assert not (tmp_path / "scan.zarr").exists()
 
 
 def test_a_mode_that_there_is_not_is_an_error(write: Write, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import operator
 import os
 import secrets
 import shutil
@@ -75,6 +76,8 @@ def to_zarr(
     ------
     NexusError
         The file isn't HDF5, isn't there or can't be read, or the target is there already.
+    TypeError
+        ``shards`` is no whole number.
 
     Examples
     --------
@@ -88,9 +91,10 @@ def to_zarr(
     """
     if mode not in ("w-", "w"):
         raise NexusError(f'mode={mode!r}: expected "w-" or "w"')
+    most_bytes = None if shards is None else _shard_bytes(shards)
     view = view_of(path, codecs, verify, storage_options)
     is_new = mode == "w-"
-    plan = _Plan(view, shards)
+    plan = _Plan(view, most_bytes)
     if isinstance(target, Store):
         sync(_fill_store(target, plan, is_new))
     elif is_url(os.fspath(target)):
@@ -100,10 +104,24 @@ def to_zarr(
             _fill_folder(folder, plan)
 
 
+def _shard_bytes(shards: Any) -> int:
+    """The bytes of a shard, which are checked."""
+    expected = "expected the most bytes of a shard, 1 or more, or None"
+    try:
+        most_bytes = operator.index(shards)
+    except TypeError:
+        raise TypeError(f"shards={shards!r}: {expected}, found {type(shards).__name__}") from None
+    if most_bytes < 1:
+        raise NexusError(f"shards={shards!r}: {expected}")
+    return most_bytes
+
+
 @contextmanager
 def _new_folder(target: Path, is_new: bool) -> Iterator[Path]:
     """A folder beside the target that takes its place at the end of a ``with`` block, unless that raises."""
-    if target.exists() and (is_new or not target.is_dir()):
+    if target.exists() and not target.is_dir():
+        raise NexusError(f"{target}: is a file, which no folder replaces; choose another place")
+    if target.exists() and is_new:
         raise _is_there(target)
     mark = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
     made, replaced = target.with_name(f"{mark}.part"), target.with_name(f"{mark}.old")
