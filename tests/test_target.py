@@ -225,6 +225,22 @@ def test_filters_that_are_none_are_refused(compression: Any, options: Any) -> No
         filters_named(compression, options)
 
 
+@pytest.mark.parametrize(
+    ("compression", "options", "said"),
+    [
+        ("zstd", 5, "5: expected a dictionary of options of hdf5plugin.Zstd"),
+        ("zstd", {"level": 5}, "{'level': 5}: hdf5plugin.Zstd takes no such options"),
+        ("zstd", {"clevel": 500}, "{'clevel': 500}: hdf5plugin.Zstd takes no such options .*range"),
+        ("blosc", {"cname": "none"}, "{'cname': 'none'}: hdf5plugin.Blosc takes no such options"),
+        (32015, 5, "5: expected the numbers that the filter takes"),
+        (32015, ("a",), r"\('a',\): expected the numbers that the filter takes"),
+    ],
+)
+def test_options_that_a_filter_does_not_take_are_refused(compression: Any, options: Any, said: str) -> None:
+    with pytest.raises(NexusError, match=f"^compression_opts={said}"):
+        filters_named(compression, options)
+
+
 @given(
     shape=st.lists(st.integers(1, 5000), min_size=1, max_size=4).map(tuple),
     itemsize=st.sampled_from([1, 2, 4, 8, 16]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -78,7 +79,7 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
         kind, pixels = options or ("nn", 8)
         steps = [_step(SZIP, ({"ec": h5z.SZIP_EC_OPTION_MASK, "nn": h5z.SZIP_NN_OPTION_MASK}[kind], pixels))]
     elif isinstance(compression, int):
-        steps = [Filter(compression, str(compression), tuple(options or ()))]
+        steps = [Filter(compression, str(compression), _numbers(options))]
     else:
         known = ", ".join(["gzip", "lzf", "szip", *_PLUGINS])
         raise NexusError(f"compression={compression!r}: expected one of {known}, an object of hdf5plugin, or None")
@@ -93,8 +94,20 @@ def _step(codec: Codec, options: tuple[int, ...] = ()) -> Filter:
 def _plugin(name: str, options: Any) -> Mapping[str, Any]:
     import hdf5plugin
 
-    made: Mapping[str, Any] = getattr(hdf5plugin, name)(**(options or {}))
+    if options is not None and not isinstance(options, Mapping):
+        raise NexusError(f"compression_opts={options!r}: expected a dictionary of options of hdf5plugin.{name}")
+    try:
+        made: Mapping[str, Any] = getattr(hdf5plugin, name)(**(options or {}))
+    except (TypeError, ValueError, KeyError) as error:  # as its filters check what they are given
+        raise NexusError(f"compression_opts={options!r}: hdf5plugin.{name} takes no such options ({error})") from None
     return made
+
+
+def _numbers(options: Any) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, options or ()))
+    except TypeError:
+        raise NexusError(f"compression_opts={options!r}: expected the numbers that the filter takes") from None
 
 
 def filters_of_source(steps: Sequence[Filter]) -> tuple[Filter, ...] | None:
