@@ -159,9 +159,9 @@ def _source(array: xr.DataArray) -> _Source:
         opened, key = _InMemory(array.values), (slice(None),) * array.ndim
     if not isinstance(opened, LazyArray | ScaledArray | _InMemory):
         raise NexusError(
-            f"{array.name!r} isn't what it was opened as, nor a lazily indexed selection of it, but was computed or "
-            "selected from dask chunks, or point by point; open it without chunks and select from that, or use "
-            "xarray's own reductions"
+            f"{array.name!r} isn't what it was opened as, nor a lazily indexed selection of it, but was computed, "
+            "transposed, or selected from dask chunks, or point by point; open it without chunks, select from that and "
+            "transpose the result, or use xarray's own reductions"
         )
     if opened.dtype.kind not in _KINDS:
         raise NexusError(f"{array.name!r} is of type {opened.dtype}, and numbers alone can be reduced")
