@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
@@ -26,6 +27,8 @@ _ARGUMENT = re.compile(r"(?<![\w./-])(?:overwrite=True|dataset_path(?:=|(?![\w/-
 
 # What shells give for a command that Ctrl-C has ended.
 _INTERRUPTED = 128 + signal.SIGINT
+# What the system says where there is no room for what is written, to whatever.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class _Commands(click.Group):
@@ -35,11 +38,11 @@ class _Commands(click.Group):
         if sys.stderr is None:  # by whoever wants to hear nothing
             sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
         if sys.stdout is None:
-            _end_unheard("it is closed")
+            _end_unheard("standard output is closed")
         try:
             return super().main(*args, **options)
         except OSError as error:
-            if error.filename is not None:  # it was no open stream
+            if error.filename is not None or error.errno not in _FULL:
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes at the end
             _end_unheard(error.strerror or str(error))
@@ -69,7 +72,7 @@ class _Commands(click.Group):
 
 
 def _end_unheard(reason: str) -> NoReturn:
-    click.echo(f"Error: the standard output can't be written to ({reason})", err=True)
+    click.echo(f"Error: the standard output, or a file, can't be written to ({reason})", err=True)
     sys.exit(1)
 
 
