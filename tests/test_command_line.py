@@ -324,7 +324,9 @@ def test_the_package_is_a_command(scan: Path) -> None:
 @pytest.mark.parametrize("is_buffered", [False, True])
 @pytest.mark.parametrize("words", [["info"], ["tree", "--json"], ["tree", "--help"]], ids=" ".join)
 @pytest.mark.parametrize(
-    ("to", "reason"), [("> /dev/full", "No space left on device"), (">&-", "standard output is closed")], ids=["full", "closed"]
+    ("to", "reason"),
+    [("> /dev/full", "No space left on device"), (">&-", "standard output is closed")],
+    ids=["full", "closed"],
 )
 def test_an_output_that_takes_nothing_is_an_error_of_one_line(
     scan: Path, words: list[str], to: str, reason: str, is_buffered: bool
@@ -332,7 +334,10 @@ def test_an_output_that_takes_nothing_is_an_error_of_one_line(
     command = shlex.join([sys.executable, "-m", "nexus_xr", *words, str(scan)])
     environment = {**os.environ, "PYTHONUNBUFFERED": "" if is_buffered else "1"}
     ran = subprocess.run(f"{command} {to}", shell=True, stderr=subprocess.PIPE, text=True, env=environment)
-    assert (ran.returncode, ran.stderr) == (1, f"Error: the standard output, or a file, can't be written to ({reason})\n")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        f"Error: the standard output, or a file, can't be written to ({reason})\n",
+    )
 
 
 def test_who_hears_no_errors_gets_the_output(scan: Path) -> None:
