@@ -105,12 +105,15 @@ class ArrayView:
         Shape of a chunk of the array; of one that has none, of what is best read at once.
     block
         Shape of the blocks of whole chunks in which it is read.
+    is_chunked
+        Whether there are chunks.
     """
 
     array: Readable
     indexers: tuple[Indexer, ...]
     chunks: tuple[int, ...]
     block: tuple[int, ...]
+    is_chunked: bool
 
     @property
     def _kept(self) -> list[tuple[slice | NDArray[np.intp], int]]:
@@ -161,8 +164,12 @@ class ArrayView:
         read
             What `reading` of the array gives.
         """
-        wider = list(map(_widened, self.indexers_of(region), self.chunks, self.array.shape))
-        values = read([key for key, _ in wider])
+        asked = self.indexers_of(region)
+        wider = list(map(_widened, asked, self.chunks, self.array.shape))
+        keys = [key for key, _ in wider]
+        if self.is_chunked and not all(map(_is_of_whole_chunks, keys, self.chunks, self.array.shape)):
+            return read(asked)  # which is copied from chunks in any case
+        values = read(keys)
         if all(part is _ALL for _, part in wider):
             return values
         return values[tuple(part for key, part in wider if not isinstance(key, int))]
@@ -204,6 +211,12 @@ def _widened_slice(start: int, stop: int, step: int, chunk: int, size: int) -> t
     return slice(start, stop, step), _ALL
 
 
+def _is_of_whole_chunks(indexer: Indexer, chunk: int, size: int) -> bool:
+    if isinstance(indexer, slice):
+        return indexer.step == 1 and not indexer.start % chunk and (not indexer.stop % chunk or indexer.stop == size)
+    return chunk == 1
+
+
 def _backwards(part: slice) -> slice:
     return slice(part.stop - 1, part.start - 1 if part.start else None, -1)
 
@@ -243,4 +256,4 @@ def view_of(
     if is_local and math.prod(length for at, length in enumerate(block) if at in reduced) < FEW_VALUES:
         # At most what is used again by the next.
         block = in_blocks_of(min(together * math.prod(block) * array.dtype.itemsize, MOST_KEPT))
-    return ArrayView(array, indexers, unit if chunks else block, block)
+    return ArrayView(array, indexers, unit if chunks else block, block, chunks is not None)
