@@ -87,9 +87,13 @@ class Pipeline:
         steps = [(filter_.id, filter_.options, most) for filter_, (_, _, most) in in_turn]
         self.decode_batch = batch_decoder(steps, chunk_bytes)
 
-    def decodes_parts(self, wanted: int) -> bool:
-        """Whether so many bytes one behind the other are decoded without all of their chunk."""
-        return self._decode_part is not None and 4 * wanted <= self.chunk_bytes >= _LEAST_IN_PARTS
+    def decodes_parts(self, wanted: int, *, comes_back: bool = True) -> bool:
+        """Whether so many bytes one behind the other are decoded without all of their chunk.
+
+        It pays sooner for who doesn't come back for the rest.
+        """
+        most = self.chunk_bytes // 4 if comes_back else self.chunk_bytes // 4 * 3
+        return self._decode_part is not None and self.chunk_bytes >= _LEAST_IN_PARTS and wanted <= most
 
     def decode(
         self, space: Workspace, source: int, size: int, mask: int, target: int, within: tuple[int, int] | None = None

@@ -129,6 +129,8 @@ class ChunkReader:
         size: int,
         mask: int,
         part: tuple[Any, ...],
+        *,
+        comes_back: bool = True,
     ) -> NDArray[Any]:
         """A part of a chunk, in `space`; little more than that is read or decoded where that is enough."""
         layout = self.layout
@@ -139,7 +141,7 @@ class ChunkReader:
         begin, end = self.span(part)
         if not layout.filters:
             self.fill(buffer.data[begin:end], offset + begin)
-        elif layout.pipeline.decodes_parts(end - begin):
+        elif layout.pipeline.decodes_parts(end - begin, comes_back=comes_back):
             self.read_to(space, offset, size, mask, address, coordinate, (begin, end))
         else:
             self.read_to(space, offset, size, mask, address, coordinate)

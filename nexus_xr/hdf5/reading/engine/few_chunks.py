@@ -153,7 +153,7 @@ def _part_of_chunk(
 ) -> NDArray[Any]:
     layout, pipeline = reader.layout, reader.layout.pipeline
     if not layout.filters or not comes_back:
-        return reader.read_part(space, coordinate, *location, part)
+        return reader.read_part(space, coordinate, *location, part, comes_back=comes_back)
     begin, end = reader.span(part)
     key = (layout, *coordinate)
     # Who comes back to a chunk is likely to do so again.
