@@ -102,9 +102,9 @@ class ZarrView:
 
     def is_misspelled(self, key: str) -> bool:
         """Whether a key is that of a chunk of no array, or what is left of a key that was cut at a "#" in a name."""
-        if is_chunk_key(key) and not any(True for _ in self._arrays_with(key)):
-            return True
-        return any(node.startswith(f"{key}#") for node in (*self.hierarchy.groups, *self.hierarchy.arrays))
+        if any(True for _ in self._arrays_with(key)):
+            return False
+        return is_chunk_key(key) or any(node.startswith(f"{key}#") for node in (*self.hierarchy.groups, *self.hierarchy.arrays))
 
     def keys_with(self, prefix: str) -> Iterator[str]:
         """The keys that begin so; chunks among them that may turn out not to be stored."""

@@ -212,9 +212,9 @@ def _widened_slice(start: int, stop: int, step: int, chunk: int, size: int) -> t
 
 
 def _is_of_whole_chunks(indexer: Indexer, chunk: int, size: int) -> bool:
-    if isinstance(indexer, slice):
-        return indexer.step == 1 and not indexer.start % chunk and (not indexer.stop % chunk or indexer.stop == size)
-    return chunk == 1
+    if chunk == 1 or not isinstance(indexer, slice):
+        return chunk == 1
+    return indexer.step == 1 and not indexer.start % chunk and (not indexer.stop % chunk or indexer.stop == size)
 
 
 def _backwards(part: slice) -> slice:
