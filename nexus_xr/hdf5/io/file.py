@@ -181,8 +181,8 @@ class File:
     def is_as_found(self) -> bool:
         """Whether it and those to which it led, if local, are as when they were read from, and no other came since."""
         is_same = self._local is None or self._local.is_as_found
-        are_same = is_same and all(file.is_as_found for file in self._linked.values())
-        return are_same and not any(itertools.starmap(self._is_there, self._missing))
+        are_same = is_same and all(file.is_as_found for file in tuple(self._linked.values()))
+        return are_same and not any(itertools.starmap(self._is_there, tuple(self._missing)))
 
     def _is_there(self, name: str, prefixes: str) -> bool:
         with suppress(NexusReachError):
