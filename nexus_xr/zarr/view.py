@@ -104,7 +104,8 @@ class ZarrView:
         """Whether a key is that of a chunk of no array, or what is left of a key that was cut at a "#" in a name."""
         if any(True for _ in self._arrays_with(key)):
             return False
-        return is_chunk_key(key) or any(node.startswith(f"{key}#") for node in (*self.hierarchy.groups, *self.hierarchy.arrays))
+        nodes = (*self.hierarchy.groups, *self.hierarchy.arrays)
+        return is_chunk_key(key) or any(node.startswith(f"{key}#") for node in nodes)
 
     def keys_with(self, prefix: str) -> Iterator[str]:
         """The keys that begin so; chunks among them that may turn out not to be stored."""
