@@ -83,6 +83,13 @@ def test_a_power_is_what_numpy_makes_of_it(operand: UncertainArray, exponent: fl
     assert_propagated(operand**exponent, lambda values: values**exponent, operand)
 
 
+@pytest.mark.parametrize("exponent", [0, 0.0, np.zeros(2)])
+def test_what_is_one_whatever_its_base_is_has_no_uncertainty(exponent: Any) -> None:
+    power = UncertainArray(np.array([0.0, 2.0]), np.array([1.0, 1.0])) ** exponent
+    assert power.values.tolist() == [1, 1]
+    assert power.variances.tolist() == [0, 0]
+
+
 def test_more_values_than_are_propagated_at_a_time() -> None:
     random = np.random.default_rng(0)
     a, b = random.random((2, 300, 301)) + 1

@@ -52,6 +52,12 @@ _TOGETHER_AT_ONCE = 1 << 16
 _LN_2, _LN_10 = float(np.log(2)), float(np.log(10))
 _DEGREE = float(np.deg2rad(1))
 
+
+def _slope_of_power(x: Any, y: Any, _: Any) -> Any:
+    """The derivative of a power by its base: 0 for an exponent of 0, at a base of 0 as well."""
+    return y * x ** (y - (y != 0))
+
+
 # The derivative by one operand, of all operands and the result; 1 where it is 1 or -1, whose sign doesn't matter.
 Derivative = Callable[..., Any] | int
 
@@ -60,8 +66,8 @@ DERIVATIVES: dict[np.ufunc, tuple[Derivative, ...]] = {
     np.subtract: (1, 1),
     np.multiply: (lambda x, y, f: y, lambda x, y, f: x),
     np.divide: (1, lambda x, y, f: f),
-    np.power: (lambda x, y, f: y * x ** (y - 1), lambda x, y, f: f * np.log(x)),
-    np.float_power: (lambda x, y, f: y * x ** (y - 1), lambda x, y, f: f * np.log(x)),
+    np.power: (_slope_of_power, lambda x, y, f: f * np.log(x)),
+    np.float_power: (_slope_of_power, lambda x, y, f: f * np.log(x)),
     np.negative: (1,),
     np.positive: (1,),
     np.absolute: (1,),
