@@ -249,7 +249,7 @@ def test_a_terminal_gets_the_plot_in_letters(scan: Path, monkeypatch: pytest.Mon
     assert said("plot", scan, "--text").isascii()
     assert invoke("plot", scan, "it.png", "--text").exit_code == 2
     write_tree(scan.with_name("text.nxs"), {"data": nxdata({"n": np.array([b"a", b"b"])}, signal="n")})
-    assert "can't be drawn" in refused("plot", scan.with_name("text.nxs"), "--text")
+    assert "text.nxs:/data/n: is of type text" in refused("plot", scan.with_name("text.nxs"), "--text")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from nexus_xr.arrays.edges import edges_to_intervals
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.replacing import replacing
 
-from .view import DrawnView, opened_array, view_of
+from .view import DrawnView, called, opened_array, view_of
 
 _DPI = 150
 _DEFAULT_FORMAT = "png"
@@ -102,7 +102,7 @@ def _picture_of(view: DrawnView, name: str, options: Mapping[str, Any]) -> bytes
     except NexusError:
         raise
     except (ValueError, TypeError) as error:  # either comes of numbers that are too large, too
-        raise NexusError(f"{view.array.name}: can't be drawn ({error})") from error
+        raise NexusError(f"{called(view.array)}: can't be drawn ({error})") from error
     return stream.getvalue()
 
 

@@ -81,11 +81,11 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
         Its values are no numbers, or there are none.
     """
     if array.dtype.kind not in "biufcmM":
-        raise NexusError(f"{array.name}: is of type {_in_words(array)}, which can't be drawn; choose numbers")
+        raise NexusError(f"{called(array)}: is of type {_in_words(array)}, which can't be drawn; choose numbers")
     scalars = shown_dims(array.attrs) == 0  # one of them is no plot; they are drawn over what they were measured at
     shown = default_view(array, _USUALLY_SHOWN if scalars else None).squeeze()
     if not shown.size:
-        raise NexusError(f"{array.name}: has no values to draw; its shape is {array.shape}")
+        raise NexusError(f"{called(array)}: has no values to draw; its shape is {array.shape}")
     steps = _steps(shown) if is_thinned else {}
     if steps:
         shown = shown.isel({dim: slice(None, None, step) for dim, step in steps.items()})
@@ -97,6 +97,12 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
     thinned = {dim: step for dim, step in steps.items() if dim not in shown.coords}
     places = {dim: np.arange(shown.sizes[dim]) * step for dim, step in thinned.items()}
     return DrawnView(shown.assign_coords(places), texts, steps, positions)
+
+
+def called(array: xr.DataArray) -> str:
+    """What messages call an array: of one that was opened, where it lies."""
+    source, path = (array.encoding.get(name) for name in ("source", "nexus_path"))
+    return f"{array.name}" if source is None or path is None else f"{source}:{path}"
 
 
 def _in_words(array: xr.DataArray) -> str:
