@@ -187,11 +187,13 @@ def _stored_chunk(stack: Stack, number: int) -> str:
     """A file of the bytes of a chunk, which is all that can be sent without a word about it."""
     import h5py
 
-    name = f"{stack.path.stem}.chunk"
+    number %= stack.count
+    name = f"{stack.path.stem}-chunks/{number}"
     target = data_directory() / name
     if not target.exists():
+        target.parent.mkdir(exist_ok=True)
         with h5py.File(stack.path) as file:
-            target.write_bytes(file[DATASET].id.read_direct_chunk((number % stack.count, 0, 0))[1])
+            target.write_bytes(file[DATASET].id.read_direct_chunk((number, 0, 0))[1])
     return name
 
 
