@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -18,9 +18,15 @@ from nexus_xr.errors import NexusReachError
 from .real_path import real_path
 from .url_path import UrlPath
 
-_FOR_READING = ("O_RDONLY", "O_BINARY")
+
+def _flags(*names: str) -> int:
+    """Those of these flags that this system has."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
+_FOR_READING = _flags("O_RDONLY", "O_BINARY")
 # Neither to wait for a pipe, nor to be led on by what took the place of a file that was looked at.
-_WITH_CARE = (*_FOR_READING, "O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY")
+_WITH_CARE = _FOR_READING | _flags("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY")
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Reach:
             The system doesn't open it.
         """
         if self.folders is None:
-            return os.open(path, _flags(_FOR_READING))
+            return os.open(path, _FOR_READING)
         if _held.path == path and _held.reach == self:
             os.lseek(_held.descriptor, 0, os.SEEK_SET)  # which both have in common
             return os.dup(_held.descriptor)
@@ -103,7 +109,7 @@ class Reach:
         path
             What messages call it.
         """
-        descriptor = os.open(place, _flags(_WITH_CARE))
+        descriptor = os.open(place, _WITH_CARE)
         try:
             self._check_open(descriptor, path)
         except BaseException:
@@ -181,11 +187,6 @@ def out_of_reach(name: str) -> NexusReachError:
         f"{name}: lies outside of the folders that may be read; open the file with `within` naming its folder as well, "
         "if that is to be trusted"
     )
-
-
-def _flags(names: Sequence[str]) -> int:
-    """Those of these flags that this system has."""
-    return sum(getattr(os, name, 0) for name in names)
 
 
 def _is_below(place: str, root: str, separator: str) -> bool:
