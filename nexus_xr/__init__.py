@@ -11,6 +11,7 @@ from ._version import __version__ as __version__
 from .diagnostics import Diagnostic
 from .errors import (
     NexusError,
+    NexusFileChangedError,
     NexusFileError,
     NexusFileNotFoundError,
     NexusPathError,
@@ -54,6 +55,7 @@ __all__ = [
     "LazyArray",
     "Link",
     "NexusError",
+    "NexusFileChangedError",
     "NexusFileError",
     "NexusFileNotFoundError",
     "NexusPathError",

@@ -21,11 +21,15 @@ class NexusError(ValueError):
 
 
 class NexusFileError(OSError, NexusError):  # in this order another process can make it anew with its traceback
-    """The file isn't HDF5, is damaged, or changed since it was opened."""
+    """The file isn't HDF5, is damaged, or can't be read for another reason."""
 
 
 class NexusFileNotFoundError(NexusFileError, FileNotFoundError):
     """There is no such file."""
+
+
+class NexusFileChangedError(NexusFileError):
+    """The file isn't any more the one that was opened: it was replaced, or written to."""
 
 
 class NexusReachError(NexusFileError):

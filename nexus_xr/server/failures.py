@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusPathError, NexusReachError
+from nexus_xr.errors import (
+    NexusError,
+    NexusFileChangedError,
+    NexusFileError,
+    NexusFileNotFoundError,
+    NexusPathError,
+    NexusReachError,
+)
 
 from .settings import Folder
 
@@ -31,6 +38,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NexusFileNotFoundError, 404),
     (NexusReachError, 403),
     (NexusPathError, 404),
+    (NexusFileChangedError, 409),
     (NexusFileError, 500),
     (NexusError, 422),
     (IndexError, 422),

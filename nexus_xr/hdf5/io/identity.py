@@ -6,7 +6,7 @@ import os
 import uuid
 from typing import NamedTuple
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileChangedError
 
 
 class Identity(NamedTuple):
@@ -49,8 +49,8 @@ class Snapshot(NamedTuple):
         return cls(stat.st_ino, uuid.uuid4().hex)
 
 
-def changed(name: str, known: Identity | Version, now: Identity | Version) -> NexusFileError:
+def changed(name: str, known: Identity | Version, now: Identity | Version) -> NexusFileChangedError:
     """The error for a file that isn't any more the one that was described."""
-    return NexusFileError(
+    return NexusFileChangedError(
         f"{name}: the file changed since it was opened (it had {known.size} bytes, now {now.size}); open it again"
     )
