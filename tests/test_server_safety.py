@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,17 +23,19 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from nexus_xr.errors import NexusError
+from nexus_xr.errors import NexusError, NexusFileChangedError
 from nexus_xr.server import Limits, app
 from nexus_xr.server.deadline import Deadline
-from nexus_xr.server.failures import Failure
+from nexus_xr.server.endpoints.responses import BrokenOffError
+from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
-from nexus_xr.server.settings import Settings, folders_of, token_of
-from nexus_xr.server.speaking import HeadsWithBodies, patient
+from nexus_xr.server.observed import log
+from nexus_xr.server.settings import Folder, Settings, folders_of, token_of
+from nexus_xr.server.speaking import HeadsWithBodies, log_requests, patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
 from nexus_xr.server.workers.pool import Pool
@@ -718,6 +720,68 @@ def test_clients_that_are_too_slow_are_left(folders: tuple[Path, Path]) -> None:
     (folders[0] / "large.h5").unlink()
 
 
+def answers(client: socket.socket) -> bytes:
+    return b"".join(iter(partial(client.recv, 1 << 16), b""))
+
+
+def test_requests_with_too_much_to_them_are_refused(folders: tuple[Path, Path]) -> None:
+    begin, end = b"GET /api/files HTTP/1.1\r\nHost: localhost\r\n", b"Connection: close\r\n\r\n"
+    large = b"".join(b"x-%d: %s\r\n" % (number, bytes([120]) * 1000) for number in range(40))
+    with served(folders[0], patience=PATIENCE_SECONDS) as server:
+        port = server.servers[0].sockets[0].getsockname()[1]
+
+        def status(*parts: bytes) -> bytes:
+            with connected(port, b"") as client:
+                for part in parts:
+                    client.sendall(part)
+                    time.sleep(0.05)  # each comes by itself
+                said = answers(client)
+            assert b"200 OK" in said or json.loads(said.partition(b"\r\n\r\n")[2])["message"]
+            return said.split(b" ", 2)[1]
+
+        assert status(begin, large, end) == b"200"
+        assert status(begin + b"y: 1\r\n" * 100 + end) == b"200"
+        assert status(begin + b"y: 1\r\n" * 200 + end) == b"431"
+        assert status(begin, *[large] * 2) == b"431"
+        assert status(begin, b"z: ", *[bytes([122]) * 30000] * 3) == b"431"
+        assert status(begin + b"\r\n", begin + large, end) == b"200"
+        assert status(begin.replace(b"Host", b"Hosts") + end) == b"400"
+        assert status(begin + b"Host: localhost\r\n" + end) == b"400"
+        assert status(b"no request\r\n\r\n") == b"400"
+
+
+@pytest.mark.parametrize(("headers", "status"), [(1000, b"200"), (0, b"400")])
+def test_requests_that_nobody_takes_answers_to_do_not_pile_up(
+    folders: tuple[Path, Path], headers: int, status: bytes
+) -> None:
+    """Many at a time are refused; where fewer come with each part that is received, no more is."""
+    request = b"GET /api/files HTTP/1.1\r\nHost: localhost\r\nx: %s\r\n\r\n" % bytes([120] * headers)
+    count = 5000
+    with served(folders[0], patience=PATIENCE_SECONDS) as server:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with connected(port, b"", 1 << 12) as client:
+            sending = threading.Thread(target=send_if_taken, args=(client, request * count))
+            sending.start()
+            heads = [head.split(b" ", 2)[0] for head in answers_to(client, count).split(b"HTTP/1.1 ")[1:]]
+            sending.join()
+    assert heads[-1] == status
+    assert len(heads) == count or status != b"200"
+
+
+def send_if_taken(client: socket.socket, said: bytes) -> None:
+    with suppress(OSError):  # the other side has closed the connection
+        client.sendall(said)
+
+
+def answers_to(client: socket.socket, count: int) -> bytes:
+    """What comes until there are so many answers, or no more."""
+    said = b""
+    with suppress(ConnectionResetError):
+        while said.count(b"HTTP/1.1 ") < count and (part := client.recv(1 << 16)):
+            said += part
+    return said
+
+
 def test_what_can_not_be_finished_is_broken_off_and_told(
     folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -750,6 +814,23 @@ def test_what_can_not_be_finished_is_broken_off_and_told(
     assert sent[0]["status"] == 200
     assert all(message.get("more_body", True) for message in sent)
     assert "changed while it was sent" in json.loads(caplog.records[-1].getMessage())["broken_off"]
+
+
+def test_who_asks_while_a_file_changes_is_told_to_ask_again() -> None:
+    failure = failure_of(NexusFileChangedError("/data/a.h5: the file changed"), [Folder("", "/data")])
+    assert (failure.status, failure.message) == (409, "a.h5: the file changed")
+
+
+@pytest.mark.parametrize(("error", "is_told"), [(BrokenOffError("a.h5 changed"), False), (ValueError("new"), True)])
+def test_what_is_broken_off_is_told_once(error: Exception, is_told: bool) -> None:
+    told = logging.getLogger("uvicorn.error")
+    before = log.handlers[:], log.level, told.filters[:]
+    try:
+        log_requests()
+        record = told.makeRecord(told.name, logging.ERROR, "", 0, "", (), (type(error), error, None))
+        assert bool(told.filter(record)) == is_told
+    finally:
+        log.handlers[:], log.level, told.filters[:] = before
 
 
 # --- hostile files ---------------------------------------------------------------------------------------------------

@@ -14,18 +14,25 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
+import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .application import application_of
 from .deadline import Deadline
+from .endpoints.responses import BrokenOffError
 from .observed import log
 from .settings import Settings
 from .workers.frames import receive
 
 READY = b"r"
+# Of the head of a request, and of requests that wait for the one before them on a connection.
+_MOST_HEAD_BYTES, _MOST_FIELDS, _MOST_WAITING = 64 << 10, 128, 1024
+_NO_REQUEST = 400, "this isn't a request of HTTP/1.1"
+_LARGE_HEAD = 431, f"a request has at most {_MOST_FIELDS} headers, of {_MOST_HEAD_BYTES} bytes in all"
+_MANY_REQUESTS = 400, f"at most {_MOST_WAITING} requests wait on a connection; take the answers to those before"
 # How the head of a response begins and ends.
 _BEGIN, _END = b"HTTP/1.1 ", b"\r\n\r\n"
 
@@ -77,9 +84,14 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 
 def log_requests() -> None:
-    """Write a line for each request to the standard error."""
+    """Write a line for each request to the standard error, and nothing of what such a line tells already."""
     log.addHandler(_Lines(sys.stderr))
     log.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], BrokenOffError))
 
 
 class _OneOfSeveral(uvicorn.Server):
@@ -121,10 +133,61 @@ def main(descriptor: str) -> None:
     _OneOfSeveral(configured(application, part.settings, part.root_path), channel).run(listening)
 
 
+class Bounded(HttpToolsProtocol):
+    """A connection on which requests are refused that have too much to them, or are too many at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._refusal = _NO_REQUEST
+        self._is_in_head = False
+        self._head_bytes = self._arriving = 0
+
+    def data_received(self, data: bytes) -> None:
+        self._arriving = len(data)
+        super().data_received(data)
+        self._head_bytes += len(data)
+        if self._is_in_head and self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+            self._refusal = _LARGE_HEAD
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._head_bytes = -self._arriving  # of which any part may be of the request before
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > _MOST_FIELDS:
+            self._refuse(_LARGE_HEAD)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        super().on_headers_complete()
+        if len(self.pipeline) > _MOST_WAITING:
+            self._refuse(_MANY_REQUESTS)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:  # else each answer that is sent has more requests come in
+            self.flow.pause_reading()
+
+    def _refuse(self, refusal: tuple[int, str]) -> NoReturn:
+        """Have the parser stop, whereupon the refusal is sent."""
+        self._refusal = refusal
+        raise ValueError(refusal[1])
+
+    def send_400_response(self, msg: str) -> None:
+        status, message = self._refusal
+        body = orjson.dumps({"message": message})
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+
 def patient(seconds: float) -> type[HttpToolsProtocol]:
     """The protocol of connections on which a client that is too slow is left alone."""
 
-    class Patient(HttpToolsProtocol):
+    class Patient(Bounded):
         """Closes a connection whose client takes too long for a request, or to take what is sent."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
