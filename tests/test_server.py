@@ -622,7 +622,7 @@ def test_keys_of_zarr_are_those_of_the_view(client: TestClient, folder: Path) ->
 
 def test_what_is_no_chunk_is_not_taken_for_fill_values(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "names.h5", "w") as file:
-        for name in ("scan #1", "a%20b"):
+        for name in ("scan #1", "a%20b", "tab\t#2"):
             file.create_dataset(f"{name}/x", (4,), "i4", chunks=(2,))[0] = 1
         file.create_dataset("raw", (4,), "i4", external=[("gone.raw", 0, 16)])
     with client_of(tmp_path, limits=Limits(workers=1)) as client:
@@ -631,7 +631,9 @@ def test_what_is_no_chunk_is_not_taken_for_fill_values(tmp_path: Path) -> None:
             return {client.get(f"/zarr/{key}").status_code for key in keys}
 
         assert statuses("names.h5/scan %231/x/c/0") == {200}
-        assert statuses("names.h5/scan ", "names.h5/a b/x/c/0", "names.h5/a b/x/c", "gone.h5/x/c/0") == {422}
+        assert statuses(
+            "names.h5/scan ", "names.h5/tab", "names.h5/a b/x/c/0", "names.h5/a b/x/c", "gone.h5/x/c/0"
+        ) == {422}
         assert statuses("names.h5/raw/c/0") == {500}
         assert statuses("names.h5/scan %231/x/c/1") == {404}  # nobody has written it
         assert statuses(*(f"names.h5/a b/{name}" for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))) == {404}

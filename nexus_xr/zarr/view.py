@@ -25,6 +25,8 @@ from .metadata import encoded, node_document
 
 METADATA = "zarr.json"
 CHUNKS = "c"
+# What the addresses of clients have nothing of.
+_LEFT_OUT = str.maketrans("", "", "\t\n\r")
 _CHUNK_KEY = re.compile(rf".+/{CHUNKS}(/[0-9]+)*", re.DOTALL)
 # Views that a process has in use; of others a file is described once more.
 _MOST_KNOWN = 64
@@ -101,11 +103,11 @@ class ZarrView:
                 yield array, parts[at + 1 :]
 
     def is_misspelled(self, key: str) -> bool:
-        """Whether a key is that of a chunk of no array, or what is left of a key that was cut at a "#" in a name."""
+        """Whether a key is that of a chunk of no array, or what clients leave of one: they cut addresses at a "#"."""
         if any(True for _ in self._arrays_with(key)):
             return False
         nodes = (*self.hierarchy.groups, *self.hierarchy.arrays)
-        return is_chunk_key(key) or any(node.startswith(f"{key}#") for node in nodes)
+        return is_chunk_key(key) or any(node.translate(_LEFT_OUT).startswith(f"{key}#") for node in nodes)
 
     def keys_with(self, prefix: str) -> Iterator[str]:
         """The keys that begin so; chunks among them that may turn out not to be stored."""
