@@ -35,6 +35,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield client
 
 
+def test_parts_are_promised_where_they_may_be_asked_for(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    in_parts = {path for path, methods in paths.items() if "206" in methods["get"]["responses"]}
+    assert in_parts == {"/file/{file}", "/zarr/{file}"}
+    assert all("content" not in methods["get"]["responses"]["304"] for methods in paths.values())
+
+
 def test_nothing_that_may_be_asked_is_a_fault_of_the_service(client: TestClient) -> None:
     schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
     operations = [found.ok() for found in schema.get_all_operations()]

@@ -291,6 +291,8 @@ def test_pages_that_are_known_may_read(folders: tuple[Path, Path]) -> None:
             "Access-Control-Request-Headers": "range,authorization",
         }
         assert client.options("/file/own.h5", headers={**asked, "Authorization": ""}).status_code == 200
+        from_elsewhere = {**asked, "Access-Control-Request-Private-Network": "true"}
+        assert client.options("/file/own.h5", headers=from_elsewhere).status_code == 200
         assert client.get("/api/files", headers={"Origin": "https://evil.example"}).status_code == 403
 
 

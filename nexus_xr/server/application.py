@@ -113,7 +113,8 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
                 CORSMiddleware,
                 allow_origins=settings.origins,
                 allow_methods=["GET", "HEAD"],
-                allow_headers=["Authorization", "Range", "If-Range", "If-None-Match"],
+                allow_headers=["Authorization", "Range", "If-Range", "If-Match", "If-None-Match"],
+                allow_private_network=True,
                 expose_headers=_EXPOSED,
             )
         )

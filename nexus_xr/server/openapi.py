@@ -15,15 +15,17 @@ from .endpoints.endpoint import Endpoint
 from .endpoints.parameters import Parameter
 
 _FAILURES = {
-    "304": "It is as the client has it.",
+    "400": "It is no valid request.",
     "401": "A token is needed.",
     "403": "It may not be read, or not from there.",
     "404": "There is no such thing.",
     "409": "It changed meanwhile.",
+    "412": "It isn't in the state that is asked for.",
     "413": "It is more than one request may ask for.",
     "415": "It isn't an HDF5 file.",
     "416": "There are no such bytes.",
     "422": "A parameter isn't what it can be.",
+    "431": "Its headers are too long, or too many.",
     "500": "What is asked for is damaged.",
     "503": "There are too many requests, or this one took too long.",
 }
@@ -52,11 +54,14 @@ def described(endpoints: Iterable[Endpoint], root_path: str = "") -> dict[str, A
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     found = {"description": endpoint.summary, "content": {each: {} for each in endpoint.media_types}}
+    in_parts = {"206": found} if any(each.name == "Range" for each in endpoint.parameters) else {}
+    unchanged = {"304": {"description": "It is as the client has it."}}
+    failures = {status: _failure(each) for status, each in _FAILURES.items()}
     return {
         "summary": endpoint.summary,
         "operationId": re.sub(r"\W+", "_", endpoint.path).strip("_"),
         "parameters": list(map(_parameter, endpoint.parameters)),
-        "responses": {"200": found, "206": found, **{status: _failure(each) for status, each in _FAILURES.items()}},
+        "responses": {"200": found, **in_parts, **unchanged, **failures},
     }
 
 
