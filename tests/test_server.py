@@ -585,6 +585,42 @@ def test_what_a_client_has_is_not_sent_again(client: TestClient, address: str) -
     assert client.get(address, headers={"If-None-Match": '"another"'}).content == first.content
 
 
+def test_what_is_asked_of_another_state_is_not_sent(client: TestClient) -> None:
+    address = "/file/stack.h5"
+    tag, modified = (client.get(address).headers[name] for name in ("ETag", "Last-Modified"))
+    before, after = "Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+
+    def status(**headers: str) -> int:
+        answer = client.get(address, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return int(answer.status_code)
+
+    assert status(If_Match=tag) == status(If_Match=f'"other", {tag}') == status(If_Match="*") == 200
+    assert status(If_Match='"other"') == status(If_Match=f"W/{tag}") == 412
+    assert status(If_Match='"other"', Range="bytes=0-3") == 412
+    assert status(If_Match=tag, Range="bytes=0-3") == 206
+    assert status(If_Unmodified_Since=modified) == status(If_Unmodified_Since=after) == 200
+    assert status(If_Unmodified_Since=before) == 412
+    assert status(If_Unmodified_Since="yesterday") == status(If_Modified_Since="yesterday") == 200
+    assert status(If_Modified_Since=modified) == 304
+    assert status(If_Modified_Since=before) == 200
+    assert status(If_None_Match='"other"', If_Modified_Since=modified) == 200
+
+
+def test_a_file_whose_time_was_set_back_is_another(client: TestClient, folder: Path) -> None:
+    path = folder / "back.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = [1]
+        file["x"].attrs["number"] = 1
+    before, first = path.stat(), client.get("/zarr/back.h5/x/zarr.json")
+    with h5py.File(path, "r+") as file:
+        file["x"].attrs.modify("number", 2)
+    assert path.stat().st_size == before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = client.get("/zarr/back.h5/x/zarr.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.json()["attributes"]["number"] == 2
+    path.unlink()
+
+
 def test_large_answers_come_in_parts(client: TestClient, folder: Path) -> None:
     values = np.random.default_rng(1).integers(0, 9, (11, 1 << 20), dtype="u1")
     with h5py.File(folder / "large.h5", "w") as file:
@@ -847,7 +883,7 @@ def test_what_was_moved_out_of_the_folders_is_not_sent_again(tmp_path: Path) -> 
 )
 def test_a_worker_is_not_trusted_with_where_a_body_lies(said: dict[str, Any]) -> None:
     reply = Reply(200, "", {}, 1, 100, "", False, "", None, (bytes(100),))
-    assert StoredReply.of(reply, said, "old.h5", (1, 2, 100, 3)) is None
+    assert StoredReply.of(reply, said, "old.h5", (1, 2, 100, 3, 3)) is None
 
 
 def test_what_other_files_have_a_part_in_is_asked_anew(tmp_path: Path) -> None:

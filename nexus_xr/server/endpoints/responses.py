@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from nexus_xr.server.failures import Failure
-from nexus_xr.server.headers import header
 from nexus_xr.server.jobs.answer import json_answer
 from nexus_xr.server.jobs.job import FileJob, Job
 from nexus_xr.server.workers.exchange import Piece, Reply
 from nexus_xr.server.workers.pool import Pool
 
+from .conditions import NOT_MODIFIED, PRECONDITION_FAILED, status_by_conditions
 from .remembered import Remembered
 from .replies import headers_of, whole_response
 
@@ -40,8 +40,11 @@ class Responder:
         """The response to a request."""
         lasting = self._remembered.find(job)
         reply = await self._asked_first(job) if lasting is None else lasting.reply
-        if reply.etag and _is_known(request, reply.etag):
-            return Response(status_code=304, headers={"ETag": reply.etag})
+        status = status_by_conditions(request.scope, reply.etag, reply.headers.get("Last-Modified", ""))
+        if status == PRECONDITION_FAILED:
+            raise Failure(status, "it isn't in the state that is asked for; ask for it anew, without conditions")
+        if status == NOT_MODIFIED:
+            return Response(status_code=status, headers={"ETag": reply.etag})
         if request.method == "HEAD":
             return _head(reply)
         if reply.parts == 1:
@@ -92,14 +95,6 @@ def _headers(reply: Reply) -> dict[str, str]:
     length = len(reply.body) if reply.parts == 1 else reply.length
     headers = headers_of(reply)
     return headers if length is None else {**headers, "Content-Length": str(length)}
-
-
-def _is_known(request: Request, etag: str) -> bool:
-    """Whether a client has what it asks for in this state already."""
-    known = header(request.scope, b"if-none-match")
-    if known is None:
-        return False
-    return known.strip() == "*" or any(each.strip().removeprefix("W/") == etag for each in known.split(","))
 
 
 def failure_response(failure: Failure) -> Response:

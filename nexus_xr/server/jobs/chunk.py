@@ -53,7 +53,7 @@ class ReadChunk(FileJob):
         answer = Answer(
             body, "application/octet-stream", headers, length=found, tag=place.tag, has_others=served.has_others
         )
-        is_there = raw is source and source.key == place.state
+        is_there = raw is source and source.key == place.key
         if not is_there or not place.is_settled:
             return answer
         return replace(answer, lasts_with=place.address, stored=StoredBody(location.offset))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from nexus_xr.hdf5.io.naming.real_path import real_path
@@ -14,7 +14,8 @@ from nexus_xr.server.settings import Folder
 
 NOT_FOUND = "File not found! There is no {address!r} here; /api/files lists what there is"
 
-State = tuple[int, int, int, int]
+# Device, number, bytes, and when content and description changed last, of which programs can set back the first alone.
+State = tuple[int, int, int, int, int]
 # More than between two ticks of any clock by which systems say when a file was written.
 _SETTLED_NS = 2 * 10**9
 
@@ -43,6 +44,11 @@ class ServedFile:
         return self.state[2]
 
     @property
+    def key(self) -> Hashable:
+        """What a source of its bytes is told from others by."""
+        return self.state[:4]
+
+    @property
     def tag(self) -> str:
         """The state in a form for HTTP."""
         return tag_of(self.state)
@@ -55,7 +61,7 @@ class ServedFile:
 
 def state_of(found: os.stat_result) -> State:
     """What tells a file from others, and from itself once it changed."""
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def tag_of(state: State) -> str:
@@ -68,11 +74,11 @@ def state_named(tag: str) -> State:
 
     Examples
     --------
-    >>> state_named(tag_of((1, 20, 300, 4000)))
-    (1, 20, 300, 4000)
+    >>> state_named(tag_of((1, 20, 300, 4000, 5000)))
+    (1, 20, 300, 4000, 5000)
     """
-    device, inode, size, time_ns = (int(part, 16) for part in tag.split("-"))
-    return device, inode, size, time_ns
+    device, inode, size, changed, described = (int(part, 16) for part in tag.split("-"))
+    return device, inode, size, changed, described
 
 
 def file_at(folders: Sequence[Folder], address: str) -> ServedFile:
