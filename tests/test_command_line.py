@@ -417,6 +417,8 @@ def test_serve_is_the_function_of_that_name(tmp_path: Path, monkeypatch: pytest.
     assert (third["token"], third["root_path"], third["given"][1]) == ("mine", "/data", "0.0.0.0")
     assert invoke("serve", tmp_path, "--token", "mine", "--no-token").exit_code == 2
     assert invoke("serve", tmp_path / "gone").exit_code == 2
+    assert invoke("serve", tmp_path, "--port", 99999).exit_code == 2
+    assert invoke("serve", tmp_path, "--workers", -1).exit_code == 2
 
 
 def test_plot_draws_the_default_plot(scan: Path) -> None:

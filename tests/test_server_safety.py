@@ -226,6 +226,7 @@ EVERYTHING = (
 def test_without_the_token_there_is_nothing(stranger: TestClient, address: str, shown: str) -> None:
     answer = stranger.get(address, headers={"Authorization": shown} if shown else {})
     assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert "token" in answer.json()["message"]
 
 
@@ -249,6 +250,12 @@ def test_tokens_are_random_unless_told_otherwise(folders: tuple[Path, Path]) -> 
     assert token_of("mine") == "mine"
 
 
+@pytest.mark.parametrize("token", ["", " \n"])
+def test_an_empty_token_does_not_let_everybody_in(folders: tuple[Path, Path], token: str) -> None:
+    with pytest.raises(NexusError, match="the token is empty"):
+        app(folders[0], token=token)
+
+
 def test_tokens_are_not_logged(stranger: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         stranger.get("/api/files", params={"token": TOKEN})
@@ -260,7 +267,17 @@ def test_tokens_are_not_logged(stranger: TestClient, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "", "[::1", "a@localhost:b@c"]
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:80",
+        "",
+        "[::1",
+        "a@localhost:b@c",
+        "localhost:evil",
+        "localhost:99999",
+    ],
 )
 def test_other_names_are_refused(client: TestClient, host: str) -> None:
     assert client.get("/api/files", headers={"Host": host}).status_code == 403

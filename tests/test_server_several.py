@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from nexus_xr.errors import NexusError
 from nexus_xr.server import serve, serving
 from nexus_xr.server.settings import Limits, Settings, folders_of
 from nexus_xr.server.several import _listening, processes_for, run_several
@@ -93,3 +94,18 @@ def test_there_are_several_where_many_read(tmp_path: Path, monkeypatch: pytest.M
     ((settings, _, place, count, _),) = asked
     assert (settings.limits.workers, place, count) == (9, ("127.0.0.1", 0), processes_for(9))
     assert [processes_for(each) for each in (1, 7, 8, 16)] == [1, 1, 2, 4]
+
+
+@pytest.mark.parametrize("wrong", [{"port": 70000}, {"port": -1}, {"workers": -1}])
+def test_ports_and_processes_that_can_not_be(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    [(name, value)] = wrong.items()
+    with pytest.raises(NexusError, match=f"{name}={value}: expected"):
+        serve(tmp_path, token=False, **wrong)
+
+
+def test_the_address_that_is_printed_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        serving._announce("a+b c;d", listening)
+        port = listening.getsockname()[1]
+    assert capsys.readouterr().out == f"http://127.0.0.1:{port}/api/files?token=a%2Bb%20c%3Bd\n"

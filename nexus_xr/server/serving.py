@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
+
+from nexus_xr.errors import NexusError
 
 from .application import application_of
 from .settings import Limits, Settings, folders_of, token_of
@@ -17,6 +20,7 @@ from .speaking import configured, log_requests
 
 HOST, PORT = "127.0.0.1", 8745
 _ANYWHERE = ("0.0.0.0", "::", "")
+_MOST_PORT = 65535
 
 
 def serve(
@@ -49,20 +53,25 @@ def serve(
     origins
         Origins of pages that may use it, besides its own.
     root_path
-        The path under which a proxy has it.
+        The path under which a proxy has it, such as ``/data``.
     limits
         How much it does for one request and at a time.
 
     Raises
     ------
     NexusError
-        There is no such folder.
+        There is no such folder or port, the token is empty, or fewer than no processes are asked for.
     """
+    if not 0 <= port <= _MOST_PORT:
+        raise NexusError(f"port={port}: expected 0 for a free one, or at most {_MOST_PORT}")
+    if workers < 0:
+        raise NexusError(f"workers={workers}: expected 0 for one a CPU, or how many there are to be")
     limits = limits or Limits()
     names = (*hosts, *([] if host in _ANYWHERE else [host]))
     settings = Settings(
         folders_of(folders), token_of(token), names, tuple(origins), replace(limits, workers=workers or limits.workers)
     )
+    root_path = absolute(root_path)
     count = processes_for(settings.limits.worker_count)
     if count > 1:
         run_several(settings, root_path, (host, port), count, partial(_announce, settings.token))
@@ -70,6 +79,18 @@ def serve(
     log_requests()
     config = configured(application_of(settings), settings, root_path, host=host, port=port)
     _Announcing(config, settings).run()
+
+
+def absolute(root_path: str) -> str:
+    """The path under which a proxy has the service, as it stands before all paths of it; empty for the root.
+
+    Examples
+    --------
+    >>> absolute("data/"), absolute("/")
+    ('/data', '')
+    """
+    inner = root_path.strip("/")
+    return f"/{inner}" if inner else ""
 
 
 class _Announcing(uvicorn.Server):
@@ -93,5 +114,5 @@ def _announce(token: str | None, listening: Any) -> None:
 
 def _address(host: str, port: int, token: str | None) -> str:
     name = f"[{host}]" if ":" in host else host
-    query = "" if token is None else f"?token={token}"
+    query = "" if token is None else f"?token={quote(token, safe='')}"
     return f"http://{name}:{port}/api/files{query}"

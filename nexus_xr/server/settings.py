@@ -132,7 +132,15 @@ def _distinct(paths: Iterable[str]) -> Iterator[str]:
 
 
 def token_of(token: str | bool) -> str | None:
-    """The token that clients have to show: a random one for True, none for False."""
-    if isinstance(token, str) and token:
+    """The token that clients have to show: a random one for True, none for False.
+
+    Raises
+    ------
+    NexusError
+        It is empty, as of a variable that isn't set; that nobody has to show one is said by False.
+    """
+    if isinstance(token, str):
+        if not token.strip():
+            raise NexusError("the token is empty; give one, or True for a random one, or False to let everybody in")
         return token
     return secrets.token_urlsafe(_TOKEN_BYTES) if token else None

@@ -42,6 +42,9 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if sum(name == b"host" for name, _ in scope["headers"]) != 1:
+                await refuse(scope, receive, send, 400, "a request says in one header Host under which name it asks")
+                return
             reason = self._why_not(scope)
             if reason:
                 await refuse(scope, receive, send, 403, reason)
@@ -66,10 +69,12 @@ def name_of(host: str) -> str:
 
     Examples
     --------
-    >>> name_of("localhost:8000"), name_of("[::1]:8000"), name_of("Beamline.example")
-    ('localhost', '::1', 'beamline.example')
+    >>> name_of("localhost:8000"), name_of("[::1]:8000"), name_of("Beamline.example"), name_of("localhost:evil")
+    ('localhost', '::1', 'beamline.example', '')
     """
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        said = urlsplit(f"//{host}")
+        _ = said.port  # which is an error where it is none
+        return said.hostname or ""
     except ValueError:
         return ""

@@ -49,7 +49,7 @@ class Tokens:
         elif self._is_shown(scope):
             await self._app(scope, receive, send)
         else:
-            await refuse(scope, receive, send, 401, _MESSAGE)
+            await refuse(scope, receive, send, 401, _MESSAGE, {"WWW-Authenticate": "Bearer"})
 
     def _is_shown(self, scope: Scope) -> bool:
         kind, _, shown = (header(scope, b"authorization") or "").partition(" ")
