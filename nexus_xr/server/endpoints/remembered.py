@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from starlette.responses import Response
 
@@ -22,7 +23,7 @@ from nexus_xr.server.jobs.served_files import State, split, state_named, state_o
 from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
 
-from .replies import whole_response
+from .replies import SameHead, whole_response
 from .stored_replies import StoredBodies, StoredReply
 
 _MOST_BYTES = 8 << 20
@@ -33,6 +34,13 @@ _OVERHEAD_BYTES = 2048
 _LISTED_SECONDS = 10.0
 # File systems on devices of this machine, or in its memory.
 _OF_THIS_MACHINE = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"))
+
+
+class Known(NamedTuple):
+    """An answer that need not be asked for, and the response to whoever asks."""
+
+    reply: Reply
+    response: Response
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,13 @@ class Remembered:
         self._bodies = StoredBodies(folders)
         self._devices: tuple[float, frozenset[str]] = (-math.inf, frozenset())
 
-    def find(self, job: Job) -> Lasting | None:
+    def find(self, job: Job) -> Known | None:
         """The answer to a request, None where a worker has to be asked."""
         found = self._kept.get(job)
         if isinstance(found, StoredReply):
-            reply = self._bodies.read(found)
-            return None if reply is None else Lasting(reply, found.path, found.state)
-        return found if found is not None and found.is_current() else None
+            body = self._bodies.read(found)
+            return None if body is None else Known(found.reply, SameHead(found.response, body))
+        return Known(found.reply, found.response) if found is not None and found.is_current() else None
 
     def keep(self, job: Job, reply: Reply) -> None:
         """Remember an answer, if it lasts and its file is on this machine."""

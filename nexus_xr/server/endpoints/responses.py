@@ -18,7 +18,7 @@ from nexus_xr.server.workers.pool import Pool
 
 from .conditions import NOT_MODIFIED, PRECONDITION_FAILED, status_by_conditions
 from .remembered import Remembered
-from .replies import headers_of, whole_response
+from .replies import SameHead, headers_of, whole_response
 
 _ERRORS = 400
 
@@ -38,17 +38,17 @@ class Responder:
 
     async def respond(self, request: Request, job: Job) -> Response:
         """The response to a request."""
-        lasting = self._remembered.find(job)
-        reply = await self._asked_first(job) if lasting is None else lasting.reply
+        known = self._remembered.find(job)
+        reply = await self._asked_first(job) if known is None else known.reply
         status = status_by_conditions(request.scope, reply.etag, reply.headers.get("Last-Modified", ""))
         if status == PRECONDITION_FAILED:
             raise Failure(status, "it isn't in the state that is asked for; ask for it anew, without conditions")
         if status == NOT_MODIFIED:
             return Response(status_code=status, headers={"ETag": reply.etag})
         if request.method == "HEAD":
-            return _head(reply)
+            return _head(reply) if known is None else SameHead(known.response, b"")
         if reply.parts == 1:
-            return whole_response(reply) if lasting is None else lasting.response
+            return whole_response(reply) if known is None else known.response
         return StreamingResponse(self._parts(job, reply), reply.status, _headers(reply), reply.media_type)
 
     async def _asked_first(self, job: Job) -> Reply:

@@ -11,10 +11,12 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.responses import Response
 
 from nexus_xr.errors import NexusReachError
 from nexus_xr.hdf5.io.reference import reach_within
@@ -23,6 +25,8 @@ from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.frames import OUTBOX_BYTES, ROOM_BYTES
 from nexus_xr.server.workers.outbox import PASSING, Outbox
+
+from .replies import response_with
 
 # Has the system refuse to read what it would have to wait for; 0 where it can't.
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0)
@@ -92,6 +96,11 @@ class StoredReply:
         """Memory that it takes."""
         return len(self.head) + len(self.tail) + self.words.nbytes + self.values.nbytes
 
+    @cached_property
+    def response(self) -> Response:
+        """The response without the body."""
+        return response_with(self.reply, b"", self.size)
+
 
 class StoredBodies:
     """Reads bodies.
@@ -106,8 +115,8 @@ class StoredBodies:
         self._reach = reach_within([folder.path for folder in folders])
         self._outbox = Outbox(mmap.mmap(-1, OUTBOX_BYTES))
 
-    def read(self, stored: StoredReply) -> Reply | None:
-        """An answer with its body, None where it isn't to be had at once, or the file isn't in that state any more."""
+    def read(self, stored: StoredReply) -> memoryview | None:
+        """The body of an answer, None where it isn't to be had at once, or the file isn't in that state any more."""
         room = self._outbox.take()
         if room == PASSING:
             return None
@@ -117,7 +126,7 @@ class StoredBodies:
             return None
         body.data[:begin], body.data[end:] = stored.head, stored.tail
         body[stored.words[:, None] + _WORD] = stored.values
-        return replace(stored.reply, pieces=(body.data,))
+        return body.data
 
     def _fill(self, room: NDArray[np.uint8], stored: StoredReply) -> bool:
         with suppress(OSError, NexusReachError):
