@@ -250,9 +250,11 @@ def test_tokens_are_random_unless_told_otherwise(folders: tuple[Path, Path]) -> 
     assert token_of("mine") == "mine"
 
 
-@pytest.mark.parametrize("token", ["", " \n"])
-def test_an_empty_token_does_not_let_everybody_in(folders: tuple[Path, Path], token: str) -> None:
-    with pytest.raises(NexusError, match="the token is empty"):
+@pytest.mark.parametrize(
+    ("token", "what"), [("", "is empty"), (" \n", "is empty"), ("tök", "has characters"), ("a\r\nb", "has characters")]
+)
+def test_a_token_is_one_that_can_be_shown(folders: tuple[Path, Path], token: str, what: str) -> None:
+    with pytest.raises(NexusError, match=f"the token {what}"):
         app(folders[0], token=token)
 
 

@@ -137,10 +137,12 @@ def token_of(token: str | bool) -> str | None:
     Raises
     ------
     NexusError
-        It is empty, as of a variable that isn't set; that nobody has to show one is said by False.
+        It is empty, as of a variable that isn't set, or has characters that no header has.
     """
     if isinstance(token, str):
         if not token.strip():
             raise NexusError("the token is empty; give one, or True for a random one, or False to let everybody in")
+        if not (token.isascii() and token.isprintable()):
+            raise NexusError("the token has characters that no header of HTTP has; give one of printable ASCII")
         return token
     return secrets.token_urlsafe(_TOKEN_BYTES) if token else None
