@@ -102,6 +102,7 @@ def kinds(folder: Path) -> Path:
         del group["vlen"]
         varying = group.create_dataset("vlen", 2, h5py.vlen_dtype("i4"))
         varying[0], varying[1] = [1, 2], [3]
+        group.create_dataset("one vlen", (1, 1), h5py.vlen_dtype("f8"))[0, 0] = [0.5]
         group["reference"] = np.array([group.ref, file.ref], dtype=h5py.ref_dtype)
         group.attrs["reference"] = group.ref
         group.create_dataset("chunked", data=np.arange(20.0).reshape(4, 5), chunks=(2, 5), compression="gzip")
@@ -129,7 +130,9 @@ def test_attributes_have_the_values_that_h5grove_gives(client: TestClient, kinds
     assert some.json() == {"text": "a text µ", "one": ["only"]}
 
 
-@pytest.mark.parametrize("name", [name for name in [*KINDS, "vlen", "reference", "chunked"] if name not in ONLY_HERE])
+@pytest.mark.parametrize(
+    "name", [name for name in [*KINDS, "vlen", "one vlen", "reference", "chunked"] if name not in ONLY_HERE]
+)
 @pytest.mark.parametrize("flatten", [False, True])
 def test_values_of_any_kind_are_those_of_h5grove(client: TestClient, kinds: Path, name: str, flatten: bool) -> None:
     path = f"/entry/values/{name}"
@@ -174,6 +177,24 @@ def test_selections_are_those_of_h5grove(client: TestClient, kinds: Path, select
     asked = {"file": kinds.name, "path": path, "selection": selection, "format": "bin", "dtype": "safe"}
     expected = oracle(kinds, path, "data", selection=selection, dtype="safe", format="bin")
     assert client.get("/h5grove/data", params=asked).content == expected
+
+
+@pytest.mark.parametrize(("name", "selection"), [("vlen", "1"), ("vlen", "0:1"), ("vlen", "5:"), ("one vlen", ":,0")])
+@pytest.mark.parametrize("flatten", [False, True])
+def test_selections_of_lists_are_those_of_h5grove(
+    client: TestClient, kinds: Path, name: str, selection: str, flatten: bool
+) -> None:
+    path = f"/entry/values/{name}"
+    asked = {"file": kinds.name, "path": path, "selection": selection, "flatten": flatten}
+    expected = json.loads(oracle(kinds, path, "data", selection=selection, flatten=flatten))
+    assert client.get("/h5grove/data", params=asked).json() == expected
+
+
+def test_there_is_no_list_behind_the_last(client: TestClient, kinds: Path) -> None:
+    asked = {"file": kinds.name, "path": "/entry/values/vlen", "selection": "9"}
+    answer = client.get("/h5grove/data", params=asked)
+    assert answer.status_code == 422
+    assert "there is no 9 in a dimension of length 2" in answer.json()["message"]
 
 
 def test_images_are_those_of_h5grove(client: TestClient, kinds: Path) -> None:

@@ -42,6 +42,11 @@ def _array(path: str, opening: Opening) -> ServedArray:
     dataset = dataset_at(opening, path)
     if dataset.why_no_array is not None:
         raise NoArrayError(422, f"{dataset.path} {dataset.why_no_array}; /api/meta says what there is")
+    return array_of(dataset, opening)
+
+
+def array_of(dataset: Dataset, opening: Opening) -> ServedArray:
+    """The values of a dataset, of which those of varying length are an array of arrays."""
     storage = dataset.storage
     values = LazyArray.of(dataset, opening.file)
     chunks = tuple(max(1, length) for length in storage.chunks or (1,) * len(dataset.shape))

@@ -15,7 +15,7 @@ from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.encoding import Encoding, Shown, ValuePart, check_plain, raw
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer, json_answer
-from nexus_xr.server.jobs.arrays import NoArrayError, array_at, dataset_at
+from nexus_xr.server.jobs.arrays import NoArrayError, array_at, array_of, dataset_at
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
 from nexus_xr.server.jobs.served_files import ServedFile
@@ -97,8 +97,13 @@ class ReadValues(FileJob):
         """Of what has no values, or elements of varying length."""
         if self.form != "json":
             raise Failure(422, f"{self.path} holds no numbers; ask for format=json")
-        value, has_others = context.described(place, partial(_whole, self.path))
-        return replace(json_answer(value, place.tag), has_others=has_others)
+        return context.described(place, partial(self._elements, context, place.tag))
+
+    def _elements(self, context: Context, tag: str, opening: Opening) -> Answer:
+        dataset = dataset_at(opening, self.path)
+        array = array_of(dataset, opening)
+        answer = json_answer(None, tag) if dataset.is_null else self._answer(context, array, tag)
+        return replace(answer, has_others=array.has_others)
 
     def _binary(self, context: Context, array: ServedArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
         check_plain(self._shown(selection.shape, array.values.dtype))
@@ -126,12 +131,6 @@ def _joined(path: str, opening: Opening) -> ServedArray | None:
     values, first = joined
     is_of_others = first.is_virtual or opening.file.leads_elsewhere
     return ServedArray(values, first.storage.chunks or values.shape, first.encoded_type, is_of_others)
-
-
-def _whole(path: str, opening: Opening) -> tuple[Any, bool]:
-    """What a dataset holds, and whether other files have a part in it."""
-    dataset = dataset_at(opening, path)
-    return dataset.read(), dataset.is_virtual or opening.file.leads_elsewhere
 
 
 def _safe(values: NDArray[Any]) -> NDArray[Any]:
