@@ -307,6 +307,30 @@ def test_pictures_show_values_between_black_and_white(client: TestClient) -> Non
     assert (greys[COUNTS[1] >= 60] == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("values", "greys"),
+    [
+        (np.array([[1e308, -1e308], [0, 5e307]]), [[255, 0], [128, 191]]),
+        (np.array([[2**64 - 1, 2**64 - 2, 2**64 - 3]], "u8"), [[255, 128, 0]]),
+        (np.array([[2**63 - 1, -(2**63), 0]], ">i8"), [[255, 0, 128]]),
+        (2**53 + np.arange(1, 7).reshape(1, 6), [[0, 51, 102, 153, 204, 255]]),
+        (np.array([[np.nan, np.inf, -np.inf, 1, 2, 3]]), [[0, 255, 0, 0, 128, 255]]),
+    ],
+    ids=["far apart", "unsigned", "signed", "close together", "infinite"],
+)
+def test_greys_are_exact_whatever_the_values(tmp_path: Path, values: Any, greys: list[list[int]]) -> None:
+    write_tree(tmp_path / "image.h5", {"image": values})
+    job = ReadData("image.h5", path="image", form="png")
+    body = job.answer(Context(Settings(folders_of(tmp_path), None))).body
+    assert np.asarray(Image.open(io.BytesIO(bytes(body)))).tolist() == greys
+
+
+def test_black_is_below_white(client: TestClient) -> None:
+    refused = data(client, "stack.h5", "counts", selection="1", format="png", low=60, high=50)
+    assert refused.status_code == 422
+    assert "swap them" in refused.json()["message"]
+
+
 @pytest.mark.parametrize("dataset", ["counts", "big"])
 def test_images_hold_the_values(client: TestClient, dataset: str) -> None:
     answer = data(client, "stack.h5", dataset, selection="1", format="tiff")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.server.failures import Failure
+
 from .encoding import Buffer, Shown, ValuePart, check_image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,6 +32,10 @@ class Png:
 
     def check(self, shown: Shown) -> None:
         check_image(shown, "a picture")
+        if shown.low is not None and shown.high is not None and shown.low > shown.high:
+            raise Failure(
+                422, f"low={shown.low} is black and high={shown.high} white; swap them, low is at most as large as high"
+            )
 
     def length(self, shown: Shown) -> None:
         return None
@@ -48,11 +54,17 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _greys(values: NDArray[Any], low: float | None, high: float | None) -> NDArray[np.uint8]:
-    wide = values.astype(np.float64)
-    is_finite = np.isfinite(wide)
-    some = wide[is_finite]
-    bottom = (some.min() if some.size else 0.0) if low is None else low
-    top = (some.max() if some.size else 1.0) if high is None else high
+    # Of 64 bits, integers have more digits than doubles, and doubles may be further apart than doubles tell.
+    wide: NDArray[np.floating[Any]] = values.astype(np.longdouble if values.dtype.itemsize >= 8 else np.float64)
+    least, largest = _limits(wide)
+    bottom = least if low is None else low
+    top = largest if high is None else high
     with np.errstate(all="ignore"):
-        shares = (wide - bottom) / (top - bottom if top > bottom else 1.0)
+        shares = ((wide - bottom) / (top - bottom if top > bottom else 1.0)).astype(np.float64)
     return np.asarray(np.clip(np.where(np.isnan(shares), 0.0, shares), 0, 1) * 255).round().astype(np.uint8)
+
+
+def _limits(values: NDArray[np.floating[Any]]) -> tuple[Any, Any]:
+    """The least and the largest number; 0 and 1 where there is none."""
+    numbers = values[np.isfinite(values)]
+    return (numbers.min(), numbers.max()) if numbers.size else (0.0, 1.0)
