@@ -282,6 +282,17 @@ def test_json_has_references_as_paths_and_integers_as_numbers(tmp_path: Path) ->
             assert data(client, "scan.h5", f"numbers {order}", format="json").json() == numbers
 
 
+def test_opaque_values_are_text_alone_and_in_lists(tmp_path: Path) -> None:
+    write_tree(tmp_path / "scan.h5", {"several": np.array([b"abc", b"d\xb5f"], "V3"), "one": np.void(b"abc")})
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert data(client, "scan.h5", "several", format="json").json() == ["abc", "dµf"]
+        assert data(client, "scan.h5", "several", format="csv").text == "abc\ndµf\n"
+        for asked in ({"dataset": "one"}, {"dataset": "several", "selection": "0"}):
+            assert data(client, "scan.h5", **asked, format="json").json() == "abc"
+            assert data(client, "scan.h5", **asked, format="csv").text == "abc\n"
+            assert data(client, "scan.h5", **asked).content == b"abc"
+
+
 def test_tables_are_csv(client: TestClient) -> None:
     answer = data(client, "stack.h5", "big", selection="1", format="csv")
     assert np.array_equal(np.loadtxt(io.StringIO(answer.text), delimiter=","), COUNTS[1])

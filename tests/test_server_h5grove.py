@@ -79,6 +79,7 @@ KINDS: dict[str, Any] = {
     "compound": np.array([(1, 2.5), (3, 4.5)], dtype=[("a", "<i4"), ("b", ">f8")]),
     "nested": np.array([(1, [1, 2])], dtype=[("a", "<i4"), ("b", "<u2", (2,))]),
     "opaque": np.array([b"abc", b"def"], dtype="V3"),
+    "one opaque": np.void(b"abc"),
     "enumeration": np.array([0, 1], dtype=h5py.enum_dtype({"off": 0, "on": 1}, basetype="u2")),
     "empty": h5py.Empty("f4"),
     "no elements": np.zeros((0, 3)),

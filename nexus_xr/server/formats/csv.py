@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.server.failures import Failure
 
 from .encoding import Buffer, Shown, ValuePart
@@ -35,7 +36,14 @@ class Csv:
 
 
 def _cells(row: Any) -> list[Any]:
-    return [each if isinstance(each, str) else repr(each) if isinstance(each, float) else each for each in row.tolist()]
+    return list(map(_cell, row.tolist()))
+
+
+def _cell(value: Any) -> Any:
+    """A value as CSV writes it: text of opaque ones, as JSON has them."""
+    if isinstance(value, bytes):
+        return decode(value)
+    return repr(value) if isinstance(value, float) else value
 
 
 def _joined(text: str, shown: Shown, part: ValuePart) -> str:

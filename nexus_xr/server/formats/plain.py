@@ -40,11 +40,16 @@ def plain(value: Any) -> Any:
     >>> from nexus_xr.hdf5.objects.links import Link
     >>> plain(1 + 2j), plain(np.longdouble(0.5)), plain(Link("/entry"))
     ([1.0, 2.0], 0.5, '/entry')
+
+    Opaque values are text, alone as in lists:
+
+    >>> to_json(np.void(b"abc")), to_json(np.array([b"abc"], "V3"))
+    (b'"abc"', b'["abc"]')
     """
     if isinstance(value, np.ndarray):
         return _list(value)
     if isinstance(value, np.void):
-        return list(value.item()) if value.dtype.names else value.tobytes().hex()
+        return list(value.item()) if value.dtype.names else decode(value.tobytes())
     if isinstance(value, complex | np.complexfloating):
         return [float(value.real), float(value.imag)]
     if isinstance(value, np.floating):
