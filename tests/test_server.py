@@ -293,6 +293,13 @@ def test_opaque_values_are_text_alone_and_in_lists(tmp_path: Path) -> None:
             assert data(client, "scan.h5", **asked).content == b"abc"
 
 
+def test_what_is_no_number_is_null_in_json_and_written_out_in_csv(tmp_path: Path) -> None:
+    write_tree(tmp_path / "scan.h5", {"numbers": np.array([np.nan, np.inf, -np.inf, 1.5])})
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert data(client, "scan.h5", "numbers", format="json").json() == [None, None, None, 1.5]
+        assert data(client, "scan.h5", "numbers", format="csv").text == "nan\ninf\n-inf\n1.5\n"
+
+
 def test_tables_are_csv(client: TestClient) -> None:
     answer = data(client, "stack.h5", "big", selection="1", format="csv")
     assert np.array_equal(np.loadtxt(io.StringIO(answer.text), delimiter=","), COUNTS[1])
