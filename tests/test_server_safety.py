@@ -154,6 +154,24 @@ def test_what_may_not_be_read_is_said_and_reads_as_nothing_else(client: TestClie
     assert "outside" in links["external"]["trouble"]
 
 
+@pytest.mark.parametrize("way", ["external", "relative", "by link"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/data/ways.h5?path={}",
+        "/api/chunk/ways.h5?path={}&chunk=0",
+        "/h5grove/data?file=ways.h5&path={}",
+        "/h5grove/attr?file=ways.h5&path={}",
+        "/h5grove/meta?file=ways.h5&path={}&resolve_links=all",
+    ],
+)
+def test_links_that_lead_out_are_refused_and_not_missed(client: TestClient, address: str, way: str) -> None:
+    answer = client.get(address.format(way))
+    assert answer.status_code == 403
+    assert "Cannot resolve" in answer.json()["message"]
+    assert "outside of the folders" in answer.json()["message"]
+
+
 def test_other_files_of_the_folders_are_reached(client: TestClient) -> None:
     assert data(client, "ways.h5", "inside", format="json").json() == [0, 1, 2]
 

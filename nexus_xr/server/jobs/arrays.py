@@ -13,7 +13,7 @@ from nexus_xr.server.failures import Failure
 
 from .context import Context
 from .served_files import ServedFile
-from .unreadable import check_readable
+from .unreadable import check_readable, unresolved
 from .values.served_array import ServedArray
 
 
@@ -68,7 +68,7 @@ def dataset_at(opening: Opening, path: str) -> Dataset:
     if isinstance(found, Dataset):
         return found
     if isinstance(found, Link):
-        raise Failure(404, f"Cannot resolve {path}: it is a link to {found}, which {found.trouble}")
+        raise unresolved(path, found)
     check_readable(opening, absolute(path))
     why = explain_path(opening.root, absolute(path))
     raise Failure(404, f"{path} is not a valid path of a dataset: {why}; /api/meta lists what there is")

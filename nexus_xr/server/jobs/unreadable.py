@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.opening.select import Opening
+from nexus_xr.server.failures import Failure
 
 _UNREADABLE = frozenset(
     (
@@ -36,3 +38,10 @@ def check_readable(opening: Opening, path: str) -> None:
     for each in opening.diagnostics.having(_UNREADABLE):
         if f"{path}/".startswith(f"{each.path}/"):
             raise NexusError(f"{each.path} {each.message}")
+
+
+def unresolved(path: str, link: Link) -> Failure:
+    """What a client is told of a path whose link leads nowhere, or where nothing may be read."""
+    return Failure(
+        403 if link.is_refused else 404, f"Cannot resolve {path}: it is a link to {link}, which {link.trouble}"
+    )

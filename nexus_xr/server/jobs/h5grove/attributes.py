@@ -14,6 +14,7 @@ from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
+from nexus_xr.server.jobs.unreadable import unresolved
 
 from .entities import Entity, EntityJob
 from .plotted import PLOTTED, told_attributes
@@ -37,7 +38,7 @@ class ReadAttributes(EntityJob):
 
     def _values(self, opening: Opening, entity: Entity) -> Answer:
         if isinstance(entity, Link):
-            raise Failure(404, f"Cannot resolve {entity} at {self.path} of {self.file}: it {entity.trouble}")
+            raise unresolved(self.path, entity)
         values = _shaped(entity)
         if self.told == PLOTTED and isinstance(entity, Group):
             values = told_attributes(opening, entity, values)

@@ -15,7 +15,7 @@ from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
-from nexus_xr.server.jobs.unreadable import check_readable
+from nexus_xr.server.jobs.unreadable import check_readable, unresolved
 
 from .plotted import PLOTTED, STORED, joined_at
 
@@ -58,7 +58,7 @@ class EntityJob(FileJob):
         Raises
         ------
         Failure
-            There is none, or a link that has to be followed leads nowhere.
+            There is none, or a link that has to be followed leads nowhere or out of the folders.
         NexusError
             There is something that can't be read.
         """
@@ -73,7 +73,7 @@ class EntityJob(FileJob):
         if link is not None:
             return link
         if isinstance(found, Link) and self.resolve_links in ("all", "true"):
-            raise Failure(404, f"Cannot resolve {found} at {self.path} of {self.file}: it {found.trouble}")
+            raise unresolved(self.path, found)
         return found
 
     def _unfollowed(self, opening: Opening, path: str) -> Link | None:
