@@ -385,6 +385,20 @@ def test_what_can_not_be_asked_is_explained(client: TestClient, asked: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"selection": "::-1"}, "a step has to be 1 or more"),
+        ({"path": "one", "reduce": "sum", "axes": "0"}, "axes=0: what is selected has 0 dimensions"),
+        ({"reduce": "sum", "axes": "0,0"}, "axes=0,0: what is selected has 3 dimensions, counted from 0"),
+    ],
+)
+def test_what_is_refused_says_what_is_expected(client: TestClient, asked: dict[str, str], words: str) -> None:
+    answer = client.get("/api/data/stack.h5", params={"path": "counts", **asked})
+    assert answer.status_code == 422
+    assert words in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
     "address", ["/api/data/scan.h5?path={}", "/api/meta/scan.h5?path={}", "/h5grove/meta?file=scan.h5&path={}"]
 )
 def test_what_is_there_and_can_not_be_read_is_explained(tmp_path: Path, address: str) -> None:

@@ -51,7 +51,8 @@ def reduced(array: ServedArray, selection: Selection, operation: str, axes: tupl
 
 def _check(array: ServedArray, selection: Selection, axes: tuple[int, ...]) -> None:
     if any(axis >= len(selection.shape) for axis in axes) or len(set(axes)) < len(axes):
-        raise Failure(422, f"axes={axes}: what is selected has dimensions 0 to {len(selection.shape) - 1}, each once")
+        listed, count = ",".join(map(str, axes)), len(selection.shape)
+        raise Failure(422, f"axes={listed}: what is selected has {count} dimensions, counted from 0; name each once")
     if array.values.dtype.kind not in "biuf":
         raise Failure(422, f"values of {array.values.dtype} can't be reduced; leave reduce out")
     if 0 in selection.shape:

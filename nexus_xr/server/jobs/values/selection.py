@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nexus_xr.server.failures import Failure
 
-_PART = re.compile(r"\s*(?:(-?\d{1,18})|(-?\d{1,18})?\s*:\s*(-?\d{1,18})?\s*(?::\s*(\d{1,18})?)?)\s*")
+_PART = re.compile(r"\s*(?:(-?\d{1,18})|(-?\d{1,18})?\s*:\s*(-?\d{1,18})?\s*(?::\s*(-?\d{1,18})?)?)\s*")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _part(text: str, size: int, selection: str) -> int | range:
     index, start, stop, step = (None if part is None else int(part) for part in found.groups())
     if index is not None:
         return _position(index, size, selection)
-    if step == 0:
+    if step is not None and step < 1:
         raise Failure(422, f"selection={selection!r}: a step has to be 1 or more")
     return range(size)[slice(start, stop, step)]
 
