@@ -390,6 +390,7 @@ def test_what_can_not_be_asked_is_explained(client: TestClient, asked: dict[str,
         ({"selection": "::-1"}, "a step has to be 1 or more"),
         ({"path": "one", "reduce": "sum", "axes": "0"}, "axes=0: what is selected has 0 dimensions"),
         ({"reduce": "sum", "axes": "0,0"}, "axes=0,0: what is selected has 3 dimensions, counted from 0"),
+        ({"axes": "0"}, "name that with reduce"),
     ],
 )
 def test_what_is_refused_says_what_is_expected(client: TestClient, asked: dict[str, str], words: str) -> None:

@@ -55,6 +55,8 @@ class ReadData(FileJob):
     high: float | None = None
 
     def answer(self, context: Context) -> Answer:
+        if self.axes and not self.reduce:
+            raise Failure(422, "axes are reduced, and nothing says how; name that with reduce, or leave axes out")
         place = context.place(self.file, self.tag)
         array = array_at(context, place, self.path)
         answer = self._answer(context, array, place.tag)
