@@ -391,6 +391,11 @@ def test_what_can_not_be_asked_is_explained(client: TestClient, asked: dict[str,
         ({"path": "one", "reduce": "sum", "axes": "0"}, "axes=0: what is selected has 0 dimensions"),
         ({"reduce": "sum", "axes": "0,0"}, "axes=0,0: what is selected has 3 dimensions, counted from 0"),
         ({"axes": "0"}, "name that with reduce"),
+        ({"selection": "\u0967"}, "expected numbers and slices"),
+        ({"selection": "\u0967:"}, "expected numbers and slices"),
+        ({"reduce": "sum", "axes": "\u0967"}, "whole numbers with commas"),
+        ({"decimate": "\u0967"}, "a whole number"),
+        ({"format": "png", "low": "\u0967"}, "a number"),
     ],
 )
 def test_what_is_refused_says_what_is_expected(client: TestClient, asked: dict[str, str], words: str) -> None:

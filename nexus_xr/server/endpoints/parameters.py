@@ -11,7 +11,7 @@ from typing import Any
 from nexus_xr.server.failures import Failure
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
-_WHOLE = re.compile(r"\d{1,18}")
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def whole(name: str, meaning: str, default: int, least: int, most: int, **option
 def real(name: str, meaning: str, **options: Any) -> Parameter:
     """A number."""
     described = f"{meaning}, a number"
-    return Parameter(name, described, {"type": "number"}, lambda given: _finite(float(given)), None, **options)
+    return Parameter(name, described, {"type": "number"}, _real, None, **options)
 
 
 def wholes(name: str, meaning: str, **options: Any) -> Parameter:
@@ -130,9 +130,10 @@ def _within(number: int, least: int, most: int) -> int:
     return number
 
 
-def _finite(number: float) -> float:
-    if not math.isfinite(number):
-        raise ValueError(number)
+def _real(given: str) -> float:
+    number = float(given)
+    if not given.isascii() or not math.isfinite(number):
+        raise ValueError(given)
     return number
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nexus_xr.server.failures import Failure
 
-_PART = re.compile(r"\s*(?:(-?\d{1,18})|(-?\d{1,18})?\s*:\s*(-?\d{1,18})?\s*(?::\s*(-?\d{1,18})?)?)\s*")
+_PART = re.compile(r"\s*(?:(-?\d{1,18})|(-?\d{1,18})?\s*:\s*(-?\d{1,18})?\s*(?::\s*(-?\d{1,18})?)?)\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
