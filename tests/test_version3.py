@@ -52,12 +52,24 @@ def test_segments_are_one_signal(write: Write) -> None:
     assert told(write, group) == {"NX_class": "NXdata", "signal": "data", "axes": [".", ".", "."]}
 
 
-@pytest.mark.parametrize("fields", [{"counts": 1.0}, {}], ids=["one number", "nothing"])
-def test_what_cant_be_plotted_has_no_signal(write: Write, fields: dict[str, Any]) -> None:
-    assert told(write, nxdata(fields, signal="counts", axes=["x"], title="T")) == {"NX_class": "NXdata", "title": "T"}
+TEXT = np.array(["a", "b"], dtype=object)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"counts": 1.0}, {}, {"counts": np.zeros((0, 3))}, {"counts": TEXT}, {"counts": Field(1.0, {"signal": 1})}],
+    ids=["one number", "nothing", "empty", "text", "one number of older rules"],
+)
+def test_what_cant_be_plotted_is_a_plain_group(write: Write, fields: dict[str, Any]) -> None:
+    assert told(write, nxdata(fields, signal="counts", axes=["x"], title="T")) == {"title": "T"}
+
+
+def test_what_cant_be_plotted_keeps_another_class(write: Write) -> None:
+    assert told(write, {"@NX_class": "NXlog", "value": 1.0}) == {"NX_class": "NXlog"}
 
 
 def test_other_signals_of_the_same_shape_are_told(write: Write) -> None:
-    fields = {"a": np.zeros(3), "b": np.zeros(3), "c": np.zeros((3, 2))}
-    attributes = told(write, nxdata(fields, signal="a", auxiliary_signals=["b", "c"]))
+    text = np.array(["a", "b", "c"], dtype=object)
+    fields = {"a": np.zeros(3), "b": np.zeros(3), "c": np.zeros((3, 2)), "d": text}
+    attributes = told(write, nxdata(fields, signal="a", auxiliary_signals=["b", "c", "d"]))
     assert attributes["auxiliary_signals"] == ["b"]

@@ -53,6 +53,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tree(folder / "curve.nxs", {"entry": nxentry({"data": curve})})
     stack = nxdata({"counts": np.arange(60).reshape(5, 3, 4)}, signal="counts", default_slice=["1", ".", "."])
     write_tree(folder / "stack.nxs", {"entry": nxentry({"data": stack})})
+    signals = {"number": 4.5, "empty": np.zeros(0), "text": np.array(["a", "b"], dtype=object)}
+    unplotted = {name: nxdata({"counts": Field(value, {"signal": 1})}) for name, value in signals.items()}
+    write_tree(folder / "unplotted.nxs", {"entry": nxentry(unplotted)})
     (folder / "broken.nxs").write_bytes((folder / "curve.nxs").read_bytes()[:600])
     return folder
 
@@ -116,6 +119,13 @@ def test_as_stored_nothing_is_told(page: Page, address: str) -> None:
     view(page, address, file="old.nxs", path="/run/bank", **{"as": "stored"})
     page.get_by_text("Expected scalar shape").wait_for()  # of the title
     assert not page.get_by_text("An old map").is_visible()
+
+
+@pytest.mark.parametrize("name", ["number", "empty", "text"])
+def test_data_that_makes_no_plot_is_a_group_to_look_into(page: Page, address: str, name: str) -> None:
+    view(page, address, file="unplotted.nxs", path=f"/entry/{name}")
+    page.get_by_role("treeitem", name="counts").wait_for()
+    page.get_by_text("Nothing to display").wait_for()
 
 
 def test_a_file_that_is_broken_says_so(page: Page, address: str) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nexus_xr.nexus.rules.content import GroupContent
+from nexus_xr.nexus.rules.attributes import nx_class
+from nexus_xr.nexus.rules.content import Field, GroupContent
 from nexus_xr.nexus.rules.nxdata import NXdata
 from nexus_xr.nexus.rules.variables import Role, Variable
 
@@ -32,18 +33,24 @@ def as_version_3(data: NXdata, content: GroupContent) -> dict[str, Any]:
     Returns
     -------
     dict
-        All attributes of the group; without a signal of two or more elements, no more of them than say nothing of one.
+        All attributes of the group; where nothing can be plotted, those of a plain group.
     """
     kept = {name: value for name, value in content.attributes.items() if name not in _OLDER}
-    if data.signal is None or not content.fields[data.signal].shape:
-        return kept
+    if data.signal is None or not _can_be_plotted(content.fields[data.signal]):
+        # In NXdata, whatever it says, such readers look for fields that say to be the signal.
+        is_data = nx_class(kept) == "NXdata"
+        return {name: value for name, value in kept.items() if not (is_data and name == "NX_class")}
     signal, *others = data.variables
     shape = content.fields[signal.field].shape
-    auxiliary = [
-        other.field for other in others if other.role is Role.AUXILIARY and content.fields[other.field].shape == shape
-    ]
+    alike = {name for name, field in content.fields.items() if field.shape == shape and field.is_numeric}
+    auxiliary = [other.field for other in others if other.role is Role.AUXILIARY and other.field in alike]
     told = {"signal": signal.field, "axes": [_axis(data, content, dim) for dim in signal.dims]}
     return {**kept, "NX_class": "NXdata", **told, **({"auxiliary_signals": auxiliary} if auxiliary else {})}
+
+
+def _can_be_plotted(field: Field) -> bool:
+    """Whether there are numbers along one dimension or more."""
+    return field.is_numeric and field.ndim > 0 and 0 not in field.shape
 
 
 def _axis(data: NXdata, content: GroupContent, dim: str) -> str:
