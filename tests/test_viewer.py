@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 import nexus_xr
 from nexus_xr.nexus.tree.find import absolute
+from nexus_xr.server.settings import Limits
 
 from .conftest import CORPUS, corpus_files
 from .files import Field, nxdata, nxentry, write_tree
@@ -53,6 +54,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tree(folder / "curve.nxs", {"entry": nxentry({"data": curve})})
     stack = nxdata({"counts": np.arange(60).reshape(5, 3, 4)}, signal="counts", default_slice=["1", ".", "."])
     write_tree(folder / "stack.nxs", {"entry": nxentry({"data": stack})})
+    scaled = {
+        "counts": np.arange(5, dtype="u2"),
+        "counts_scaling_factor": 0.5,
+        "counts_offset": 600.0,
+        "x": np.arange(6, dtype=">i4"),
+        "x_scaling_factor": 10.0,
+    }
+    write_tree(folder / "scaled.nxs", {"entry": nxentry({"data": nxdata(scaled, signal="counts", axes="x")})})
     signals = {"number": 4.5, "empty": np.zeros(0), "text": np.array(["a", "b"], dtype=object)}
     unplotted = {name: nxdata({"counts": Field(value, {"signal": 1})}) for name, value in signals.items()}
     write_tree(folder / "unplotted.nxs", {"entry": nxentry(unplotted)})
@@ -126,6 +135,33 @@ def test_data_that_makes_no_plot_is_a_group_to_look_into(page: Page, address: st
     view(page, address, file="unplotted.nxs", path=f"/entry/{name}")
     page.get_by_role("treeitem", name="counts").wait_for()
     page.get_by_text("Nothing to display").wait_for()
+
+
+@pytest.mark.parametrize(("told", "highest"), [("plotted", "302"), ("stored", "4")])
+def test_what_is_scaled_is_plotted_as_it_opens(page: Page, address: str, told: str, highest: str) -> None:
+    view(page, address, file="scaled.nxs", path="/entry/data", **{"as": told})
+    page.locator("svg").get_by_text(highest, exact=True).first.wait_for()
+
+
+@pytest.mark.parametrize("name", ["counts", "x"])
+def test_what_is_scaled_is_told_as_it_opens(folder: Path, name: str) -> None:
+    asked = {"file": "scaled.nxs", "path": f"/entry/data/{name}", "as": "plotted"}
+    opened = xr.open_dataset(folder / "scaled.nxs", engine="nexus")
+    expected = opened[name] if name == "counts" else opened.nexus.edges(name)
+    with client_of(folder, limits=Limits(workers=1)) as client:
+        described = client.get("/h5grove/meta", params=asked).json()
+        group = client.get("/h5grove/meta", params={**asked, "path": "/entry/data"}).json()
+        part, whole = (
+            np.frombuffer(client.get("/h5grove/data", params={**asked, **what, "format": "bin"}).content, "<f8")
+            for what in ({"selection": "2:4", "dtype": "safe"}, {})
+        )
+        stored = client.get("/h5grove/data", params={**asked, "as": "stored"}).json()
+    assert described in group["children"]
+    assert described["shape"] == [len(whole)]
+    assert described["type"]["dtype"] == "<f8"
+    assert np.array_equal(whole, np.asarray(expected))
+    assert np.array_equal(part, whole[2:4])
+    assert stored == list(range(len(whole)))
 
 
 def test_a_file_that_is_broken_says_so(page: Page, address: str) -> None:

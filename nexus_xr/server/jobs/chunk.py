@@ -36,7 +36,7 @@ class ReadChunk(FileJob):
     def answer(self, context: Context) -> Answer:
         place = context.place(self.file, self.tag)
         served = array_at(context, place, self.path)
-        array = served.values
+        array = served.stored
         with array.file.source() as source:
             layout = layout_of(array.file, array.path, source, array.address)
             if not isinstance(layout, StoredLayout):

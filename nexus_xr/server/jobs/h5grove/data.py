@@ -15,7 +15,7 @@ from nexus_xr.server.failures import Failure
 from nexus_xr.server.formats.encoding import Encoding, Shown, ValuePart, check_plain, raw
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer, json_answer
-from nexus_xr.server.jobs.arrays import NoArrayError, array_at, array_of, dataset_at
+from nexus_xr.server.jobs.arrays import NoArrayError, array_at, array_like, array_of, dataset_at, stored_array
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
 from nexus_xr.server.jobs.served_files import ServedFile
@@ -23,7 +23,7 @@ from nexus_xr.server.jobs.values.blocks import Blocks
 from nexus_xr.server.jobs.values.selection import Selection, parse_selection
 from nexus_xr.server.jobs.values.served_array import ServedArray
 
-from .plotted import PLOTTED, STORED, is_title_path, joined_at
+from .plotted import PLOTTED, STORED, is_title_path, plotted_at
 from .references import with_references
 
 FORMATS_OF_H5GROVE = ("json", "bin", "csv", "npy", "tiff")
@@ -60,7 +60,7 @@ class ReadValues(FileJob):
     def answer(self, context: Context) -> Answer:
         place = context.place(self.file, self.tag)
         try:
-            array = self._array(context, place)
+            array = array_at(context, place, self.path, _plotted if self.told == PLOTTED else stored_array)
         except NoArrayError:
             return self._without_array(context, place)
         answer = self._answer(context, array, place.tag)
@@ -81,17 +81,6 @@ class ReadValues(FileJob):
         if self.form == "json":
             return json_answer(with_references(flat if flat.ndim else flat[()], array.encoded_type), tag)
         return self._file(FORMATS[self.form], flat, tag)
-
-    def _array(self, context: Context, place: ServedFile) -> ServedArray:
-        if self.told != PLOTTED:
-            return array_at(context, place, self.path)
-        try:
-            return array_at(context, place, self.path)
-        except Failure:
-            joined = context.described(place, partial(_joined, self.path))
-            if joined is None:
-                raise
-            return joined
 
     def _without_array(self, context: Context, place: ServedFile) -> Answer:
         """Of what has no values, or elements of varying length."""
@@ -123,14 +112,10 @@ class ReadValues(FileJob):
         return Shown(self.path, shape, dtype)
 
 
-def _joined(path: str, opening: Opening) -> ServedArray | None:
-    """The values of a field that is stored in several datasets."""
-    joined = joined_at(opening, path)
-    if joined is None:
-        return None
-    values, first = joined
-    is_of_others = first.is_virtual or opening.file.leads_elsewhere
-    return ServedArray(values, first.storage.chunks or values.shape, first.encoded_type, is_of_others)
+def _plotted(path: str, opening: Opening) -> ServedArray:
+    """The array at a path of an open file, as it is plotted."""
+    field = plotted_at(opening, path)
+    return stored_array(path, opening) if field is None else array_like(field.dataset, field.values, opening)
 
 
 def _safe(values: NDArray[Any]) -> NDArray[Any]:

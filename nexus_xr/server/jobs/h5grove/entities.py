@@ -17,7 +17,7 @@ from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import FileJob
 from nexus_xr.server.jobs.unreadable import check_readable, unresolved
 
-from .plotted import PLOTTED, STORED, joined_at
+from .plotted import PLOTTED, STORED, plotted_at
 
 Entity = Group | Dataset | Link
 # Whether links are followed: those that lead somewhere, none, or all, so that one that leads nowhere is an error.
@@ -64,8 +64,8 @@ class EntityJob(FileJob):
         """
         path = absolute(self.path)
         found = opening.root.find(path)
-        if found is None and self.told == PLOTTED and (joined := joined_at(opening, path)) is not None:
-            return joined[1]
+        if found is None and self.told == PLOTTED and (field := plotted_at(opening, path)) is not None:
+            return field.dataset
         if found is None:
             check_readable(opening, path)
             raise Failure(404, f"{self.path} is not a valid path in {self.file}; /h5grove/paths lists what there is")

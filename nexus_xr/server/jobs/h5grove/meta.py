@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Node
 from nexus_xr.nexus.tree.find import absolute
+from nexus_xr.opening.fields.stored import ScaledArray
 from nexus_xr.opening.select import Opening
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
 
 from .entities import Entity, EntityJob
-from .plotted import PLOTTED, is_title, joined_at, joined_names, told_attributes
+from .plotted import PLOTTED, PlottedField, is_title, plotted_at, plotted_fields, told_attributes
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,14 @@ class DescribeEntity(EntityJob):
     def _described(self, opening: Opening, entity: Entity) -> Answer:
         name = "" if self.path == "/" else self.path.split("/")[-1] or absolute(self.path).rpartition("/")[2]
         described = self._one(opening, name, entity)
+        if self.told == PLOTTED and isinstance(entity, Dataset):
+            field = plotted_at(opening, self.path)
+            described = described if field is None else _plotted(name, field)
         if isinstance(entity, Group):
-            described["children"] = [self._one(opening, child, member) for child, member, _ in entity.members()]
-            described["children"] += self._joined(opening, entity)
+            plotted = plotted_fields(opening, entity) if self.told == PLOTTED else {}
+            children = {child: self._one(opening, child, member) for child, member, _ in entity.members()}
+            children |= {child: _plotted(child, field) for child, field in plotted.items()}
+            described["children"] = list(children.values())
         return json_answer(described)
 
     def _one(self, opening: Opening, name: str, entity: Entity) -> dict[str, Any]:
@@ -46,13 +53,11 @@ class DescribeEntity(EntityJob):
             described["shape"] = ()
         return described
 
-    def _joined(self, opening: Opening, group: Group) -> Iterator[dict[str, Any]]:
-        """The fields that are stored in several datasets."""
-        for name in joined_names(opening, group) if self.told == PLOTTED else ():
-            joined = joined_at(opening, group.member_path(name))
-            if joined is not None:
-                values, first = joined
-                yield {**_described(name, first), "shape": values.shape}
+
+def _plotted(name: str, field: PlottedField) -> dict[str, Any]:
+    """A field that isn't plotted as it is stored."""
+    described = {**_described(name, field.dataset), "shape": field.values.shape}
+    return {**described, "type": _type_of(field.values.dtype)} if isinstance(field.values, ScaledArray) else described
 
 
 def _described(name: str, entity: Entity) -> dict[str, Any]:
@@ -84,11 +89,13 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _type_of(encoded: bytes | None = None) -> dict[str, Any]:
-    """What a datatype is, or text of any length; libhdf5 is asked for it, which workers alone have."""
-    from .types import text_metadata, type_metadata
+def _type_of(told: bytes | np.dtype[Any] | None = None) -> dict[str, Any]:
+    """What a datatype of a file is, or of a dtype, or text of any length; libhdf5 knows, which workers alone have."""
+    from .types import dtype_metadata, text_metadata, type_metadata
 
-    return text_metadata() if encoded is None else type_metadata(encoded)
+    if told is None:
+        return text_metadata()
+    return type_metadata(told) if isinstance(told, bytes) else dtype_metadata(told)
 
 
 def _link(link: Link) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -13,6 +14,8 @@ from nexus_xr.nexus.output.version3 import as_version_3
 from nexus_xr.nexus.rules.attributes import nx_class
 from nexus_xr.nexus.tree.find import absolute, default_data
 from nexus_xr.nexus.tree.scan import Found
+from nexus_xr.opening.fields.group_fields import GroupFields
+from nexus_xr.opening.fields.stored import ScaledArray
 from nexus_xr.opening.select import Described, Opening
 
 STORED, PLOTTED = FORMS = ("stored", "plotted")
@@ -43,22 +46,43 @@ def told_attributes(opening: Opening, group: Group, stored: Mapping[str, Any]) -
     return {**kept, **{name: told[name] for name in _TOLD if name in told}}
 
 
-def joined_names(opening: Opening, group: Group) -> list[str]:
-    """The names of those fields of a group that are stored in several datasets."""
+@dataclass(frozen=True)
+class PlottedField:
+    """A field that isn't plotted as it is stored: scaled, or stored in several datasets, or both.
+
+    Parameters
+    ----------
+    values
+        Its values as they are plotted.
+    dataset
+        The dataset, or the first of several.
+    """
+
+    values: LazyArray | ScaledArray
+    dataset: Dataset
+
+
+def plotted_fields(opening: Opening, group: Group) -> dict[str, PlottedField]:
+    """Those fields of a group, by name, that aren't plotted as they are stored."""
     described = _described(opening, group)
-    return [] if described is None else [name for name, field in described.content.fields.items() if field.segments]
+    if described is None:
+        return {}
+    fields = GroupFields(described.content, described.group, opening.file, mask_and_scale=True)
+    scaled = [each for each in described.data.variables if each.scaling is not None]
+    # Edges of bins are plotted as such, and not their centres.
+    sources = {each.field: fields.source(replace(each, bounds=None)) for each in scaled}
+    plotted: dict[str, LazyArray | ScaledArray] = {
+        name: fields.array(name) for name, field in described.content.fields.items() if field.segments
+    }
+    plotted |= {name: source for name, source in sources.items() if isinstance(source, ScaledArray)}
+    return {name: PlottedField(values, fields.field(name)) for name, values in plotted.items()}
 
 
-def joined_at(opening: Opening, path: str) -> tuple[LazyArray, Dataset] | None:
-    """The values of a field that is stored in several datasets, and the first of these; None of any other path."""
+def plotted_at(opening: Opening, path: str) -> PlottedField | None:
+    """The field at a path; None where what is there is plotted as it is stored."""
     above, _, name = absolute(path).rpartition("/")
     group = opening.root.find(above or "/")
-    if not isinstance(group, Group) or group.get(name) is not None or name not in joined_names(opening, group):
-        return None
-    described = opening.describe(Found(group.path, True))
-    members = map(group.get, described.content.fields[name].segments)
-    segments = [member for member in members if isinstance(member, Dataset)]
-    return LazyArray.joined(segments, opening.file, absolute(path)), segments[0]
+    return plotted_fields(opening, group).get(name) if isinstance(group, Group) else None
 
 
 def is_title(dataset: Dataset) -> bool:

@@ -27,7 +27,12 @@ def type_metadata(encoded: bytes) -> dict[str, Any]:
 
 def text_metadata() -> dict[str, Any]:
     """What text of any length is."""
-    return _described(h5t.py_create(h5py.string_dtype(), logical=True))
+    return dtype_metadata(h5py.string_dtype())
+
+
+def dtype_metadata(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """What the datatype is that h5py makes of a dtype."""
+    return _described(h5t.py_create(dtype, logical=True))
 
 
 def _described(type_id: h5t.TypeID) -> dict[str, Any]:

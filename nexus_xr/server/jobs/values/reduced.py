@@ -39,7 +39,7 @@ def reduced(array: ServedArray, selection: Selection, operation: str, axes: tupl
         There are no such dimensions, or no values, or these are no numbers.
     """
     _check(array, selection, axes)
-    values = array.values
+    values = array.stored
     axes = axes or tuple(range(len(selection.shape)))
     made = OPERATIONS[operation](values.dtype, math.prod(selection.shape[axis] for axis in axes))
     indexers = tuple(map(normalize, selection.key, values.shape))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.opening.fields.stored import ScaledArray, stored_array
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Limits
 
@@ -25,7 +26,7 @@ class ServedArray:
     Parameters
     ----------
     values
-        Its values, which are read when they are indexed.
+        Its values, which are read when they are indexed, and scaled then where they are to be.
     chunks
         The shape of what is decoded at once.
     encoded_type
@@ -34,10 +35,15 @@ class ServedArray:
         Whether other files than the one that was asked have a part in it, or may have.
     """
 
-    values: LazyArray
+    values: LazyArray | ScaledArray
     chunks: tuple[int, ...]
     encoded_type: bytes
     is_of_others: bool
+
+    @property
+    def stored(self) -> LazyArray:
+        """Its values as the file has them."""
+        return stored_array(self.values)
 
     @cached_property
     def itemsize(self) -> int:
@@ -47,7 +53,7 @@ class ServedArray:
     @property
     def has_others(self) -> bool:
         """Whether other files have a part in it, as far as that is known; once it is read, it is."""
-        return self.is_of_others or self.values.file.leads_elsewhere
+        return self.is_of_others or self.stored.file.leads_elsewhere
 
     def read(self, selection: Selection) -> NDArray[Any]:
         """The values that are asked for."""
