@@ -143,6 +143,17 @@ def test_what_is_scaled_is_plotted_as_it_opens(page: Page, address: str, told: s
     page.locator("svg").get_by_text(highest, exact=True).first.wait_for()
 
 
+@pytest.mark.parametrize(
+    ("told", "saved"), [("plotted", [300.0, 300.5, 301.0, 301.5, 302.0]), ("stored", [0, 1, 2, 3, 4])]
+)
+def test_what_is_saved_is_what_is_shown(page: Page, address: str, told: str, saved: list[float]) -> None:
+    view(page, address, file="scaled.nxs", path="/entry/data", **{"as": told})
+    page.get_by_role("button", name="Export").first.click()
+    with page.expect_download() as download:
+        page.get_by_text("Export to NPY").click()
+    assert np.load(download.value.path()).tolist() == saved
+
+
 @pytest.mark.parametrize("name", ["counts", "x"])
 def test_what_is_scaled_is_told_as_it_opens(folder: Path, name: str) -> None:
     asked = {"file": "scaled.nxs", "path": f"/entry/data/{name}", "as": "plotted"}
