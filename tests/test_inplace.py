@@ -18,7 +18,7 @@ import nexus_xr
 from nexus_xr import NexusError, to_nexus
 
 from .conftest import CORPUS, corpus_files
-from .files import Field, nxdata, nxentry, scan_file, write_tree
+from .files import Field, nxdata, nxentry, scan_file, with_scales, write_tree
 
 FILES = corpus_files()
 each_file = pytest.mark.parametrize(
@@ -183,6 +183,15 @@ def test_a_file_can_be_written_onto_itself(file: Path) -> None:
     with h5py.File(file) as new:
         np.testing.assert_array_equal(new["entry/data/counts"], 2 * np.arange(12).reshape(3, 4))
         assert new["entry/instrument/detector/distance"].attrs["units"] == "m"
+
+
+def test_dimension_scales_stay_what_they_are(tmp_path: Path) -> None:
+    with_scales(tmp_path / "old.nxs")
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    dataset["n"] = dataset.n.copy(data=dataset.n.values * 2)
+    to_nexus(dataset, tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "old.nxs") as old, h5py.File(tmp_path / "new.nxs") as new:
+        assert list(differences(old, new)) == ["/entry/data/n: values"]
 
 
 def test_a_value_of_the_tree_keeps_its_type_and_its_attributes(file: Path, tmp_path: Path) -> None:

@@ -61,8 +61,9 @@ def test_metadata_is_like_a_dictionary_of_the_same() -> None:
 
 TIMES = arrays.from_dtype(np.dtype("M8[s]"), allow_nan=True)
 RECORD = np.dtype([("a", "f4"), ("b", "i2", (2,))])
+NAMED = np.array([(Link("/a"), 1)], dtype=[("dataset", object), ("dimension", "u4")])
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(width=16) | st.text("ab", max_size=2) | TIMES
-SCALARS |= st.sampled_from([np.float64("nan"), np.zeros((), RECORD)[()], Link("/a"), h5py.Empty("f4")])
+SCALARS |= st.sampled_from([np.float64("nan"), np.zeros((), RECORD)[()], NAMED[0], Link("/a"), h5py.Empty("f4")])
 TYPES = st.sampled_from([np.dtype(name) for name in ("i2", "f4", "c8", "U1", "M8[s]")] + [RECORD])
 ARRAYS = arrays.arrays(TYPES, arrays.array_shapes(min_dims=0, max_dims=2, max_side=2))
 RAGGED = st.lists(st.text("ab") | arrays.arrays("f4", st.integers(0, 2)), min_size=1, max_size=2)

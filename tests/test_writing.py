@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
 from nexus_xr.hdf5.writing import atomic_file
 from nexus_xr.nexus.tree.metadata import same_tree
+from nexus_xr.opening.guess import is_nexus
 from nexus_xr.writing.options import WAYS, WritingOptions
 
 from .conftest import corpus_files
-from .files import nxdata, nxentry
+from .files import nxdata, nxentry, with_scales
 from .processes import run
 from .waiting import PATIENCE_SECONDS
 
@@ -441,6 +442,67 @@ def test_links_of_the_original_metadata_are_none_of_the_file_that_is_written(tmp
         assert dict(group["x"].attrs) == {"original_target": "/entry/x"}
         assert dict(group["tube"].attrs) == {"target": "Cu"}
     assert reopened(tmp_path / "f.nxs").attrs["tree"] == tree
+
+
+# --- dimension scales ------------------------------------------------------------------------------------------
+
+
+def by_netcdf(engine: Any) -> Callable[[Path], Path]:
+    def make(path: Path) -> Path:
+        dataset = xr.Dataset({"n": (("y", "x"), np.arange(6.0).reshape(2, 3))}, {"y": [1, 2], "x": [1.0, 2.0, 3.0]})
+        dataset.to_netcdf(path, engine=engine)
+        return path
+
+    return make
+
+
+def assert_read_by_all(path: Path) -> None:
+    """Libraries for dimension scales open all that is in a file."""
+    netcdf4, h5netcdf = map(pytest.importorskip, ("netCDF4", "h5netcdf"))
+
+    def names(group: Any) -> Iterator[str]:
+        for variable in group.variables.values():
+            assert len(variable.dimensions) == variable[...].ndim
+            yield variable.name.rpartition("/")[2]
+        for below in group.groups.values():
+            yield from names(below)
+
+    with h5py.File(path) as file, netcdf4.Dataset(path) as one, h5netcdf.File(path, phony_dims="access") as other:
+        assert sorted(names(one)) == sorted(names(other))
+        file.visititems(lambda _, item: [list(dim.values()) for dim in getattr(item, "dims", ())])
+
+
+@pytest.mark.parametrize(
+    ("make", "signal"),
+    [(with_scales, "/entry/data/n"), (by_netcdf("netcdf4"), "/n"), (by_netcdf("h5netcdf"), "/n")],
+    ids=["h5py", "netCDF4", "h5netcdf"],
+)
+def test_dimension_scales_are_none_of_what_is_written(
+    tmp_path: Path, make: Callable[[Path], Path], signal: str
+) -> None:
+    path, written = make(tmp_path / "in.nxs"), tmp_path / "out.nxs"
+    opened = xr.open_dataset(path, engine="nexus", dataset_path=signal)
+    with xr.set_options(keep_attrs=True):
+        doubled, tree = opened.n * 2, xr.open_datatree(path, engine="nexus")
+        for obj in (opened, doubled, doubled.sum(doubled.dims[0]), doubled.T, tree):
+            obj.nexus.to_nexus(written)
+            assert_read_by_all(written)
+            assert is_nexus(written)
+
+
+def test_the_labels_of_dimensions_come_back(tmp_path: Path) -> None:
+    opened = xr.open_dataset(with_scales(tmp_path / "in.nxs"), engine="nexus")
+    with xr.set_options(keep_attrs=True):
+        to_nexus(opened.n.sum("x"), tmp_path / "out.nxs")
+    with h5py.File(tmp_path / "out.nxs") as file:
+        assert [dim.label for dim in file["entry1/n/n"].dims] == [""]
+    assert list(reopened(tmp_path / "out.nxs").attrs["DIMENSION_LABELS"]) == ["along y", "along x"]
+
+
+def test_classes_of_other_conventions_stay(tmp_path: Path) -> None:
+    own = {"CLASS": "IMAGE", "NAME": "picture"}
+    to_nexus(xr.DataArray([1, 2], name="n", attrs=own), tmp_path / "out.nxs")
+    assert reopened(tmp_path / "out.nxs").attrs == own
 
 
 # --- round trips -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.objects.dimension_scales import SCALE_ATTRIBUTES
 from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, is_field
 
 from .names import OWN, PREFIX, joined, split
@@ -14,11 +15,7 @@ from .values import as_attribute, of_attribute
 
 # What xarray and the libraries below it take for an instruction how to read, and don't give back as it is.
 _RESERVED = {
-    "CLASS",
-    "DIMENSION_LABELS",
-    "DIMENSION_LIST",
-    "NAME",
-    "REFERENCE_LIST",
+    *SCALE_ATTRIBUTES,
     "add_offset",
     "coordinates",
     "dtype",

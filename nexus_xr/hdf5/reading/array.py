@@ -317,7 +317,9 @@ def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
     if a.shape != b.shape:
         return False
     if a.dtype.names is not None:
-        return a.dtype.names == b.dtype.names and all(same_values(a[name], b[name]) for name in a.dtype.names)
+        return a.dtype.names == b.dtype.names and all(
+            same_values(np.asarray(a[name]), np.asarray(b[name])) for name in a.dtype.names
+        )
     if a.dtype.hasobject:
         return all(map(_same_element, a.flat, b.flat))
     same = a == b

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.nexus.rules.attributes import integers, names, text
 from nexus_xr.nexus.rules.interpretation import fits_dims
 from nexus_xr.nexus.rules.reserved import ORIGINAL
@@ -81,7 +82,12 @@ def true_of_coordinates(
 
 
 def _with_false_kept(attributes: Attributes, false: set[str]) -> Attributes:
-    """The attributes, some of them, and the path of a field that this is no link to, under names that claim nothing."""
+    """The attributes, with false ones under names that claim nothing.
+
+    So are the path of a field that this is no link to, and labels, which libhdf5 reads beyond where there are more of
+    them than dimensions.
+    """
+    false = {*false, DIMENSION_LABELS}
     if (text(attributes.get("target")) or "").startswith("/"):
         false = {*false, "target"}
     kept = {name: value for name, value in attributes.items() if name not in false}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.objects.dimension_scales import without_scales
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_unicode
@@ -149,9 +150,9 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
 
 
 def attributes_of(attributes: Mapping[str, Any], path: str, diagnostics: Diagnostics) -> dict[str, Any]:
-    """Attributes as they are stored."""
+    """Attributes as they are stored, but those that are true only where they stood."""
     made = {}
-    for name, value in attributes.items():
+    for name, value in without_scales(attributes).items():
         try:
             if not isinstance(name, str) or not name:
                 raise _UnstorableError("its name is no text")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.hdf5.objects.text import is_text
 
 from .attributes import text
@@ -44,8 +45,9 @@ METADATA_GROUP = "_METADATA_GROUP"
 DATASETS = "_DATASETS_ARE_NODES"
 # Before the name of an attribute that tells of a place where something is no longer: it is kept, and not believed.
 ORIGINAL = "original_"
-# Attributes of a field that tell of its place: what it is in its group, and the path of what it is a link to.
-CLAIMS = ("signal", "axes", "axis", "primary", "interpretation", "target")
+# Attributes of a field that tell of its place: what it is in its group, what its dimensions are, and the path of what
+# it is a link to.
+CLAIMS = ("signal", "axes", "axis", "primary", "interpretation", DIMENSION_LABELS, "target")
 
 
 def owner_of(name: str, suffix: str, fields: Container[Any]) -> str | None:
