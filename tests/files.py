@@ -77,7 +77,7 @@ def scan_file() -> dict[str, Any]:
 
 def with_scales(path: Path) -> Path:
     """A file with an NXdata group whose axes are dimension scales, as those of netCDF-4 are."""
-    data = nxdata({"n": np.arange(6.0).reshape(2, 3), "y": [1, 2], "x": [1.0, 2.0, 3.0]}, signal="n", axes=["y", "x"])
+    data = nxdata({"n": np.arange(6).reshape(2, 3), "y": [1, 2], "x": [1, 2, 3]}, signal="n", axes=["y", "x"])
     write_tree(path, {"entry": nxentry({"data": data})})
     with h5py.File(path, "r+") as file:
         group = file["entry/data"]
@@ -85,4 +85,6 @@ def with_scales(path: Path) -> Path:
             group[name].make_scale(name)
             group["n"].dims[dim].attach_scale(group[name])
             group["n"].dims[dim].label = f"along {name}"
+        group["m"] = np.arange(3)
+        group["m"].dims[0].attach_scale(group["x"])
     return path

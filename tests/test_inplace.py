@@ -194,6 +194,40 @@ def test_dimension_scales_stay_what_they_are(tmp_path: Path) -> None:
         assert list(differences(old, new)) == ["/entry/data/n: values"]
 
 
+def attached(path: Path) -> dict[str, list[list[str]]]:
+    """The scales of each dataset, dimension by dimension."""
+    with h5py.File(path) as file:
+        return {name: [[scale.name for scale in dim.values()] for dim in file[name].dims] for name in ATTACHED}
+
+
+ATTACHED = {
+    f"/entry/data/{name}": [[f"/entry/data/{dim}"] for dim in dims] for name, dims in {"n": "yx", "m": "x"}.items()
+}
+
+
+@pytest.mark.parametrize("name", ["n", "x"])
+def test_what_takes_the_place_of_a_dataset_takes_part_in_its_scales(tmp_path: Path, name: str) -> None:
+    with_scales(tmp_path / "f.nxs")
+    dataset = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert attached(tmp_path / "f.nxs") == ATTACHED
+    changed = dataset.assign({name: dataset[name] + 0.5})
+    to_nexus(changed, tmp_path / "f.nxs", layout="inplace")
+    assert attached(tmp_path / "f.nxs") == ATTACHED
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file[f"entry/data/{name}"].dtype.kind == "f"
+        assert file["entry/data/x"].is_scale
+        assert [dim.label for dim in file["entry/data/n"].dims] == ["along y", "along x"]
+
+
+def test_what_has_other_dimensions_is_attached_to_no_scale_of_these(tmp_path: Path) -> None:
+    with_scales(tmp_path / "f.nxs")
+    dataset = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    to_nexus(dataset.assign(n=dataset.n.sum("y")), tmp_path / "sum.nxs", layout="inplace")
+    assert attached(tmp_path / "sum.nxs") == {**ATTACHED, "/entry/data/n": [[]]}
+    to_nexus(dataset.isel(x=slice(2)), tmp_path / "part.nxs", layout="inplace")
+    assert attached(tmp_path / "part.nxs") == {"/entry/data/n": ATTACHED["/entry/data/n"], "/entry/data/m": [[]]}
+
+
 def test_a_value_of_the_tree_keeps_its_type_and_its_attributes(file: Path, tmp_path: Path) -> None:
     with h5py.File(file, "r+") as stored:
         del stored["entry/instrument/detector/distance"]

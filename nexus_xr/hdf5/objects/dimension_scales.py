@@ -12,11 +12,14 @@ from typing import Any
 
 _SCALE = "DIMENSION_SCALE"
 _OF_SCALES = {"CLASS", "NAME"}
+# With an element for each dimension of a dataset.
 DIMENSION_LIST = "DIMENSION_LIST"
 DIMENSION_LABELS = "DIMENSION_LABELS"
+# With an element for each dimension that a scale is attached to.
+REFERENCE_LIST = "REFERENCE_LIST"
 # What libraries for dimension scales look for.
-SCALE_ATTRIBUTES = {*_OF_SCALES, DIMENSION_LIST, DIMENSION_LABELS, "REFERENCE_LIST"}
-_ALWAYS = {DIMENSION_LIST, "REFERENCE_LIST", "_NCProperties", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_nc3_strict"}
+SCALE_ATTRIBUTES = {*_OF_SCALES, DIMENSION_LIST, DIMENSION_LABELS, REFERENCE_LIST}
+_ALWAYS = {DIMENSION_LIST, REFERENCE_LIST, "_NCProperties", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_nc3_strict"}
 
 
 def without_scales(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS, DIMENSION_LIST
 from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
 from nexus_xr.hdf5.writing.part_files import Joined
+from nexus_xr.hdf5.writing.scales import DetachedScales
 from nexus_xr.nexus.tree.metadata import is_field, same_tree
 
 from .nodes import (
@@ -135,29 +137,36 @@ def apply(file: h5py.File, edits: Sequence[Edit]) -> list[PendingWrite]:
         What is left to write, of datasets whose values come later.
     """
     pending: list[PendingWrite] = []
+    scales = DetachedScales(file)
     for edit in edits:
         target = link_target(file, edit.path)
         if edit.node is not None:
-            pending += _put(target, edit.node, edit.keeps_storage)
+            pending += _put(target, edit.node, edit.keeps_storage, scales)
         if edit.attributes:
             _set_attributes(file[edit.path], edit.attributes)
         for name in edit.untrue:
             file[edit.path].attrs.pop(name, None)
+    scales.attach_again()
     return pending
 
 
-def _put(target: LinkTarget, node: Node, keeps_storage: bool) -> list[PendingWrite]:
+def _put(target: LinkTarget, node: Node, keeps_storage: bool, scales: DetachedScales) -> list[PendingWrite]:
     group = target.group()
     present = target.present()
     if isinstance(node, FieldNode) and isinstance(present, h5py.Dataset):
-        return _put_values(group, target.name, present, node, keeps_storage)
+        return _put_values(group, target.name, present, node, keeps_storage, scales)
     if present is not None or target.is_link:
         del group[target.name]
     return write_members(group, GroupNode({target.name: node}))
 
 
 def _put_values(
-    group: h5py.Group, name: str, present: h5py.Dataset, node: FieldNode, keeps_storage: bool
+    group: h5py.Group,
+    name: str,
+    present: h5py.Dataset,
+    node: FieldNode,
+    keeps_storage: bool,
+    scales: DetachedScales,
 ) -> list[PendingWrite]:
     """Write into the dataset that is there, or where it can't hold the values, into one that replaces it."""
     values = node.values
@@ -170,10 +179,14 @@ def _put_values(
             return []
         return [PendingWrite(present, values)] if math.prod(values.shape) else []
     names = other_names(group.file, present)
+    scales.detach(present)
     del group[name]
     pending = write_members(group, GroupNode({name: replace(node, attributes={})}))
     made = group[name]
     copy_attributes(present, made)
+    if made.ndim != present.ndim:
+        for of_dimensions in (DIMENSION_LIST, DIMENSION_LABELS):
+            made.attrs.pop(of_dimensions, None)
     for parent, other in names:
         if (parent, other) != (group.name, name):
             del group.file[parent][other]
