@@ -88,3 +88,30 @@ def with_scales(path: Path) -> Path:
         group["m"] = np.arange(3)
         group["m"].dims[0].attach_scale(group["x"])
     return path
+
+
+def with_references(path: Path) -> None:
+    """A file with references of all kinds, that lead to objects and nowhere."""
+    with h5py.File(path, "w") as file:
+        group, gone = file.create_group("entry/data"), file.create_dataset("gone", data=[1, 2])
+        group.attrs.update(NX_class="NXdata", signal="n")
+        group["n"] = np.arange(4.0)
+        objects = [group.ref, h5py.Reference(), gone.ref, group["n"].ref]
+        regions = [group["n"].regionref[1:2], h5py.RegionReference(), gone.regionref[:1]]
+        record = np.dtype([("r", h5py.ref_dtype), ("text", h5py.string_dtype()), ("inner", [("r", h5py.ref_dtype)])])
+        values = {
+            "objects": np.array(objects, h5py.ref_dtype),
+            "regions": np.array(regions, h5py.regionref_dtype),
+            "nulls": np.array([h5py.Reference()] * 2, h5py.ref_dtype),
+            "record": np.array((group.ref, "µm", (h5py.Reference(),)), record),
+            "records": np.array([(group.ref, "a", (group.ref,)), (h5py.Reference(), "b", (group.ref,))], record),
+            "many": np.array([objects[0], objects[1]] * 10_000, h5py.ref_dtype),
+        }
+        lists = np.empty(2, object)
+        lists[:] = [np.array(objects[:2], h5py.ref_dtype), np.array([], h5py.ref_dtype)]
+        for name, each in values.items():
+            file[f"entry/fields/{name}"] = each
+            if name != "many":
+                group["n"].attrs.create(name, each, dtype=each.dtype)
+        group["n"].attrs.create("lists", lists, dtype=h5py.vlen_dtype(h5py.ref_dtype))
+        del file["gone"]

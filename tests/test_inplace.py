@@ -18,7 +18,7 @@ import nexus_xr
 from nexus_xr import NexusError, to_nexus
 
 from .conftest import CORPUS, corpus_files
-from .files import Field, nxdata, nxentry, scan_file, with_scales, write_tree
+from .files import Field, nxdata, nxentry, scan_file, with_references, with_scales, write_tree
 
 FILES = corpus_files()
 each_file = pytest.mark.parametrize(
@@ -192,6 +192,19 @@ def test_dimension_scales_stay_what_they_are(tmp_path: Path) -> None:
     to_nexus(dataset, tmp_path / "new.nxs", layout="inplace")
     with h5py.File(tmp_path / "old.nxs") as old, h5py.File(tmp_path / "new.nxs") as new:
         assert list(differences(old, new)) == ["/entry/data/n: values"]
+
+
+def test_references_stay_what_they_are(tmp_path: Path) -> None:
+    with_references(tmp_path / "old.nxs")
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    dataset["n"] = dataset.n.copy(data=dataset.n.values * 2)
+    to_nexus(dataset, tmp_path / "new.nxs", layout="inplace", compression="gzip")
+    with h5py.File(tmp_path / "old.nxs") as old, h5py.File(tmp_path / "new.nxs") as new:
+        assert list(differences(old, new)) == ["/entry/data/n: values"]
+    dataset.attrs["fields"]["objects"]["value"] = ["a", "b", "c", "d"]
+    to_nexus(dataset, tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        assert new["entry/fields/objects"].asstr()[:].tolist() == ["a", "b", "c", "d"]
 
 
 def attached(path: Path) -> dict[str, list[list[str]]]:

@@ -18,6 +18,7 @@ import nexus_xr
 from nexus_xr import Link, NexusError, to_nexus
 
 from .conftest import CORPUS, corpus_files
+from .files import with_references
 from .test_writing import VALUES, datasets
 
 # Of which each takes little time.
@@ -282,6 +283,39 @@ def test_text_of_fixed_length_is_the_same_when_it_was_loaded(tmp_path: Path) -> 
         file["entry/other/id"] = np.array([b"a", b"b"])
     tree = xr.open_datatree(tmp_path / "table.nxs", engine="nexus")
     assert tree_back(tree.load(), tmp_path).identical(tree)
+
+
+TEXTS_OF_REFERENCES: dict[str, Any] = {
+    "objects": ["/entry/data", "", "", "/entry/data/n"],
+    "regions": ["/entry/data/n", "", ""],
+    "nulls": ["", ""],
+    "record": (b"/entry/data", "µm".encode(), (b"",)),
+    "records": [(b"/entry/data", b"a", (b"/entry/data",)), (b"", b"b", (b"/entry/data",))],
+    "lists": ["/entry/data, ", ""],
+    "many": ["/entry/data", ""] * 10_000,
+}
+
+
+def test_references_come_back_as_text(tmp_path: Path) -> None:
+    with_references(tmp_path / "in.nxs")
+    to_nexus(xr.open_dataset(tmp_path / "in.nxs", engine="nexus"), tmp_path / "out.nxs")
+    back = xr.open_dataset(tmp_path / "out.nxs", engine="nexus")
+    fields = {name: field["value"] for name, field in back.attrs["fields"].items()}
+    found = {**fields, **back.n.attrs}
+    assert {name: np.asarray(each[...]).tolist() for name, each in found.items()} == TEXTS_OF_REFERENCES
+    assert fields.keys() | back.n.attrs.keys() == TEXTS_OF_REFERENCES.keys()
+    tree = xr.open_datatree(tmp_path / "in.nxs", engine="nexus")
+    assert tree_back(tree, tmp_path)["entry/data"].n.attrs.keys() == back.n.attrs.keys()
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=["lazy", "dask"])
+@pytest.mark.parametrize("name", ["objects", "records", "many"])
+def test_references_that_are_data_come_back_as_text(tmp_path: Path, name: str, chunks: Any) -> None:
+    with_references(tmp_path / "in.nxs")
+    opened = xr.open_dataset(tmp_path / "in.nxs", engine="nexus", dataset_path=f"/entry/fields/{name}", chunks=chunks)
+    to_nexus(opened[name], tmp_path / "out.nxs")
+    [back] = nexus_xr.open_signals(tmp_path / "out.nxs", nxdata_only=True)
+    assert back.values.tolist() == TEXTS_OF_REFERENCES[name]
 
 
 # What comes back as something else, as HDF5 or NeXus has no place for the difference.

@@ -49,10 +49,13 @@ def has_references(dtype: np.dtype[Any]) -> bool:
 
 def presented_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype that values of a stored dtype have once they are read: text decoded, references named."""
-    if is_text(dtype):
-        return text_dtype(dtype)
+    return text_dtype(dtype) if is_text(dtype) else named_dtype(dtype)
+
+
+def named_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that values of a stored dtype have once references among them are named."""
     if not has_references(dtype):
         return dtype
     if dtype.names is None:
         return np.dtype(object)
-    return np.dtype([(name, object if has_references(dtype[name]) else dtype[name]) for name in dtype.names])
+    return np.dtype([(name, named_dtype(dtype[name])) for name in dtype.names])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .datatypes import has_references, is_reference, varying_element
+from .datatypes import has_references, is_reference, named_dtype, varying_element
 from .links import Link
 from .text import decode
 
@@ -29,8 +29,7 @@ def name_references(values: NDArray[Any], dtype: np.dtype[Any], name_of: NameOf)
     linked = [_named(value, dtype, name_of) for value in values.flat]
     if dtype.names is None:
         return _objects(linked).reshape(values.shape)
-    parts = [(name, object if has_references(dtype[name]) else dtype[name]) for name in dtype.names]
-    return np.array(linked, dtype=parts).reshape(values.shape)
+    return np.array(linked, dtype=named_dtype(dtype)).reshape(values.shape)
 
 
 def _named(value: Any, dtype: np.dtype[Any], name_of: NameOf) -> Any:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS, DIMENSION_LIST
 from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.writing.atomic_file import failing
@@ -196,7 +197,7 @@ def _put_values(
 
 def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
     """Whether a dataset is of the shape of values, and of a type that holds each of them as it is."""
-    if isinstance(values, h5py.Empty | Copied | Joined) or dataset.shape is None:
+    if isinstance(values, h5py.Empty | Copied | Joined) or dataset.shape is None or has_references(dataset.dtype):
         return False
     if dataset.shape != values.shape and not (dataset.size == 1 == math.prod(values.shape)):
         return False

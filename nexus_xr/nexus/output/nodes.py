@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.dimension_scales import without_scales
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import Filter
@@ -193,6 +194,8 @@ def storable(value: Any) -> Any:
     >>> storable([1, 2]), storable(1.5)
     (array([1, 2]), array(1.5))
     """
+    if isinstance(value, LazyArray) and has_references(value.raw_dtype):
+        value = value[...]  # as copies of them would lead nowhere
     if isinstance(value, h5py.Empty) or _comes_later(value):
         return value
     if value is None:
@@ -203,8 +206,6 @@ def storable(value: Any) -> Any:
         return np.asarray(value.isoformat(), dtype=_TEXT)
     if _has_units(value):
         raise _UnstorableError("it is a quantity, of whose units there is no attribute here; make it a number")
-    if isinstance(value, Link):
-        return np.asarray(str(value), dtype=_TEXT)
     if isinstance(value, list | tuple) and any(isinstance(each, Link) for each in value):
         value = [str(each) for each in value]
     if np.ma.is_masked(value):
@@ -215,8 +216,6 @@ def storable(value: Any) -> Any:
         if (ragged := _ragged(value)) is not None:
             return ragged
         raise _UnstorableError(f"its parts are of several lengths ({error})") from None
-    if array.dtype.kind == "O" and (ragged := _ragged(array)) is not None:
-        return ragged
     try:
         return _storable_array(array)
     except UnicodeEncodeError as error:
@@ -268,6 +267,10 @@ def _is_list(value: Any) -> bool:
 
 def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     kind = array.dtype.kind
+    if kind == "O" and all(map(_is_reference, array.flat)):
+        return _as_text_array(map(_path_of, array.flat)).reshape(array.shape)
+    if kind == "O" and (ragged := _ragged(array)) is not None:
+        return ragged
     if kind == "M":
         array = array.astype(str)
         kind = "U"
@@ -277,23 +280,44 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
         encoded = np.strings.encode(array, "utf-8", "surrogateescape") if array.size else np.empty(array.shape, "S1")
         length = max(1, array.dtype.itemsize // 4, encoded.dtype.itemsize)
         return encoded.astype(h5py.string_dtype("utf-8", length))
-    if kind == "U" or (array.size and all(isinstance(each, str) for each in array.flat)):
-        if any(b"\0" in encode(each) for each in array.flat):
+    if kind == "U" or (array.size and all(isinstance(each, str | bytes) for each in array.flat)):
+        if any(b"\0" in (each if isinstance(each, bytes) else encode(each)) for each in array.flat):
             raise _UnstorableError("it is text with a zero in it, which would end there")
         return _as_text_array(array.astype(object).flat).reshape(array.shape)
-    if kind == "T" or (kind == "O" and not array.size):
+    if kind == "T":
         return array.astype(object).astype(_TEXT)
-    if kind == "O" and array.size and all(isinstance(each, Link) for each in array.flat):
-        return _as_text_array(map(str, array.flat)).reshape(array.shape)
-    if kind == "V" and not array.dtype.hasobject:
-        return array
+    if kind == "V":
+        return _storable_records(array) if array.dtype.hasobject else array
     if array.shape == ():
         raise _UnstorableError(f"a value of type {type(array.item()).__name__} can't be stored in HDF5")
     raise _UnstorableError(f"an array of {array.dtype} can't be stored in HDF5")
 
 
-def _as_text_array(texts: Iterable[str]) -> NDArray[Any]:
-    return np.fromiter(map(as_h5py_takes_it, texts), dtype=object).astype(_TEXT)
+def _storable_records(array: NDArray[Any]) -> NDArray[Any]:
+    parts = {name: _storable_array(array[name]) for name in array.dtype.names or ()}
+    dtype = np.dtype([(name, part.dtype, part.shape[array.ndim :]) for name, part in parts.items()])
+    stored = np.empty(array.shape, dtype)
+    for name, part in parts.items():
+        stored[name] = part
+    return stored
+
+
+def _is_reference(value: Any) -> bool:
+    """Whether a value is a reference, which may be a null one, or a list of them."""
+    if isinstance(value, np.ndarray):
+        return value.dtype == object and all(map(_is_reference, value.flat))
+    return value is None or isinstance(value, Link)
+
+
+def _path_of(reference: Any) -> str:
+    """Where a reference leads; of a list of them, all paths."""
+    if isinstance(reference, np.ndarray):
+        return ", ".join(map(_path_of, reference.flat))
+    return "" if reference is None else str(reference)
+
+
+def _as_text_array(texts: Iterable[str | bytes]) -> NDArray[Any]:
+    return np.fromiter((each if isinstance(each, bytes) else as_h5py_takes_it(each) for each in texts), _TEXT)
 
 
 class PendingWrite(NamedTuple):

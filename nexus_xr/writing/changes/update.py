@@ -17,6 +17,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
@@ -362,12 +363,17 @@ class _Data:
         return replace(edit, attributes=told, untrue=untrue, keeps_storage=keeps_storage)
 
     def _stored_otherwise(self, variable: Variable, path: str) -> Iterator[Edit]:
-        """The field as it is, with the chunks and filters that were asked for; not one whose values are elsewhere."""
+        """The field as it is, with the chunks and filters that were asked for.
+
+        Not one whose values are elsewhere, and none of references, which would no longer be such.
+        """
         before = self.before.variables[variable.name]
         origin = origin_of(before)
-        if origin is None or stored_array(origin).nbytes <= SMALL_BYTES:
+        if origin is None:
             return
         raw = stored_array(origin)
+        if raw.nbytes <= SMALL_BYTES or has_references(raw.raw_dtype):
+            return
         chunks, filters = self.rules.storing.chunk_shape(before), self.rules.storing.filters(before)
         node = FieldNode(raw, {}, chunks, filters if chunks else ())
         dataset = self.group.get(variable.field)

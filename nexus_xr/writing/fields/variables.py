@@ -19,6 +19,7 @@ from nexus_xr.arrays.edges import bounds_beside, bounds_in, bounds_named, edges_
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, listed, warn_once
+from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
@@ -329,19 +330,21 @@ def field_of(
         diagnostics.add(Code.VALUE_UNSTORABLE, where, message)
         return None
     kind = variable.dtype.kind
+    has_links = source is not None and has_references(source.raw_dtype)  # whose copies would lead nowhere
+    copied = source if storing.keeps_source and not has_links else None
     values: Any
     if kind in "mM":
         variable, time = _as_integers(variable, stored, where, diagnostics)
         stored = {**stored, **time}
-    elif kind == "U" and (source is None or not storing.keeps_source):
+    elif kind == "U" and copied is None:
         stored = {**stored, DTYPE: variable.dtype.str}
     chunks = storing.chunk_shape(variable)
-    if source is not None and storing.keeps_source:
-        values = Copied(source)
-        chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
+    if copied is not None:
+        values = Copied(copied)
+        chunks = chunks or default_chunks(copied.shape, copied.dtype.itemsize)
     else:
         try:
-            values = _stored_as(_values_of(variable), storing.dtype, kind)
+            values = _stored_as(storable(source) if has_links else _values_of(variable), storing.dtype, kind)
         except ValueError as error:
             diagnostics.add(Code.VALUE_UNSTORABLE, where, str(error))
             return None
@@ -373,7 +376,7 @@ def _values_of(variable: xr.Variable) -> Any:
         return data
     if not isinstance(data, np.ndarray | indexing.ExplicitlyIndexed):
         raise ValueError(f"{type(data).__name__} can't be stored; make it a NumPy array")
-    if variable._in_memory or variable.nbytes <= SMALL_BYTES or kind == "O":
+    if variable._in_memory or variable.nbytes <= SMALL_BYTES or variable.dtype.hasobject:
         values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
         if is_ragged(values):
             raise ValueError("its elements are of several lengths, which make no array; pad them")
