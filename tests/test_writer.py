@@ -99,6 +99,23 @@ def test_a_reader_sees_what_was_flushed(tmp_path: Path, compression: Any, chunk:
     assert_same(opened(path), stack())
 
 
+@pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
+@pytest.mark.parametrize("chunks", [None, {}, "auto", -1, 4, {"frame": 4}], ids=str)
+def test_what_was_opened_empty_is_refreshed(tmp_path: Path, chunks: Any) -> None:
+    with NexusWriter(tmp_path / "live.nxs", stack(0), chunks={"frame": 2}) as writer:
+        live = xr.open_dataset(tmp_path / "live.nxs", engine="nexus", chunks=chunks)
+        for obj in (live, live.counts, xr.open_datatree(tmp_path / "live.nxs", engine="nexus", chunks=chunks)):
+            assert obj.nexus.refresh().identical(obj)
+        writer.append(stack(3))
+        writer.flush()
+        live = live.nexus.refresh()
+        assert_same(live, stack(3))
+        assert (live.counts.chunks is None) == (chunks is None)
+        writer.append(stack(9, 3))
+        writer.flush()
+        assert_same(live.nexus.refresh(), stack())
+
+
 KILLED = """
 import sys
 import xarray as xr

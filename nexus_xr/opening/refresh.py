@@ -111,7 +111,7 @@ def _chunked_as(fresh: xr.Variable, before: xr.Variable) -> xr.Variable:
         return chunked(fresh, None)
     preferred = before.encoding.get("preferred_chunks", {})
     longest: dict[Any, int] = {dim: max(lengths) for dim, lengths in zip(before.dims, before.chunks, strict=True)}
-    kept = {dim: length for dim, length in longest.items() if length != preferred.get(dim)}
+    kept = {dim: length for dim, length in longest.items() if length not in (0, preferred.get(dim))}  # 0 tells nothing
     return chunked(fresh, kept)
 
 
