@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -205,6 +206,26 @@ def test_what_was_to_be_replaced_stays_when_that_is_interrupted(
     with pytest.raises(KeyboardInterrupt):
         nexus_xr.to_zarr(path, tmp_path / "scan.zarr", mode="w")
     assert set(zarr.open_group(tmp_path / "scan.zarr", mode="r").keys()) == {"old"}
+    assert {each.name for each in tmp_path.iterdir()} == there
+
+
+def test_what_was_replaced_goes_when_that_is_interrupted(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(scan_file())
+    zarr.create_array(tmp_path / "scan.zarr", name="old", shape=(3,), dtype="u1")
+    there, rmtree, removed = {each.name for each in tmp_path.iterdir()}, shutil.rmtree, list[Any]()
+
+    def interrupted(folder: Any, **options: Any) -> None:
+        removed.append(folder)
+        if len(removed) < 3:
+            raise KeyboardInterrupt
+        rmtree(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nexus_xr.to_zarr(path, tmp_path / "scan.zarr", mode="w")
+    assert set(zarr.open_group(tmp_path / "scan.zarr", mode="r").keys()) == {"entry"}
     assert {each.name for each in tmp_path.iterdir()} == there
 
 

@@ -7,7 +7,6 @@ import itertools
 import operator
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from zarr.storage import FsspecStore
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.writing.replacing import unwritten
+from nexus_xr.hdf5.writing.replacing import remove_folders, unwritten
 
 from .arrays import ZarrArray
 from .batches import batches_of, copy_together, opened
@@ -140,8 +139,7 @@ def _new_folder(target: Path, is_new: bool) -> Iterator[Path]:
     finally:
         if replaced.exists() and not target.exists():  # an interrupt came in between
             replaced.rename(target)
-        for rest in (made, replaced):
-            shutil.rmtree(rest, ignore_errors=True)
+        remove_folders(made, replaced)
 
 
 def _is_there(target: object) -> NexusError:

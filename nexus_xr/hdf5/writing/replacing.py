@@ -34,8 +34,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     except OSError as error:
         raise unwritten(path, error) from error
     finally:
-        for _ in range(3):  # as such threads may still make a file while the folder is emptied
+        remove_folders(folder)
+
+
+def remove_folders(*folders: str | os.PathLike[str]) -> None:
+    """Remove folders with all that is in them; an interrupt that comes meanwhile is raised when they are gone."""
+    interrupt: KeyboardInterrupt | None = None
+    for folder in folders * 3:  # as threads that another one has left behind may still make a file in them
+        try:
             shutil.rmtree(folder, ignore_errors=True)
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def unwritten(path: str | os.PathLike[str], error: OSError) -> NexusFileError:
