@@ -494,6 +494,19 @@ def test_raw_data_files_that_are_gone_are_named(tmp_path: Path) -> None:
         lazy(tmp_path / "f.h5")[...]
 
 
+@pytest.mark.parametrize("selection", [np.s_[:2], np.s_[1, 3], np.s_[:2, ::3], np.s_[[0, 1]], np.s_[1::-1]], ids=str)
+def test_values_in_raw_data_files_that_are_there_are_read(tmp_path: Path, selection: Any) -> None:
+    values = np.arange(32, dtype="u2").reshape(4, 8)
+    (tmp_path / "a.raw").write_bytes(values[:2].tobytes())
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        pieces = [(str(tmp_path / name), 0, 32) for name in ("a.raw", "gone.raw")]
+        file.create_dataset("data", (4, 8), "u2", external=pieces)
+    np.testing.assert_array_equal(lazy(tmp_path / "f.h5")[selection], values[selection])
+    for beyond in (np.s_[1:3], np.s_[3], np.s_[[0, 2]], np.s_[...]):
+        with refused(tmp_path / "f.h5", "gone.raw"):
+            lazy(tmp_path / "f.h5")[beyond]
+
+
 # --- reader processes ------------------------------------------------------------------------------------------
 
 

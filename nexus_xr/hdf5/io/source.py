@@ -171,7 +171,7 @@ class RawExtent:
 
 
 class RawFilesSource(Immediate):
-    """Raw data files, one behind the other, open while they are read from.
+    """Raw data files, one behind the other, each open from when it is first read from.
 
     Source: "External File List" of the HDF5 user guide.
     """
@@ -180,17 +180,27 @@ class RawFilesSource(Immediate):
 
     def __init__(self, extents: Sequence[RawExtent], reach: Reach, stack: ExitStack) -> None:
         self._extents = extents
-        self._files = [stack.enter_context(io.FileIO(reach.open(extent.path))) for extent in extents]
+        self._reach = reach
+        self._stack = stack
+        self._files: dict[str, io.FileIO] = {}
+        self._opening = threading.Lock()
         self.size = sum(extent.size for extent in extents)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         begin, done = 0, 0
-        for extent, file in zip(self._extents, self._files, strict=True):
+        for extent in self._extents:
             within = offset + done - begin
             if 0 <= within < extent.size and done < len(view):
                 part = view[done : done + extent.size - within]
-                found = LocalSource(file.fileno(), extent.size).read_into(part, extent.offset + within)
+                file = LocalSource(self._opened(extent.path).fileno(), extent.size)
+                found = file.read_into(part, extent.offset + within)
                 part[found:] = bytes(len(part) - found)
                 done += len(part)
             begin += extent.size
         return done
+
+    def _opened(self, path: str) -> io.FileIO:
+        with self._opening:
+            if path not in self._files:
+                self._files[path] = self._stack.enter_context(io.FileIO(self._reach.open(path)))
+            return self._files[path]
