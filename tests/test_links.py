@@ -120,6 +120,20 @@ def test_a_target_that_changed_is_an_error_until_the_file_is_opened_again(master
     assert np.all(xr.open_dataset(master, engine="nexus").counts.values == 3)
 
 
+def test_a_change_of_a_file_is_told_by_its_size_where_that_changed(tmp_path: Path) -> None:
+    write_tree(tmp_path / "f.nxs", {"entry": nxentry({"data": nxdata({"n": [1, 2]}, signal="n")})})
+    array = LazyArray(File(tmp_path / "f.nxs"), "/entry/data/n", (2,), np.dtype("i8"))
+    array[0]
+    size = (tmp_path / "f.nxs").stat().st_size
+    os.utime(tmp_path / "f.nxs", ns=(0, 0))
+    with pytest.raises(NexusError, match=r"opened \(it was written to meanwhile\); open it again"):
+        array[0]
+    with (tmp_path / "f.nxs").open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(NexusError, match=rf"opened \(it had {size} bytes, now {size + 4}\); open it again"):
+        array[0]
+
+
 def test_large_arrays_of_the_tree_are_those_of_their_file(tmp_path: Path) -> None:
     write_tree(tmp_path / "flat.h5", {"flat": np.arange(20_000.0)})
     tree = {

@@ -50,7 +50,13 @@ class Snapshot(NamedTuple):
 
 
 def changed(name: str, known: Identity | Version, now: Identity | Version) -> NexusFileChangedError:
-    """The error for a file that isn't any more the one that was described."""
-    return NexusFileChangedError(
-        f"{name}: the file changed since it was opened (it had {known.size} bytes, now {now.size}); open it again"
-    )
+    """The error for a file that isn't any more the one that was described.
+
+    Examples
+    --------
+    >>> changed("a.nxs", Identity(800, 0), Identity(800, 1))
+    NexusFileChangedError('a.nxs: the file changed since it was opened (it was written to meanwhile); open it again')
+    """
+    is_as_long = known.size == now.size
+    what = "it was written to meanwhile" if is_as_long else f"it had {known.size} bytes, now {now.size}"
+    return NexusFileChangedError(f"{name}: the file changed since it was opened ({what}); open it again")
