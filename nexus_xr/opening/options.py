@@ -58,7 +58,7 @@ class Options:
         Names of variables to leave out.
     chunks
         As for `xarray.open_dataset`: None for lazy indexing, ``{}`` for dask chunks that follow those of HDF5, "auto",
-        a length, or lengths by dimension, each of which some signal must have.
+        a length, or lengths by dimension; `open_signals` takes none that no signal has.
     storage_options
         Options for the fsspec file system of a URL.
     num_threads
