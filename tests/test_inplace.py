@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from h5py import h5a, h5d, h5s, h5t
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusError, to_nexus
+from nexus_xr.hdf5.writing.exact_numbers import in_type
 
 from .conftest import CORPUS, corpus_files
 from .files import Field, nxdata, nxentry, scan_file, with_references, with_scales, write_tree
@@ -281,6 +286,69 @@ def test_a_signal_of_other_dimensions_is_told_of_anew(tmp_path: Path) -> None:
     turned = dataset.transpose("x", "y")  # whose order in the file is the file's
     turned.nexus.to_nexus(tmp_path / "same.nxs", layout="inplace")
     assert_same_tree(tmp_path / "old.nxs", tmp_path / "same.nxs")
+
+
+NUMBERS = [np.dtype(each) for each in ("?", "i1", "u1", "i2", "<u4", ">i4", "i8", "u8", "f2", "f4", "f8", "c8", "c16")]
+SOME = [0, 1, -1, 127, 200, 255, -128, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 1.5, 1e300, np.nan, np.inf, 1j]
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(NUMBERS), st.sampled_from(NUMBERS), st.lists(st.sampled_from(SOME), min_size=1, max_size=3))
+def test_numbers_go_into_a_type_that_holds_them_and_no_other(old: np.dtype[Any], new: np.dtype[Any], some: Any) -> None:
+    with np.errstate(all="ignore"):
+        values = np.array(
+            [np.array(each).astype(new) for each in some if new.kind == "c" or not isinstance(each, complex)]
+        )
+    made = in_type(values, old)
+    kinds = {kind: kind == "c" for kind in (old.kind, new.kind)}
+    if len(set(kinds.values())) > 1:
+        assert made is None
+        return
+    exact = [_exact(each) for each in values.tolist()]
+    with np.errstate(all="ignore"):
+        assert (made is None) == (exact != [_exact(each) for each in values.astype(old).tolist()])
+    assert made is None or (made.dtype == old and [_exact(each) for each in made.tolist()] == exact)
+
+
+def _exact(number: Any) -> Any:
+    """A number as Python compares it without rounding, and NaN like NaN."""
+    if isinstance(number, complex):
+        return _exact(number.real), _exact(number.imag)
+    return str(number) if number != number or abs(number) == math.inf else Fraction(number)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (np.array([1, 2], "u4"), np.array([-1, 2], "i4")),
+        (np.array([1, 2], "u1"), np.array([-1, 2], "i1")),
+        (np.array([1, 2], "i8"), np.array([2**64 - 1, 2], "u8")),
+        (np.array([1, 2], "f8"), np.array([2**53 + 1, 2])),
+        (np.array([1, 2], "c16"), np.array([1.5, 2])),
+        (np.array([1, 2], "f8"), np.array([1j, 2])),
+        (np.array([1, 2], "i4"), np.array([np.nan, 2])),
+    ],
+)
+def test_numbers_of_another_type_are_what_they_are(tmp_path: Path, old: Any, new: Any) -> None:
+    write_tree(
+        tmp_path / "old.nxs", {"entry": nxentry({"data": nxdata({"n": old}, signal="n"), "p": old[0], "q": old})}
+    )
+    with h5py.File(tmp_path / "old.nxs", "r+") as file:
+        file["entry/p"].attrs["number"], file["entry/data/n"].attrs["number"] = old[0], old
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    dataset["n"] = (dataset.n.dims, new, {"number": new})
+    dataset.attrs["p"] = {"value": new[0], "attrs": {"number": new[0]}}
+    dataset.attrs["q"]["value"] = new
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as file:
+        entry = file["entry"]
+        for found in (entry["data/n"], entry["q"], entry["data/n"].attrs["number"]):
+            np.testing.assert_array_equal(found, new)
+        for found in (entry["p"][()], entry["p"].attrs["number"]):
+            np.testing.assert_array_equal(found, new[0])
+        assert entry["data/n"].dtype == new.dtype
 
 
 PADDINGS = {"null-terminated": h5t.STR_NULLTERM, "null-padded": h5t.STR_NULLPAD, "space-padded": h5t.STR_SPACEPAD}

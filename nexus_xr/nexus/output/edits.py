@@ -19,6 +19,7 @@ from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS, DIMENSION_L
 from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.copying import Copied
+from nexus_xr.hdf5.writing.exact_numbers import in_type
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
 from nexus_xr.hdf5.writing.part_files import Joined
 from nexus_xr.hdf5.writing.scales import DetachedScales
@@ -176,7 +177,9 @@ def _put_values(
         if isinstance(values, np.ndarray):
             if values.size:
                 text = as_text_of(present.id.get_type(), values)
-                present[...] = (values if text is None else text).reshape(present.shape)
+                present[...] = (values.astype(present.dtype, copy=False) if text is None else text).reshape(
+                    present.shape
+                )
             return []
         return [PendingWrite(present, values)] if math.prod(values.shape) else []
     names = other_names(group.file, present)
@@ -208,9 +211,7 @@ def _can_hold(dataset: h5py.Dataset, values: Any) -> bool:
         return True
     if not isinstance(values, np.ndarray) or dataset.dtype.kind not in "biufc" or wanted.kind not in "biufc":
         return False
-    with np.errstate(all="ignore"):
-        cast = values.astype(dataset.dtype)
-    return bool(np.array_equal(cast.astype(wanted), values, equal_nan=wanted.kind in "fc"))
+    return in_type(values, dataset.dtype) is not None
 
 
 def as_text_of(stored: h5t.TypeID, values: Any) -> NDArray[Any] | None:
@@ -239,9 +240,8 @@ def _set_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, An
         present = item.attrs.get_id(name) if name in item.attrs else None
         is_number = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
         if present is not None and is_number and present.dtype.kind in "biufc":
-            with np.errstate(all="ignore"):
-                cast = value.astype(present.dtype)
-            value = cast if np.array_equal(cast.astype(value.dtype), value, equal_nan=True) else value
+            held = in_type(value, present.dtype)
+            value = value if held is None else held
         elif present is not None and (text := as_text_of(present.get_type(), value)) is not None:
             if present.shape is not None and text.size == math.prod(present.shape):
                 present.write(text.reshape(present.shape))
