@@ -39,7 +39,7 @@ from nexus_xr.opening.guess import is_nexus
 from nexus_xr.writing.options import WAYS, WritingOptions
 
 from .conftest import corpus_files
-from .files import nxdata, nxentry, with_scales
+from .files import nxdata, nxentry, with_scales, write_tree
 from .processes import run
 from .waiting import PATIENCE_SECONDS
 
@@ -809,6 +809,22 @@ def test_a_region_has_its_values_or_is_refused(tmp_path: Path, is_dask: bool) ->
     np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), [*values, 0])
 
 
+def test_text_of_a_region_is_whole_or_refused(tmp_path: Path) -> None:
+    to_nexus(xr.DataArray(["a", "bcd"], dims="x", name="n"), tmp_path / "f.nxs")
+    to_nexus(xr.DataArray(["abc"], dims="x", name="n"), tmp_path / "f.nxs", region={"x": slice(1)})
+    assert reopened(tmp_path / "f.nxs").values.tolist() == ["abc", "bcd"]
+    with pytest.raises(NexusError, match="<U3 doesn't hold; store them anew in a longer one"):
+        to_nexus(xr.DataArray(["abcd"], dims="x", name="n"), tmp_path / "f.nxs", region={"x": slice(1)})
+    assert reopened(tmp_path / "f.nxs").values.tolist() == ["abc", "bcd"]
+
+
+def test_a_region_of_what_is_scaled_is_refused(tmp_path: Path) -> None:
+    fields = {"n": np.zeros(4), "n_scaling_factor": 0.5}
+    write_tree(tmp_path / "f.nxs", {"entry": nxentry({"data": nxdata(fields, signal="n", axes=["x"])})})
+    with pytest.raises(NexusError, match="'n' is scaled in the file"):
+        to_nexus(xr.DataArray([1.0], dims="x", name="n"), tmp_path / "f.nxs", region={"x": slice(1)})
+
+
 NOT_HELD = [
     (np.array([2**24 + 1]), "f4"),
     (np.array([2049]), "f2"),
@@ -890,6 +906,7 @@ def test_a_dimension_may_be_called_like_its_array(tmp_path: Path, dims: tuple[st
         (lambda a: a[:3].astype("i8") + 70000, {"scan": slice(0, 3)}, "/counts: .* values that uint16 doesn't hold"),
         (lambda a: -a[:3].astype("i8") - 1, {"scan": slice(0, 3)}, "values that uint16 doesn't hold"),
         (lambda a: a[:3, 0], {"scan": slice(0, 3)}, "dimensions"),
+        (lambda a: a[:3].assign_attrs(units="V"), {"scan": slice(0, 3)}, "units of 'counts' are 'V'"),
     ],
 )
 def test_a_region_that_does_not_fit_is_refused(tmp_path: Path, change: Any, region: Any, said: str) -> None:

@@ -20,7 +20,7 @@ from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field
-from nexus_xr.nexus.rules.reserved import recorded_dtype
+from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
@@ -129,13 +129,21 @@ def _find_parts(
     wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], entry: str | None, opening: Opening
 ) -> list[_Part]:
     chosen = group_with(wanted, entry, opening)
-    fields = {name: (variable.dims, variable.field) for name, variable in known(chosen).items()}
+    stored = known(chosen)
     parts = []
     for name, variable in wanted.items():
-        dims, name_of_field = fields[name]
-        field = chosen.content.fields[name_of_field]
-        where = absolute(chosen.group.member_path(name_of_field))
-        parts.append(_part(name, variable, where, dict(zip(dims, field.shape, strict=True)), field, region))
+        field = chosen.content.fields[stored[name].field]
+        where = absolute(chosen.group.member_path(stored[name].field))
+        if stored[name].scaling is not None:
+            raise NexusError(f"{where}: {name!r} is scaled in the file; write stored numbers with h5py")
+        units, own = without_marks(field.attributes, field.dtype).get("units"), variable.attrs.get("units")
+        if units is not None and own is not None and str(units) != str(own):
+            raise NexusError(
+                f"{where}: the units of {name!r} are {str(own)!r}, and in the file {str(units)!r}; convert it"
+            )
+        parts.append(
+            _part(name, variable, where, dict(zip(stored[name].dims, field.shape, strict=True)), field, region)
+        )
     return parts
 
 

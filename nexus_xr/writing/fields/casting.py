@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.writing.exact_numbers import are_same
 
 
 def may_become(own: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
@@ -27,7 +28,8 @@ def cast(values: Any, dtype: np.dtype[Any]) -> Any:
     Raises
     ------
     NexusError
-        There are integers, dates or durations that it doesn't hold exactly, or finite numbers that are infinite in it.
+        There are integers, dates, durations or texts that it doesn't hold as they are, or finite numbers that are
+        infinite in it.
 
     Examples
     --------
@@ -45,22 +47,16 @@ def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         made = values.astype(dtype, copy=False)
     if values.dtype != dtype and not _are_held(values, made):
-        raise NexusError(f"there are values that {dtype} doesn't hold; convert them with astype")
+        advice = "store them anew in a longer one" if dtype.kind == "U" else "convert them with astype"
+        raise NexusError(f"there are values that {dtype} doesn't hold; {advice}")
     return made
 
 
 def _are_held(values: NDArray[Any], made: NDArray[Any]) -> bool:
     if made.dtype.kind in "mM":
         return np.array_equal(made.astype(values.dtype).view(np.int64), values.view(np.int64))
-    if values.dtype.kind in "iu" and made.dtype.kind in "fc":
-        return _are_whole(made.real, values)
-    if made.dtype.kind in "iu":
+    if made.dtype.kind == "U":
         return np.array_equal(made, values)
+    if values.dtype.kind in "biu":
+        return are_same(values, made)
     return made.dtype.kind not in "fc" or np.array_equal(np.isfinite(made), np.isfinite(values))
-
-
-def _are_whole(made: NDArray[Any], values: NDArray[Any]) -> bool:
-    """Whether numbers are just those integers; rounded up, they may be beyond what integers can be."""
-    limits, made = np.iinfo(values.dtype), made.astype(np.promote_types(made.dtype, np.float64))
-    are_within = (made >= float(limits.min)) & (made < float(limits.max) + 1)
-    return bool(are_within.all()) and np.array_equal(made.astype(values.dtype), values)
