@@ -136,6 +136,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "format.groups.symbol_table": {"_MOST_KIND"},
     "format.virtual.virtual_mappings": {"_LEAST_BYTES", "_MOST_VERSION"},
     "filters.codecs.bitshuffle": {"_LZ4", "_WIDTH"},
+    "io.naming.reach": {"_FOR_READING", "_WITH_CARE"},
     "io.naming.real_path": {"_PLACE"},
     "io.superblock": {"SWMR", "WRITING", "_FIRST_WITH_FLAGS", "_FLAGS_AT"},
     "library.addresses": {"_MAY_CHANGE"},
