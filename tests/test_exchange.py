@@ -516,6 +516,26 @@ def test_dates_of_years_that_are_never_written_are_refused(year: str, tmp_path: 
     assert_same(nexus_xr.read_json(tmp_path / "out"), dataset)
 
 
+CUT = xr.Dataset({"#t": ("x", ["a\0b", "c"])}, {"y": ("x", ["d", "e"])})
+CUT_SHORT = {
+    "signal": CUT,
+    "coordinate": CUT.set_coords("#t"),
+    "of dask": CUT.chunk(),
+    "field": xr.Dataset({"#t": ("x", np.array([("a\0b",), ("c",)], [("f", "U3")]))}),
+    "in a tree": xr.DataTree.from_dict({"/a": CUT}),
+}
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+@pytest.mark.parametrize("obj", CUT_SHORT.values(), ids=CUT_SHORT)
+def test_text_that_netcdf_would_cut_is_refused(obj: Any, engine: Any, tmp_path: Path) -> None:
+    (tmp_path / "out.nc").write_text("as it was")
+    with pytest.raises(NexusError, match=r"^#t(\.f)?: there is text with a zero in it"):
+        obj.nexus.to_netcdf(tmp_path / "out.nc", engine=engine)
+    assert (tmp_path / "out.nc").read_text() == "as it was"
+    assert [each.name for each in tmp_path.iterdir()] == ["out.nc"]
+
+
 LONG = "a" * 300
 TOO_LONG = {
     "path": xr.Dataset(attrs={"a": {"b" * 200: {"c" * 100: 1}}}),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.writing.replacing import replacing
 from nexus_xr.opening.arrays import chunked
 
+from .computed import computed
 from .flat import WRITE, Flat, Travelling, flat, of_nodes
 from .names import split, unquoted
+from .parts import TEXT
 
 _Flat = TypeVar("_Flat", xr.Dataset, xr.DataTree, Flat)
 # What is larger is written block by block.
@@ -41,7 +45,7 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     **options
         Those of xarray's method of this name.
     """
-    made = streamed(flat(obj, large_arrays))
+    made = _with_whole_text(streamed(flat(obj, large_arrays)))
     _refuse_other_years(made)
     if _is_by_netcdf4(options):
         _refuse_long({**_names(made), **_names_in_variables(made)}, "netCDF", 'write it with engine="h5netcdf"')
@@ -73,6 +77,31 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     if isinstance(store, str | os.PathLike) and not is_url(os.fspath(store)):
         _refuse_long(_names(made), "a folder", "write another format")
     return made.to_zarr(store, **options)
+
+
+def _with_whole_text(made: Flat) -> Flat:
+    """The same, with text of which netCDF's libraries would write less looked for wherever it is read."""
+    if isinstance(made, xr.DataTree):
+        return of_nodes(made, str, _checked)
+    return _checked(made)
+
+
+def _checked(dataset: xr.Dataset) -> xr.Dataset:
+    texts = {name: variable for name, variable in dataset.variables.items() if variable.dtype.kind == "O"}
+    return dataset.assign({name: _checked_text(str(name), variable) for name, variable in texts.items()})
+
+
+def _checked_text(name: str, text: xr.Variable) -> xr.Variable:
+    checked = computed(partial(_refuse_zeros, unquoted(name)), [text], text.sizes, TEXT)
+    return checked._replace(attrs=text.attrs, encoding=text.encoding)
+
+
+def _refuse_zeros(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    if any("\0" in text for text in values.flat):
+        raise NexusError(
+            f"{name}: there is text with a zero in it, at which it would end in netCDF; write another format"
+        )
+    return values
 
 
 def _refuse_other_years(made: Flat) -> None:
