@@ -211,9 +211,11 @@ def test_shapes_and_names_of_all_kinds_come_back(way: Way, tmp_path: Path) -> No
             "#": ((), 1.5),
             "z.signal": (("other", "y"), np.zeros((2, 2), "c8")),
             "nexus:x": ("x", []),
+            "back\\slash": ("\\", [1.0, 2.0]),
         },
         coords={
             "a dim": [1, 2, 3],
+            "\\": [5, 6],
             "with space": ("y", ["a", "b"]),
             "scalar": "text",
             "two": (("a dim", "y"), np.ones((3, 2))),

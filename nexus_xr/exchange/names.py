@@ -1,7 +1,8 @@
 """Names and paths that every format takes, from which the original ones can be told.
 
 netCDF's rules are the narrowest: a name begins with a letter, a digit or an underscore, and has neither slashes nor
-control characters. Letters of several code points it makes one where it can (Unicode's form NFC).
+control characters. Letters of several code points it makes one where it can (Unicode's form NFC). Zarr takes a
+backslash for a slash.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ PREFIX = "nexus:"
 # What attributes begin with that say what is flat of what was there.
 OWN = "nexus_"
 _SEPARATOR = "."
-_FORBIDDEN = re.compile(r"[%/\x00-\x1f\x7f\ud800-\udfff]|\s+$")
+_FORBIDDEN = re.compile(r"[%/\\\x00-\x1f\x7f\ud800-\udfff]|\s+$")
 _IN_PATH = re.compile(r"[%/.\x00-\x1f\x7f\ud800-\udfff]|\s+$")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # Surrogates, which stand for bytes that aren't text, have bytes of their own then.
