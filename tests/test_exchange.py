@@ -597,6 +597,20 @@ def test_only_coordinates_of_their_own_dimension_are_indexed_again() -> None:
     assert set(nexus_xr.unflat(dataset.nexus.flat()).xindexes) == {"x"}
 
 
+@each_way
+@pytest.mark.filterwarnings("ignore:The data type:zarr.errors.UnstableSpecificationWarning")
+@pytest.mark.parametrize(
+    "values",
+    [[1j, 2j], np.array([1j, 2j], "c8"), [b"a", b"b"], np.array([(1, 2), (3, 4)], "i2,i2")],
+    ids=["complex", "single", "bytes", "compound"],
+)
+def test_what_only_xarray_looks_up_comes_back_with_its_index(values: Any, way: Way, tmp_path: Path) -> None:
+    array = xr.DataArray([1.0, 2.0], {"x": values}, name="n")
+    back = way(array, tmp_path / "out")
+    assert_same(back, array)
+    assert back.sel(x=array.x[1]) == 2
+
+
 def test_variables_may_be_added_and_left_out_meanwhile() -> None:
     flat = xr.Dataset({"a": ("x", [1]), "b": ("x", [2])}).nexus.flat()
     changed = nexus_xr.unflat(flat.drop_vars("a").assign(c=("x", [3])))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from xarray.indexes import PandasMultiIndex
+from xarray.indexes import PandasIndex, PandasMultiIndex
 
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
@@ -21,7 +21,7 @@ from nexus_xr.arrays.uncertainties import mark as mark_errors
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.content import free_name
-from nexus_xr.opening.dataset import index_of
+from nexus_xr.opening.dataset import index_of, is_looked_up
 
 from .attributes import Keep, flat_attributes, nested_attributes
 from .large_arrays import LargeArrays, RestoredArrays
@@ -254,13 +254,18 @@ def _dataset_of(
     edges: Mapping[str, NDArray[Any]],
 ) -> xr.Dataset:
     spans = {name: variable for name, variable in variables.items() if name in coordinates}
-    indexes = {name: index_of(name, np.asarray(spans[name].values)) for name in indexed if name in spans}
+    indexes = {name: _index_of(name, np.asarray(spans[name].values)) for name in indexed if name in spans}
     for name in indexes.keys() & edges.keys():
         indexes[name] = EdgesIndex.around(indexes[name], edges[name])
     for name, index in indexes.items():
         spans |= index.create_variables({name: spans[name]})
     data = {name: variable for name, variable in variables.items() if name not in coordinates}
     return xr.Dataset(data, coords=xr.Coordinates(spans, indexes=indexes))
+
+
+def _index_of(name: str, values: NDArray[Any]) -> PandasIndex:
+    """The index that a coordinate had, which xarray makes also where what is opened gets none."""
+    return index_of(name, values) if is_looked_up(values.dtype) else PandasIndex(values, name, coord_dtype=values.dtype)
 
 
 def _unquoted_dims(variable: xr.Variable) -> xr.Variable:

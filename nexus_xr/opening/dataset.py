@@ -194,11 +194,16 @@ def _index_with_edges(name: str, source: Stored, indexes_edges: bool) -> PandasI
     return EdgesIndex.around(index_of(name, centres_of(edges).astype(source.dtype, copy=False)), bounds_of(edges))
 
 
+def is_looked_up(dtype: np.dtype[Any]) -> bool:
+    """Whether a coordinate of this dtype has an index."""
+    has_unit_of_pandas = dtype.kind in "mM" and np.datetime_data(dtype)[0] in ("s", "ms", "us", "ns")
+    return dtype.kind in "biufUO" or has_unit_of_pandas
+
+
 def index_of(name: str, values: np.ndarray[Any, Any]) -> PandasIndex:
     """The index of a coordinate, which keeps its dtype; a TypeError where its values can't be looked up."""
     dtype = values.dtype
-    has_unit_of_pandas = dtype.kind in "mM" and np.datetime_data(dtype)[0] in ("s", "ms", "us", "ns")
-    if dtype.kind not in "biufUO" and not has_unit_of_pandas:
+    if not is_looked_up(dtype):
         raise TypeError(f"values of type {dtype} can't be looked up")
     # pandas looks up in native byte order and not in half precision; the coordinate keeps the file's dtype.
     native = np.dtype(np.float32) if (dtype.kind, dtype.itemsize) == ("f", 2) else dtype.newbyteorder("=")
