@@ -491,6 +491,7 @@ def test_a_stack_is_written_block_by_block_as_it_was_chunked(write: Write, tmp_p
     ("obj", "message"),
     [
         (xr.Dataset(attrs={"a": {"b": object()}}), "a/b: a value of type object"),
+        (xr.Dataset(attrs={"a": {"b": np.ma.masked_equal([1, 2], 1)}}), "a/b: it has masked elements"),
         (xr.Dataset(attrs={"a": {1: 2}}), "a: the name 1 is no text"),
         (xr.Dataset({1: ("x", [1])}), "1: the name is no text"),
         (
@@ -498,7 +499,7 @@ def test_a_stack_is_written_block_by_block_as_it_was_chunked(write: Write, tmp_p
             "use reset_index",
         ),
     ],
-    ids=["value", "attribute", "name", "index"],
+    ids=["value", "masked", "attribute", "name", "index"],
 )
 def test_what_has_no_form_is_refused_by_its_name(obj: Any, message: str, tmp_path: Path) -> None:
     (tmp_path / "out.nc").write_text("as it was")

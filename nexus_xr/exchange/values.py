@@ -81,6 +81,8 @@ def to_json(value: Any) -> Any:
         return value
     if type(value) is list:
         return [to_json(each) for each in value]
+    if np.ma.is_masked(value):
+        raise NexusError("it has masked elements, for which other formats have no place; fill them")
     for name, kind in _KINDS.items():
         if kind.is_one(value):
             return {name: kind.encode(value)}
