@@ -81,6 +81,17 @@ def test_missing_values_that_have_no_place_are_refused(values: Any, tmp_path: Pa
         of_values(values).nexus.to_nexus(tmp_path / "never.nxs")
 
 
+def test_dates_with_a_time_zone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match=r"n/n: its dates have a time zone.*tz_convert\(None\)"):
+        of_values(pd.date_range("2024", periods=2, tz="UTC")).nexus.to_nexus(tmp_path / "never.nxs")
+
+
+def test_text_of_numpy_is_stored_like_other_text(tmp_path: Path) -> None:
+    assert written(of_values(np.array(["a", "bé"], "T")), tmp_path).n.values.tolist() == ["a", "bé"]
+    with pytest.raises(NexusError, match="n/n: it is text with a zero in it"):
+        of_values(np.array(["a\0b"], "T")).nexus.to_nexus(tmp_path / "never.nxs")
+
+
 def test_dates_of_other_calendars_are_numbers_that_say_so(tmp_path: Path) -> None:
     dates = xr.date_range("2000-02-28", periods=3, calendar="noleap", use_cftime=True)
     back = written(xr.Dataset({"n": ("time", [1.0, 2.0, 3.0])}, {"time": dates}), tmp_path)

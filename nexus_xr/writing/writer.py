@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from nexus_xr.arrays.accepted import accepted
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
@@ -31,7 +32,6 @@ from nexus_xr.signatures import takes
 from .changes.growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
 from .changes.targets import group_with, known
 from .delivery import is_elsewhere
-from .fields.accepted import accepted
 from .options import WritingOptions
 from .schedule import refuse_elsewhere
 from .signals import Signal, signals_in

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from xarray.core import indexing
 from xarray.indexes import PandasMultiIndex
 
+from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
 from nexus_xr.arrays.bins import edges_of, middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_beside, bounds_in, bounds_named, edges_to_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
@@ -41,7 +40,6 @@ from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
 from nexus_xr.writing.defaults import KEEP
 
-from .accepted import accepted
 from .casting import cast, may_become
 
 
@@ -313,9 +311,8 @@ def field_of(
     variable: xr.Variable, attributes: Mapping[str, Any], where: str, storing: Storing, diagnostics: Diagnostics
 ) -> FieldNode | None:
     """The field of a variable; None where it can't be stored, which the diagnostics then say."""
-    if any(math.isnan(size) for size in variable.shape):
-        message = "has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()"
-        diagnostics.add(Code.LENGTH_UNKNOWN, where, message)
+    if has_unknown_lengths(variable):
+        diagnostics.add(Code.LENGTH_UNKNOWN, where, WHY_LENGTHS_UNKNOWN)
         return None
     stored = attributes_of(attributes, where, diagnostics)
     reserved = {DIMENSIONS, DTYPE} & stored.keys()
@@ -371,11 +368,7 @@ def _values_of(variable: xr.Variable) -> Any:
     data: Any = variable._data
     kind = variable.dtype.kind
     if hasattr(data, "dask"):
-        if not isinstance(getattr(data, "_meta", np.empty(0)), np.ndarray):
-            raise ValueError(f"blocks of {type(data._meta).__name__} can't be stored; make them dense arrays")
         return data
-    if not isinstance(data, np.ndarray | indexing.ExplicitlyIndexed):
-        raise ValueError(f"{type(data).__name__} can't be stored; make it a NumPy array")
     if variable._in_memory or variable.nbytes <= SMALL_BYTES or variable.dtype.hasobject:
         values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
         if is_ragged(values):

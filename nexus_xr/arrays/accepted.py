@@ -1,19 +1,22 @@
-"""Arrays that aren't NumPy's nor dask's, as those that a field holds: quantities, pandas' arrays, cftime's dates."""
+"""Arrays that aren't NumPy's nor dask's, as those that files hold: quantities, pandas' arrays, cftime's dates."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.core import indexing
 
+WHY_LENGTHS_UNKNOWN = "has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()"
 # From there on, not all integers are floats.
 _EXACT = 2**53
 
 
 def accepted(variable: xr.Variable) -> xr.Variable:
-    """The same values as NumPy or dask has them.
+    """The same values as NumPy or dask has them, in types that all of NumPy's functions know.
 
     A quantity's units become the attribute ``units``; where pandas' integers and booleans are missing, they are floats
     with NaN; dates of other calendars are numbers with ``units`` and ``calendar``, as CF has them.
@@ -21,16 +24,23 @@ def accepted(variable: xr.Variable) -> xr.Variable:
     Raises
     ------
     ValueError
-        There are values that an array has no place for.
+        There are values that an array has no place for, or it is an array of another kind.
     """
     data: Any = variable._data
     if is_quantity(data):
-        return xr.Variable(
-            variable.dims, data.magnitude, {**variable.attrs, "units": units_of(data)}, variable.encoding
-        )
-    if isinstance(variable.dtype, np.dtype):
-        return _encoded(variable) if _has_dates_of_cftime(variable) else variable
-    return variable._replace(data=_of_pandas(getattr(data, "array", data)))
+        units = {**variable.attrs, "units": units_of(data)}
+        return accepted(xr.Variable(variable.dims, data.magnitude, units, variable.encoding))
+    if not isinstance(variable.dtype, np.dtype):
+        return variable._replace(data=_of_pandas(getattr(data, "array", data)))
+    if variable.dtype.kind == "T":
+        return variable.astype(object)
+    _check_kind(data)
+    return _encoded(variable) if _has_dates_of_cftime(variable) else variable
+
+
+def has_unknown_lengths(variable: xr.Variable) -> bool:
+    """Whether dask doesn't know before it computes them how long the blocks of an array are."""
+    return any(math.isnan(size) for size in variable.shape)
 
 
 def is_quantity(value: Any) -> bool:
@@ -41,6 +51,14 @@ def is_quantity(value: Any) -> bool:
 def units_of(quantity: Any) -> str:
     """The units of a quantity, as ``m/s``."""
     return f"{quantity.units:~C}"
+
+
+def _check_kind(data: Any) -> None:
+    if hasattr(data, "dask"):
+        if not isinstance(getattr(data, "_meta", np.empty(0)), np.ndarray):
+            raise ValueError(f"blocks of {type(data._meta).__name__} can't be stored; make them dense arrays")
+    elif not isinstance(data, np.ndarray | indexing.ExplicitlyIndexed):
+        raise ValueError(f"{type(data).__name__} can't be stored; make it a NumPy array")
 
 
 def _has_dates_of_cftime(variable: xr.Variable) -> bool:
@@ -54,12 +72,14 @@ def _encoded(variable: xr.Variable) -> xr.Variable:
 
 
 def _of_pandas(array: Any) -> NDArray[Any]:
+    if getattr(array.dtype, "tz", None) is not None:
+        raise ValueError("its dates have a time zone, for which there is no place; make them UTC: tz_convert(None)")
     missing = np.asarray(array.isna())
     stored: np.dtype[Any] | None = getattr(array.dtype, "numpy_dtype", None)
     if not missing.any():
         return np.asarray(array.to_numpy(dtype=stored) if stored is not None else array)
     if stored is None or stored.kind not in "biuf":
-        raise ValueError("it has missing values, for which HDF5 has no place; fill them")
+        raise ValueError("it has missing values, for which there is no place; fill them")
     if stored.kind in "iu" and (np.abs(np.asarray(array[~missing], np.float64)) >= _EXACT).any():
         raise ValueError("it has missing values beside integers that no float holds; fill them")
     return np.asarray(array.to_numpy(dtype=np.float64, na_value=np.nan))
