@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from unicodedata import is_normalized
 
+import dask.array as da
 import h5py
 import numpy as np
 import pandas as pd
+import pint
 import pytest
 import xarray as xr
 from hypothesis import given
@@ -174,6 +176,35 @@ def test_arrays_of_every_type_come_back(values: Any, role: str, way: Way, tmp_pa
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "Consolidated metadata")  # of xarray's making
         assert_same(way(dataset, tmp_path / "out"), dataset.compute())
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pd.array([1, None], dtype="Int64"), np.array([1, np.nan])),
+        (pd.array(["a", "b"], dtype="string"), np.array(["a", "b"], object)),
+        (np.array(["a", "b"], "T"), np.array(["a", "b"], object)),
+        (da.from_array(np.array(["a", "b"], "T"), chunks=1), np.array(["a", "b"], object)),
+        (np.array(["a", np.nan], np.dtypes.StringDType(na_object=np.nan)), np.array(["a", np.nan], object)),
+    ],
+    ids=["numbers", "text", "text of NumPy", "text of dask", "missing text"],
+)
+def test_arrays_of_other_libraries_come_back_as_those_of_numpy(
+    values: Any, expected: np.ndarray[Any, Any], way: Way, tmp_path: Path
+) -> None:
+    dataset = xr.Dataset({"n": ("x", values), "y": ("x", values)}).set_coords("y")
+    plain = xr.Dataset({"n": ("x", expected), "y": ("x", expected)}).set_coords("y")
+    assert_same(way(dataset, tmp_path / "out"), plain)
+
+
+@each_way
+def test_quantities_and_dates_of_other_calendars_come_back_as_numbers_with_units(way: Way, tmp_path: Path) -> None:
+    dates = xr.date_range("2000-02-28", periods=2, calendar="noleap", use_cftime=True)
+    speed = pint.get_application_registry().Quantity([1.0, 2.0], "m/s")
+    back = way(xr.Dataset({"speed": ("time", speed)}, {"time": dates}), tmp_path / "out")
+    assert (back.speed.values.tolist(), back.speed.attrs) == ([1.0, 2.0], {"units": "m/s"})
+    assert xr.decode_cf(back).time.values.tolist() == list(dates)
 
 
 @each_way
@@ -339,6 +370,12 @@ METADATA: dict[str, Any] = {
 
 
 @each_way
+def test_text_of_numpy_comes_back_in_metadata(way: Way, tmp_path: Path) -> None:
+    back = way(xr.Dataset({"n": ("x", [1.0])}, attrs={"a": np.array(["b", "c\0"], "T")}), tmp_path / "out")
+    assert back.attrs["a"].tolist() == ["b", "c\0"]
+
+
+@each_way
 def test_metadata_of_every_type_comes_back(way: Way, tmp_path: Path) -> None:
     dataset = xr.Dataset({"n": ("x", [1.0])}, attrs=METADATA)
     back = way(dataset, tmp_path / "out")
@@ -487,6 +524,10 @@ def test_a_stack_is_written_block_by_block_as_it_was_chunked(write: Write, tmp_p
 # --- faults -------------------------------------------------------------------------------------------------------
 
 
+NUMBERS = da.arange(10, chunks=3)
+CHOSEN = NUMBERS[NUMBERS > 4]
+
+
 @pytest.mark.parametrize(
     ("obj", "message"),
     [
@@ -498,14 +539,34 @@ def test_a_stack_is_written_block_by_block_as_it_was_chunked(write: Write, tmp_p
             xr.Dataset(coords=xr.Coordinates.from_pandas_multiindex(pd.MultiIndex.from_product([[1], [2]]), "x")),
             "use reset_index",
         ),
+        (xr.Dataset({"n": ("x", [1], {"a": object()})}), "n: a: a value of type object"),
+        (xr.Dataset({"n": ("x", np.array([object()]))}), "n: a value of type object"),
+        (xr.Dataset(coords={"x": pd.date_range("2024", periods=2, tz="UTC")}), "x: its dates have a time zone"),
+        (xr.Dataset({"n": ("x", CHOSEN)}), r"n: has blocks of unknown lengths.*compute_chunk_sizes\(\)"),
     ],
-    ids=["value", "masked", "attribute", "name", "index"],
+    ids=[
+        "value",
+        "masked",
+        "attribute",
+        "name",
+        "index",
+        "value of a variable",
+        "object",
+        "time zone",
+        "unknown length",
+    ],
 )
 def test_what_has_no_form_is_refused_by_its_name(obj: Any, message: str, tmp_path: Path) -> None:
     (tmp_path / "out.nc").write_text("as it was")
     with pytest.raises(NexusError, match=message):
         obj.nexus.to_netcdf(tmp_path / "out.nc")
     assert (tmp_path / "out.nc").read_text() == "as it was"
+
+
+def test_sparse_arrays_are_refused(tmp_path: Path) -> None:
+    values = pytest.importorskip("sparse").COO.from_numpy(np.eye(2))
+    with pytest.raises(NexusError, match="n: COO can't be stored; make it a NumPy array"):
+        xr.Dataset({"n": (("y", "x"), values)}).nexus.to_json(tmp_path / "never")
 
 
 @pytest.mark.parametrize("year", ["-0001", "10000"])

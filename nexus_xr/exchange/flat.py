@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
+from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.arrays.uncertainties import doubtful, errors_by_owner, without_uncertainties
@@ -90,7 +91,7 @@ def _flat(dataset: xr.Dataset, large_arrays: str, of_array: Mapping[str, Any] = 
     if of_array:
         dataset = dataset.set_coords([name for name in dataset.data_vars if name != of_array["array"]])
     kept = LargeArrays(dataset, large_arrays == WRITE)
-    variables = {_text(name): _flat_variable(variable, kept) for name, variable in dataset.variables.items()}
+    variables = {_text(name): _flat_variable(name, variable, kept) for name, variable in dataset.variables.items()}
     attributes = flat_attributes(dataset.attrs, kept)
     if several := [name for name, index in dataset.xindexes.items() if isinstance(index, PandasMultiIndex)]:
         raise NexusError(f"{several[0]}: has an index of several levels, which no format holds; use reset_index")
@@ -157,8 +158,17 @@ def _split(variables: Mapping[str, xr.Variable], taken: set[str]) -> dict[str, x
     return split
 
 
-def _flat_variable(variable: xr.Variable, keep: Keep) -> xr.Variable:
+def _flat_variable(name: Hashable, variable: xr.Variable, keep: Keep) -> xr.Variable:
     """A variable with flat attributes, and of its encoding with what every format may have."""
+    try:
+        return _flattened(accepted(variable), keep)
+    except ValueError as error:
+        raise NexusError(f"{name}: {error}") from None
+
+
+def _flattened(variable: xr.Variable, keep: Keep) -> xr.Variable:
+    if has_unknown_lengths(variable):
+        raise NexusError(WHY_LENGTHS_UNKNOWN)
     dims = [quoted(_text(dim)) for dim in variable.dims]
     encoding = {key: variable.encoding[key] for key in _KEPT_ENCODING if key in variable.encoding}
     if variable.encoding.get("original_shape") == variable.shape and "chunksizes" in variable.encoding:

@@ -163,16 +163,21 @@ def _part_of(name: str, variable: xr.Variable, part: Part, is_json: bool) -> xr.
 
 
 def _travelling(name: str, part: Part, is_json: bool, values: NDArray[Any]) -> NDArray[Any]:
-    """The values of a part as they travel."""
+    """The values of a part of a variable as they travel."""
+    try:
+        return _converted(part, is_json, values)
+    except NexusError as error:
+        raise NexusError(f"{unquoted(name)}: {error}") from None
+
+
+def _converted(part: Part, is_json: bool, values: NDArray[Any]) -> NDArray[Any]:
     values = _taken(values, part.path)
     if is_json:
         return _each(lambda each: json.dumps(to_json(each)), values).astype(TEXT)
     if part.is_opaque:
         return np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(*values.shape, part.dtype.itemsize)
     if part.travelling_dtype is TEXT and not all(map(is_unicode, values.flat)):
-        raise NexusError(
-            f"{unquoted(name)}: there is text that is no Unicode, which other formats don't hold; encode it"
-        )
+        raise NexusError("there is text that is no Unicode, which other formats don't hold; encode it")
     return values.astype(part.travelling_dtype, copy=False)
 
 

@@ -112,7 +112,8 @@ def _is_a(*types: type) -> Callable[[Any], bool]:
 
 
 def _array(values: NDArray[Any]) -> dict[str, Any]:
-    return array_to_json(values, to_json)
+    is_text_of_numpy = values.dtype.kind == "T"  # a type that has no name of which NumPy makes it again
+    return array_to_json(values.astype(object) if is_text_of_numpy else values, to_json)
 
 
 def _of_array(made: Mapping[str, Any]) -> NDArray[Any]:
