@@ -262,6 +262,15 @@ def test_shapes_and_names_of_all_kinds_come_back(way: Way, tmp_path: Path) -> No
 
 
 @each_way
+@pytest.mark.filterwarnings("ignore:Duplicate dimension names")
+def test_a_dimension_of_two_axes_comes_back(way: Way, tmp_path: Path) -> None:
+    matrix = (("x", "x"), np.eye(2))
+    for number, variables in enumerate([{"m": matrix, "n": ("x", [1, 2])}, {"n": ("x", [1, 2]), "m": matrix}]):
+        dataset = xr.Dataset(variables, {"x": [3, 4]})
+        assert_same(way(dataset, tmp_path / f"{number}"), dataset)
+
+
+@each_way
 def test_parts_get_names_that_are_free(way: Way, tmp_path: Path) -> None:
     deep = np.zeros(2, [("b", [("c", "i4")])])
     shallow = np.ones(2, [("c", "i4")])

@@ -53,9 +53,10 @@ def to_csv(obj: xr.DataArray | xr.Dataset, path: str | os.PathLike[str], large_a
     dataset = flat(obj, large_arrays)
     assert isinstance(dataset, xr.Dataset)
     dims = next((variable.dims for variable in dataset.data_vars.values()), ())
-    if not math.prod(dataset.sizes[dim] for dim in dims):
+    if not _are_distinct(dims) or not math.prod(dataset.sizes[dim] for dim in dims):
         dims = ()
-    columns = [name for name, variable in dataset.variables.items() if variable.dims and {*variable.dims} <= {*dims}]
+    spans = {name: variable.dims for name, variable in dataset.variables.items() if variable.dims}
+    columns = [name for name, own in spans.items() if _are_distinct(own) and {*own} <= {*dims}]
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
         for line in _heading(dataset, columns, dims):
             stream.write(f"{_COMMENT}{json.dumps(line, allow_nan=False)}\n")
@@ -100,6 +101,10 @@ def _heading(dataset: xr.Dataset, columns: Sequence[Any], dims: Sequence[Any]) -
         made = _of_column(variable) if name in columns else variable_to_json(variable)
         yield {name: {**made, _COORDINATE: name in dataset.coords}}
     yield {"rows": dims}
+
+
+def _are_distinct(dims: Sequence[Any]) -> bool:
+    return len({*dims}) == len(dims)
 
 
 def _of_column(variable: xr.Variable) -> dict[str, Any]:
