@@ -768,6 +768,14 @@ def test_a_place_that_can_not_be_written_to_is_named(tmp_path: Path, name: str) 
     assert [each.name for each in tmp_path.iterdir()] == ["it"]
 
 
+@pytest.mark.parametrize("read", [nexus_xr.read_json, nexus_xr.read_csv])
+def test_a_file_that_can_not_be_opened_is_named(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    with pytest.raises(nexus_xr.NexusFileNotFoundError, match="gone: no such file; check the path"):
+        read(tmp_path / "gone")
+    with pytest.raises(nexus_xr.NexusFileError, match="can't be opened"):
+        read(tmp_path)
+
+
 FOREIGN = ['{"nodes": 5}', '{"data_vars": {"n": 1}, "coords": {}, "attrs": {}}', "[]", "# 5", '# {"a": {}}']
 
 

@@ -22,7 +22,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.replacing import replacing
 
 from .flat import LEAVE, flat, read_from, unflat
-from .json_file import variable_of_json, variable_to_json
+from .json_file import opened, variable_of_json, variable_to_json
 from .parts import TEXT
 
 _COMMENT = "# "
@@ -76,6 +76,8 @@ def read_csv(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset:
     ------
     NexusError
         It isn't such a file.
+    NexusFileError
+        It can't be opened.
 
     Examples
     --------
@@ -84,7 +86,7 @@ def read_csv(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset:
     >>> read_csv("counts.csv").identical(counts)
     True
     """
-    with open(path, encoding="utf-8", newline="") as stream:
+    with opened(path) as stream:
         try:
             return unflat(read_from(path, _dataset(stream)))  # type: ignore[return-value]  # no tree
         except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.unreadable import unopened
 from nexus_xr.hdf5.writing.replacing import replacing
 
 from .arrays import array_of_json, array_to_json
@@ -55,6 +56,8 @@ def read_json(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset | xr.Da
     ------
     NexusError
         It isn't such a file.
+    NexusFileError
+        It can't be opened.
 
     Examples
     --------
@@ -63,7 +66,7 @@ def read_json(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset | xr.Da
     >>> read_json("counts.json").identical(counts)
     True
     """
-    with open(path, encoding="utf-8") as stream:
+    with opened(path) as stream:
         try:
             content = json.load(stream)
         except ValueError as error:
@@ -74,6 +77,14 @@ def read_json(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset | xr.Da
         return unflat(read_from(path, _made_of(content)))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise NexusError(f"{os.fspath(path)}: expected what to_json wrote ({error})") from error
+
+
+def opened(path: str | os.PathLike[str]) -> TextIO:
+    """A file of text, to be read."""
+    try:
+        return open(path, encoding="utf-8", newline="")
+    except OSError as error:
+        raise unopened(os.fspath(path), os.path.abspath(path), error) from None
 
 
 def _made_of(content: Mapping[str, Any]) -> Flat:
