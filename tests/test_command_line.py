@@ -168,7 +168,8 @@ def test_info_tells_of_no_more_than_a_screen(tmp_path: Path) -> None:
         ([3.0, 2.0, 1.0], (3, 1)),
         ([1.0, 3.0, 2.0], (1, 3)),
         ([b"a", b"c", b"b"], ("a", "b")),
-        ([np.nan, 2.0, 3.0], (None, 3)),
+        ([np.nan, 2.0, 3.0], ("nan", 3)),
+        ([1.0, 2.0, np.inf], (1, "inf")),
         ([True, False, True], (False, True)),
     ],
 )

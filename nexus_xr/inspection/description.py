@@ -72,8 +72,8 @@ class ArrayDescription:
     units, long_name
         What its attributes say; None where they don't.
     first, last
-        Of an axis, the first and the last value, or the least and the greatest where it doesn't rise or fall; None
-        of others, and where they can't be read.
+        Of an axis, the first and the last value, or the least and the greatest where it doesn't rise or fall; NaN and
+        infinity as text. None of others, and where they can't be read.
     layout
         ``compact``, ``contiguous``, ``chunked``, ``virtual`` or ``segments``; ``unknown`` where that can't be told.
     chunks
@@ -346,7 +346,7 @@ def _scalar(value: Any) -> Scalar:
     """A value as JSON has it."""
     value = value.item() if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biufS" else value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return value if isinstance(value, str | int) else str(value)
