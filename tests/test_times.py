@@ -45,6 +45,11 @@ NUMBERS = np.array([0, 1, 2, 4])
         ([f"2020-01-01T00:00:0{number}" for number in NUMBERS], {}, SECONDS),
         ([f"2020-01-01T02:00:0{number}+02:00" for number in NUMBERS], {}, SECONDS),
         ([f"2020-01-01 00:00:0{number}.0Z" for number in NUMBERS], {}, SECONDS),
+        ([f"2020-01-01T00:00:0{number},0" for number in NUMBERS], {}, SECONDS),
+        ([f"20200101T00000{number}" for number in NUMBERS], {}, SECONDS),
+        ([f"20200101T02000{number}.0+0200" for number in NUMBERS], {}, SECONDS),
+        ([f"2020-01-01T0{number}" for number in NUMBERS], {}, SECONDS[0] + NUMBERS * np.timedelta64(1, "h")),
+        (NUMBERS, {"units": "s", "start": "20200101T00"}, SECONDS),
     ],
 )
 def test_times_are_dates_on_request(time: Any, attributes: dict[str, Any], expected: Any, write: Write) -> None:
@@ -76,6 +81,7 @@ def test_times_are_dates_on_request(time: Any, attributes: dict[str, Any], expec
         (["2020-01-01T00:00:00Z", "2020-01-02T00:00:00", "2020-01-03", "2020-01-04"], {}),
         (["2020-01-01", "2020-02-31", "2020-01-03", "2020-01-04"], {}),
         (["1", "2", "3", "4"], {}),
+        (["20200101", "20200102", "20200103", "20200104"], {}),
     ],
 )
 def test_what_is_no_date_stays_as_it_is(time: Any, attributes: dict[str, Any], write: Write) -> None:

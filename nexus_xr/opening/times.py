@@ -29,7 +29,11 @@ _UNITS: Mapping[str, str] = {
     "days": "days|day|d",
 }
 _NAMES = {spelling: name for name, spellings in _UNITS.items() for spelling in spellings.split("|")}
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)?(?P<zone>Z|[+-]\d\d:?\d\d)?")
+# ISO 8601 in its extended and its basic format; of the latter not the date alone, which may be any number.
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?|\d{8}T\d\d(\d\d(\d\d([.,]\d+)?)?)?)"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+)
 # What UDUNITS, and so CF, takes for a moment beyond that: digits left out, a zone behind a space or by its name.
 _REFERENCE = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d\d?)-(?P<day>\d\d?)"
@@ -136,8 +140,9 @@ def _of_text(variable: xr.Variable) -> xr.Variable | None:
         return None
     import pandas as pd
 
+    texts = [each[0].replace(",", ".") for each in found if each is not None]
     try:
-        moments = pd.to_datetime([each[0] for each in found if each is not None], format="ISO8601", utc=True)
+        moments = pd.to_datetime(texts, format="ISO8601", utc=True)
     except ValueError:  # no such moment, or no unit that holds all of them
         return None
     dates = _in_nanoseconds(np.asarray(moments.tz_localize(None))).reshape(variable.shape)
