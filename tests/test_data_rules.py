@@ -604,6 +604,18 @@ RULES = {
         "data",
         {"data": ("y(mm)", "x(mm)"), "y(mm)": ("y(mm)",), "x(mm)": ("x(mm)",)},
     ),
+    "axes with spaces and quotes that belong to their names": Rule(
+        "A name that is there is taken as it is",
+        nxdata({"data": D2, "'y'": Y3, " x": X4, "x": X4}, signal="data", axes=["'y'", " x"]),
+        "data",
+        {"data": ("'y'", " x"), "'y'": ("'y'",), " x": (" x",)},
+    ),
+    "one axis with a space that belongs to its name": Rule(
+        "A name that is there is taken as it is",
+        nxdata({"data": X4, "x ": X4}, signal="data", axes="x "),
+        "data",
+        {"data": ("x ",), "x ": ("x ",)},
+    ),
     "axes with spaces between": Rule(
         "Separators that some writers had",
         nxdata(XY, signal="data", axes="y x"),

@@ -39,7 +39,7 @@ def text(value: Any) -> str | None:
 def names(value: Any, known: Container[str] = ()) -> tuple[str, ...]:
     """The names that an attribute lists: an array of strings, or one string with `:` or `,` between the names.
 
-    A string that is itself a known name isn't split. Brackets around a list, quotes, and the semicolons or spaces
+    A string that is itself a known name is taken as it is. Brackets around a list, quotes, and the semicolons or spaces
     that some writers put between names are understood. "." stands for no name, and so does nothing between two names.
 
     Examples
@@ -52,10 +52,10 @@ def names(value: Any, known: Container[str] = ()) -> tuple[str, ...]:
         if len(parts) == 1:
             return names(parts[0], known)
     elif isinstance(value, str):
-        parts = _split(value.strip(), known)
+        parts = [value] if value in known else _split(value.strip(), known)
     else:
         return ()
-    listed = tuple(part.strip(" \t\r\n'\"") or "." for part in parts)
+    listed = tuple(part if part in known else part.strip(" \t\r\n'\"") or "." for part in parts)
     return listed if any(part != "." for part in listed) or len(listed) > 1 else ()
 
 
