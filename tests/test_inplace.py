@@ -351,6 +351,25 @@ def test_numbers_of_another_type_are_what_they_are(tmp_path: Path, old: Any, new
         assert entry["data/n"].dtype == new.dtype
 
 
+def test_links_that_lead_nowhere_stay_what_they_are(tmp_path: Path) -> None:
+    write_tree(tmp_path / "old.nxs", scan_file())
+    with h5py.File(tmp_path / "old.nxs", "r+") as file:
+        file["entry/dead"], file["entry/away"] = h5py.SoftLink("/nowhere"), h5py.ExternalLink("gone.h5", "/x")
+        file["entry/data/counts"].attrs["origin"] = file["entry"].ref
+    with pytest.warns(nexus_xr.NexusWarning):
+        signals = nexus_xr.open_signals(tmp_path / "old.nxs")
+    to_nexus(signals, tmp_path / "same.nxs", layout="inplace")
+    assert_same_tree(tmp_path / "old.nxs", tmp_path / "same.nxs")
+    to_nexus(signals[0], tmp_path / "new.nxs")
+    links: dict[str, Any] = {}
+    with h5py.File(tmp_path / "new.nxs") as file:
+        file.visititems_links(lambda name, link: links.update({name.rpartition("/")[2]: link}))
+        assert (links["dead"].path, links["away"].path) == ("/nowhere", "/x")
+        name = signals[0].name
+        assert file[f"entry1/{name}/{name}"].attrs["origin"] == "/entry"  # a reference, which is an attribute
+        assert not {"dead", "away"} & file[f"entry1/{name}/{name}"].attrs.keys()
+
+
 PADDINGS = {"null-terminated": h5t.STR_NULLTERM, "null-padded": h5t.STR_NULLPAD, "space-padded": h5t.STR_SPACEPAD}
 CHARACTERS = {"ascii": h5t.CSET_ASCII, "utf-8": h5t.CSET_UTF8}
 

@@ -14,7 +14,7 @@ from nexus_xr.nexus.output.entry import valid_name
 from nexus_xr.nexus.output.hyperspy_metadata import title_of
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.tree.metadata import same_tree
+from nexus_xr.nexus.tree.metadata import is_of_tree, same_tree
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def signals_in(obj: Any) -> Iterable[Signal]:
 
 
 def _of_array(array: xr.DataArray) -> Signal:
-    """A DataArray's attributes that are dictionaries are its tree, the others its field's."""
+    """A DataArray's attributes that are dictionaries or links are its tree, the others its field's."""
     name = valid_name("data" if array.name is None else str(array.name))
-    tree = {key: value for key, value in array.attrs.items() if isinstance(value, Mapping)}
+    tree = {key: value for key, value in array.attrs.items() if is_of_tree(value)}
     own = array.variable.copy(deep=False)
     own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
     free = free_name(name, set(map(str, array.coords)))
@@ -93,6 +93,6 @@ def with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.D
     dataset, tree = dataset.copy(), dict(tree)
     for variable in dataset.data_vars.values():
         for key, value in list(variable.attrs.items()):
-            if isinstance(value, Mapping) and same_tree(tree.setdefault(key, value), value):
+            if is_of_tree(value) and same_tree(tree.setdefault(key, value), value):
                 del variable.attrs[key]
     return dataset, tree

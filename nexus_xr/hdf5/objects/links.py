@@ -24,7 +24,7 @@ class Link:
     file
         File that an external link names.
     trouble
-        What is the matter with the target of a link that leads nowhere.
+        What is the matter with the target of a link that leads nowhere; nothing with what a reference refers to.
     is_refused
         Whether where it leads to may not be read.
     """
@@ -33,6 +33,11 @@ class Link:
     file: str | None = None
     trouble: str = field(default="is not there", compare=False, repr=False)
     is_refused: bool = field(default=False, compare=False, repr=False)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is what a reference refers to, and no link."""
+        return not self.trouble
 
     @property
     def code(self) -> Code:

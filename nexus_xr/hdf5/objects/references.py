@@ -35,7 +35,7 @@ def name_references(values: NDArray[Any], dtype: np.dtype[Any], name_of: NameOf)
 def _named(value: Any, dtype: np.dtype[Any], name_of: NameOf) -> Any:
     if is_reference(dtype):
         name = name_of(value) if value else None
-        return Link(decode(name)) if name else None
+        return Link(decode(name), trouble="") if name else None
     if dtype.names is not None:
         return tuple(_named(value[name], dtype[name], name_of) for name in dtype.names)
     if not has_references(dtype):

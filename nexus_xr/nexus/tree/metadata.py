@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.hdf5.reading.array import LazyArray, same_values
 
@@ -151,6 +152,17 @@ def in_words(member: Any) -> str | None:
     if isinstance(member, Mapping):
         return repr(MetadataField(member))[1:-1] if is_field(member) else None
     return short_value(member)
+
+
+def is_of_tree(value: Any) -> bool:
+    """Whether what is among the attributes of a signal is a member of the tree there, and no attribute of its field.
+
+    Examples
+    --------
+    >>> is_of_tree({"value": 1}), is_of_tree(Link("/gone")), is_of_tree("mm")
+    (True, True, False)
+    """
+    return isinstance(value, Mapping) or (isinstance(value, Link) and not value.is_reference)
 
 
 def same_tree(a: Any, b: Any) -> bool:

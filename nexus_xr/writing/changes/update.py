@@ -30,6 +30,7 @@ from nexus_xr.nexus.rules.attributes import names, text
 from nexus_xr.nexus.rules.reserved import COORDINATES, DTYPE, INDICES, METADATA_GROUP, recorded_dtype
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
+from nexus_xr.nexus.tree.metadata import is_of_tree
 from nexus_xr.opening.arrays import origin_of, same_origin
 from nexus_xr.opening.datatree import describe_nodes
 from nexus_xr.opening.fields.stored import stored_array
@@ -227,7 +228,7 @@ def _variable_of(path: str, described: Described) -> str | None:
 def _dataset_of_array(array: xr.DataArray, path: str, described: Described) -> xr.Dataset:
     """A signal as a variable of its group, with its tree in ``attrs``."""
     name = _variable_of(path, described) or path.rpartition("/")[2]
-    tree = {key: value for key, value in array.attrs.items() if isinstance(value, Mapping)}
+    tree = {key: value for key, value in array.attrs.items() if is_of_tree(value)}
     variable = array.variable.copy(deep=False)
     variable.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
     coordinates = array.coords.to_dataset().drop_vars(name, errors="ignore")
