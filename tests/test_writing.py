@@ -818,6 +818,39 @@ def test_text_of_a_region_is_whole_or_refused(tmp_path: Path) -> None:
     assert reopened(tmp_path / "f.nxs").values.tolist() == ["abc", "bcd"]
 
 
+def test_a_region_leaves_edges_of_bins_as_they_are(tmp_path: Path) -> None:
+    fields = {"n": np.arange(4.0), "f": np.array([0.0, 1, 2, 4, 8])}
+    write_tree(tmp_path / "f.nxs", {"entry": nxentry({"data": nxdata(fields, signal="n", axes=["f"])})})
+    [array] = nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True)
+    whole = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").load()
+    region = {"f": slice(1, 3)}
+    parts: list[Any] = [array.load()[1:3], whole.isel(f=region["f"]), whole[["n"]].isel(f=region["f"])]
+    for number, part in enumerate(parts, 1):
+        to_nexus(xr.zeros_like(part) + number, tmp_path / "f.nxs", region=region)
+        with h5py.File(tmp_path / "f.nxs") as file:
+            assert file["entry/data/f"][...].tolist() == fields["f"].tolist()
+            assert file["entry/data/n"][...].tolist() == [0, number, number, 3]
+    others = {
+        "none here": array[1:3].assign_coords(f=[1.5, 3.0]),
+        "others than in the file": array[:2],
+        "of 'f' are others": array[1:3].nexus.assign_edges(f=[1, 2, 5]),
+    }
+    before = (tmp_path / "f.nxs").read_bytes()
+    for said, part in others.items():
+        with pytest.raises(NexusError, match=said):
+            to_nexus(part, tmp_path / "f.nxs", region=region)
+    assert (tmp_path / "f.nxs").read_bytes() == before
+    to_nexus(array[:2].drop_vars("f"), tmp_path / "f.nxs", region=region)
+    assert reopened(tmp_path / "f.nxs").values.tolist() == [0, 0, 1, 3]
+
+
+def test_edges_are_not_written_into_a_region_of_values(tmp_path: Path) -> None:
+    to_nexus(xr.DataArray(np.zeros(3), dims="x", name="n", coords={"x": [1.0, 2, 3]}), tmp_path / "f.nxs")
+    part = xr.DataArray(np.ones(2), dims="x", name="n", coords={"x": [1.0, 2]}).nexus.assign_edges(x=[0.5, 1.5, 2.5])
+    with pytest.raises(NexusError, match="'x' has edges of bins, and in the file values"):
+        to_nexus(part, tmp_path / "f.nxs", region={"x": slice(2)})
+
+
 def test_a_region_of_what_is_scaled_is_refused(tmp_path: Path) -> None:
     fields = {"n": np.zeros(4), "n_scaling_factor": 0.5}
     write_tree(tmp_path / "f.nxs", {"entry": nxentry({"data": nxdata(fields, signal="n", axes=["x"])})})

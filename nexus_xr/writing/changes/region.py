@@ -13,17 +13,22 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from nexus_xr.arrays.bins import edges_of
+from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
+from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
+from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.select import Opening, describe_with
+from nexus_xr.opening.select import Described, Opening, describe_with
 from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.variables import with_true_errors
 from nexus_xr.writing.schedule import refuse_elsewhere
@@ -107,7 +112,7 @@ def check_region(
 def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> Mapping[str, xr.Variable]:
     """The variables of which a part is to be written."""
     dataset = obj.to_dataset(name=obj.name or "data") if isinstance(obj, xr.DataArray) else obj
-    dataset = with_true_errors(dataset, obj.attrs, path)
+    dataset = edges_to_bounds(with_true_errors(dataset, obj.attrs, path))
     there_are = f"there are {', '.join(map(repr, dataset.dims))}"
     if not isinstance(region, Mapping):
         raise NexusError(
@@ -128,12 +133,21 @@ def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, sl
 def _find_parts(
     wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], entry: str | None, opening: Opening
 ) -> list[_Part]:
-    chosen = group_with(wanted, entry, opening)
+    bounds = {bounds_named(variable) for variable in wanted.values()}
+    chosen = group_with([name for name in wanted if name not in bounds], entry, opening)
     stored = known(chosen)
     parts = []
     for name, variable in wanted.items():
+        if name in bounds and name not in stored:
+            continue
         field = chosen.content.fields[stored[name].field]
         where = absolute(chosen.group.member_path(stored[name].field))
+        named = bounds_named(variable)
+        if stored[name].bounds is not None:
+            _check_edges(name, wanted.get(named or ""), where, stored[name], chosen, opening, region)
+            continue
+        if named in wanted and named not in stored:
+            raise NexusError(f"{where}: {name!r} has edges of bins, and in the file values; leave the edges out")
         if stored[name].scaling is not None:
             raise NexusError(f"{where}: {name!r} is scaled in the file; write stored numbers with h5py")
         units, own = without_marks(field.attributes, field.dtype).get("units"), variable.attrs.get("units")
@@ -145,6 +159,31 @@ def _find_parts(
             _part(name, variable, where, dict(zip(stored[name].dims, field.shape, strict=True)), field, region)
         )
     return parts
+
+
+def _check_edges(
+    name: str,
+    bounds: xr.Variable | None,
+    path: str,
+    stored: Variable,
+    chosen: Described,
+    opening: Opening,
+    region: Mapping[Any, slice],
+) -> None:
+    """Raise unless the bins are those of the file, as those beside a region share its outermost edges."""
+    edges = None if bounds is None else edges_of(bounds.values)
+    dataset = chosen.group.get(stored.field)
+    if edges is None or not isinstance(dataset, Dataset):
+        raise NexusError(f"{path}: {name!r} has edges of bins in the file, and none here; leave it out with drop_vars")
+    *others, along = zip(stored.dims, dataset.shape, strict=True)
+    first, last = _extent(name, along[0], along[1] - 1, region)
+    ends = [*(_extent(name, dim, size, region) for dim, size in others), (first, last + 1)]
+    there = LazyArray.of(dataset, opening.file)[tuple(slice(*each) for each in ends)]
+    if not np.array_equal(edges, there, equal_nan=edges.dtype.kind in "fc"):
+        raise NexusError(
+            f"{path}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
+            "leave it out with drop_vars"
+        )
 
 
 def _part(
