@@ -477,6 +477,14 @@ def test_what_is_left_out_stays(file: Path, tmp_path: Path) -> None:
     assert_same_tree(file, tmp_path / "new.nxs")
 
 
+def test_what_was_left_out_at_opening_is_replaced(file: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus", drop_variables="i0")
+    dataset.assign(i0=dataset.counts * 2).nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
+        assert set(new["entry/data"]) == set(old["entry/data"])
+        np.testing.assert_array_equal(new["entry/data/i0"], 2 * dataset.counts)
+
+
 def test_a_part_takes_the_place_of_the_whole_under_each_of_its_names(tmp_path: Path) -> None:
     frames = np.arange(40, dtype="u2").reshape(10, 4)
     with h5py.File(tmp_path / "old.nxs", "w") as file:

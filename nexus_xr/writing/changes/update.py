@@ -254,7 +254,9 @@ class _Data:
         self.data = described.data
         self.attributes = described.content.attributes
         self.fields = described.content.fields
-        self.before = assemble(opening, described)
+        # Also what was left out at opening: it is in the file.
+        whole = replace(opening, options=replace(opening.options, drop_variables=None))
+        self.before = assemble(whole, described)
         self.now = edges_to_bounds(without_uncertainties(now))
         self.rules = rules
 
