@@ -471,6 +471,18 @@ def test_what_is_new_stands_beside_what_there_was(file: Path, tmp_path: Path) ->
     assert again.drop_attrs(deep=False).identical(dataset.drop_attrs(deep=False))
 
 
+@pytest.mark.parametrize("options", [{}, {"drop_variables": "counts"}], ids=["dropped", "left out"])
+def test_what_is_new_is_told_by_the_signal_of_the_file(file: Path, tmp_path: Path, options: Any) -> None:
+    dataset = xr.open_dataset(file, engine="nexus", **options).drop_vars("counts", errors="ignore")
+    dataset = dataset.assign(level=dataset.i0 + 1).assign_coords(row=("y", ["a", "b", "c"]), column=("x", [1, 2, 3, 4]))
+    dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    again = xr.open_dataset(tmp_path / "new.nxs", engine="nexus")
+    assert set(again.data_vars) == {"counts", "counts_errors", "i0", "level"}
+    for name in ("row", "column", "level"):
+        xr.testing.assert_equal(again[name].variable, dataset[name].variable)
+    assert {"row", "column"} < set(again.coords)
+
+
 def test_what_is_left_out_stays(file: Path, tmp_path: Path) -> None:
     dataset = xr.open_dataset(file, engine="nexus", metadata_key="distance", drop_variables="i0")
     dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")

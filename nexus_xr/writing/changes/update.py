@@ -392,11 +392,10 @@ class _Data:
         dataset = xr.Dataset({name: now[name].to_base_variable() for name in dict.fromkeys([*new, *bounds])})
         found = fields_of(dataset, path, self.rules.storing, self.rules.diagnostics)
         fields = {name: replace(each, is_coordinate=name in self.now.coords) for name, each in found.items()}
-        present = [each.name for each in self.data.variables if each.name in now]
-        known = {name: DataField(FieldNode(None), _dims(now[name]), name in self.now.coords) for name in present}
-        signal = self.data.signal if self.data.signal in known else next(iter(fields), None)
+        signal = self.data.signal or next(iter(fields), None)
         if signal is None:
             return
+        known = {each.name: self._known(each.name) for each in self.data.variables}
         group = data_group(signal, known | fields)
         for name in fields:
             yield Edit(self.group.member_path(name), group.members[name])
@@ -406,8 +405,13 @@ class _Data:
             added = [name for name in group.attributes.get(listing, ()) if name in fields]
             if added:
                 attributes[listing] = [*names(self.attributes.get(listing)), *added]
-        if self.data.signal in known:
+        if self.data.signal is not None:
             yield from attribute_edits({}, attributes, path, self.rules.diagnostics)
+
+    def _known(self, name: str) -> DataField:
+        """A variable that the file has, where it stays also if the Dataset no longer has it."""
+        dataset = self.now if name in self.now.variables else self.before
+        return DataField(FieldNode(None), _dims(dataset.variables[name]), name in dataset.coords)
 
 
 def _dims(variable: xr.Variable) -> tuple[str, ...]:
