@@ -483,6 +483,74 @@ def test_what_is_new_is_told_by_the_signal_of_the_file(file: Path, tmp_path: Pat
     assert {"row", "column"} < set(again.coords)
 
 
+def with_more(dataset: xr.Dataset) -> xr.Dataset:
+    """A Dataset with new variables that have its dimensions, or some of them."""
+    scaled = xr.Variable(dataset.counts.dims, dataset.counts.data * 2.5)
+    with_data = dataset.assign(scaled=scaled, row=dataset.i0.sum("y"))
+    with_data = with_data.assign_coords(column=2 * dataset.x, angle=dataset.i0 + dataset.y, name=("x", list("abcd")))
+    with_errors: xr.Dataset = with_data.nexus.assign_errors(scaled=scaled.values / 2)
+    return with_errors
+
+
+def assert_has_more(path: Path, expected: xr.Dataset) -> None:
+    found = xr.open_dataset(path, engine="nexus")
+    xr.testing.assert_equal(found, expected)
+    assert set(found.coords) == set(expected.coords)
+    assert found.scaled.dims == found.scaled_errors.dims == found.angle.dims == ("y", "x")
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=["arrays", "dask"])
+def test_what_is_new_in_what_was_transposed_is_in_the_order_of_the_file(
+    file: Path, tmp_path: Path, chunks: dict[str, int] | None
+) -> None:
+    expected = with_more(xr.open_dataset(file, engine="nexus"))
+    turned = with_more(xr.open_dataset(file, engine="nexus", chunks=chunks).transpose("x", "y"))
+    to_nexus(turned, tmp_path / "new.nxs", layout="inplace")
+    assert_has_more(tmp_path / "new.nxs", expected)
+    alone = turned.drop_vars("counts")
+    to_nexus(alone, tmp_path / "alone.nxs", layout="inplace")
+    assert_has_more(tmp_path / "alone.nxs", expected)
+    tree = xr.open_datatree(file, engine="nexus", chunks=chunks)
+    tree["entry/data"].dataset = with_more(tree["entry/data"].to_dataset().transpose("x", "y"))
+    to_nexus(tree, tmp_path / "tree.nxs", layout="inplace")
+    assert_has_more(tmp_path / "tree.nxs", expected)
+
+
+def test_a_sum_of_what_was_transposed_is_in_the_order_of_the_file(tmp_path: Path) -> None:
+    counts, height = np.arange(24.0).reshape(2, 3, 4), np.arange(6.0).reshape(2, 3)
+    axes = {"z": [1, 2], "y": [1, 2, 3], "x": [1, 2, 3, 4]}
+    indices = {"height_indices": [0, 1]}
+    data = nxdata({"n": counts, "height": height, **axes}, signal="n", axes=["z", "y", "x"], **indices)
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data})})
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    turned = dataset.transpose("x", "y", "z").assign(n=dataset.n.sum("x").transpose("y", "z"))
+    to_nexus(turned.assign(m=turned.n + 1), tmp_path / "new.nxs", layout="inplace")
+    found = xr.open_dataset(tmp_path / "new.nxs", engine="nexus")
+    assert found.n.dims == found.m.dims == found.height.dims == ("z", "y")
+    for name in ("n", "m", "height"):
+        np.testing.assert_array_equal(found[name], turned.assign(m=turned.n + 1)[name].transpose("z", "y"))
+
+
+def test_new_uncertainties_are_in_the_order_of_what_they_are_of(tmp_path: Path) -> None:
+    turned = Field(np.arange(6.0).reshape(3, 2), {"_ARRAY_DIMENSIONS": ["x", "y"]})
+    fields = {"n": np.ones((2, 3)), "turned": turned, "y": [1, 2], "x": [1, 2, 3]}
+    data = nxdata(fields, signal="n", axes=["y", "x"], auxiliary_signals=["turned"])
+    write_tree(tmp_path / "old.nxs", {"entry": nxentry({"data": data})})
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus").nexus.assign_errors(turned=np.ones((3, 2)))
+    to_nexus(dataset, tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        assert list(new["entry/data"].attrs["auxiliary_signals"]) == ["turned"]
+        assert new["entry/data/turned_errors"].shape == (3, 2)
+
+
+def test_a_new_variable_with_a_dimension_twice_is_stored_as_it_is(file: Path, tmp_path: Path) -> None:
+    dataset = xr.open_dataset(file, engine="nexus")
+    with pytest.warns(UserWarning, match="Duplicate dimension names"):
+        to_nexus(dataset.assign(twice=(("x", "y", "x"), np.ones((4, 3, 4)))), tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        assert new["entry/data/twice"].shape == (4, 3, 4)
+
+
 def test_what_is_left_out_stays(file: Path, tmp_path: Path) -> None:
     dataset = xr.open_dataset(file, engine="nexus", metadata_key="distance", drop_variables="i0")
     dataset.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")

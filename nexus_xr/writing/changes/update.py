@@ -27,7 +27,7 @@ from nexus_xr.nexus.output.entry import DataField, data_group
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA, restored_metadata
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
 from nexus_xr.nexus.rules.attributes import names, text
-from nexus_xr.nexus.rules.reserved import COORDINATES, DTYPE, INDICES, METADATA_GROUP, recorded_dtype
+from nexus_xr.nexus.rules.reserved import COORDINATES, DTYPE, ERRORS, INDICES, METADATA_GROUP, owner_of, recorded_dtype
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
 from nexus_xr.nexus.tree.metadata import is_of_tree
@@ -293,7 +293,7 @@ class _Data:
 
     def _told_anew(self, signal: Variable) -> Iterator[Edit]:
         """What the group and the signal say of its dimensions, where these are others than before."""
-        before, now = (dataset.variables[signal.name] for dataset in (self.before, self.now))
+        before, now = self.before.variables[signal.name], self._in_order(signal.name)
         if set(now.dims) == set(before.dims):
             return
         present = {name: DataField(FieldNode(None), _dims(each), name in self.now.coords) for name, each in self._own()}
@@ -307,12 +307,15 @@ class _Data:
 
     def _own(self) -> Iterator[tuple[str, xr.Variable]]:
         bounds = {each.bounds for each in self.data.variables}
-        return ((str(name), each) for name, each in self.now.variables.items() if name not in bounds)
+        return ((name, self._in_order(name)) for name in map(str, self.now.variables) if name not in bounds)
 
     def _in_order(self, name: str) -> xr.Variable:
-        """A variable with its dimensions as they are in the file."""
-        before, now = self.before.variables[name], self.now.variables[name]
-        return now.transpose(*before.dims) if set(now.dims) == set(before.dims) else now
+        """A variable with its dimensions in their order in the file; a new one has that of what it belongs to."""
+        now, there = self.now.variables[name], self.before.variables
+        known = name if name in there else owner_of(name, ERRORS, there) or self.data.signal
+        order = () if known is None else there[known].dims
+        ordered = [dim for dim in order if dim in now.dims]
+        return now.transpose(*ordered) if sorted(ordered, key=str) == sorted(now.dims, key=str) else now
 
     def _is_unchanged(self, name: str) -> bool:
         """Whether a variable has the values of the file; those that would have to be computed count as others."""
@@ -389,7 +392,7 @@ class _Data:
         """Variables that the file hasn't, with the attributes by which NXdata tells what they are."""
         now, path = self.now.variables, self.group.path
         bounds = [now[name].attrs["bounds"] for name in new if now[name].attrs.get("bounds") in now]
-        dataset = xr.Dataset({name: now[name].to_base_variable() for name in dict.fromkeys([*new, *bounds])})
+        dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in dict.fromkeys([*new, *bounds])})
         found = fields_of(dataset, path, self.rules.storing, self.rules.diagnostics)
         fields = {name: replace(each, is_coordinate=name in self.now.coords) for name, each in found.items()}
         signal = self.data.signal or next(iter(fields), None)
@@ -410,8 +413,9 @@ class _Data:
 
     def _known(self, name: str) -> DataField:
         """A variable that the file has, where it stays also if the Dataset no longer has it."""
-        dataset = self.now if name in self.now.variables else self.before
-        return DataField(FieldNode(None), _dims(dataset.variables[name]), name in dataset.coords)
+        if name in self.now.variables:
+            return DataField(FieldNode(None), _dims(self._in_order(name)), name in self.now.coords)
+        return DataField(FieldNode(None), _dims(self.before.variables[name]), name in self.before.coords)
 
 
 def _dims(variable: xr.Variable) -> tuple[str, ...]:
