@@ -371,6 +371,27 @@ def test_text_of_a_fixed_length_grows_as_far_as_it_fits(tmp_path: Path) -> None:
     assert (tmp_path / "f.nxs").read_bytes() == before
 
 
+@pytest.mark.parametrize("first", [np.array(["on", "ünk"], object), np.array(["on", "ünk"])], ids=["objects", "str"])
+def test_objects_of_dask_grow_where_they_are_text(tmp_path: Path, first: Any) -> None:
+    def labelled(labels: Any) -> xr.Dataset:
+        return xr.Dataset({"n": ("x", np.ones(len(labels)))}, {"label": ("x", labels)})
+
+    path = tmp_path / "f.nxs"
+    to_nexus(labelled(first), path, unlimited_dims="x")
+    more = np.array(["off", "", "läänger"], object)
+    to_nexus(labelled(more).chunk(x=2), path, append_dim="x")
+    to_nexus(opened(path, chunks={}).load(), tmp_path / "g.nxs", unlimited_dims="x")
+    to_nexus(opened(path, chunks={}), tmp_path / "g.nxs", append_dim="x")
+    assert opened(path).label.values.tolist() == [*first, *more]
+    assert opened(tmp_path / "g.nxs").label.values.tolist() == [*first, *more] * 2
+    before = path.read_bytes()
+    other = [np.array(["a", 1], object), np.array([[1], [2, 3]], object), np.array(["a", "b\0c"], object)]
+    for labels, said in zip(other, ["can't be stored", "it is no text", "with a zero"], strict=True):
+        with pytest.raises(NexusError, match=f"label: nothing was written, as .*{said}"):
+            to_nexus(labelled(labels).chunk(x=1), path, append_dim="x")
+    assert path.read_bytes() == before
+
+
 def test_files_of_others_grow(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.nxs", "w", libver="latest", userblock_size=512) as file:
         file.attrs["default"] = "entry"

@@ -183,12 +183,8 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
     """Values in a type that the dataset holds; of text in `str`."""
     own = recorded_dtype(field.node.attributes, values.dtype) or values.dtype
     wanted = recorded_dtype(target.attributes, target.dtype) or target.dtype
-    if is_text(target.dtype) and (own.kind in "SU" or is_text(own)):
-        values = np.asarray(values[...])
-        try:
-            return storable(values.astype(object)) if values.dtype.kind == "U" else values
-        except ValueError as error:
-            raise NexusError(f"{where}: nothing was written, as {error}") from None
+    if is_text(target.dtype) and own.kind in "OSU":
+        return _text_of(np.asarray(values[...]), where)
     if is_text(target.dtype) or not np.can_cast(own, wanted, "safe") or (own.kind in "mM") != (wanted.kind in "mM"):
         raise NexusError(
             f"{where}: nothing was written, as {wanted}, of which it is, doesn't hold all of {own}; use astype"
@@ -201,6 +197,17 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
         return cast(values.view(own), wanted).view(np.int64) if own.kind in "mM" else cast(values, wanted)
     except NexusError as error:
         raise NexusError(f"{where}: nothing was written, as {error}") from None
+
+
+def _text_of(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """Text as HDF5 holds it; what objects are that dask has isn't known before they are computed."""
+    try:
+        text: NDArray[Any] = values if is_text(values.dtype) else storable(values.astype(object))
+    except ValueError as error:
+        raise NexusError(f"{where}: nothing was written, as {error}") from None
+    if not is_text(text.dtype):
+        raise NexusError(f"{where}: nothing was written, as it is no text, which the file has there")
+    return text
 
 
 def without_first_edge(values: Any, target: Target, count: int, last: Any, where: str) -> Any:
