@@ -27,6 +27,7 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.writing.fields import variables
 
 from .test_detector_segments import write_master
+from .waiting import PATIENCE_SECONDS
 
 FRAMES = np.random.default_rng(7).poisson(3, (12, 6, 8)).astype("u2")
 
@@ -714,6 +715,44 @@ def test_a_file_is_as_it_was_where_who_appends_is_killed(tmp_path: Path, libver:
     assert_same(opened(path), stack(5))
     to_nexus(stack(7, 5), path, append_dim="frame")
     assert_same(opened(path), stack())
+
+
+TOO_LARGE = """
+import os, resource, subprocess, sys
+import h5py, numpy as np, xarray as xr, nexus_xr
+
+path, more = sys.argv[1], int(sys.argv[2])
+values = np.random.default_rng(0).random((40, 256))
+stack = xr.Dataset({"i": (("t", "x"), values)})
+nexus_xr.to_nexus(stack, path, unlimited_dims="t", compression="gzip", chunks={"t": 4})
+with open(path, "rb") as stream:
+    before = stream.read()
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + more, limits[1]))
+try:
+    nexus_xr.to_nexus(stack, path, append_dim="t")
+except nexus_xr.NexusFileError as error:
+    print(error)
+assert resource.getrlimit(resource.RLIMIT_FSIZE) == (len(before) + more, limits[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+with open(path, "rb") as stream:
+    assert stream.read() == before
+assert not h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)
+subprocess.run([sys.executable, "-c", "import sys, h5py; h5py.File(sys.argv[1])", path], check=True)
+for count in (1, 2):
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["entry1/i/i"], np.tile(values, (count, 1)))
+    if count == 1:
+        nexus_xr.to_nexus(stack, path, append_dim="t")
+"""
+
+
+@pytest.mark.parametrize("more", [0, 3_000, 70_000])
+def test_after_a_file_may_not_grow_further_it_can_be_appended_to(tmp_path: Path, more: int) -> None:
+    command = [sys.executable, "-c", TOO_LARGE, str(tmp_path / "f.nxs"), str(more)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{tmp_path / 'f.nxs'}:/entry1/i/i: can't be written (File too large)\n"
 
 
 # --- one entry in the place of another -----------------------------------------------------------------------------

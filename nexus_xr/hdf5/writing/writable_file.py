@@ -89,8 +89,9 @@ def discard_file(file: h5py.File) -> None:
     try:
         if not keeps_free_space(file):
             _divert(descriptor)
-        file.flush()
-        file.close()
+        with _unlimited():
+            file.flush()
+            file.close()
         os.close(own)
     except AnyHdf5Error:
         # It stays open, as to close it would fail; and so does the file of the operating system, as libhdf5 would
@@ -115,6 +116,22 @@ def _nowhere() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("nowhere"), "wb")
     return tempfile.TemporaryFile()
+
+
+@contextmanager
+def _unlimited() -> Iterator[None]:
+    """Lift the limit of how large a process makes files, as far as it may: it holds for files in memory, too."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        yield
+        return
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits[1], limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def why_unwritten(error: Exception) -> str:
