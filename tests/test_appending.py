@@ -721,35 +721,43 @@ TOO_LARGE = """
 import os, resource, subprocess, sys
 import h5py, numpy as np, xarray as xr, nexus_xr
 
-path, more = sys.argv[1], int(sys.argv[2])
+path, more, may_be_lifted = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True"
 values = np.random.default_rng(0).random((40, 256))
 stack = xr.Dataset({"i": (("t", "x"), values)})
 nexus_xr.to_nexus(stack, path, unlimited_dims="t", compression="gzip", chunks={"t": 4})
 with open(path, "rb") as stream:
     before = stream.read()
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + more, limits[1]))
+limited = len(before) + more, limits[1] if may_be_lifted else len(before) + more
+resource.setrlimit(resource.RLIMIT_FSIZE, limited)
 try:
     nexus_xr.to_nexus(stack, path, append_dim="t")
 except nexus_xr.NexusFileError as error:
     print(error)
-assert resource.getrlimit(resource.RLIMIT_FSIZE) == (len(before) + more, limits[1])
-resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+assert resource.getrlimit(resource.RLIMIT_FSIZE) == limited
 with open(path, "rb") as stream:
     assert stream.read() == before
-assert not h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)
+assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
+assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) == (not may_be_lifted)
 subprocess.run([sys.executable, "-c", "import sys, h5py; h5py.File(sys.argv[1])", path], check=True)
-for count in (1, 2):
-    with h5py.File(path) as file:
-        np.testing.assert_array_equal(file["entry1/i/i"], np.tile(values, (count, 1)))
-    if count == 1:
-        nexus_xr.to_nexus(stack, path, append_dim="t")
+if may_be_lifted:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    added = stack
+else:
+    added = stack[{"t": slice(1)}]
+with h5py.File(path) as file:
+    np.testing.assert_array_equal(file["entry1/i/i"], values)
+nexus_xr.to_nexus(added, path, append_dim="t")
+with h5py.File(path) as file:
+    np.testing.assert_array_equal(file["entry1/i/i"], np.concatenate([values, added.i]))
 """
 
 
-@pytest.mark.parametrize("more", [0, 3_000, 70_000])
-def test_after_a_file_may_not_grow_further_it_can_be_appended_to(tmp_path: Path, more: int) -> None:
-    command = [sys.executable, "-c", TOO_LARGE, str(tmp_path / "f.nxs"), str(more)]
+@pytest.mark.parametrize(("more", "may_be_lifted"), [(0, True), (3_000, True), (70_000, True), (70_000, False)])
+def test_after_a_file_may_not_grow_further_it_can_be_appended_to(
+    tmp_path: Path, more: int, may_be_lifted: bool
+) -> None:
+    command = [sys.executable, "-c", TOO_LARGE, str(tmp_path / "f.nxs"), str(more), str(may_be_lifted)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path / 'f.nxs'}:/entry1/i/i: can't be written (File too large)\n"

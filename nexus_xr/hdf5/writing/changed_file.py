@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import h5py
@@ -65,9 +67,11 @@ class ChangedFile:
 
     def undo(self) -> None:
         """Close the file, which is as it was then."""
-        discard_file(self.file)
+        is_closed = discard_file(self.file)
         self.restore()
         os.truncate(self.path, self.length)
+        if not is_closed:
+            _renew(self.path)
 
 
 @contextmanager
@@ -125,6 +129,17 @@ def _make_room(file: h5py.File, path: str) -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise NexusFileError(f"{path}: can't be written ({error.strerror})") from error
+
+
+def _renew(path: str) -> None:
+    """Put a copy of a file in its place, as libhdf5 still locks the one that was there, and would open it as it was."""
+    folder, name = os.path.split(path)
+    with suppress(OSError), tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:  # no room for it
+        copied = os.path.join(beside, name)
+        shutil.copy2(path, copied)
+        with open(copied, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(copied, path)
 
 
 def _bytes_at(path: str, offset: int, size: int) -> bytes:

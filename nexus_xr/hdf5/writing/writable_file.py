@@ -80,10 +80,10 @@ def closing_file(file: h5py.File, name: str | os.PathLike[str]) -> Iterator[h5py
         raise NexusFileError(f"{os.fspath(name)}: can't be written ({why_unwritten(error)})") from error
 
 
-def discard_file(file: h5py.File) -> None:
-    """Close a file, what is left to be written of which goes nowhere."""
+def discard_file(file: h5py.File) -> bool:
+    """Close a file, what is left to be written of which goes nowhere; False where libhdf5 can't let go of it."""
     if not file:
-        return
+        return True
     descriptor = file.id.get_vfd_handle()
     own = os.dup(descriptor)
     try:
@@ -97,6 +97,8 @@ def discard_file(file: h5py.File) -> None:
         # It stays open, as to close it would fail; and so does the file of the operating system, as libhdf5 would
         # take the next one of the same number for this one.
         h5i.inc_ref(file.id)
+        return False
+    return True
 
 
 def keeps_free_space(file: h5py.File) -> bool:
