@@ -227,6 +227,28 @@ def test_text_of_a_virtual_dataset(tmp_path: Path) -> None:
         assert file["label"].asstr()[...].tolist() == ["a", "bé", "c"]
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+@pytest.mark.parametrize("shape", [(5,), (3, 20_000)])
+def test_text_of_fixed_length_stays_as_it_is_stored(shape: tuple[int, ...], encoding: Any, tmp_path: Path) -> None:
+    dtype = h5py.string_dtype(encoding, 2)
+    texts = np.resize(np.array([b"ab", b"c", b"", b"\xb5m", "é".encode()]), shape)
+    texts.tofile("raw")
+    layout = h5py.VirtualLayout(shape, dtype)
+    layout[...] = h5py.VirtualSource("a.h5", "data", shape)
+    with h5py.File("a.h5", "w") as file:
+        file["data"] = texts.astype(dtype)
+        file.create_dataset("raw", shape, dtype, external=[("raw", 0, texts.nbytes)])
+    with h5py.File("master.nxs", "w") as file:
+        file.create_virtual_dataset("virtual", layout)
+        file["linked"] = h5py.ExternalLink("a.h5", "raw")
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        for dataset in file.values():
+            assert (dataset.dtype, dataset.is_virtual, dataset.external) == ("S2", False, None)
+            assert h5py.check_string_dtype(dataset.dtype) == (encoding, 2)
+            np.testing.assert_array_equal(dataset, texts)
+
+
 def test_folders_of_parts_that_are_another_files_stay(tmp_path: Path) -> None:
     for folder in ("master_parts/0123abcd", "master_parts/mine"):
         os.makedirs(folder)

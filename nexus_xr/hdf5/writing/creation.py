@@ -218,6 +218,8 @@ def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any]) -> No
     """
     if not isinstance(h5py.check_vlen_dtype(dataset.dtype), np.dtype):
         part = tuple(slice(at, at + size) for at, size in zip(start, values.shape, strict=True))
+        if values.dtype.kind == "S" == dataset.dtype.kind:
+            values = values.astype(dataset.dtype)  # which notes the encoding, and libhdf5 converts none to another
         try:
             dataset[part] = values
         except UnicodeEncodeError:

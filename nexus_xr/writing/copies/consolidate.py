@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
+import numpy as np
 from h5py import h5o
 
 from nexus_xr.diagnostics import Diagnostics
@@ -210,7 +211,21 @@ class _Consolidation:
                 _copy_region(mapped, made)
         elif made.size:
             written = WrittenDataset(made, self._num_threads, f"{self._name}:{made.name}")
-            fill(written, LazyArray(file, source.name, source.shape, source.dtype))
+            fill(written, _values(file, source))
+
+
+class _StoredText(LazyArray):
+    """Text of fixed length as it is stored: what is decoded may have no place there when it is encoded again."""
+
+    def __getitem__(self, key: Any) -> Any:
+        values = np.asarray(super().__getitem__(key))
+        return values.view(f"S{values.itemsize}") if values.dtype.kind == "V" else values  # libhdf5 gives bytes
+
+
+def _values(file: File, source: h5py.Dataset) -> LazyArray:
+    if source.dtype.kind == "S":
+        return _StoredText(file, source.name, source.shape, np.dtype((np.void, source.dtype.itemsize)))
+    return LazyArray(file, source.name, source.shape, source.dtype)
 
 
 def _copy_region(mapped: MappedRegion, made: h5py.Dataset) -> None:
