@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
@@ -21,6 +22,7 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 
 _DRIVER = "nexus_xr"
+_lifting = threading.Lock()
 
 # What is written to a dataset is written at once, so that it fails there, and not when the dataset is closed.
 h5py.register_driver(_DRIVER, lambda properties: properties.set_sieve_buf_size(0))
@@ -128,12 +130,13 @@ def _unlimited() -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limits[1], limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with _lifting:  # or two would put back what the other has lifted
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits[1], limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def why_unwritten(error: Exception) -> str:
