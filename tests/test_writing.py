@@ -844,6 +844,17 @@ def test_a_region_leaves_edges_of_bins_as_they_are(tmp_path: Path) -> None:
     assert reopened(tmp_path / "f.nxs").values.tolist() == [0, 0, 1, 3]
 
 
+@pytest.mark.parametrize("dtype", ["f4", ">f8", "u1", "M8[ns]"])
+def test_a_region_has_the_edges_of_the_file_whatever_their_type(tmp_path: Path, dtype: str) -> None:
+    edges = np.array([0, 1, 2, 4, 8]).astype(dtype)
+    array = xr.DataArray(np.zeros((3, 4)), dims=("y", "x"), name="n").nexus.assign_edges(x=edges)
+    to_nexus(array, tmp_path / "f.nxs")
+    part = reopened(tmp_path / "f.nxs").load()[1:2, 1:3] + 5
+    to_nexus(part.transpose("x", "y"), tmp_path / "f.nxs", region={"x": slice(1, 3), "y": slice(1, 2)})
+    assert reopened(tmp_path / "f.nxs").sum().item() == 10
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs").nexus.edges("x"), edges)
+
+
 def test_edges_are_not_written_into_a_region_of_values(tmp_path: Path) -> None:
     to_nexus(xr.DataArray(np.zeros(3), dims="x", name="n", coords={"x": [1.0, 2, 3]}), tmp_path / "f.nxs")
     part = xr.DataArray(np.ones(2), dims="x", name="n", coords={"x": [1.0, 2]}).nexus.assign_edges(x=[0.5, 1.5, 2.5])

@@ -13,22 +13,19 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from nexus_xr.arrays.bins import edges_of
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
-from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
 from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
-from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.select import Described, Opening, describe_with
+from nexus_xr.opening.select import Opening, describe_with
+from nexus_xr.opening.session import assemble
 from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.variables import with_true_errors
 from nexus_xr.writing.schedule import refuse_elsewhere
@@ -144,7 +141,8 @@ def _find_parts(
         where = absolute(chosen.group.member_path(stored[name].field))
         named = bounds_named(variable)
         if stored[name].bounds is not None:
-            _check_edges(name, wanted.get(named or ""), where, stored[name], chosen, opening, region)
+            whole = assemble(opening, chosen).variables[stored[name].bounds]
+            _check_edges(name, wanted.get(named or ""), where, whole, region)
             continue
         if named in wanted and named not in stored:
             raise NexusError(f"{where}: {name!r} has edges of bins, and in the file values; leave the edges out")
@@ -162,24 +160,15 @@ def _find_parts(
 
 
 def _check_edges(
-    name: str,
-    bounds: xr.Variable | None,
-    path: str,
-    stored: Variable,
-    chosen: Described,
-    opening: Opening,
-    region: Mapping[Any, slice],
+    name: str, bounds: xr.Variable | None, path: str, stored: xr.Variable, region: Mapping[Any, slice]
 ) -> None:
     """Raise unless the bins are those of the file, as those beside a region share its outermost edges."""
-    edges = None if bounds is None else edges_of(bounds.values)
-    dataset = chosen.group.get(stored.field)
-    if edges is None or not isinstance(dataset, Dataset):
+    if bounds is None:
         raise NexusError(f"{path}: {name!r} has edges of bins in the file, and none here; leave it out with drop_vars")
-    *others, along = zip(stored.dims, dataset.shape, strict=True)
-    first, last = _extent(name, along[0], along[1] - 1, region)
-    ends = [*(_extent(name, dim, size, region) for dim, size in others), (first, last + 1)]
-    there = LazyArray.of(dataset, opening.file)[tuple(slice(*each) for each in ends)]
-    if not np.array_equal(edges, there, equal_nan=edges.dtype.kind in "fc"):
+    *dims, _ = stored.dims
+    there = stored.isel({dim: region[dim] for dim in dims if dim in region}).values
+    here = bounds.transpose(*dims, ...).values
+    if not np.array_equal(here, there, equal_nan=here.dtype.kind in "fc"):
         raise NexusError(
             f"{path}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
             "leave it out with drop_vars"
