@@ -92,6 +92,29 @@ def test_text_of_numpy_is_stored_like_other_text(tmp_path: Path) -> None:
         of_values(np.array(["a\0b"], "T")).nexus.to_nexus(tmp_path / "never.nxs")
 
 
+def test_text_with_a_zero_that_dask_computes_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    texts = of_values(np.array(["a", "b\0c"], object)).chunk(1)
+    with pytest.raises(NexusError, match="/entry1/n/n: there is text with a zero in it"):
+        texts.nexus.to_nexus(tmp_path / "never.nxs")
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_with_text_and_dates_are_stored_as_text_of_fixed_length(tmp_path: Path) -> None:
+    inner = np.dtype([("unit", "U2", (2,)), ("value", "f8")])
+    records = np.zeros(2, [("label", "U3"), ("begin", "M8[s]"), ("inner", inner)])
+    records["label"], records["inner"]["unit"] = ["a", "ö"], [["mm", ""], ["s", "eV"]]
+    records["begin"] = np.datetime64("2024-05-01T12:00:00")
+    found = written(of_values(records), tmp_path).n.values
+    assert [each.decode() for each in found["label"]] == ["a", "ö"]
+    assert found["begin"].tolist() == [b"2024-05-01T12:00:00"] * 2
+    assert found["inner"]["unit"].astype(str).tolist() == [["mm", ""], ["s", "eV"]]
+
+
+def test_records_with_text_that_dask_has_yet_to_compute_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match=r"n/n: it has records with text or dates.* compute it"):
+        of_values(np.zeros(2, [("label", "U3"), ("value", "f8")])).chunk(1).nexus.to_nexus(tmp_path / "never.nxs")
+
+
 def test_dates_of_other_calendars_are_numbers_that_say_so(tmp_path: Path) -> None:
     dates = xr.date_range("2000-02-28", periods=3, calendar="noleap", use_cftime=True)
     back = written(xr.Dataset({"n": ("time", [1.0, 2.0, 3.0])}, {"time": dates}), tmp_path)

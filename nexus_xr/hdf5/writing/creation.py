@@ -224,6 +224,10 @@ def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any]) -> No
             dataset[part] = values
         except UnicodeEncodeError:
             dataset[part] = _encoded(values, dataset.name)
+        except ValueError as error:
+            if "NULL" not in str(error):
+                raise
+            raise NexusError(f"{dataset.name}: there is text with a zero in it, which would end there") from None
         return
     space = dataset.id.get_space()
     if start:

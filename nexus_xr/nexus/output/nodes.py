@@ -196,7 +196,11 @@ def storable(value: Any) -> Any:
     """
     if isinstance(value, LazyArray) and has_references(value.raw_dtype):
         value = value[...]  # as copies of them would lead nowhere
-    if isinstance(value, h5py.Empty) or _comes_later(value):
+    if isinstance(value, h5py.Empty):
+        return value
+    if _comes_later(value):
+        if not isinstance(value, StoredArray) and value.dtype.kind == "V" and _has_text_or_dates(value.dtype):
+            raise _UnstorableError("it has records with text or dates, which dask has yet to compute; compute it")
         return value
     if value is None:
         return h5py.Empty("f4")
@@ -287,10 +291,17 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     if kind == "T":
         return array.astype(object).astype(_TEXT)
     if kind == "V":
-        return _storable_records(array) if array.dtype.hasobject else array
+        return _storable_records(array) if _has_text_or_dates(array.dtype) else array
     if array.shape == ():
         raise _UnstorableError(f"a value of type {type(array.item()).__name__} can't be stored in HDF5")
     raise _UnstorableError(f"an array of {array.dtype} can't be stored in HDF5")
+
+
+def _has_text_or_dates(dtype: np.dtype[Any]) -> bool:
+    """Whether records have elements that HDF5 stores otherwise than NumPy does."""
+    if dtype.names is None:
+        return dtype.base.kind in "OUM"
+    return any(_has_text_or_dates(dtype[name]) for name in dtype.names)
 
 
 def _storable_records(array: NDArray[Any]) -> NDArray[Any]:

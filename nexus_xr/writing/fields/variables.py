@@ -368,7 +368,7 @@ def _values_of(variable: xr.Variable) -> Any:
     data: Any = variable._data
     kind = variable.dtype.kind
     if hasattr(data, "dask"):
-        return data
+        return storable(data)
     if variable._in_memory or variable.nbytes <= SMALL_BYTES or variable.dtype.hasobject:
         values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
         if is_ragged(values):
