@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from dask.diagnostics import ProgressBar
+from h5py import h5o, h5p, h5t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -1512,3 +1513,24 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
         to_nexus(scan(), tmp_path / "pipe")
     assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
     assert folder(tmp_path) == ["pipe"]
+
+
+def test_names_are_unicode_and_objects_in_order_without_times(tmp_path: Path) -> None:
+    counts = xr.DataArray(np.ones((2, 2)), dims=("b", "a"), name="größe", attrs={"z": 1, "y": {"ü": {"value": 2}}})
+    paths = [tmp_path / name for name in ("made.nxs", "copied.nxs", "repacked.nxs")]
+    to_nexus(counts, paths[0])
+    to_nexus(xr.open_dataset(paths[0], engine="nexus"), paths[1])
+    nexus_xr.repack(paths[1], paths[2])
+    in_order = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
+    for path in paths:
+        with h5py.File(path) as file:
+            names: list[str] = []
+            file.visit(names.append)
+            assert {"größe", "ü"} <= {name.rpartition("/")[2] for name in names}
+            for each in names:
+                parent, _, name = f"/{each}".rpartition("/")
+                group, item = file[parent or "/"], file[each]
+                assert group.id.links.get_info(name.encode()).cset == h5t.CSET_UTF8
+                assert h5o.get_info(item.id).mtime == 0
+                assert item.id.get_create_plist().get_attr_creation_order() == in_order
+                assert group.id.get_create_plist().get_link_creation_order() == in_order

@@ -156,8 +156,8 @@ def _write_elsewhere(obj: Any, target: Any, options: WritingOptions) -> None:
         write_file(obj, path, options)
 
 
-def write_file(obj: Any, path: Any, options: WritingOptions, libver: str | None = None) -> Any:
-    """Write a file of this machine, as `to_nexus` does it, perhaps of another version of the format."""
+def write_file(obj: Any, path: Any, options: WritingOptions, is_latest: bool = False) -> Any:
+    """Write a file of this machine, as `to_nexus` does it, perhaps in the latest version of the format."""
     options.refuse_unused(path)
     if options.way == "region":
         return _write_region(obj, path, options)
@@ -166,7 +166,7 @@ def write_file(obj: Any, path: Any, options: WritingOptions, libver: str | None 
     options.storing.check([signal.dataset for signal in signals_in(obj)])
     content = _content(obj, options)(obj, path, options)
     mode = "a" if options.mode == "r+" else options.mode or "w"
-    file = NewFile(path, mode, content.origin, libver)
+    file = NewFile(path, mode, content.origin, is_latest)
     workers = Workers(file) if computes_elsewhere() else None
     try:
         with Hdf5Errors(partial(_unwritten, path), passing=(NexusError, MemoryError)):

@@ -99,7 +99,7 @@ class NexusWriter:
         self._dim = append_dim if append_dim is not None else str(next(iter(dims), ""))
         self._name = signal.field
         settings = _settings(signal, self._dim, self.path, options)
-        write_file(template, self.path, settings, "latest")
+        write_file(template, self.path, settings, is_latest=True)
         self._targets, self._others, recent = _layout(signal, self._dim, File(self.path))
         self._length = self._targets.length
         self._file = _opened(self.path)
@@ -398,7 +398,7 @@ def _find_layout(names: list[str], dim: str, opening: Opening) -> tuple[Targets,
 
 def _opened(path: str) -> h5py.File:
     try:
-        return open_file(path, "r+", libver="latest")
+        return open_file(path, "r+", is_latest=True)
     except OSError as error:
         raise NexusFileError(f"{path}: can't be written ({why_unwritten(error)})") from error
 

@@ -51,8 +51,8 @@ class NewFile:
         ``w``, replace what is there; ``x``, there must be nothing; ``a``, begin with a copy of what is there.
     origin
         A file to begin with a copy of.
-    libver
-        The version of the format of an empty one, as h5py has it.
+    is_latest
+        Whether an empty one is in the latest version of the format.
 
     Raises
     ------
@@ -61,7 +61,7 @@ class NewFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], mode: str = "w", origin: File | None = None, libver: str | None = None
+        self, path: str | os.PathLike[str], mode: str = "w", origin: File | None = None, is_latest: bool = False
     ) -> None:
         self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
         self.mode = mode
@@ -89,7 +89,7 @@ class NewFile:
                 self._is_successor = mode == "a" or (origin is not None and _is_at(origin, self.path))
                 self._began_with = _version(self.path)
                 if origin is None:
-                    self._handles.append(open_file(self._temporary, "w-", True, libver))
+                    self._handles.append(open_file(self._temporary, "w-", is_latest=is_latest))
                 else:
                     if self._is_successor and not origin.is_written_here:
                         wait_until_closed(self.path)

@@ -11,6 +11,8 @@ from h5py import h5o, h5p
 
 from nexus_xr.hdf5.reading.array import LazyArray
 
+from .new_objects import link_properties
+
 
 @dataclass(frozen=True, eq=False)
 class Copied:
@@ -59,5 +61,5 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
     with array.opened() as dataset:
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
-        h5o.copy(dataset.id, b".", group.id, name.encode(), copypl=properties)
+        h5o.copy(dataset.id, b".", group.id, name.encode(), properties, link_properties())
     return True

@@ -25,6 +25,8 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 
+from .new_objects import link_properties, properties_of
+
 # An array that is smaller is stored as it is, in one piece.
 SMALL_BYTES = 64 * 1024
 _SMALLEST_CHUNK = 1 << 20
@@ -189,8 +191,7 @@ def create_dataset(
     NexusError
         The filters aren't for such values, or such chunks.
     """
-    properties = h5p.create(h5p.DATASET_CREATE)
-    properties.set_attr_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
+    properties = properties_of(h5p.DATASET_CREATE)
     chunks = chunks or (shape if filters and all(shape) and shape else None)
     if chunks:
         properties.set_chunk(chunks)
@@ -202,7 +203,8 @@ def create_dataset(
     try:
         if chunks:
             _check_chunks(filters, chunks)
-        made = h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, properties)
+        kind = h5t.py_create(dtype, logical=True)
+        made = h5d.create(group.id, name.encode(), kind, space, properties, link_properties())
     except ValueError as error:
         where = f"{group.name.rstrip('/')}/{name}"
         raise NexusError(

@@ -21,6 +21,7 @@ from nexus_xr.hdf5.runtime.h5py_lock import phil
 
 from .chunk_writer import Region, WrittenDataset
 from .creation import create_dataset
+from .new_objects import link_properties, properties_of
 from .writable_file import close_file, discard_file, open_file, why_unwritten
 
 # The one dataset of a part file.
@@ -67,8 +68,7 @@ class Joined:
 
 def create_joined(group: h5py.Group, name: str, joined: Joined) -> h5py.Dataset:
     """Make the virtual dataset of part files, which need not be there yet."""
-    properties = h5p.create(h5p.DATASET_CREATE)
-    properties.set_attr_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
+    properties = properties_of(h5p.DATASET_CREATE)
     for region, path in joined.parts:
         first, lengths = [begin for begin, _ in region], tuple(end - begin for begin, end in region)
         space = h5s.create_simple(joined.shape)
@@ -76,7 +76,8 @@ def create_joined(group: h5py.Group, name: str, joined: Joined) -> h5py.Dataset:
         literal = path.replace("%", "%%")  # which would begin a pattern
         properties.set_virtual(space, literal.encode(), DATASET.encode(), h5s.create_simple(lengths))
     kind = h5t.py_create(joined.dtype, logical=True)
-    return h5py.Dataset(h5d.create(group.id, name.encode(), kind, h5s.create_simple(joined.shape), properties))
+    space = h5s.create_simple(joined.shape)
+    return h5py.Dataset(h5d.create(group.id, name.encode(), kind, space, properties, link_properties()))
 
 
 def write_part(path: str, values: NDArray[Any], form: Form) -> None:

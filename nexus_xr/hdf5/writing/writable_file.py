@@ -13,24 +13,20 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Literal
 
 import h5py
-from h5py import h5i
+from h5py import h5f, h5i, h5p
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 
-_DRIVER = "nexus_xr"
+from .new_objects import properties_of_members
+
 _lifting = threading.Lock()
 
-# What is written to a dataset is written at once, so that it fails there, and not when the dataset is closed.
-h5py.register_driver(_DRIVER, lambda properties: properties.set_sieve_buf_size(0))
 
-
-def open_file(
-    path: str | os.PathLike[str], mode: str, track_order: bool = False, libver: str | None = None
-) -> h5py.File:
+def open_file(path: str | os.PathLike[str], mode: Literal["r+", "w-"], *, is_latest: bool = False) -> h5py.File:
     """Open a file for writing, to be closed by `close_file`.
 
     Parameters
@@ -38,14 +34,20 @@ def open_file(
     path
         A local path.
     mode
-        As h5py has it: ``r+`` or ``w-``.
-    track_order
-        Whether a new file's root keeps the order in which things are made.
-    libver
-        The version of the format for what is new, as h5py has it: ``latest`` for a file to be read while it is written.
+        As h5py has it: a file that is there, or a new one.
+    is_latest
+        Whether what is new is in the latest version of the format: for a file to be read while it is written.
     """
-    order = {"track_order": True} if track_order else {}
-    return h5py.File(path, mode, driver=_DRIVER, rdcc_nbytes=0, libver=libver, **order)
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5f.LIBVER_LATEST if is_latest else h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
+    # What is written to a dataset is written at once, so that it fails there, and not when the dataset is closed.
+    access.set_sieve_buf_size(0)
+    metadata, slots, _, preemption = access.get_cache()
+    access.set_cache(metadata, slots, 0, preemption)
+    name = os.fsencode(path)
+    if mode == "r+":
+        return h5py.File(h5f.open(name, h5f.ACC_RDWR, access))
+    return h5py.File(h5f.create(name, h5f.ACC_EXCL, properties_of_members(h5p.FILE_CREATE), access))
 
 
 def close_file(file: h5py.File) -> None:

@@ -25,6 +25,7 @@ from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_unicode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, put
+from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import Joined, create_joined
 from nexus_xr.nexus.rules.reserved import PLAIN
 from nexus_xr.nexus.tree.metadata import StoredArray, is_field
@@ -352,7 +353,7 @@ def write_members(group: h5py.Group, node: GroupNode) -> list[PendingWrite]:
         if isinstance(member, Link):
             group[name] = h5py.ExternalLink(member.file, member.path) if member.file else h5py.SoftLink(member.path)
         elif isinstance(member, GroupNode):
-            pending += write_members(group.create_group(name, track_order=True), member)
+            pending += write_members(create_group(group, name), member)
         else:
             pending += _write_field(group, name, member)
     return pending

@@ -23,6 +23,7 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
+from nexus_xr.hdf5.writing.new_objects import create_group, link_properties
 from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.writing.fields.variables import fill
 
@@ -159,7 +160,7 @@ class _Consolidation:
         if key in self._made:
             group[name] = self._made[key]
         elif isinstance(found, h5py.Group):
-            self._made[key] = group.create_group(name, track_order=True)
+            self._made[key] = create_group(group, name)
             copy_attributes(found, self._made[key])
             for member in found:
                 self._take_in_member(found, member, self._made[key])
@@ -167,7 +168,7 @@ class _Consolidation:
             if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
                 self._make_real(found, group, name)
             else:
-                h5o.copy(found.id, b".", group.id, name.encode())
+                h5o.copy(found.id, b".", group.id, name.encode(), lcpl=link_properties())
             self._made[key] = group[name]
 
     def _take_in_member(self, found: h5py.Group, member: str, made: h5py.Group) -> None:

@@ -29,6 +29,7 @@ from nexus_xr.hdf5.writing.creation import (
     filters_of_source,
 )
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
+from nexus_xr.hdf5.writing.new_objects import create_group, link_properties
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
 
@@ -237,7 +238,7 @@ class _Repacking:
         if key in self._made:
             made[name] = self._made[key]
         elif isinstance(item, h5py.Group):
-            self._made[key] = made.create_group(name, track_order=True)
+            self._made[key] = create_group(made, name)
             copy_attributes(item, self._made[key])
             yield item, self._made[key]
         else:
@@ -247,7 +248,7 @@ class _Repacking:
     def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
         form = self._form.of(item) if isinstance(item, h5py.Dataset) else None
         if form is None:
-            h5o.copy(item.id, b".", group.id, name.encode())
+            h5o.copy(item.id, b".", group.id, name.encode(), lcpl=link_properties())
         else:
             self._write(item, group, name, *form)
         if isinstance(item, h5py.Dataset) and self._progress is not None:
