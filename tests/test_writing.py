@@ -1534,3 +1534,27 @@ def test_names_are_unicode_and_objects_in_order_without_times(tmp_path: Path) ->
                 assert h5o.get_info(item.id).mtime == 0
                 assert item.id.get_create_plist().get_attr_creation_order() == in_order
                 assert group.id.get_create_plist().get_link_creation_order() == in_order
+
+
+@pytest.mark.parametrize("bounds", [[[0.0, 1], [1, 2]], [[0.0, 0.5], [1, 2]]])
+@pytest.mark.parametrize("wrap", [lambda data: data, lambda data: xr.DataTree(data)])
+def test_bounds_before_the_data_are_no_signal(tmp_path: Path, bounds: list[list[float]], wrap: Any) -> None:
+    time = xr.DataArray([0.5, 1.5], dims="time", attrs={"bounds": "time_bnds"})
+    data = {"time_bnds": (("time", "nv"), bounds), "time_errors": ("time", [1.0, 1.0]), "rain": ("time", [1.0, 2.0])}
+    to_nexus(wrap(xr.Dataset(data, {"time": time})), tmp_path / "f.nxs")
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert found.rain.values.tolist() == [1.0, 2.0]
+    with h5py.File(tmp_path / "f.nxs") as file:
+        signals = [file.attrs.get("signal")]
+        file.visititems(lambda _, item: signals.append(item.attrs.get("signal")))
+    assert set(signals) == {None, "rain"}
+
+
+def test_bounds_alone_are_the_signal_only_where_they_are_no_edges(tmp_path: Path) -> None:
+    time = xr.DataArray([0.5, 1.5], dims="time", attrs={"bounds": "time_bnds"})
+    bounds = xr.Dataset({"time_bnds": (("time", "nv"), [[0.0, 1], [1, 2]])}, {"time": time})
+    with pytest.raises(NexusError, match="there is no variable to write"):
+        to_nexus(bounds, tmp_path / "f.nxs")
+    bounds["time_bnds"][0, 1] = 0.5
+    to_nexus(bounds, tmp_path / "f.nxs")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").time_bnds.values.tolist() == [[0, 0.5], [1, 2]]

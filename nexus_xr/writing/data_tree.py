@@ -14,12 +14,11 @@ from nexus_xr.nexus.output.entry import DataField, coordinates_group, data_group
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, node_of, why_no_name
 from nexus_xr.nexus.output.tree_nodes import marked, with_tree
 from nexus_xr.nexus.rules.content import Field, GroupContent
-from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.nxdata import apply_rules
 from nexus_xr.nexus.rules.reserved import DATASETS
 from nexus_xr.nexus.tree.metadata import is_field
 
-from .fields.variables import fields_of, with_true_errors
+from .fields.variables import fields_of, signal_of, with_true_errors
 from .options import WritingOptions
 from .signals import with_trees_apart
 
@@ -95,9 +94,8 @@ class TreeWriting:
         return fields_of(true, path, self.options.storing, self.diagnostics)
 
     def _data(self, dataset: xr.Dataset, fields: Mapping[str, DataField], path: str) -> GroupNode:
-        spans = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
-        signal = next((name for name in spans if name in fields and owner_of_errors(name, spans) is None), None)
-        if signal is not None:
+        signal = signal_of(dataset)
+        if signal is not None and signal in fields:
             return data_group(signal, fields)
         for name, each in fields.items():
             if each.node.values.shape != dataset.variables[name].shape:

@@ -13,8 +13,9 @@ from nexus_xr.errors import NexusError
 from nexus_xr.nexus.output.entry import valid_name
 from nexus_xr.nexus.output.hyperspy_metadata import title_of
 from nexus_xr.nexus.rules.content import free_name
-from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.tree.metadata import is_of_tree, same_tree
+
+from .fields.variables import signal_of
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def _of_array(array: xr.DataArray) -> Signal:
 
 
 def _of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[Signal]:
-    spans = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
-    first = next((name for name in spans if owner_of_errors(name, spans) is None), None)
+    first = signal_of(dataset)
     if first is not None:
         dataset, tree = with_trees_apart(dataset, tree)
         yield Signal(_group_name(name or first, tree, dataset.variables[first]), dataset, first, tree)

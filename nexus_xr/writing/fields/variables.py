@@ -35,6 +35,7 @@ from nexus_xr.hdf5.writing.creation import (
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, is_ragged, storable, why_no_name
 from nexus_xr.nexus.rules.attributes import units_of_time
+from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
@@ -229,6 +230,22 @@ def with_true_errors(dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) ->
         told.add(Code.ERRORS_DOUBTFUL, f"{path}/{name}", f"{WHY_DOUBTFUL.format(owner)}; left it out")
     warn_once(f"{path} is written, but not all its uncertainties", told)
     return dataset.drop_vars(doubts.values())
+
+
+def signal_of(dataset: xr.Dataset) -> str | None:
+    """The data variable that is plotted: the first that is neither the uncertainties nor the bounds of a variable.
+
+    Where there is no such one it is the first that isn't made part of another; None where there is none either.
+    """
+    spans = {str(name): variable.dims for name, variable in dataset.variables.items()}
+    own = {str(name): spans[str(name)] for name in dataset.data_vars}
+    bounds = {named for variable in dataset.variables.values() if (named := bounds_named(variable)) is not None}
+    plain = (name for name in own if name not in bounds and owner_of_errors(name, spans) is None)
+    if (found := next(plain, None)) is not None:
+        return found
+    edges = (_edges(dataset, name) for name in dataset.variables) if bounds else ()
+    parts = {found[0] for found in edges if found is not None}
+    return next((name for name in own if name not in parts and owner_of_errors(name, own) is None), None)
 
 
 def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Diagnostics) -> dict[str, DataField]:
