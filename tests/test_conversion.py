@@ -75,6 +75,48 @@ def test_a_file_with_opaque_attributes_comes_back_without_them(scan: Path, tmp_p
     assert nexus_xr.describe(tmp_path / "back.nxs").facts.get("title") == "a scan"
 
 
+TEXT = h5py.string_dtype()
+OF_ODD_TYPES = {
+    "a large table with text": np.array([(number, "a") for number in range(8000)], [("n", "i4"), ("text", TEXT)]),
+    "empty text": h5py.Empty(TEXT),
+    "an empty table with text": h5py.Empty(np.dtype([("n", "i4"), ("texts", TEXT, (2,))])),
+}
+
+
+@pytest.mark.parametrize("kind", OF_ODD_TYPES)
+@pytest.mark.parametrize("suffix", ["nc", "json"])
+def test_text_in_tables_and_of_no_elements_comes_back(tmp_path: Path, suffix: str, kind: str) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"], file["odd"] = [1.0, 2.0], OF_ODD_TYPES[kind]
+    nexus_xr.convert(tmp_path / "f.h5", tmp_path / f"g.{suffix}")
+    nexus_xr.convert(tmp_path / f"g.{suffix}", tmp_path / "back.nxs")
+    trees = [xr.open_datatree(tmp_path / name, engine="nexus") for name in ("f.h5", "back.nxs")]
+    xr.testing.assert_identical(*trees)
+
+
+def test_the_names_of_fields_that_matlab_notes_can_be_written(tmp_path: Path) -> None:
+    names = np.empty(2, object)
+    names[:] = [np.array(list(name), "S1") for name in ("x", "width")]
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["s/x"] = [1.0, 2.0]
+        file["s"].attrs.create("MATLAB_fields", names, dtype=h5py.vlen_dtype(np.dtype("S1")), shape=(2,))
+    xr.open_datatree(tmp_path / "f.h5", engine="nexus").nexus.to_nexus(tmp_path / "g.nxs")
+    with h5py.File(tmp_path / "g.nxs") as file:
+        assert [b"".join(each) for each in file["s"].attrs["MATLAB_fields"]] == [b"x", b"width"]
+
+
+@pytest.mark.parametrize("suffix", ["nxs", "nc", "csv", "json"])
+def test_colons_in_a_name_make_no_url(scan: Path, tmp_path: Path, suffix: str) -> None:
+    nexus_xr.repack(scan, tmp_path / "a::b.nxs")
+    if suffix != "nxs":
+        nexus_xr.convert(tmp_path / "a::b.nxs", tmp_path / f"c::d.{suffix}")
+        nexus_xr.convert(tmp_path / f"c::d.{suffix}", tmp_path / "e::f.nxs")
+    else:
+        nexus_xr.to_nexus(xr.open_dataset(tmp_path / "a::b.nxs", engine="nexus"), tmp_path / "e::f.nxs")
+    assert xr.open_dataset(str(tmp_path / "e::f.nxs"), engine="nexus").counts.shape == VALUES.shape
+    assert len(list(tmp_path.iterdir())) == (3 if suffix == "nxs" else 4)
+
+
 def test_one_group_is_converted_where_it_is_named(scan: Path, tmp_path: Path) -> None:
     for name in ("f.zarr", "f.nc", "f.csv"):
         assert invoke("convert", scan, tmp_path / name, "--path", "/entry/sums").exit_code == 0
@@ -219,6 +261,22 @@ def test_what_may_grow_keeps_its_chunks_where_it_is_small(tmp_path: Path) -> Non
     nexus_xr.repack(tmp_path / "f.h5", chunks="auto", compression="lzf")
     with h5py.File(tmp_path / "f.h5") as file:
         assert (file["n"].chunks, file["n"].maxshape, file["n"][()].tolist()) == ((2,), (None,), [1, 2, 3])
+
+
+@pytest.mark.parametrize("target", [None, "new.mat"])
+@pytest.mark.parametrize("size", [512, 4096])
+def test_what_is_before_all_that_is_of_hdf5_stays(tmp_path: Path, target: str | None, size: int) -> None:
+    header = b"MATLAB 7.3 MAT-file".ljust(size, b".")
+    with h5py.File(tmp_path / "m.mat", "w", userblock_size=size) as file:
+        file["x"] = VALUES
+    with open(tmp_path / "m.mat", "r+b") as stream:
+        stream.write(header)
+    nexus_xr.repack(tmp_path / "m.mat", None if target is None else tmp_path / target, compression="lzf")
+    made = tmp_path / (target or "m.mat")
+    assert made.read_bytes()[:size] == header
+    with h5py.File(made) as file:
+        assert (file.userblock_size, file["x"].compression) == (size, "lzf")
+        np.testing.assert_array_equal(file["x"], VALUES)
 
 
 def test_what_would_not_be_right_in_a_new_file_is_refused(scan: Path, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class NewFile:
         A file to begin with a copy of.
     is_latest
         Whether an empty one is in the latest version of the format.
+    user_block
+        What an empty one has before all that is HDF5's.
 
     Raises
     ------
@@ -61,7 +63,12 @@ class NewFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], mode: str = "w", origin: File | None = None, is_latest: bool = False
+        self,
+        path: str | os.PathLike[str],
+        mode: str = "w",
+        origin: File | None = None,
+        is_latest: bool = False,
+        user_block: bytes = b"",
     ) -> None:
         self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
         self.mode = mode
@@ -89,7 +96,7 @@ class NewFile:
                 self._is_successor = mode == "a" or (origin is not None and _is_at(origin, self.path))
                 self._began_with = _version(self.path)
                 if origin is None:
-                    self._handles.append(open_file(self._temporary, "w-", is_latest=is_latest))
+                    self._handles.append(open_file(self._temporary, "w-", is_latest=is_latest, user_block=user_block))
                 else:
                     if self._is_successor and not origin.is_written_here:
                         wait_until_closed(self.path)

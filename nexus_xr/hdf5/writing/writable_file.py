@@ -26,7 +26,9 @@ from .new_objects import properties_of_members
 _lifting = threading.Lock()
 
 
-def open_file(path: str | os.PathLike[str], mode: Literal["r+", "w-"], *, is_latest: bool = False) -> h5py.File:
+def open_file(
+    path: str | os.PathLike[str], mode: Literal["r+", "w-"], *, is_latest: bool = False, user_block: bytes = b""
+) -> h5py.File:
     """Open a file for writing, to be closed by `close_file`.
 
     Parameters
@@ -37,6 +39,8 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r+", "w-"], *, is_lat
         As h5py has it: a file that is there, or a new one.
     is_latest
         Whether what is new is in the latest version of the format: for a file to be read while it is written.
+    user_block
+        What is in a new file before all that is HDF5's: 512 bytes, or a power of two beyond.
     """
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_libver_bounds(h5f.LIBVER_LATEST if is_latest else h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
@@ -47,7 +51,13 @@ def open_file(path: str | os.PathLike[str], mode: Literal["r+", "w-"], *, is_lat
     name = os.fsencode(path)
     if mode == "r+":
         return h5py.File(h5f.open(name, h5f.ACC_RDWR, access))
-    return h5py.File(h5f.create(name, h5f.ACC_EXCL, properties_of_members(h5p.FILE_CREATE), access))
+    properties = properties_of_members(h5p.FILE_CREATE)
+    properties.set_userblock(len(user_block))
+    made = h5py.File(h5f.create(name, h5f.ACC_EXCL, properties, access))
+    if user_block:
+        with open(path, "r+b") as stream:
+            stream.write(user_block)
+    return made
 
 
 def close_file(file: h5py.File) -> None:

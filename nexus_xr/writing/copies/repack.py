@@ -101,9 +101,18 @@ def repack(
         is_moved = target is not None and os.path.dirname(os.path.realpath(goal)) != os.path.dirname(asked.path)
         total = _check(opened, asked.name, is_moved)
         mode = "w" if target is None or overwrite else "x"
-        with completed(NewFile(goal, mode), f"{asked.name}: {_FAILURE}") as new:
+        new_file = NewFile(goal, mode, user_block=_user_block(asked, opened.userblock_size))
+        with completed(new_file, f"{asked.name}: {_FAILURE}") as new:
             _Repacking(asked, form, num_threads, progress, total).run(opened, new.file)
     new.commit()
+
+
+def _user_block(file: File, size: int) -> bytes:
+    """What a file has before all that is HDF5's, as MATLAB's have a header."""
+    found = memoryview(bytearray(size))
+    with file.source() as source:
+        source.read_into(found, 0)
+    return bytes(found)
 
 
 @dataclass(frozen=True)
