@@ -600,6 +600,18 @@ CUT_SHORT = {
 
 
 @pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+def test_text_of_a_table_in_chunks_has_chunks_of_its_own(write: Write, engine: Any, tmp_path: Path) -> None:
+    table = np.array([(number, f"n{number}") for number in range(6)], [("n", "i4"), ("text", "S6")])
+    path = write({})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("table", data=table, chunks=(3,))
+    with xr.open_datatree(path, engine="nexus") as opened:
+        opened.nexus.to_netcdf(tmp_path / "out.nc", engine=engine)
+        with xr.open_datatree(tmp_path / "out.nc", engine=engine) as back:
+            assert nexus_xr.unflat(back).identical(opened)
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
 @pytest.mark.parametrize("obj", CUT_SHORT.values(), ids=CUT_SHORT)
 def test_text_that_netcdf_would_cut_is_refused(obj: Any, engine: Any, tmp_path: Path) -> None:
     (tmp_path / "out.nc").write_text("as it was")

@@ -104,7 +104,9 @@ def split_variable(name: str, variable: xr.Variable, taken: Container[str]) -> d
         made = _part_of(name, variable, part, is_json)
         made.attrs = {} if split else {**variable.attrs, DTYPE: json.dumps(dtype_to_json(dtype))}
         made.attrs |= ({PART: json.dumps([name, part.path])} if part.path else {}) | ({JSON: 1} if is_json else {})
-        made.encoding = variable.encoding if made.shape == variable.shape else {}
+        # Text of fixed length has one dimension more in netCDF.
+        is_stored_alike = made.shape == variable.shape and made.dtype.kind != "S"
+        made.encoding = dict(variable.encoding) if is_stored_alike else {}
         split[free_name(f"{name}.{joined(part.path)}", taken) if part.path else name] = made
     return split
 

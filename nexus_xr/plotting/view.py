@@ -82,10 +82,10 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
     """
     if array.dtype.kind not in "biufcmM":
         raise NexusError(f"{called(array)}: is of type {_in_words(array)}, which can't be drawn; choose numbers")
+    if not array.size:
+        raise NexusError(f"{called(array)}: has no values to draw; its shape is {array.shape}")
     scalars = shown_dims(array.attrs) == 0  # one of them is no plot; they are drawn over what they were measured at
     shown = default_view(array, _USUALLY_SHOWN if scalars else None).squeeze()
-    if not shown.size:
-        raise NexusError(f"{called(array)}: has no values to draw; its shape is {array.shape}")
     steps = _steps(shown) if is_thinned else {}
     if steps:
         shown = shown.isel({dim: slice(None, None, step) for dim, step in steps.items()})

@@ -198,7 +198,7 @@ def storable(value: Any) -> Any:
     if isinstance(value, LazyArray) and has_references(value.raw_dtype):
         value = value[...]  # as copies of them would lead nowhere
     if isinstance(value, h5py.Empty):
-        return value
+        return h5py.Empty(_without_objects(value.dtype))
     if _comes_later(value):
         if not isinstance(value, StoredArray) and value.dtype.kind == "V" and _has_text_or_dates(value.dtype):
             raise _UnstorableError("it has records with text or dates, which dask has yet to compute; compute it")
@@ -245,7 +245,7 @@ def _has_units(value: Any) -> bool:
 
 
 def _ragged(value: Any) -> NDArray[Any] | None:
-    """Lists of numbers of several lengths as elements of varying length; None where they are others."""
+    """Lists of numbers, or of bytes, of several lengths as elements of varying length; None where they are others."""
     elements = list(value.flat if isinstance(value, np.ndarray) else value) if _is_list(value) else []
     if not elements or not all(map(_is_list, elements)):
         return None
@@ -254,7 +254,7 @@ def _ragged(value: Any) -> NDArray[Any] | None:
     except ValueError:
         return None
     kinds = {part.dtype.kind for part in parts if part.size}
-    if any(part.ndim != 1 for part in parts) or not kinds <= set("biuf"):
+    if any(part.ndim != 1 for part in parts) or not (kinds <= set("biuf") or kinds == {"S"}):
         return None
     element = np.result_type(*(part for part in parts if part.size)) if kinds else parts[0].dtype
     ragged = np.fromiter((part.astype(element) for part in parts), dtype=h5py.vlen_dtype(element))
@@ -384,7 +384,18 @@ def _write_field(group: h5py.Group, name: str, node: FieldNode) -> list[PendingW
 def raw_dtype(values: Any) -> np.dtype[Any]:
     """The dtype in the file of values that HDF5 can hold."""
     dtype: np.dtype[Any] = values.dtype
-    return _TEXT if dtype.kind in "UOT" and h5py.check_vlen_dtype(dtype) is None else dtype
+    return _TEXT if dtype.kind in "UT" else _without_objects(dtype)
+
+
+def _without_objects(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same with text of varying length in place of objects of which h5py knows nothing, also in records."""
+    if dtype.subdtype is not None:
+        element, shape = dtype.subdtype
+        return np.dtype((_without_objects(element), shape))
+    if dtype.names is not None and dtype.hasobject:
+        return np.dtype([(name, _without_objects(dtype[name])) for name in dtype.names])
+    is_known = h5py.check_vlen_dtype(dtype) is not None or h5py.check_ref_dtype(dtype) is not None
+    return _TEXT if dtype.kind == "O" and not is_known else dtype
 
 
 def write_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:

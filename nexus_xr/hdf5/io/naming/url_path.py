@@ -12,14 +12,14 @@ from urllib.parse import quote, unquote
 
 
 def is_url(where: str) -> bool:
-    r"""Whether a name is a URL with a protocol (``s3://``, ``simplecache::``), and not a local path.
+    r"""Whether a name is a URL with a protocol (``s3://``, ``simplecache::s3://``), and not a local path.
 
     Examples
     --------
-    >>> is_url("s3://bucket/scan.nxs"), is_url("/data/scan.nxs"), is_url("C:\\data\\scan.nxs")
+    >>> is_url("s3://bucket/scan.nxs"), is_url("/data/scan::1.nxs"), is_url("C:\\data\\scan.nxs")
     (True, False, False)
     """
-    return "://" in where or "::" in where
+    return "://" in where
 
 
 class UrlPath(NamedTuple):
