@@ -365,6 +365,26 @@ def test_virtual_datasets_and_segments_are_reduced_as_their_sources(tmp_path: Pa
             np.testing.assert_array_equal(nexus_xr.reduce(array, "sum", named), joined.sum(axis=axes))
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_is_in_one_source_is_reduced_with_masks_and_can_be_changed(tmp_path: Path, is_whole: bool) -> None:
+    layout = h5py.VirtualLayout((12, 16, 20), "u2")
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file.create_dataset("values", data=COUNTS, chunks=(1, 16, 20))
+    source = h5py.VirtualSource("part.h5", "values", COUNTS.shape)
+    layout[:] = source if is_whole else source[:12]
+    with h5py.File(tmp_path / "master.nxs", "w") as file:
+        file.create_virtual_dataset("values", layout)
+    kept = np.eye(16, 20, dtype=bool)
+    each: dict[str, int] | None
+    for each in (None, {}):
+        values = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", chunks=each)["values"]
+        found = nexus_xr.reduce(values, "sum", values.dims[1:], where=kept)
+        np.testing.assert_array_equal(found.compute(), COUNTS.sum(axis=(1, 2), where=kept))
+    for part in (values[0].compute(), values.compute()):
+        part[0] = 7
+        assert (part[0] == 7).all()
+
+
 @pytest.mark.parametrize("most", [None, 1, 2000])
 def test_what_is_not_local_is_reduced_in_blocks_of_any_size(stack: Path, most: int | None) -> None:
     with moved({"reading.reductions.views.REMOTE_BLOCK_BYTES": most}):

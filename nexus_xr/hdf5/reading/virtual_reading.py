@@ -206,7 +206,8 @@ class _Reading:
             if opened is None or common is None or common.size < math.prod(self._shape):
                 return None
             values = self._read(opened, common)
-            return np.ascontiguousarray(np.broadcast_to(values, self._shape))
+            whole = values if values.shape == self._shape else np.broadcast_to(values, self._shape).copy()
+            return np.ascontiguousarray(whole)
 
     def _tasks(
         self, of_file: _OfFile, values: NDArray[Any], is_filled: bool, stack: ExitStack
