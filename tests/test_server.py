@@ -716,6 +716,8 @@ def test_keys_of_zarr_are_those_of_the_view(client: TestClient, folder: Path) ->
     assert (part.status_code, part.content) == (206, bytes(view.value("counts/c/1/0/0") or b"")[2:6])
     assert client.get("/zarr/stack.h5/counts/c/9/0/0").status_code == 404
     assert client.get("/zarr/gone.h5/zarr.json").status_code == 404
+    for key in ("zarr.json", "counts/zarr.json", "counts/c/1/0/0"):  # of clients whose address of the file ends in one
+        assert client.get(f"/zarr/stack.h5//{key}").content == bytes(view.value(key) or b"")
 
 
 def test_what_is_no_chunk_is_not_taken_for_fill_values(tmp_path: Path) -> None:

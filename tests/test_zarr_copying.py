@@ -253,3 +253,17 @@ def test_shards_that_are_no_bytes_are_an_error_that_names_them(write: Write, tmp
 def test_a_mode_that_there_is_not_is_an_error(write: Write, tmp_path: Path) -> None:
     with pytest.raises(NexusError, match=r"mode='a': expected"):
         nexus_xr.to_zarr(write(scan_file()), tmp_path / "scan.zarr", mode="a")
+
+
+@pytest.mark.parametrize("shards", [None, 1 << 14])
+def test_a_store_that_nobody_has_opened_yet_is_written_to(tmp_path: Path, shards: int | None) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("n", data=np.arange(4000).reshape(40, 100), chunks=(1, 100), compression="gzip")
+    with zarr.storage.ZipStore(tmp_path / "f.zip", mode="w") as store:
+        nexus_xr.to_zarr(tmp_path / "f.h5", store, shards=shards)
+    unopened = zarr.storage.ZipStore(tmp_path / "h.zip", mode="w")
+    nexus_xr.to_zarr(tmp_path / "f.h5", unopened, shards=shards)
+    unopened.close()
+    for name in ("f.zip", "h.zip"):
+        with zarr.storage.ZipStore(tmp_path / name, mode="r") as store:
+            np.testing.assert_array_equal(zarr.open_array(store, path="n")[:], np.arange(4000).reshape(40, 100))

@@ -195,6 +195,7 @@ def _make_folder(path: str) -> None:
 
 async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
     """Copy into a store, in which there is nothing of it after an error."""
+    await store._ensure_open()  # as zarr's own functions do it for a `ZipStore` that nobody has used yet
     if not await store.is_empty(""):
         if is_new:
             raise _is_there(store)

@@ -68,7 +68,7 @@ class ReadKey(FileJob):
 
     def _split(self, context: Context) -> tuple[ServedFile, str]:
         """The file, which is the first on the way that is one, and the key in it."""
-        names = self.file.split("/")
+        names = [name for name in self.file.split("/") if name]  # as clients double the slash of a URL that ends in one
         for count in range(1, len(names)):
             try:
                 return context.place("/".join(names[:count])), "/".join(names[count:])
