@@ -112,11 +112,11 @@ def warn_once(heading: str, diagnostics: Iterable[Diagnostic]) -> None:
     diagnostics = tuple(diagnostics)
     if diagnostics:
         message = f"{heading}:\n{listed(map(str, diagnostics))}"
-        warnings.warn(NexusWarning(message, diagnostics), stacklevel=_level_of_caller())
+        warnings.warn(NexusWarning(message, diagnostics), stacklevel=level_of_caller())
 
 
-def _level_of_caller() -> int:
-    """How far up the stack, from `warn_once`, the code is that asked for the file to be opened."""
+def level_of_caller() -> int:
+    """How far up the stack, from who warns, the code is that asked for the file to be opened."""
     frame: FrameType | None = sys._getframe(1)
     level = 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, NexusWarning, level_of_caller
 
 # Who holds a lock lives and is at work, copying a file of any size at most.
 MOST_SECONDS = 3600.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+# Who waits longer is told for what.
+_QUIET_SECONDS = 2.0
 
 
 class Lock:
@@ -131,16 +134,21 @@ def _lock_beside(path: str) -> Lock:
 
 
 def wait_until_closed(path: str) -> None:
-    """Wait until no process has a file open for writing.
+    """Wait until no process has a file open for writing; a warning says so where that takes a while.
 
     Raises
     ------
     NexusFileError
         One still has after `MOST_SECONDS`.
     """
+    begin, is_told = time.monotonic(), False
     for pause in _pauses():
         if not is_open_for_writing(path):
             return
+        if not is_told and time.monotonic() - begin >= _QUIET_SECONDS:
+            message = f"{path}: is open for writing elsewhere, perhaps in this process; waiting until it is closed"
+            warnings.warn(NexusWarning(message), stacklevel=level_of_caller())
+            is_told = True
         time.sleep(pause)
     raise NexusFileError(f"{path}: is open for writing still after {MOST_SECONDS:.0f} s; close it, and do it again")
 

@@ -27,7 +27,7 @@ from nexus_xr.hdf5.writing.new_objects import create_group, link_properties
 from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.writing.fields.variables import fill
 
-from .soundness import refuse_damaged
+from .soundness import refuse_damaged, refuse_written
 
 _FAILURE = "can't be made one file"
 
@@ -75,6 +75,7 @@ def bring_in(path: str | os.PathLike[str], num_threads: int | None = None) -> bo
         elsewhere = list(_made_of_others(opened, asked.name, set()))
         if not elsewhere:
             return True
+        refuse_written(asked)
         refuse_damaged(asked, _FAILURE, elsewhere, follows=True)
         with completed(NewFile(asked.path, "w", asked), f"{asked.name}: {_FAILURE}") as new:
             _Consolidation(asked.name, opened, new.file, num_threads, left).run(elsewhere)

@@ -33,7 +33,7 @@ from nexus_xr.hdf5.writing.new_objects import create_group, link_properties
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
 
-from .soundness import refuse_damaged
+from .soundness import refuse_damaged, refuse_written
 
 # Chunks as they are, or as `to_nexus` chooses them.
 AUTO = "auto"
@@ -101,7 +101,10 @@ def repack(
         is_moved = target is not None and os.path.dirname(os.path.realpath(goal)) != os.path.dirname(asked.path)
         total = _check(opened, asked.name, is_moved)
         mode = "w" if target is None or overwrite else "x"
-        new_file = NewFile(goal, mode, user_block=_user_block(asked, opened.userblock_size))
+        is_same = target is None or os.path.realpath(goal) == asked.path
+        if is_same:
+            refuse_written(asked)
+        new_file = NewFile(goal, mode, user_block=_user_block(asked, opened.userblock_size), takes_over=is_same)
         with completed(new_file, f"{asked.name}: {_FAILURE}") as new:
             _Repacking(asked, form, num_threads, progress, total).run(opened, new.file)
     new.commit()
