@@ -397,6 +397,28 @@ def test_a_delayed_writes_and_completes_when_it_is_computed(client: Any) -> None
     assert len(part_names()) == 6
 
 
+UNTRUE = {
+    "too short": (lambda block: block[:1], "has the shape|have the lengths"),
+    "empty": (lambda block: block[:0], "has the shape"),
+    "of another type": (lambda block: block + 0.5, "is of float64"),
+    "of fewer dimensions": (lambda block: block[0], "has 2 dimensions, not 3"),
+}
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("kind", UNTRUE)
+@pytest.mark.parametrize("group", [1, 10_000], ids=["alone", "joined"])
+def test_blocks_that_are_not_what_dask_says_are_refused(
+    client: Any, kind: str, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "LEAST_PART_BYTES", group)
+    change, reason = UNTRUE[kind]
+    values = da.from_array(FRAMES, chunks=(2, 40, 50)).map_blocks(change, dtype="u2", meta=FRAMES[:0])
+    with pytest.raises(NexusError, match=reason):
+        to_nexus(xr.DataArray(values, dims=("frame", "y", "x"), name="counts"), "new.nxs", chunks=(2, 40, 50))
+    assert files() == []
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_a_delayed_that_is_given_up_leaves_nothing(client: Any) -> None:
     job = to_nexus(scan(), "new.nxs", compute=False)

@@ -608,7 +608,9 @@ def test_text_of_a_table_in_chunks_has_chunks_of_its_own(write: Write, engine: A
     with xr.open_datatree(path, engine="nexus") as opened:
         opened.nexus.to_netcdf(tmp_path / "out.nc", engine=engine)
         with xr.open_datatree(tmp_path / "out.nc", engine=engine) as back:
-            assert nexus_xr.unflat(back).identical(opened)
+            made = nexus_xr.unflat(back)
+            assert isinstance(made, xr.DataTree)
+            assert made.identical(opened)
 
 
 @pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])

@@ -272,6 +272,18 @@ def test_something_that_is_no_file_is_refused() -> None:
         nexus_xr.open_signals(42)
 
 
+def test_a_new_file_is_completed_once(tmp_path: Path) -> None:
+    new = NewFile(tmp_path / "f.nxs")
+    new.file["n"] = 1
+    new.commit()
+    for again in (new.commit, lambda: new.file):
+        with pytest.raises(NexusFileError, match=r"f\.nxs: this has been done, or given up"):
+            again()
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["n"][()] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["f.nxs"]
+
+
 def test_files_that_travel_to_be_completed_are_known_only_until_they_are(tmp_path: Path) -> None:
     def complete() -> list[str]:
         return sorted(name for name in os.listdir(tmp_path) if not name.startswith("."))

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_xr import NexusError
+from nexus_xr import NexusError, NexusFileError
 from nexus_xr.hdf5.filters.codec import Bytes, Encode, EncodeError
 from nexus_xr.hdf5.filters.codecs import deflate, shuffle
 from nexus_xr.hdf5.filters.registry import CODECS
@@ -305,3 +305,56 @@ with h5py.File(sys.argv[1], "w") as file:
 
 def test_filters_that_hdf5plugin_brought_are_not_replaced(tmp_path: Path) -> None:
     run(FIRST_WRITE, tmp_path / "f.h5")
+
+
+@pytest.mark.parametrize("compression", ["blosc", "lzf", "gzip", "zstd", "lz4"])
+def test_a_chunk_whose_mask_alone_changes_is_noted_with_it(tmp_path: Path, compression: str) -> None:
+    """What barely compresses has now as many bytes as it had, and now went through the filter, and now not."""
+    random = np.random.default_rng(5)
+    for number in range(60):
+        values = random.normal(size=(12, 4)).astype("f4")
+        path = tmp_path / f"{number}.h5"
+        with h5py.File(path, "w") as file:
+            filters = filters_named(compression)
+            dataset = create_dataset(file, "data", values.shape, values.dtype, (11, 8), filters, (False, True))
+            WrittenDataset(dataset).write(whole(values.shape), values)
+        with h5py.File(path, "r+", rdcc_nbytes=0) as file:
+            target = WrittenDataset(file["data"], is_new=False)
+            for row, column in np.ndindex(6, 4):
+                part = random.normal(size=(1, 1)).astype("f4")
+                values[row + 5, column] = part[0, 0]
+                target.write(((row + 5, row + 6), (column, column + 1)), part)
+        with h5py.File(path) as file:
+            np.testing.assert_array_equal(file["data"][...], values)
+
+
+def test_a_damaged_chunk_of_which_a_part_is_written_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", data=np.zeros((4, 100), "u2"), chunks=(2, 100), compression="gzip")
+        dataset.id.write_direct_chunk((2, 0), b"damaged")
+        target = WrittenDataset(dataset, is_new=False)
+        target.write(((0, 1), (0, 100)), np.ones((1, 100), "u2"))
+        with pytest.raises(NexusFileError, match=r"f\.h5:/data: the chunk at \(2, 0\) can't be read"):
+            target.write(((2, 3), (0, 100)), np.ones((1, 100), "u2"))
+        target.write(((2, 4), (0, 100)), np.full((2, 100), 2, "u2"))
+        assert dataset[:, 0].tolist() == [1, 0, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.zeros((1, 4), "u2"), r"\[0:2, 0:4\] has the shape \(1, 4\), not \(2, 4\)"),
+        (np.zeros((4, 2), "u2"), r"has the shape \(4, 2\)"),
+        (np.zeros((2, 4)), "is of float64, not all of which uint16 holds"),
+        (np.zeros((2, 4), "i8"), "is of int64"),
+        (np.ma.masked_equal(np.zeros((2, 4), "u2"), 0), "has masked elements"),
+    ],
+)
+@pytest.mark.parametrize("chunks", [None, (1, 4)])
+def test_what_is_not_what_was_to_come_is_refused(tmp_path: Path, values: Any, reason: str, chunks: Any) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        target = WrittenDataset(file.create_dataset("data", (4, 4), "u2", chunks=chunks))
+        with pytest.raises(NexusError, match=reason):
+            target.write(((0, 2), (0, 4)), values)
+        target.write(((0, 2), (0, 4)), np.ones((2, 4), "u1"))
+        assert file["data"][:, 0].tolist() == [1, 1, 0, 0]

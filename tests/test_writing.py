@@ -7,6 +7,7 @@ import errno
 import fcntl
 import inspect
 import os
+import pickle
 import socket
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
-from nexus_xr import Link, NexusError, NexusFileError, to_nexus
+from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
 from nexus_xr.hdf5.writing import atomic_file
@@ -798,6 +800,72 @@ def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])
+def test_bytes_that_are_too_long_for_a_region_are_refused(tmp_path: Path, is_dask: bool) -> None:
+    to_nexus(xr.DataArray(np.array([b"ab", b"c"]), dims="x", name="n"), tmp_path / "f.nxs")
+    for texts, fits in (([b"abc"], False), ([b"d"], True)):
+        part = xr.DataArray(np.array(texts, "S6"), dims="x", name="n")
+        with nullcontext() if fits else pytest.raises(NexusError, match=r"f\.nxs:/entry1/n/n: there are values that"):
+            to_nexus(part.chunk() if is_dask else part, tmp_path / "f.nxs", region={"x": slice(1)})
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/n/n"][:].tolist() == [b"d", b"c"]
+
+
+@pytest.mark.parametrize("part", [slice(0, 2.0), slice(0, 2, 2), 1, "a", slice(0, 9)])
+def test_what_is_no_region_names_the_file_and_the_variable(tmp_path: Path, part: Any) -> None:
+    to_nexus(xr.DataArray(np.zeros(4), dims="x", name="n"), tmp_path / "f.nxs")
+    with pytest.raises(NexusError, match=r"f\.nxs:/entry1/n/n: 'x' of 'n'"):
+        to_nexus(xr.DataArray(np.ones(2), dims="x", name="n"), tmp_path / "f.nxs", region={"x": part})
+
+
+UNTRUE: dict[str, Any] = {
+    "too short": lambda block: block[:1],
+    "of another type": lambda block: block + 0.5,
+    "of longer numbers": lambda block: block.astype("i8") - 70_000,
+    "masked": lambda block: np.ma.masked_less(block, 2000),
+}
+
+
+@pytest.mark.parametrize("kind", UNTRUE)
+@pytest.mark.parametrize("way", ["w", "append_dim", "region"])
+def test_blocks_that_are_not_what_dask_says_are_refused(tmp_path: Path, way: str, kind: str) -> None:
+    untrue = da.from_array(FRAMES, chunks=(2, 40, 50)).map_blocks(UNTRUE[kind], dtype="u2", meta=FRAMES[:0])
+    frames = xr.DataArray(FRAMES, dims=("scan", "y", "x"), name="counts")
+    to_nexus(frames, tmp_path / "f.nxs", unlimited_dims="scan")
+    options: dict[str, Any] = {"w": {}, "append_dim": {"append_dim": "scan"}, "region": {"region": {"scan": slice(6)}}}
+    with pytest.raises(NexusError, match=r"f\.nxs:/entry1/counts/counts: "):
+        to_nexus(frames.copy(data=untrue), tmp_path / "f.nxs", **options[way])
+    assert folder(tmp_path) == ["f.nxs"]
+    if way != "region":  # which is written in place
+        np.testing.assert_array_equal(reopened(tmp_path / "f.nxs"), FRAMES)
+
+
+def test_frames_without_elements_are_added(tmp_path: Path) -> None:
+    empty = xr.DataArray(np.zeros((2, 0), "u2"), dims=("frame", "event"), name="n")
+    to_nexus(empty, tmp_path / "f.nxs", unlimited_dims=["frame", "event"])
+    to_nexus(empty, tmp_path / "f.nxs", append_dim="frame")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").n.shape == (4, 0)
+
+
+def test_a_job_that_is_done_says_so_when_it_is_done_again(tmp_path: Path) -> None:
+    job = to_nexus(scan(da.from_array(FRAMES, chunks=(1, 40, 50))), tmp_path / "f.nxs", compute=False)
+    with pytest.raises(NexusError, match=r"f\.nxs.*what writes in this process can't go to another"):
+        pickle.dumps(job.dask)
+    job.compute()
+    with pytest.raises(NexusFileError, match=r"f\.nxs.*has been done, or given up"):
+        job.compute()
+    assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+@pytest.mark.parametrize("compression", ["gzip", "blosc", "lzf"])
+def test_text_of_varying_length_that_comes_later_has_no_filters(tmp_path: Path, compression: str) -> None:
+    texts = xr.DataArray(da.from_array(np.array(["aé", "b"] * 4), chunks=2), dims="x", name="n")
+    to_nexus(texts, tmp_path / "f.nxs", compression=compression, unlimited_dims="x")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/n/n"].id.get_create_plist().get_nfilters() == 0
+    assert reopened(tmp_path / "f.nxs").values.tolist() == ["aé", "b"] * 4
+
+
+@pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])
 def test_a_region_has_its_values_or_is_refused(tmp_path: Path, is_dask: bool) -> None:
     to_nexus(xr.DataArray(np.zeros(4, "f4"), dims="x", name="n"), tmp_path / "f.nxs")
     for values in (np.array([1.5, np.inf, np.nan]), np.array([2**24, -1, 0])):
@@ -1236,6 +1304,76 @@ def test_a_file_that_is_open_for_writing_is_waited_for(tmp_path: Path, monkeypat
     with h5py.File(tmp_path / "f.nxs", "r+"), pytest.raises(NexusFileError, match="open for writing still"):
         job.compute()
     assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_who_waits_for_a_writer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    monkeypatch.setattr(locking, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(locking, "MOST_SECONDS", 0.1)
+    holder = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holder, str(tmp_path / "f.nxs")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        still = pytest.raises(NexusFileError, match="open for writing still")
+        with warnings.catch_warnings(record=True, action="always") as told, still:
+            to_nexus(scan(), tmp_path / "f.nxs", mode="a")
+        process.communicate(b"")
+    assert len(told) == 1
+    assert issubclass(told[0].category, NexusWarning)
+    assert "f.nxs: is open for writing elsewhere" in str(told[0].message)
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("way", ["repack", "consolidate"])
+@pytest.mark.parametrize("version", ["earliest", "latest", "swmr"])
+def test_a_file_that_is_being_written_is_not_replaced(tmp_path: Path, version: str, way: str) -> None:
+    path = tmp_path / "f.nxs"
+    with h5py.File(tmp_path / "other.nxs", "w") as file:
+        file["x"] = [1, 2]
+    libver: Any = "earliest" if version == "earliest" else "latest"
+    with h5py.File(path, "w", libver=libver) as file:
+        file.create_dataset("n", shape=(1, 8), maxshape=(None, 8), chunks=(1, 8), dtype="u2")
+        file["link"] = h5py.ExternalLink("other.nxs", "/x")
+    change = nexus_xr.repack if way == "repack" else nexus_xr.consolidate
+    code = f"""
+import h5py, sys
+with h5py.File(sys.argv[1], "r+", libver={libver!r}) as file:
+    if {version == "swmr"}:
+        file.swmr_mode = True
+    print("open", flush=True)
+    sys.stdin.readline()
+    file["n"].resize(5, axis=0)
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        with pytest.raises(NexusFileError, match=r"f\.nxs"):
+            change(path)
+        process.stdin.write("\n")
+    with h5py.File(path) as file:
+        assert file["n"].shape == (5, 8)
+    change(path)
+    with h5py.File(path, "r+") as file:
+        assert file["n"].shape == (5, 8)
+        if way == "repack":
+            with pytest.raises(NexusFileError, match="open for writing in this process"):
+                change(path)
+
+
+def test_a_file_that_changes_while_it_is_repacked_stays_as_that_left_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus(scan(), path)
+
+    def add(done: int, total: int) -> None:
+        with open(path, "ab") as file:
+            file.write(b"more")
+
+    with pytest.raises(NexusFileError, match="another writer has changed it meanwhile"):
+        nexus_xr.repack(path, compression="lzf", progress=add)
+    assert path.read_bytes().endswith(b"more")
 
 
 def test_a_file_that_another_changed_is_not_written_back_onto(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.atomic_file import NewFile
-from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
+from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset, in_words, why_unfit
 from nexus_xr.hdf5.writing.part_files import Form, Joined, join_parts, write_part
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, PendingWrite, raw_dtype
 from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, align_blocks
@@ -134,7 +135,7 @@ class Workers:
         import dask
 
         self._file.close()
-        return dask.delayed(_complete, pure=False)(self._file, self._gathered, self._tasks)
+        return dask.delayed(_complete, pure=False)(self._file, self._gathered, self._tasks, self._regions)
 
     def run(self) -> None:
         """Have all written, and complete the master here."""
@@ -148,14 +149,14 @@ class Workers:
             for where in self._failed(begun):
                 error.add_note(f"while writing {self._file.path}:{where}")
             raise
-        _complete(self._file, gathered, tasks)
+        _complete(self._file, gathered, tasks, self._regions)
 
     def _failed(self, begun: Sequence[Any]) -> Iterator[str]:
         """The arrays and regions that workers could not write, as far as they tell it."""
         for (path, regions), tasks in zip(self._regions, begun, strict=True):
             for region, task in zip(regions, _in_order(tasks), strict=True):
                 if getattr(task, "status", None) == "error":
-                    yield f"{path}[{', '.join(f'{first}:{last}' for first, last in region)}]"
+                    yield f"{path}{in_words(region)}"
 
 
 def aligned(array: Any, chunks: tuple[int, ...] | None) -> Any:
@@ -192,17 +193,17 @@ def group_shape(counts: Sequence[int], wanted: float) -> tuple[int, ...]:
 
 
 def _tasks(values: Any, parts: Parts, name: str) -> Any:
-    """A dask array of one small value a part, which is there when the part is."""
-    written = _flags(values.map_blocks, _write_block, parts, parts.blocks, f"write-{name}")
+    """A dask array of the shapes of the parts, each of which is there when its part is."""
+    written = _shapes(values.map_blocks, _write_block, parts, parts.blocks, f"write-{name}")
     if math.prod(parts.group) == 1:
         return written
     grouped = written.rechunk(parts.group, method="tasks")
-    return _flags(grouped.map_blocks, _join_blocks, parts, parts.counts, f"join-{name}")
+    return _shapes(grouped.map_blocks, _join_blocks, parts, parts.counts, f"join-{name}")
 
 
-def _flags(map_blocks: Any, function: Any, parts: Parts, counts: tuple[int, ...], token: str) -> Any:
-    ones, meta = tuple((1,) * count for count in counts), np.empty((0,) * len(counts), np.uint8)
-    return map_blocks(function, parts=parts, chunks=ones, dtype=np.uint8, meta=meta, token=token)
+def _shapes(map_blocks: Any, function: Any, parts: Parts, counts: tuple[int, ...], token: str) -> Any:
+    ones, meta = tuple((1,) * count for count in counts), np.empty((0,) * len(counts), object)
+    return map_blocks(function, parts=parts, chunks=ones, dtype=object, meta=meta, token=token)
 
 
 def _in_order(tasks: Any) -> Iterator[Any]:
@@ -212,16 +213,43 @@ def _in_order(tasks: Any) -> Iterator[Any]:
         yield graph.get((tasks.name, *index))
 
 
-def _write_block(values: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) -> NDArray[np.uint8]:
+def _write_block(values: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) -> NDArray[Any]:
     piece, part = parts.piece(block_id), parts.part_of(block_id)
+    values = np.asanyarray(values)
+    if values.ndim != len(block_id):
+        raise NexusError(f"{piece}: a block of dask has {values.ndim} dimensions, not {len(block_id)}")
+    if (reason := why_unfit(values, values.shape, parts.form.dtype)) is not None:
+        raise NexusError(f"{piece}: a block of dask {reason}")
     if piece == part or not os.path.exists(part):  # which has this block already, if it is there
-        write_part(piece, np.asarray(values), parts.form)
-    return np.zeros((1,) * len(block_id), np.uint8)
+        write_part(piece, values, parts.form)
+    return _told(values.shape)
 
 
-def _join_blocks(flags: NDArray[np.uint8], parts: Parts, block_id: tuple[int, ...]) -> NDArray[np.uint8]:
-    join_parts(parts.path(block_id), parts.pieces(block_id), parts.form)
-    return flags[(slice(0, 1),) * flags.ndim]
+def _join_blocks(shapes: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) -> NDArray[Any]:
+    path = parts.path(block_id)
+    along = [[first[axis] for first in _first_along(shapes, axis)] for axis in range(shapes.ndim)]
+    for index in np.ndindex(shapes.shape):
+        expected = tuple(lengths[number] for lengths, number in zip(along, index, strict=True))
+        if shapes[index] != expected:
+            raise NexusError(f"{path}: a block of dask has the shape {shapes[index]}, and by others {expected}")
+    for lengths, chunk in zip(along, parts.form.chunks or (1,) * shapes.ndim, strict=True):
+        if any(length % chunk for length in lengths[:-1]):
+            raise NexusError(f"{path}: blocks of dask have the lengths {lengths}, and end within chunks of {chunk}")
+    join_parts(path, parts.pieces(block_id), parts.form)
+    return _told(tuple(map(sum, along)))
+
+
+def _first_along(array: NDArray[Any], axis: int) -> Iterator[Any]:
+    """The elements of an array along an axis, the first along all others."""
+    for number in range(array.shape[axis]):
+        yield array[tuple(number if each == axis else 0 for each in range(array.ndim))]
+
+
+def _told(shape: tuple[int, ...]) -> NDArray[Any]:
+    """A shape as the one element of an array of as many dimensions."""
+    told = np.empty((1,) * len(shape), object)
+    told[(0,) * len(shape)] = shape
+    return told
 
 
 def _regions(chunks: Sequence[Sequence[int]], parts: Parts) -> list[tuple[Any, str]]:
@@ -238,8 +266,16 @@ def _regions(chunks: Sequence[Sequence[int]], parts: Parts) -> list[tuple[Any, s
     return found
 
 
-def _complete(file: NewFile, gathered: Mapping[str, Any], _: Any) -> None:
+def _complete(
+    file: NewFile, gathered: Mapping[str, Any], shapes: Sequence[Any], regions: Sequence[tuple[str, list[Region]]]
+) -> None:
     try:
+        for (path, of_array), found in zip(regions, shapes, strict=True):
+            for region, shape in zip(of_array, found.flat, strict=True):
+                expected = tuple(last - first for first, last in region)
+                if shape != expected:
+                    where = f"{file.path}:{path}{in_words(region)}"
+                    raise NexusError(f"{where}: what dask gave has the shape {shape}, not {expected}")
         if gathered:
             for name, values in gathered.items():
                 target = WrittenDataset(file.file[name], where=f"{file.path}:{name}")

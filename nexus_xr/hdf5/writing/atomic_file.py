@@ -55,6 +55,8 @@ class NewFile:
         Whether an empty one is in the latest version of the format.
     user_block
         What an empty one has before all that is HDF5's.
+    takes_over
+        Whether an empty one takes the place of what is there, which must not change meanwhile.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class NewFile:
         origin: File | None = None,
         is_latest: bool = False,
         user_block: bytes = b"",
+        takes_over: bool = False,
     ) -> None:
         self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
         self.mode = mode
@@ -93,7 +96,7 @@ class NewFile:
                 self._claim.append(Lock(_beside(self.path, token, "lock")))
                 if mode == "a" and os.path.exists(self.path):
                     origin = File(self.path)
-                self._is_successor = mode == "a" or (origin is not None and _is_at(origin, self.path))
+                self._is_successor = takes_over or mode == "a" or (origin is not None and _is_at(origin, self.path))
                 self._began_with = _version(self.path)
                 if origin is None:
                     self._handles.append(open_file(self._temporary, "w-", is_latest=is_latest, user_block=user_block))
@@ -117,9 +120,14 @@ class NewFile:
     def file(self) -> h5py.File:
         """The open file; opened again where it was closed, perhaps by another process, or begun as a copy."""
         if not self._handles:
+            self._check_begun()
             with Hdf5Errors(self._error):
                 self._handles.append(open_file(self._temporary, "r+"))
         return self._handles[0]
+
+    def _check_begun(self) -> None:
+        if not os.path.exists(self._temporary):
+            raise NexusFileError(f"{self.path}: this has been done, or given up; write it anew")
 
     def _error(self, error: Exception) -> NexusError:
         if isinstance(error, NexusError):
@@ -143,6 +151,7 @@ class NewFile:
         """Have all of it on the disk, and only then under the target's name."""
         try:
             self.close()
+            self._check_begun()
             _sync_file(self._temporary)
             with alone(self.path):
                 if self._is_successor:

@@ -1,24 +1,27 @@
 """A dataset of a file that is being written, filled block by block from any thread.
 
-Whole chunks are encoded here, on all cores and outside libhdf5's lock, and stored as they are; libhdf5 itself writes
-what isn't chunked, parts of chunks, and what only it encodes.
+Chunks are encoded here, on all cores and outside libhdf5's lock, and stored as they are; libhdf5 itself writes what
+isn't chunked, and what only it encodes.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.hdf5.filters.codec import DecodeError
 from nexus_xr.hdf5.filters.encoder import Encoder
+from nexus_xr.hdf5.filters.pipeline import Pipeline, Workspace
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.h5py_lock import phil
@@ -60,11 +63,11 @@ class WrittenDataset:
         self._dataset = dataset
         self._where = where or f"{dataset.file.filename}:{dataset.name}"
         self._num_threads = num_threads
-        self._encoder = _encoder_of(dataset)
+        self._coders = _coders_of(dataset)
         self._fill = np.empty(1, self.dtype)
         self._is_new = not dataset.id.get_storage_size() if is_new is None else is_new
         self._leaves_zeros = False
-        if self._encoder is not None:
+        if self._coders is not None:
             self._fill[...] = dataset.fillvalue
             self._leaves_zeros = self._is_new and _is_zero(self._fill.view(np.uint8))
         # Two blocks may share a chunk of which neither has all; each is read, changed and written again as a whole.
@@ -83,7 +86,7 @@ class WrittenDataset:
     def __setitem__(self, key: tuple[slice, ...], values: Any) -> None:
         """Write a block, as dask stores it."""
         region = tuple(each.indices(size)[:2] for each, size in zip(key, self.shape, strict=True))
-        self.write(region, np.asarray(values))
+        self.write(region, np.asanyarray(values))
 
     def write(self, region: Region, values: NDArray[Any]) -> None:
         """Write the values of a region.
@@ -94,11 +97,23 @@ class WrittenDataset:
             First element and the one behind the last, for each dimension.
         values
             As many values.
+
+        Raises
+        ------
+        NexusFileError
+            It is closed, or can't be written.
+        NexusError
+            There are more or fewer, or some that the dataset has no place for, as where dask's blocks aren't what it
+            says of them.
         """
-        if self._encoder is None or self.chunks is None or not values.size:
+        if not self._dataset:
+            raise NexusFileError(f"{self._where}: is closed, as this has been done, or given up; write it anew")
+        if (reason := why_unfit(values, tuple(end - begin for begin, end in region), self.dtype)) is not None:
+            raise NexusError(f"{self._where}: what is to be written into {in_words(region)} {reason}")
+        if self._coders is None or self.chunks is None or not values.size:
             self._write_with_hdf5(region, values)
             return
-        tasks, parts = [], []
+        tasks = []
         for corner in _corners(region, self.chunks):
             chunk = tuple(
                 (at, min(at + length, size)) for at, length, size in zip(corner, self.chunks, self.shape, strict=True)
@@ -110,33 +125,70 @@ class WrittenDataset:
             if part == chunk:
                 tasks.append(partial(self._write_chunk, corner, inner))
             else:
-                parts.append((part, inner))
+                tasks.append(partial(self._change_chunk, corner, _slices(part, corner), inner))
         # Without filters there is nothing to do side by side, and threads would only wait for libhdf5's lock.
-        threads.run(tasks, self._num_threads if self._encoder.has_filters else 1)
-        for part, inner in parts:
-            self._write_with_hdf5(part, inner)
+        threads.run(tasks, self._num_threads if self._coders.encoder.has_filters else 1)
 
     def _write_chunk(self, corner: tuple[int, ...], values: NDArray[Any]) -> None:
-        assert self._encoder is not None
-        assert self.chunks is not None
         if values.shape == self.chunks:
             chunk = np.ascontiguousarray(values, self.dtype)
         else:
-            chunk = empty(self.chunks, self.dtype)
-            chunk[...] = self._fill[0]
+            chunk = self._unwritten_chunk()
             chunk[tuple(slice(0, length) for length in values.shape)] = values
+        self._store(corner, chunk, may_be_there=not self._is_new)
+
+    def _change_chunk(self, corner: tuple[int, ...], part: tuple[slice, ...], values: NDArray[Any]) -> None:
+        """Write a part of a chunk, the rest of which stays as it is."""
+        with self._shared:
+            chunk = self._stored_chunk(corner)
+            chunk[part] = values
+            self._store(corner, chunk, may_be_there=True)
+
+    def _unwritten_chunk(self) -> NDArray[Any]:
+        assert self.chunks is not None
+        chunk: NDArray[Any] = empty(self.chunks, self.dtype)
+        chunk[...] = self._fill[0]
+        return chunk
+
+    def _stored_chunk(self, corner: tuple[int, ...]) -> NDArray[Any]:
+        """A chunk as it is in the file by now, which libhdf5 may read wrongly: it forgets masks that it has stored."""
+        assert self._coders is not None
+        assert self.chunks is not None
+        with self._explained(), phil:
+            info = self._dataset.id.get_chunk_info_by_coord(corner)
+            stored = None if info.byte_offset is None else self._dataset.id.read_direct_chunk(corner)[1]
+        if stored is None:
+            return self._unwritten_chunk()
+        space, pipeline = Workspace(), self._coders.pipeline
+        source, target = space.raw.of(len(stored)), space.decoded.of(pipeline.chunk_bytes)
+        ctypes.memmove(source, stored, len(stored))
+        try:
+            size = pipeline.decode(space, source, len(stored), info.filter_mask, target)
+            if size != pipeline.chunk_bytes:
+                raise DecodeError(f"it has {size} bytes, and a chunk {pipeline.chunk_bytes}")
+        except DecodeError as error:
+            raise NexusFileError(
+                f"{self._where}: the chunk at {corner} can't be read, of which a part is to be written ({error}); "
+                "write all of it"
+            ) from error
+        return space.decoded.array[:size].view(self.dtype).reshape(self.chunks)
+
+    def _store(self, corner: tuple[int, ...], chunk: NDArray[Any], may_be_there: bool) -> None:
+        assert self._coders is not None
         content = chunk.reshape(-1).view(np.uint8)
         if self._leaves_zeros and _is_zero(content):
             return  # as it reads where nothing is stored
-        stored, mask = self._encoder.encode(content)
-        if mask and not self._is_new:
-            # libhdf5 forgets the mask of the chunk that was stored last, and would read it wrongly to change a part.
-            region = tuple((at, at + length) for at, length in zip(corner, values.shape, strict=True))
-            self._write_with_hdf5(region, values)
-            return
+        stored, mask = self._coders.encoder.encode(content)
         # h5py of some versions calls libhdf5 here without the lock that libhdf5 needs.
         with self._explained(), phil:
+            if may_be_there and self._would_keep_its_mask(corner, len(stored), mask):
+                self._dataset.id.write_direct_chunk(corner, bytes(stored) + b"\0", mask)
             self._dataset.id.write_direct_chunk(corner, stored, mask)
+
+    def _would_keep_its_mask(self, corner: tuple[int, ...], size: int, mask: int) -> bool:
+        """Whether a chunk has so many bytes already, for which libhdf5 doesn't note that they have another mask now."""
+        info = self._dataset.id.get_chunk_info_by_coord(corner)
+        return info.byte_offset is not None and info.size == size and info.filter_mask != mask
 
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:
         values = values.astype(object, copy=False) if self.dtype.hasobject else values
@@ -150,19 +202,55 @@ class WrittenDataset:
         except (OSError, RuntimeError) as error:
             raise NexusFileError(f"{self._where}: can't be written ({why_unwritten(error)})") from error
 
+    def __reduce__(self) -> NoReturn:
+        raise NexusError(
+            f"{self._where}: what writes in this process can't go to another; begin it where a client is there"
+        )
+
     def __dask_tokenize__(self) -> tuple[str, int]:
         return (type(self).__name__, id(self))
 
 
-def _encoder_of(dataset: h5py.Dataset) -> Encoder | None:
-    """The encoder of a chunked dataset; None where libhdf5 has to write it."""
+class _Coders(NamedTuple):
+    """What encodes and decodes the chunks of a dataset."""
+
+    encoder: Encoder
+    pipeline: Pipeline
+
+
+def _coders_of(dataset: h5py.Dataset) -> _Coders | None:
+    """What encodes and decodes the chunks of a dataset; None where libhdf5 has to write it."""
     if dataset.chunks is None or dataset.dtype.hasobject:
         return None
+    chunk_bytes = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
     try:
         filters = filters_of(dataset.id.get_create_plist())
-        return Encoder(filters, int(np.prod(dataset.chunks)) * dataset.dtype.itemsize)
+        return _Coders(Encoder(filters, chunk_bytes), Pipeline(filters, chunk_bytes))
     except LookupError:
         return None
+
+
+def why_unfit(values: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:
+    """Why values aren't what is expected, None where they are.
+
+    Examples
+    --------
+    >>> why_unfit(np.zeros((1, 2)), (2, 2), np.dtype("f8")), why_unfit(np.array([0.5]), (1,), np.dtype("u2"))
+    ('has the shape (1, 2), not (2, 2)', 'is of float64, not all of which uint16 holds')
+    """
+    if values.shape != shape:
+        return f"has the shape {values.shape}, not {shape}"
+    if np.ma.is_masked(values):
+        return "has masked elements, for which HDF5 has no place; fill them"
+    are_comparable = dtype.kind in "biufc" or dtype.kind == values.dtype.kind == "S"
+    if are_comparable and not np.can_cast(values.dtype, dtype, "safe"):
+        return f"is of {values.dtype}, not all of which {dtype} holds"
+    return None
+
+
+def in_words(region: Region) -> str:
+    """A region as it is indexed."""
+    return f"[{', '.join(f'{begin}:{end}' for begin, end in region)}]"
 
 
 _PEEK_BYTES = 4096

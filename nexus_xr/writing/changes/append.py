@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.changed_file import ChangedFile, changing
-from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset, why_unfit
 from nexus_xr.nexus.rules.reserved import DTYPE, recorded_dtype
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
@@ -111,7 +110,7 @@ def append(
             raise NexusFileError(f"{file.name}: is open for writing in this process; close it first")
         wait_until_closed(where)
         more = _found(dataset, dim, entry, file)
-        if any(math.prod(each.values.shape) for each in more):
+        if any(each.values.shape[each.axis] for each in more):
             with changing(where) as changed:
                 _write(changed, more, num_threads)
 
@@ -226,7 +225,10 @@ def _write(changed: ChangedFile, more: Sequence[_More], num_threads: int | None)
             fill(target, rest, begin)
     with _noted(changed.path):
         values = _computed(stores, [head for _, _, head in heads])
-    for (target, each, _), head in zip(heads, values, strict=True):
+    for (target, each, declared), head in zip(heads, values, strict=True):
+        where = f"{changed.path}:{each.target.path}"
+        if (reason := why_unfit(head, declared.shape, each.target.dtype)) is not None:
+            raise NexusError(f"{where}: what is to be added {reason}")
         _write_head(target, each, head)
 
 
@@ -269,7 +271,7 @@ def _computed(stores: Sequence[Any], heads: Sequence[Any]) -> list[NDArray[Any]]
 
         computed = iter(dask.compute(*of_dask, *stores))
         heads = [next(computed) if hasattr(head, "dask") else head for head in heads]
-    return [np.asarray(head[...]) for head in heads]
+    return [np.asanyarray(head if isinstance(head, np.ndarray | None) else head[...]) for head in heads]
 
 
 @contextmanager

@@ -194,7 +194,8 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
     if isinstance(values, LazyVariable):
         return LazyVariable(values.variable, wanted)
     try:
-        return cast(values.view(own), wanted).view(np.int64) if own.kind in "mM" else cast(values, wanted)
+        made = cast(values.view(own) if own.kind in "mM" else values, wanted, where)
+        return made.view(np.int64) if own.kind in "mM" else made
     except NexusError as error:
         raise NexusError(f"{where}: nothing was written, as {error}") from None
 

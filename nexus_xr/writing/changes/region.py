@@ -138,7 +138,8 @@ def _find_parts(
         if name in bounds and name not in stored:
             continue
         field = chosen.content.fields[stored[name].field]
-        where = absolute(chosen.group.member_path(stored[name].field))
+        path = absolute(chosen.group.member_path(stored[name].field))
+        where = f"{opening.file.name}:{path}"
         named = bounds_named(variable)
         if stored[name].bounds is not None:
             whole = assemble(opening, chosen).variables[stored[name].bounds]
@@ -153,58 +154,60 @@ def _find_parts(
             raise NexusError(
                 f"{where}: the units of {name!r} are {str(own)!r}, and in the file {str(units)!r}; convert it"
             )
-        parts.append(
-            _part(name, variable, where, dict(zip(stored[name].dims, field.shape, strict=True)), field, region)
-        )
+        sizes = dict(zip(stored[name].dims, field.shape, strict=True))
+        places, values = _placed(name, variable, where, sizes, field, region)
+        parts.append(_Part(path, places, values))
     return parts
 
 
 def _check_edges(
-    name: str, bounds: xr.Variable | None, path: str, stored: xr.Variable, region: Mapping[Any, slice]
+    name: str, bounds: xr.Variable | None, where: str, stored: xr.Variable, region: Mapping[Any, slice]
 ) -> None:
     """Raise unless the bins are those of the file, as those beside a region share its outermost edges."""
     if bounds is None:
-        raise NexusError(f"{path}: {name!r} has edges of bins in the file, and none here; leave it out with drop_vars")
+        raise NexusError(f"{where}: {name!r} has edges of bins in the file, and none here; leave it out with drop_vars")
     *dims, _ = stored.dims
     there = stored.isel({dim: region[dim] for dim in dims if dim in region}).values
     here = bounds.transpose(*dims, ...).values
     if not np.array_equal(here, there, equal_nan=here.dtype.kind in "fc"):
         raise NexusError(
-            f"{path}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
+            f"{where}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
             "leave it out with drop_vars"
         )
 
 
-def _part(
+def _placed(
     name: str,
     variable: xr.Variable,
-    path: str,
+    where: str,
     sizes: Mapping[str, int],
     field: Field,
     region: Mapping[Any, slice],
-) -> _Part:
+) -> tuple[Region, Any]:
+    """Where the values of a variable go, and the values as they are stored there."""
     if set(map(str, variable.dims)) != set(sizes):
-        raise NexusError(f"{path}: {name!r} has dimensions {variable.dims}, and in the file {tuple(sizes)}")
+        raise NexusError(f"{where}: {name!r} has dimensions {variable.dims}, and in the file {tuple(sizes)}")
     stored = recorded_dtype(field.attributes, field.dtype) or field.dtype
     if not may_become(variable.dtype, stored):
-        raise NexusError(f"{path}: {name!r} of {variable.dtype} doesn't fit into {stored}; convert it with astype")
-    places = tuple(_extent(name, dim, size, region) for dim, size in sizes.items())
+        raise NexusError(f"{where}: {name!r} of {variable.dtype} doesn't fit into {stored}; convert it with astype")
+    places = tuple(_extent(f"{where}: {dim!r} of {name!r}", dim, size, region) for dim, size in sizes.items())
     ordered = variable.transpose(*sizes)
     found = tuple(last - first for first, last in places)
     if ordered.shape != found:
-        raise NexusError(f"{path}: {name!r} has the shape {ordered.shape}, and its region {found}")
+        raise NexusError(f"{where}: {name!r} has the shape {ordered.shape}, and its region {found}")
     try:
-        values = cast(ordered.data, stored)
+        values = cast(ordered.data, stored, where)
     except NexusError as error:
-        raise NexusError(f"{path}: {error}") from None
-    return _Part(path, places, values.view(field.dtype) if stored.kind in "mM" else values)
+        raise NexusError(f"{where}: {error}") from None
+    return places, values.view(field.dtype) if stored.kind in "mM" else values
 
 
-def _extent(name: str, dim: str, size: int, region: Mapping[Any, slice]) -> tuple[int, int]:
+def _extent(what: str, dim: str, size: int, region: Mapping[Any, slice]) -> tuple[int, int]:
     part = region.get(dim, slice(None))
-    if not isinstance(part, slice) or part.step not in (None, 1):
-        raise NexusError(f"region: {dim!r} of {name!r}: expected a slice without a step, found {part!r}")
+    is_slice = isinstance(part, slice) and part.step in (None, 1)
+    if not is_slice or not all(each is None or hasattr(each, "__index__") for each in (part.start, part.stop)):
+        raise NexusError(f"{what}: expected a slice of whole numbers without a step, found {part!r}")
     first, last, _ = part.indices(size)
     if (part.stop is not None and part.stop > size) or last < first:
-        raise NexusError(f"region: {dim!r} of {name!r} has {size} elements, and {part!r} goes beyond")
+        raise NexusError(f"{what} has {size} elements, and {part!r} goes beyond")
     return first, last

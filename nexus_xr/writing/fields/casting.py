@@ -22,8 +22,17 @@ def may_become(own: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
     return own.kind + wanted.kind in ("iu", "ui") or bool(np.can_cast(own, wanted, "same_kind"))
 
 
-def cast(values: Any, dtype: np.dtype[Any]) -> Any:
+def cast(values: Any, dtype: np.dtype[Any], where: str = "") -> Any:
     """Values in another type, those of dask block by block.
+
+    Parameters
+    ----------
+    values
+        An array of NumPy or dask.
+    dtype
+        The type.
+    where
+        What dask's values are called in errors while they are computed.
 
     Raises
     ------
@@ -40,14 +49,27 @@ def cast(values: Any, dtype: np.dtype[Any]) -> Any:
     ...
     nexus_xr.errors.NexusError: there are values that float32 doesn't hold; convert them with astype
     """
-    return values.map_blocks(_cast, dtype, dtype=dtype) if hasattr(values, "dask") else _cast(values, dtype)
+    if hasattr(values, "dask"):
+        return values.map_blocks(_cast_block, dtype, where, dtype=dtype)
+    return _cast(values, dtype)
+
+
+def _cast_block(values: Any, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
+    try:
+        return _cast(np.asanyarray(values), dtype)
+    except (NexusError, TypeError) as error:
+        raise NexusError(f"{where}: {error}") from error
 
 
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if values.dtype != dtype and not may_become(
+        values.dtype, dtype
+    ):  # as blocks that are of another type than dask says
+        raise NexusError(f"values of {values.dtype} don't fit into {dtype}; convert them with astype")
     with np.errstate(over="ignore"):
         made = values.astype(dtype, copy=False)
     if values.dtype != dtype and not _are_held(values, made):
-        advice = "store them anew in a longer one" if dtype.kind == "U" else "convert them with astype"
+        advice = "store them anew in a longer one" if dtype.kind in "SU" else "convert them with astype"
         raise NexusError(f"there are values that {dtype} doesn't hold; {advice}")
     return made
 
@@ -55,7 +77,7 @@ def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def _are_held(values: NDArray[Any], made: NDArray[Any]) -> bool:
     if made.dtype.kind in "mM":
         return np.array_equal(made.astype(values.dtype).view(np.int64), values.view(np.int64))
-    if made.dtype.kind == "U":
+    if made.dtype.kind in "SU":
         return np.array_equal(made, values)
     if values.dtype.kind in "biu":
         return are_same(values, made)

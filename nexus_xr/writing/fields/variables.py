@@ -33,7 +33,7 @@ from nexus_xr.hdf5.writing.creation import (
     growing_chunks,
 )
 from nexus_xr.nexus.output.entry import DataField
-from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, is_ragged, storable, why_no_name
+from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, is_ragged, raw_dtype, storable, why_no_name
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
@@ -358,17 +358,17 @@ def field_of(
         chunks = chunks or default_chunks(copied.shape, copied.dtype.itemsize)
     else:
         try:
-            values = _stored_as(storable(source) if has_links else _values_of(variable), storing.dtype, kind)
+            values = _stored_as(storable(source) if has_links else _values_of(variable), storing.dtype, kind, where)
         except ValueError as error:
             diagnostics.add(Code.VALUE_UNSTORABLE, where, str(error))
             return None
     filters = storing.filters(variable)
-    if values.dtype.hasobject or not chunks:
+    if raw_dtype(values).hasobject or not chunks:  # of text only where it lies would be filtered
         filters = ()
     return FieldNode(values, stored, chunks, filters, storing.growing)
 
 
-def _stored_as(values: Any, wanted: Any, kind: str) -> Any:
+def _stored_as(values: Any, wanted: Any, kind: str, where: str) -> Any:
     """Numbers in the type that is asked for, as they come."""
     if wanted is None:
         return values
@@ -377,7 +377,7 @@ def _stored_as(values: Any, wanted: Any, kind: str) -> Any:
         raise ValueError(f"{values.dtype} is not to be stored as {dtype}; convert it with astype, or drop_encoding()")
     if isinstance(values, LazyVariable):
         return LazyVariable(values.variable, dtype)
-    return cast(values, dtype)
+    return cast(values, dtype, where)
 
 
 def _values_of(variable: xr.Variable) -> Any:
