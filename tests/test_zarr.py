@@ -738,3 +738,40 @@ def test_several_threads_read_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for number, frame in enumerate(pool.map(array.__getitem__, range(40))):
             np.testing.assert_array_equal(frame, values[number])
+
+
+DECODED: dict[str, tuple[Any, dict[str, Any], list[Any]]] = {
+    "a float": (np.array([1, -1], "f4"), {"_FillValue": np.float32(-1)}, [1, np.nan]),
+    "NaN": (np.array([1, np.nan]), {"_FillValue": np.nan}, [1, np.nan]),
+    "an array of one": (np.array([1, -1], "i2"), {"_FillValue": np.array([-1], "i2")}, [1, np.nan]),
+    "an integer of floats": (np.array([1.0, -1]), {"_FillValue": -1}, [1, np.nan]),
+    "a fraction of integers": (np.array([1, 2]), {"_FillValue": 0.5}, [1, 2]),
+    "infinity of integers": (np.array([1, 2]), {"_FillValue": np.inf}, [1, 2]),
+    "a complex number": (np.array([1j, 2j]), {"_FillValue": 2j}, [1j, complex(np.nan, np.nan)]),
+    "a complex number of floats": (np.array([1.0, 2]), {"_FillValue": 2j}, [1, 2]),
+    "text of numbers": (np.array([1, 2]), {"_FillValue": "", "scale_factor": "0.1", "add_offset": "x"}, [1, 2]),
+    "text of text": (np.array([b"a", b""]), {"_FillValue": "", "scale_factor": 2}, ["a", ""]),
+    "many": (np.array([1, 2]), {"_FillValue": [1, 2], "scale_factor": [1, 2]}, [1, 2]),
+    "no finite factor": (np.array([1, 2]), {"scale_factor": np.nan, "add_offset": np.inf}, [1, 2]),
+    "a factor": (np.array([1, 2]), {"scale_factor": 0.5, "add_offset": np.array([1.0])}, [1.5, 2]),
+    "numbers for names": (np.array([1, 2]), {"coordinates": 1}, [1, 2]),
+}
+
+
+@pytest.mark.parametrize("kind", DECODED)
+def test_attributes_that_xarray_decodes_by_stop_it_from_nothing(tmp_path: Path, kind: str) -> None:
+    values, attributes, expected = DECODED[kind]
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["n"] = values
+        file["n"].attrs.update(attributes)
+    found = xr.open_zarr(nexus_xr.zarr_store(tmp_path / "f.h5")).n
+    np.testing.assert_array_equal(found.values, expected)
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+def test_what_xarray_wrote_to_netcdf_opens_as_zarr(tmp_path: Path, engine: Any) -> None:
+    written = xr.Dataset({"n": ("x", [1.0, np.nan]), "i": ("x", [1, 2])}, {"x": [0.5, 1.5]})
+    written.to_netcdf(tmp_path / "f.nc", engine=engine, encoding={"i": {"_FillValue": -1}})
+    found = xr.open_zarr(nexus_xr.zarr_store(tmp_path / "f.nc"))
+    for name in ("n", "i", "x"):
+        np.testing.assert_array_equal(found[name].values, written[name].values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,7 +17,10 @@ from nexus_xr.opening.fields.stored import ScaledArray
 from .data_types import named_number
 
 # By which whoever follows the CF conventions changes values.
-_CF_CODING = frozenset({"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "dtype"})
+_FILL_VALUE = "_FillValue"
+_CF_CODING = frozenset({"scale_factor", "add_offset", _FILL_VALUE, "missing_value", "_Unsigned", "dtype"})
+# Over which xarray fails where they are of another type than it expects.
+_DECODED = frozenset({_FILL_VALUE, "scale_factor", "add_offset", "coordinates"})
 _UNITS = {
     "D": "days",
     "h": "hours",
@@ -54,6 +59,58 @@ def document(value: Any) -> Any:
     if value is None or is_empty(value):
         return None
     return value if isinstance(value, bool | int | str) else str(value)
+
+
+def array_documents(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[dict[str, Any], list[str]]:
+    """The attributes of an array as xarray takes them, and the names of those that it fails over and are left out.
+
+    Parameters
+    ----------
+    attributes
+        The attributes as they are in the file.
+    dtype
+        The type of the array's elements; objects for text.
+
+    Examples
+    --------
+    >>> array_documents({"_FillValue": -1.0, "scale_factor": "0.1"}, np.dtype("f4"))
+    ({'_FillValue': 'AAAAAAAA8L8='}, ['scale_factor'])
+    """
+    decoded = {name: attributes[name] for name in attributes if name in _DECODED}
+    made = {name: _coding_document(name, value, dtype) for name, value in decoded.items()}
+    failing = [name for name, value in made.items() if value is None]
+    told = documents(attributes) | made
+    return {name: value for name, value in told.items() if name not in failing}, failing
+
+
+def _coding_document(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """An attribute by which xarray decodes an array, None where it couldn't."""
+    if name == "coordinates":
+        return value if isinstance(value, str) else None
+    if np.size(value) != 1 or np.asarray(value).dtype.kind not in "biufc":
+        return None
+    number = np.asarray(value).reshape(())[()]
+    if name == _FILL_VALUE:
+        return _fill_document(number, dtype)
+    is_usable = number.dtype.kind != "c" and np.isfinite(number) and dtype.kind in "iufc"
+    return document(number) if is_usable else None
+
+
+def _fill_document(number: Any, dtype: np.dtype[Any]) -> Any:
+    """A number as xarray takes it for an element: a float in base64, of which no bit is lost. None for another type."""
+    if dtype.kind == "c":
+        return [_in_base64(float(number.real)), _in_base64(float(number.imag))]
+    if number.dtype.kind == "c":
+        return None
+    if dtype.kind == "f":
+        return _in_base64(float(number))
+    if dtype.kind in "iu":
+        return int(number) if np.isfinite(number) and number == np.trunc(number) else None
+    return bool(number) if dtype.kind == "b" else None
+
+
+def _in_base64(number: float) -> str:
+    return base64.standard_b64encode(struct.pack("<d", number)).decode()
 
 
 def without_opaque(attributes: Mapping[str, Any], node: Node) -> dict[str, Any]:
@@ -102,7 +159,7 @@ def time_units(dtype: np.dtype[Any]) -> dict[str, Any] | None:
     if dtype.kind == "m":
         return {"units": _UNITS[name], "dtype": f"timedelta64[{name}]"}
     since = f"{_UNITS[name]} since 1970-01-01"
-    return {"units": since, "calendar": "proleptic_gregorian", "_FillValue": _NOT_A_TIME}
+    return {"units": since, "calendar": "proleptic_gregorian", _FILL_VALUE: _NOT_A_TIME}
 
 
 def coordinates(names: Iterable[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from nexus_xr.opening.fields.group_fields import GroupFields, storage_of
 from nexus_xr.opening.fields.stored import DerivedArray, ScaledArray, Stored, TypedArray
 
 from .arrays import MemberArray, Values, ZarrArray
-from .attributes import documents, scaling, time_units, without_opaque
+from .attributes import array_documents, documents, scaling, time_units, without_opaque
 from .codecs.chain import Chain, core_chain, native_chain
 from .data_types import TEXT, data_type
 
@@ -152,7 +152,9 @@ class _Field:
 
     def _text(self, values: Values, dims: tuple[str, ...], attributes: dict[str, Any]) -> ZarrArray:
         nothing = np.array("", _OBJECT)
-        return ZarrArray(values, None, self._chunks(values), _OBJECT, nothing, (), dims, documents(attributes))
+        return ZarrArray(
+            values, None, self._chunks(values), _OBJECT, nothing, (), dims, self._documents(attributes, _OBJECT)
+        )
 
     def _passed_on(self, dims: tuple[str, ...], attributes: dict[str, Any]) -> ZarrArray | None:
         """An array whose chunks are those of the file."""
@@ -163,7 +165,9 @@ class _Field:
         if self._storage.chunks is None and self.codecs is Codecs.NATIVE:  # a chunk at an end has no padding there
             chunks = tuple(map(nearest_part, chunks, self._regular))
         chain = self._chain(element, chunks)
-        return ZarrArray(raw, raw, chunks, element, self._fill(element), chain, dims, documents(attributes))
+        return ZarrArray(
+            raw, raw, chunks, element, self._fill(element), chain, dims, self._documents(attributes, element)
+        )
 
     def _encoded(
         self, values: Values, chunks: tuple[int, ...], dims: tuple[str, ...], attributes: dict[str, Any]
@@ -173,7 +177,16 @@ class _Field:
             return None
         element = np.dtype(values.dtype.str)
         chain = core_chain((), element.itemsize, math.prod(chunks) * element.itemsize, is_joined=True)
-        return ZarrArray(values, None, chunks, element, np.zeros((), element), chain, dims, documents(attributes))
+        told = self._documents(attributes, element)
+        return ZarrArray(values, None, chunks, element, np.zeros((), element), chain, dims, told)
+
+    def _documents(self, attributes: Mapping[str, Any], element: np.dtype[Any]) -> dict[str, Any]:
+        """The attributes of an array of such elements."""
+        told, failing = array_documents(attributes, element)
+        for name in failing:
+            message = f"attribute {name!r} is of a type over which xarray fails; it is left out"
+            self.dataset.report(Code.NO_ZARR_TYPE, message)
+        return told
 
     def _chunks(self, values: Values) -> tuple[int, ...]:
         """The chunks of HDF5, or blocks that are read at once; a type that is an array is never cut."""
