@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from .errors import NexusError, NexusFileNotFoundError
 from .exchange.csv_file import read_csv, to_csv
 from .exchange.flat import MARK, Travelling, unflat
+from .exchange.foreign import ForeignGroups
 from .exchange.json_file import read_json, to_json
 from .exchange.stores import streamed, to_netcdf
 from .exchange.stores import to_zarr as to_flat_zarr
@@ -34,8 +37,6 @@ _FORMATS = {
 _ENGINES = {ZARR: "zarr", NETCDF: None}
 
 _WRITERS: Mapping[str, Callable[..., Any]] = {NETCDF: to_netcdf, CSV: to_csv, JSON: to_json, ZARR: to_flat_zarr}
-# What is larger is written block by block.
-_SMALL_BYTES = 16 << 20
 
 
 def format_of(name: str | os.PathLike[str]) -> str:
@@ -73,9 +74,11 @@ def convert(
     """Convert a NeXus file to Zarr, netCDF, CSV or JSON, or any of these to NeXus; names tell the formats.
 
     To Zarr the whole file is copied as `to_zarr` does it, without decoding. To netCDF and JSON goes the tree of all
-    NXdata groups with the metadata, to CSV the default plot; or just the group that is named. What this package wrote
-    comes back as it was; of other Zarr stores and netCDF files, each group with data variables becomes an entry. A
-    target appears when it is complete.
+    NXdata groups with the metadata, to CSV the default plot; or just the group that is named. What went to netCDF, CSV
+    or JSON comes back as it was. Of a Zarr copy of a NeXus file, each NXdata group becomes an entry with the metadata
+    of the one that it was in, the default plot first. Of other Zarr stores and netCDF files, each group with data
+    variables becomes one, with the coordinates and attributes that it inherits. A warning lists what there is no place
+    for. A target appears when it is complete.
 
     Parameters
     ----------
@@ -162,60 +165,57 @@ def _to_nexus(
     options: dict[str, Any] = {"engine": _ENGINES[format_]}
     if storage_options:
         options["backend_kwargs"] = {"storage_options": dict(storage_options)}
+    with ExitStack() as stack, _explained(f"{source}: can't be opened or read as {format_}"):
+        groups = _groups(source, stack, options)
+        root = groups["/"]
+        if MARK in root.attrs:
+            is_tree = "nodes" in json.loads(root.attrs[MARK])
+            made: Any = unflat(xr.DataTree.from_dict(dict(groups)) if is_tree else root)
+            to_nexus(made, target, compression=compression)
+            return
+        stored = _groups(source, stack, {**options, "mask_and_scale": False})
+        others = _others(source, groups, stack, options) if format_ == ZARR else {}
+        found = ForeignGroups(source, groups, stored, others)
+        is_default = found.default in found.plotted
+        to_nexus(found.datasets(), target, compression=compression, use_default=is_default)
+
+
+@contextmanager
+def _explained(failure: str) -> Iterator[None]:
+    """Have what xarray and what it reads with raise named after the file."""
     try:
-        groups = xr.open_groups(source, **options)
-    except (OSError, ValueError, KeyError, TypeError) as error:  # xarray and what it opens with raise any of them
-        raise NexusError(f"{source}: can't be opened as {format_} ({error})") from error
+        yield
+    except NexusError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:  # as they raise any of them
+        raise NexusError(f"{failure} ({error})") from error
+
+
+def _groups(source: str, stack: ExitStack, options: Mapping[str, Any]) -> dict[str, xr.Dataset]:
+    """All groups of a file, open until the stack is closed."""
+    groups = xr.open_groups(source, **options)
+    for group in groups.values():
+        stack.callback(group.close)
     # Not by xarray's chunks, which give arrays of one name in several groups one name among dask's, and so one value.
-    in_blocks = {path: streamed(group) for path, group in groups.items()}
-    try:
-        to_nexus(_made_of(in_blocks, source), target, compression=compression)
-    finally:
-        for group in groups.values():
-            group.close()
+    return {path: streamed(group) for path, group in groups.items()}
 
 
-def _made_of(groups: Mapping[str, xr.Dataset], source: str) -> Any:
-    """What a file was before it became flat; of other files, each group with data."""
-    root = groups["/"]
-    if MARK in root.attrs:
-        is_tree = "nodes" in json.loads(root.attrs[MARK])
-        return unflat(xr.DataTree.from_dict(dict(groups)) if is_tree else root)
-    # How they are packed there is no matter of what is written, which has the values.
-    groups = {path: group.drop_encoding() for path, group in groups.items()}
-    plotted = [path for path, group in groups.items() if group.attrs.get("NX_class") == "NXdata" and group.data_vars]
-    if plotted:
-        return [_entry_of(groups, path, plotted) for path in plotted]
-    with_data = [_small_in_memory(group) for group in groups.values() if group.data_vars]
-    if not with_data:
-        raise NexusError(f"{source}: holds no data variables; there is nothing to convert")
-    return with_data
+def _others(
+    source: str, groups: Mapping[str, xr.Dataset], stack: ExitStack, options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The arrays of a Zarr store that its consolidated metadata leaves out, as they don't fit with the others."""
+    import zarr
 
-
-def _entry_of(groups: Mapping[str, xr.Dataset], path: str, plotted: Sequence[str]) -> xr.Dataset:
-    """A group of data with the metadata around it."""
-    return _small_in_memory(groups[path].drop_attrs(deep=False)).assign_attrs(_tree(groups, path, plotted))
-
-
-def _small_in_memory(group: xr.Dataset) -> xr.Dataset:
-    """The same with small variables read, so that only large ones are written block by block."""
-    small = {name: each.compute() for name, each in group.variables.items() if each.nbytes <= _SMALL_BYTES}
-    return group.assign(small) if small else group
-
-
-def _tree(groups: Mapping[str, xr.Dataset], path: str, plotted: Sequence[str]) -> dict[str, Any]:
-    """The metadata around a group of data: all other groups of the same entry, as `to_nexus` takes them."""
-    entry = "/" + path.split("/")[1]
-    tree: dict[str, Any] = {}
-    for other, group in groups.items():
-        if other not in plotted and (other == entry or other.startswith(entry + "/")):
-            inner = tree
-            for name in other.removeprefix(entry).split("/")[1:]:
-                inner = inner.setdefault(name, {})
-            inner |= {str(name): _field(variable) for name, variable in group.variables.items()}
-            inner["attrs"] = dict(group.attrs)
-    return tree
-
-
-def _field(variable: xr.Variable) -> dict[str, Any]:
-    return {"value": variable.values[()], "attrs": dict(variable.attrs)}
+    others: dict[str, dict[str, Any]] = {}
+    given = options.get("backend_kwargs", {})
+    for path, group in groups.items():
+        everything = zarr.open_group(source, path=path.strip("/"), mode="r", use_consolidated=False, **given)
+        names = set(everything.array_keys())
+        for name in sorted(names - group.variables.keys()):
+            told: dict[str, Any] = {"group": path, "consolidated": False, "decode_cf": False}
+            opened = xr.open_dataset(source, drop_variables=[*names - {name}], **options, **told)
+            stack.callback(opened.close)
+            variable = streamed(opened).variables[name]
+            value = variable.data if hasattr(variable.data, "dask") else np.asarray(variable.values)[()]
+            others.setdefault(path, {})[name] = {"value": value, "attrs": dict(variable.attrs)}
+    return others

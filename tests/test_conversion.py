@@ -135,6 +135,72 @@ def test_what_others_wrote_becomes_nexus(tmp_path: Path, name: str) -> None:
     assert (a.name, a.x.values.tolist(), b.name, b.shape) == ("a", [0.5, 1.5], "b", (3,))
 
 
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
+def test_groups_inherit_coordinates_and_attributes(tmp_path: Path, name: str) -> None:
+    root = xr.Dataset(coords={"x": [10.0, 20.0], "z": ("z", [1, 2, 3])}, attrs={"title": "T", "run": 1})
+    below = xr.Dataset({"b": ("x", [1.0, 2.0])}, attrs={"run": 2})
+    tree = xr.DataTree.from_dict({"/": root, "/g/h": below})
+    tree.to_zarr(tmp_path / name) if name == "f.zarr" else tree.to_netcdf(tmp_path / name)
+    nexus_xr.convert(tmp_path / name, tmp_path / "f.nxs")
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert (found.x.values.tolist(), [*found.coords]) == ([10.0, 20.0], ["x"])
+    assert {key: found.attrs[key] for key in ("title", "run", "group")} == {"title": "T", "run": 2, "group": "/g/h"}
+
+
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
+def test_long_integers_with_a_fill_value_stay_exact(tmp_path: Path, name: str) -> None:
+    values = np.array([2**53 + 1, -1])
+    dataset = xr.Dataset({"long": ("x", values), "short": ("x", values.astype("i4"))})
+    encoding = {each: {"_FillValue": -1} for each in ("long", "short")}
+    (dataset.to_zarr if name == "f.zarr" else dataset.to_netcdf)(tmp_path / name, encoding=encoding)
+    with pytest.warns(nexus_xr.NexusWarning, match=f"{name} is converted.*\n.*/long: keeps its integers"):
+        nexus_xr.convert(tmp_path / name, tmp_path / "f.nxs")
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert (found.long.dtype, found.long.values.tolist()) == (np.int64, values.tolist())
+    assert found.long.attrs["_FillValue"] == -1
+    np.testing.assert_array_equal(found.short, [1, np.nan])
+
+
+def test_a_zarr_copy_comes_back_with_all_that_its_entries_have(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file.attrs["default"] = "entry"
+        entry = file.create_group("entry")
+        entry.attrs.update(NX_class="NXentry", default="b")
+        for number, name in enumerate("ab"):
+            data = entry.create_group(name)
+            data.attrs.update(NX_class="NXdata", signal="counts", axes=["x"], x_indices=0, title=f"of {name}")
+            data["counts"], data["x"] = np.array([number, 2, -1], "i2"), [0.0, 1.0, 2.0]
+            data["counts"].attrs["_FillValue"] = np.int16(-1)
+            data["temperature"], data["spectrum"] = 4.2, np.arange(5.0)
+            data["temperature"].attrs["units"] = "K"
+        file["entry/instrument/name"] = "D11"
+        file["entry/instrument"].attrs["NX_class"] = "NXinstrument"
+        file["calibration/points"] = np.arange(5.0)
+    nexus_xr.convert(tmp_path / "f.nxs", tmp_path / "f.zarr")
+    with pytest.warns(nexus_xr.NexusWarning, match="/calibration/points: is in no entry with data"):
+        nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus")
+    assert (found.counts.dtype, found.counts.values.tolist()) == (np.int16, [1, 2, -1])
+    assert found.x.values.tolist() == [0, 1, 2]
+    assert found.attrs["instrument"]["name"]["value"] == "D11"
+    for name in "ab":
+        left = found.attrs[name]
+        assert left["temperature"] == {"value": 4.2, "attrs": {"units": "K"}}
+        assert left["spectrum"]["value"].tolist() == [0, 1, 2, 3, 4]
+        assert left["attrs"] == {"title": f"of {name}"}
+
+
+def test_a_damaged_zarr_store_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        data = file.create_dataset("entry/data/n", data=np.arange(1000), chunks=(500,), compression="gzip")
+        data.parent.attrs.update(NX_class="NXdata", signal="n")
+        data.id.write_direct_chunk((0,), b"damaged")
+    nexus_xr.convert(tmp_path / "f.nxs", tmp_path / "f.zarr")
+    with pytest.raises(nexus_xr.NexusError, match=r"f\.zarr: can't be opened or read as Zarr"):
+        nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    assert not (tmp_path / "g.nxs").exists()
+
+
 @pytest.mark.parametrize("whole_bytes", [0, 1 << 20])
 @pytest.mark.parametrize("name", ["scan.nc", "scan.zarr"])
 def test_arrays_of_one_name_in_several_groups_stay_apart(
@@ -177,7 +243,7 @@ def test_what_can_not_be_converted_is_refused(scan: Path, tmp_path: Path) -> Non
         (scan, "f.nxs", "NeXus is converted to NeXus, or from it, and not to NeXus"),
         ("f.nc", "f.zarr", "netCDF is converted to NeXus"),
         ("gone.nxs", "f.nc", "there is no such file"),
-        ("text.nc", "f.nxs", "can't be opened as netCDF"),
+        ("text.nc", "f.nxs", "can't be opened or read as netCDF"),
         ("empty.nc", "f.nxs", "holds no data variables"),
     ):
         result = invoke("convert", source, target)
