@@ -117,6 +117,8 @@ def convert(
         raise NexusFileNotFoundError(f"{source}: there is no such file")
     if not is_url(target) and os.path.lexists(target) and not overwrite:
         raise NexusError(f"{target}: is there already; choose another name, or replace it with overwrite=True")
+    if ways[0] == NEXUS and compression != KEEP:
+        raise NexusError(f"compression={compression!r}: is for a NeXus file that is written, and {target} is {ways[1]}")
     if ways[0] == NEXUS:
         _from_nexus(source, target, ways[1], dataset_path, overwrite, storage_options)
     else:

@@ -190,6 +190,15 @@ def test_a_zarr_copy_comes_back_with_all_that_its_entries_have(tmp_path: Path) -
         assert left["attrs"] == {"title": f"of {name}"}
 
 
+def test_options_that_are_for_nothing_are_refused(scan: Path, tmp_path: Path) -> None:
+    result = invoke("convert", scan, tmp_path / "f.nc", "-c", "gzip")
+    assert (result.exit_code, "is for a NeXus file that is written" in result.stderr) == (1, True)
+    (tmp_path / "there.nxs").touch()
+    result = invoke("repack", scan, tmp_path / "there.nxs")
+    assert "replace it with --overwrite" in result.stderr
+    assert invoke("repack", scan, tmp_path / "there.nxs", "--overwrite").exit_code == 0
+
+
 def test_a_damaged_zarr_store_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.nxs", "w") as file:
         data = file.create_dataset("entry/data/n", data=np.arange(1000), chunks=(500,), compression="gzip")

@@ -6,6 +6,7 @@ import concurrent.futures
 import errno
 import fcntl
 import inspect
+import io
 import os
 import pickle
 import socket
@@ -1696,3 +1697,29 @@ def test_bounds_alone_are_the_signal_only_where_they_are_no_edges(tmp_path: Path
     bounds["time_bnds"][0, 1] = 0.5
     to_nexus(bounds, tmp_path / "f.nxs")
     assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").time_bnds.values.tolist() == [[0, 0.5], [1, 2]]
+
+
+def test_odd_targets_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    odd: list[Any] = [b"bytes.nxs", io.StringIO()]
+    to_nexus(scan(), odd[0])
+    assert reopened(tmp_path / "bytes.nxs").identical(scan())
+    with pytest.raises(NexusFileError, match="no file has a name with a zero in it"):
+        to_nexus(scan(), "a\0b.nxs")
+    with pytest.raises(NexusFileError, match=r"f\.nxs: can't be written, as there is no folder .*/gone; make it"):
+        to_nexus(scan(), "gone/f.nxs")
+    closed = io.BytesIO()
+    closed.close()
+    with open("bytes.nxs", "rb") as reading:
+        for stream, what in ((closed, "closed"), (odd[1], "for text"), (reading, "for reading")):
+            with pytest.raises(NexusError, match=f"is {what}; give a stream that bytes"):
+                to_nexus(scan(), stream)
+    assert folder(tmp_path) == ["bytes.nxs"]
+
+
+@pytest.mark.parametrize("unit", ["Y", "M", "W", "D", "h"])
+def test_dates_of_any_unit_that_come_later_are_written(tmp_path: Path, unit: str) -> None:
+    dates = np.array(["1999", "2024", "NaT"], f"M8[{unit}]")
+    array = xr.DataArray(da.from_array(dates, chunks=2), dims="x", name="n")
+    to_nexus(array, tmp_path / "f.nxs")
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs").values, dates.astype("M8[s]"))

@@ -267,3 +267,23 @@ def test_a_store_that_nobody_has_opened_yet_is_written_to(tmp_path: Path, shards
     for name in ("f.zip", "h.zip"):
         with zarr.storage.ZipStore(tmp_path / name, mode="r") as store:
             np.testing.assert_array_equal(zarr.open_array(store, path="n")[:], np.arange(4000).reshape(40, 100))
+
+
+class FullStore(MemoryStore):
+    """A store on a disk that is full after some keys."""
+
+    async def set(self, key: str, value: Any, *arguments: Any) -> None:
+        if len(self._store_dict) > 2:
+            raise OSError(28, "No space left on device")
+        await super().set(key, value, *arguments)
+
+
+def test_a_store_that_cant_be_written_to_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("n", data=np.arange(400).reshape(4, 100), chunks=(1, 100))
+    store = FullStore()
+    with pytest.raises(NexusFileError, match=r"can't be written \(No space left on device\)"):
+        nexus_xr.to_zarr(tmp_path / "f.h5", store)
+    assert not store._store_dict
+    nexus_xr.to_zarr(tmp_path / "f.h5", f"file://{tmp_path}/new/f.zarr")
+    assert zarr.open_array(tmp_path / "new/f.zarr", path="n").shape == (4, 100)

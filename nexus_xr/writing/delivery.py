@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.remote.urls import local_path
 
@@ -31,6 +32,7 @@ def delivering(target: str | BinaryIO, mode: str, storage_options: Mapping[str, 
         With mode ``x`` there is something already, or it can't be sent.
     """
     if not isinstance(target, str):
+        _check_stream(target)
         with _local(_NAME) as path:
             yield path
             with open(path, "rb") as written:
@@ -46,6 +48,14 @@ def delivering(target: str | BinaryIO, mode: str, storage_options: Mapping[str, 
         yield path
         with _explained(target):
             system.put_file(path, place)
+
+
+def _check_stream(stream: BinaryIO) -> None:
+    is_closed = getattr(stream, "closed", False)
+    is_binary = not isinstance(stream, io.TextIOBase)
+    if is_closed or not is_binary or not getattr(stream, "writable", lambda: True)():
+        what = "closed" if is_closed else "for text" if not is_binary else "for reading"
+        raise NexusError(f"{stream!r}: is {what}; give a stream that bytes can be written to")
 
 
 @contextmanager

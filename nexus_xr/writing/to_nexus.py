@@ -139,6 +139,8 @@ def to_nexus(
         num_threads=num_threads,
         storage_options=storage_options,
     )
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
     if is_elsewhere(path):
         return _write_elsewhere(obj, path, options)
     return write_file(obj, local_path(path) if isinstance(path, str) else path, options)

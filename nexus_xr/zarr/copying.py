@@ -21,6 +21,7 @@ from zarr.storage import FsspecStore
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.writing.replacing import remove_folders, unwritten
 
@@ -94,13 +95,18 @@ def to_zarr(
     view = view_of(path, codecs, verify, storage_options)
     is_new = mode == "w-"
     plan = _Plan(view, most_bytes)
-    if isinstance(target, Store):
-        sync(_fill_store(target, plan, is_new))
-    elif is_url(os.fspath(target)):
-        sync(_fill_store(FsspecStore.from_url(os.fspath(target)), plan, is_new))
-    else:
+    if not isinstance(target, Store):
+        target = local_path(os.fspath(target))
+    if isinstance(target, str) and not is_url(target):
         with _new_folder(Path(target), is_new) as folder:
             _fill_folder(folder, plan)
+        return
+    try:
+        sync(_fill_store(FsspecStore.from_url(target) if isinstance(target, str) else target, plan, is_new))
+    except NexusError:
+        raise
+    except OSError as error:
+        raise unwritten(str(target), error) from error
 
 
 def _shard_bytes(shards: Any) -> int:

@@ -125,6 +125,8 @@ def _lock_beside(path: str) -> Lock:
             return Lock(beside)
         except BlockingIOError:
             time.sleep(pause)
+        except FileNotFoundError as error:
+            raise NexusFileError(f"{path}: can't be written, as there is no folder {folder}; make it") from error
         except OSError as error:
             raise NexusFileError(f"{path}: can't be written ({error})") from error
     holder = holder_of(beside) or "another process"

@@ -73,6 +73,8 @@ class NewFile:
         user_block: bytes = b"",
         takes_over: bool = False,
     ) -> None:
+        if "\0" in os.fspath(path):
+            raise NexusFileError(f"{os.fspath(path)!r}: no file has a name with a zero in it")
         self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
         self.mode = mode
         if mode == "x" and os.path.lexists(self.path):

@@ -95,8 +95,10 @@ def repack(
         raise NexusError(f'chunks={chunks!r}: expected "keep" or "auto"')
     form = _Form(None if compression == KEEP else filters_named(compression, compression_opts, shuffle), chunks == AUTO)
     asked = File(path)
-    refuse_damaged(asked, _FAILURE)
     goal = asked.path if target is None else os.fspath(target)
+    if target is not None and os.path.lexists(goal) and not overwrite:
+        raise NexusError(f"{goal}: is there already; choose another name, or replace it with overwrite=True")
+    refuse_damaged(asked, _FAILURE)
     with asked.opened() as opened:
         is_moved = target is not None and os.path.dirname(os.path.realpath(goal)) != os.path.dirname(asked.path)
         total = _check(opened, asked.name, is_moved)

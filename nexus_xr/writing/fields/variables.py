@@ -394,17 +394,24 @@ def _values_of(variable: xr.Variable) -> Any:
     return LazyVariable(variable)
 
 
+# Of dates, which are seconds as well; of lengths of time, months and years are of no certain length.
+_LONG_UNITS = ("Y", "M", "W")
+
+
 def _as_integers(
     variable: xr.Variable, attributes: Mapping[str, Any], where: str, diagnostics: Diagnostics
 ) -> tuple[xr.Variable, dict[str, Any]]:
     """Dates and lengths of time as integers, and the attributes that tell what they stand for."""
+    data: Any = variable._data
+    if hasattr(data, "dask") and np.datetime_data(variable.dtype)[0] in _LONG_UNITS:  # in memory, xarray has none such
+        variable = variable.copy(data=data.astype(f"{variable.dtype.kind}8[s]"))
     units = units_of_time(variable.dtype)
     if "units" in attributes or units is None:
         unit = np.datetime_data(variable.dtype)[0]
         message = f"dates or times can't have an attribute 'units' of their own, nor the unit {unit!r}"
         diagnostics.add(Code.TIME_HAS_UNITS, where, message)
         return variable, {}
-    data: Any = variable._data if hasattr(variable._data, "dask") else np.asarray(variable.values)
+    data = variable._data if hasattr(variable._data, "dask") else np.asarray(variable.values)
     native = variable.dtype.newbyteorder("=")
     integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)
     return integers, {"units": units, DTYPE: native.name}
