@@ -394,7 +394,7 @@ def _values_of(variable: xr.Variable) -> Any:
     return LazyVariable(variable)
 
 
-# Of dates, which are seconds as well; of lengths of time, months and years are of no certain length.
+# Of dates that xarray has as seconds where they are in memory.
 _LONG_UNITS = ("Y", "M", "W")
 
 
@@ -403,8 +403,8 @@ def _as_integers(
 ) -> tuple[xr.Variable, dict[str, Any]]:
     """Dates and lengths of time as integers, and the attributes that tell what they stand for."""
     data: Any = variable._data
-    if hasattr(data, "dask") and np.datetime_data(variable.dtype)[0] in _LONG_UNITS:  # in memory, xarray has none such
-        variable = variable.copy(data=data.astype(f"{variable.dtype.kind}8[s]"))
+    if hasattr(data, "dask") and variable.dtype.kind == "M" and np.datetime_data(variable.dtype)[0] in _LONG_UNITS:
+        variable = variable.copy(data=data.astype("M8[s]"))
     units = units_of_time(variable.dtype)
     if "units" in attributes or units is None:
         unit = np.datetime_data(variable.dtype)[0]
