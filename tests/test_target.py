@@ -358,3 +358,12 @@ def test_what_is_not_what_was_to_come_is_refused(tmp_path: Path, values: Any, re
             target.write(((0, 2), (0, 4)), values)
         target.write(((0, 2), (0, 4)), np.ones((2, 4), "u1"))
         assert file["data"][:, 0].tolist() == [1, 1, 0, 0]
+
+
+def test_zeros_over_a_part_of_what_is_there_are_stored(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", (4, 4), "u2", chunks=(2, 4), compression="gzip")
+        target = WrittenDataset(dataset)
+        for value in (5, 0):
+            target.write(((0, 1), (0, 4)), np.full((1, 4), value, "u2"))
+        assert not dataset[...].any()

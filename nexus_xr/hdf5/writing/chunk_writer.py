@@ -110,6 +110,7 @@ class WrittenDataset:
             raise NexusFileError(f"{self._where}: is closed, as this has been done, or given up; write it anew")
         if (reason := why_unfit(values, tuple(end - begin for begin, end in region), self.dtype)) is not None:
             raise NexusError(f"{self._where}: what is to be written into {in_words(region)} {reason}")
+        values = np.asarray(values)
         if self._coders is None or self.chunks is None or not values.size:
             self._write_with_hdf5(region, values)
             return
@@ -176,7 +177,7 @@ class WrittenDataset:
     def _store(self, corner: tuple[int, ...], chunk: NDArray[Any], may_be_there: bool) -> None:
         assert self._coders is not None
         content = chunk.reshape(-1).view(np.uint8)
-        if self._leaves_zeros and _is_zero(content):
+        if self._leaves_zeros and not may_be_there and _is_zero(content):
             return  # as it reads where nothing is stored
         stored, mask = self._coders.encoder.encode(content)
         # h5py of some versions calls libhdf5 here without the lock that libhdf5 needs.
