@@ -269,6 +269,18 @@ def test_any_file_is_described_as_libhdf5_describes_it(tmp_path: Path, data: st.
     check(tmp_path / "first.h5")
 
 
+def test_what_is_named_in_latin_1_is_found_by_links_that_name_it_so(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a"] = file["/"]
+        file.create_group(b"\xb5")
+        file[b"\xb5/c"] = 1
+    with h5py.File(tmp_path / "first.h5", "w") as file:
+        for name, target in (("a", "a"), ("b", "µ"), ("c", "/µ/c"), ("d", "µµ"), ("e", "\u0394")):
+            file[name] = h5py.ExternalLink("other.h5", target)
+            file.id.links.create_external(f"raw {name}".encode(), b"other.h5", target.encode("latin-1", "replace"))
+    check(tmp_path / "first.h5")
+
+
 def test_links_that_lead_round_in_circles_lead_nowhere(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["a"], file["b"] = h5py.SoftLink("/b"), h5py.SoftLink("/a")

@@ -93,6 +93,7 @@ ELSEWHERE: dict[str, str] = {
     "io.naming.linked_files._MOST_LINKS": "test_links.py: links that lead round in circles lead nowhere",
     "io.locks.MOST_SECONDS": "test_writing.py: a writer that never ends is told of",
     "io.locks._QUIET_SECONDS": "test_writing.py: a writer that takes its time is told of",
+    "writing.new_objects._IN_ORDER": "flags of HDF5",
     "io.locks._LONGEST_PAUSE": "how often a lock is asked for",
     "io.locks._SHORTEST_PAUSE": "how often a lock is asked for",
     "reading.virtual_datasets.virtual_layout._ENDLESS": "longer than any dimension",

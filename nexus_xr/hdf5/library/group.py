@@ -74,7 +74,7 @@ class LibraryGroup(Group):
             if link is None or is_in_stream(self.id) or is_special_file(link.file or "", decode(h5f.get_name(self.id))):
                 return link
         try:
-            opened = _open_in_other_file(self.id, link) if link is not None else None
+            opened = None if link is None else _open_in_other_file(self.id, link, self.id.links.get_val(raw_name)[1])
             return wrapped(opened or open_object(self.id, raw_name), path, self.diagnostics, self._budget)
         except AnyHdf5Error as error:
             if NEEDS_READER in str(error):
@@ -102,7 +102,7 @@ def wrapped(opened: h5i.ObjectID, path: str, diagnostics: Diagnostics, budget: B
     return None
 
 
-def _open_in_other_file(location: h5i.ObjectID, link: Link) -> h5i.ObjectID | None:
+def _open_in_other_file(location: h5i.ObjectID, link: Link, target: bytes) -> h5i.ObjectID | None:
     """What an external link leads to, by the one handle that its file has here; None where only libhdf5 may open it.
 
     A file whose reach ends somewhere is read through a stream, of which no link is followed.
@@ -113,7 +113,7 @@ def _open_in_other_file(location: h5i.ObjectID, link: Link) -> h5i.ObjectID | No
             suppress(AnyHdf5Error),
             linked_handle(os.path.abspath(path)) as handle,
         ):  # libhdf5 says better what is wrong
-            found = None if handle is None else root_of(handle, Diagnostics()).find(link.path)
+            found = None if handle is None else root_of(handle, Diagnostics()).find_stored(target)
             return found.id if isinstance(found, LibraryGroup | LibraryDataset) else None
     return None
 

@@ -130,6 +130,14 @@ class Group(Node):
             found = found.get(name) if name not in ("", ".") else found
         return found
 
+    def find_stored(self, path: bytes) -> Group | Dataset | Link | None:
+        """What lies at a path that is as it is stored, None where no names are just these bytes."""
+        found: Group | Dataset | Link | None = self
+        for raw_name in (name for name in path.split(b"/") if name not in (b"", b".")):
+            kind = found._kind_of(raw_name) if isinstance(found, Group) else None
+            found = found._member(raw_name, kind) if isinstance(found, Group) and kind is not None else None
+        return found
+
     def _look_up(self, name: str) -> tuple[bytes, int] | None:
         """A member's name as it is stored, and the kind of its link; None where there is none."""
         # Text that isn't UTF-8 in the file was decoded as Latin-1.
