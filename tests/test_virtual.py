@@ -539,3 +539,59 @@ def test_a_copy_keeps_the_chunks_of_the_sources(tmp_path: Path) -> None:
         copy = file["entry1/counts/counts"]
         assert (copy.chunks, copy.compression, copy.shuffle, copy.is_virtual) == ((1, 6, 6), "gzip", True, False)
         np.testing.assert_array_equal(copy[()], with_h5py(master))
+
+
+NUMBERS = [
+    order + kind for kind in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8") for order in "<>"
+]
+LIMITS = (0, 1, -1, 127, 128, -129, 255, 256, 2**15, 2**16 - 1, 2**31, -(2**31), 2**32, 2**53 + 1, 2**63 - 1)
+
+
+@pytest.mark.parametrize("source", NUMBERS)
+def test_sources_of_other_numbers_are_read_as_libhdf5_reads_them(tmp_path: Path, source: str) -> None:
+    dtype = np.dtype(source)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            values = np.array([*LIMITS, 0.5, -2.5, 1e30, 1e300, 1e-40, np.nan, np.inf, -np.inf], "f8").astype(dtype)
+    else:
+        held = [each for each in LIMITS if np.iinfo(dtype).min <= each <= np.iinfo(dtype).max]
+        values = np.array(held, dtype)
+    part = write(tmp_path / "part.h5", values, chunks=(4,), compression="gzip")
+    with h5py.File(tmp_path / "master.h5", "w", libver="latest") as file:
+        for own in NUMBERS:
+            layout = h5py.VirtualLayout((len(values) + 2,), own)
+            layout[: len(values)] = part
+            file.create_virtual_dataset(own, layout, fillvalue=3)
+    with h5py.File(tmp_path / "master.h5") as file:
+        for own in NUMBERS:
+            expected = file[own][()]
+            found = xr.open_dataset(tmp_path / "master.h5", engine="nexus", dataset_path=own)[own]
+            np.testing.assert_array_equal(found.values, expected)
+            np.testing.assert_array_equal(found[1::3].values, expected[1::3])
+
+
+@pytest.mark.parametrize("own", ["u2", ">u2", "u4", "f4", "f8"])
+@pytest.mark.parametrize("frames", [0, 1, 3])
+def test_sources_of_other_numbers_that_are_short_leave_fill_values(tmp_path: Path, frames: int, own: str) -> None:
+    values = np.arange(frames * 2, dtype="<u2").reshape(frames, 2)
+    part = write(tmp_path / "part.h5", values, chunks=(1, 2), maxshape=(None, 2))
+    layout = h5py.VirtualLayout((6, 2), own)
+    layout[::2] = h5py.VirtualSource(part.path, "data", (3, 2))[0:3, 0:2]
+    nexus(tmp_path / "master.nxs", layout, fillvalue=9)
+    expected = np.full((6, 2), 9, own)
+    expected[: 2 * frames : 2] = values
+    for options in ({}, {"within": tmp_path}):
+        found = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", **options).counts
+        assert found.dtype == np.dtype(own)
+        np.testing.assert_array_equal(found.values, expected)
+
+
+def test_sources_of_other_numbers_that_overlap_beside_a_hole_do_so_in_any_selection(tmp_path: Path) -> None:
+    part = write(tmp_path / "part.h5", np.arange(10, 13, dtype="u4"))
+    layout = h5py.VirtualLayout((3, 3), "f8")
+    layout[0] = layout[2] = part
+    layout[2, 1:3] = part[0:2]
+    nexus(tmp_path / "master.nxs", layout, fillvalue=5)
+    found = xr.open_dataset(tmp_path / "master.nxs", engine="nexus").counts
+    np.testing.assert_array_equal(found.values, [[10, 11, 12], [5, 5, 5], [10, 10, 11]])
+    np.testing.assert_array_equal(found[:, 1].values, [11, 5, 10])

@@ -26,10 +26,10 @@ from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Layout, StoredLayout
 from .selection import Indexer
 from .unreadable import MissingDatasetError, values_explained
+from .virtual_datasets.element_types import is_alike
 from .virtual_datasets.source_storage import DEEPEST
 from .virtual_datasets.virtual_layout import Mapping, VirtualLayout, intersect
 from .virtual_datasets.virtual_mapping import source_file
-from .virtual_reading import is_alike
 
 Box = tuple[int, ...]
 # Before and behind a stored chunk there is as much room as a few bytes for each block of it, or one block more, take.

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nexus_xr.errors import NexusFileError, NexusReachError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.objects.text import marks
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.hdf5.runtime.memory import result
@@ -27,6 +26,7 @@ from .layouts.layout import ExternalDataset, Layout, Libhdf5Layout, StoredLayout
 from .processes import read_in_processes
 from .selection import Indexer, length, outer_key
 from .unreadable import MissingDatasetError, values_explained
+from .virtual_datasets.element_types import converted, is_alike, may_become
 from .virtual_datasets.found_sources import (
     MOST_LOOKED_FOR,
     FoundSources,
@@ -230,7 +230,8 @@ class _Reading:
         if opened is None or common is None:
             return
         target = _view(values, opened.mapping, common)
-        if target is None or not isinstance(opened.layout, StoredLayout):
+        is_as_stored = is_alike(self._virtual.dtype, opened.layout.dtype)
+        if target is None or not is_as_stored or not isinstance(opened.layout, StoredLayout):
             yield partial(self._read_to, opened, common, values)
             return
         with self._explained(opened):
@@ -249,7 +250,10 @@ class _Reading:
         """What is taken of a source, with the dimensions of the virtual dataset."""
         pairs = zip(common.goal, opened.mapping.pairs, strict=True)
         lengths = [1 if dimension is None else length(goal) for goal, dimension in pairs]
-        return self._read_source(opened, common.indexers).reshape(lengths)
+        values, own, other = self._read_source(opened, common.indexers), self._virtual.dtype, opened.layout.dtype
+        if not is_alike(own, other):
+            values = converted(values.view(other), own, other).view(carrier_of(own))
+        return values.reshape(lengths)
 
     def _read_source(self, opened: _OpenSource, indexers: tuple[Indexer, ...]) -> NDArray[Any]:
         layout = opened.layout
@@ -290,18 +294,13 @@ class _Reading:
         if isinstance(layout, StoredLayout) and layout.conversion is not None:
             raise OnlyLibhdf5Error
         fitted = mapping.fitted(layout.shape)
-        if fitted is None or not is_alike(self._virtual.dtype, layout.dtype):
+        if fitted is None or not may_become(self._virtual.dtype, layout.dtype):
             raise OnlyLibhdf5Error
         return _OpenSource(fitted, file, path, layout, source)
 
     def _miss(self, source: SourceName) -> None:
         check_missing(source, self._holder, self._path, self._found_sources)
         self._missing[source] = None
-
-
-def is_alike(own: np.dtype[Any], other: np.dtype[Any]) -> bool:
-    """Whether elements of a source are those of a virtual dataset as they are."""
-    return own == other and marks(own).get("enum") == marks(other).get("enum")
 
 
 def _layout_of(file: File, path: str, source: Source) -> Layout | None:
