@@ -101,6 +101,11 @@ class Code(StrEnum):
     ERRORS_MISSING = "errors-missing", "NXdata: FIELDNAME@uncertainties", "what is said to be uncertainties is no field"
     ERRORS_WRONG_SHAPE = "errors-wrong-shape", "NXdata: FIELDNAME_errors", "uncertainties have not the field's shape"
     SCALING_NO_NUMBER = "scaling-no-number", _SCALING, "what a field is scaled by is no single number"
+    SCALING_OF_GROUP = (
+        "scaling-of-group",
+        "NXdata: scaling_factor",
+        "a group has a factor of no certain field",
+    )
     SCALING_UNREADABLE = "scaling-unreadable", _SCALING, "what a field is scaled by can't be read"
 
     # --- what is shown to others ---------------------------------------------------------------------------------

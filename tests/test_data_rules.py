@@ -1115,3 +1115,10 @@ def test_what_is_told_as_version_3_is_what_was_found(write: Write, rule: Rule) -
     assert attributes["signal"] == signal.field
     for dim, name in zip(signal.dims, attributes["axes"], strict=True):
         assert plain[name] == (dim,) if name != "." else (dim,) not in plain.values()
+
+
+@pytest.mark.parametrize(("factor", "is_told"), [(10.0, True), ([1.0, 2.0, 3.0], False), ("ten", False)])
+def test_a_factor_of_the_group_is_told_of(write: Write, factor: Any, is_told: bool) -> None:
+    data = described(write, nxdata({"s": [1, 2, 3], "scaling_factor": factor}, signal="s"))
+    assert any("'scaling_factor' isn't applied to 's'" in each.message for each in data.diagnostics) == is_told
+    assert data.variables[0].scaling is None

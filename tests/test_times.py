@@ -38,6 +38,9 @@ NUMBERS = np.array([0, 1, 2, 4])
         (NUMBERS, {"units": "seconds since 2020-01-01"}, SECONDS),
         (NUMBERS.astype("f4"), {"units": "s since 2020-01-01T00:00:00"}, SECONDS),
         (NUMBERS * 1000.0, {"units": "ms", "start": "2020-01-01T00:00:00"}, SECONDS),
+        (NUMBERS * 1000, {"units": "s", "start": "2020-01-01T00:00:00", "scaling_factor": 0.001}, SECONDS),
+        (NUMBERS, {"units": "ms", "start": "2020-01-01", "scaling_factor": np.array([1000.0], "f4")}, SECONDS),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": 1}, SECONDS),
         (NUMBERS, {"units": "second", "start": "2020-01-01T01:00:00+01:00"}, SECONDS),
         (NUMBERS.astype(">u2"), {"units": "s", "start": "2020-01-01 00:00:00Z"}, SECONDS),
         (NUMBERS * 0.25, {"units": "s", "start": "2020-01-01"}, SECONDS[0] + NUMBERS * np.timedelta64(250, "ms")),
@@ -82,6 +85,10 @@ def test_times_are_dates_on_request(time: Any, attributes: dict[str, Any], expec
         (["2020-01-01", "2020-02-31", "2020-01-03", "2020-01-04"], {}),
         (["1", "2", "3", "4"], {}),
         (["20200101", "20200102", "20200103", "20200104"], {}),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": 0.5}),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": "0.001"}),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": [1.0, 1.0]}),
+        (NUMBERS, {"units": "ticks", "start": "2020-01-01", "scaling_factor": 1.0}),
     ],
 )
 def test_what_is_no_date_stays_as_it_is(time: Any, attributes: dict[str, Any], write: Write) -> None:

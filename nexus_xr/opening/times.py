@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,15 @@ _UNITS: Mapping[str, str] = {
     "minutes": "minutes|minute|min|mins",
     "hours": "hours|hour|h|hr|hrs",
     "days": "days|day|d",
+}
+_NANOSECONDS = {
+    "nanoseconds": 1,
+    "microseconds": 10**3,
+    "milliseconds": 10**6,
+    "seconds": 10**9,
+    "minutes": 60 * 10**9,
+    "hours": 3600 * 10**9,
+    "days": 86400 * 10**9,
 }
 _NAMES = {spelling: name for name, spellings in _UNITS.items() for spelling in spellings.split("|")}
 # ISO 8601 in its extended and its basic format; of the latter not the date alone, which may be any number.
@@ -87,7 +97,10 @@ def dates_of(variable: xr.Variable, is_coordinate: bool) -> xr.Variable | None:
     Numbers with units like ``seconds since 2020-01-01``, numbers with units of time and an attribute ``start``, and
     coordinates of text that is ISO 8601 throughout.
 
-    Source: ``time@start`` of NXlog, and NX_DATE_TIME of the NeXus manual; the time coordinate of CF.
+    Where they have a ``scaling_factor``, as the ticks of a clock have, it must make another of these units of theirs.
+
+    Source: ``time@start``, ``time@scaling_factor`` of NXlog and NX_DATE_TIME of the NeXus manual; the time coordinate
+    of CF.
     """
     dates = _of_text(variable) if is_coordinate else None
     return dates if dates is not None else _of_numbers(variable)
@@ -97,7 +110,8 @@ def _of_numbers(variable: xr.Variable) -> xr.Variable | None:
     units = _since(variable.attrs)
     if units is None or variable.dtype.kind not in "iuf":
         return None
-    attributes = {name: value for name, value in variable.attrs.items() if name != "start"} | {"units": units}
+    left = {name: value for name, value in variable.attrs.items() if name not in ("start", "scaling_factor")}
+    attributes = left | {"units": units}
     try:
         return xr.coders.CFDatetimeCoder().decode(variable.to_base_variable()._replace(attrs=attributes))
     except (ValueError, OverflowError):  # no such moment, or none that a date can be
@@ -110,8 +124,16 @@ def _since(attributes: Mapping[Any, Any]) -> str | None:
     unit, is_since, since = units.partition(" since ")
     moment = (since if is_since else start or "").strip()
     iso = moment if _ISO.fullmatch(moment) else _as_iso(moment) if is_since else None
-    name = _NAMES.get(unit.strip().lower())
+    name = _scaled(_NAMES.get(unit.strip().lower()), attributes.get("scaling_factor", 1))
     return None if name is None or iso is None else f"{name} since {iso}"
+
+
+def _scaled(name: str | None, factor: Any) -> str | None:
+    """The unit that is so many times another, None where none is."""
+    if name is None or np.size(factor) != 1 or np.asarray(factor).dtype.kind not in "iuf":
+        return None
+    wanted = _NANOSECONDS[name] * float(np.asarray(factor).item())
+    return next((each for each, size in _NANOSECONDS.items() if math.isclose(size, wanted, rel_tol=1e-6)), None)
 
 
 def _as_iso(moment: str) -> str | None:

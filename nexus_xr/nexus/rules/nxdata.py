@@ -18,7 +18,7 @@ from .columns import as_columns, without_signal
 from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
 from .errors import find_errors
-from .scaling import Scaling, find_scaling
+from .scaling import Scaling, find_scaling, tell_of_scaling_of_group
 from .signal import declares_signal, find_auxiliary_signals, find_signal
 from .variables import Role, Variable
 
@@ -79,6 +79,8 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     found += coordinates_of(content, axes, dims, diagnostics)
     found += find_errors(content, chosen, dims, Role.ERRORS, diagnostics, is_signal=chosen == declared)
     if signal is None:
+        if nx_class(content.attributes) == "NXdata":
+            tell_of_scaling_of_group(content, chosen, diagnostics)
         found += _companions(content, found, diagnostics)
         _name_possible_axes(content, chosen, axes, found, diagnostics)
     return _described(content, chosen, found, diagnostics, _default_slice(content, chosen))

@@ -19,6 +19,15 @@ class Scaling:
     offset: str | None
 
 
+def tell_of_scaling_of_group(content: GroupContent, signal: str, diagnostics: Diagnostics) -> None:
+    """Tell of the field ``scaling_factor`` of old files, of which no rule says how it makes values of which field."""
+    name = SCALING_FACTOR[1:]
+    part = content.fields.get(name)
+    if part is not None and part.is_numeric and math.prod(part.shape) == 1 and name != signal:
+        message = f"{name!r} isn't applied to {signal!r}, as it isn't told how; the values are as they are stored"
+        diagnostics.add(Code.SCALING_OF_GROUP, content.path, message)
+
+
 def find_scaling(content: GroupContent, name: str, diagnostics: Diagnostics) -> Scaling | None:
     """``FIELD_scaling_factor`` and ``FIELD_offset``, where they are single numbers and the field is one of numbers."""
     if not content.fields[name].is_numeric:
