@@ -781,3 +781,25 @@ def test_what_comes_from_another_file_is_put_into_the_one_that_was_opened(file: 
     with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
         assert set(new["entry/data"]) - set(old["entry/data"]) == {"dark"}
         np.testing.assert_array_equal(new["entry/data/dark"], np.ones((3, 4)))
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_members_called_attrs_are_changed_under_the_names_that_they_have_here(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    data = nxdata({"attrs": np.array([1.0, 2.0])}, signal="attrs")
+    write_tree(path, {"entry": nxentry({"data": data, "sample": {"attrs": 5.0, "attrs_": 6.0}})})
+    with h5py.File(path, "r+") as file:
+        file["entry/instrument/attrs/q"] = 3
+    opened = xr.open_dataset(path, engine="nexus")
+    opened["attrs_errors"], opened["attrs_"] = ("dim_0", [7.0, 8.0]), ("dim_0", [9.0, 9.0])
+    sample, instrument = opened.attrs["sample"], opened.attrs["instrument"]
+    assert [sample[name]["value"] for name in ("attrs_", "attrs__")] == [5.0, 6.0]
+    sample["attrs_"], sample["attrs_new"] = {"value": 5.5}, {"value": 7.0}
+    instrument["attrs_bar"], instrument["attrs_"]["q"] = {"value": 8.0}, {"value": 4}
+    to_nexus(opened, path, layout="inplace")
+    expected = {"sample/attrs": 5.5, "sample/attrs_": 6.0, "sample/attrs_new": 7.0}
+    expected |= {"instrument/attrs/q": 4, "instrument/attrs_bar": 8.0}
+    with h5py.File(path) as file:
+        assert {name: file["entry"][name][()] for name in expected} == expected
+        found = {name: file[f"entry/data/{name}"][:].tolist() for name in file["entry/data"]}
+    assert found == {"attrs": [1.0, 2.0], "attrs_errors": [7.0, 8.0], "attrs_": [9.0, 9.0]}

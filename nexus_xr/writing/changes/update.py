@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -100,7 +100,6 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
                 edits += _edits_of_tree(each, origin.path, opening, rules)
             else:
                 edits += _edits_of_data(each, origin, opening, rules)
-        edits = [replace(each, path=_stored_path(opening.root, each.path)) for each in edits]
         report_conflicts(handle, edits, rules.diagnostics)
     return Changes(file, tuple(edits))
 
@@ -140,14 +139,30 @@ def _variables(obj: Writable) -> Iterator[tuple[str, xr.Variable]]:
         yield from (("", variable) for variable in variables)
 
 
-def _stored_path(root: Group, path: str) -> str:
+def _at_their_places(opening: Opening, above: str, edits: Iterable[Edit]) -> Iterator[Edit]:
+    """Edits of a tree at a path, where what they change stands in the file."""
+    for edit in edits:
+        yield replace(edit, path=_stored_path(opening.root, above, edit.path.removeprefix(above)))
+
+
+def _stored_path(root: Group, above: str, path: str) -> str:
     """Where something stands in the file that a tree has under another name, beside the attributes of its group."""
-    stored = ""
-    for name in path.strip("/").split("/"):
+    stored = above.rstrip("/")
+    for name in path.strip("/").split("/") if path.strip("/") else ():
         group = root.find(stored) if name.startswith("attrs_") else None
-        is_renamed = isinstance(group, Group) and group.get(name) is None and group.get("attrs") is not None
-        stored += "/attrs" if is_renamed else f"/{name}"
-    return stored
+        stored += f"/{_names_in_tree(group).get(name, name) if isinstance(group, Group) else name}"
+    return stored or "/"
+
+
+def _names_in_tree(group: Group) -> dict[str, str]:
+    """The names of members as they are in the file by those that a tree gives them, in their order."""
+    names: dict[str, str] = {}
+    for name, _, _ in group.members():
+        key = name
+        while key in names or key == "attrs":
+            key += "_"
+        names[key] = name
+    return names
 
 
 # --- what is different -----------------------------------------------------------------------------------------
@@ -166,18 +181,25 @@ def _edits_of_tree(tree: xr.DataTree, start: str, opening: Opening, rules: Rules
         if relative in described:
             yield from _Data(opening, described[relative], now, rules).edits()
         if rules.with_metadata:
-            yield from _edits_of_metadata(trees.get(relative, {}), now.attrs, path, described.get(relative), rules)
+            yield from _edits_of_metadata(
+                opening, trees.get(relative, {}), now.attrs, path, described.get(relative), rules
+            )
 
 
 def _edits_of_metadata(
-    before: Mapping[str, Any], now: Mapping[Any, Any], path: str, described: Described | None, rules: Rules
+    opening: Opening,
+    before: Mapping[str, Any],
+    now: Mapping[Any, Any],
+    path: str,
+    described: Described | None,
+    rules: Rules,
 ) -> Iterator[Edit]:
     """What of the tree of a node is different, which one with data may have in a group of its own."""
     stored_in = None if described is None else text(described.content.attributes.get(METADATA_GROUP))
     places = {path: ["attrs"], f"{path.rstrip('/')}/{stored_in}": [name for name in now if name != "attrs"]}
     for place, names_there in places.items() if stored_in is not None else [(path, list(now))]:
         old, new = ({name: tree[name] for name in names_there if name in tree} for tree in (before, now))
-        yield from tree_edits(old, new, place, rules.diagnostics, rules.skip)
+        yield from _at_their_places(opening, place, tree_edits(old, new, place, rules.diagnostics, rules.skip))
 
 
 def _edits_of_new(dataset: xr.Dataset, path: str, is_absent: bool, rules: Rules) -> Iterator[Edit]:
@@ -211,12 +233,13 @@ def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Open
         now = _dataset_of_array(obj, path, described)
     yield from _Data(opening, described, now, rules).edits()
     if rules.with_metadata and origin.way == "tree":
-        yield from _edits_of_metadata(opening.left_over(described), now.attrs, described.group.path, described, rules)
+        left, path = opening.left_over(described), described.group.path
+        yield from _edits_of_metadata(opening, left, now.attrs, path, described, rules)
     elif rules.with_metadata:
         before = opening.attributes(described)
         for place, keys in _places(described, opening, now.attrs).items():
             old, new = ({key: tree[key] for key in keys if key in tree} for tree in (before, now.attrs))
-            yield from tree_edits(old, new, place, rules.diagnostics, rules.skip)
+            yield from _at_their_places(opening, place, tree_edits(old, new, place, rules.diagnostics, rules.skip))
 
 
 def _variable_of(path: str, described: Described) -> str | None:
