@@ -811,6 +811,37 @@ def test_bytes_that_are_too_long_for_a_region_are_refused(tmp_path: Path, is_das
         assert file["entry1/n/n"][:].tolist() == [b"d", b"c"]
 
 
+NO_TEXTS: dict[str, Any] = {
+    "none": np.array(["a", None], object),
+    "a zero": np.array(["a", "b\0c"], object),
+    "numbers": np.array([7.0, 8.0]),
+    "integers": np.array([7, 8]),
+}
+
+
+@pytest.mark.parametrize("kind", NO_TEXTS)
+@pytest.mark.parametrize("texts", [np.array(["x", "y", "z"], object), np.array(["x", "y", "z"])], ids=["object", "U"])
+def test_a_region_of_what_is_no_text_is_refused_before_anything_is_written(
+    tmp_path: Path, texts: Any, kind: str
+) -> None:
+    to_nexus(xr.Dataset({"n": ("x", np.zeros(3)), "v": ("x", texts)}), tmp_path / "f.nxs")
+    before = (tmp_path / "f.nxs").read_bytes()
+    part = xr.Dataset({"n": ("x", np.ones(2)), "v": ("x", NO_TEXTS[kind])})
+    with pytest.raises(NexusError, match=r"f\.nxs:/entry1/n/v: "):
+        to_nexus(part, tmp_path / "f.nxs", region={"x": slice(2)})
+    assert (tmp_path / "f.nxs").read_bytes() == before
+    to_nexus(part.assign(v=("x", ["ä", "b"])), tmp_path / "f.nxs", region={"x": slice(2)})
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert (found.v.values.tolist(), found.n.values.tolist()) == (["ä", "b", "z"], [1, 1, 0])
+
+
+@pytest.mark.parametrize("kind", ["none", "a zero"])
+def test_what_dask_computes_and_is_no_text_is_named(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(NexusError, match=r"/f\.nxs:/entry1/v/v: there is (no text|text with a zero)"):
+        to_nexus(xr.DataArray(NO_TEXTS[kind], dims="x", name="v").chunk(1), tmp_path / "f.nxs")
+    assert not folder(tmp_path)
+
+
 @pytest.mark.parametrize("part", [slice(0, 2.0), slice(0, 2, 2), 1, "a", slice(0, 9)])
 def test_what_is_no_region_names_the_file_and_the_variable(tmp_path: Path, part: Any) -> None:
     to_nexus(xr.DataArray(np.zeros(4), dims="x", name="n"), tmp_path / "f.nxs")

@@ -194,7 +194,7 @@ class WrittenDataset:
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:
         values = values.astype(object, copy=False) if self.dtype.hasobject else values
         with self._shared, self._explained():
-            put(self._dataset, [begin for begin, _ in region], values)
+            put(self._dataset, [begin for begin, _ in region], values, self._where)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -213,8 +213,8 @@ def create_dataset(
     return h5py.Dataset(made)
 
 
-def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any]) -> None:
-    """Write values into a dataset from an element on, by libhdf5.
+def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any], where: str | None = None) -> None:
+    """Write values into a dataset from an element on, by libhdf5; `where` is what it is called in errors.
 
     h5py would take elements of varying length that happen to have the same one for one array more.
     """
@@ -225,11 +225,12 @@ def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any]) -> No
         try:
             dataset[part] = values
         except UnicodeEncodeError:
-            dataset[part] = _encoded(values, dataset.name)
-        except ValueError as error:
-            if "NULL" not in str(error):
+            dataset[part] = _encoded(values, where or dataset.name)
+        except (TypeError, ValueError) as error:
+            if not dataset.dtype.hasobject:
                 raise
-            raise NexusError(f"{dataset.name}: there is text with a zero in it, which would end there") from None
+            what = "text with a zero in it, which would end there" if "NULL" in str(error) else f"no text ({error})"
+            raise NexusError(f"{where or dataset.name}: there is {what}") from None
         return
     space = dataset.id.get_space()
     if start:

@@ -184,7 +184,7 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
     own = recorded_dtype(field.node.attributes, values.dtype) or values.dtype
     wanted = recorded_dtype(target.attributes, target.dtype) or target.dtype
     if is_text(target.dtype) and own.kind in "OSU":
-        return _text_of(np.asarray(values[...]), where)
+        return text_of(np.asarray(values[...]), where)
     if is_text(target.dtype) or not np.can_cast(own, wanted, "safe") or (own.kind in "mM") != (wanted.kind in "mM"):
         raise NexusError(
             f"{where}: nothing was written, as {wanted}, of which it is, doesn't hold all of {own}; use astype"
@@ -200,7 +200,7 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
         raise NexusError(f"{where}: nothing was written, as {error}") from None
 
 
-def _text_of(values: NDArray[Any], where: str) -> NDArray[Any]:
+def text_of(values: NDArray[Any], where: str) -> NDArray[Any]:
     """Text as HDF5 holds it; what objects are that dask has isn't known before they are computed."""
     try:
         text: NDArray[Any] = values if is_text(values.dtype) else storable(values.astype(object))

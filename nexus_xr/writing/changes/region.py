@@ -17,6 +17,7 @@ from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
+from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
@@ -30,6 +31,7 @@ from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.variables import with_true_errors
 from nexus_xr.writing.schedule import refuse_elsewhere
 
+from .growth import text_of
 from .targets import group_with, known
 
 # libhdf5 opens no file for writing that the same process has open for reading.
@@ -188,7 +190,8 @@ def _placed(
     if set(map(str, variable.dims)) != set(sizes):
         raise NexusError(f"{where}: {name!r} has dimensions {variable.dims}, and in the file {tuple(sizes)}")
     stored = recorded_dtype(field.attributes, field.dtype) or field.dtype
-    if not may_become(variable.dtype, stored):
+    is_of_text = is_text(field.dtype) and field.dtype.hasobject
+    if not may_become(variable.dtype, stored) or (is_of_text and variable.dtype.kind not in "OSU"):
         raise NexusError(f"{where}: {name!r} of {variable.dtype} doesn't fit into {stored}; convert it with astype")
     places = tuple(_extent(f"{where}: {dim!r} of {name!r}", dim, size, region) for dim, size in sizes.items())
     ordered = variable.transpose(*sizes)
@@ -199,6 +202,8 @@ def _placed(
         values = cast(ordered.data, stored, where)
     except NexusError as error:
         raise NexusError(f"{where}: {error}") from None
+    if is_of_text and not hasattr(values, "dask"):
+        values = text_of(np.asarray(values), where)
     return places, values.view(field.dtype) if stored.kind in "mM" else values
 
 
