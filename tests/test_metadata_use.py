@@ -279,3 +279,26 @@ def test_what_promotes_is_a_preprocess_that_can_be_pickled(write: Write) -> None
         combine_attrs=nexus_xr.common_attrs,
     )
     assert scans.T.values.tolist() == [4.2, 77.0]
+
+
+@pytest.mark.parametrize("where", ["signal", "field"])
+def test_files_with_other_units_are_refused_unless_they_are_converted(tmp_path: Path, where: str) -> None:
+    for number, (value, unit) in enumerate([(1.0, "K"), (4.0, "mK")]):
+        units = {"signal": "K", "field": "K", where: unit}
+        signal = xr.DataArray([1.0, 2.0], dims="x", name="v", attrs={"units": units["signal"]})
+        tree = {"T": {"value": value, "attrs": {"units": units["field"]}}}
+        signal.to_dataset().assign_attrs(tree).nexus.to_nexus(tmp_path / f"f_{number}.nxs")
+    name = "v" if where == "signal" else "T"
+    options: dict[str, Any] = {"promote": "T", "concat_dim": "T"}
+
+    def in_kelvin(dataset: xr.Dataset) -> xr.Dataset:
+        variable = dataset[name]
+        is_fine = variable.attrs["units"] == "mK"
+        return dataset.assign({name: (variable * 1e-3).assign_attrs(units="K")}) if is_fine else dataset
+
+    with pytest.raises(NexusError, match=rf"'{name}' has the units 'K' in .*f_0\.nxs, 'mK' in .*f_1\.nxs; convert"):
+        nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", **options)
+    opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", preprocess=in_kelvin, **options)
+    assert opened[name].attrs["units"] == "K"
+    opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", combine_attrs="drop", **options)
+    assert opened["T"].values.tolist() == [1.0, 4.0]

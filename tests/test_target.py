@@ -340,6 +340,14 @@ def test_a_damaged_chunk_of_which_a_part_is_written_is_named(tmp_path: Path) -> 
         assert dataset[:, 0].tolist() == [1, 0, 2, 2]
 
 
+@pytest.mark.parametrize("number", [-1, 10, 99, 255, 65536])
+def test_a_number_that_is_neither_a_level_nor_a_filter_is_refused(number: int) -> None:
+    with pytest.raises(NexusError, match=f"compression={number}: expected a level of gzip, 0 to 9, or the number"):
+        filters_named(number)
+    assert [step.id for step in filters_named(32001)] == [32001]
+    assert [step.id for step in filters_named(256)] == [256]
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -1754,3 +1754,15 @@ def test_dates_of_any_unit_that_come_later_are_written(tmp_path: Path, unit: str
     array = xr.DataArray(da.from_array(dates, chunks=2), dims="x", name="n")
     to_nexus(array, tmp_path / "f.nxs")
     np.testing.assert_array_equal(reopened(tmp_path / "f.nxs").values, dates.astype("M8[s]"))
+
+
+@pytest.mark.parametrize("name", [1, 1.5, ("a", 1), None])
+@pytest.mark.parametrize("options", [{}, {"mode": "a"}, {"append_dim": "x"}])
+def test_names_of_variables_that_are_no_text_are_named(tmp_path: Path, name: Any, options: dict[str, Any]) -> None:
+    to_nexus(xr.DataArray([1, 2], dims="x", name="n"), tmp_path / "f.nxs", unlimited_dims="x")
+    before = (tmp_path / "f.nxs").read_bytes()
+    data = xr.Dataset({name: ("x", [1, 2])})
+    for each in (data, xr.DataTree(data)) if not options else (data,):
+        with pytest.raises(NexusError, match=r"the name of a variable is no text; rename it"):
+            to_nexus(each, tmp_path / "f.nxs", **options)
+    assert (tmp_path / "f.nxs").read_bytes() == before

@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 
+from nexus_xr.errors import NexusError
 from nexus_xr.nexus.tree.find import as_keys
 from nexus_xr.opening.files import common_attrs, files_of
 
@@ -38,7 +39,8 @@ def open_mfdataset(
         Is given each Dataset with these coordinates.
     **options
         Those of `xarray.open_mfdataset` and of the engine. Files whose axes differ are an error unless `join` says
-        otherwise; of the metadata what all agree on is kept, unless `combine_attrs` says otherwise.
+        otherwise; of the metadata what all agree on is kept, unless `combine_attrs` says otherwise, which also lets
+        units differ.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def open_mfdataset(
     Raises
     ------
     NexusError
-        A file isn't HDF5 or has no such field, or no file matches the pattern.
+        A file isn't HDF5 or has no such field, no file matches the pattern, or a variable has other units in some.
 
     Examples
     --------
@@ -63,9 +65,15 @@ def open_mfdataset(
     """
     promotion = promoting(**promote) if isinstance(promote, Mapping) else promoting(*as_keys(promote))
 
+    units: dict[Any, dict[str, str]] = {}
+
     def prepared(dataset: xr.Dataset) -> xr.Dataset:
         promoted = promotion(dataset)
-        return promoted if preprocess is None else preprocess(promoted)
+        made = promoted if preprocess is None else preprocess(promoted)
+        for name, variable in made.variables.items():
+            if "units" in variable.attrs:
+                units.setdefault(name, {})[str(variable.attrs["units"])] = str(dataset.encoding.get("source"))
+        return made
 
     chosen = {"combine": "nested", "coords": "different", "compat": "equals", "data_vars": "all", "join": "exact"}
     files = files_of(paths, options.get("storage_options"))
@@ -76,6 +84,17 @@ def open_mfdataset(
         preprocess=prepared,
         **{**chosen, "combine_attrs": common_attrs, **options},
     )
+    if "combine_attrs" not in options:
+        _refuse_several(units, opened)
     same = [name for name, _ in promotion.paths if concat_dim not in opened[name].dims]
     span = {concat_dim: opened.sizes[concat_dim]}
     return opened.assign_coords({name: opened[name].expand_dims(span) for name in same})
+
+
+def _refuse_several(units: Mapping[Any, Mapping[str, str]], opened: xr.Dataset) -> None:
+    """Raise an error where files have a variable in several units, by which files that is."""
+    for name, files in units.items():
+        if len(files) > 1:
+            opened.close()
+            told = ", ".join(f"{unit!r} in {file}" for unit, file in files.items())
+            raise NexusError(f"{name!r} has the units {told}; convert it in preprocess")

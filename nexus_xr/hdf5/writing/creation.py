@@ -32,6 +32,8 @@ SMALL_BYTES = 64 * 1024
 _SMALLEST_CHUNK = 1 << 20
 _LARGEST_CHUNK = 4 << 20
 _GZIP_LEVEL = 4
+# Of filters that aren't libhdf5's own.
+_NUMBERS_OF_OTHERS = range(256, 65536)
 _PLUGINS = {codec.plugin.lower(): codec.plugin for codec in CODECS.values() if codec.plugin is not None}
 
 Compression = str | int | Mapping[str, Any] | None
@@ -80,6 +82,10 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
     elif compression == "szip":
         kind, pixels = options or ("nn", 8)
         steps = [_step(SZIP, ({"ec": h5z.SZIP_EC_OPTION_MASK, "nn": h5z.SZIP_NN_OPTION_MASK}[kind], pixels))]
+    elif isinstance(compression, int) and compression not in _NUMBERS_OF_OTHERS:
+        raise NexusError(
+            f"compression={compression!r}: expected a level of gzip, 0 to 9, or the number of a filter, 256 to 65535"
+        )
     elif isinstance(compression, int):
         steps = [Filter(compression, str(compression), _numbers(options))]
     else:

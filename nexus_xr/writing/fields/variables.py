@@ -236,7 +236,14 @@ def signal_of(dataset: xr.Dataset) -> str | None:
     """The data variable that is plotted: the first that is neither the uncertainties nor the bounds of a variable.
 
     Where there is no such one it is the first that isn't made part of another; None where there is none either.
+
+    Raises
+    ------
+    NexusError
+        A variable has a name that is no text.
     """
+    if odd := [name for name in dataset.variables if not isinstance(name, str)]:
+        raise NexusError(f"{odd[0]!r}: the name of a variable is no text; rename it")
     spans = {str(name): variable.dims for name, variable in dataset.variables.items()}
     own = {str(name): spans[str(name)] for name in dataset.data_vars}
     bounds = {named for variable in dataset.variables.values() if (named := bounds_named(variable)) is not None}
