@@ -375,3 +375,17 @@ def test_zeros_over_a_part_of_what_is_there_are_stored(tmp_path: Path) -> None:
         for value in (5, 0):
             target.write(((0, 1), (0, 4)), np.full((1, 4), value, "u2"))
         assert not dataset[...].any()
+
+
+def test_parts_of_one_chunk_are_changed_from_several_threads_and_handles(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (64, 500), "u2", chunks=(64, 500), compression="gzip", shuffle=True)
+
+    def change(row: int) -> None:
+        with h5py.File(tmp_path / "f.h5", "r+", rdcc_nbytes=0) as file:
+            WrittenDataset(file["data"], is_new=False).write(((row, row + 1), (0, 500)), np.full((1, 500), row, "u2"))
+
+    with h5py.File(tmp_path / "f.h5", "r+", rdcc_nbytes=0), concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(64)))
+    with h5py.File(tmp_path / "f.h5") as file:
+        np.testing.assert_array_equal(file["data"][:, 7], np.arange(64))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -70,8 +69,6 @@ class WrittenDataset:
         if self._coders is not None:
             self._fill[...] = dataset.fillvalue
             self._leaves_zeros = self._is_new and _is_zero(self._fill.view(np.uint8))
-        # Two blocks may share a chunk of which neither has all; each is read, changed and written again as a whole.
-        self._shared = threading.Lock()
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Give the dataset another shape."""
@@ -140,7 +137,7 @@ class WrittenDataset:
 
     def _change_chunk(self, corner: tuple[int, ...], part: tuple[slice, ...], values: NDArray[Any]) -> None:
         """Write a part of a chunk, the rest of which stays as it is."""
-        with self._shared:
+        with phil:  # as another thread may be at another part, by a handle of its own
             chunk = self._stored_chunk(corner)
             chunk[part] = values
             self._store(corner, chunk, may_be_there=True)
@@ -193,7 +190,7 @@ class WrittenDataset:
 
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:
         values = values.astype(object, copy=False) if self.dtype.hasobject else values
-        with self._shared, self._explained():
+        with self._explained():
             put(self._dataset, [begin for begin, _ in region], values, self._where)
 
     @contextmanager
