@@ -324,3 +324,29 @@ def test_edges_that_the_signal_does_not_span_are_written_and_opened(first: str, 
     again = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
     assert again.nexus.edges("t").tolist() == EDGES.tolist()
     assert again.drop_vars("t_bounds").equals(dataset)
+
+
+@pytest.mark.parametrize("coordinates", [{"c": ("x", [7.0, 8.0, 9.0])}, {}])
+def test_bins_that_no_data_spans_are_written_by_their_bounds(coordinates: dict[str, Any], tmp_path: Path) -> None:
+    binned = xr.Dataset({"a": ("y", [1.0, 2.0])}, {"x": [0.5, 1.5, 2.5], **coordinates})
+    binned = binned.nexus.assign_edges(x=[0.0, 1, 2, 3])
+    with pytest.warns(nexus_xr.NexusWarning, match="a/x: its bins .* no data spans them; wrote the two bounds"):
+        binned.nexus.to_nexus(tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").nexus.bounds_to_edges()
+    assert opened.nexus.edges("x").tolist() == [0, 1, 2, 3]
+
+
+def test_coordinates_whose_lengths_contradict_each_other_have_dimensions_of_their_own(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="a", coordinates=["c", "x"])
+        for name, dim, size in (("a", "y", 2), ("c", "x", 3), ("x", "x", 5)):
+            data[name] = np.arange(float(size))
+            data[name].attrs["_ARRAY_DIMENSIONS"] = [dim]
+    with pytest.warns(nexus_xr.NexusWarning, match=r"'x' has other lengths along \('x',\)"):
+        opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert {name: each.dims for name, each in opened.variables.items()} == {
+        "a": ("y",),
+        "c": ("x",),
+        "x": ("x_dim_0",),
+    }

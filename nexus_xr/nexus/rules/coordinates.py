@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.diagnostics import Code, Diagnostics
 
 from .axes import Axis
 from .content import GroupContent
@@ -24,6 +24,11 @@ def coordinates_of(
         spanned = own_dimensions(content, name, field.ndim)
         is_edges = field.is_numeric and field.shape[-1:] > (1,) and lengths.get(spanned[-1]) == field.shape[-1] - 1
         bounds = content.free_name(name + BOUNDS) if is_edges else None
+        own = zip(spanned, field.shape, strict=True)
+        if not is_edges and any(lengths.setdefault(dim, length) != length for dim, length in own):
+            message = f"{name!r} has other lengths along {spanned} than others have; it has dimensions of its own"
+            diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)
+            spanned = tuple(content.free_name(f"{name}_dim_{dim}") for dim in range(field.ndim))
         yield Variable(name, name, spanned, Role.AXIS, bounds)
         if not is_edges:
             yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, diagnostics)

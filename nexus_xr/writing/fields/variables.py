@@ -260,7 +260,7 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
     fields: dict[str, DataField] = {}
     indexed = {name for name, index in dataset.xindexes.items() if bounds_in(index) is not None}
     dataset = edges_to_bounds(dataset)
-    edges = {name: found for name in dataset.variables if (found := _edges(dataset, name))}
+    edges = {name: found for name in _may_have_edges(dataset) if (found := _edges(dataset, name))}
     lost = {name for name in dataset.coords if _names_absent_bounds(dataset, name)}
     _tell_of_bins(path, indexed - edges.keys(), lost)
     dropped = {bounds for bounds, _ in edges.values()}
@@ -295,6 +295,12 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
     return fields
 
 
+def _may_have_edges(dataset: xr.Dataset) -> Iterable[Any]:
+    """The variables whose bins edges would tell: those along data, by whose lengths it is seen that they are edges."""
+    spanned = {dim for variable in dataset.data_vars.values() for dim in variable.dims}
+    return [name for name, each in dataset.variables.items() if not spanned or spanned.issuperset(each.dims)]
+
+
 def _names_absent_bounds(dataset: xr.Dataset, name: Any) -> bool:
     named = bounds_named(dataset.variables[name])
     return named is not None and named not in dataset.variables
@@ -304,7 +310,7 @@ def _tell_of_bins(path: str, apart: Iterable[Any], lost: Iterable[Any]) -> None:
     """Warn of edges that can't be written as such."""
     diagnostics = Diagnostics()
     for name in sorted(apart, key=str):
-        message = "its bins leave gaps or overlap; wrote the two bounds of each"
+        message = "its bins leave gaps or overlap, or no data spans them; wrote the two bounds of each"
         diagnostics.add(Code.BINS_APART, f"{path}/{name}", message)
     for name in sorted(lost, key=str):
         message = "what was computed has no edges of its bins any more; wrote its values (see assign_edges)"
