@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import nexus_xr
-from nexus_xr import NexusError, NexusWarning
+from nexus_xr import NexusError, NexusFileError, NexusWarning
 
 from .files import Field, fill, scan_file, write_tree
 
@@ -307,3 +309,11 @@ def test_arrays_without_values_are_read_however_long_they_are_along_other_dimens
     nexus_xr.to_zarr(tmp_path / "scan.nxs", tmp_path / "scan.zarr")
     copied = xr.open_dataset(tmp_path / "scan.zarr", engine="zarr", group="entry/data", consolidated=False)
     assert copied.counts.shape == (10**12, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+@pytest.mark.parametrize("way", [nexus_xr.describe, nexus_xr.open_signals, nexus_xr.repack, nexus_xr.read_metadata])
+def test_a_pipe_is_no_file(tmp_path: Path, way: Callable[[Path], Any]) -> None:
+    os.mkfifo(tmp_path / "pipe.nxs")
+    with pytest.raises(NexusFileError, match=r"pipe\.nxs: is a pipe or a socket, and no file"):
+        way(tmp_path / "pipe.nxs")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from stat import S_ISREG
+from stat import S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import TYPE_CHECKING, cast
 
 from nexus_xr.errors import NexusFileError, NexusReachError
@@ -79,11 +79,16 @@ class LocalFile:
 
     def _look_up(self) -> os.stat_result:
         try:
-            return self._reach.stat(self._path)
+            found = self._reach.stat(self._path)
         except NexusReachError:
             raise
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error
+        if S_ISFIFO(found.st_mode) or S_ISSOCK(found.st_mode):  # to open it may take for ever
+            raise NexusFileError(
+                f"{self._reference.name}: is a pipe or a socket, and no file; copy what comes into one"
+            )
+        return found
 
     def _check(self, stat: os.stat_result) -> None:
         """Remember which file was opened, and refuse to read from another under the same name."""
