@@ -109,7 +109,7 @@ def convert(
     >>> xr.open_dataset("again.nxs", engine="nexus").counts.values
     array([1, 2, 3])
     """
-    source, target = os.fspath(source), os.fspath(target)
+    source, target = os.fsdecode(source), os.fsdecode(target)
     ways = format_of(source), format_of(target)
     if (ways[0] == NEXUS) == (ways[1] == NEXUS):
         raise NexusError(f"{source}: {ways[0]} is converted to NeXus, or from it, and not to {ways[1]}")

@@ -782,6 +782,13 @@ def test_a_place_that_can_not_be_written_to_is_named(tmp_path: Path, name: str) 
     assert [each.name for each in tmp_path.iterdir()] == ["it"]
 
 
+@pytest.mark.parametrize("read", [nexus_xr.read_json, nexus_xr.read_csv, nexus_xr.repack, nexus_xr.consolidate])
+@pytest.mark.parametrize("path", [None, 3, ["f.nxs"]])
+def test_what_is_no_path_is_a_type_error(read: Callable[[Any], Any], path: Any) -> None:
+    with pytest.raises(TypeError, match=r"path|PathLike"):
+        read(path)
+
+
 @pytest.mark.parametrize("read", [nexus_xr.read_json, nexus_xr.read_csv])
 def test_a_file_that_can_not_be_opened_is_named(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     with pytest.raises(nexus_xr.NexusFileNotFoundError, match="gone: no such file; check the path"):

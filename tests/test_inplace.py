@@ -803,3 +803,17 @@ def test_members_called_attrs_are_changed_under_the_names_that_they_have_here(tm
         assert {name: file["entry"][name][()] for name in expected} == expected
         found = {name: file[f"entry/data/{name}"][:].tolist() for name in file["entry/data"]}
     assert found == {"attrs": [1.0, 2.0], "attrs_errors": [7.0, 8.0], "attrs_": [9.0, 9.0]}
+
+
+@pytest.mark.parametrize("dims", [("f",), ("f", "y")])
+def test_new_variables_along_a_dimension_without_end_have_none_either(tmp_path: Path, dims: tuple[str, ...]) -> None:
+    path = tmp_path / "f.nxs"
+    frames = xr.DataArray(np.zeros((2, 3)), dims=("f", "y"), name="v")
+    to_nexus(frames, path, unlimited_dims="f")
+    opened = xr.open_dataset(path, engine="nexus")
+    opened["monitor"] = (dims, np.ones((2, 3)[: len(dims)]))
+    to_nexus(opened, path, layout="inplace")
+    more = xr.Dataset({"v": frames[:1], "monitor": (dims, np.full((1, 3)[: len(dims)], 2.0))})
+    to_nexus(more, path, append_dim="f")
+    found = xr.open_dataset(path, engine="nexus")
+    assert found.monitor.values.reshape(3, -1)[:, 0].tolist() == [1, 1, 2]

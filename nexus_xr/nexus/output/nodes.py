@@ -138,6 +138,10 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
         if not is_field(value):
             return _group(value, path, diagnostics, skip, above)
         value, attributes = value["value"], value.get("attrs", {})
+        if not isinstance(attributes, Mapping):
+            message = f"its attrs are of type {type(attributes).__name__}, and no dictionary"
+            diagnostics.add(Code.ATTRIBUTE_UNSTORABLE, path, message)
+            return None
     if _has_units(value) and isinstance(attributes, Mapping):
         value, attributes = value.magnitude, {**attributes, "units": f"{value.units:~C}"}
     try:
@@ -205,6 +209,8 @@ def storable(value: Any) -> Any:
         return value
     if value is None:
         return h5py.Empty("f4")
+    if isinstance(value, str) and "\0" in value:  # of which NumPy's text cuts those at the end
+        raise _UnstorableError("it is text with a zero in it, which would end there")
     if isinstance(value, bytes) and not _is_text(value):
         return np.asarray(np.void(value))
     if isinstance(value, date):

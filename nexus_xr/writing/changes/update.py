@@ -411,12 +411,21 @@ class _Data:
         if not is_stored_as(dataset, node):
             yield Edit(path, node, keeps_storage=False)
 
+    def _growing_dims(self) -> Iterator[str]:
+        """The dimensions along which the file's variables have no end, so that new ones must not have one either."""
+        for variable in self.data.variables:
+            member = self.group.get(variable.field)
+            if isinstance(member, Dataset):
+                yield from (dim for dim, grows in zip(variable.dims, member.can_grow, strict=False) if grows)
+
     def _added(self, new: Sequence[str]) -> Iterator[Edit]:
         """Variables that the file hasn't, with the attributes by which NXdata tells what they are."""
         now, path = self.now.variables, self.group.path
         bounds = [now[name].attrs["bounds"] for name in new if now[name].attrs.get("bounds") in now]
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in dict.fromkeys([*new, *bounds])})
-        found = fields_of(dataset, path, self.rules.storing, self.rules.diagnostics)
+        storing = self.rules.storing
+        storing = replace(storing, unlimited_dims={*storing.unlimited_dims, *self._growing_dims()})
+        found = fields_of(dataset, path, storing, self.rules.diagnostics)
         fields = {name: replace(each, is_coordinate=name in self.now.coords) for name, each in found.items()}
         signal = self.data.signal or next(iter(fields), None)
         if signal is None:

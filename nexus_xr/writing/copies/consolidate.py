@@ -69,7 +69,7 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
 
 def bring_in(path: str | os.PathLike[str], num_threads: int | None = None) -> bool:
     """Do what `consolidate` does; gives whether it is one file then, and no link into another one has stayed."""
-    asked = File(path)
+    asked = File(os.fspath(path))
     left = Diagnostics()
     with asked.opened() as opened:
         elsewhere = list(_made_of_others(opened, asked.name, set()))

@@ -94,7 +94,7 @@ def repack(
     if chunks not in (KEEP, AUTO):
         raise NexusError(f'chunks={chunks!r}: expected "keep" or "auto"')
     form = _Form(None if compression == KEEP else filters_named(compression, compression_opts, shuffle), chunks == AUTO)
-    asked = File(path)
+    asked = File(os.fspath(path))
     goal = asked.path if target is None else os.fspath(target)
     if target is not None and os.path.lexists(goal) and not overwrite:
         raise NexusError(f"{goal}: is there already; choose another name, or replace it with overwrite=True")
