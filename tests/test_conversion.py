@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import nexus_xr
 from nexus_xr.cli import extras
 from nexus_xr.cli.main import main
-from nexus_xr.exchange import stores
+from nexus_xr.exchange import foreign, stores
 from nexus_xr.inspection.outline import OutlineNode
 
 VALUES = np.arange(20 * 60 * 50, dtype="u2").reshape(20, 60, 50)
@@ -197,6 +197,33 @@ def test_options_that_are_for_nothing_are_refused(scan: Path, tmp_path: Path) ->
     result = invoke("repack", scan, tmp_path / "there.nxs")
     assert "replace it with --overwrite" in result.stderr
     assert invoke("repack", scan, tmp_path / "there.nxs", "--overwrite").exit_code == 0
+
+
+def test_groups_of_cansas_are_data_and_large_fields_beside_stay_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["sasentry/title"] = "a scan"
+        file["sasentry"].attrs["canSAS_class"] = "SASentry"
+        file["sasentry/raw/frames"] = VALUES
+        data = file.create_group("sasentry/sasdata")
+        data.attrs.update(canSAS_class="SASdata", signal="I", I_axes="Q", Q_indices=0)
+        data["I"], data["Q"] = [3.0, 2.0, 1.0], [0.1, 0.2, 0.3]
+    nexus_xr.convert(tmp_path / "f.h5", tmp_path / "f.zarr")
+    monkeypatch.setattr(stores, "_WHOLE_BYTES", VALUES.nbytes - 1)
+    seen: list[dict[str, Any]] = []
+    field_of = foreign._field
+
+    def noted(variable: xr.Variable) -> dict[str, Any]:
+        seen.append(field_of(variable))
+        return seen[-1]
+
+    monkeypatch.setattr(foreign, "_field", noted)
+    nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    assert any(hasattr(field["value"], "dask") for field in seen)
+    found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus")
+    assert (found.I.values.tolist(), found.attrs["title"]["value"]) == ([3, 2, 1], "a scan")
+    np.testing.assert_array_equal(found.attrs["raw"]["frames"]["value"], VALUES)
 
 
 def test_a_damaged_zarr_store_is_named(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ class ForeignGroups:
 
 
 def _is_of_data(group: xr.Dataset) -> bool:
-    return bool(group.attrs.get("NX_class") == "NXdata")
+    return group.attrs.get("NX_class") == "NXdata" or group.attrs.get("canSAS_class") == "SASdata"
 
 
 def _entry_of(path: str) -> str:
@@ -178,4 +178,5 @@ def _small_in_memory(group: xr.Dataset) -> xr.Dataset:
 
 
 def _field(variable: xr.Variable) -> dict[str, Any]:
-    return {"value": np.asarray(variable.values)[()], "attrs": dict(variable.attrs)}
+    data = variable.data if variable.chunks is not None else np.asarray(variable.values)[()]
+    return {"value": data, "attrs": dict(variable.attrs)}
