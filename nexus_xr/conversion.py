@@ -9,13 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import PurePath
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from .errors import NexusError, NexusFileNotFoundError
 from .exchange.csv_file import read_csv, to_csv
 from .exchange.flat import MARK, Travelling, unflat
-from .exchange.foreign import ForeignGroups
+from .exchange.foreign import ForeignGroups, field_of
 from .exchange.json_file import read_json, to_json
 from .exchange.stores import streamed, to_netcdf
 from .exchange.stores import to_zarr as to_flat_zarr
@@ -217,7 +216,5 @@ def _others(
             told: dict[str, Any] = {"group": path, "consolidated": False, "decode_cf": False}
             opened = xr.open_dataset(source, drop_variables=[*names - {name}], **options, **told)
             stack.callback(opened.close)
-            variable = streamed(opened).variables[name]
-            value = variable.data if hasattr(variable.data, "dask") else np.asarray(variable.values)[()]
-            others.setdefault(path, {})[name] = {"value": value, "attrs": dict(variable.attrs)}
+            others.setdefault(path, {})[name] = field_of(streamed(opened).variables[name])
     return others

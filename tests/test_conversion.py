@@ -212,13 +212,13 @@ def test_groups_of_cansas_are_data_and_large_fields_beside_stay_out_of_memory(
     nexus_xr.convert(tmp_path / "f.h5", tmp_path / "f.zarr")
     monkeypatch.setattr(stores, "_WHOLE_BYTES", VALUES.nbytes - 1)
     seen: list[dict[str, Any]] = []
-    field_of = foreign._field
+    field_of = foreign.field_of
 
     def noted(variable: xr.Variable) -> dict[str, Any]:
         seen.append(field_of(variable))
         return seen[-1]
 
-    monkeypatch.setattr(foreign, "_field", noted)
+    monkeypatch.setattr(foreign, "field_of", noted)
     nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
     assert any(hasattr(field["value"], "dask") for field in seen)
     found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus")

@@ -130,7 +130,7 @@ class ForeignGroups:
                 if not members and not attributes:
                     continue
             else:
-                members |= {str(name): _field(variable) for name, variable in group.variables.items()}
+                members |= {str(name): field_of(variable) for name, variable in group.variables.items()}
             inner = tree
             for name in other.removeprefix(entry).split("/")[1:]:
                 inner = inner.setdefault(name, {})
@@ -177,6 +177,7 @@ def _small_in_memory(group: xr.Dataset) -> xr.Dataset:
     return group.assign(small) if small else group
 
 
-def _field(variable: xr.Variable) -> dict[str, Any]:
+def field_of(variable: xr.Variable) -> dict[str, Any]:
+    """A variable as a field of metadata, whose values stay dask's where they are."""
     data = variable.data if variable.chunks is not None else np.asarray(variable.values)[()]
     return {"value": data, "attrs": dict(variable.attrs)}

@@ -62,9 +62,7 @@ def _cast_block(values: Any, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
 
 
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if values.dtype != dtype and not may_become(
-        values.dtype, dtype
-    ):  # as blocks that are of another type than dask says
+    if values.dtype != dtype and not may_become(values.dtype, dtype):  # a block of another type than dask says
         raise NexusError(f"values of {values.dtype} don't fit into {dtype}; convert them with astype")
     with np.errstate(over="ignore"):
         made = values.astype(dtype, copy=False)
