@@ -284,7 +284,8 @@ def written(path: Path | str = "new.nxs", **options: Any) -> xr.DataArray:
 
 def files(folder: Path | str = ".") -> list[str]:
     """All files below a folder, and the folders that are empty."""
-    found = [each for each in Path(folder).rglob("*") if each.is_file() or not any(each.iterdir())]
+    # By `glob`, as a worker may rename or remove what was listed a moment ago.
+    found = [each for each in Path(folder).rglob("*") if not each.is_dir() or not any(each.glob("*"))]
     return sorted(str(each.relative_to(folder)) for each in found)
 
 
