@@ -550,3 +550,21 @@ def test_references_to_what_can_not_be_opened_are_named(tmp_path: Path) -> None:
     with described(File(path), diagnostics) as root:
         assert root.read_attributes()["references"].tolist() == [Link(f"/group/{number}") for number in range(3)]
     assert not list(diagnostics)
+
+
+def test_a_soft_link_into_what_is_damaged_is_no_matter_for_libhdf5(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        for number in range(MANY):
+            file[f"group/{number}"] = number
+        file["link"] = h5py.SoftLink("/group/0")
+    content = path.read_bytes()
+    at = content.rindex(b"BTHD")
+    path.write_bytes(_checked(content[: at + 5] + b"\0" + content[at + 6 :], at, at + 34))  # over which it crashes
+    file, diagnostics = File(path), Diagnostics()
+    with described(file, diagnostics) as root:
+        link = root.get("link")
+    assert link == Link("/group/0")
+    assert isinstance(link, Link)
+    assert "B-tree is of type 0" in link.trouble
+    assert not file.left_to_libhdf5

@@ -11,6 +11,10 @@ class NoDtypeError(FormatError):
     """The bytes may well be right, but neither NumPy nor h5py has values for what they are."""
 
 
+class NoGroupError(FormatError):
+    """An object isn't a group: in the place of one, that is damage, and on a path, the path leads nowhere."""
+
+
 class UnsupportedError(Exception):
     """The bytes may well be right, but say something that only libhdf5 is asked about.
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from nexus_xr.hdf5.format import btree2, compiled
-from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.faults import FormatError, NoGroupError, UnsupportedError
 from nexus_xr.hdf5.format.fields import Fields, layout
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.heaps.fractal_heap import open_heap
@@ -65,8 +65,10 @@ def read_links(file: FileBytes, header: ObjectHeader) -> Links:
 
     Raises
     ------
-    FormatError
+    NoGroupError
         It isn't a group.
+    FormatError
+        None of them can be read.
     UnsupportedError
         Only libhdf5 reads them.
     """
@@ -99,7 +101,7 @@ def stored_links(file: FileBytes, header: ObjectHeader) -> Iterator[StoredLink |
     elif table is not None:
         links = _old_links(file, table)
     else:
-        raise FormatError("an object that should be a group isn't one")
+        raise NoGroupError("an object that should be a group isn't one")
     try:
         yield from links
     except FormatError as error:

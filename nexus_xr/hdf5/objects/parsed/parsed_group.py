@@ -72,11 +72,12 @@ class ParsedGroup(ParsedObject, Group):
         except NoDtypeError as error:
             self.diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({error})")
             return None
-        except (UnsupportedError, FormatError) as error:
-            # Of a file that may grow, libhdf5 would wait without end for what is damaged to be mended by its writer.
-            if isinstance(error, FormatError) and (kind == HARD or self._place.file.is_growing):
-                self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({error})")
-                return None
+        except FormatError as error:  # of which libhdf5 makes no sense either: it may crash, or wait without end
+            if kind != HARD:
+                return self._not_followed(raw_name, kind, str(error))
+            self.diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({error})")
+            return None
+        except UnsupportedError as error:
             if place is not None and place.file is not self._place.file and not place.file.file.is_local:
                 return self._not_followed(raw_name, kind, str(error))  # libhdf5 takes it for this file
             return self._leave(raw_name, kind, path, str(error))  # which says what is the matter with it

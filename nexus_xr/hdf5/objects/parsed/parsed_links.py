@@ -7,7 +7,7 @@ Sources: the HDF5 file format specification, sections III.B (symbol tables) and 
 from __future__ import annotations
 
 from nexus_xr.errors import NexusFileError, NexusReachError
-from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
+from nexus_xr.hdf5.format.faults import FormatError, NoGroupError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import external_target
 from nexus_xr.hdf5.format.groups.stored_link import StoredLink
 from nexus_xr.hdf5.io.naming.linked_files import FOR_LINKS, is_special_file
@@ -74,7 +74,7 @@ class _Way:
         found: Place | None = root_place(start.file) if path.startswith(b"/") else start
         for name in path.split(b"/"):
             if found is not None and name not in (b"", b"."):
-                link = found.file.links(found.address).get(name)
+                link = _member_of(found, name)
                 found = None if link is None else self.along(found, link)
         return found
 
@@ -94,6 +94,14 @@ class _Way:
         if place is None:
             raise UnsupportedError("a link into a file that has nothing there")
         return place
+
+
+def _member_of(place: Place, name: bytes) -> StoredLink | None:
+    """The link of that name in what is at a place, None where there is none, or no group."""
+    try:
+        return place.file.links(place.address).get(name)
+    except NoGroupError:
+        return None
 
 
 def _behind_url(holder: ParsedFile, name: str) -> ParsedFile | None:
