@@ -100,6 +100,11 @@ class Code(StrEnum):
     AXIS_WRONG_LENGTH = "axis-wrong-length", "NXdata: AXISNAME", "an axis is of another length than its dimension"
     ERRORS_MISSING = "errors-missing", "NXdata: FIELDNAME@uncertainties", "what is said to be uncertainties is no field"
     ERRORS_WRONG_SHAPE = "errors-wrong-shape", "NXdata: FIELDNAME_errors", "uncertainties have not the field's shape"
+    LONGER_THAN_COMMON = (
+        "longer-than-common",
+        "",
+        "a field whose writer has closed it has more than all of its signal, axes and uncertainties have",
+    )
     SCALING_NO_NUMBER = "scaling-no-number", _SCALING, "what a field is scaled by is no single number"
     SCALING_OF_GROUP = (
         "scaling-of-group",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import pickle
 import random
 import re
@@ -626,6 +627,213 @@ def test_damage_to_the_array_is_an_error() -> None:
     Path("f.h5").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     with pytest.raises(NexusFileError, match=r"f\.h5:/d"):
         LazyArray(File("f.h5"), "/d", (500, 8), np.dtype("u2"))[...]
+
+
+# --- fields that grow at different paces -----------------------------------------------------------------------
+
+PACES = """
+import json, sys
+import h5py, numpy as np
+
+file = h5py.File(sys.argv[1], "w", libver="latest")
+for group, (attributes, fields) in json.loads(sys.argv[2]).items():
+    file.create_group(group).attrs.update(attributes)
+    for name, (shape, told) in fields.items():
+        ends = [None if length == 0 else length for length in shape]
+        chunks = [length or 4 for length in shape]
+        file[group].create_dataset(name, shape, "f8", maxshape=ends, chunks=tuple(chunks)).attrs.update(told)
+        if 0 not in shape:
+            file[group][name][...] = np.arange(np.prod(shape)).reshape(shape)
+file.swmr_mode = True
+print(flush=True)
+for line in sys.stdin:
+    if line == "end\\n":
+        break
+    for name, shape in json.loads(line).items():
+        file[name].resize(shape)
+        file[name][...] = np.arange(shape[0], dtype="f8").reshape(-1, *(1 for _ in shape[1:]))
+        file[name].flush()
+    print(flush=True)
+file.close()
+print(flush=True)
+"""
+# Attributes of a group, and the shapes and attributes of its fields.
+OneGroup = tuple[dict[str, Any], dict[str, tuple[list[int], dict[str, Any]]]]
+Groups = dict[str, OneGroup]
+
+
+class PacedWriter(Writer):
+    """A process that sets the lengths of fields as it is told."""
+
+    def set(self, **shapes: list[int]) -> None:
+        self.tell(json.dumps({f"/e/{name}": shape for name, shape in shapes.items()}))
+
+
+@contextmanager
+def at_paces(path: Path, groups: Groups) -> Iterator[PacedWriter]:
+    """A file with these groups that is being written while the block runs; lengths of 0 are those that grow."""
+    command = [sys.executable, "-c", PACES, str(path), json.dumps(groups)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            writer = PacedWriter(process)
+            writer.said()
+            yield writer
+        finally:
+            process.kill()
+
+
+ENTRY: Groups = {"/e": ({"NX_class": "NXentry"}, {})}
+LIST, STACK = [0], [0, 3]
+LAYOUTS: Groups = {
+    "version 3": ({"NX_class": "NXdata", "signal": "s", "axes": ["t"]}, {"s": (LIST, {}), "t": (LIST, {})}),
+    "indices": (
+        {"NX_class": "NXdata", "signal": "s", "axes": ["t", "."], "t_indices": 0, "k_indices": [0, 1]},
+        {"s": (STACK, {}), "t": (LIST, {}), "k": (STACK, {})},
+    ),
+    "version 2": ({"NX_class": "NXdata"}, {"s": (LIST, {"signal": 1, "axes": "t"}), "t": (LIST, {})}),
+    "version 2 of a stack": (
+        {"NX_class": "NXdata"},
+        {"s": (STACK, {"signal": 1, "axes": "t:x"}), "t": (LIST, {}), "x": ([3], {})},
+    ),
+    "version 1": ({"NX_class": "NXdata"}, {"s": (LIST, {"signal": 1}), "t": (LIST, {"axis": 1})}),
+    "version 1 of a stack": ({"NX_class": "NXdata"}, {"s": (STACK, {"signal": 1}), "t": (LIST, {"axis": 1})}),
+    "NXlog": ({"NX_class": "NXlog"}, {"value": (LIST, {}), "time": (LIST, {"units": "s"})}),
+    "uncertainties": (
+        {"NX_class": "NXdata", "signal": "s"},
+        {"s": (LIST, {}), "s_errors": (LIST, {})},
+    ),
+    "auxiliary signals": (
+        {"NX_class": "NXdata", "signal": "s", "auxiliary_signals": ["u"]},
+        {"s": (STACK, {}), "u": (STACK, {})},
+    ),
+}
+
+
+def told_lengths(dataset: xr.Dataset) -> set[int]:
+    """The first lengths of variables that grow, each of which has the numbers of its rows."""
+    growing = [each for name, each in dataset.variables.items() if name != "x"]
+    for variable in growing:
+        rows = np.arange(len(variable), dtype="f8").reshape(-1, *(1 for _ in variable.shape[1:]))
+        np.testing.assert_array_equal(variable, np.broadcast_to(rows, variable.shape))
+    return {len(variable) for variable in growing}
+
+
+@pytest.mark.usefixtures("without_libhdf5")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("at_the_end", [(8, 9), (10, 8)])
+def test_what_the_data_rules_bring_together_is_equally_long(layout: str, at_the_end: Any, tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    attributes, fields = LAYOUTS[layout]
+    other: OneGroup = {"NX_class": "NXdata", "signal": "y"}, {"y": ([2], {})}  # so that a log isn't the only one
+    with at_paces(path, {**ENTRY, "/e/d": LAYOUTS[layout], "/e/other": other}) as writer:
+        first, *rest = (name for name, (shape, _) in fields.items() if 0 in shape)
+        stacks = {name: shape[1:] for name, (shape, _) in fields.items()}
+
+        def grow(length: int, others: int) -> None:
+            lengths = {first: length} | dict.fromkeys(rest, others)
+            writer.set(**{f"d/{name}": [own, *stacks[name]] for name, own in lengths.items()})
+
+        dataset = open_nexus(path, dataset_path="/e/d", chunks={})
+        names, dims = dataset.variables.keys(), dataset[first].dims
+        tree = xr.open_datatree(path, engine="nexus")
+        for length, others in [(3, 3), (6, 4), (4, 6), (3, 4), (7, 7), at_the_end]:
+            grow(length, others)
+            dataset = dataset.nexus.refresh()
+            assert (dataset.variables.keys(), dataset[first].dims) == (names, dims)
+            assert told_lengths(dataset) == {min(length, others)}
+            assert told_lengths(open_nexus(path, dataset_path="/e/d")) == {min(length, others)}
+            tree = tree.nexus.refresh()
+            assert attributes["NX_class"] == "NXlog" or tree["e/d"][first].sizes == dataset[first].sizes
+        writer.tell("end")
+    for _ in range(2):
+        with pytest.warns(NexusWarning, match=r"was cut to 8 along dimension 0.*open the file again") as told:
+            dataset = dataset.nexus.refresh()
+        assert {each.code for each in told[0].message.diagnostics} == {"longer-than-common"}  # type: ignore[union-attr]
+        assert (dataset.variables.keys(), dataset[first].dims) == (names, dims)
+        assert told_lengths(dataset) == {8}
+        assert not any("bounds" in each.attrs for each in dataset.variables.values())
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_a_file_that_was_closed_between_two_fields_opens_as_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    with at_paces(path, {**ENTRY, "/e/d": LAYOUTS["version 3"]}) as writer:
+        writer.set(**{"d/s": [8], "d/t": [9]})
+        live = open_nexus(path)
+        writer.tell("end")
+    refreshed = live.nexus.refresh()
+    assert refreshed.t.values.tolist() == list(range(8))
+    assert open_nexus(path).t.values.tolist() == [0.5 + middle for middle in range(8)]
+    refreshed.assign(s=refreshed.s + 1).nexus.to_nexus(path, layout="inplace")
+    with h5py.File(path) as file:
+        assert file["e/d/t"][:].tolist() == list(range(9))
+        assert file["e/d/s"][:].tolist() == list(range(1, 9))
+
+
+def test_fields_of_files_that_were_closed_before_stay_as_they_are(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=[1.0, 2.0, 3.0], maxshape=(None,))
+    there = {name: h5py.ExternalLink("live.nxs", f"/e/d/{name}") for name in ("s", "t")}
+    there["x"] = h5py.ExternalLink("x.h5", "/x")
+    write_tree(tmp_path / "master.nxs", {"e": nxentry({"d": nxdata(there, signal="s", axes=["t", "x"])})})
+    group: OneGroup = {"NX_class": "NXdata"}, {"s": (STACK, {}), "t": (LIST, {})}
+    with at_paces(tmp_path / "live.nxs", {**ENTRY, "/e/d": group}) as writer:
+        writer.set(**{"d/s": [3, 3], "d/t": [2]})
+        live = open_nexus(tmp_path / "master.nxs")
+        writer.set(**{"d/t": [3]})
+        for _ in range(2):
+            assert live.x.values.tolist() == [1.0, 2.0, 3.0]
+            live = live.nexus.refresh()
+            assert dict(live.s.sizes) == {"t": 3, "x": 3}
+            writer.tell("end")
+
+
+def test_numbered_axes_of_several_dimensions_that_grow_go_by_their_lengths(tmp_path: Path) -> None:
+    group: OneGroup = (
+        {"NX_class": "NXdata"},
+        {"s": ([0, 0], {"signal": 1}), "t": (LIST, {"axis": 1}), "x": (LIST, {"axis": 2})},
+    )
+    with at_paces(tmp_path / "live.nxs", {**ENTRY, "/e/d": group}) as writer:
+        writer.set(**{"d/s": [6, 4], "d/t": [6], "d/x": [4]})
+        assert dict(open_nexus(tmp_path / "live.nxs").s.sizes) == {"t": 6, "x": 4}
+
+
+@pytest.mark.filterwarnings("ignore:.*no signal is declared")
+def test_columns_of_a_group_without_a_signal_grow_each_for_itself(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    group: OneGroup = {"NX_class": "NXdata"}, {"p": (LIST, {}), "q": (LIST, {})}
+    with at_paces(path, {**ENTRY, "/e/d": group}) as writer:
+        live = open_nexus(path, dataset_path="/e/d")
+        for p, q in ((2, 0), (5, 3), (5, 5), (9, 6)):
+            writer.set(**{"d/p": [p], "d/q": [q]})
+            live = live.nexus.refresh()
+            assert (live.p.size, live.q.size) == (p, q)
+        writer.tell("end")
+        live = live.nexus.refresh()
+        assert (live.p.values.tolist(), live.q.values.tolist()) == (list(range(9)), list(range(6)))
+
+
+def test_what_is_neither_axis_nor_uncertainties_hides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    group: OneGroup = (
+        {"NX_class": "NXdata", "signal": "s", "axes": ["t", "."]},
+        {"s": (STACK, {}), "t": (LIST, {}), "w": (STACK, {})},
+    )
+    with at_paces(path, {**ENTRY, "/e/d": group}) as writer:
+        writer.set(**{"d/s": [6, 3], "d/t": [6]})
+        live = open_nexus(path)
+        assert (dict(live.s.sizes), dict(live.w.sizes)) == ({"t": 6, "dim_1": 3}, {"w_dim_0": 0, "dim_1": 3})
+        for length in (6, 9):  # what is longer ends with the signal
+            writer.set(**{"d/w": [length, 3]})
+            live = live.nexus.refresh()
+            assert dict(live.w.sizes) == {"t": 6, "dim_1": 3}
+        array = open_nexus(path, dataset_path="/e/d/w")
+        assert array.w.sizes["t"] == 6
+        writer.tell("end")
+        with pytest.warns(NexusWarning, match=r"'w' of shape \(9, 3\) was cut to 6"):
+            assert live.nexus.refresh().w.sizes["t"] == 6
+        assert "w" not in open_nexus(path)
 
 
 # --- what can't be refreshed -----------------------------------------------------------------------------------

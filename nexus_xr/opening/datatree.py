@@ -42,9 +42,9 @@ def _with_parents(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(each for path in ("/", *by_depth) for each in (*_parents(path), path)))
 
 
-def open_groups(file: File, options: Options) -> dict[str, xr.Dataset]:
-    """A Dataset for each node of the tree of a file, by path."""
-    return describe_with(open_nodes, file, options, "tree")
+def open_groups(file: File, options: Options, did_grow: frozenset[str] = frozenset()) -> dict[str, xr.Dataset]:
+    """A Dataset for each node of the tree of a file, by path, where these fields are such as can grow, or could."""
+    return describe_with(open_nodes, file, options, "tree", did_grow)
 
 
 def open_nodes(opening: Opening) -> dict[str, xr.Dataset]:

@@ -12,7 +12,7 @@ from nexus_xr.errors import NexusError
 
 from .arrays import chunked
 from .datatree import open_groups, tree_of
-from .session import Opened, open_one
+from .session import Opened, did_grow_of, open_one
 from .signals import signals_of
 
 _ADVICE = "keep what was opened, refresh that, and select or compute anew"
@@ -24,10 +24,10 @@ def refresh_array(array: xr.DataArray) -> xr.DataArray:
     origin = _origin(variables)
     if origin.way == "signals":
         options = replace(origin.options, dataset_path=origin.path, dataset_key=None, use_default=False, chunks=None)
-        (fresh,) = signals_of(origin.file.anew(), replace(options, nxdata_only=False))
+        (fresh,) = signals_of(origin.file.anew(), replace(options, nxdata_only=False), did_grow_of(variables.values()))
         dataset = fresh.to_dataset(name=array.name)
     else:
-        dataset = _dataset(origin)
+        dataset = _dataset(origin, did_grow_of(variables.values()))
     return _alike(dataset, variables, origin)[array.name]
 
 
@@ -35,7 +35,7 @@ def refresh_dataset(dataset: xr.Dataset) -> xr.Dataset:
     """A Dataset with what has been written since it was opened."""
     variables = {str(name): variable for name, variable in dataset.variables.items()}
     origin = _origin(variables)
-    return _alike(_dataset(origin), variables, origin)
+    return _alike(_dataset(origin, did_grow_of(variables.values())), variables, origin)
 
 
 def refresh_tree(tree: xr.DataTree) -> xr.DataTree:
@@ -44,10 +44,11 @@ def refresh_tree(tree: xr.DataTree) -> xr.DataTree:
         node.path: {str(name): variable for name, variable in node.to_dataset(inherit=False).variables.items()}
         for node in tree.root.subtree
     }
-    origin = _origin({f"{path}/{name}": variable for path, found in before.items() for name, variable in found.items()})
+    variables = {f"{path}/{name}": variable for path, found in before.items() for name, variable in found.items()}
+    origin = _origin(variables)
     if origin.way != "tree":
         raise NexusError(f"the tree was made of what was opened as {origin}; {_ADVICE}")
-    nodes = open_groups(origin.file.anew(), origin.options)
+    nodes = open_groups(origin.file.anew(), origin.options, did_grow_of(variables.values()))
     alike = {path: _alike(nodes[path], found, origin) for path, found in before.items() if path in nodes}
     if alike.keys() != before.keys():
         raise _gone(before.keys() - alike.keys(), origin)
@@ -79,12 +80,12 @@ def _origin(variables: Mapping[str, xr.Variable]) -> Opened:
     return first
 
 
-def _dataset(origin: Opened) -> xr.Dataset:
+def _dataset(origin: Opened, did_grow: frozenset[str]) -> xr.Dataset:
     """The Dataset that a variable was opened with."""
     if origin.way == "tree":
-        nodes = open_groups(origin.file.anew(), origin.options)
+        nodes = open_groups(origin.file.anew(), origin.options, did_grow)
         return next((node for node in nodes.values() if _is_of(node, origin.path)), xr.Dataset())
-    return open_one(origin.file.anew(), origin.options)
+    return open_one(origin.file.anew(), origin.options, did_grow)
 
 
 def _is_of(node: xr.Dataset, path: str) -> bool:

@@ -56,13 +56,17 @@ class Described:
 
 
 def describe_with(
-    work: Callable[[Opening], _Description], file: File, options: Options, way: str = "dataset"
+    work: Callable[[Opening], _Description],
+    file: File,
+    options: Options,
+    way: str = "dataset",
+    did_grow: frozenset[str] = frozenset(),
 ) -> _Description:
     """Open a file for as long as it is described; at the end one warning lists what could not be honoured.
 
     What links and virtual datasets name and isn't there is an error instead, where the options say so.
     """
-    description, diagnostics = examine_with(work, file, options, way)
+    description, diagnostics = examine_with(work, file, options, way, did_grow)
     missing = diagnostics.having(MISSING)
     if missing and options.missing == "raise":
         raise NexusFileError(
@@ -74,7 +78,11 @@ def describe_with(
 
 
 def examine_with(
-    work: Callable[[Opening], _Description], file: File, options: Options, way: str = "dataset"
+    work: Callable[[Opening], _Description],
+    file: File,
+    options: Options,
+    way: str = "dataset",
+    did_grow: frozenset[str] = frozenset(),
 ) -> tuple[_Description, Diagnostics]:
     """Open a file for as long as it is described; gives what could not be honoured beside the description.
 
@@ -83,11 +91,11 @@ def examine_with(
     diagnostics = Diagnostics()
     try:
         with described(file, diagnostics) as root:
-            description = work(Opening(file, root, options, way))
+            description = work(Opening(file, root, options, way, did_grow))
     except NexusError:
         if not _needs_to_join_writers(file, diagnostics):
             raise
-        return examine_with(work, file.anew(is_beside_writers=True), options, way)
+        return examine_with(work, file.anew(is_beside_writers=True), options, way, did_grow)
     except Exception as error:
         if not _is_of_h5py(error):
             raise
@@ -95,7 +103,7 @@ def examine_with(
     finally:
         file.close()
     if _needs_to_join_writers(file, diagnostics):
-        return examine_with(work, file.anew(is_beside_writers=True), options, way)
+        return examine_with(work, file.anew(is_beside_writers=True), options, way, did_grow)
     return description, diagnostics
 
 
@@ -114,12 +122,23 @@ def _needs_to_join_writers(file: File, diagnostics: Diagnostics) -> bool:
 
 @dataclass
 class Opening:
-    """A file while it is open to be described."""
+    """A file while it is open to be described.
+
+    Parameters
+    ----------
+    file, root
+        The file and its root group.
+    options, way
+        How, and as what, it is opened.
+    did_grow
+        Paths of fields that were being written, and could grow, when they were opened first.
+    """
 
     file: File
     root: Group
     options: Options
     way: str
+    did_grow: frozenset[str] = frozenset()
     _entry_trees: dict[str, MetadataGroup] = field(default_factory=dict)
     _contents: dict[str, tuple[Group, GroupContent]] = field(default_factory=dict)
     _met: dict[str, Group] = field(default_factory=dict)
@@ -301,7 +320,9 @@ class Opening:
         diagnostics = Diagnostics()
         if found.is_group:
             content = class_of(content.attributes).as_data(join_segments(content, diagnostics))
-        data = apply_rules(content, None if found.is_group else found.path.rsplit("/", 1)[1])
+        signal = None if found.is_group else found.path.rsplit("/", 1)[1]
+        content = at_common_length(content, signal, diagnostics)
+        data = apply_rules(content, signal)
         if met := tuple(diagnostics):
             data = replace(data, diagnostics=(*met, *data.diagnostics))
         return Described(found, data, content, group)
@@ -312,7 +333,7 @@ class Opening:
         if path not in self._contents:
             group = self._met.get(path) or self.group_at(path)
             group.remember()
-            self._contents[path] = (group, at_common_length(read_content(group)))
+            self._contents[path] = (group, read_content(group, self.did_grow))
         return self._contents[path]
 
     # --- the tree -------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ class Opened:
         Path of the group, or of the dataset, that it is of.
     sizes
         Its dimensions and their lengths.
+    did_grow
+        Paths of the fields of its group that were being written, and could grow, when they were opened first.
     """
 
     way: str
@@ -38,9 +41,16 @@ class Opened:
     options: Options
     path: str
     sizes: tuple[tuple[Any, int], ...]
+    did_grow: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<{self.way} of {self.file.name}:{self.path}>"
+
+
+def did_grow_of(variables: Iterable[xr.Variable]) -> frozenset[str]:
+    """Paths of the fields, of these variables and beside them, that could grow when they were opened first."""
+    origins = (variable.encoding.get("opened") for variable in variables)
+    return frozenset().union(*(origin.did_grow for origin in origins if isinstance(origin, Opened)))
 
 
 def variables(opening: Opening, described: Described) -> Variables:
@@ -57,9 +67,10 @@ def variables(opening: Opening, described: Described) -> Variables:
     )
     if options.decode_times:
         made = with_dates(made)
+    did_grow = frozenset(map(described.group.member_path, described.content.growing))
     for variable in made.each():
         sizes = tuple(zip(variable.dims, variable.shape, strict=True))
-        variable.encoding["opened"] = Opened(opening.way, opening.file, options, described.found.path, sizes)
+        variable.encoding["opened"] = Opened(opening.way, opening.file, options, described.found.path, sizes, did_grow)
     return made
 
 
@@ -79,9 +90,9 @@ def _of_file(opening: Opening, dataset: xr.Dataset, path: str) -> xr.Dataset:
     return dataset
 
 
-def open_one(file: File, options: Options) -> xr.Dataset:
-    """The one group that the options select."""
-    return describe_with(_open_one, file, options)
+def open_one(file: File, options: Options, did_grow: frozenset[str] = frozenset()) -> xr.Dataset:
+    """The one group that the options select, where these fields are such as can grow, or could."""
+    return describe_with(_open_one, file, options, did_grow=did_grow)
 
 
 def _open_one(opening: Opening) -> xr.Dataset:

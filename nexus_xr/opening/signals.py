@@ -102,9 +102,9 @@ def open_signals(
     return signals
 
 
-def signals_of(file: File, options: Options) -> list[xr.DataArray]:
-    """Every signal of one file."""
-    return describe_with(_signals, file, options, "signals")
+def signals_of(file: File, options: Options, did_grow: frozenset[str] = frozenset()) -> list[xr.DataArray]:
+    """Every signal of one file, where these fields are such as can grow, or could."""
+    return describe_with(_signals, file, options, "signals", did_grow)
 
 
 def _signals(opening: Opening) -> list[xr.DataArray]:

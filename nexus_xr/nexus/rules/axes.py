@@ -82,16 +82,16 @@ def _settled(
     content: GroupContent, signal: str, candidates: Iterable[_Candidate], diagnostics: Diagnostics
 ) -> tuple[Axis, ...]:
     """The candidates at the dimensions that they have by their shapes."""
-    shape = content.fields[signal].shape
+    field = content.fields[signal]
     merged: dict[str, _Candidate] = {}
     for candidate in candidates:
         before = merged.get(candidate.field)
         merged[candidate.field] = candidate if before is None else before.or_at(candidate)
-    spans = {name: _span(content.fields[name], candidate.places, shape) for name, candidate in merged.items()}
+    spans = {name: _span(content.fields[name], candidate.places, field) for name, candidate in merged.items()}
     axes = [Axis(name, *span, merged[name].is_default) for name, span in spans.items() if span is not None]
     for name, candidate in merged.items():
         if spans[name] is None:
-            axes += _place_misfit(candidate, content, shape, axes, diagnostics)
+            axes += _place_misfit(candidate, content, field.shape, axes, diagnostics)
     return tuple(axes)
 
 
@@ -134,8 +134,8 @@ def _axes_by_name(
     content: GroupContent, signal: str, listed: Sequence[str], source: str, diagnostics: Diagnostics
 ) -> Iterator[_Candidate]:
     """Listed axes span what their ``@AXISNAME_indices`` say, and else dimensions from their place in the list on."""
-    shape = content.fields[signal].shape
-    rank = len(shape)
+    spanned = content.fields[signal]
+    rank = spanned.ndim
     places: dict[str, Dims] = {}
     for dim, name in zip(_order(content, signal, listed, source, diagnostics), listed, strict=True):
         places[name] = (*places.get(name, ()), dim)
@@ -152,7 +152,7 @@ def _axes_by_name(
             if (
                 by_indices
                 and len(listed) >= rank
-                and _is_likelier(by_place, by_indices, claims[declared], field, shape)
+                and _is_likelier(by_place, by_indices, claims[declared], field, spanned)
             ):
                 chosen = by_place
             is_denied = declared is not None and len(listed) == rank and not set(at) <= set(declared)
@@ -185,7 +185,7 @@ def _order(content: GroupContent, signal: str, listed: Sequence[str], source: st
     def fitting(order: range) -> tuple[int, int]:
         """How many axes fit, and how many of them without being edges."""
         at = ((content.fields[name], dim) for dim, name in zip(order, listed, strict=True) if name in content.fields)
-        spans = [_span(each, ((dim,),), field.shape) for each, dim in at if dim < field.ndim]
+        spans = [_span(each, ((dim,),), field) for each, dim in at if dim < field.ndim]
         return sum(span is not None for span in spans), sum(span is not None and not span[1] for span in spans)
 
     order = max(orders, key=fitting)
@@ -199,7 +199,7 @@ def _order(content: GroupContent, signal: str, listed: Sequence[str], source: st
 
 
 def _is_likelier(
-    by_place: Sequence[Dims], by_indices: Sequence[Dims], claims: int, field: Field, signal: tuple[int, ...]
+    by_place: Sequence[Dims], by_indices: Sequence[Dims], claims: int, field: Field, signal: Field
 ) -> bool:
     """Whether an axis is where the list has it: only that fits, or its indices are those of another listed axis."""
     at_place, at_indices = _span(field, by_place, signal), _span(field, by_indices, signal)
@@ -250,7 +250,8 @@ def _axes_by_number(
     The manual counts from one and the fastest dimension; many writers counted from the slowest, some from zero.
     The lengths decide, for all axes of the group together, and where they don't, those of the first choices.
     """
-    shape = content.fields[signal].shape
+    field = content.fields[signal]
+    shape = field.shape
     numbered = {name: numbers for name, numbers in content.axis_numbers.items() if name != signal}
     by_preference = sorted(numbered, key=lambda name: _primary(content.fields[name]))
 
@@ -260,14 +261,14 @@ def _axes_by_number(
 
     def fitting(places: Mapping[str, tuple[Dims, ...]]) -> tuple[int, int]:
         """How many axes fit, and how many of them are first choices."""
-        fits = [name for name in places if _span(content.fields[name], places[name], shape) is not None]
+        fits = [name for name in places if _span(content.fields[name], places[name], field) is not None]
         return len(fits), sum(_primary(content.fields[name]) == 1 for name in fits)
 
     countings = [counted(1, from_fastest=True), counted(1, from_fastest=False)]
     if any(0 in numbers for numbers in numbered.values()):
         countings = [counted(0, from_fastest=False), *countings, counted(0, from_fastest=True)]
     best = max(countings, key=fitting)
-    spans = [_span(content.fields[name], places, shape) for name, places in best.items()]
+    spans = [_span(content.fields[name], places, field) for name, places in best.items()]
     described = {span[0] for span in spans if span is not None}
     first_of = {(numbered[name], content.fields[name].ndim): name for name in reversed(by_preference)}
     is_unlisted = all(name == "." for name in listed)
@@ -277,7 +278,7 @@ def _axes_by_number(
             continue
         if name in best:
             yield _Candidate(name, best[name], is_default, "@axis")
-        elif (dims := _by_length(content, name, shape, described, diagnostics)) is not None:
+        elif (dims := _by_length(content, name, field, described, diagnostics)) is not None:
             yield _Candidate(name, (dims,), is_default and dims not in described, "@axis")
 
 
@@ -293,17 +294,17 @@ def _counted(numbers: Dims, start: int, from_fastest: bool, field: Field, signal
 
 
 def _by_length(
-    content: GroupContent, name: str, signal: tuple[int, ...], described: Container[Dims], diagnostics: Diagnostics
+    content: GroupContent, name: str, signal: Field, described: Container[Dims], diagnostics: Diagnostics
 ) -> Dims | None:
     """The only dimensions of the lengths of an axis whose number is no dimension's: those without one before others."""
     field = content.fields[name]
-    runs = dict.fromkeys(tuple(range(dim, dim + field.ndim)) for dim in range(len(signal) - field.ndim + 1))
+    runs = dict.fromkeys(tuple(range(dim, dim + field.ndim)) for dim in range(signal.ndim - field.ndim + 1))
     spans = [span for run in runs if (span := _span(field, (run,), signal)) is not None]
     fitting = [dims for dims, is_edges in spans if not is_edges] or [dims for dims, _ in spans]
     fitting = [dims for dims in fitting if dims not in described] or fitting
     where = (
         f"axis {name!r} of shape {field.shape} has @axis={_in_words(content.axis_numbers[name])}, "
-        f"which is no dimension of a signal of shape {signal} as the axes are counted"
+        f"which is no dimension of a signal of shape {signal.shape} as the axes are counted"
     )
     if len(fitting) == 1:
         message = f"{where}; took it for dimension {_in_words(fitting[0])} by its length"
@@ -321,16 +322,25 @@ def _primary(field: Field) -> int:
 # --- against the shape of the signal ------------------------------------------------------------------------------
 
 
-def _span(field: Field, places: Iterable[Dims], signal: tuple[int, ...]) -> tuple[Dims, bool] | None:
-    """The dimensions whose lengths are those of a field, and whether it has one value more along the last of them."""
+def _span(field: Field, places: Iterable[Dims], signal: Field) -> tuple[Dims, bool] | None:
+    """The dimensions whose lengths are those of a field, and whether it has one value more along the last of them.
+
+    What grows is the axis of what grows with it, whatever else is as long for the moment.
+    """
+    shape = signal.shape
+    places = [dims for dims in places if not any(signal.can_grow) or _grows_with(field, dims, signal)]
     for dims in places:
-        if field.shape == tuple(signal[dim] for dim in dims):
+        if field.shape == tuple(shape[dim] for dim in dims):
             return dims, False
     for dims in places:
-        edges = tuple(signal[dim] for dim in dims[:-1]) + tuple(signal[dim] + 1 for dim in dims[-1:])
+        edges = tuple(shape[dim] for dim in dims[:-1]) + tuple(shape[dim] + 1 for dim in dims[-1:])
         if dims and field.shape == edges and edges[-1] > 1 and field.is_numeric:
             return dims, True
     return None
+
+
+def _grows_with(field: Field, dims: Dims, signal: Field) -> bool:
+    return all(signal.grows_along(dim) for at, dim in enumerate(dims) if field.grows_along(at))
 
 
 def _place_misfit(

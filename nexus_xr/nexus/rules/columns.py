@@ -41,7 +41,7 @@ def without_signal(content: GroupContent, diagnostics: Diagnostics) -> list[Vari
     axes = find_axes(as_if, signal, diagnostics) if shape else ()
     dims = name_dimensions(as_if, signal, axes)
     found = list(coordinates_of(content, axes, dims, diagnostics))
-    several = [name for name, field in content.fields.items() if math.prod(field.shape) >= 2]
+    several = [name for name, field in content.fields.items() if math.prod(field.shape) >= 2 or any(field.can_grow)]
     placed = {variable.field for variable in found}
     others = [name for name in several or content.fields if name not in placed]
     known = tuple(takewhile(lambda length: length >= 0, shape))

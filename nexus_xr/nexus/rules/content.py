@@ -30,7 +30,8 @@ class Field:
     segments
         Names of the datasets that it is made of, one behind the other, where it isn't one of its own.
     can_grow
-        Of a dataset that is being written, which of its dimensions have no end; none of another.
+        Of a dataset that is being written, or was when it was opened first, which of its dimensions have no end; none
+        of another.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +47,17 @@ class Field:
     @property
     def is_numeric(self) -> bool:
         return self.dtype.kind in "biufc"
+
+    def grows_along(self, dim: int) -> bool:
+        """Whether one of its dimensions grows."""
+        return any(self.can_grow[dim : dim + 1])
+
+    def will_be_like(self, other: Field) -> bool:
+        """Whether it is of the shape of another, or is as soon as both have grown as long."""
+        lengths = zip(self.shape, other.shape, strict=False)
+        return self.ndim == other.ndim and all(
+            a == b or (self.grows_along(dim) and other.grows_along(dim)) for dim, (a, b) in enumerate(lengths)
+        )
 
     @property
     def recorded_dims(self) -> tuple[str, ...] | None:
@@ -68,12 +80,20 @@ class GroupContent:
         Its datasets.
     others
         Why each other member is no field, by name: it is a group, or a link that leads nowhere.
+    is_being_written
+        Whether any of its fields is in a file that is being written.
     """
 
     path: str
     attributes: Mapping[str, Any]
     fields: Mapping[str, Field]
     others: Mapping[str, str] = field(default_factory=dict)
+    is_being_written: bool = False
+
+    @cached_property
+    def growing(self) -> tuple[str, ...]:
+        """The fields that can grow, or could."""
+        return tuple(name for name, field in self.fields.items() if any(field.can_grow))
 
     @cached_property
     def unreadable(self) -> tuple[str, ...]:
@@ -138,14 +158,25 @@ def free_name(name: str, taken: Container[str]) -> str:
     return name
 
 
-def read_content(group: Group) -> GroupContent:
-    """Read what the rules need of a group: its attributes, and the shapes, types and attributes of its fields."""
+def read_content(group: Group, did_grow: Container[str] = ()) -> GroupContent:
+    """Read what the rules need of a group: its attributes, and the shapes, types and attributes of its fields.
+
+    Parameters
+    ----------
+    group
+        The group.
+    did_grow
+        Paths of fields that were being written, and could grow, when they were opened first.
+    """
     fields: dict[str, Field] = {}
     others: dict[str, str] = {}
+    is_being_written = False
     for name, member, _ in group.members():
         if isinstance(member, Dataset):
             if member.why_no_array is None:
-                can_grow = member.can_grow if member.is_being_written else ()
+                is_being_written = is_being_written or member.is_being_written
+                grows = member.is_being_written or group.member_path(name) in did_grow
+                can_grow = member.can_grow if grows else ()
                 fields[name] = Field(member.shape, member.raw_dtype, member.read_attributes(), can_grow=can_grow)
             else:
                 others[name] = member.why_no_array
@@ -153,7 +184,7 @@ def read_content(group: Group) -> GroupContent:
             others[name] = f"is a link to {member}, which {member.trouble}"
         else:
             others[name] = _IS_GROUP
-    return GroupContent(group.path, group.read_attributes(), fields, others)
+    return GroupContent(group.path, group.read_attributes(), fields, others, is_being_written)
 
 
 def why_no_field(content: GroupContent, name: str) -> str:

@@ -1,54 +1,77 @@
-"""Data to which another process is adding: as long as all of its fields are by now."""
+"""Data to which another process is adding: as long as its signals and their axes and uncertainties are by now."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.diagnostics import Code, Diagnostics
 
-from .attributes import names
-from .content import GroupContent
-from .signal import find_signal
+from .content import Field, GroupContent
+from .nxdata import NXdata, apply_rules
+from .variables import Role
 
 
-def at_common_length(content: GroupContent) -> GroupContent:
-    """The content of a group with its signal, and what grows with that, at the length that all of them have.
+def at_common_length(content: GroupContent, signal: str | None, diagnostics: Diagnostics) -> GroupContent:
+    """The content of a group in which what grows together has the length that all of it has.
 
     A writer adds to one field after the other, and a reader that comes in between finds them of different lengths.
+    Signals, axes and uncertainties tell the length; what else is like the signal is no longer than that.
+
+    Parameters
+    ----------
+    content
+        The group.
+    signal
+        Name of the field to take for the signal, as the data rules have it.
+    diagnostics
+        Is told what is left off of fields that can grow no more.
     """
-    is_growing = any(any(field.can_grow) for field in content.fields.values())
-    signal = find_signal(content, Diagnostics()) if is_growing else None
-    return content if signal is None else _along_signal(content, signal)
-
-
-def _along_signal(content: GroupContent, signal: str) -> GroupContent:
+    if not content.growing or _is_undecided(content):
+        return content
     fields = dict(content.fields)
-    for dim, grows in enumerate(fields[signal].can_grow):
-        places = dict(_growing_along(content, signal, dim)) if grows else {}
-        length = min((fields[name].shape[place] for name, place in places.items()), default=0)
-        for name, place in places.items():
-            shape = fields[name].shape
-            fields[name] = replace(fields[name], shape=(*shape[:place], length, *shape[place + 1 :]))
+    grown = replace(content, fields={name: _grown(field, _beyond(content)) for name, field in fields.items()})
+    data = apply_rules(grown, signal)
+    places = list(_growing_places(data, grown))
+    lengths: dict[str, int] = {}
+    for dim, name, at, decides in places:
+        if decides:
+            lengths[dim] = min(lengths.get(dim, fields[name].shape[at]), fields[name].shape[at])
+    for dim, name, at, _ in places:
+        length, shape = lengths.get(dim), fields[name].shape
+        if length is not None and length < shape[at]:
+            fields[name] = replace(fields[name], shape=(*shape[:at], length, *shape[at + 1 :]))
+            if not content.is_being_written:
+                message = (
+                    f"{name!r} of shape {shape} was cut to {length} along dimension {at}, as many as signal, axes and "
+                    "uncertainties all have; open the file again to have it as it is"
+                )
+                diagnostics.add(Code.LONGER_THAN_COMMON, content.path, message)
     return replace(content, fields=fields)
 
 
-def _growing_along(content: GroupContent, signal: str, dim: int) -> Iterator[tuple[str, int]]:
-    """What grows along a dimension of the signal, and as which of its own: axes of it, and what is like the signal."""
-    shape = content.fields[signal].shape
-    listed = names(content.attributes.get("axes"), content.fields)
-    for name, field in content.fields.items():
-        is_like_signal = field.ndim == len(shape) and _others(field.shape, dim) == _others(shape, dim)
-        if is_like_signal and any(field.can_grow[dim : dim + 1]):
-            yield name, dim
-        elif field.ndim == 1 and any(field.can_grow) and _is_axis_of(content, listed, name, dim):
-            yield name, 0
+def _is_undecided(content: GroupContent) -> bool:
+    """Whether axes that go by numbers could be those of several dimensions that grow: what grows fits each of them."""
+    return bool(content.axis_numbers) and any(sum(field.can_grow) > 1 for field in content.fields.values())
 
 
-def _others(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
-    return shape[:dim] + shape[dim + 1 :]
+def _beyond(content: GroupContent) -> int:
+    """A length that nothing has, and nothing has edges of."""
+    return max((length for field in content.fields.values() for length in field.shape), default=0) + 2
 
 
-def _is_axis_of(content: GroupContent, listed: tuple[str, ...], name: str, dim: int) -> bool:
-    declared = content.indices.get(name)
-    return declared == (dim,) if declared is not None else listed[dim : dim + 1] == (name,)
+def _grown(field: Field, length: int) -> Field:
+    """A field as if all that grows were equally long."""
+    shape = (length if field.grows_along(dim) else own for dim, own in enumerate(field.shape))
+    return replace(field, shape=tuple(shape))
+
+
+def _growing_places(data: NXdata, grown: GroupContent) -> Iterator[tuple[str, str, int, bool]]:
+    """Dimension by dimension: its name, the field, as which of the field's own, and whether it tells the length."""
+    for variable in data.variables:
+        decides = variable.role is not Role.OTHER
+        # Columns of a group without a signal are not of one length by nature.
+        if decides or data.signal is not None:
+            for at, dim in enumerate(variable.dims):
+                if grown.fields[variable.field].grows_along(at):
+                    yield dim, variable.field, at, decides

@@ -72,7 +72,7 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     if chosen is None:
         diagnostics = diagnostics if _ought_to_have_signal(content) else Diagnostics()
         return _described(content, None, without_signal(content, diagnostics), diagnostics)
-    has_axes = declared is None or content.fields[declared].shape == content.fields[chosen].shape
+    has_axes = declared is None or content.fields[declared].will_be_like(content.fields[chosen])
     axes = find_axes(content, chosen, diagnostics) if has_axes else find_own_axes(content, chosen, diagnostics)
     dims = name_dimensions(content, chosen, axes)
     found = [Variable(chosen, chosen, dims, Role.SIGNAL)]
@@ -128,7 +128,7 @@ def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _companions(content: GroupContent, found: Sequence[Variable], diagnostics: Diagnostics) -> Iterator[Variable]:
-    """Auxiliary signals with their axes and uncertainties, then all else that has the signal's shape."""
+    """Auxiliary signals with their axes and uncertainties, then all else that is, or grows to be, like the signal."""
     signal = found[0]
     shape = content.fields[signal.field].shape
     auxiliary = find_auxiliary_signals(content, signal.field, diagnostics)
@@ -147,8 +147,11 @@ def _companions(content: GroupContent, found: Sequence[Variable], diagnostics: D
         yield from axis_variables(content, new, dims, diagnostics)
     if shape:
         for name, other in content.fields.items():
-            if other.shape == shape:
-                yield Variable(name, name, signal.dims, Role.OTHER)
+            if other.will_be_like(content.fields[signal.field]):
+                alike = zip(signal.dims, other.shape, shape, strict=True)
+                own = (content.free_name(f"{name}_dim_{dim}") for dim in range(other.ndim))
+                dims = tuple(dim if a == b else free for (dim, a, b), free in zip(alike, own, strict=True))
+                yield Variable(name, name, dims, Role.OTHER)
 
 
 def _axes_of_auxiliary(

@@ -36,7 +36,7 @@ from nexus_xr.opening.datatree import describe_nodes
 from nexus_xr.opening.fields.stored import stored_array
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening
-from nexus_xr.opening.session import Opened, assemble
+from nexus_xr.opening.session import Opened, assemble, did_grow_of
 from nexus_xr.writing.fields.variables import LazyVariable, Storing, blocks, fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
@@ -87,6 +87,7 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
         raise NexusError(f'layout="inplace": expected what was opened from one file, found {found}')
     file = origins[0].file
     edits: list[Edit] = []
+    did_grow = did_grow_of(variable for each in objects for _, variable in _variables(each))
     openings: dict[str, Opening] = {}  # one for all that were opened in the same way
     with ExitStack() as stack, file.opened() as handle:
         for each, origin in zip(objects, origins, strict=True):
@@ -94,7 +95,7 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
             if how not in openings:
                 # What can't be honoured was said when it was opened.
                 root = stack.enter_context(described(file, Diagnostics()))
-                openings[how] = Opening(file, root, origin.options, origin.way)
+                openings[how] = Opening(file, root, origin.options, origin.way, did_grow)
             opening = openings[how]
             if isinstance(each, xr.DataTree):
                 edits += _edits_of_tree(each, origin.path, opening, rules)
