@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
-from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr import NexusError, NexusFileError, NexusPathError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset, read_chunks
@@ -799,7 +799,23 @@ def test_numbered_axes_of_several_dimensions_that_grow_go_by_their_lengths(tmp_p
         assert dict(open_nexus(tmp_path / "live.nxs").s.sizes) == {"t": 6, "x": 4}
 
 
-@pytest.mark.filterwarnings("ignore:.*no signal is declared")
+@pytest.mark.filterwarnings("error")
+def test_a_group_opens_before_anything_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    group: OneGroup = {"NX_class": "NXevent_data"}, {"event_id": (LIST, {}), "event_index": (LIST, {})}
+    with at_paces(path, {**ENTRY, "/e/events": group, "/e/later": group}) as writer:
+        live, later = (open_nexus(path, dataset_path=f"/e/{name}") for name in ("events", "later"))
+        assert (live.event_id.size, live.event_index.size) == (0, 0)
+        writer.set(**{"events/event_id": [50], "events/event_index": [2]})
+        live = live.nexus.refresh()
+        assert (live.event_id.values.tolist(), live.event_index.values.tolist()) == (list(range(50)), [0, 1])
+        writer.tell("end")
+    assert later.nexus.refresh().event_id.size == 0
+    with pytest.raises(NexusPathError, match="/e/later holds no data"):
+        open_nexus(path, dataset_path="/e/later")
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
 def test_columns_of_a_group_without_a_signal_grow_each_for_itself(tmp_path: Path) -> None:
     path = tmp_path / "live.nxs"
     group: OneGroup = {"NX_class": "NXdata"}, {"p": (LIST, {}), "q": (LIST, {})}

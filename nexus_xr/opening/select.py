@@ -292,8 +292,9 @@ class Opening:
         if default is not None:
             return Found(default.path, True)
         described = self.describe(Found(path, True))
-        fields = described.content.fields
-        if described.data.signal is not None or any(math.prod(field.shape) > 1 for field in fields.values()):
+        content = described.content
+        holds_arrays = content.growing or any(math.prod(field.shape) > 1 for field in content.fields.values())
+        if described.data.signal is not None or holds_arrays:
             return Found(path, True)
         raise NexusPathError(f"{self.file.name}: the group {path} holds no data; choose another with dataset_path")
 
