@@ -185,6 +185,12 @@ RULES = {
         "data",
         {"data": ("y", "x"), "x": ("x",), "y": ("y",)},
     ),
+    "numbered edges, of the fastest dimension": Rule(
+        "Version 1: @axis=1 is of the dimension that varies fastest, as the time of flight in ISIS's raw files",
+        nxdata({"data": Field(np.zeros((6, 3)), {"signal": 1}), "tof": Field(X4, {"axis": 1})}),
+        "data",
+        {"data": ("dim_0", "tof"), "tof": ("tof",)},
+    ),
     "numbered axes, from the slowest dimension": Rule(
         "Version 1 as many writers had it",
         nxdata({"data": Field(D2, {"signal": 1}), "x": Field(X4, {"axis": "2"}), "y": Field(Y3, {"axis": "1"})}),
