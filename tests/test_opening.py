@@ -473,6 +473,12 @@ def test_candidates_are_detectors_monitors_and_tables_first(write: Write) -> Non
     ]
 
 
+def test_a_log_whose_times_do_not_fit_is_told_of_as_a_log(write: Write) -> None:
+    path = write({"entry": {"log": {"@NX_class": "NXlog", "time": np.arange(4.0), "value": np.zeros(6)}}})
+    with pytest.warns(NexusWarning, match=r"'time' of shape \(4,\) doesn't fit where NXlog puts it \(dimension 0\)"):
+        assert open_nexus(path, dataset_path="/entry/log").value.sizes == {"dim_0": 6}
+
+
 GROUPS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "log": (
         {"@NX_class": "NXlog", "time": np.arange(3.0), "value": np.zeros((3, 2)), "average_value": 0.0},

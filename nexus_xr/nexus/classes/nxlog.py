@@ -13,8 +13,10 @@ def _value_on_time(content: GroupContent) -> GroupContent:
     """Its ``value`` is the signal, on its ``time``, as the manual has it, unless it says otherwise."""
     if "value" not in content.fields or "signal" in content.attributes:
         return content
-    on_time = {"axes": "time"} if "time" in content.fields else {}
-    return replace(content, attributes={**content.attributes, "signal": "value", **on_time})
+    attributes = {**content.attributes, "signal": "value"}
+    if "time" not in content.fields:
+        return replace(content, attributes=attributes)
+    return replace(content, attributes={**attributes, "axes": "time"}, axes_told_by="NXlog")
 
 
 NXLOG = GroupClass("NXlog", as_data=_value_on_time)

@@ -110,8 +110,6 @@ def _candidates(content: GroupContent, signal: str, diagnostics: Diagnostics) ->
 
 # --- by name: versions 3 and 2, NXcanSAS --------------------------------------------------------------------------
 
-_OF_GROUP = "@axes"
-
 
 def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], str]:
     """The list of axes, one for a dimension, and where it stands.
@@ -119,7 +117,7 @@ def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], s
     Version 3: ``@axes`` of the group. Version 2: ``@axes`` of the signal. NXcanSAS: ``@I_axes`` of the group.
     """
     places = (
-        (content.attributes, "axes", _OF_GROUP),
+        (content.attributes, "axes", content.axes_told_by),
         (content.fields[signal].attributes, "axes", f"@axes of {signal!r}"),
         (content.attributes, f"{signal}_axes", f"@{signal}_axes"),
     )
@@ -127,7 +125,7 @@ def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], s
         listed = names(attributes.get(key), content.fields)
         if listed:
             return listed, source
-    return (), _OF_GROUP
+    return (), content.axes_told_by
 
 
 def _axes_by_name(
@@ -191,7 +189,7 @@ def _order(content: GroupContent, signal: str, listed: Sequence[str], source: st
     order = max(orders, key=fitting)
     if fitting(order)[0] < len(listed):
         backwards = [reverse for each in orders if fitting(reverse := each[::-1])[0] == len(listed)]
-        if backwards and source == _OF_GROUP:
+        if backwards and source == content.axes_told_by:
             message = f"by their lengths, {source} lists the axes of {signal!r} last dimension first"
             diagnostics.add(Code.AXES_REVERSED, content.path, message)
         order = (*backwards, order)[0]

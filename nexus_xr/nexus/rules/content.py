@@ -82,6 +82,8 @@ class GroupContent:
         Why each other member is no field, by name: it is a group, or a link that leads nowhere.
     is_being_written
         Whether any of its fields is in a file that is being written.
+    axes_told_by
+        What lists its axes, for messages: its attribute, or its class.
     """
 
     path: str
@@ -89,6 +91,7 @@ class GroupContent:
     fields: Mapping[str, Field]
     others: Mapping[str, str] = field(default_factory=dict)
     is_being_written: bool = False
+    axes_told_by: str = "@axes"
 
     @cached_property
     def growing(self) -> tuple[str, ...]:
