@@ -37,7 +37,7 @@ import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
-from nexus_xr.hdf5.writing import atomic_file
+from nexus_xr.hdf5.writing import atomic_file, creation
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.opening.guess import is_nexus
 from nexus_xr.writing.options import WAYS, WritingOptions
@@ -699,6 +699,50 @@ def test_chunks_that_a_filter_doesnt_encode_are_refused(tmp_path: Path, chunks: 
     with pytest.raises(NexusError, match=r"/entry1/n/n: float32 in chunks of .*sz encodes at most 4 dimensions"):
         to_nexus(array, tmp_path / "f.nxs", compression="sz", chunks=chunks)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("most", "fits"), [(8000, True), (7999, False)])
+def test_chunks_that_only_the_newest_libhdf5_opens_are_refused(
+    tmp_path: Path, most: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creation, "_MOST_CHUNK_BYTES", most)
+    array = xr.DataArray(np.ones((1, 20, 50)), name="n")
+    with nullcontext() if fits else pytest.raises(NexusError, match=r"/entry1/n/n: .*a chunk has 8000 bytes"):
+        to_nexus(array, tmp_path / "f.nxs", chunks=array.shape, compression="gzip")
+    assert fits == bool(list(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (xr.DataArray([1.0], dims="a\0b", name="n"), r"n/n: its dimension 'a\\x00b' has a name"),
+        (xr.DataArray(np.zeros((1,) * 33), name="n"), "n/n: it has 33 dimensions, and arrays in HDF5 at most 32"),
+        (
+            xr.DataArray([1.0], dims="x", name="n", attrs={"m": {"value": np.zeros((1,) * 33)}}),
+            "m: it has 33 dimensions, and arrays in HDF5 at most 32",
+        ),
+        (
+            xr.DataArray([1.0], dims="x", name="n", coords={"x": ("x", [1], {"k": xr.Dataset()})}),
+            "n/x: attribute 'k': a value of type Dataset can't be stored",
+        ),
+    ],
+)
+def test_what_hdf5_has_no_place_for_is_told_with_all_else(array: xr.DataArray, told: str, tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match=f"nothing was written(.|\n)*{told}"):
+        to_nexus(array, tmp_path / "f.nxs")
+    assert not list(tmp_path.iterdir())
+
+
+def test_arrays_of_32_dimensions_are_written(tmp_path: Path) -> None:
+    array = xr.DataArray(np.ones((1,) * 32), name="n")
+    to_nexus(array, tmp_path / "f.nxs")
+    assert reopened(tmp_path / "f.nxs").shape == array.shape
+
+
+def test_a_coordinate_that_is_called_like_uncertainties_may_have_an_index(tmp_path: Path) -> None:
+    array = xr.DataArray([1.0, 2.0], dims="n_errors", coords={"n_errors": [3, 4]}, name="n")
+    to_nexus(array, tmp_path / "f.nxs")
+    assert reopened(tmp_path / "f.nxs").values.tolist() == [1.0, 2.0]
 
 
 def test_filters_of_the_source_are_kept_for_new_values(tmp_path: Path) -> None:

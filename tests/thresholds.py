@@ -83,6 +83,7 @@ ELSEWHERE: dict[str, str] = {
     "filters.codecs.blosc2._MOST_HEADER_BYTES": "more than such a header has",
     "writing.creation.SMALL_BYTES": "test_cluster.py",
     "writing.creation._LARGEST_CHUNK": "the doctest of default_chunks",
+    "writing.creation._MOST_CHUNK_BYTES": "test_writing.py",
     "writing.creation._SMALLEST_CHUNK": "the doctest of default_chunks",
     "io.file_copy._COPIED_AT_ONCE": "how much of a stream is copied at once",
     "runtime.memory._ALIGNMENT": "where results begin in memory that is lent",

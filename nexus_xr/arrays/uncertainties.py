@@ -122,7 +122,8 @@ def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
 
 def errors_as_data(dataset: xr.Dataset) -> xr.Dataset:
     """What a DataArray has among its coordinates, for want of another place: uncertainties as data variables."""
-    return dataset.reset_coords([name for name in errors_by_owner(dataset).values() if name in dataset.coords])
+    errors = errors_by_owner(dataset).values()
+    return dataset.reset_coords([name for name in errors if name in dataset.coords and name not in dataset.xindexes])
 
 
 def values_in(variable: xr.Variable) -> xr.Variable:

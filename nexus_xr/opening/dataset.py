@@ -150,7 +150,7 @@ def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, 
     }
     dtype = raw.raw_dtype
     if is_text(dtype):
-        encoding["dtype"] = str if dtype.kind == "O" else dtype
+        encoding["dtype"] = str  # of bytes of fixed width, xarray's own writers would make bytes again
     elif dtype.kind in "iufc" and not isinstance(source, TypedArray):
         encoding["dtype"] = np.dtype(dtype.str)
     if isinstance(source, ScaledArray):

@@ -31,6 +31,8 @@ from .new_objects import link_properties, properties_of
 SMALL_BYTES = 64 * 1024
 _SMALLEST_CHUNK = 1 << 20
 _LARGEST_CHUNK = 4 << 20
+# Of one chunk, in every version of libhdf5.
+_MOST_CHUNK_BYTES = (1 << 32) - 1
 _GZIP_LEVEL = 4
 # Of filters that aren't libhdf5's own.
 _NUMBERS_OF_OTHERS = range(256, 65536)
@@ -208,13 +210,14 @@ def create_dataset(
     space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
     try:
         if chunks:
-            _check_chunks(filters, chunks)
+            _check_chunks(filters, chunks, dtype.itemsize)
         kind = h5t.py_create(dtype, logical=True)
         made = h5d.create(group.id, name.encode(), kind, space, properties, link_properties())
     except ValueError as error:
         where = f"{group.name.rstrip('/')}/{name}"
         raise NexusError(
-            f"{where}: {dtype} in chunks of {chunks} can't be stored so ({error}); choose another compression"
+            f"{where}: {dtype} in chunks of {chunks} can't be stored so ({error}); "
+            "choose another compression or other chunks"
         ) from error
     return h5py.Dataset(made)
 
@@ -258,12 +261,15 @@ def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None, growing: Se
     return tuple(h5s.UNLIMITED if grows or length > size else size for size, length, grows in along)
 
 
-def _check_chunks(filters: Sequence[Filter], chunks: tuple[int, ...]) -> None:
-    """Raise an error for chunks that a filter doesn't encode."""
+def _check_chunks(filters: Sequence[Filter], chunks: tuple[int, ...], itemsize: int) -> None:
+    """Raise an error for chunks that a filter doesn't encode, or that not every libhdf5 opens."""
     for codec in (CODECS[step.id] for step in filters if step.id in CODECS):
         if len(chunks) > codec.most_dimensions or math.prod(chunks) < codec.least_elements:
             most, least = codec.most_dimensions, codec.least_elements
             raise ValueError(f"{codec.name} encodes at most {most} dimensions, and at least {least} elements")
+    nbytes = math.prod(chunks) * itemsize
+    if nbytes > _MOST_CHUNK_BYTES:
+        raise ValueError(f"a chunk has {nbytes} bytes, and libhdf5 before 2.0 opens less than 4 GiB")
 
 
 def _append(properties: h5p.PropDCID, step: Filter) -> None:

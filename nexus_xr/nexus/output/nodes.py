@@ -32,6 +32,7 @@ from nexus_xr.nexus.tree.metadata import StoredArray, is_field
 
 # HDF5 holds attributes in the header of their object only up to this size.
 _MOST_ATTRIBUTE_BYTES = 60 * 1024
+_MOST_DIMENSIONS = 32
 # As many names as surely fit into one.
 _MOST_NAMES = 2_000
 _TEXT = h5py.string_dtype()
@@ -186,6 +187,15 @@ def why_no_name(name: Any) -> str | None:
     return None if is_unicode(name) else f"{name!r} is no text in Unicode; rename it"
 
 
+def why_too_many(dimensions: int) -> str | None:
+    """Why an array of so many dimensions can't be stored, None where it can.
+
+    Source: the HDF5 library's H5S_MAX_RANK.
+    """
+    too_many = dimensions > _MOST_DIMENSIONS
+    return f"it has {dimensions} dimensions, and arrays in HDF5 at most {_MOST_DIMENSIONS}" if too_many else None
+
+
 def storable(value: Any) -> Any:
     """A value as HDF5 holds it: an array, `h5py.Empty`, or what gives an array later.
 
@@ -223,10 +233,14 @@ def storable(value: Any) -> Any:
         raise _UnstorableError("it has masked elements, for which HDF5 has no place; fill them")
     try:
         array = np.asarray(value)
+    except TypeError as error:  # which xarray's Datasets raise
+        raise _UnstorableError(f"a value of type {type(value).__name__} can't be stored in HDF5 ({error})") from None
     except (ValueError, OverflowError) as error:
         if (ragged := _ragged(value)) is not None:
             return ragged
         raise _UnstorableError(f"its parts are of several lengths ({error})") from None
+    if (reason := why_too_many(array.ndim)) is not None:
+        raise _UnstorableError(reason)
     try:
         return _storable_array(array)
     except UnicodeEncodeError as error:

@@ -20,6 +20,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, listed, warn_once
 from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.objects.text import is_unicode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.copying import Copied
@@ -33,7 +34,15 @@ from nexus_xr.hdf5.writing.creation import (
     growing_chunks,
 )
 from nexus_xr.nexus.output.entry import DataField
-from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, is_ragged, raw_dtype, storable, why_no_name
+from nexus_xr.nexus.output.nodes import (
+    FieldNode,
+    attributes_of,
+    is_ragged,
+    raw_dtype,
+    storable,
+    why_no_name,
+    why_too_many,
+)
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
@@ -268,7 +277,7 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
         where = f"{path}/{name}"
         if name in dropped:
             continue
-        if (reason := why_no_name(name)) is not None:
+        if (reason := why_no_name(name) or _why_no_dimensions(variable.dims)) is not None:
             diagnostics.add(Code.NAME_INVALID, where, reason)
             continue
         if (owner := _scaled_by(name, variable, dataset)) is not None:
@@ -293,6 +302,12 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
         if node is not None:
             fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
     return fields
+
+
+def _why_no_dimensions(dims: Iterable[Any]) -> str | None:
+    """Why names of dimensions, which are stored as text, can't be, None where they can."""
+    odd = next((name for name in map(str, dims) if "\0" in name or not is_unicode(name)), None)
+    return None if odd is None else f"its dimension {odd!r} has a name that can't be stored; rename it"
 
 
 def _may_have_edges(dataset: xr.Dataset) -> Iterable[Any]:
@@ -343,6 +358,9 @@ def field_of(
     """The field of a variable; None where it can't be stored, which the diagnostics then say."""
     if has_unknown_lengths(variable):
         diagnostics.add(Code.LENGTH_UNKNOWN, where, WHY_LENGTHS_UNKNOWN)
+        return None
+    if (reason := why_too_many(variable.ndim)) is not None:
+        diagnostics.add(Code.VALUE_UNSTORABLE, where, reason)
         return None
     stored = attributes_of(attributes, where, diagnostics)
     reserved = {DIMENSIONS, DTYPE} & stored.keys()
