@@ -506,6 +506,12 @@ RULES = {
         None,
         {"x": ("t",), "y": ("dim_0_",), "dim_0": ("dim_0_",)},
     ),
+    "columns that record one dimension of two lengths": Rule(
+        "Names of dimensions that this package would record can be there by other hands",
+        {"x": Field(X4, {"_ARRAY_DIMENSIONS": ["t"]}), "y": Field(Y3, {"_ARRAY_DIMENSIONS": ["t"]})},
+        None,
+        {"x": ("t",), "y": ("y_dim_0",)},
+    ),
     "images of one shape": Rule(
         "No rule of the manual: without a list there is no table",
         {"a": D2, "b": D2},

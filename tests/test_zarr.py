@@ -557,6 +557,22 @@ def test_what_takes_no_part_in_the_data_is_there_beside_it(write: Write) -> None
     assert "title" not in set(zarr.open_group(store, path="entry/data", mode="r").keys())
 
 
+def test_what_takes_no_part_in_a_plain_group_has_dimensions_beside_those_of_its_data(write: Write) -> None:
+    path = write({"g": {"data": np.zeros((3, 4)), "dim0": [0, 2], "dim1": [1, 1.5]}})
+    opened = xr.open_zarr(nexus_xr.zarr_store(path), group="g")
+    xr.testing.assert_equal(opened[["data"]], xr.open_dataset(path, engine="nexus", group="g"))
+    assert opened["dim0"].dims == opened["dim1"].dims == ("dim_2",)
+
+
+def test_what_takes_no_part_shares_dimensions_that_it_records(write: Write) -> None:
+    recorded = {"_ARRAY_DIMENSIONS": ["x"]}
+    fields = {"n": np.zeros((2, 3)), "x": np.arange(4.0), "fits": Field([1, 2, 3], recorded), "y": [1, 2]}
+    path = write({"entry": nxdata({**fields, "edges": Field([1, 2, 3, 4], recorded)}, signal="n", axes=["y", "x"])})
+    everything = zarr.open_group(nexus_xr.zarr_store(path), path="entry", mode="r", use_consolidated=False)
+    assert everything["fits"].metadata.dimension_names == ("x",)
+    assert everything["edges"].metadata.dimension_names == ("edges_dim_0",)
+
+
 @pytest.mark.parametrize("dtype", ["i2", "u4", "i8", "f4", "f8"])
 @pytest.mark.parametrize(("factor", "offset"), [(0.1, None), (None, 3.7), (0.1, 3.7), (-2.0, -5.0)])
 def test_scaled_values_are_the_same_numbers(

@@ -132,7 +132,8 @@ class _Walk:
         taken = {name for each in described.data.variables for name in fields[each.field].segments or (each.field,)}
         group, content = self.opening.content_of(described.found)
         others = FieldArrays(GroupFields(content, group, self.opening.file, mask_and_scale=False), self.codecs)
-        for variable in describe_apart(content, [name for name in content.fields if name not in taken]).variables:
+        apart = [name for name in content.fields if name not in taken]
+        for variable in describe_apart(content, apart, _lengths(described)).variables:
             for name, node in others.nodes_of(variable):
                 yield name, node, False
 
@@ -161,6 +162,16 @@ class _Walk:
             return True
         self.opening.diagnostics.add(Code.NO_NODE, path, f"Zarr has no place for the name {name!r}; it is left out")
         return False
+
+
+def _lengths(described: Described) -> dict[str, int]:
+    """The lengths of the dimensions that a group is opened with."""
+    data, fields = described.data, described.content.fields
+    lengths = {data.bounds_dim: 2}
+    for variable in sorted(data.variables, key=lambda each: each.bounds is None):  # of bins, there is one edge more
+        shape = fields[variable.field].shape
+        lengths |= {dim: size - (variable.bounds is not None) for dim, size in zip(variable.dims, shape, strict=True)}
+    return lengths
 
 
 def _report_no_array(dataset: Dataset) -> None:

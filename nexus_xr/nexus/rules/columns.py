@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count as count_from
 from itertools import takewhile
@@ -15,7 +15,7 @@ from nexus_xr.diagnostics import Diagnostics
 
 from .attributes import names
 from .axes import find_axes
-from .content import Field, GroupContent
+from .content import Field, GroupContent, free_name
 from .coordinates import coordinates_of, name_dimensions, own_dimensions
 from .variables import Role, Variable
 
@@ -47,7 +47,8 @@ def without_signal(content: GroupContent, diagnostics: Diagnostics) -> list[Vari
     known = tuple(takewhile(lambda length: length >= 0, shape))
     along = [name for name in others if known and content.fields[name].shape[: len(known)] == known]
     found += [Variable(name, name, _dims_after(content, name, dims[: len(known)]), Role.OTHER) for name in along]
-    return [*found, *as_columns(content, [name for name in others if name not in along], dims)]
+    lengths = dict(zip(dims, shape, strict=True))
+    return [*found, *as_columns(content, [name for name in others if name not in along], lengths)]
 
 
 def _shape_told_by_axes(content: GroupContent) -> tuple[int, ...]:
@@ -72,23 +73,41 @@ def _shape_told_by_axes(content: GroupContent) -> tuple[int, ...]:
     return tuple(min(lengths, key=lambda one: (-lengths.count(one), one), default=-1) for lengths in every)
 
 
-def as_columns(content: GroupContent, fields: Iterable[str], taken: Container[str] = ()) -> Iterator[Variable]:
+def as_columns(
+    content: GroupContent, fields: Iterable[str], lengths: Mapping[str, int] | None = None
+) -> Iterator[Variable]:
     """Fields as the columns of tables: those of one length share its dimension, all other dimensions are their own.
 
     A stack of images, or of spectra, is a column as well. Where a length is also that of another dimension than the
     first, as of a square image and the positions of its rows and columns, it tells nothing, and neither does one of 1.
+
+    Parameters
+    ----------
+    content
+        The group.
+    fields
+        Names of the fields.
+    lengths
+        Lengths of dimensions that others have, whose names no dimension of another length gets; -1 for one that isn't
+        known.
     """
+    known = dict(lengths or {})
     shapes = {name: content.fields[name].shape for name in fields}
     free = {name: shape for name, shape in shapes.items() if content.fields[name].recorded_dims is None}
     inner = {length for shape in free.values() for length in shape[1:]}
     rows = Counter(shape[0] for shape in free.values() if shape and shape[0] not in inner)
     lists = {shape[0] for shape in free.values() if len(shape) == 1}
-    lengths = [length for length, count in rows.items() if count > 1 and length > 1 and length in lists]
-    unused = (name for number in count_from(0) if (name := content.free_name(f"dim_{number}")) not in taken)
-    shared = dict(zip(lengths, unused, strict=False))
+    of_tables = [length for length, count in rows.items() if count > 1 and length > 1 and length in lists]
+    unused = (name for number in count_from(0) if (name := content.free_name(f"dim_{number}")) not in known)
+    shared = dict(zip(of_tables, unused, strict=False))
     for name, shape in shapes.items():
         first = [shared[length] for length in shape[:1] if length in shared]
-        yield Variable(name, name, _dims_after(content, name, first), Role.OTHER)
+        dims = _dims_after(content, name, first)
+        if any(0 <= known.get(dim, length) != length for dim, length in zip(dims, shape, strict=True)):
+            taken = (*content.fields, *content.others, *known)
+            dims = tuple(free_name(f"{name}_dim_{dim}", taken) for dim in range(len(shape)))
+        known.update(zip(dims, shape, strict=True))
+        yield Variable(name, name, dims, Role.OTHER)
 
 
 def _dims_after(content: GroupContent, name: str, leading: Sequence[str]) -> tuple[str, ...]:

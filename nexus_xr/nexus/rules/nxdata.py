@@ -86,9 +86,9 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     return _described(content, chosen, found, diagnostics, _default_slice(content, chosen))
 
 
-def describe_apart(content: GroupContent, fields: Iterable[str]) -> NXdata:
-    """Describe fields that no rule relates to a signal."""
-    return NXdata(content.path, None, tuple(as_columns(content, fields)))
+def describe_apart(content: GroupContent, fields: Iterable[str], lengths: Mapping[str, int] | None = None) -> NXdata:
+    """Describe fields that no rule relates to a signal, beside others whose dimensions have such lengths."""
+    return NXdata(content.path, None, tuple(as_columns(content, fields, lengths)))
 
 
 def _ought_to_have_signal(content: GroupContent) -> bool:
