@@ -573,6 +573,77 @@ def test_what_takes_no_part_shares_dimensions_that_it_records(write: Write) -> N
     assert everything["edges"].metadata.dimension_names == ("edges_dim_0",)
 
 
+def assert_opens_as_tree(path: Path) -> xr.DataTree:
+    """Open all groups of a file at once and each by itself, and compare; gives the tree."""
+    store: Any = nexus_xr.zarr_store(path)
+    tree = xr.open_datatree(store, engine="zarr")
+    for node in tree.subtree:
+        alone = xr.open_zarr(store, group=node.path.strip("/") or None, chunks=None)
+        xr.testing.assert_identical(node.to_dataset(inherit=False), alone)
+        for name in alone.variables:
+            assert_same_bits(node.to_dataset()[name].values, alone[name].values)
+    return tree
+
+
+def dims_of(tree: xr.DataTree, path: str) -> dict[Any, tuple[Any, ...]]:
+    node = tree[path]
+    assert isinstance(node, xr.DataTree)
+    return {name: each.dims for name, each in node.to_dataset(inherit=False).variables.items()}
+
+
+def test_plain_groups_open_as_a_tree_whatever_lengths_they_have(write: Write) -> None:
+    deeper = {"dim0": [0, 2, 5], "same": [1.0, 2.0, 3.0], "distance": [1.0, 2.0]}
+    path = write({"g": {"data": np.zeros((3, 4)), "distance": [1.0], "meta": {"dim0": [0, 2], "deeper": deeper}}})
+    tree = assert_opens_as_tree(path)
+    assert dims_of(tree, "/g") == {"data": ("dim_0", "dim_1"), "distance": ("distance_dim_0",)}
+    assert dims_of(tree, "/g/meta") == {"dim0": ("meta_dim_0",)}
+    assert dims_of(tree, "/g/meta/deeper") == {  # the three rows of which are as many as those of the stack
+        "dim0": ("dim_0",),
+        "same": ("dim_0",),
+        "distance": ("deeper_distance_dim_0",),
+    }
+
+
+def test_groups_around_data_yield_to_its_dimensions(write: Write) -> None:
+    recorded = {"_ARRAY_DIMENSIONS": ["x"]}
+    inner = {"y": Field(np.arange(3), recorded), "z": Field([7, 8], recorded)}
+    stack = nxdata({"n": np.zeros(3), "x": np.arange(3.0), "below": inner}, signal="n", axes="x")
+    scale = Field([7, 8], recorded)
+    path = write({"entry": nxentry({"data": stack, "scale": scale, "entry_x": [1]}), "scale": scale})
+    tree = assert_opens_as_tree(path)
+    assert_opens_alike(path)
+    assert dims_of(tree, "/") == {"scale": ("root_x",)}
+    assert dims_of(tree, "/entry") == {"scale": ("entry_x_",), "entry_x": ("entry_x_dim_0",)}
+    assert dims_of(tree, "/entry/data") == {"n": ("x",), "x": ("x",)}
+    assert dims_of(tree, "/entry/data/below") == {"y": ("x",), "z": ("z_dim_0",)}
+
+
+def test_no_index_takes_the_place_of_values_below(write: Write) -> None:
+    recorded = {"_ARRAY_DIMENSIONS": ["x"]}
+    upper = {"x": Field([1, 2, 3], recorded), "y": [1.0, 2.0], "z": [1, 2]}
+    tree = assert_opens_as_tree(write({"g": {**upper, "h": {"x": 5.0}}, "i": {**upper, "j": {"y": [7.0]}}}))
+    assert dims_of(tree, "/g")["x"] == ("g_x",)
+    assert dims_of(tree, "/i")["x"] == ("x",)
+    assert tree["/g/h"].to_dataset()["x"] == 5
+
+
+def test_members_of_compounds_fit_what_is_above_them(write: Write) -> None:
+    table = np.zeros(5, [("a", "i4"), ("in", [("z", "f4", (3,))])])
+    path = write({"table_dim_0": np.zeros(4), "g": {"table": table, "z": np.zeros(2)}})
+    tree = assert_opens_as_tree(path)
+    assert tree["/g/table/in/z"].shape == (5, 3)
+
+
+def test_data_in_data_keeps_its_dimensions(write: Write) -> None:
+    inner = nxdata({"n": np.zeros(4), "x": np.arange(4.0)}, signal="n", axes="x")
+    path = write({"entry": nxdata({"n": np.zeros(3), "x": np.arange(3.0), "in": inner}, signal="n", axes="x")})
+    assert_opens_alike(path, "entry")
+    assert_opens_alike(path, "entry/in")
+    store: Any = nexus_xr.zarr_store(path)
+    with pytest.raises(ValueError, match="not aligned with its parents"):
+        xr.open_datatree(store, engine="zarr")
+
+
 @pytest.mark.parametrize("dtype", ["i2", "u4", "i8", "f4", "f8"])
 @pytest.mark.parametrize(("factor", "offset"), [(0.1, None), (None, 3.7), (0.1, 3.7), (-2.0, -5.0)])
 def test_scaled_values_are_the_same_numbers(

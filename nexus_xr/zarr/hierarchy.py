@@ -22,6 +22,7 @@ from nexus_xr.opening.select import Described, Opening
 
 from .arrays import ZarrArray
 from .attributes import coordinates, documents, without_opaque
+from .dimensions import fitted
 from .fields import Codecs, FieldArrays, Node
 
 # Names that no group and no array of Zarr can have: they mean something else in a key.
@@ -53,6 +54,11 @@ class Hierarchy:
     groups: Mapping[str, ZarrGroup]
     arrays: Mapping[str, ZarrArray]
 
+    def is_apart(self, path: str) -> bool:
+        """Whether a node takes no part in the data of its group, or is in one that doesn't."""
+        above, _, name = path.rpartition("/")
+        return name in self.groups[above].apart or (bool(above) and self.is_apart(above))
+
 
 def read_hierarchy(opening: Opening, codecs: Codecs) -> Hierarchy:
     """Describe all of an open file.
@@ -66,7 +72,10 @@ def read_hierarchy(opening: Opening, codecs: Codecs) -> Hierarchy:
     """
     walk = _Walk(opening, codecs)
     walk.group(opening.root, "", {})
-    return Hierarchy(walk.groups, walk.arrays)
+    found = Hierarchy(walk.groups, walk.arrays)
+    groups = [path for path in walk.groups if not found.is_apart(path)]
+    shown = {path: array for path, array in walk.arrays.items() if not found.is_apart(path)}
+    return Hierarchy(walk.groups, walk.arrays | fitted(shown, groups, walk.of_data))
 
 
 # Name, node, whether it is a coordinate.
@@ -79,6 +88,7 @@ class _Walk:
     codecs: Codecs
     groups: dict[str, ZarrGroup] = field(default_factory=dict)
     arrays: dict[str, ZarrArray] = field(default_factory=dict)
+    of_data: set[str] = field(default_factory=set)
     done: set[Address] = field(default_factory=set)
     again: int = 0
 
@@ -90,6 +100,7 @@ class _Walk:
         attributes = group.read_attributes()
         is_data = class_of(attributes).holds_data or _declares_data(described.content)
         if is_data:
+            self.of_data.add(path)
             self.opening.diagnostics.extend(described.data.diagnostics)
         told = self._put(self._variables(described), path, {})
         apart = self._put(self._others(described), path, told)

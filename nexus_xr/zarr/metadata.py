@@ -65,7 +65,7 @@ def node_document(
         return None
     start = f"{path}/" if path else ""
     nodes = (*hierarchy.groups, *hierarchy.arrays)
-    shown = [node for node in nodes if node.startswith(start) and node != path and not _is_apart(hierarchy, node)]
+    shown = [node for node in nodes if node.startswith(start) and node != path and not hierarchy.is_apart(node)]
     below = {
         node[len(start) :]: document_of(hierarchy.arrays[node])
         if node in hierarchy.arrays
@@ -82,12 +82,6 @@ def _group_document(group: ZarrGroup) -> Document:
 
 def _group_above(node: str) -> list[str]:
     return node.split("/")[:-1]
-
-
-def _is_apart(hierarchy: Hierarchy, node: str) -> bool:
-    """Whether a node takes no part in the data of its group, or is in one that doesn't."""
-    above, _, name = node.rpartition("/")
-    return name in hierarchy.groups[above].apart or (bool(above) and _is_apart(hierarchy, above))
 
 
 def encoded(document: Document) -> bytes:
