@@ -138,6 +138,7 @@ class Code(StrEnum):
     TIME_HAS_UNITS = "time-has-units", "NeXus: @units", "dates or times have units that can't be written"
     TIMES_DECODED = "times-decoded", "NeXus: @units", "dates that change are numbers or text in the file"
     TREE_IN_ITSELF = "tree-in-itself", "", "a dictionary contains itself"
+    VALUE_AS_TEXT = "value-as-text", "", "an attribute in a form that HDF5 can't hold becomes JSON text"
     VALUE_OF_NO_ENTRY = "value-of-no-entry", "", "an array that is converted is in no entry with data"
     VALUE_STAYS_MASKED = "value-stays-masked", "", "integers keep the value that stands for what is missing"
     VALUE_UNSTORABLE = "value-unstorable", "HDF5: Datatype Message", "HDF5 can't hold a value"

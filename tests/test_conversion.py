@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,62 @@ def test_a_zarr_copy_comes_back_with_all_that_its_entries_have(tmp_path: Path) -
         assert left["temperature"] == {"value": 4.2, "attrs": {"units": "K"}}
         assert left["spectrum"]["value"].tolist() == [0, 1, 2, 3, 4]
         assert left["attrs"] == {"title": f"of {name}"}
+
+
+@pytest.mark.parametrize("is_nexus", [True, False])
+def test_compound_attributes_come_back_from_zarr(tmp_path: Path, is_nexus: bool) -> None:
+    text = h5py.string_dtype()
+    powers = np.array([("m", [1, 2]), ("µm", [-1, 0])], [("name", text), ("numbers", "i4", (2,))])
+    unit = np.array((2, 0.5, powers[0]), [("version", "i4"), ("multiplier", "f4"), ("power", powers.dtype)])
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        data = file.create_group("entry/data")
+        data["counts"], data["x"] = [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]
+        if is_nexus:
+            data.attrs.update(NX_class="NXdata", signal="counts", axes=["x"])
+        for name in ("counts", "x"):
+            data[name].attrs.update(unit=unit, powers=powers)
+    nexus_xr.convert(tmp_path / "f.h5", tmp_path / "f.zarr")
+    with warnings.catch_warnings(action="error"):
+        nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    with h5py.File(tmp_path / "g.nxs") as file:
+        found: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: found.append(item) if "unit" in item.attrs else None)
+        assert len(found) == 2
+        for item in found:
+            assert item.attrs["unit"].dtype.names == unit.dtype.names
+            assert item.attrs["unit"].tolist()[:2] == (2, 0.5)
+            assert item.attrs["unit"]["power"]["numbers"].tolist() == [1, 2]
+            assert [name.decode() for name in item.attrs["powers"]["name"]] == ["m", "µm"]
+            assert item.attrs["powers"]["numbers"].tolist() == [[1, 2], [-1, 0]]
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        [2, 1.0, [1]],
+        [{"a": 1}, {"b": 2}],
+        [{"a": 1}, {"a": "text"}],
+        {"a": [1, [2]]},
+        {"a": []},
+        {"": 1},
+        {"a": {"b": None}},
+        {"a": [1, "2"]},
+        {},
+    ],
+)
+def test_attributes_that_hdf5_has_no_form_for_become_text(tmp_path: Path, nested: Any) -> None:
+    variable = xr.Variable("x", [1, 2, 3], {"nested": nested, "plain": [1, 2], "words": ["a", "bc"]})
+    xr.Dataset({"v": variable}, attrs={"scales": [nested], "tree": {"deep": {"odd": [[nested]]}}}).to_zarr(
+        tmp_path / "f.zarr"
+    )
+    with pytest.warns(nexus_xr.NexusWarning, match=r"/v: attribute 'nested' has a form .*; it is JSON text now"):
+        nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus")
+    assert json.loads(found.v.attrs["nested"]) == nested
+    assert found.v.attrs["plain"].tolist() == [1, 2]
+    assert found.v.attrs["words"].tolist() == ["a", "bc"]
+    assert json.loads(found.attrs["scales"]) == [nested]
+    assert json.loads(found.attrs["tree"]["deep"]["odd"]) == [[nested]]
 
 
 def test_options_that_are_for_nothing_are_refused(scan: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import xarray as xr
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
+
+from .foreign_attributes import storable_attributes, storable_tree
 
 # What is larger is written block by block.
 _SMALL_BYTES = 16 << 20
@@ -72,18 +74,32 @@ class ForeignGroups:
             There is none.
         """
         told = Diagnostics()
-        plotted = self.plotted
+        found = self._with_storable_attributes(told)
+        plotted = found.plotted
         if plotted:
-            made = [self._of_copy(path, plotted) for path in plotted]
-            self._tell_of_rest(plotted, told)
+            made = [found._of_copy(path, plotted, told) for path in plotted]
+            found._tell_of_rest(plotted, told)
         else:
-            made = [self._of_others(path, told) for path, group in self.decoded.items() if group.data_vars]
+            made = [found._of_others(path, told) for path, group in found.decoded.items() if group.data_vars]
         if not made:
             raise NexusError(f"{self.name}: holds no data variables; there is nothing to convert")
         warn_once(f"{self.name} is converted, but not as all that it is", told)
         return made
 
-    def _of_copy(self, path: str, plotted: list[str]) -> xr.Dataset:
+    def _with_storable_attributes(self, told: Diagnostics) -> ForeignGroups:
+        """The same with attributes of arrays as HDF5 has them."""
+        others = {
+            path: {
+                name: {**field, "attrs": storable_attributes(field["attrs"], _joined(path, name), told)}
+                for name, field in fields.items()
+            }
+            for path, fields in self.others.items()
+        }
+        decoded = {path: _with_attributes(group, path, told) for path, group in self.decoded.items()}
+        stored = {path: _with_attributes(group, path, told) for path, group in self.stored.items()}
+        return replace(self, decoded=decoded, stored=stored, others=others)
+
+    def _of_copy(self, path: str, plotted: list[str], told: Diagnostics) -> xr.Dataset:
         """A group of data of a copy of a NeXus file, with all that is in its entry."""
         group, stored = self.decoded[path], self.stored[path]
         raw = {
@@ -91,7 +107,7 @@ class ForeignGroups:
             for name, variable in group.variables.items()
             if variable.dtype.kind not in "mM" and not _PACKED & stored.variables[name].attrs.keys()
         }
-        return _small_in_memory(_with(group, raw).drop_attrs(deep=False)).assign_attrs(self._tree(path, plotted))
+        return _small_in_memory(_with(group, raw).drop_attrs(deep=False)).assign_attrs(self._tree(path, plotted, told))
 
     def _of_others(self, path: str, told: Diagnostics) -> xr.Dataset:
         """A group with what it inherits: coordinates of its dimensions, and attributes."""
@@ -102,7 +118,7 @@ class ForeignGroups:
             if is_long and variable.attrs.keys() & _MASKED and not variable.attrs.keys() & _PACKED:
                 raw[name] = variable
                 message = "keeps its integers, not all of which floats hold, and the one for what is missing"
-                told.add(Code.VALUE_STAYS_MASKED, f"{path.rstrip('/')}/{name}", message)
+                told.add(Code.VALUE_STAYS_MASKED, _joined(path, name), message)
         attributes = dict(group.attrs)
         coordinates: dict[Any, xr.Variable] = {}
         for above in _parents(path):
@@ -113,9 +129,10 @@ class ForeignGroups:
                     coordinates[name] = coordinate.variable
         if path != "/":
             attributes.setdefault("group", path)
+        attributes = storable_tree(attributes, path, told)
         return _small_in_memory(_with(group, raw).assign_coords(coordinates)).assign_attrs(attributes)
 
-    def _tree(self, path: str, plotted: list[str]) -> dict[str, Any]:
+    def _tree(self, path: str, plotted: list[str], told: Diagnostics) -> dict[str, Any]:
         """The metadata around a group of data: all else of the same entry, as `to_nexus` takes it."""
         entry = _entry_of(path)
         tree: dict[str, Any] = {}
@@ -123,7 +140,7 @@ class ForeignGroups:
             if other != entry and not other.startswith(f"{entry}/"):
                 continue
             members = dict(self.others.get(other, {}))
-            attributes = dict(group.attrs)
+            attributes = storable_attributes(group.attrs, other, told)
             if other in plotted:
                 own = {name: value for name, value in attributes.items() if name not in _OF_DATA}
                 attributes = {name: value for name, value in own.items() if not name.endswith("_indices")}
@@ -146,7 +163,7 @@ class ForeignGroups:
                 continue
             for name in (*group.variables, *self.others.get(path, ())):
                 message = "is in no entry with data, for which there is no place; it is left out"
-                told.add(Code.VALUE_OF_NO_ENTRY, f"{path.rstrip('/')}/{name}", message)
+                told.add(Code.VALUE_OF_NO_ENTRY, _joined(path, name), message)
 
 
 def _is_of_data(group: xr.Dataset) -> bool:
@@ -162,6 +179,18 @@ def _parents(path: str) -> Iterator[str]:
     while path != "/":
         path = path.rpartition("/")[0] or "/"
         yield path
+
+
+def _joined(path: str, name: Any) -> str:
+    return f"{path.rstrip('/')}/{name}"
+
+
+def _with_attributes(group: xr.Dataset, path: str, told: Diagnostics) -> xr.Dataset:
+    """A group whose arrays have attributes as HDF5 has them."""
+    made = group.copy(deep=False)
+    for name, variable in made.variables.items():
+        variable.attrs = storable_attributes(variable.attrs, _joined(path, name), told)
+    return made
 
 
 def _with(group: xr.Dataset, variables: Mapping[Any, xr.Variable]) -> xr.Dataset:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.opening.fields.stored import ScaledArray
 
@@ -40,18 +41,24 @@ def documents(attributes: Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> documents({"units": "mm", "offsets": np.array([0.5, np.nan])})
     {'units': 'mm', 'offsets': [0.5, 'NaN']}
+    >>> documents({"unit": np.array((2, b"m"), [("scale", "i4"), ("name", "S1")])})
+    {'unit': {'scale': 2, 'name': 'm'}}
     """
     return {name: document(value) for name, value in attributes.items()}
 
 
 def document(value: Any) -> Any:
     """One value as JSON has it."""
+    if isinstance(value, np.ndarray | np.void) and value.dtype.names is not None:
+        if isinstance(value, np.ndarray) and value.ndim:
+            return [document(each) for each in value]
+        return {name: document(value[name]) for name in value.dtype.names}
     if isinstance(value, np.ndarray | np.generic):
         return document(value.tolist())
     if isinstance(value, list | tuple):
         return [document(each) for each in value]
     if isinstance(value, bytes):
-        return value.decode("latin-1")
+        return decode(value)
     if isinstance(value, float):
         return named_number(value)
     if isinstance(value, complex):
