@@ -743,6 +743,31 @@ def test_a_file_that_is_not_hdf5_is_named_as_what_it_is(content: bytes, said: st
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("userblock_size", [0, 512])
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("member_bytes", [4096, 1 << 20])
+def test_a_member_of_a_family_is_named_as_one(
+    tmp_path: Path, libver: str, member_bytes: int, userblock_size: int
+) -> None:
+    options: dict[str, Any] = {"driver": "family", "memb_size": member_bytes}
+    with h5py.File(tmp_path / "f%d.h5", "w", libver=libver, userblock_size=userblock_size, **options) as file:
+        file["x"] = np.arange(5000)
+    said = rf"f0\.h5: this is the first of the files .*\"family\".*h5repart.*memb_size={member_bytes}\)"
+    with pytest.raises(NexusFileError, match=said) as caught:
+        open_nexus(tmp_path / "f0.h5")
+    assert "h5clear" not in str(caught.value)
+    with (tmp_path / "f0.h5").open("rb") as stream, pytest.raises(NexusFileError, match='"family"'):
+        open_nexus(stream)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_file_of_metadata_alone_is_named_as_one(tmp_path: Path, libver: str) -> None:
+    with h5py.File(tmp_path / "f", "w", libver=libver, driver="split") as file:
+        file["x"] = np.arange(5000)
+    with pytest.raises(NexusFileError, match=r'f-m\.h5: this is one of the files .*"split".*h5repack.*driver="split"'):
+        open_nexus(tmp_path / "f-m.h5")
+
+
 def test_a_truncated_file_says_so(write: Write) -> None:
     path = write({"entry": nxentry({"data": nxdata({"n": np.zeros(1000)}, signal="n")})})
     path.write_bytes(path.read_bytes()[:3000])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.compat import this_worker
 
+from .divided import why_divided
 from .superblock import HDF5_SIGNATURE, Seekable, has_hdf5_signature
 
 
@@ -47,6 +48,9 @@ def explain_local(path: str, error: Exception) -> str:
 
 def explain_stream(name: str, stream: Seekable, error: Exception) -> str:
     """Say what a stream is that HDF5 can't open."""
+    divided = why_divided(stream)
+    if divided is not None:
+        return f"{name}: {divided}"
     return explain_unreadable(name, _first_bytes(stream), error)
 
 
