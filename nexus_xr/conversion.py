@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +18,7 @@ from .exchange.foreign import ForeignGroups, field_of
 from .exchange.json_file import read_json, to_json
 from .exchange.stores import streamed, to_netcdf
 from .exchange.stores import to_zarr as to_flat_zarr
+from .hdf5.format.superblock import has_superblock
 from .hdf5.io.naming.url_path import is_url
 from .opening.options import Options
 from .opening.session import open_one
@@ -51,10 +52,51 @@ def format_of(name: str | os.PathLike[str]) -> str:
     >>> format_of("scan.nxs"), format_of("s3://bucket/scan.zarr/")
     ('NeXus', 'Zarr')
     """
-    extension = PurePath(os.fspath(name).rstrip("/")).suffix.lower()
-    if extension not in _FORMATS:
+    told = _told_by_name(os.fspath(name))
+    if told is None:
         raise NexusError(f"{os.fspath(name)}: what format this is isn't told by its name; there are: {_known()}")
-    return _FORMATS[extension]
+    return told
+
+
+def format_of_source(name: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> str:
+    """The format of a file that is there: by its name, or as NeXus where that tells none and it is HDF5.
+
+    Parameters
+    ----------
+    name
+        Path or URL.
+    storage_options
+        Options for the fsspec file system of a URL.
+
+    Raises
+    ------
+    NexusError
+        Neither tells one, or there is no such file.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("cells.h5ad", "w") as file:
+    ...     file["X"] = [[1, 2], [3, 4]]
+    >>> format_of_source("cells.h5ad")
+    'NeXus'
+    """
+    path = os.fspath(name)
+    told = _told_by_name(path)
+    if told is not None:
+        return told
+    if is_url(path) or os.path.isfile(path) or not os.path.exists(path):  # which the file then says
+        file = Options(storage_options=storage_options).file(path)
+        with closing(file), file.source() as source:
+            if has_superblock(source):
+                return NEXUS
+    raise NexusError(
+        f"{path}: what format this is isn't told by its name, and it isn't HDF5; there are names of: {_known()}"
+    )
+
+
+def _told_by_name(name: str) -> str | None:
+    return _FORMATS.get(PurePath(name.rstrip("/")).suffix.lower())
 
 
 def _known() -> str:
@@ -72,6 +114,7 @@ def convert(
 ) -> None:
     """Convert a NeXus file to Zarr, netCDF, CSV or JSON, or any of these to NeXus; names tell the formats.
 
+    A source whose name tells none is taken for NeXus if it is HDF5, as files of AnnData, NWB, MATLAB and HyperSpy are.
     To Zarr the whole file is copied as `to_zarr` does it, without decoding. To netCDF and JSON goes the tree of all
     NXdata groups with the metadata, to CSV the default plot; or just the group that is named. What went to netCDF, CSV
     or JSON comes back as it was. Of a Zarr copy of a NeXus file, each NXdata group becomes an entry with the metadata
@@ -109,7 +152,7 @@ def convert(
     array([1, 2, 3])
     """
     source, target = os.fsdecode(source), os.fsdecode(target)
-    ways = format_of(source), format_of(target)
+    ways = format_of_source(source, storage_options), format_of(target)
     if (ways[0] == NEXUS) == (ways[1] == NEXUS):
         raise NexusError(f"{source}: {ways[0]} is converted to NeXus, or from it, and not to {ways[1]}")
     if not is_url(source) and not os.path.exists(source):

@@ -15,6 +15,7 @@ import xarray as xr
 from click.testing import CliRunner, Result
 
 import nexus_xr
+from benchmarks.serving import RangeServer
 from nexus_xr.cli import extras
 from nexus_xr.cli.main import main
 from nexus_xr.exchange import foreign, stores
@@ -329,10 +330,46 @@ def test_a_target_that_is_there_stays_unless_it_is_to_be_replaced(scan: Path, tm
     assert invoke("convert", scan, tmp_path / "f.zarr", "--path", "/entry/sums", "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize("userblock_size", [0, 512, 1024])
+@pytest.mark.parametrize("name", ["cells.h5ad", "scan.MAT", "scan", "run.0001"])
+def test_a_source_of_an_unknown_name_is_hdf5_where_its_bytes_are(
+    tmp_path: Path, name: str, userblock_size: int
+) -> None:
+    with h5py.File(tmp_path / name, "w", userblock_size=userblock_size) as file:
+        file["entry/counts"] = [1, 2, 3]
+    assert invoke("convert", tmp_path / name, tmp_path / "f.zarr").exit_code == 0
+    assert xr.open_zarr(tmp_path / "f.zarr", group="entry").counts.values.tolist() == [1, 2, 3]
+
+
+def test_a_source_of_an_unknown_name_behind_a_url_is_looked_at(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "cells.h5ad", "w") as file:
+        file["entry/counts"] = [1, 2, 3]
+    (tmp_path / "cells.txt").write_text("cells")
+    with RangeServer(tmp_path).running() as server:
+        nexus_xr.convert(f"{server.url}/cells.h5ad", tmp_path / "f.zarr")
+        with pytest.raises(nexus_xr.NexusError, match="isn't told by its name, and it isn't HDF5"):
+            nexus_xr.convert(f"{server.url}/cells.txt", tmp_path / "g.zarr")
+    assert xr.open_zarr(tmp_path / "f.zarr", group="entry").counts.values.tolist() == [1, 2, 3]
+
+
+def test_names_that_tell_a_format_decide(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nc", "w") as file:
+        file["x"] = [1, 2, 3]
+    with pytest.raises(nexus_xr.NexusError, match="netCDF is converted to NeXus"):
+        nexus_xr.convert(tmp_path / "f.nc", tmp_path / "f.zarr")
+    with pytest.raises(nexus_xr.NexusError, match="what format this is isn't told by its name; there are"):
+        nexus_xr.convert(tmp_path / "f.nc", tmp_path / "f.h5ad")
+
+
 def test_what_can_not_be_converted_is_refused(scan: Path, tmp_path: Path) -> None:
     (tmp_path / "text.nc").write_text("no netCDF")
+    (tmp_path / "text.h5ad").write_text("no HDF5")
+    (tmp_path / "folder").mkdir()
     xr.Dataset().to_netcdf(tmp_path / "empty.nc")
     for source, target, words in (
+        ("text.h5ad", "f.zarr", "isn't told by its name, and it isn't HDF5"),
+        ("folder", "f.zarr", "isn't told by its name, and it isn't HDF5"),
+        ("gone.h5ad", "f.zarr", "no such file"),
         (scan, "f.xyz", "what format this is isn't told by its name"),
         (scan, "f.nxs", "NeXus is converted to NeXus, or from it, and not to NeXus"),
         ("f.nc", "f.zarr", "netCDF is converted to NeXus"),

@@ -25,10 +25,13 @@ def convert(
     compression: str,
     storage_options: dict[str, Any] | None,
 ) -> None:
-    """Convert NeXus to Zarr, netCDF, CSV or JSON, or one of these to NeXus; the names tell the formats."""
-    from nexus_xr.conversion import NETCDF, ZARR, convert, format_of
+    """Convert NeXus to Zarr, netCDF, CSV or JSON, or one of these to NeXus; the names tell the formats.
 
-    formats = {format_of(source), format_of(target)}
+    A source whose name tells none is read as NeXus where it is HDF5.
+    """
+    from nexus_xr.conversion import NETCDF, ZARR, convert, format_of, format_of_source
+
+    formats = {format_of_source(source, storage_options), format_of(target)}
     for format_, extra in ((ZARR, "zarr"), (NETCDF, "netcdf")):
         if format_ in formats:
             require(extra)

@@ -79,6 +79,15 @@ def read_superblock(source: Source) -> Superblock:
     return superblock
 
 
+def has_superblock(source: Source) -> bool:
+    """Whether bytes are those of an HDF5 file, damaged or not."""
+    try:
+        _find(source)
+    except FormatError:
+        return False
+    return True
+
+
 def _find(source: Source) -> tuple[int, bytes]:
     offset = 0
     while offset < source.size:
