@@ -334,3 +334,11 @@ def test_what_hdf5_has_no_place_for_comes_back_as_something_near(value: Any, exp
     found = xr.open_dataset(tmp_path / "out.nxs", engine="nexus").attrs["sample"]["x"]
     assert type(found) is type(expected)
     assert found == expected
+
+
+def test_a_coordinate_without_an_index_comes_back_with_one(tmp_path: Path) -> None:
+    array = xr.DataArray([1.0, 2.0, 3.0], {"x": [4, 5, 6]}, "x", "n")
+    to_nexus(array.drop_indexes("x"), tmp_path / "f.nxs")
+    [found] = nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True)
+    assert found.identical(array)
+    assert "x" in found.xindexes
