@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from dask.diagnostics import ProgressBar
-from h5py import h5o, h5p, h5t
+from h5py import h5d, h5f, h5o, h5p, h5s, h5t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,13 +37,13 @@ import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
-from nexus_xr.hdf5.writing import atomic_file, creation
+from nexus_xr.hdf5.writing import atomic_file, copying, creation
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.opening.guess import is_nexus
 from nexus_xr.writing.options import WAYS, WritingOptions
 
 from .conftest import corpus_files
-from .files import nxdata, nxentry, with_scales, write_tree
+from .files import Field, fill, nxdata, nxentry, with_scales, write_tree
 from .processes import run
 from .waiting import PATIENCE_SECONDS
 
@@ -1813,3 +1813,132 @@ def test_names_of_variables_that_are_no_text_are_named(tmp_path: Path, name: Any
         with pytest.raises(NexusError, match=r"the name of a variable is no text; rename it"):
             to_nexus(each, tmp_path / "f.nxs", **options)
     assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+# --- what libhdf5 copies wrongly -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def sized(path: Path, sizes: tuple[int, int] = (8, 8)) -> Iterator[h5py.File]:
+    """A new file whose addresses and lengths have so many bytes."""
+    creation, access = h5p.create(h5p.FILE_CREATE), h5p.create(h5p.FILE_ACCESS)
+    creation.set_sizes(*sizes)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    with h5py.File(h5f.create(bytes(path), h5f.ACC_TRUNC, creation, access)) as file:
+        yield file
+
+
+def write_all_kinds(group: h5py.Group) -> None:
+    """Datasets of every type and storage, each with an attribute."""
+    numbers = np.arange(20.0).reshape(10, 2)
+    group["contiguous"] = numbers
+    group["scalar"], group["none"], group["empty"] = 1.5, h5py.Empty("f4"), np.empty((0, 3))
+    group.create_dataset("unwritten", (3,), "i4", fillvalue=7)
+    partly = group.create_dataset("partly", (10, 2), "i2", chunks=(3, 2), maxshape=(None, 2), fillvalue=7)
+    partly[4] = 1
+    filtered: dict[str, dict[str, Any]] = {
+        "gzip": {"compression": "gzip", "shuffle": True, "fletcher32": True},
+        "lzf": {"compression": "lzf"},
+        "bitshuffle": dict(hdf5plugin.Bitshuffle(nelems=16)),
+        "blosc": dict(hdf5plugin.Blosc()),
+        "scaled": {"scaleoffset": 2},
+    }
+    for name, options in filtered.items():
+        group.create_dataset(name, data=numbers, chunks=(4, 2), **options)
+    compact = h5p.create(h5p.DATASET_CREATE)
+    compact.set_layout(h5d.COMPACT)
+    h5d.create(group.id, b"compact", h5t.STD_I16BE, h5s.create_simple((3,)), compact).write(
+        h5s.ALL, h5s.ALL, np.arange(3, dtype=">i2")
+    )
+    padded = h5t.C_S1.copy()
+    padded.set_size(4)
+    padded.set_strpad(h5t.STR_SPACEPAD)
+    h5d.create(group.id, b"padded", padded, h5s.create_simple((2,))).write(
+        h5s.ALL, h5s.ALL, np.array([b"ab  ", b"\xb5m c"], "S4"), padded
+    )
+    text = h5py.string_dtype()
+    group.create_dataset("text", data=np.array(["a", "µm", b"\xb5m", ""], object), dtype=text)
+    group.create_dataset("chunks of text", data=np.array(["a", "b", "c"], object), dtype=text, chunks=(2,))
+    group.create_dataset("title", data="µ", dtype=text)
+    ragged = group.create_dataset("ragged", (2,), h5py.vlen_dtype("i2"))
+    ragged[0], ragged[1] = [1, 2], [3]
+    group["records"] = np.array([(1, "a"), (2, "bc")], [("n", "i4"), ("t", text)])
+    group.create_dataset("enum", data=[1, 0], dtype=h5py.enum_dtype({"off": 0, "on": 1}))
+    group.create_dataset("array", (2,), np.dtype(("f4", (3,))))[...] = np.ones((2, 3), "f4")
+    group.create_dataset("array of text", (2,), np.dtype((text, (2,))))[...] = np.array(
+        [["a", "b"], ["c", "d"]], object
+    )
+    group["bytes"] = np.array([b"ab", b"cd"], "V2")
+    group["type"] = np.dtype([("x", "f4")])
+    group.create_dataset("of named type", data=np.ones(2, [("x", "f4")]), dtype=group["type"])
+    for name, item in group.items():
+        item.attrs["note"] = name
+
+
+def same_storage(a: h5py.HLObject, b: h5py.HLObject) -> bool:
+    """Whether two datasets, or named datatypes, are of the same type, and stored in the same way."""
+    if dict(a.attrs) != dict(b.attrs) or isinstance(a, h5py.Datatype):
+        return dict(a.attrs) == dict(b.attrs) and bool(a.id == b.id or a.dtype == b.dtype)
+    # In a file with lengths of four bytes, libhdf5 takes no end for the longest of them.
+    ends = [[None if end == (1 << 32) - 1 else end for end in each.maxshape or ()] for each in (a, b)]
+    ways = [(each.chunks, each.id.get_create_plist().get_layout(), each._filters) for each in (a, b)]
+    filled = [np.asarray(each.fillvalue).tolist() for each in (a, b)]
+    return (ends[0], ways[0], filled[0]) == (ends[1], ways[1], filled[1]) and bool(a.id.get_type() == b.id.get_type())
+
+
+def same_content(a: h5py.Group, b: h5py.Group) -> list[str]:
+    """Names of what two groups have alike, in type, storage, values and attributes."""
+    return [
+        name
+        for name in a
+        if name in b
+        and same_storage(a[name], b[name])
+        and (isinstance(a[name], h5py.Datatype) or same_tree({"value": a[name][()]}, {"value": b[name][()]}))
+    ]
+
+
+SIZES = [(4, 4), (4, 8), (8, 4), (2, 4), (8, 8)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("way", ["repack", "consolidate", "into such a file"])
+@pytest.mark.parametrize("at_once", [1, 100, 16 << 20])
+def test_what_is_of_a_file_with_other_addresses_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int], way: str, at_once: int
+) -> None:
+    monkeypatch.setattr(copying, "_COPIED_AT_ONCE", at_once)
+    source, target = tmp_path / "source.h5", tmp_path / "target.h5"
+    is_into = way == "into such a file"
+    with sized(source, (8, 8) if is_into else sizes) as file:
+        write_all_kinds(file.create_group("all"))
+    if way == "repack":
+        nexus_xr.repack(source, target)
+    else:
+        with sized(target, sizes if is_into else (8, 8)) as file:
+            file["all"] = h5py.ExternalLink("source.h5", "/all")
+        nexus_xr.consolidate(target)
+    with h5py.File(source) as old, h5py.File(target) as new:
+        assert same_content(old["all"], new["all"]) == list(old["all"])
+        assert new.id.get_create_plist().get_sizes() == (sizes if is_into else (8, 8))
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("open_it", [xr.open_dataset, xr.open_datatree])
+def test_data_of_a_file_with_other_addresses_are_written(tmp_path: Path, sizes: tuple[int, int], open_it: Any) -> None:
+    with sized(tmp_path / "f.nxs", sizes) as file:
+        more = Field(np.arange(10), chunks=(4,), compression="gzip")
+        data = nxdata({"counts": np.arange(10.0), "x": np.arange(10), "more": more}, signal="counts", axes=["x"])
+        fill(file, {"entry": nxentry({"data": data})})
+        write_all_kinds(file["entry"].create_group("all"))
+    asked = open_it(tmp_path / "f.nxs", engine="nexus")
+    to_nexus(asked, tmp_path / "g.nxs")
+    assert open_it(tmp_path / "g.nxs", engine="nexus").identical(asked)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_data_are_added_to_a_file_with_other_addresses(tmp_path: Path, sizes: tuple[int, int]) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    with sized(tmp_path / "g.nxs", sizes):
+        pass
+    to_nexus(reopened(tmp_path / "f.nxs"), tmp_path / "g.nxs", mode="a")
+    assert reopened(tmp_path / "g.nxs").identical(scan())

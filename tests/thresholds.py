@@ -86,6 +86,7 @@ ELSEWHERE: dict[str, str] = {
     "writing.creation._MOST_CHUNK_BYTES": "test_writing.py",
     "writing.creation._SMALLEST_CHUNK": "the doctest of default_chunks",
     "io.file_copy._COPIED_AT_ONCE": "how much of a stream is copied at once",
+    "writing.copying._COPIED_AT_ONCE": "test_writing.py: contiguous values are copied in any parts",
     "runtime.memory._ALIGNMENT": "where results begin in memory that is lent",
     "runtime.memory._GRANULE": "what sizes of blocks are rounded to",
     "runtime.memory._MOST_WANTED": "how much is remembered",

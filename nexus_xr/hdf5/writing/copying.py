@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5o, h5p
+from h5py import h5d, h5o, h5p, h5s, h5t, h5z
+from numpy.typing import NDArray
 
+from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.filters.registry import CODECS
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.storage import filters_of
+from nexus_xr.hdf5.objects.datatypes import split_array_type
+from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.block_shapes import grouped
 
+from .creation import put
+from .link_targets import copy_attributes
 from .new_objects import link_properties
+from .part_files import copy_values
+
+# How much of what lies in one piece is copied at once.
+_COPIED_AT_ONCE = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +67,11 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
     -------
     bool
         Whether it was: one whose values are elsewhere (virtual, parts, external raw data), or that has grown, is not.
+
+    Raises
+    ------
+    NexusError
+        It has to be made anew, and can't be.
     """
     if array.layout is not None:
         return False
@@ -61,5 +82,154 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
     with array.opened() as dataset:
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
-        h5o.copy(dataset.id, b".", group.id, name.encode(), properties, link_properties())
+        if _is_copied_well(dataset, group):
+            h5o.copy(dataset.id, b".", group.id, name.encode(), properties, link_properties())
+        else:
+            _make_alike(dataset, group, name, array)
     return True
+
+
+def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: str) -> None:
+    """Copy a dataset or a named datatype as it is stored, with its attributes.
+
+    Parameters
+    ----------
+    found
+        What is copied, of a local file.
+    group
+        Where it is copied to.
+    name
+        Name of the copy.
+
+    Raises
+    ------
+    NexusError
+        It has to be made anew, and can't be.
+    """
+    if _is_copied_well(found, group):
+        h5o.copy(found.id, b".", group.id, name.encode(), lcpl=link_properties())
+    elif isinstance(found, h5py.Dataset):
+        copy_attributes(found, _make_alike(found, group, name))
+    else:
+        found.id.copy().commit(group.id, name.encode(), link_properties())
+        copy_attributes(found, group[name])
+
+
+def as_stored(array: LazyArray) -> LazyArray:
+    """The same with text as it is stored: what is decoded may have no place there when it is encoded again."""
+    if not is_text(array.raw_dtype):
+        return array
+    is_fixed = array.raw_dtype.kind == "S"
+    dtype = np.dtype((np.void, array.raw_dtype.itemsize)) if is_fixed else np.dtype(object)
+    return _StoredText(array.file, array.path, array.shape, dtype)
+
+
+class _StoredText(LazyArray):
+    """Text as it is stored."""
+
+    def __getitem__(self, key: Any) -> Any:
+        values = np.asarray(super().__getitem__(key), None if self.raw_dtype.kind == "V" else object)
+        return values.view(f"S{values.itemsize}") if values.dtype.kind == "V" else values  # libhdf5 gives bytes
+
+
+# --- what libhdf5 copies wrongly -------------------------------------------------------------------------------------
+
+
+def _is_copied_well(found: h5py.Dataset | h5py.Datatype, group: h5py.Group) -> bool:
+    """Whether what libhdf5's own way of copying makes of an object can be read.
+
+    Between files of other lengths of addresses it makes headers that are too short or too long, and may end the
+    process.
+    """
+    return _sizes(found) == _sizes(group)
+
+
+def _sizes(item: h5py.HLObject) -> tuple[int, int]:
+    """How many bytes an address and a length have in the file of an object."""
+    sizes: tuple[int, int] = item.file.id.get_create_plist().get_sizes()
+    return sizes
+
+
+def _make_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyArray | None = None) -> h5py.Dataset:
+    """A dataset of the same type and storage, with the same values, and without attributes."""
+    kind, properties = source.id.get_type(), source.id.get_create_plist()
+    filters = filters_of(properties)
+    _ask_again(properties)
+    if source.chunks is not None and _varies(kind):
+        properties.set_chunk(source.chunks)  # which were of so many bytes, and may be of others
+    made = h5py.Dataset(h5d.create(group.id, name.encode(), kind, source.id.get_space(), properties, link_properties()))
+    if filters_of(made.id.get_create_plist()) != filters:
+        raise NexusError(
+            f"{source.file.filename}:{source.name}: has a filter that makes other options of those that it has there; "
+            "write that file anew with h5repack before"
+        )
+    if made.is_virtual or made.external or not source.size or isinstance(kind, h5t.TypeReferenceID):
+        return made  # whose values are elsewhere, or would lead nowhere
+    if kind.detect_class(h5t.REFERENCE):
+        raise NexusError(
+            f"{source.file.filename}:{source.name}: has references among its values, which can't be copied between "
+            "files with other lengths of addresses; write that file anew with h5repack before"
+        )
+    if _varies(kind):
+        array = array or _array_of(source)
+        put(made, [0] * source.ndim, _values(as_stored(array), made.dtype))
+    elif source.chunks is not None:
+        copy_values(source, made, tuple((0, size) for size in source.shape), [0] * source.ndim)
+    elif source.id.get_storage_size():
+        _copy_bytes(source.id, made.id)
+    return made
+
+
+def _array_of(dataset: h5py.Dataset) -> LazyArray:
+    element, inner = split_array_type(dataset.dtype)
+    return LazyArray(File(dataset.file.filename), dataset.name, (*dataset.shape, *inner), element)
+
+
+def _ask_again(properties: h5p.PropDCID) -> None:
+    """Have filters asked for without the options that they have added themselves, as they will do so again."""
+    steps = [properties.get_filter(index)[:3] for index in range(properties.get_nfilters())]
+    if steps:
+        properties.remove_filter(h5z.FILTER_ALL)
+    for number, flags, options in steps:
+        first = CODECS[number].own_options if number in CODECS else 0
+        properties.set_filter(number, flags, tuple(options[first:]))
+
+
+def _varies(kind: h5t.TypeID) -> bool:
+    """Whether elements, or parts of them, lie in the file's heap."""
+    if isinstance(kind, h5t.TypeStringID):
+        return bool(kind.is_variable_str())
+    if isinstance(kind, h5t.TypeArrayID):
+        return _varies(kind.get_super())
+    if isinstance(kind, h5t.TypeCompoundID):
+        return any(_varies(kind.get_member_type(index)) for index in range(kind.get_nmembers()))
+    return isinstance(kind, h5t.TypeVlenID)
+
+
+def _values(array: LazyArray, dtype: np.dtype[Any]) -> NDArray[Any]:
+    values = array[...]
+    if isinstance(values, np.ndarray) and values.shape == array.shape:
+        return values
+    element = np.empty((), dtype)
+    element[()] = values
+    return element
+
+
+def _copy_bytes(source: h5d.DatasetID, target: h5d.DatasetID) -> None:
+    """Copy what lies in one piece, of whatever type, as it is stored."""
+    kind = source.get_type()
+    for start, lengths in _blocks(source.shape, kind.get_size()):
+        content = np.empty(lengths, np.dtype((np.void, kind.get_size())))
+        memory, space = (h5s.create_simple(lengths), source.get_space()) if lengths else (h5s.ALL, h5s.ALL)
+        if lengths:
+            space.select_hyperslab(start, lengths)
+        source.read(memory, space, content, kind)
+        target.write(memory, space, content, kind)
+
+
+def _blocks(shape: tuple[int, ...], itemsize: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Where the parts begin that are copied at once, and their lengths."""
+    block = grouped((1,) * len(shape), shape, itemsize, _COPIED_AT_ONCE)
+    for start in itertools.product(*(range(0, size, length) for size, length in zip(shape, block, strict=True))):
+        along = zip(start, block, shape, strict=True)
+        yield start, tuple(min(length, size - at) for at, length, size in along)

@@ -228,7 +228,8 @@ def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any], where
     h5py would take elements of varying length that happen to have the same one for one array more.
     """
     if not isinstance(h5py.check_vlen_dtype(dataset.dtype), np.dtype):
-        part = tuple(slice(at, at + size) for at, size in zip(start, values.shape, strict=True))
+        # Behind its dimensions come those of an array datatype.
+        part = tuple(slice(at, at + size) for at, size in zip(start, values.shape, strict=False))
         if values.dtype.kind == "S" == dataset.dtype.kind:
             values = values.astype(dataset.dtype)  # which notes the encoding, and libhdf5 converts none to another
         try:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
-import numpy as np
-from h5py import h5o
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError, listed, warn_once
@@ -20,10 +18,11 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed, failing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.copying import as_stored, copy_object
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
-from nexus_xr.hdf5.writing.new_objects import create_group, link_properties
+from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.writing.fields.variables import fill
 
@@ -169,7 +168,7 @@ class _Consolidation:
             if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
                 self._make_real(found, group, name)
             else:
-                h5o.copy(found.id, b".", group.id, name.encode(), lcpl=link_properties())
+                copy_object(found, group, name)
             self._made[key] = group[name]
 
     def _take_in_member(self, found: h5py.Group, member: str, made: h5py.Group) -> None:
@@ -213,21 +212,7 @@ class _Consolidation:
                 _copy_region(mapped, made)
         elif made.size:
             written = WrittenDataset(made, self._num_threads, f"{self._name}:{made.name}")
-            fill(written, _values(file, source))
-
-
-class _StoredText(LazyArray):
-    """Text of fixed length as it is stored: what is decoded may have no place there when it is encoded again."""
-
-    def __getitem__(self, key: Any) -> Any:
-        values = np.asarray(super().__getitem__(key))
-        return values.view(f"S{values.itemsize}") if values.dtype.kind == "V" else values  # libhdf5 gives bytes
-
-
-def _values(file: File, source: h5py.Dataset) -> LazyArray:
-    if source.dtype.kind == "S":
-        return _StoredText(file, source.name, source.shape, np.dtype((np.void, source.dtype.itemsize)))
-    return LazyArray(file, source.name, source.shape, source.dtype)
+            fill(written, as_stored(LazyArray(file, source.name, source.shape, source.dtype)))
 
 
 def _copy_region(mapped: MappedRegion, made: h5py.Dataset) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5o
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
@@ -20,6 +19,7 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.atomic_file import NewFile, completed, failing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.copying import copy_object
 from nexus_xr.hdf5.writing.creation import (
     SMALL_BYTES,
     Compression,
@@ -29,7 +29,7 @@ from nexus_xr.hdf5.writing.creation import (
     filters_of_source,
 )
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
-from nexus_xr.hdf5.writing.new_objects import create_group, link_properties
+from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
 
@@ -262,7 +262,7 @@ class _Repacking:
     def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
         form = self._form.of(item) if isinstance(item, h5py.Dataset) else None
         if form is None:
-            h5o.copy(item.id, b".", group.id, name.encode(), lcpl=link_properties())
+            copy_object(item, group, name)
         else:
             self._write(item, group, name, *form)
         if isinstance(item, h5py.Dataset) and self._progress is not None:
