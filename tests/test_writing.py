@@ -1942,3 +1942,32 @@ def test_data_are_added_to_a_file_with_other_addresses(tmp_path: Path, sizes: tu
         pass
     to_nexus(reopened(tmp_path / "f.nxs"), tmp_path / "g.nxs", mode="a")
     assert reopened(tmp_path / "g.nxs").identical(scan())
+
+
+@pytest.mark.parametrize("chunks", [None, (1,), (2,)])
+@pytest.mark.parametrize("written", [[], [1], [0, 1, 2]])
+@pytest.mark.parametrize("fill", ["none", ""])
+def test_text_with_a_value_where_nobody_has_written_is_written(
+    tmp_path: Path, chunks: tuple[int, ...] | None, written: list[int], fill: str
+) -> None:
+    source, text = tmp_path / "f.nxs", h5py.string_dtype()
+    with h5py.File(source, "w") as file:
+        file.create_group("entry").attrs["NX_class"] = "NXentry"
+        end = None if chunks is None else (None,)
+        made = file.create_dataset("entry/t", (3,), text, fillvalue=fill, chunks=chunks, maxshape=end)
+        for index in written:
+            made[index] = b"\xb5m"
+    values = [b"\xb5m" if index in written else fill.encode() for index in range(3)]
+    with h5py.File(tmp_path / "master.nxs", "w") as file:
+        file["entry/t"] = h5py.ExternalLink("f.nxs", "/entry/t")
+    nexus_xr.consolidate(tmp_path / "master.nxs")
+    nexus_xr.repack(source, tmp_path / "repacked.nxs")
+    to_nexus(xr.open_datatree(source, engine="nexus"), tmp_path / "tree.nxs")
+    for name in ("master.nxs", "repacked.nxs", "tree.nxs"):
+        with h5py.File(tmp_path / name, "r+") as file:
+            copy = file["entry/t"]
+            assert copy[()].tolist() == values, name
+            assert (copy.fillvalue, copy.chunks, copy.maxshape) == (fill.encode(), chunks, end or (3,))
+            if chunks:
+                copy.resize((4,))
+                assert copy[3] == fill.encode()

@@ -139,9 +139,14 @@ def _is_copied_well(found: h5py.Dataset | h5py.Datatype, group: h5py.Group) -> b
     """Whether what libhdf5's own way of copying makes of an object can be read.
 
     Between files of other lengths of addresses it makes headers that are too short or too long, and may end the
-    process.
+    process. Of a fill value of varying length it copies where that is in the heap of the other file.
     """
-    return _sizes(found) == _sizes(group)
+    return _sizes(found) == _sizes(group) and not (isinstance(found, h5py.Dataset) and _has_varying_fill(found))
+
+
+def _has_varying_fill(dataset: h5py.Dataset) -> bool:
+    is_set = dataset.id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
+    return bool(is_set) and _varies(dataset.id.get_type())
 
 
 def _sizes(item: h5py.HLObject) -> tuple[int, int]:
