@@ -817,3 +817,19 @@ def test_new_variables_along_a_dimension_without_end_have_none_either(tmp_path: 
     to_nexus(more, path, append_dim="f")
     found = xr.open_dataset(path, engine="nexus")
     assert found.monitor.values.reshape(3, -1)[:, 0].tolist() == [1, 1, 2]
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_attributes_too_large_for_what_is_there_are_named(tmp_path: Path, libver: Any) -> None:
+    write_tree(tmp_path / "f.nxs", scan_file(), libver=libver)
+    before = (tmp_path / "f.nxs").read_bytes()
+    for count, fits in ((65_472, True), (65_473, libver == "latest")):
+        ds = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+        ds["counts"].attrs["x"] = np.zeros(count, "u1")
+        if fits:
+            to_nexus(ds, tmp_path / "g.nxs", layout="inplace")
+            assert xr.open_dataset(tmp_path / "g.nxs", engine="nexus").counts.identical(ds.counts)
+        else:
+            with pytest.raises(NexusError, match=r"counts: attribute 'x': it has 65473 bytes; .* less than 64 KiB"):
+                to_nexus(ds, tmp_path / "f.nxs", layout="inplace")
+    assert (tmp_path / "f.nxs").read_bytes() == before

@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
-from nexus_xr.hdf5.writing import atomic_file, copying, creation
+from nexus_xr.hdf5.writing import atomic_file, copying, creation, new_objects
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.opening.guess import is_nexus
 from nexus_xr.writing.options import WAYS, WritingOptions
@@ -1535,13 +1535,58 @@ def cyclic() -> dict[str, Any]:
         (scan().assign_attrs(tree={1: 2}), "is no text"),
         (scan().assign_coords(counts_offset=1.0), "scales 'counts'"),
         (scan().stack(pixel=("y", "x")), "reset_index"),
-        (scan().assign_attrs(large=np.zeros(20_000)), "64 KiB"),
     ],
 )
 def test_what_can_not_be_stored_is_named_before_the_first_byte(tmp_path: Path, array: Any, said: str) -> None:
     with pytest.raises(NexusError, match=said):
         to_nexus(array, tmp_path / "f.nxs")
     assert folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("count", [60_000, 65_000, 65_472, 65_473, 800_000])
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_attributes_of_any_size_are_written(tmp_path: Path, count: int, libver: Any) -> None:
+    large = np.arange(count, dtype="u1")
+    with h5py.File(tmp_path / "f.h5", "w", libver=libver) as file:
+        file.create_dataset("chunked", data=FRAMES, chunks=(1, 40, 50), compression="gzip")
+        file["plain"], file["none"] = [1, 2], h5py.Empty("f4")
+        if libver == "latest" or count <= 65_472:
+            for item in file.values():
+                item.attrs["x"] = large
+    tree = xr.open_datatree(tmp_path / "f.h5", engine="nexus")
+    for variable in tree.variables.values():
+        variable.attrs.update(x=large, texts=["µ"] * 10_000)
+    tree.attrs.update(x=large, none={"value": h5py.Empty("f4"), "attrs": {"x": large}})
+    to_nexus(tree, tmp_path / "g.nxs")
+    assert xr.open_datatree(tmp_path / "g.nxs", engine="nexus").identical(tree)
+    nexus_xr.repack(tmp_path / "g.nxs", tmp_path / "h.nxs", compression="lzf")
+    assert xr.open_datatree(tmp_path / "h.nxs", engine="nexus").identical(tree)
+
+
+@pytest.mark.parametrize("name", ["x", "xxxxxxx", "größe" * 20])
+@pytest.mark.parametrize(
+    "dtype", ["u1", "f8", "S7", [("some name", "f4"), ("b", "i4", (2,))], h5py.string_dtype(), "?", "c16"]
+)
+@pytest.mark.parametrize("rest", [(), (1,), (1, 1)])
+def test_it_is_known_which_attributes_fit_into_an_old_header(
+    tmp_path: Path, name: str, dtype: Any, rest: tuple[int, ...]
+) -> None:
+    dtype = np.dtype(dtype)
+    empty: Any = b"" if dtype.hasobject else 0
+    size = 16 if dtype.hasobject else dtype.itemsize
+    counts = range(64_000 // size, 65_536 // size + 1)
+    most = max(count for count in counts if new_objects.fits_old_header(name, dtype, (count, *rest)))
+    assert most < counts[-1]
+    for count in (most, most + 1):
+        values = np.full((count, *rest), empty, dtype)
+        with h5py.File(tmp_path / "f.h5", "w") as file, suppress(OSError):
+            file.attrs.create(name, values, dtype=dtype)
+        try:
+            with h5py.File(tmp_path / "f.h5") as file:
+                is_there = file.attrs[name].shape == values.shape
+        except (OSError, KeyError, RuntimeError):
+            is_there = False
+        assert is_there == (count == most)
 
 
 def test_sparse_arrays_are_refused(tmp_path: Path) -> None:

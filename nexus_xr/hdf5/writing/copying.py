@@ -23,7 +23,7 @@ from nexus_xr.hdf5.reading.block_shapes import grouped
 
 from .creation import put
 from .link_targets import copy_attributes
-from .new_objects import link_properties
+from .new_objects import IN_ORDER, link_properties
 from .part_files import copy_values
 
 # How much of what lies in one piece is copied at once.
@@ -51,7 +51,7 @@ class Copied:
         return self.array.dtype
 
 
-def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
+def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_header: bool = False) -> bool:
     """Copy a dataset with its chunks and filters as they are, and without its attributes.
 
     Parameters
@@ -62,6 +62,8 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
         Where it is copied to.
     name
         Name of the copy.
+    in_new_header
+        Whether it is to have attributes that are too large for a header of HDF5's first version.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str) -> bool:
     with array.opened() as dataset:
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
-        if _is_copied_well(dataset, group):
+        if _is_copied_well(dataset, group) and not in_new_header:
             h5o.copy(dataset.id, b".", group.id, name.encode(), properties, link_properties())
         else:
             _make_alike(dataset, group, name, array)
@@ -160,6 +162,7 @@ def _make_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyA
     kind, properties = source.id.get_type(), source.id.get_create_plist()
     filters = filters_of(properties)
     _ask_again(properties)
+    properties.set_attr_creation_order(IN_ORDER)
     if source.chunks is not None and _varies(kind):
         properties.set_chunk(source.chunks)  # which were of so many bytes, and may be of others
     made = h5py.Dataset(h5d.create(group.id, name.encode(), kind, source.id.get_space(), properties, link_properties()))

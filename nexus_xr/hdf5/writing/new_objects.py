@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import h5py
+import numpy as np
 from h5py import h5g, h5p, h5t
 
-_IN_ORDER = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
+from nexus_xr.hdf5.library.datatypes import encoded
+
+# What keeps an order has a header of the second version, in which attributes of any size have a place.
+IN_ORDER = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 
 
 def properties_of(kind: Any) -> Any:
@@ -21,7 +26,7 @@ def properties_of(kind: Any) -> Any:
         What is made, as h5py's `h5p` has it.
     """
     properties = h5p.create(kind)
-    properties.set_attr_creation_order(_IN_ORDER)
+    properties.set_attr_creation_order(IN_ORDER)
     properties.set_obj_track_times(False)
     return properties
 
@@ -29,7 +34,7 @@ def properties_of(kind: Any) -> Any:
 def properties_of_members(kind: Any) -> Any:
     """The same of a group or a file, which keeps the order of its members too."""
     properties = properties_of(kind)
-    properties.set_link_creation_order(_IN_ORDER)
+    properties.set_link_creation_order(IN_ORDER)
     return properties
 
 
@@ -44,3 +49,23 @@ def create_group(parent: h5py.Group, name: str) -> h5py.Group:
     """Make a group."""
     made = h5g.create(parent.id, name.encode(), link_properties(), properties_of_members(h5p.GROUP_CREATE))
     return h5py.Group(made)
+
+
+# The largest message in a header of the first version: a multiple of eight, in two bytes. libhdf5 itself goes on until
+# it has 65535, and then notes none.
+_MESSAGE_BYTES = 65528
+
+
+def fits_old_header(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+    """Whether a header of the first version has room for an attribute, with its name, its type and its shape.
+
+    Examples
+    --------
+    >>> fits_old_header("x", np.dtype("u1"), (65472,)), fits_old_header("x", np.dtype("u1"), (65473,))
+    (True, False)
+    """
+    kind = h5t.py_create(dtype, logical=True)
+    # Of elements of varying length a file has a count, an address and an index, for which h5py has a pointer.
+    size = max(kind.get_size(), 2 * dtype.itemsize if dtype.hasobject else 0)
+    parts = (len(name.encode()) + 1, len(encoded(kind)), 8 + 16 * len(shape))
+    return bool(8 + sum(-(-part // 8) * 8 for part in parts) + math.prod(shape) * size <= _MESSAGE_BYTES)

@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5t
+from h5py import h5o, h5t
 from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
@@ -34,9 +34,13 @@ from .nodes import (
     attributes_of,
     node_of,
     raw_dtype,
+    too_large_for_old,
     write_attributes,
     write_members,
 )
+
+# The version of object headers that hold no attribute of 64 KiB.
+_OLD_HEADER = 1
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,22 @@ def report_conflicts(file: h5py.File, edits: Sequence[Edit], diagnostics: Diagno
             diagnostics.add(Code.BEHIND_LINK, edit.path, message)
         elif edit.path not in replaced and target.is_external:
             diagnostics.add(Code.BEHIND_LINK, edit.path, "is a link into another file; change its attributes there")
+        elif edit.path not in replaced:
+            _report_large(target, edit, diagnostics)
+
+
+def _report_large(target: LinkTarget, edit: Edit, diagnostics: Diagnostics) -> None:
+    """Say which attributes have no place in the header of what stands there."""
+    large = too_large_for_old(edit.attributes)
+    present = target.present() if large else None
+    if present is not None and h5o.get_info(present.id).hdr.version == _OLD_HEADER:
+        for name in large:
+            size = edit.attributes[name].nbytes
+            message = (
+                f"attribute {name!r}: it has {size} bytes; what is there holds attributes of less than 64 KiB, with "
+                "their names and types, as its header is of HDF5's first version; make it a field, or write a new file"
+            )
+            diagnostics.add(Code.ATTRIBUTE_UNSTORABLE, edit.path, message)
 
 
 def apply(file: h5py.File, edits: Sequence[Edit]) -> list[PendingWrite]:

@@ -25,13 +25,11 @@ from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_unicode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, put
-from nexus_xr.hdf5.writing.new_objects import create_group
+from nexus_xr.hdf5.writing.new_objects import create_group, fits_old_header
 from nexus_xr.hdf5.writing.part_files import Joined, create_joined
 from nexus_xr.nexus.rules.reserved import PLAIN
 from nexus_xr.nexus.tree.metadata import StoredArray, is_field
 
-# HDF5 holds attributes in the header of their object only up to this size.
-_MOST_ATTRIBUTE_BYTES = 60 * 1024
 _MOST_DIMENSIONS = 32
 # As many names as surely fit into one.
 _MOST_NAMES = 2_000
@@ -170,12 +168,22 @@ def attributes_of(attributes: Mapping[str, Any], path: str, diagnostics: Diagnos
             stored = storable(value)
             if not isinstance(stored, np.ndarray | h5py.Empty):
                 stored = np.asarray(stored)
-            if isinstance(stored, np.ndarray) and stored.dtype != _TEXT and stored.nbytes > _MOST_ATTRIBUTE_BYTES:
-                raise _UnstorableError(f"it has {stored.nbytes} bytes; HDF5 holds attributes up to 64 KiB")
             made[name] = stored
         except _UnstorableError as error:
             diagnostics.add(Code.ATTRIBUTE_UNSTORABLE, path, f"attribute {name!r}: {error}")
     return made
+
+
+def too_large_for_old(attributes: Mapping[str, Any]) -> list[str]:
+    """Names of attributes that have no place in a header of HDF5's first version, as others' objects may have.
+
+    Examples
+    --------
+    >>> too_large_for_old({"small": np.zeros(8000), "large": np.zeros(9000), "text": "a" * 70_000})
+    ['large']
+    """
+    arrays = {name: value for name, value in attributes.items() if isinstance(value, np.ndarray)}
+    return [name for name, value in arrays.items() if not fits_old_header(name, raw_dtype(value), value.shape)]
 
 
 def why_no_name(name: Any) -> str | None:
@@ -382,11 +390,13 @@ def write_members(group: h5py.Group, node: GroupNode) -> list[PendingWrite]:
 def _write_field(group: h5py.Group, name: str, node: FieldNode) -> list[PendingWrite]:
     values = node.values
     if isinstance(values, h5py.Empty):
-        dataset = group.create_dataset(name, data=values)
+        dataset = group.create_dataset(name, data=values, track_order=True)
     elif isinstance(values, Joined):
         write_attributes(create_joined(group, name, values), node.attributes)
         return []
-    elif isinstance(values, Copied) and copy_dataset(values.array, group, name):
+    elif isinstance(values, Copied) and copy_dataset(
+        values.array, group, name, in_new_header=bool(too_large_for_old(node.attributes))
+    ):
         write_attributes(group[name], node.attributes)
         return []
     else:
