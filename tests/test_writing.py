@@ -1860,6 +1860,47 @@ def test_names_of_variables_that_are_no_text_are_named(tmp_path: Path, name: Any
     assert (tmp_path / "f.nxs").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("element", "first"),
+    [
+        (h5py.string_dtype(), np.array(["a", "µ"], object)),
+        (np.dtype([("x", "f4"), ("n", "i2")]), np.array([(1.5, 2), (2.5, 3)], [("x", "f4"), ("n", "i2")])),
+        (np.dtype("i2"), np.array([1, 2], "i2")),
+        (np.dtype("S3"), np.array([b"a", b"abc"], "S3")),
+        (h5py.vlen_dtype("i4"), np.empty(0, object)),
+    ],
+)
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+@pytest.mark.parametrize("layout", ["entry", "inplace"])
+def test_elements_of_varying_length_keep_their_type(
+    tmp_path: Path, element: Any, first: Any, shape: tuple[int, ...], layout: str
+) -> None:
+    kind = h5py.vlen_dtype(element)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        fill(file, {"entry": nxentry({"data": nxdata({"s": np.arange(4.0)}, signal="s")})})
+        points = file["entry"].create_dataset("points", shape, kind)
+        points[(0,) * len(shape)] = first
+        stored = points.id.get_type()
+        before = points[()]
+    ds = xr.open_dataset(tmp_path / "f.h5", engine="nexus")
+    to_nexus(ds, tmp_path / "g.nxs", layout=layout)
+    with h5py.File(tmp_path / "g.nxs") as file:
+        path = "entry/points" if layout == "inplace" else "entry1/auxiliary/original_metadata/points"
+        assert file[path].id.get_type() == stored
+        assert same_tree({"value": file[path][()]}, {"value": before})
+    assert xr.open_dataset(tmp_path / "g.nxs", engine="nexus").identical(ds)
+
+
+def test_elements_that_are_of_another_type_now_are_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("points", (2,), h5py.vlen_dtype(h5py.string_dtype()))
+    points = nexus_xr.read_metadata(tmp_path / "f.h5")["points"]
+    points = points["value"] if isinstance(points, dict) else points
+    points[0] = np.array([Odd()], object)
+    with pytest.raises(NexusError, match="an array of object can't be stored"):
+        to_nexus(scan().assign_attrs(points=points), tmp_path / "g.nxs")
+
+
 # --- what libhdf5 copies wrongly -------------------------------------------------------------------------------------
 
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.objects.datatypes import has_references
+from nexus_xr.hdf5.objects.datatypes import has_references, varying_element
 from nexus_xr.hdf5.objects.dimension_scales import without_scales
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_unicode
+from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_text, is_unicode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, put
@@ -289,6 +289,17 @@ def _ragged(value: Any) -> NDArray[Any] | None:
     return ragged.reshape(np.shape(value)) if isinstance(value, np.ndarray) else ragged
 
 
+def _holds(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether elements are still of the type that was noted of them when they were read."""
+    inner = varying_element(dtype)
+    if inner is None:
+        return not dtype.hasobject or (is_text(dtype) and all(isinstance(each, str | bytes) for each in array.flat))
+    return all(
+        isinstance(each, np.ndarray) and each.ndim == 1 and each.dtype == inner and _holds(each, inner)
+        for each in array.flat
+    )
+
+
 def is_ragged(values: Any) -> bool:
     """Whether the elements of an array are arrays of numbers."""
     return isinstance(h5py.check_vlen_dtype(values.dtype), np.dtype)
@@ -300,6 +311,8 @@ def _is_list(value: Any) -> bool:
 
 def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     kind = array.dtype.kind
+    if kind == "O" and varying_element(array.dtype) is not None and _holds(array, array.dtype):
+        return array
     if kind == "O" and all(map(_is_reference, array.flat)):
         return _as_text_array(map(_path_of, array.flat)).reshape(array.shape)
     if kind == "O" and (ragged := _ragged(array)) is not None:
