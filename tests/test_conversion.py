@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner, Result
+from h5py import h5d, h5p, h5s, h5t
 
 import nexus_xr
 from benchmarks.serving import RangeServer
@@ -554,6 +555,40 @@ def test_text_of_named_datatypes_that_cant_be_read_is_named(tmp_path: Path, dama
         _damaged(path, bytes(8) + room, bytes(16))
     with pytest.raises(nexus_xr.NexusFileError, match=rf"scan\.nxs:/{kept[0]}: can't .*attribute 'note' can't be read"):
         nexus_xr.repack(path)
+
+
+def _types_without_dtype() -> dict[str, h5t.TypeID]:
+    quadruple = h5t.IEEE_F64LE.copy()
+    quadruple.set_size(16)
+    quadruple.set_precision(128)
+    quadruple.set_fields(127, 112, 15, 0, 112)
+    quadruple.set_ebias(16383)
+    records = h5t.create(h5t.COMPOUND, 8)
+    records.insert(b"t", 0, h5t.UNIX_D32LE)
+    records.insert(b"n", 4, h5t.STD_I32LE)
+    return {"time": h5t.UNIX_D32LE, "time64": h5t.UNIX_D64LE, "quadruple": quadruple, "records": records}
+
+
+@pytest.mark.parametrize("name", _types_without_dtype())
+@pytest.mark.parametrize("chunks", [None, (2,)])
+def test_what_numpy_has_no_type_for_is_written_anew(tmp_path: Path, name: str, chunks: tuple[int, ...] | None) -> None:
+    kind = _types_without_dtype()[name]
+    content = np.arange(3 * kind.get_size(), dtype="u1").view(f"V{kind.get_size()}")
+    properties = h5p.create(h5p.DATASET_CREATE)
+    if chunks:
+        properties.set_chunk(chunks)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        h5d.create(file.id, b"x", kind, h5s.create_simple((3,)), properties).write(h5s.ALL, h5s.ALL, content, kind)
+        file["y"] = VALUES
+    seen: list[tuple[int, int]] = []
+    options: Any = {"compression": "gzip", "chunks": "auto", "progress": lambda *done: seen.append(done)}
+    nexus_xr.repack(tmp_path / "f.h5", tmp_path / "g.h5", **options)
+    assert seen[-1][0] == seen[-1][1] == VALUES.nbytes + content.nbytes
+    with h5py.File(tmp_path / "g.h5") as file:
+        dataset = h5d.open(file.id, b"x")
+        found = np.empty(3, content.dtype)
+        dataset.read(h5s.ALL, h5s.ALL, found, kind)
+        assert (dataset.get_type(), found.tobytes()) == (kind, content.tobytes())
 
 
 # --- consolidate ---------------------------------------------------------------------------------------------------

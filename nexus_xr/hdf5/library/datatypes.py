@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5t
+from h5py import h5d, h5t
 
 from nexus_xr.hdf5.objects.datatypes import has_references, split_array_type
 from nexus_xr.hdf5.objects.text import is_text
@@ -45,6 +45,15 @@ def encoded(type_id: h5t.TypeID) -> bytes:
 def decoded(content: bytes) -> h5t.TypeID:
     """The datatype that libhdf5 has for what is in a file."""
     return h5t.decode(_BEFORE_ENCODED + content)
+
+
+def numpy_type(item: h5d.DatasetID) -> np.dtype[Any] | None:
+    """The dtype of a dataset, None where NumPy has none for it, as for times of HDF5."""
+    try:
+        dtype: np.dtype[Any] = item.dtype
+    except (TypeError, ValueError):
+        return None
+    return dtype
 
 
 _types: dict[bytes, MemoryType] = {}

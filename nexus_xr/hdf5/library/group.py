@@ -93,7 +93,7 @@ def wrapped(opened: h5i.ObjectID, path: str, diagnostics: Diagnostics, budget: B
     if isinstance(opened, h5d.DatasetID):
         try:
             return LibraryDataset(opened, path, diagnostics)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # as of floats that are longer than NumPy's
             diagnostics.add(Code.DATATYPE_UNREADABLE, path, f"its datatype can't be read ({reason_of(error)})")
         return None
     if isinstance(opened, h5g.GroupID):

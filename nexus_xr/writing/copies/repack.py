@@ -9,12 +9,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5t
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.addresses import address_of
+from nexus_xr.hdf5.library.datatypes import numpy_type
 from nexus_xr.hdf5.library.storage import filters_of
-from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.atomic_file import NewFile, completed, failing
@@ -145,8 +146,8 @@ class _Form:
 
 def _can_change(dataset: h5py.Dataset) -> bool:
     """Whether nothing is lost when a dataset is made anew."""
-    dtype = dataset.dtype
-    is_plain = dtype.kind in "biufcV" and not dtype.hasobject and dtype.subdtype is None
+    dtype = numpy_type(dataset.id)
+    is_plain = dtype is not None and dtype.kind in "biufcV" and not dtype.hasobject and dtype.subdtype is None
     if not is_plain or not dataset.size or dataset.is_virtual or dataset.external:
         return False
     if any(most not in (None, size) for most, size in zip(dataset.maxshape, dataset.shape, strict=True)):
@@ -196,16 +197,21 @@ def _moved(name: str, path: str) -> NexusError:
 
 def _check_dataset(dataset: h5py.Dataset, name: str, is_moved: bool) -> int:
     _check_attributes(dataset, name)
-    if has_references(dataset.dtype):
+    if dataset.id.get_type().detect_class(h5t.REFERENCE):
         raise _references(name, dataset.name)
     if is_moved and (dataset.is_virtual or dataset.external):
         raise _moved(name, dataset.name)
-    return int(dataset.nbytes)
+    return _bytes_of(dataset)
+
+
+def _bytes_of(dataset: h5py.Dataset) -> int:
+    """How many bytes all values have, of whatever type."""
+    return (dataset.size or 0) * int(dataset.id.get_type().get_size())
 
 
 def _check_attributes(item: h5py.Group | h5py.Dataset, name: str) -> None:
     for attribute in item.attrs:
-        if has_references(item.attrs.get_id(attribute).dtype):
+        if item.attrs.get_id(attribute).get_type().detect_class(h5t.REFERENCE):
             raise _references(name, f"{item.name}@{attribute}")
 
 
@@ -266,7 +272,7 @@ class _Repacking:
         else:
             self._write(item, group, name, *form)
         if isinstance(item, h5py.Dataset) and self._progress is not None:
-            self._done += int(item.nbytes)
+            self._done += _bytes_of(item)
             self._progress(self._done, self._total)
 
     def _write(
