@@ -310,3 +310,15 @@ def test_what_can_not_be_checked_is_refused(tmp_path: Path) -> None:
         nexus_xr.check(b"")  # type: ignore[arg-type]
     with pytest.raises(nexus_xr.NexusError, match="expected 1 or more"):
         nexus_xr.check(tmp_path / "text.h5", processes=0)
+
+
+def test_what_numpy_has_no_type_for_is_not_damaged(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        h5d.create(file.id, b"time", h5t.UNIX_D64LE, h5s.create_simple((2,)))
+        file["x"] = [1, 2]
+    report = nexus_xr.check(tmp_path / "f.h5")
+    assert (report.is_sound, report.faults, [each.path for each in report.unread]) == (True, (), ["/time"])
+    result = CliRunner().invoke(main, ["check", str(tmp_path / "f.h5")], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "/time: its datatype can't be read" in result.stdout
+    assert "All else can be read." in result.stdout

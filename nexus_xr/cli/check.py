@@ -48,7 +48,11 @@ def _show(report: CheckReport, on: Screen) -> None:
     if report.faults:
         on.heading("\nDamaged or missing")
         _show_lines([str(each) for each in report.faults], on)
-    on.heading("\nAll of it can be read." if report.is_sound else f"\n{_verdict(report.damaged, report)}")
+    if report.unread:
+        on.heading("\nNot read, as NumPy has no such type")
+        _show_lines([str(each) for each in report.unread], on)
+    whole = "All else" if report.unread else "All of it"
+    on.heading(f"\n{whole} can be read." if report.is_sound else f"\n{_verdict(report.damaged, report)}")
 
 
 def _verdict(damaged: tuple[CheckedDataset, ...], report: CheckReport) -> str:

@@ -31,7 +31,7 @@ _RUN_BYTES, _RUN_DATASETS = 64 << 20, 256
 # A process that says nothing for so long is ended.
 _PATIENCE_SECONDS = 120
 # What is a fault of the file, beside what is missing. What could not be honoured otherwise is none.
-FAULTS = MISSING | UNREADABLE
+FAULTS = (MISSING | UNREADABLE) - {Code.DATATYPE_UNREADABLE}
 _CODES = {str(code): code for code in Code}
 
 Progress = Callable[[int, int], None]
@@ -75,11 +75,14 @@ class CheckReport:
         All datasets, each once.
     faults
         What of the file's description can't be read, and what it names that isn't there.
+    unread
+        Datasets of types that NumPy lacks, of which nothing was read.
     """
 
     file: str
     datasets: tuple[CheckedDataset, ...]
     faults: tuple[Diagnostic, ...]
+    unread: tuple[Diagnostic, ...] = ()
 
     @property
     def damaged(self) -> tuple[CheckedDataset, ...]:
@@ -88,7 +91,7 @@ class CheckReport:
 
     @property
     def is_sound(self) -> bool:
-        """Whether everything that the file has, or names, is there and can be read."""
+        """Whether everything that the file has, or names, is there and can be read, but for types that NumPy lacks."""
         return not self.damaged and not self.faults
 
 
@@ -149,7 +152,8 @@ def check(
         raise NexusFileError(f"{where.path}: can't be described, at {listing.at}: {crash}")
     found = _verified(where, listing, processes or thread_count(), progress)
     faults = tuple(each for each in listing.diagnostics if each.code in FAULTS)
-    return CheckReport(where.path, found, faults)
+    unread = tuple(each for each in listing.diagnostics if each.code is Code.DATATYPE_UNREADABLE)
+    return CheckReport(where.path, found, faults, unread)
 
 
 @dataclass
