@@ -24,7 +24,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from nexus_xr.errors import NexusError, NexusFileChangedError
-from nexus_xr.server import Limits, app
+from nexus_xr.server import Limits, app, serve
 from nexus_xr.server.deadline import Deadline
 from nexus_xr.server.endpoints.responses import BrokenOffError
 from nexus_xr.server.failures import Failure, failure_of
@@ -34,7 +34,7 @@ from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.observed import log
-from nexus_xr.server.settings import Folder, Settings, folders_of, token_of
+from nexus_xr.server.settings import Folder, Settings, folders_of, settings_of, token_of
 from nexus_xr.server.speaking import HeadsWithBodies, log_requests, patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
@@ -274,6 +274,53 @@ def test_tokens_are_random_unless_told_otherwise(folders: tuple[Path, Path]) -> 
 def test_a_token_is_one_that_can_be_shown(folders: tuple[Path, Path], token: str, what: str) -> None:
     with pytest.raises(NexusError, match=f"the token {what}"):
         app(folders[0], token=token)
+
+
+@pytest.mark.parametrize("token", [None, 0, 1, 3, [], b"mine"])
+def test_who_is_let_in_is_not_guessed(folders: tuple[Path, Path], token: Any) -> None:
+    with pytest.raises(TypeError, match=f"the token: expected text, True .* found {type(token).__name__}"):
+        app(folders[0], token=token)
+    with pytest.raises(TypeError, match=f"the token: expected text, True .* found {type(token).__name__}"):
+        serve(folders[0], port=0, token=token)
+
+
+def test_one_host_and_one_origin_are_taken_as_they_are(folders: tuple[Path, Path]) -> None:
+    settings = settings_of(folders[0], False, "data.example", "https://h5web.example", None)
+    assert (settings.hosts, settings.origins) == (("data.example",), ("https://h5web.example",))
+    assert settings_of(folders[0], False, ["a", "b"], (), None).hosts == ("a", "b")
+
+
+@pytest.mark.parametrize("option", ["hosts", "origins"])
+@pytest.mark.parametrize("given", [3, [3], None])
+def test_hosts_and_origins_are_text(folders: tuple[Path, Path], option: str, given: Any) -> None:
+    with pytest.raises(TypeError, match=f"{option}=.*: expected a string, or several, found"):
+        app(folders[0], **{option: given})
+
+
+@pytest.mark.parametrize("origin", ["h5web.example", "https://h5web.example/page", "https://", ""])
+def test_an_origin_has_a_scheme_and_a_name_and_no_path(folders: tuple[Path, Path], origin: str) -> None:
+    with pytest.raises(NexusError, match=f"origins: '{origin}' is none; give scheme and name"):
+        app(folders[0], origins=[origin])
+
+
+@pytest.mark.parametrize(
+    ("origin", "sent"),
+    [
+        ("https://h5web.example", "https://h5web.example"),
+        ("https://H5web.example/", "https://h5web.example"),
+        ("http://localhost:8888", "http://localhost:8888"),
+        ("null", "null"),
+        ("*", "*"),
+    ],
+)
+def test_origins_are_taken_as_browsers_send_them(folders: tuple[Path, Path], origin: str, sent: str) -> None:
+    assert settings_of(folders[0], False, (), origin, None).origins == (sent,)
+
+
+def test_limits_are_limits(folders: tuple[Path, Path]) -> None:
+    limits: Any = 3
+    with pytest.raises(TypeError, match="limits=3: expected Limits or None, found int"):
+        app(folders[0], limits=limits)
 
 
 def test_tokens_are_not_logged(stranger: TestClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,7 @@ from .metrics import MEDIA_TYPE, OTHER, Metrics, bytes_of_figures
 from .observed import Observed
 from .openapi import described
 from .pages import page_routes
-from .settings import Limits, Settings, folders_of, token_of
+from .settings import Limits, Settings, settings_of
 from .workers.pool import Pool
 
 # What is counted apart.
@@ -50,16 +50,20 @@ def app(
     token
         What clients have to show; True for a random one, which is in ``state.token``; False for none.
     hosts
-        Names under which it is reached, besides those of this machine; "*" for any.
+        Names under which it is reached, one or several, besides those of this machine; "*" for any.
     origins
-        Origins of pages that may use it, besides its own, such as ``https://h5web.example``.
+        Origins of pages that may use it, one or several, besides its own, such as ``https://h5web.example``; "*" for
+        any.
     limits
         How much it does for one request and at a time; by default what a laptop can spare.
 
     Raises
     ------
+    TypeError
+        The token is neither text nor True or False, as where a variable of the environment isn't set; or another
+        argument is of another type.
     NexusError
-        There is no such folder.
+        There is no such folder, the token is empty, or an origin is none.
 
     Examples
     --------
@@ -67,8 +71,7 @@ def app(
     >>> application.state.token
     'secret'
     """
-    settings = Settings(folders_of(folders), token_of(token), tuple(hosts), tuple(origins), limits or Limits())
-    return application_of(settings)
+    return application_of(settings_of(folders, token, hosts, origins, limits))
 
 
 def application_of(settings: Settings, figures: memoryview | None = None, process: int = 0) -> Starlette:

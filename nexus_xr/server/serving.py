@@ -14,7 +14,7 @@ import uvicorn
 from nexus_xr.errors import NexusError
 
 from .application import application_of
-from .settings import Limits, Settings, folders_of, token_of
+from .settings import Limits, Settings, settings_of
 from .several import processes_for, run_several
 from .speaking import configured, log_requests
 
@@ -49,9 +49,9 @@ def serve(
     token
         What clients have to show; True for a random one, with which the address is printed; False for none.
     hosts
-        Names under which it is reached, besides those of this machine and `host`; "*" for any.
+        Names under which it is reached, one or several, besides those of this machine and `host`; "*" for any.
     origins
-        Origins of pages that may use it, besides its own.
+        Origins of pages that may use it, one or several, besides its own; "*" for any.
     root_path
         The path under which a proxy has it, such as ``/data``.
     limits
@@ -59,17 +59,22 @@ def serve(
 
     Raises
     ------
+    TypeError
+        The token is neither text nor True or False, as where a variable of the environment isn't set; or another
+        argument is of another type.
     NexusError
-        There is no such folder or port, the token is empty, or fewer than no processes are asked for.
+        There is no such folder or port, the token is empty, an origin is none, or fewer than no processes are asked
+        for.
     """
     if not 0 <= port <= _MOST_PORT:
         raise NexusError(f"port={port}: expected 0 for a free one, or at most {_MOST_PORT}")
     if workers < 0:
         raise NexusError(f"workers={workers}: expected 0 for one a CPU, or how many there are to be")
-    limits = limits or Limits()
-    names = (*hosts, *([] if host in _ANYWHERE else [host]))
-    settings = Settings(
-        folders_of(folders), token_of(token), names, tuple(origins), replace(limits, workers=workers or limits.workers)
+    settings = settings_of(folders, token, hosts, origins, limits)
+    settings = replace(
+        settings,
+        hosts=(*settings.hosts, *([] if host in _ANYWHERE else [host])),
+        limits=replace(settings.limits, workers=workers or settings.limits.workers),
     )
     root_path = absolute(root_path)
     count = processes_for(settings.limits.worker_count)

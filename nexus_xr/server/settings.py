@@ -6,10 +6,15 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from nexus_xr.errors import NexusError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.cpus import available_cpus
 
+# Any name, or any origin.
+ANY = "*"
+# What browsers send for pages that have none.
+_OPAQUE = "null"
 _TOKEN_BYTES = 24
 
 
@@ -131,18 +136,65 @@ def _distinct(paths: Iterable[str]) -> Iterator[str]:
         yield name
 
 
+def settings_of(
+    folders: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    token: str | bool,
+    hosts: Iterable[str],
+    origins: Iterable[str],
+    limits: Limits | None,
+) -> Settings:
+    """What a service is told, found to be what it can keep to.
+
+    Raises
+    ------
+    TypeError
+        Something is of another type than it should be: who is let in isn't guessed.
+    NexusError
+        There is no such folder, the token can't be shown, or an origin is none.
+    """
+    if not isinstance(limits, Limits | None):
+        raise TypeError(f"limits={limits!r}: expected Limits or None, found {type(limits).__name__}")
+    own = folders_of(folders), token_of(token), _names("hosts", hosts), _origins(_names("origins", origins))
+    return Settings(*own, limits or Limits())
+
+
 def token_of(token: str | bool) -> str | None:
     """The token that clients have to show: a random one for True, none for False.
 
     Raises
     ------
+    TypeError
+        It is none of them, as None of a variable that isn't set.
     NexusError
-        It is empty, as of a variable that isn't set, or has characters that no header has.
+        It is empty, or has characters that no header has.
     """
-    if isinstance(token, str):
-        if not token.strip():
-            raise NexusError("the token is empty; give one, or True for a random one, or False to let everybody in")
-        if not (token.isascii() and token.isprintable()):
-            raise NexusError("the token has characters that no header of HTTP has; give one of printable ASCII")
-        return token
-    return secrets.token_urlsafe(_TOKEN_BYTES) if token else None
+    if token is True:
+        return secrets.token_urlsafe(_TOKEN_BYTES)
+    if token is False:
+        return None
+    if not isinstance(token, str):
+        found = type(token).__name__
+        raise TypeError(f"the token: expected text, True for a random one, or False to let everybody in, found {found}")
+    if not token.strip():
+        raise NexusError("the token is empty; give one, or True for a random one, or False to let everybody in")
+    if not (token.isascii() and token.isprintable()):
+        raise NexusError("the token has characters that no header of HTTP has; give one of printable ASCII")
+    return token
+
+
+def _names(option: str, given: Iterable[str]) -> tuple[str, ...]:
+    """One name, or several."""
+    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{option}={given!r}: expected a string, or several, found {type(name).__name__}")
+    return names
+
+
+def _origins(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins as browsers send them."""
+    for origin in given:
+        split = urlsplit(origin)
+        if origin not in (ANY, _OPAQUE) and not (split.scheme and split.netloc and not split.path.strip("/")):
+            raise NexusError(f"origins: {origin!r} is none; give scheme and name, as https://h5web.example, or {ANY!r}")
+    return tuple(origin.lower().rstrip("/") for origin in given)

@@ -23,7 +23,7 @@ from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.opening.session import Opened
 
 from .application import application_of
-from .settings import Limits, Settings, folders_of, token_of
+from .settings import settings_of
 
 _PATIENCE_SECONDS = 300
 # A cookie that a page within a notebook's may show has to be of the same site, as notebooks are by this name.
@@ -135,7 +135,7 @@ class _Service:
     """The service of a folder, in a thread of this process."""
 
     def __init__(self, folder: str) -> None:
-        self._settings = Settings(folders_of(folder), token_of(True), (), (), Limits())
+        self._settings = settings_of(folder, True, (), (), None)
         config = uvicorn.Config(application_of(self._settings), _NAME, 0, log_level="error", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="nexus_xr viewer", daemon=True)

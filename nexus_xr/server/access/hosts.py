@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexus_xr.server.headers import header
+from nexus_xr.server.settings import ANY
 
 from .refusals import refuse
 
-ANY = "*"
 # Nearly all requests have one of few.
 _MOST_KNOWN = 256
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
