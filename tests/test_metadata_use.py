@@ -107,10 +107,14 @@ def test_what_is_added_to_attrs_is_of_this_object_alone(scan: xr.Dataset) -> Non
 
 
 def test_a_path_that_is_not_there_names_those_that_are_alike(scan: xr.Dataset) -> None:
-    with pytest.raises(NexusPathError, match="there are instrument/detector/distance"):
+    with pytest.raises(NexusPathError, match="which has instrument/detector/distance$"):
         scan.nexus.metadata["detector/distance"]
-    with pytest.raises(NexusPathError, match=r"'nothing' is not in the metadata$"):
+    with pytest.raises(NexusPathError, match="which has title$"):
+        scan.nexus.metadata["titel"]
+    with pytest.raises(NexusPathError, match="'nothing' is not in the metadata, which has instrument/detector/dist"):
         scan.nexus.metadata["nothing"]
+    with pytest.raises(NexusPathError, match="'nothing' is not in the metadata, which has no fields$"):
+        xr.Dataset().nexus.metadata["nothing"]
 
 
 def test_the_table_has_path_value_units_and_type(scan: xr.Dataset) -> None:
@@ -207,8 +211,11 @@ def test_an_array_becomes_a_coordinate_of_the_dimensions_that_are_given(write: W
     scan = xr.open_dataset(write(file), engine="nexus")
     promoted = scan.nexus.promote("instrument/detector/mask", dims=("y", "x"))
     assert promoted.mask.dims == ("y", "x")
-    with pytest.raises(NexusError, match=r"detector/mask: is of shape \(3, 4\); give as many dims"):
+    with pytest.raises(NexusError, match=r"detector/mask: is of shape \(3, 4\); name a dimension for each"):
         scan.nexus.promote("instrument/detector/mask", dims="x")
+    length = scan.sizes["x"]
+    with pytest.raises(NexusError, match=rf"is of shape \(3, 4\), and 'x' has the length {length}; give other dims"):
+        scan.nexus.promote("instrument/detector/mask", dims=("x", "y"))
     large = scan.nexus.promote("large", dims="point").large
     assert not large.variable._in_memory
     np.testing.assert_array_equal(large, np.arange(20_000.0))
@@ -247,6 +254,32 @@ def test_temperature_is_the_axis_of_many_files(write: Write) -> None:
     assert scans.n.sel(temperature=77.0).values.tolist() == [0, 9, 18]
     assert scans.n.chunks is not None
     assert scans.attrs["sample"]["name"]["value"] == "iron"
+
+
+@pytest.mark.parametrize("way", ["promote", "preprocess"])
+def test_which_of_many_files_has_no_such_field_is_told(way: str, write: Write) -> None:
+    paths = series(write, [4.2, 77.0, 300.0])
+    with h5py.File(paths[1], "r+") as file:
+        file.move("entry/sample/temperature", "entry/sample/temperature_old")
+    message = rf"{paths[1].name}: 'sample/temperature' is not in the metadata, which has sample/temperature_old"
+    with pytest.raises(NexusPathError, match=message):
+        if way == "promote":
+            nexus_xr.open_mfdataset(paths, promote="sample/temperature", concat_dim="t")
+        else:
+            preprocess = nexus_xr.promoting("sample/temperature")
+            xr.open_mfdataset(paths, engine="nexus", preprocess=preprocess, combine="nested", concat_dim="t")
+
+
+def test_an_array_of_many_files_is_promoted_as_its_error_says(write: Write) -> None:
+    paths = series(write, [4.2, 77.0])
+    for path in paths:
+        with h5py.File(path, "r+") as file:
+            file["entry/sample/pos"] = [1.0, 2.0]
+    message = rf"{paths[0].name}: sample/pos: is of shape \(2,\).*promoting\('sample/pos', dims=...\).* preprocess"
+    with pytest.raises(NexusError, match=message):
+        nexus_xr.open_mfdataset(paths, promote="sample/pos", concat_dim="t")
+    preprocess = nexus_xr.promoting("sample/pos", dims="p")
+    assert nexus_xr.open_mfdataset(paths, concat_dim="t", preprocess=preprocess).pos.dims == ("p",)
 
 
 def test_coordinates_have_the_dimension_of_the_files_also_where_all_are_the_same(write: Write) -> None:

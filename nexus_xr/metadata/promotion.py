@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from nexus_xr.errors import NexusError, some
+from nexus_xr.errors import NexusError, NexusPathError, some
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.nexus.tree.metadata import is_field
 from nexus_xr.opening.arrays import FileArray
@@ -41,12 +41,16 @@ class Promotion:
 
     def _coordinate(self, obj: xr.DataArray | xr.Dataset, name: str, path: str) -> xr.Variable:
         if name in obj.coords or name in obj.dims or name in getattr(obj, "data_vars", ()):
-            raise NexusError(f"{path}: there is {name!r} already; promote it by another name, as in name={path!r}")
-        field = table_of(obj)[path]
+            where = _where(obj, path)
+            raise NexusError(f"{where}: there is {name!r} already; promote it by another name, as in name={path!r}")
+        try:
+            field = table_of(obj)[path]
+        except NexusPathError as error:
+            raise NexusPathError(f"{_where(obj)}{error}") from None
         value, attributes = (field["value"], field.get("attrs", {})) if is_field(field) else (field, {})
         if isinstance(value, Mapping):
             fields = [each for each in value if each != "attrs"]
-            raise NexusError(f"{path}: is a group, and no value; name a field in it, of {some(fields)}")
+            raise NexusError(f"{_where(obj, path)}: is a group, and no value; name a field in it, of {some(fields)}")
         if isinstance(value, LazyArray):
             value = indexing.LazilyIndexedArray(FileArray(value))
         dims = self._dims_of(np.shape(value), path, obj)
@@ -55,8 +59,22 @@ class Promotion:
     def _dims_of(self, shape: tuple[int, ...], path: str, obj: xr.DataArray | xr.Dataset) -> tuple[str, ...]:
         dims = () if not shape or self.dims is None else (self.dims,) if isinstance(self.dims, str) else (*self.dims,)
         if len(dims) != len(shape):
-            raise NexusError(f"{path}: is of shape {shape}; give as many dims, of which there are {dict(obj.sizes)}")
+            raise NexusError(
+                f"{_where(obj, path)}: is of shape {shape}; name a dimension for each length by dims, as "
+                f"nexus_xr.promoting({path!r}, dims=...) takes them, also for preprocess; there are {dict(obj.sizes)}"
+            )
+        if unlike := [dim for dim, length in zip(dims, shape, strict=True) if obj.sizes.get(dim, length) != length]:
+            raise NexusError(
+                f"{_where(obj, path)}: is of shape {shape}, and {unlike[0]!r} has the length {obj.sizes[unlike[0]]}; "
+                f"give other dims, of which there are {dict(obj.sizes)}"
+            )
         return dims
+
+
+def _where(obj: xr.DataArray | xr.Dataset, path: str = "") -> str:
+    """The file that an object was opened from, where it says so, and a path in its metadata."""
+    source = obj.encoding.get("source")
+    return f"{source}: {path}" if source else path
 
 
 def promoting(*paths: str, dims: Dims = None, **names: str) -> Promotion:

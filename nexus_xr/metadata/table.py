@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,9 +78,13 @@ class MetadataTable:
         try:
             return member_at(self._tree, path)
         except KeyError:
-            alike = [each for each in self._fields if path.rpartition("/")[2] in each]
-            hint = f"; there are {some(alike)}" if alike else ""
-            raise NexusPathError(f"{path!r} is not in the metadata{hint}") from None
+            raise NexusPathError(f"{path!r} is not in the metadata, which has {self._hint(path)}") from None
+
+    def _hint(self, path: str) -> str:
+        """Those fields that are called alike, or else the first ones."""
+        name = path.rpartition("/")[2].casefold()
+        called = [each for each in self._fields if name in each.casefold()] if name else []
+        return some(called or get_close_matches(path, self._fields) or [*self._fields]) or "no fields"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
