@@ -11,6 +11,7 @@ from ._version import __version__ as __version__
 from .diagnostics import Diagnostic
 from .errors import (
     NexusError,
+    NexusExtraError,
     NexusFileChangedError,
     NexusFileError,
     NexusFileNotFoundError,
@@ -18,6 +19,7 @@ from .errors import (
     NexusReachError,
     NexusWarning,
 )
+from .extras import advising
 from .registration import register_accessors
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ __all__ = [
     "LazyArray",
     "Link",
     "NexusError",
+    "NexusExtraError",
     "NexusFileChangedError",
     "NexusFileError",
     "NexusFileNotFoundError",
@@ -121,7 +124,8 @@ _LATER = {
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    with advising():
+        found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
     return found
 
 

@@ -18,6 +18,7 @@ from .exchange.foreign import ForeignGroups, field_of
 from .exchange.json_file import read_json, to_json
 from .exchange.stores import streamed, to_netcdf
 from .exchange.stores import to_zarr as to_flat_zarr
+from .extras import require
 from .hdf5.format.superblock import has_superblock
 from .hdf5.io.naming.url_path import is_url
 from .opening.options import Options
@@ -35,6 +36,9 @@ _FORMATS = {
 }
 # Which engine of xarray opens what isn't NeXus, and isn't a table.
 _ENGINES = {ZARR: "zarr", NETCDF: None}
+
+# Which extra brings what they are read and written by.
+_EXTRAS = {ZARR: "zarr", NETCDF: "netcdf"}
 
 _WRITERS: Mapping[str, Callable[..., Any]] = {NETCDF: to_netcdf, CSV: to_csv, JSON: to_json, ZARR: to_flat_zarr}
 
@@ -153,6 +157,8 @@ def convert(
     """
     source, target = os.fsdecode(source), os.fsdecode(target)
     ways = format_of_source(source, storage_options), format_of(target)
+    for format_ in {*ways} & {*_EXTRAS}:
+        require(_EXTRAS[format_])
     if (ways[0] == NEXUS) == (ways[1] == NEXUS):
         raise NexusError(f"{source}: {ways[0]} is converted to NeXus, or from it, and not to {ways[1]}")
     if not is_url(source) and not os.path.exists(source):

@@ -36,6 +36,10 @@ class NexusReachError(NexusFileError):
     """The file, or what it is made of, lies outside of the folders that may be read."""
 
 
+class NexusExtraError(ModuleNotFoundError, NexusError):
+    """A package that only some of what is here needs isn't installed; the message says which extra brings it."""
+
+
 class NexusPathError(NexusError):
     """A path or selector matches nothing in the file, or more than one thing."""
 

@@ -17,10 +17,12 @@ from h5py import h5d, h5p, h5s, h5t
 
 import nexus_xr
 from benchmarks.serving import RangeServer
-from nexus_xr.cli import extras
+from nexus_xr import extras
 from nexus_xr.cli.main import main
 from nexus_xr.exchange import foreign, stores
 from nexus_xr.inspection.outline import OutlineNode
+
+from .processes import run
 
 VALUES = np.arange(20 * 60 * 50, dtype="u2").reshape(20, 60, 50)
 
@@ -387,9 +389,41 @@ def test_what_can_not_be_converted_is_refused(scan: Path, tmp_path: Path) -> Non
 
 def test_an_extra_that_is_missing_is_named(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda _: None)
-    assert "zarr: pip install 'nexus-xr[zarr]'" in invoke("convert", scan, "f.zarr").stderr
-    assert "h5netcdf: pip install 'nexus-xr[netcdf]'" in invoke("convert", scan, "f.nc").stderr
-    assert "pip install 'nexus-xr[server]'" in invoke("serve", ".").stderr
+    assert "takes zarr; the extra `zarr` brings it: pip install '.[zarr]'" in invoke("convert", scan, "f.zarr").stderr
+    assert "takes h5netcdf; the extra `netcdf` brings it" in invoke("convert", scan, "f.nc").stderr
+    assert "the extra `server` brings it" in invoke("serve", ".").stderr
+
+
+# What takes which package, and the extra that brings it.
+NEEDING = {
+    "nexus_xr.zarr_store": ("zarr", "zarr"),
+    "nexus_xr.to_zarr": ("zarr", "zarr"),
+    "nexus_xr.convert('scan.nxs', 'scan.zarr')": ("zarr", "zarr"),
+    "counts.nexus.to_zarr('scan.zarr')": ("zarr", "zarr"),
+    "nexus_xr.plot('scan.nxs', 'scan.png')": ("matplotlib", "plot"),
+    "counts.nexus.plot()": ("matplotlib", "plot"),
+    "nexus_xr.view": ("starlette", "server"),
+    "importlib.import_module('nexus_xr.server')": ("uvicorn", "server"),
+    "counts.nexus.curvefit('x', lambda x, a: a * x)": ("scipy", "fit"),
+    "counts.nexus.to_netcdf('scan.nc')": ("h5netcdf", "netcdf"),
+    "nexus_xr.convert('scan.nxs', 'scan.nc')": ("h5netcdf", "netcdf"),
+}
+
+
+@pytest.mark.parametrize(("use", "package", "extra"), [(use, *needed) for use, needed in NEEDING.items()])
+def test_what_needs_an_extra_names_it(use: str, package: str, extra: str, tmp_path: Path) -> None:
+    gone = [package, *({"h5netcdf": ["netCDF4", "scipy"]}.get(package, []))]
+    run(
+        f"import importlib, os, sys\nos.chdir(sys.argv[1])\nsys.modules.update(dict.fromkeys({gone}))\n"
+        "import xarray as xr, nexus_xr\n"
+        "counts = xr.DataArray([1.0, 2.0], {'x': [1, 2]}, 'x', 'counts').nexus.assign_errors([0.1, 0.1])\n"
+        "counts.nexus.to_nexus('scan.nxs')\n"
+        f"try:\n    {use}\nexcept ModuleNotFoundError as error:\n    caught = error\n"
+        "assert isinstance(caught, nexus_xr.NexusExtraError), repr(caught)\n"
+        f"assert {package!r} in str(caught) and \"pip install '.[{extra}]'\" in str(caught), caught\n",
+        tmp_path,
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["scan.nxs"]
 
 
 # --- repack --------------------------------------------------------------------------------------------------------

@@ -107,13 +107,13 @@ def test_what_is_added_to_attrs_is_of_this_object_alone(scan: xr.Dataset) -> Non
 
 
 def test_a_path_that_is_not_there_names_those_that_are_alike(scan: xr.Dataset) -> None:
-    with pytest.raises(NexusPathError, match="which has instrument/detector/distance$"):
+    with pytest.raises(NexusPathError, match=r"which has instrument/detector/distance$"):
         scan.nexus.metadata["detector/distance"]
-    with pytest.raises(NexusPathError, match="which has title$"):
+    with pytest.raises(NexusPathError, match=r"which has title$"):
         scan.nexus.metadata["titel"]
     with pytest.raises(NexusPathError, match="'nothing' is not in the metadata, which has instrument/detector/dist"):
         scan.nexus.metadata["nothing"]
-    with pytest.raises(NexusPathError, match="'nothing' is not in the metadata, which has no fields$"):
+    with pytest.raises(NexusPathError, match=r"'nothing' is not in the metadata, which has no fields$"):
         xr.Dataset().nexus.metadata["nothing"]
 
 
@@ -262,12 +262,10 @@ def test_which_of_many_files_has_no_such_field_is_told(way: str, write: Write) -
     with h5py.File(paths[1], "r+") as file:
         file.move("entry/sample/temperature", "entry/sample/temperature_old")
     message = rf"{paths[1].name}: 'sample/temperature' is not in the metadata, which has sample/temperature_old"
+    path = "sample/temperature"
+    given: dict[str, Any] = {"promote": path} if way == "promote" else {"preprocess": nexus_xr.promoting(path)}
     with pytest.raises(NexusPathError, match=message):
-        if way == "promote":
-            nexus_xr.open_mfdataset(paths, promote="sample/temperature", concat_dim="t")
-        else:
-            preprocess = nexus_xr.promoting("sample/temperature")
-            xr.open_mfdataset(paths, engine="nexus", preprocess=preprocess, combine="nested", concat_dim="t")
+        nexus_xr.open_mfdataset(paths, concat_dim="t", **given)
 
 
 def test_an_array_of_many_files_is_promoted_as_its_error_says(write: Write) -> None:

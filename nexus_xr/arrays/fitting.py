@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.extras import require
 
 from .uncertainties import errors_in, joined, values_in
 
@@ -55,6 +56,7 @@ def _fit(
     errors: NDArray[Any],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Parameters and their uncertainties, NaN where there are none to be found."""
+    require("fit")
     from scipy.optimize import curve_fit
 
     none = np.full(len(start), np.nan)

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from .arguments import PATH, compression, overwrite, storage_options
-from .extras import require
 
 
 @click.command()
@@ -29,12 +28,8 @@ def convert(
 
     A source whose name tells none is read as NeXus where it is HDF5.
     """
-    from nexus_xr.conversion import NETCDF, ZARR, convert, format_of, format_of_source
+    from nexus_xr.conversion import convert
 
-    formats = {format_of_source(source, storage_options), format_of(target)}
-    for format_, extra in ((ZARR, "zarr"), (NETCDF, "netcdf")):
-        if format_ in formats:
-            require(extra)
     convert(
         source,
         target,

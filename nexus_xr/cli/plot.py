@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from nexus_xr.extras import require
+
 from .arguments import PATH, file_argument, overwrite, storage_options
-from .extras import require
 from .screen import colours, is_ascii
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .extras import require
+from nexus_xr.extras import require
 
 # Said here once more, as it is not to be imported for the help; a test compares them.
 HOST, PORT = "127.0.0.1", 8745

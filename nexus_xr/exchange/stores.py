@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.extras import is_there, require
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.writing.replacing import replacing
 from nexus_xr.opening.arrays import chunked
@@ -45,6 +46,8 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     **options
         Those of xarray's method of this name.
     """
+    if options.get("engine") is None and not is_there("scipy"):  # by which xarray writes netCDF-3
+        require("netcdf")
     made = _with_whole_text(streamed(flat(obj, large_arrays)))
     _refuse_other_years(made)
     if _is_by_netcdf4(options):
@@ -72,6 +75,7 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     **options
         Those of xarray's method of this name.
     """
+    require("zarr")
     made = streamed(flat(obj, large_arrays))
     _refuse_other_years(made)
     if isinstance(store, str | os.PathLike) and not is_url(os.fspath(store)):

@@ -14,6 +14,7 @@ import xarray as xr
 
 from nexus_xr.arrays.edges import edges_to_intervals
 from nexus_xr.errors import NexusError
+from nexus_xr.extras import require
 from nexus_xr.hdf5.writing.replacing import replacing
 
 from .view import DrawnView, called, opened_array, view_of
@@ -89,6 +90,7 @@ def plot(
 
 
 def _picture_of(view: DrawnView, name: str, options: Mapping[str, Any]) -> bytes:
+    require("plot")
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")
@@ -108,6 +110,7 @@ def _picture_of(view: DrawnView, name: str, options: Mapping[str, Any]) -> bytes
 
 def draw(view: DrawnView, **options: Any) -> Any:
     """Draw a view by xarray's `plot`: a curve, of bins its steps, an image, or one of colours; give what that gives."""
+    require("plot")
     array = abs(view.array).rename(f"|{view.array.name}|") if view.array.dtype.kind == "c" else view.array
     if array.ndim == 3:
         artist = _draw_colours(array, options)

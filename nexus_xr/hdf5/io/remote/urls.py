@@ -12,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
+from nexus_xr.extras import advice
 from nexus_xr.hdf5.io.naming.url_path import is_url
 
 from .object_store import StoreFile
@@ -63,8 +64,7 @@ def url_explained(url: str) -> Iterator[None]:
         raise NexusFileNotFoundError(f"{url}: no such file; check the URL") from error
     except ImportError as error:
         raise NexusFileError(
-            f"{url}: no file system opens this URL ({error}); those of s3:// and http:// come with the "
-            "extra `remote` (pip install '.[remote]' in this package's folder)"
+            f"{url}: no file system opens this URL ({error}); for s3:// and http://, {advice('remote')}"
         ) from error
     except ValueError as error:
         raise NexusFileError(f"{url}: no file system opens this URL ({error})") from error
