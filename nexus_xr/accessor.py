@@ -26,7 +26,7 @@ from .arrays.uncertainties import (
 from .opening.refresh import refresh_array, refresh_dataset, refresh_tree
 from .plotting.view import default_view, signal_of, view_of
 from .reductions import reduce
-from .signatures import takes
+from .signatures import checks, takes
 from .writing.options import WritingOptions
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class _Accessor:
     def metadata(self) -> MetadataTable:
         """All fields of the metadata, by path; a table with the columns path, value, units and type.
 
-        It prints as that table, unfolds in a notebook, and completes paths as in
-        ``ds.nexus.metadata["sample/temperature"]``.
+        It prints as that table, unfolds in a notebook, and takes paths as ``ds.nexus.metadata["sample/temperature"]``.
+        IPython completes them of a table that has a name (``table = ds.nexus.metadata``).
         """
         from .metadata.table import table_of
 
@@ -149,6 +149,7 @@ class _ArrayAccessor(_Accessor):
         """
         return assign_edges(self._obj, {**(edges or {}), **by_name})
 
+    @checks()
     def rebin(self, numbers: Mapping[Any, int] | None = None, **by_name: int) -> Any:
         """The same with so many neighbouring bins added up, and the edges of what becomes of them.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from functools import wraps
 from os import PathLike
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+
+from .errors import NexusError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -19,11 +21,18 @@ _MARK = "{options}"
 # By annotation, what a value is expected to be. Values of other types are checked where they are used.
 _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "bool": ("True or False", lambda value: isinstance(value, bool | np.bool_)),
-    "str | None": ("a string", lambda value: value is None or isinstance(value, str)),
+    "int": ("a whole number", lambda value: _is_whole(value)),
+    "float": ("a number", lambda value: _is_whole(value) or isinstance(value, float | np.floating)),
+    "str": ("a string", lambda value: isinstance(value, str)),
+    "Mapping[str, Any]": ("a mapping", lambda value: isinstance(value, Mapping)),
+    "Mapping[Any, int]": (
+        "a mapping to whole numbers",
+        lambda value: isinstance(value, Mapping) and all(map(_is_whole, value.values())),
+    ),
     "Keys": ("a string or a list of strings", lambda value: value is None or _is_text(value)),
     "Roots": ("a path or URL, or several", lambda value: value is None or _is_path(value) or _are_paths(value)),
-    "Mapping[str, Any] | None": ("a mapping", lambda value: value is None or isinstance(value, Mapping)),
 }
+_OR_NONE = " | None"
 
 
 def takes(options: type, *left_out: str, **defaults: Any) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
@@ -87,13 +96,74 @@ def documentation(options: type) -> dict[str, str]:
     return {name: text.strip() for name, text in re.findall(r"^(\w+)\n((?:    .*\n?)+)", section, re.MULTILINE)}
 
 
-def check_types(options: Any) -> None:
-    """Raise a TypeError for the first option whose value is of another type than its annotation says."""
+def checks(**least: float) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Have a function check what it is given by its annotations, and numbers by the least that each may be.
+
+    Examples
+    --------
+    >>> @checks(number=1)
+    ... def halved(number: int, name: str | None = None) -> float:
+    ...     return number / 2
+    >>> halved("3")
+    Traceback (most recent call last):
+    TypeError: number='3': expected a whole number, found str
+    """
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        signature = inspect.signature(function)
+        parameters = signature.parameters
+
+        @wraps(function)
+        def checking(*args: _P.args, **given: _P.kwargs) -> _R:
+            try:
+                bound = signature.bind(*args, **given).arguments
+            except TypeError:
+                return function(*args, **given)  # which says what is wrong with its name
+            for name, value in bound.items():
+                for each, one in _single(parameters[name], value):
+                    _check(each, one, str(parameters[name].annotation), least.get(name))
+            return function(*args, **given)
+
+        return checking
+
+    return decorate
+
+
+def _single(parameter: inspect.Parameter, value: Any) -> Iterable[tuple[str, Any]]:
+    """The values of a parameter with their names, of which ``*args`` and ``**options`` have several."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return ((parameter.name, each) for each in value)
+    return value.items() if parameter.kind is parameter.VAR_KEYWORD else ((parameter.name, value),)
+
+
+def check_types(options: Any, **least: float) -> None:
+    """Check the fields of a dataclass by their annotations, and numbers by the least that each may be.
+
+    Raises
+    ------
+    TypeError
+        One is of another type than its annotation says.
+    NexusError
+        A number is less.
+    """
     for each in fields(options):
-        expected, is_one = _KINDS.get(str(each.type), ("", lambda _: True))
-        value = getattr(options, each.name)
-        if not is_one(value):
-            raise TypeError(f"{each.name}={value!r}: expected {expected}, found {type(value).__name__}")
+        _check(each.name, getattr(options, each.name), str(each.type), least.get(each.name))
+
+
+def _check(name: str, value: Any, annotation: str, least: float | None) -> None:
+    is_optional = annotation.endswith(_OR_NONE)
+    expected, is_one = _KINDS.get(annotation.removesuffix(_OR_NONE), ("", lambda _: True))
+    if is_optional and value is None:
+        return
+    if not is_one(value):
+        raise TypeError(f"{name}={value!r}: expected {expected}, found {type(value).__name__}")
+    if least is not None and not value >= least:
+        otherwise = ", or None" if is_optional else ""
+        raise NexusError(f"{name}={value!r}: expected {expected}, {least} or more{otherwise}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _is_path(value: Any) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import h5py
 import hdf5plugin
 import numpy as np
@@ -306,9 +307,9 @@ def test_what_can_not_be_checked_is_refused(tmp_path: Path) -> None:
         assert (result.exit_code, name in result.stderr) == (1, True)
     with pytest.raises(nexus_xr.NexusFileNotFoundError):
         nexus_xr.check(tmp_path / "gone.h5")
-    with pytest.raises(nexus_xr.NexusError, match="expected a path or a URL"):
-        nexus_xr.check(b"")  # type: ignore[arg-type]
-    with pytest.raises(nexus_xr.NexusError, match="expected 1 or more"):
+    with pytest.raises(nexus_xr.NexusError, match=r"^expected a path or a URL, .* found bytes; write it into a file$"):
+        nexus_xr.check(b"of a large file")  # type: ignore[arg-type]
+    with pytest.raises(nexus_xr.NexusError, match="processes=0: expected a whole number, 1 or more, or None"):
         nexus_xr.check(tmp_path / "text.h5", processes=0)
 
 
@@ -322,3 +323,11 @@ def test_what_numpy_has_no_type_for_is_not_damaged(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "/time: its datatype can't be read" in result.stdout
     assert "All else can be read." in result.stdout
+
+
+def test_a_file_in_the_memory_of_this_process_is_not_said_to_be_gone() -> None:
+    fsspec.filesystem("memory").pipe_file("/checked/f.nxs", b"there")
+    with pytest.raises(
+        nexus_xr.NexusError, match=r"memory://checked/f.nxs: is in this process's memory, which .* can't"
+    ):
+        nexus_xr.check("memory://checked/f.nxs")

@@ -34,6 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
+import nexus_xr.server
 from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
@@ -1136,6 +1137,120 @@ def test_an_option_that_is_none_is_an_error_that_lists_those_there_are(tmp_path:
     with pytest.raises(TypeError, match="use_default='yes': expected True or False, found str"):
         write(scan(), tmp_path / "f.nxs", use_default="yes")
     assert folder(tmp_path) == []
+
+
+# Calls with the file "scan.nxs", and how what they say begins.
+MISTAKEN: dict[str, tuple[type[Exception], Callable[[], object]]] = {
+    "num_threads='x': expected a whole number, found str": (
+        TypeError,
+        lambda: to_nexus(scan(), "f.nxs", num_threads="x"),  # type: ignore[arg-type]
+    ),
+    "num_threads=0: expected a whole number, 1 or more, or None": (
+        NexusError,
+        lambda: to_nexus(scan(), "f.nxs", num_threads=0),
+    ),
+    "num_threads=-1: expected": (NexusError, lambda: nexus_xr.repack("scan.nxs", "f.nxs", num_threads=-1)),
+    "num_threads=True: expected": (TypeError, lambda: nexus_xr.consolidate("scan.nxs", num_threads=True)),
+    "num_threads=2.5: expected": (
+        TypeError,
+        lambda: xr.open_dataset("scan.nxs", engine="nexus", num_threads=2.5),
+    ),
+    "num_threads='2': expected": (
+        TypeError,
+        lambda: nexus_xr.NexusWriter("f.nxs", scan(), num_threads="2"),
+    ),
+    r"compression_opts=3: szip takes \"ec\" or \"nn\"": (
+        NexusError,
+        lambda: to_nexus(scan(), "f.nxs", compression="szip", compression_opts=3),
+    ),
+    r"compression_opts=\('nn', 34\): szip takes .* 2 to 32": (
+        NexusError,
+        lambda: to_nexus(scan(), "f.nxs", compression="szip", compression_opts=("nn", 34)),
+    ),
+    "compression_opts=2: lzf takes no options": (
+        NexusError,
+        lambda: to_nexus(scan(), "f.nxs", compression="lzf", compression_opts=2),
+    ),
+    "shuffle='no': expected True or False": (
+        TypeError,
+        lambda: to_nexus(scan(), "f.nxs", compression="gzip", shuffle="no"),  # type: ignore[arg-type]
+    ),
+    "shuffle='yes': expected True or False": (
+        TypeError,
+        lambda: to_nexus(scan(), "f.nxs", encoding={"counts": {"compression": "gzip", "shuffle": "yes"}}),
+    ),
+    "chunks=.*HDF5 has less than 4 GiB": (
+        NexusError,
+        lambda: to_nexus(scan(), "f.nxs", chunks={"scan": 1 << 40}, unlimited_dims="scan"),
+    ),
+    "processes='x': expected": (
+        TypeError,
+        lambda: nexus_xr.check("scan.nxs", processes="x"),  # type: ignore[arg-type]
+    ),
+    "workers=-1: expected a whole number, 0 or more": (NexusError, lambda: nexus_xr.server.Limits(workers=-1)),
+    "seconds='x': expected a number": (
+        TypeError,
+        lambda: nexus_xr.server.Limits(seconds="x"),  # type: ignore[arg-type]
+    ),
+    "port='x': expected": (TypeError, lambda: nexus_xr.server.serve(".", port="x")),  # type: ignore[arg-type]
+    "workers='x': expected": (TypeError, lambda: nexus_xr.server.serve(".", workers="x")),  # type: ignore[arg-type]
+    "scan='x': expected a whole number": (TypeError, lambda: scan().nexus.rebin(scan="x")),
+    "numbers=.*: expected a mapping to whole numbers": (TypeError, lambda: scan().nexus.rebin({"scan": 2.0})),
+    "inline='x': expected": (
+        TypeError,
+        lambda: nexus_xr.zarr_store("scan.nxs").references(inline="x"),  # type: ignore[arg-type]
+    ),
+    "width='x': expected": (
+        TypeError,
+        lambda: nexus_xr.text_plot("scan.nxs", width="x"),  # type: ignore[arg-type]
+    ),
+    "text=3: expected a string": (TypeError, lambda: scan().nexus.metadata.find(3)),
+    "paths=3: expected a string": (TypeError, lambda: nexus_xr.promoting(3)),  # type: ignore[arg-type]
+    "uncertainties for 'nope': there is no such variable; there are": (
+        NexusError,
+        lambda: scan().to_dataset(name="counts").nexus.assign_errors(nope=[1]),
+    ),
+    "edges of 'scan' of type <U1: expected numbers": (
+        NexusError,
+        lambda: scan().nexus.assign_edges(scan=list("abcdefg")),
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "error", "call"), [(words, *mistaken) for words, mistaken in MISTAKEN.items()])
+def test_an_argument_that_can_not_be_meant_is_told_by_its_name(
+    words: str, error: type[Exception], call: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    to_nexus(scan(), "scan.nxs")
+    with pytest.raises(error, match=f"^{words}"):
+        call()
+    assert folder(tmp_path) == ["scan.nxs"]
+
+
+def test_chunks_are_no_longer_than_the_array_but_along_dimensions_that_grow(tmp_path: Path) -> None:
+    chunks = (100, 1 << 40, 20)
+    to_nexus(scan(), tmp_path / "f.nxs", chunks=chunks)
+    to_nexus(scan(), tmp_path / "g.nxs", chunks=(100, 40, 50), unlimited_dims="scan")
+    with h5py.File(tmp_path / "f.nxs") as fixed, h5py.File(tmp_path / "g.nxs") as growing:
+        found = fixed["entry1/counts/counts"], growing["entry1/counts/counts"]
+        assert [(each.chunks, each.maxshape) for each in found] == [
+            ((6, 40, 20), (6, 40, 50)),
+            ((100, 40, 50), (None, 40, 50)),
+        ]
+        np.testing.assert_array_equal(found[0], FRAMES)
+
+
+@pytest.mark.parametrize(("count", "chunks", "compression"), [(8192, None, None), (8193, (8193,), "gzip")])
+def test_arrays_of_up_to_64_kib_are_stored_as_they_are(
+    count: int, chunks: tuple[int, ...] | None, compression: str | None, tmp_path: Path
+) -> None:
+    values = xr.DataArray(np.zeros(count), dims="x", name="v")
+    to_nexus(values, tmp_path / "f.nxs", compression="gzip", compression_opts=9)
+    to_nexus(values, tmp_path / "asked.nxs", compression="gzip", chunks=(count,))
+    with h5py.File(tmp_path / "f.nxs") as file, h5py.File(tmp_path / "asked.nxs") as asked:
+        assert (file["entry1/v/v"].chunks, file["entry1/v/v"].compression) == (chunks, compression)
+        assert (asked["entry1/v/v"].chunks, asked["entry1/v/v"].compression) == ((count,), "gzip")
 
 
 @pytest.mark.parametrize("function", [to_nexus, DataArrayAccessor.to_nexus])

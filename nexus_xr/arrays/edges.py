@@ -58,12 +58,18 @@ def edges_along(obj: AnyObject, name: Hashable) -> NDArray[Any]:
     return edges
 
 
+# Kinds of types that have middles.
+_OF_EDGES = "iufmM"
+
+
 def assign_edges(obj: AnyObject, edges: Mapping[Any, ArrayLike]) -> AnyObject:
     """The same with edges of bins along dimensions, of which the coordinates have the middles."""
     for dim, given in edges.items():
         shape = np.shape(given)
         if shape != (obj.sizes.get(dim, 0) + 1,):
             raise NexusError(f"edges of {dim!r} of shape {shape}: expected one more than in {dict(obj.sizes)}")
+        if (dtype := np.asarray(given).dtype).kind not in _OF_EDGES:
+            raise NexusError(f"edges of {dim!r} of type {dtype}: expected numbers, dates or times")
     return assign_bins(obj, {dim: bounds_of(np.asarray(given)) for dim, given in edges.items()})
 
 

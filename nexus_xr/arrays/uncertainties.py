@@ -72,10 +72,12 @@ def assign_errors(dataset: xr.Dataset, errors: Mapping[Any, Any]) -> xr.Dataset:
     Raises
     ------
     NexusError
-        They haven't the shape of what they are of.
+        There is nothing of that name, or they haven't its shape.
     """
     dataset = dataset.copy()
     for name, given in errors.items():
+        if name not in dataset.variables:
+            raise NexusError(f"uncertainties for {name!r}: there is no such variable; there are {[*dataset.variables]}")
         own = dataset.variables[name]
         array = given if isinstance(given, xr.DataArray) else xr.DataArray(given, dims=own.dims[: np.ndim(given)])
         if array.sizes != own.sizes:

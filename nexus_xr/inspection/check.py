@@ -21,6 +21,7 @@ from nexus_xr.diagnostics import MISSING, UNREADABLE, Code, Diagnostic
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.opening.options import Options
+from nexus_xr.signatures import checks
 
 from ._checking_process import LENGTH
 from .checking import PieceRange, Where
@@ -95,6 +96,11 @@ class CheckReport:
         return not self.damaged and not self.faults
 
 
+# Where fsspec keeps what other processes don't have.
+_IN_THIS_PROCESS = "memory://"
+
+
+@checks(processes=1)
 def check(
     path: str | os.PathLike[str],
     *,
@@ -141,9 +147,14 @@ def check(
     (2, 0)
     """
     if not isinstance(path, str | os.PathLike):
-        raise NexusError(f"{path!r}: expected a path or a URL, which other processes can open")
-    if processes is not None and processes < 1:
-        raise NexusError(f"processes={processes}: expected 1 or more")
+        found = type(path).__name__
+        raise NexusError(
+            f"expected a path or a URL, which other processes can open, found {found}; write it into a file"
+        )
+    if os.fspath(path).startswith(_IN_THIS_PROCESS):
+        raise NexusError(
+            f"{os.fspath(path)}: is in this process's memory, which those that check can't see; write a file"
+        )
     where = Where(os.fspath(path), Options(storage_options=storage_options))
     listing = _Listing()
     with _Checker() as checker:

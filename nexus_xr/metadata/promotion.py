@@ -14,6 +14,7 @@ from nexus_xr.errors import NexusError, NexusPathError, some
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.nexus.tree.metadata import is_field
 from nexus_xr.opening.arrays import FileArray
+from nexus_xr.signatures import checks
 
 from .table import table_of
 
@@ -77,6 +78,7 @@ def _where(obj: xr.DataArray | xr.Dataset, path: str = "") -> str:
     return f"{source}: {path}" if source else path
 
 
+@checks()
 def promoting(*paths: str, dims: Dims = None, **names: str) -> Promotion:
     """What makes coordinates of fields of the metadata, for the argument `preprocess` of `xarray.open_mfdataset`.
 

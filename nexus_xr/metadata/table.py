@@ -21,6 +21,7 @@ from nexus_xr.nexus.tree.metadata import (
     member_at,
     short_value,
 )
+from nexus_xr.signatures import checks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +105,7 @@ class MetadataTable:
         """A row for each field."""
         return [_row(path, field) for path, field in self._fields.items()]
 
+    @checks()
     def find(self, text: str) -> MetadataTable:
         """The fields in whose path a text is, in letters of either case."""
         found = [path for path in self._fields if text.casefold() in path.casefold()]

@@ -90,7 +90,7 @@ class Options:
     within: Roots = None
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_types(self, num_threads=1)
         if self.missing not in ("fill", "raise"):
             raise NexusError(f'missing={self.missing!r}: expected "fill" or "raise"')
         if self.edges not in ("index", "bounds"):

@@ -10,6 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from nexus_xr.signatures import checks
+
 from .axis import DrawnAxis, as_numbers, axis_of, name_of
 from .curve import drawn_curve
 from .image import SHADES, coloured, resampled, shaded
@@ -26,6 +28,7 @@ _MOST_BESIDE = 1 / 4
 _NOTHING = "no finite values"
 
 
+@checks()
 def text_plot(
     what: Any,
     *,

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import uvicorn
 
 from nexus_xr.errors import NexusError
+from nexus_xr.signatures import checks
 
 from .application import application_of
 from .settings import Limits, Settings, settings_of
@@ -23,6 +24,7 @@ _ANYWHERE = ("0.0.0.0", "::", "")
 _MOST_PORT = 65535
 
 
+@checks(workers=0)
 def serve(
     folders: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     host: str = HOST,
@@ -68,8 +70,6 @@ def serve(
     """
     if not 0 <= port <= _MOST_PORT:
         raise NexusError(f"port={port}: expected 0 for a free one, or at most {_MOST_PORT}")
-    if workers < 0:
-        raise NexusError(f"workers={workers}: expected 0 for one a CPU, or how many there are to be")
     settings = settings_of(folders, token, hosts, origins, limits)
     settings = replace(
         settings,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
 from nexus_xr.errors import NexusError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.cpus import available_cpus
+from nexus_xr.signatures import check_types
 
 # Any name, or any origin.
 ANY = "*"
@@ -66,6 +67,9 @@ class Limits:
     whole: int = 64 << 20
     waiting: int = 256
     patience: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_types(self, **dict.fromkeys((each.name for each in fields(self)), 0))
 
     @property
     def worker_count(self) -> int:

@@ -43,13 +43,15 @@ class WritingOptions:
         Part of the path, or several, of what of the tree is left out.
     compression
         ``gzip``, ``lzf``, ``szip``, the name of a filter of hdf5plugin or one of its objects, a level of gzip, or None.
-        By default as the array's source has it, and gzip for what comes from no file.
+        By default as the array's source has it, and gzip for what comes from no file. Arrays of up to 64 KiB are
+        stored as they are, in one piece, unless `chunks` says otherwise.
     compression_opts
-        Options of the filter, as h5py has them.
+        Options of the filter, as h5py has them; of a filter of hdf5plugin, a dictionary of the arguments of its class.
     shuffle
         Whether bytes are shuffled before they are compressed, as h5py has it.
     chunks
-        Shape of the chunks, or lengths by dimension. By default those of the array's source, or whole frames.
+        Shape of the chunks, or lengths by dimension; an array that is shorter has one chunk along it. By default those
+        of the array's source, or whole frames.
     unlimited_dims
         Names of the dimensions that have no end in the file, so that more can be appended along them.
     encoding
@@ -99,7 +101,7 @@ class WritingOptions:
     storage_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_types(self, num_threads=1)
         if self.mode not in (None, *_MODES):
             raise NexusError(f'mode={self.mode!r}: expected "w" (replace), "x" (create), "a" (add) or "r+" (one entry)')
         if self.layout not in (None, *_LAYOUTS):

@@ -10,6 +10,7 @@ import xarray as xr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
 from nexus_xr.errors import NexusError, NexusPathError
+from nexus_xr.signatures import checks
 
 from .codecs.frames import Encoded
 from .references.kerchunk import kerchunk_references
@@ -125,6 +126,7 @@ class NexusStore(Store):
         for name in self.view.names_in(prefix.strip("/")):
             yield name
 
+    @checks()
     def references(self, *, inline: int = MOST_INLINE) -> dict[str, Any]:
         """Where the chunks are in the file, for readers that fetch them from there: kerchunk's JSON, version 1.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nexus_xr.errors import NexusError
-
 from .naming.reach import EVERYWHERE, Reach
 
 
@@ -29,9 +27,3 @@ class ReadingPolicy:
     fills_missing: bool = True
     is_beside_writers: bool = False
     reach: Reach = EVERYWHERE
-
-    def __post_init__(self) -> None:
-        if self.num_threads is not None and self.num_threads < 1:
-            raise NexusError(
-                f"num_threads={self.num_threads!r}: expected a whole number of threads, 1 or more, or None"
-            )

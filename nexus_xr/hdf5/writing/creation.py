@@ -34,6 +34,7 @@ _LARGEST_CHUNK = 4 << 20
 # Of one chunk, in every version of libhdf5.
 _MOST_CHUNK_BYTES = (1 << 32) - 1
 _GZIP_LEVEL = 4
+_SZIP_PIXELS = range(2, 33, 2)
 # Of filters that aren't libhdf5's own.
 _NUMBERS_OF_OTHERS = range(256, 65536)
 _PLUGINS = {codec.plugin.lower(): codec.plugin for codec in CODECS.values() if codec.plugin is not None}
@@ -80,10 +81,11 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
             raise NexusError(f"compression_opts={level!r}: expected a level of gzip, 0 to 9")
         steps = [_step(DEFLATE, (level,))]
     elif compression == "lzf":
+        if options is not None:
+            raise NexusError(f"compression_opts={options!r}: lzf takes no options")
         steps = [_step(LZF)]
     elif compression == "szip":
-        kind, pixels = options or ("nn", 8)
-        steps = [_step(SZIP, ({"ec": h5z.SZIP_EC_OPTION_MASK, "nn": h5z.SZIP_NN_OPTION_MASK}[kind], pixels))]
+        steps = [_step(SZIP, _szip_options(("nn", 8) if options is None else options))]
     elif isinstance(compression, int) and compression not in _NUMBERS_OF_OTHERS:
         raise NexusError(
             f"compression={compression!r}: expected a level of gzip, 0 to 9, or the number of a filter, 256 to 65535"
@@ -95,6 +97,15 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
         raise NexusError(f"compression={compression!r}: expected one of {known}, an object of hdf5plugin, or None")
     helps = any(step.id in CODECS and CODECS[step.id].helped_by_shuffle for step in steps)
     return (_step(SHUFFLE), *steps) if (helps if shuffle is None else shuffle) else tuple(steps)
+
+
+def _szip_options(options: Any) -> tuple[int, int]:
+    match options:
+        case ("ec" | "nn" as kind, int(pixels)) if pixels in _SZIP_PIXELS:
+            return {"ec": h5z.SZIP_EC_OPTION_MASK, "nn": h5z.SZIP_NN_OPTION_MASK}[kind], pixels
+    raise NexusError(
+        f'compression_opts={options!r}: szip takes "ec" or "nn", and an even number of pixels of 2 to 32, as ("nn", 8)'
+    )
 
 
 def _step(codec: Codec, options: tuple[int, ...] = ()) -> Filter:

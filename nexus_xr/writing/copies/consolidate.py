@@ -24,6 +24,7 @@ from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes,
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import copy_values
+from nexus_xr.signatures import checks
 from nexus_xr.writing.fields.variables import fill
 
 from .soundness import refuse_damaged, refuse_written
@@ -31,6 +32,7 @@ from .soundness import refuse_damaged, refuse_written
 _FAILURE = "can't be made one file"
 
 
+@checks(num_threads=1)
 def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
     """Make a file that has its values in others one file.
 

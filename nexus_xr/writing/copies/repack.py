@@ -31,6 +31,7 @@ from nexus_xr.hdf5.writing.creation import (
 )
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
 from nexus_xr.hdf5.writing.new_objects import create_group
+from nexus_xr.signatures import checks
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
 
@@ -42,6 +43,7 @@ _FAILURE = "can't be written anew"
 Progress = Callable[[int, int], None]
 
 
+@checks(num_threads=1)
 def repack(
     path: str | os.PathLike[str],
     target: str | os.PathLike[str] | None = None,

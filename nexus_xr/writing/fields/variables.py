@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -48,9 +49,12 @@ from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
+from nexus_xr.signatures import check_types
 from nexus_xr.writing.defaults import KEEP
 
 from .casting import cast, may_become
+
+_TOO_MANY_BYTES = 1 << 32  # of a chunk
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Storing:
     encoding: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in self.encoding:
             self.of(name, ())
         try:
@@ -158,9 +163,9 @@ class Storing:
         if isinstance(self.chunks, Mapping):
             if any(dim in self.chunks for dim in variable.dims):
                 asked = [int(self.chunks.get(dim, size)) for dim, size in self._sizes(variable)]
-                return fitting_chunks(asked, variable.shape)
+                return self._within(asked, variable)
         elif self.chunks is not None and len(self.chunks) == variable.ndim:
-            return fitting_chunks(list(map(int, self.chunks)), variable.shape)
+            return self._within(list(map(int, self.chunks)), variable)
         own = variable.encoding.get("chunksizes")
         if own and (fitting := fitting_chunks(own, variable.shape)):
             return fitting
@@ -168,6 +173,17 @@ class Storing:
             return growing_chunks(variable.shape, variable.dtype.itemsize, self.growing)
         is_contiguous = _comes_from_file(variable) and self.compression == KEEP
         return None if is_contiguous else default_chunks(variable.shape, variable.dtype.itemsize)
+
+    def _within(self, asked: Sequence[int], variable: xr.Variable) -> tuple[int, ...] | None:
+        """Chunks that are no longer than the array, but along dimensions that grow."""
+        growing = self.growing or (False,) * variable.ndim
+        lengths = zip(asked, variable.shape, growing, strict=True)
+        chunks = [chunk if grows or not size else min(chunk, size) for chunk, size, grows in lengths]
+        if (nbytes := math.prod(chunks) * variable.dtype.itemsize) >= _TOO_MANY_BYTES:
+            raise NexusError(
+                f"chunks={self.chunks!r}: make chunks of {nbytes} bytes, and HDF5 has less than 4 GiB in one"
+            )
+        return fitting_chunks(chunks, variable.shape)
 
     def _sizes(self, variable: xr.Variable) -> Iterator[tuple[Any, int]]:
         """Lengths of dimensions; one that grows has an element, if only in a while."""
