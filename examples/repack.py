@@ -9,6 +9,7 @@ complete.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import xarray as xr
@@ -36,7 +37,11 @@ def main() -> None:
     parser.add_argument("--compression", default="zstd", help="a filter's name, or none (default: %(default)s)")
     parser.add_argument("--dark", type=Path, help="a stack whose mean is taken off")
     options = parser.parse_args()
-    repack(options.source, options.target, None if options.compression == "none" else options.compression, options.dark)
+    compression = None if options.compression == "none" else options.compression
+    try:
+        repack(options.source, options.target, compression, options.dark)
+    except nexus_xr.NexusError as error:
+        sys.exit(str(error))
     sizes = [path.stat().st_size / 1e6 for path in (options.source, options.target)]
     print(f"{options.source}: {sizes[0]:.1f} MB; {options.target}: {sizes[1]:.1f} MB")
 

@@ -37,6 +37,7 @@ _FORMATS = {
 # Which engine of xarray opens what isn't NeXus, and isn't a table.
 _ENGINES = {ZARR: "zarr", NETCDF: None}
 
+_LOCAL = (NETCDF, CSV, JSON)
 # Which extra brings what they are read and written by.
 _EXTRAS = {ZARR: "zarr", NETCDF: "netcdf"}
 
@@ -129,9 +130,9 @@ def convert(
     Parameters
     ----------
     source
-        Path or URL.
+        Path; of NeXus and Zarr also a URL.
     target
-        Path, or a URL where xarray, or `to_nexus`, can write to it.
+        Path; for NeXus and Zarr also a URL.
     dataset_path
         Path of the one group, or dataset, to convert; of a NeXus file.
     overwrite
@@ -155,6 +156,8 @@ def convert(
     >>> xr.open_dataset("again.nxs", engine="nexus").counts.values
     array([1, 2, 3])
     """
+    if not isinstance(source, str | os.PathLike):
+        raise NexusError(f"expected a path or a URL, whose name tells the format, found {type(source).__name__}")
     source, target = os.fsdecode(source), os.fsdecode(target)
     ways = format_of_source(source, storage_options), format_of(target)
     for format_ in {*ways} & {*_EXTRAS}:
@@ -165,6 +168,8 @@ def convert(
         raise NexusFileNotFoundError(f"{source}: there is no such file")
     if not is_url(target) and os.path.lexists(target) and not overwrite:
         raise NexusError(f"{target}: is there already; choose another name, or replace it with overwrite=True")
+    if is_url(target) and ways[1] in _LOCAL:
+        raise NexusError(f"{target}: {ways[1]} goes into files of this machine; convert to one, and send that")
     if ways[0] == NEXUS and compression != KEEP:
         raise NexusError(f"compression={compression!r}: is for a NeXus file that is written, and {target} is {ways[1]}")
     if ways[0] == NEXUS:

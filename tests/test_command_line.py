@@ -169,13 +169,14 @@ def test_info_tells_of_no_more_than_a_screen(tmp_path: Path) -> None:
         ([1.0, 3.0, 2.0], (1, 3)),
         ([b"a", b"c", b"b"], ("a", "b")),
         ([np.nan, 2.0, 3.0], ("nan", 3)),
+        ([1.0, np.nan, 3.0, np.nan, 2.0], (1, 3)),
         ([1.0, 2.0, np.inf], (1, "inf")),
         ([True, False, True], (False, True)),
     ],
 )
 def test_an_axis_is_told_by_its_ends(tmp_path: Path, values: list[Any], ends: tuple[Any, Any]) -> None:
     with h5py.File(tmp_path / "f.nxs", "w") as file:
-        file["data/counts"] = np.arange(3)
+        file["data/counts"] = np.arange(len(values))
         file["data/x"] = values
         file["data"].attrs.update(NX_class="NXdata", signal="counts", axes="x")
     default = nexus_xr.describe(tmp_path / "f.nxs").default
@@ -382,6 +383,15 @@ def test_a_file_is_told_of_by_its_name_whatever_that_is(tmp_path: Path) -> None:
     (tmp_path / "dataset_path/dataset_path.h5").write_text("no HDF5")
     told = invoke("info", tmp_path / "dataset_path/dataset_path.h5").stderr
     assert "/dataset_path/dataset_path.h5" in told
+
+
+def test_what_commands_are_given_is_told_by_their_options(scan: Path) -> None:
+    told = refused("repack", scan, "new.nxs", "-c", "foo")
+    assert "--compression 'foo': expected one of gzip, " in told
+    assert ", keep, or none" in told
+    assert "hdf5plugin" not in told
+    told = refused("serve", scan.parent, "--token", "")
+    assert "leave --token out for a random one, or give --no-token to let everybody in" in told
 
 
 def test_a_lack_of_memory_is_told(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -387,6 +387,16 @@ def test_what_can_not_be_converted_is_refused(scan: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "f.nxs").exists()
 
 
+def test_what_has_no_name_or_no_place_is_refused(scan: Path) -> None:
+    with pytest.raises(nexus_xr.NexusError, match=r"^expected a path or a URL, whose name tells .*, found bytes$"):
+        nexus_xr.convert(scan.read_bytes(), "f.nc")  # type: ignore[arg-type]
+    for name in ("f.nc", "f.json", "f.csv"):
+        with pytest.raises(nexus_xr.NexusError, match=f"memory://{name}: .* goes into files of this machine; convert"):
+            nexus_xr.convert(scan, f"memory://{name}")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"memory://f.json: is a URL, and this goes into a file of this"):
+        xr.Dataset().nexus.to_json("memory://f.json")
+
+
 def test_an_extra_that_is_missing_is_named(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda _: None)
     assert "takes zarr; the extra `zarr` brings it: pip install '.[zarr]'" in invoke("convert", scan, "f.zarr").stderr

@@ -30,6 +30,18 @@ def reduced(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_file_or_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    nexus_xr.to_nexus(xr.DataArray([1, 2], dims="x", name="counts"), tmp_path / "scan.nxs")
+    for source, target in (("gone.nxs", "new.nxs"), ("scan.nxs", "gone/new.nxs")):
+        command = [sys.executable, str(EXAMPLES / "repack.py"), source, target]
+        ran = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+        )
+        assert ran.returncode == 1
+        assert "gone" in ran.stderr
+        assert ran.stderr.count("\n") == 1
+
+
 def test_the_pipeline_reduces_a_scan_and_says_how(reduced: Path) -> None:
     assert (reduced / "reduced.png").stat().st_size > 20_000
     raster, profile, mean = nexus_xr.open_signals(reduced / "reduced.nxs", nxdata_only=True)

@@ -781,6 +781,11 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     assert isinstance(caught.value, NexusError)
 
 
+def test_no_name_is_not_taken_for_the_present_folder() -> None:
+    with pytest.raises(FileNotFoundError, match="the name of the file is empty; give the path of one"):
+        open_nexus("")
+
+
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(NexusFileError, match=str(tmp_path)):
         open_nexus(tmp_path)

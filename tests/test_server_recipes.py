@@ -45,7 +45,7 @@ def _printing(started: subprocess.Popen[str]) -> Iterator[str]:
     with started as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().partition("/api")[0]
+            yield process.stdout.readline().partition("/?token=")[0]
         finally:
             process.terminate()
 

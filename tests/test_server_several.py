@@ -108,4 +108,4 @@ def test_the_address_that_is_printed_is_one(capsys: pytest.CaptureFixture[str]) 
         listening.bind(("127.0.0.1", 0))
         serving._announce("a+b c;d", listening)
         port = listening.getsockname()[1]
-    assert capsys.readouterr().out == f"http://127.0.0.1:{port}/api/files?token=a%2Bb%20c%3Bd\n"
+    assert capsys.readouterr().out == f"http://127.0.0.1:{port}/?token=a%2Bb%20c%3Bd\n"

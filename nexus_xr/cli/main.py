@@ -20,9 +20,21 @@ from nexus_xr.plotting.letters import printable_lines
 # Each command is a module of this folder, imported when it is asked for: `info` is to answer at once.
 _COMMANDS = ("info", "tree", "plot", "check", "convert", "repack", "consolidate", "serve")
 
-# What arguments of functions, named in what these say, are called here; not those in the name of a file.
-_OPTIONS = {"overwrite=True": "--overwrite", "dataset_path=": "--path ", "dataset_path": "--path"}
-_ARGUMENT = re.compile(r"(?<![\w./-])(?:overwrite=True|dataset_path(?:=|(?![\w/-]|\.\w)))")
+# What arguments of functions, and their values, named in what these say, are called here; not those in names of files.
+_OPTIONS = {
+    "overwrite=True": "--overwrite",
+    "dataset_path=": "--path ",
+    "dataset_path": "--path",
+    "compression=": "--compression ",
+    "an object of hdf5plugin, or None": "keep, or none",
+    "give one, or True for a random one, or False to let everybody in": (
+        "give one, or leave --token out for a random one, or give --no-token to let everybody in"
+    ),
+}
+_ARGUMENT = re.compile(
+    r"(?<![\w./-])(?:overwrite=True|compression=|an object of hdf5plugin, or None|give one, or True .* everybody in"
+    r"|dataset_path(?:=|(?![\w/-]|\.\w)))"
+)
 
 
 # What shells give for a command that Ctrl-C has ended.

@@ -335,10 +335,11 @@ def _range(source: Stored) -> tuple[Scalar, Scalar]:
 
 
 def _ends(values: np.ndarray[Any, Any]) -> tuple[Scalar, Scalar]:
-    if values.dtype.kind in "biuf" and len(values) > 2:
-        steps = np.diff(values.astype(np.float64))
+    if values.dtype.kind in "biuf":
+        known = values[~np.isnan(values)]
+        steps = np.diff(known.astype(np.float64))
         if np.any(steps > 0) and np.any(steps < 0):
-            return _scalar(np.nanmin(values)), _scalar(np.nanmax(values))
+            return _scalar(known.min()), _scalar(known.max())
     return _scalar(values[0]), _scalar(values[-1])
 
 

@@ -120,4 +120,4 @@ def _announce(token: str | None, listening: Any) -> None:
 def _address(host: str, port: int, token: str | None) -> str:
     name = f"[{host}]" if ":" in host else host
     query = "" if token is None else f"?token={quote(token, safe='')}"
-    return f"http://{name}:{port}/api/files{query}"
+    return f"http://{name}:{port}/{query}"

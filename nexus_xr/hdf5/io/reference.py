@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
 
 from .identity import Identity, Snapshot, Version
 from .naming.reach import EVERYWHERE, Reach
@@ -47,6 +47,8 @@ class FileReference:
     @classmethod
     def of(cls, where: FileLike, storage_options: Mapping[str, Any] | None = None) -> FileReference:
         """The file that is meant by a path, a URL, or a binary file object that can seek."""
+        if isinstance(where, str | os.PathLike) and not os.fspath(where):
+            raise NexusFileNotFoundError("the name of the file is empty; give the path of one")
         given = local_path(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
         return cls(given, absolute(given) if isinstance(given, str) else given, dict(storage_options or {}))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.io.naming.url_path import is_url
 
 
 @contextmanager
@@ -18,8 +19,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     Raises
     ------
     NexusFileError
-        It can't be written there.
+        It can't be written there, or is no file of this machine.
     """
+    if is_url(os.fspath(path)):
+        raise NexusFileError(f"{os.fspath(path)}: is a URL, and this goes into a file of this machine; send that then")
     target = os.path.realpath(os.path.expanduser(os.fspath(path)))
     folder = f"{target}.{secrets.token_hex(4)}.part"
     if not os.path.isdir(os.path.dirname(target)):
