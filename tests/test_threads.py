@@ -19,8 +19,10 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.typing import NDArray
 
+import nexus_xr
 from nexus_xr import NexusError
 from nexus_xr.hdf5.filters.codecs import deflate, zstd
 from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
@@ -122,6 +124,12 @@ def test_a_number_of_threads_that_is_none_is_refused(
     monkeypatch.setenv("NEXUS_XR_NUM_THREADS", text)
     with pytest.raises(NexusError, match=f"NEXUS_XR_NUM_THREADS='{text}': expected a whole number"):
         array_of(tmp_path / "f.h5", values)[...]
+    small = xr.DataArray([1, 2], dims="x", name="counts")
+    with pytest.raises(NexusError, match="NEXUS_XR_NUM_THREADS="):
+        nexus_xr.to_nexus(small, tmp_path / "f.nxs")
+    nexus_xr.to_nexus(small, tmp_path / "f.nxs", num_threads=1)
+    with pytest.raises(NexusError, match="NEXUS_XR_NUM_THREADS="):
+        xr.open_dataset(tmp_path / "f.nxs", engine="nexus", chunks={})
 
 
 def test_no_more_threads_work_than_there_are_tasks() -> None:

@@ -10,6 +10,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.reference import Roots, as_file_like, reach_within
+from nexus_xr.hdf5.runtime.cpus import asked_threads
 from nexus_xr.nexus.tree.find import Keys, as_keys
 from nexus_xr.signatures import check_types
 
@@ -91,6 +92,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_types(self, num_threads=1)
+        if self.num_threads is None:
+            asked_threads()  # what can't be meant is told also where no thread would be asked for
         if self.missing not in ("fill", "raise"):
             raise NexusError(f'missing={self.missing!r}: expected "fill" or "raise"')
         if self.edges not in ("index", "bounds"):

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.runtime.cpus import asked_threads
 from nexus_xr.nexus.tree.find import Keys, as_keys
 from nexus_xr.signatures import check_types
 
@@ -102,6 +103,8 @@ class WritingOptions:
 
     def __post_init__(self) -> None:
         check_types(self, num_threads=1)
+        if self.num_threads is None:
+            asked_threads()  # what can't be meant is told also where no thread would be asked for
         if self.mode not in (None, *_MODES):
             raise NexusError(f'mode={self.mode!r}: expected "w" (replace), "x" (create), "a" (add) or "r+" (one entry)')
         if self.layout not in (None, *_LAYOUTS):

@@ -15,9 +15,20 @@ VARIABLE = "NEXUS_XR_NUM_THREADS"
 
 def thread_count() -> int:
     """Threads that one read may use: what ``NEXUS_XR_NUM_THREADS`` says, or the CPUs that this process may use."""
+    return asked_threads() or available_cpus()
+
+
+def asked_threads() -> int | None:
+    """What ``NEXUS_XR_NUM_THREADS`` says, None where it says nothing.
+
+    Raises
+    ------
+    NexusError
+        It is no number of threads.
+    """
     asked = os.environ.get(VARIABLE, "").strip()
     if not asked:
-        return available_cpus()
+        return None
     if not asked.isdecimal() or int(asked) < 1:
         raise NexusError(f"{VARIABLE}={asked!r}: expected a whole number of threads, 1 or more; set it so, or unset it")
     return int(asked)
