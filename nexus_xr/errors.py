@@ -76,10 +76,14 @@ def anew(error: AnyError) -> AnyError:
 
 def let_go(error: BaseException) -> None:
     """Have an error, which its user may keep, hold nothing of what was at work when it was raised."""
-    chained: BaseException | None = error
-    while chained is not None:
-        traceback.clear_frames(chained.__traceback__)
-        chained = chained.__cause__ or chained.__context__
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        chained = waiting.pop()
+        if chained is not None and id(chained) not in seen:  # as anyone can make one its own cause
+            seen.add(id(chained))
+            traceback.clear_frames(chained.__traceback__)
+            waiting += [chained.__cause__, chained.__context__]
 
 
 def listed(items: Iterable[str], most: int = _LISTED) -> str:

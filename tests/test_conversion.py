@@ -543,6 +543,15 @@ def test_what_would_not_be_right_in_a_new_file_is_refused(scan: Path, tmp_path: 
     assert invoke("repack", tmp_path / "gone.nxs").exit_code == 1
 
 
+@pytest.mark.parametrize("target", ["gone/new.nxs", "scan.nxs/new.nxs"])
+def test_a_target_that_cant_be_written_is_told_at_once(scan: Path, target: str) -> None:
+    words = f"{scan.parent / target}: can't be written"
+    with pytest.raises(nexus_xr.NexusFileError, match=words) as caught:
+        nexus_xr.repack(scan, scan.parent / target)
+    assert caught.value.__cause__ is not caught.value
+    assert list(scan.parent.iterdir()) == [scan]
+
+
 def test_a_damaged_file_is_not_written_anew(scan: Path) -> None:
     with h5py.File(scan, "a") as file:
         file["entry/data/counts"].id.write_direct_chunk((3, 0, 0), b"damaged")

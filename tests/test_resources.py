@@ -25,6 +25,7 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
+from nexus_xr.errors import let_go
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import Handles
 from nexus_xr.hdf5.io.locks import Lock, is_open_for_writing
@@ -394,6 +395,26 @@ def test_an_error_keeps_nothing_open_even_if_it_is_kept_itself(way: str, tmp_pat
     assert open_identifiers() == before
     del kept
     assert not gc.garbage
+
+
+def test_errors_that_lead_to_one_another_let_go_of_all() -> None:
+    class Held:
+        pass
+
+    def raised(error: Exception, held: weakref.WeakSet[Held]) -> Exception:
+        local = Held()
+        held.add(local)
+        try:
+            raise error
+        except Exception as caught:
+            return caught
+
+    held: weakref.WeakSet[Held] = weakref.WeakSet()
+    first, second, third = (raised(error, held) for error in (ValueError(), OSError(), KeyError()))
+    first.__cause__, first.__context__, second.__cause__ = second, third, first
+    assert len(held) == 3
+    let_go(first)
+    assert len(held) == 0
 
 
 @pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")

@@ -93,7 +93,7 @@ class NewFile:
         # Also where nobody commits: the object is given up, or the interpreter ends.
         weakref.finalize(self, _discard, self._handles, self._claim, self._temporary, self.path, self.parts)
         try:
-            with alone(self.path):
+            with self._explained(), alone(self.path):
                 _remove_abandoned(self.path)
                 self._claim.append(Lock(_beside(self.path, token, "lock")))
                 if mode == "a" and os.path.exists(self.path):
@@ -107,9 +107,9 @@ class NewFile:
                         wait_until_closed(self.path)
                         self._began_with = _version(self.path)
                     copy_file(origin, self._temporary)
-        except AnyHdf5Error as error:
+        except BaseException:
             self.abort()
-            raise self._error(error) from error
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         for temporary in list(_sent):
@@ -123,7 +123,7 @@ class NewFile:
         """The open file; opened again where it was closed, perhaps by another process, or begun as a copy."""
         if not self._handles:
             self._check_begun()
-            with Hdf5Errors(self._error):
+            with self._explained():
                 self._handles.append(open_file(self._temporary, "r+"))
         return self._handles[0]
 
@@ -131,10 +131,12 @@ class NewFile:
         if not os.path.exists(self._temporary):
             raise NexusFileError(f"{self.path}: this has been done, or given up; write it anew")
 
-    def _error(self, error: Exception) -> NexusError:
-        if isinstance(error, NexusError):
-            return error
-        return NexusFileError(f"{self.path}: can't be written ({why_unwritten(error)})")
+    def _explained(self) -> Hdf5Errors:
+        """Have what goes wrong in a ``with`` block be said of the target."""
+        return Hdf5Errors(
+            lambda error: NexusFileError(f"{self.path}: can't be written ({why_unwritten(error)})"),
+            passing=(NexusError, MemoryError),
+        )
 
     def make_parts(self) -> None:
         """Make the folder for parts, which from then on comes and goes with this file."""
@@ -152,21 +154,18 @@ class NewFile:
     def commit(self) -> None:
         """Have all of it on the disk, and only then under the target's name."""
         try:
-            self.close()
-            self._check_begun()
-            _sync_file(self._temporary)
-            with alone(self.path):
-                if self._is_successor:
-                    self._keep_up()
-                replaced = _own_parts_at(self.path)
-                kept = _own_parts_at(self._temporary, self.path)
-                self._take_place()
-        except BaseException as error:
+            with self._explained():
+                self.close()
+                self._check_begun()
+                _sync_file(self._temporary)
+                with alone(self.path):
+                    if self._is_successor:
+                        self._keep_up()
+                    replaced = _own_parts_at(self.path)
+                    kept = _own_parts_at(self._temporary, self.path)
+                    self._take_place()
+        except BaseException:
             self.abort()
-            if isinstance(error, FileExistsError):
-                raise NexusFileError(f"{self.path}: is there by now; nothing was written") from None
-            if isinstance(error, OSError | RuntimeError):
-                raise self._error(error) from error
             raise
         self.abort()  # what there is beside it
         sync_folder(os.path.dirname(self.path))
@@ -175,7 +174,10 @@ class NewFile:
 
     def _take_place(self) -> None:
         if self.mode == "x":
-            os.link(self._temporary, self.path)  # fails where there is something by now
+            try:
+                os.link(self._temporary, self.path)
+            except FileExistsError:
+                raise NexusFileError(f"{self.path}: is there by now; nothing was written") from None
             os.unlink(self._temporary)
         else:
             with suppress(OSError):
