@@ -11,6 +11,7 @@ from typing import Any
 from unicodedata import is_normalized
 
 import dask.array as da
+import fsspec
 import h5py
 import numpy as np
 import pandas as pd
@@ -30,6 +31,9 @@ from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
 from .conftest import CORPUS, corpus_files
 from .files import Field, nxdata, nxentry, scan_file
+from .processes import run
+
+each_engine = pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
 
 Write = Callable[..., Path]
 Way = Callable[[Any, Path], Any]
@@ -711,6 +715,79 @@ def test_a_file_can_be_replaced_by_what_was_read_from_it(tmp_path: Path) -> None
     with xr.open_dataset(path, engine="h5netcdf") as opened:
         assert opened.a.values.tolist() == [0, 1, 2, 3, 4]
     assert [each.name for each in tmp_path.iterdir()] == ["out.nc"]
+
+
+@each_engine
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_what_is_written_later_is_there_when_it_is_complete(
+    engine: Any, chunks: Any, write: Write, tmp_path: Path
+) -> None:
+    dataset = xr.open_dataset(counts_file(write), engine="nexus", chunks=chunks)
+    path = tmp_path / "later.nc"
+    later = dataset.nexus.to_netcdf(path, engine=engine, compute=False)
+    assert not list(tmp_path.glob("later*"))
+    later.compute()
+    assert_same(nexus_xr.unflat(xr.open_dataset(path, engine=engine)), dataset)
+
+
+@each_engine
+def test_what_is_added_to_a_file_is_added_to_a_copy_of_it(engine: Any, tmp_path: Path) -> None:
+    path = tmp_path / "out.nc"
+    numbers = xr.Dataset({"a": ("x", np.arange(5))})
+    numbers.nexus.to_netcdf(path, engine=engine, mode="a")
+    before = path.read_bytes()
+    no_group = xr.Dataset({"b": ("x", da.from_array(np.array(["a\0b"], object), chunks=1))})
+    with pytest.raises(NexusError, match="text with a zero"):
+        no_group.nexus.to_netcdf(path, engine=engine, mode="a", group="more")
+    assert path.read_bytes() == before
+    (numbers + 1).nexus.to_netcdf(path, engine=engine, mode="a", group="more")
+    with xr.open_datatree(path, engine=engine) as opened:
+        assert (opened.a.values + 1 == opened["more"].a.values).all()
+    assert [each.name for each in tmp_path.iterdir()] == ["out.nc"]
+
+
+@each_engine
+def test_netcdf_goes_to_a_url_as_a_whole(engine: Any, tmp_path: Path) -> None:
+    counts = xr.DataArray([1, 2, 3], dims="x", name="counts")
+    counts.nexus.to_netcdf("memory://exchange/out.nc", engine=engine)
+    fsspec.filesystem("memory").get_file("/exchange/out.nc", tmp_path / "out.nc")
+    assert_same(nexus_xr.unflat(xr.open_dataset(tmp_path / "out.nc")), counts)
+    with pytest.raises(NexusError, match=r'memory://exchange/out\.nc: mode="a"'):
+        counts.nexus.to_netcdf("memory://exchange/out.nc", engine=engine, mode="a")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"nothing://exchange/out\.nc: can't be written"):
+        counts.nexus.to_netcdf("nothing://exchange/out.nc", engine=engine)
+
+
+TO_A_FULL_DISK = """
+import resource, sys
+import h5py, numpy as np, xarray as xr
+import nexus_xr
+
+limit, what, engine = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+texts = {f"t{n}": ("x", np.array(["abc" * (50 * n + 1)] * 200, object)) for n in range(12)}
+numbers = xr.Dataset({"v": (("y", "z"), np.random.default_rng(0).random((400, 500)))}, attrs={"a": "long " * 5000})
+made = {"texts": xr.Dataset(texts), "numbers": numbers, "dask": numbers.chunk(y=50)}[what]
+for _ in range(2):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        made.nexus.to_netcdf("full.nc", engine=engine)
+    except nexus_xr.NexusFileError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert not h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)
+made.nexus.to_netcdf("full.nc", engine=engine)
+assert nexus_xr.unflat(xr.open_dataset("full.nc", engine=engine)).identical(made.compute())
+"""
+
+
+@pytest.mark.parametrize("what", ["texts", "numbers", "dask"])
+@pytest.mark.parametrize("limit", [0, 3_000, 20_000, 1_500_000])
+def test_after_a_disk_was_full_netcdf_is_written(
+    what: str, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(TO_A_FULL_DISK, limit, what, "h5netcdf") == 2 * "full.nc: can't be written (File too large)\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["full.nc"]
 
 
 def test_what_is_lazy_is_pickled(write: Write, tmp_path: Path) -> None:

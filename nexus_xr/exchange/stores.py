@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
@@ -12,10 +13,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from nexus_xr.errors import NexusError
+from nexus_xr.arrays.schedule import computes_elsewhere
+from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.extras import is_there, require
 from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
 from nexus_xr.hdf5.writing.replacing import replacing
+from nexus_xr.hdf5.writing.writable_file import kept_file, open_file, why_unwritten
 from nexus_xr.opening.arrays import chunked
 
 from .computed import computed
@@ -40,25 +44,63 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     obj
         A DataArray, a Dataset or a DataTree.
     path
-        The file.
+        The file. To a URL that fsspec knows it goes as a whole when it is complete.
     large_arrays
         As for `flat`.
     **options
-        Those of xarray's method of this name.
+        Those of xarray's method of this name. With ``compute=False`` nothing is there until what comes back is
+        computed; with ``mode="a"`` a copy of what is there is added to.
     """
     if options.get("engine") is None and not is_there("scipy"):  # by which xarray writes netCDF-3
         require("netcdf")
     made = _with_whole_text(streamed(flat(obj, large_arrays)))
     _refuse_other_years(made)
-    if _is_by_netcdf4(options):
+    if (engine := _engine(options)) == "netcdf4":
         _refuse_long({**_names(made), **_names_in_variables(made)}, "netCDF", 'write it with engine="h5netcdf"')
-    if options.get("mode", "w") != "w" or not options.get("compute", True) or is_url(os.fspath(path)):
-        return made.to_netcdf(path, **options)
+    if is_elsewhere(path) and options.get("mode") == "a":
+        raise NexusError(f'{path}: mode="a": nothing is added to what isn\'t a file of this machine')
+    if options.pop("compute", True):
+        return _write_netcdf(made, path, {**options, "engine": engine})
+    import dask
+
+    where = path if is_elsewhere(path) else os.path.abspath(os.path.expanduser(path))
+    return dask.delayed(partial(_write_netcdf, made, where, {**options, "engine": engine}), pure=False)()
+
+
+def _engine(options: Mapping[str, Any]) -> str | None:
+    """The engine that xarray takes, None where there is none."""
+    if options.get("engine") is not None:
+        return str(options["engine"])
+    is_classic = (options.get("format") or "NETCDF4").upper() != "NETCDF4"
+    modules = {"netcdf4": "netCDF4", "h5netcdf": "h5netcdf", "scipy": "scipy"}
+    order = [each for each in xr.get_options()["netcdf_engine_order"] if each != "h5netcdf" or not is_classic]
+    return next((each for each in order if find_spec(modules[each]) is not None), None)
+
+
+def _write_netcdf(made: Flat, path: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
+    if is_elsewhere(path):
+        with delivering(os.fspath(path), "w", None) as temporary:
+            _write_file(made, temporary, path, options)
+        return
     with replacing(path) as temporary:
-        try:
-            return made.to_netcdf(temporary, **options)
-        except RuntimeError as error:  # as netCDF4 raises where the system lets nothing be written
-            raise OSError(str(error)) from error
+        before = os.path.expanduser(path)
+        if options.get("mode") == "a" and os.path.exists(before):
+            shutil.copy(before, temporary)
+        _write_file(made, temporary, path, options)
+
+
+def _write_file(made: Flat, temporary: str, path: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
+    try:
+        if options["engine"] != "h5netcdf" or computes_elsewhere():  # where each process opens the file by itself
+            made.to_netcdf(temporary, **options)
+            return
+        # Opened and closed by h5netcdf, libhdf5 would end the process where the disk is full.
+        with kept_file(open_file(temporary, "r+" if os.path.exists(temporary) else "w-"), path) as file:
+            made.to_netcdf(file, **options)  # which it takes
+    except NexusError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise NexusFileError(f"{os.fspath(path)}: can't be written ({why_unwritten(error)})") from error
 
 
 def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: Any) -> Any:
@@ -118,11 +160,6 @@ def _refuse_other_years(made: Flat) -> None:
                         f"{unquoted(str(name))}: nothing was written, as there are dates beyond the years 0 to 9999; "
                         "make them numbers, or write JSON"
                     )
-
-
-def _is_by_netcdf4(options: Mapping[str, Any]) -> bool:
-    engine = options.get("engine")
-    return engine == "netcdf4" or (engine is None and find_spec("netCDF4") is not None)
 
 
 def _refuse_long(names: Mapping[str, str], where: str, otherwise: str) -> None:

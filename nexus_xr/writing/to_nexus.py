@@ -13,6 +13,7 @@ import h5py
 import xarray as xr
 
 from nexus_xr._version import __version__
+from nexus_xr.arrays.schedule import computes_elsewhere
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
@@ -22,6 +23,7 @@ from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors, reason_of
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
+from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
@@ -44,11 +46,9 @@ from .changes.region import check_region, write_region
 from .changes.update import Rules, changes
 from .data_tree import TreeWriting, first_data
 from .defaults import KEEP
-from .delivery import delivering, is_elsewhere
 from .distributed import Workers, aligned
 from .fields.variables import fields_of, fill, with_true_errors
 from .options import WritingOptions, tabled
-from .schedule import computes_elsewhere
 from .signals import Signal, signals_in
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree

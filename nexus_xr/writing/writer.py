@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from nexus_xr.arrays.accepted import accepted
+from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
@@ -23,6 +24,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.writable_file import close_file, open_file, why_unwritten
 from nexus_xr.nexus.output.nodes import storable
 from nexus_xr.opening.options import Options
@@ -31,9 +33,7 @@ from nexus_xr.signatures import takes
 
 from .changes.growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
 from .changes.targets import group_with, known
-from .delivery import is_elsewhere
 from .options import WritingOptions
-from .schedule import refuse_elsewhere
 from .signals import Signal, signals_in
 from .to_nexus import write_file
 

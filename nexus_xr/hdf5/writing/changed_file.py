@@ -6,7 +6,6 @@ what has to be written over before is remembered.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -19,7 +18,15 @@ import h5py
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.superblock import superblock_offset
 
-from .writable_file import close_file, discard_file, keeps_free_space, open_file, why_unwritten
+from .writable_file import (
+    close_file,
+    discard_file,
+    keep_in_memory,
+    keeps_free_space,
+    make_room,
+    open_file,
+    why_unwritten,
+)
 
 # Longer than any superblock.
 _SUPERBLOCK_BYTES = 128
@@ -100,10 +107,10 @@ def changing(path: str) -> Iterator[ChangedFile]:
             raise NexusFileError(
                 f"{path}: libhdf5 keeps a list of its free space, and can't change it at once; copy it"
             )
-        _keep_in_memory(changed.file)
+        keep_in_memory(changed.file)
         changed.restore()  # libhdf5 has marked it as being written, which it isn't before the end
         yield changed
-        _make_room(changed.file, path)
+        make_room(changed.file, path)
     except BaseException:
         changed.undo()
         raise
@@ -111,24 +118,6 @@ def changing(path: str) -> Iterator[ChangedFile]:
         close_file(changed.file)
     except (OSError, RuntimeError) as error:
         raise NexusFileError(f"{path}: can't be written, and may be damaged ({why_unwritten(error)})") from error
-
-
-def _keep_in_memory(file: h5py.File) -> None:
-    """Have libhdf5 write nothing of what it knows of a file, before all of it."""
-    config = file.id.get_mdc_config()
-    config.evictions_enabled = False
-    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
-    file.id.set_mdc_config(config)
-
-
-def _make_room(file: h5py.File, path: str) -> None:
-    """Have room on the disk for all that is still to be written, where the system can make it."""
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.id.get_vfd_handle(), 0, file.id.get_filesize())
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise NexusFileError(f"{path}: can't be written ({error.strerror})") from error
 
 
 def _renew(path: str) -> None:

@@ -7,6 +7,7 @@ is left to be written when something is closed, or else goes nowhere.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -24,6 +25,8 @@ from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 from .new_objects import properties_of_members
 
 _lifting = threading.Lock()
+# What the system says where a file can't be as long as that.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_file(
@@ -60,6 +63,32 @@ def open_file(
     return made
 
 
+def keep_in_memory(file: h5py.File) -> None:
+    """Have libhdf5 write nothing of what it knows of a file, before all of it."""
+    config = file.id.get_mdc_config()
+    config.evictions_enabled = False
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
+    file.id.set_mdc_config(config)
+
+
+def make_room(file: h5py.File, name: str | os.PathLike[str]) -> None:
+    """Have room on the disk for all that is still to be written into a file, where the system can make it.
+
+    Parameters
+    ----------
+    file
+        The file.
+    name
+        What it is called in errors.
+    """
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.id.get_vfd_handle(), 0, file.id.get_filesize())
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise NexusFileError(f"{os.fspath(name)}: can't be written ({error.strerror})") from error
+
+
 def close_file(file: h5py.File) -> None:
     """Have all of a file on the disk, and close it; where that isn't possible it raises, and the file is closed too."""
     try:
@@ -69,6 +98,29 @@ def close_file(file: h5py.File) -> None:
         discard_file(file)
         raise
     file.close()
+
+
+@contextmanager
+def kept_file(file: h5py.File, name: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Close a file at the end of a ``with`` block, for others to write to who know nothing of full disks.
+
+    What libhdf5 knows of it, text of any length among it, stays in memory until there is room for all of that.
+
+    Parameters
+    ----------
+    file
+        The file, which is of no use where this raises.
+    name
+        What it is called in errors.
+    """
+    try:
+        keep_in_memory(file)
+        yield file
+        make_room(file, name)
+    except BaseException:
+        discard_file(file)
+        raise
+    close_file(file)
 
 
 @contextmanager

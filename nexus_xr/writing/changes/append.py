@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone, wait_until_closed
@@ -28,7 +29,6 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
 from nexus_xr.writing.distributed import aligned
 from nexus_xr.writing.fields.variables import LazyVariable, fill
-from nexus_xr.writing.schedule import refuse_elsewhere
 from nexus_xr.writing.signals import signals_in
 
 from .growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
+from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone
@@ -29,7 +30,6 @@ from nexus_xr.opening.select import Opening, describe_with
 from nexus_xr.opening.session import assemble
 from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.variables import with_true_errors
-from nexus_xr.writing.schedule import refuse_elsewhere
 
 from .growth import text_of
 from .targets import group_with, known
