@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -854,8 +856,13 @@ def test_a_place_that_can_not_be_written_to_is_named(tmp_path: Path, name: str) 
     with pytest.raises(nexus_xr.NexusFileNotFoundError, match=r"gone/it: can't be written, as there is no such folder"):
         write(tmp_path / "gone" / "it")
     (tmp_path / "it").mkdir()
-    with pytest.raises(nexus_xr.NexusFileError, match="it: can't be written"):
+    with pytest.raises(nexus_xr.NexusFileError, match="it: is a directory"):
         write(tmp_path / "it")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(nexus_xr.NexusFileError, match="pipe: is a device, a pipe or a socket"):
+        write(tmp_path / "pipe")
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+    os.unlink(tmp_path / "pipe")
     assert [each.name for each in tmp_path.iterdir()] == ["it"]
 
 

@@ -20,6 +20,7 @@ from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
+from .target_path import target_path
 from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
 
 # An attribute of the root: the folders in `<name>_parts` that are this file's own.
@@ -73,16 +74,10 @@ class NewFile:
         user_block: bytes = b"",
         takes_over: bool = False,
     ) -> None:
-        if "\0" in os.fspath(path):
-            raise NexusFileError(f"{os.fspath(path)!r}: no file has a name with a zero in it")
-        self.path = os.path.realpath(os.path.expanduser(os.fspath(path)))
+        self.path = target_path(path)
         self.mode = mode
         if mode == "x" and os.path.lexists(self.path):
             raise NexusFileError(f'{path}: is there already; choose another name, or mode="w" to replace it')
-        if os.path.isdir(self.path):
-            raise NexusFileError(f"{path}: is a directory; name a file in it")
-        if os.path.exists(self.path) and not os.path.isfile(self.path):
-            raise NexusFileError(f"{path}: is a device, a pipe or a socket, and is not replaced by a file; name a file")
         token = secrets.token_hex(4)
         self._temporary = _beside(self.path, token, "part")
         self.parts = os.path.join(_parts_of(self.path), token)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 
+from .target_path import target_path
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
@@ -19,11 +21,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     Raises
     ------
     NexusFileError
-        It can't be written there, or is no file of this machine.
+        It can't be written there, is no file of this machine, or there is something that no file replaces.
     """
     if is_url(os.fspath(path)):
         raise NexusFileError(f"{os.fspath(path)}: is a URL, and this goes into a file of this machine; send that then")
-    target = os.path.realpath(os.path.expanduser(os.fspath(path)))
+    target = target_path(path)
     folder = f"{target}.{secrets.token_hex(4)}.part"
     if not os.path.isdir(os.path.dirname(target)):
         raise NexusFileNotFoundError(f"{os.fspath(path)}: can't be written, as there is no such folder")
