@@ -822,3 +822,11 @@ def test_an_entry_that_is_not_there_is_not_replaced(tmp_path: Path, options: Any
     with pytest.raises(NexusError, match=r"there is no entry 'entry1', only \[\]"):
         to_nexus(stack(2), tmp_path / "g.nxs", mode="r+", entry="entry1")
     assert [each.name for each in tmp_path.iterdir()] == ["f.nxs"]
+
+
+def test_nothing_is_appended_to_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.nxs")
+    for way in ({"append_dim": "frame"}, {"region": {"frame": slice(0, 3)}}):
+        with pytest.raises(NexusFileError, match=r"pipe\.nxs: is a pipe or a socket, and no file"):
+            stack(3).nexus.to_nexus(tmp_path / "pipe.nxs", **way)
+    assert os.listdir(tmp_path) == ["pipe.nxs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -131,6 +132,30 @@ sys.stdin.read()
 """
 
 
+def test_a_file_is_not_replaced_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    with NexusWriter(path, stack(3)) as writer:
+        for replace in (lambda: to_nexus(stack(2), path), lambda: NexusWriter(path, stack(2))):
+            with pytest.raises(NexusFileError, match="is open for writing in this process; close it first"):
+                replace()
+        writer.append(stack(1, 3))
+    assert_same(opened(path), stack(4))
+    to_nexus(stack(2), path)
+    assert_same(opened(path), stack(2))
+
+
+def test_a_file_is_not_replaced_while_another_process_has_locked_it(tmp_path: Path) -> None:
+    path = tmp_path / "locked.nxs"
+    to_nexus(stack(3), path)
+    with open(path, "rb+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(NexusFileError, match="nothing was written, as another process is writing it"):
+            to_nexus(stack(2), path)
+        fcntl.flock(stream, fcntl.LOCK_SH)  # as readers do
+        to_nexus(stack(2), path)
+    assert_same(opened(path), stack(2))
+
+
 def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
     to_nexus(stack(), tmp_path / "source.nxs")
     path = tmp_path / "live.nxs"
@@ -147,6 +172,8 @@ def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
     to_nexus(found, tmp_path / "whole.nxs", unlimited_dims="frame")  # which is no longer marked
     to_nexus(stack(5, 7), tmp_path / "whole.nxs", append_dim="frame")
     np.testing.assert_array_equal(opened(tmp_path / "whole.nxs").counts, FRAMES)
+    to_nexus(stack(2), path)
+    assert_same(opened(path), stack(2))
 
 
 # --- blocks --------------------------------------------------------------------------------------------------------

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from nexus_xr.errors import NexusFileError
-
 from .file import File
+from .writers import refuse_written_here
 
 _COPIED_AT_ONCE = 16 << 20
 
@@ -21,8 +20,7 @@ def copy_file(file: File, path: str) -> None:
     path
         A local path.
     """
-    if file.is_written_here:
-        raise NexusFileError(f"{file.name}: is open for writing in this process; close it first")
+    refuse_written_here(file)
     if file.is_local and file.policy.reach.is_everywhere:
         file.check()
         shutil.copyfile(file.path, path)

@@ -93,12 +93,17 @@ def is_of_this_host(holder: str | None) -> bool:
 
 def is_open_for_writing(path: str) -> bool:
     """Whether libhdf5, in whatever process, has a file open for writing, as far as it has locked it."""
-    with suppress(OSError), open(path, "rb") as stream:
+    with suppress(OSError), open(path, "rb", opener=_without_waiting) as stream:
         try:
             _lock(stream.fileno(), with_readers=True)
         except BlockingIOError:
             return True
     return False
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may be a pipe, which is open at once even if nobody writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager

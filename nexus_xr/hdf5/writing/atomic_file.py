@@ -18,6 +18,7 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
+from nexus_xr.hdf5.io.writers import refuse_writers
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
 from .target_path import target_path
@@ -62,7 +63,7 @@ class NewFile:
     Raises
     ------
     NexusFileError
-        The target can't be written, or with ``x`` is there already.
+        The target can't be written, is being written by another, or with ``x`` is there already.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class NewFile:
                 if mode == "a" and os.path.exists(self.path):
                     origin = File(self.path)
                 self._is_successor = takes_over or mode == "a" or (origin is not None and _is_at(origin, self.path))
+                if mode == "w" and not self._is_successor:
+                    refuse_writers(self.path)
                 self._began_with = _version(self.path)
                 if origin is None:
                     self._handles.append(open_file(self._temporary, "w-", is_latest=is_latest, user_block=user_block))

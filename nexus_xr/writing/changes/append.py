@@ -16,9 +16,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.arrays.schedule import refuse_elsewhere
-from nexus_xr.errors import NexusError, NexusFileError, listed
+from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone, wait_until_closed
+from nexus_xr.hdf5.io.writers import refuse_written_here, written_elsewhere
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.text import decode_array, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -103,11 +104,12 @@ def append(
     NexusError
         The file has no such variables, or these can't grow, or what is to be written doesn't fit; it is as it was then.
     """
-    dataset, where = _dataset(obj, dim, os.fspath(path)), os.path.realpath(path)
+    dataset, asked = _dataset(obj, dim, os.fspath(path)), File(os.fspath(path))
+    asked.check()
+    where = os.path.realpath(asked.path)
     with alone(where):
-        file = File(os.fspath(path))
-        if file.is_written_here:
-            raise NexusFileError(f"{file.name}: is open for writing in this process; close it first")
+        file = asked.anew()
+        refuse_written_here(file)
         wait_until_closed(where)
         more = _found(dataset, dim, entry, file)
         if any(each.values.shape[each.axis] for each in more):
@@ -174,10 +176,7 @@ def _check_growing(targets: Targets, datasets: dict[str, Dataset], file: File) -
             f'write the whole with unlimited_dims="{targets.dim}" at first'
         )
     if any(dataset.is_being_written for dataset in datasets.values()):
-        raise NexusFileError(
-            f"{file.name}: nothing was written, as another process is writing it, or was when that was killed; "
-            "wait until it is closed, or run `h5clear --status` if there is no such process"
-        )
+        raise written_elsewhere(file.name)
 
 
 def _why_fixed(dataset: Dataset, target: Target, file: File) -> str | None:

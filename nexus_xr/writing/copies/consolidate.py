@@ -11,6 +11,7 @@ import h5py
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.writers import refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.links import Link
@@ -27,7 +28,7 @@ from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.signatures import checks
 from nexus_xr.writing.fields.variables import fill
 
-from .soundness import refuse_damaged, refuse_written
+from .soundness import refuse_damaged
 
 _FAILURE = "can't be made one file"
 

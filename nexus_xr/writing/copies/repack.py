@@ -13,6 +13,7 @@ from h5py import h5t
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.writers import refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.datatypes import numpy_type
 from nexus_xr.hdf5.library.storage import filters_of
@@ -35,7 +36,7 @@ from nexus_xr.signatures import checks
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
 
-from .soundness import refuse_damaged, refuse_written
+from .soundness import refuse_damaged
 
 # Chunks as they are, or as `to_nexus` chooses them.
 AUTO = "auto"

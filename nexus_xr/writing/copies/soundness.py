@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from nexus_xr.diagnostics import UNREADABLE, Code, Diagnostics
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.locks import is_open_for_writing
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -21,28 +20,6 @@ from nexus_xr.hdf5.reading.small_values import read_whole
 _DAMAGE = (UNREADABLE | {Code.VALUE_UNREADABLE}) - {Code.DATATYPE_UNREADABLE}  # which is one that NumPy doesn't have
 # More texts than these aren't read only to see whether they can be.
 _MOST_TEXTS = 1 << 20
-
-
-def refuse_written(file: File) -> None:
-    """Raise an error where a file that another is to take the place of is open for writing, and what is added is lost.
-
-    Parameters
-    ----------
-    file
-        The file, which is open.
-
-    Raises
-    ------
-    NexusFileError
-        It is being written.
-    """
-    if file.is_written_here:
-        raise NexusFileError(f"{file.name}: is open for writing in this process; close it first")
-    if file.snapshot is not None or is_open_for_writing(file.path):
-        raise NexusFileError(
-            f"{file.name}: nothing was written, as another process is writing it, or was when that was killed; "
-            "wait until it is closed, or run `h5clear --status` if there is no such process"
-        )
 
 
 def refuse_damaged(file: File, failure: str, paths: Iterable[str] = ("/",), *, follows: bool = False) -> None:
