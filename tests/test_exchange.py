@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -746,6 +747,48 @@ def test_what_is_added_to_a_file_is_added_to_a_copy_of_it(engine: Any, tmp_path:
     with xr.open_datatree(path, engine=engine) as opened:
         assert (opened.a.values + 1 == opened["more"].a.values).all()
     assert [each.name for each in tmp_path.iterdir()] == ["out.nc"]
+
+
+ZARR_FAILURES: list[tuple[str, dict[str, Any], str]] = [
+    ("gone/out.zarr", {}, "can't be written, as there is no such folder"),
+    ("there.zarr", {}, "is there already; choose another place"),
+    ("there.zarr", {"group": "a"}, "is there already; choose another place"),
+    ("file.txt/out.zarr", {}, "can't be written"),
+    ("file.txt", {"mode": "a"}, "can't be written|is there already"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "reason"), ZARR_FAILURES)
+def test_a_store_that_can_not_be_written_is_named(
+    name: str, options: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    counts = xr.Dataset({"n": ("x", [1, 2])})
+    counts.nexus.to_zarr(tmp_path / "there.zarr")
+    counts.nexus.to_zarr(tmp_path / "there.zarr", group="a", mode="a")
+    (tmp_path / "file.txt").write_text("text")
+    with pytest.raises(NexusError, match=rf"{name}: ({reason})"):
+        counts.nexus.to_zarr(tmp_path / name, **options)
+    assert sorted(os.listdir(tmp_path)) == ["file.txt", "there.zarr"]
+    assert_same(nexus_xr.unflat(xr.open_zarr(tmp_path / "there.zarr")), counts)
+
+
+@pytest.mark.parametrize("mode", [None, "w", "w-"])
+def test_a_store_takes_its_place_when_it_is_complete(mode: Any, tmp_path: Path) -> None:
+    path = tmp_path / "out.zarr"
+    counts = xr.Dataset({"n": ("x", np.arange(4))})
+    if mode == "w":
+        counts.nexus.to_zarr(path)
+
+    def fail(block: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    broken = xr.Dataset({"n": ("x", da.arange(4, chunks=2).map_blocks(fail, dtype="i8"))})
+    with pytest.raises(nexus_xr.NexusFileError, match=r"out\.zarr: can't be written \(No space left on device\)"):
+        broken.nexus.to_zarr(path, mode=mode)
+    assert os.listdir(tmp_path) == (["out.zarr"] if mode == "w" else [])
+    (counts + 1).nexus.to_zarr(path, mode=mode)
+    assert_same(nexus_xr.unflat(xr.open_zarr(path)), counts + 1)
+    assert os.listdir(tmp_path) == ["out.zarr"]
 
 
 @each_engine

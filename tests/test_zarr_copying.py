@@ -285,5 +285,7 @@ def test_a_store_that_cant_be_written_to_is_named(tmp_path: Path) -> None:
     with pytest.raises(NexusFileError, match=r"can't be written \(No space left on device\)"):
         nexus_xr.to_zarr(tmp_path / "f.h5", store)
     assert not store._store_dict
-    nexus_xr.to_zarr(tmp_path / "f.h5", f"file://{tmp_path}/new/f.zarr")
-    assert zarr.open_array(tmp_path / "new/f.zarr", path="n").shape == (4, 100)
+    with pytest.raises(NexusFileError, match=r"gone/f\.zarr: can't be written, as there is no such folder"):
+        nexus_xr.to_zarr(tmp_path / "f.h5", tmp_path / "gone/f.zarr")
+    nexus_xr.to_zarr(tmp_path / "f.h5", f"file://{tmp_path}/f.zarr")
+    assert zarr.open_array(tmp_path / "f.zarr", path="n").shape == (4, 100)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,8 +18,9 @@ from nexus_xr.arrays.schedule import computes_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.extras import is_there, require
 from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
-from nexus_xr.hdf5.writing.replacing import replacing
+from nexus_xr.hdf5.writing.replacing import is_there, replacing, replacing_folder, unwritten
 from nexus_xr.hdf5.writing.writable_file import kept_file, open_file, why_unwritten
 from nexus_xr.opening.arrays import chunked
 
@@ -104,7 +106,7 @@ def _write_file(made: Flat, temporary: str, path: str | os.PathLike[str], option
 
 
 def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: Any) -> Any:
-    """Write a Zarr group of the flat form.
+    """Write a Zarr group of the flat form; a new folder takes its place only when it is complete.
 
     Parameters
     ----------
@@ -120,9 +122,26 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     require("zarr")
     made = streamed(flat(obj, large_arrays))
     _refuse_other_years(made)
-    if isinstance(store, str | os.PathLike) and not is_url(os.fspath(store)):
-        _refuse_long(_names(made), "a folder", "write another format")
-    return made.to_zarr(store, **options)
+    if isinstance(store, str | os.PathLike):
+        store = local_path(os.fspath(store))
+        if not is_url(store):
+            _refuse_long(_names(made), "a folder", "write another format")
+            if _is_whole(options):
+                with replacing_folder(Path(store), options.get("mode") != "w") as folder:
+                    made.to_zarr(folder, **{**options, "mode": "w"})
+                return None
+    try:
+        return made.to_zarr(store, **options)
+    except FileExistsError as error:  # by which zarr names the place within the store
+        raise is_there(store) from error
+    except OSError as error:
+        raise unwritten(str(store), error) from error
+
+
+def _is_whole(options: Mapping[str, Any]) -> bool:
+    """Whether nothing of a store stays, and all that is new is written at once."""
+    adds = any(options.get(name) is not None for name in ("group", "append_dim", "region"))
+    return options.get("mode") in (None, "w", "w-") and options.get("compute", True) and not adds
 
 
 def _with_whole_text(made: Flat) -> Flat:

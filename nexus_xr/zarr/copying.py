@@ -6,9 +6,7 @@ import asyncio
 import itertools
 import operator
 import os
-import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.writing.replacing import remove_folders, unwritten
+from nexus_xr.hdf5.writing.replacing import is_there, replacing_folder, unwritten
 
 from .arrays import ZarrArray
 from .batches import batches_of, copy_together, opened
@@ -98,7 +96,7 @@ def to_zarr(
     if not isinstance(target, Store):
         target = local_path(os.fspath(target))
     if isinstance(target, str) and not is_url(target):
-        with _new_folder(Path(target), is_new) as folder:
+        with replacing_folder(Path(target), is_new) as folder:
             _fill_folder(folder, plan)
         return
     try:
@@ -119,37 +117,6 @@ def _shard_bytes(shards: Any) -> int:
     if most_bytes < 1:
         raise NexusError(f"shards={shards!r}: {expected}")
     return most_bytes
-
-
-@contextmanager
-def _new_folder(target: Path, is_new: bool) -> Iterator[Path]:
-    """A folder beside the target that takes its place at the end of a ``with`` block, unless that raises."""
-    if target.exists() and not target.is_dir():
-        raise NexusError(f"{target}: is a file, which no folder replaces; choose another place")
-    if target.exists() and is_new:
-        raise _is_there(target)
-    mark = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
-    made, replaced = target.with_name(f"{mark}.part"), target.with_name(f"{mark}.old")
-    try:
-        made.mkdir(parents=True)
-        yield made
-        if target.exists():
-            if is_new:
-                raise _is_there(target)
-            target.rename(replaced)
-        made.rename(target)
-    except NexusError:
-        raise
-    except OSError as error:
-        raise unwritten(target, error) from error
-    finally:
-        if replaced.exists() and not target.exists():  # an interrupt came in between
-            replaced.rename(target)
-        remove_folders(made, replaced)
-
-
-def _is_there(target: object) -> NexusError:
-    return NexusError(f'{target}: is there already; choose another place, or replace it with mode="w"')
 
 
 def _fill_folder(folder: Path, plan: _Plan) -> None:
@@ -204,7 +171,7 @@ async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
     await store._ensure_open()  # as zarr's own functions do it for a `ZipStore` that nobody has used yet
     if not await store.is_empty(""):
         if is_new:
-            raise _is_there(store)
+            raise is_there(store)
         await store.clear()
     try:
         entries = plan.entries(with_root=False)

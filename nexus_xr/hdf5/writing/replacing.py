@@ -1,4 +1,4 @@
-"""A file that takes its place only when it is complete."""
+"""Files and folders that take their place only when they are complete."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.naming.url_path import is_url
@@ -28,7 +29,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     target = target_path(path)
     folder = f"{target}.{secrets.token_hex(4)}.part"
     if not os.path.isdir(os.path.dirname(target)):
-        raise NexusFileNotFoundError(f"{os.fspath(path)}: can't be written, as there is no such folder")
+        raise _no_folder(path)
     try:
         os.mkdir(folder)  # without which threads that an interrupt has left behind open no file anew
         temporary = os.path.join(folder, os.path.basename(target))
@@ -40,6 +41,59 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
         raise unwritten(path, error) from error
     finally:
         remove_folders(folder)
+
+
+@contextmanager
+def replacing_folder(target: Path, is_new: bool) -> Iterator[Path]:
+    """A folder beside the target that takes its place at the end of a ``with`` block, unless that raises.
+
+    Parameters
+    ----------
+    target
+        The target.
+    is_new
+        Whether there must be nothing.
+
+    Raises
+    ------
+    NexusError
+        There is something already that isn't to be replaced.
+    NexusFileError
+        It can't be written there.
+    """
+    if target.exists() and not target.is_dir():
+        raise NexusError(f"{target}: is a file, which no folder replaces; choose another place")
+    if target.exists() and is_new:
+        raise is_there(target)
+    if not target.absolute().parent.is_dir():
+        raise _no_folder(target)
+    mark = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    made, replaced = target.with_name(f"{mark}.part"), target.with_name(f"{mark}.old")
+    try:
+        made.mkdir()
+        yield made
+        if target.exists():
+            if is_new:
+                raise is_there(target)
+            target.rename(replaced)
+        made.rename(target)
+    except NexusError:
+        raise
+    except OSError as error:
+        raise unwritten(target, error) from error
+    finally:
+        if replaced.exists() and not target.exists():  # an interrupt came in between
+            replaced.rename(target)
+        remove_folders(made, replaced)
+
+
+def is_there(target: object) -> NexusError:
+    """The error where a folder, or a store, isn't to be replaced."""
+    return NexusError(f'{target}: is there already; choose another place, or replace it with mode="w"')
+
+
+def _no_folder(path: str | os.PathLike[str]) -> NexusFileNotFoundError:
+    return NexusFileNotFoundError(f"{os.fspath(path)}: can't be written, as there is no such folder")
 
 
 def remove_folders(*folders: str | os.PathLike[str]) -> None:
