@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Sequence
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .diagnostics import Diagnostic
 
 _LISTED = 10
 _BETWEEN = ("nexus_xr", "xarray", "contextlib")
+# Where an error that has travelled keeps what the system said.
+_TOLD = "_told"
+# What libhdf5 says of an error of the system, among much else.
+_IN_TEXT = re.compile(r"\berrno = (\d+), error message")
 
 
 class NexusError(ValueError):
@@ -21,7 +26,33 @@ class NexusError(ValueError):
 
 
 class NexusFileError(OSError, NexusError):  # in this order another process can make it anew with its traceback
-    """The file isn't HDF5, is damaged, or can't be read for another reason."""
+    """The file isn't HDF5, is damaged, or can't be read for another reason.
+
+    What the system said, where it did, is in ``errno`` and ``filename``, as with errors of its own.
+    """
+
+    @property
+    def errno(self) -> int | None:  # type: ignore[override]  # nobody sets it
+        return self._of_system[0]
+
+    @property
+    def filename(self) -> Any:
+        return self._of_system[1]
+
+    @property
+    def _of_system(self) -> tuple[int | None, Any]:
+        """Number and file of the error of the system that this one comes of."""
+        told: tuple[int | None, Any] | None = self.__dict__.get(_TOLD)
+        if told is None:
+            cause = self.__cause__
+            if isinstance(cause, OSError) and cause is not self:
+                return cause.errno, cause.filename
+            found = _IN_TEXT.search(str(cause))
+            return int(found[1]) if found else None, None
+        return told
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {**self.__dict__, _TOLD: self._of_system}  # as a cause doesn't travel
 
 
 class NexusFileNotFoundError(NexusFileError, FileNotFoundError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import re
 import signal
 import struct
@@ -20,8 +22,10 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
+import nexus_xr
 from nexus_xr import NexusFileError, NexusWarning, open_signals, read_metadata, reduce, to_zarr
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import anew
 from nexus_xr.hdf5.filters import missing_filters
 from nexus_xr.hdf5.format.checksum import lookup3
 from nexus_xr.hdf5.format.faults import FormatError
@@ -783,10 +787,47 @@ def test_an_interrupted_read_of_processes_leaves_everything_in_order(tmp_path: P
     assert run(INTERRUPTED, tmp_path / "f.h5", (8, 64, 64), "f4", 20) == "interrupted\n"
 
 
+# --- what the system says ------------------------------------------------------------------------------------------
+
+
+def as_it_is(error: NexusFileError) -> NexusFileError:
+    return error
+
+
+def sent_to_another_process(error: NexusFileError) -> NexusFileError:
+    sent = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(error))))
+    assert isinstance(sent, NexusFileError)
+    return sent
+
+
+@pytest.mark.parametrize("way", [as_it_is, sent_to_another_process, anew])
+def test_errors_tell_what_the_system_said(way: Callable[[NexusFileError], NexusFileError], tmp_path: Path) -> None:
+    path = tmp_path / "gone.nxs"
+    with pytest.raises(FileNotFoundError) as caught:
+        xr.open_dataset(path, engine="nexus")
+    error = way(caught.value)  # type: ignore[arg-type]
+    assert (type(error), error.errno, error.filename) == (nexus_xr.NexusFileNotFoundError, errno.ENOENT, str(path))
+    assert str(error) == f"{path}: no such file; check the path"
+
+
+@pytest.mark.parametrize(
+    ("cause", "number"),
+    [
+        (RuntimeError("Can't write (errno = 28, error message = 'No space left on device')"), errno.ENOSPC),
+        (RuntimeError("errno"), None),
+        (None, None),
+    ],
+)
+def test_errors_tell_what_the_system_said_to_libhdf5(cause: Exception | None, number: int | None) -> None:
+    error = NexusFileError("f.nxs: can't be written")
+    error.__cause__ = cause
+    assert (error.errno, error.filename) == (number, None)
+
+
 # --- a disk that is full ---------------------------------------------------------------------------------------
 
 WRITING_ON_A_FULL_DISK = """
-import os, resource, sys
+import errno, os, resource, sys
 import dask, h5py, numpy as np, xarray as xr
 import nexus_xr
 from nexus_xr.writing import distributed as parts
@@ -817,6 +858,7 @@ def refused(disk, path, **options):
         nexus_xr.to_nexus(array, path, **stored, **options)
     except nexus_xr.NexusFileError as error:
         print(error)
+        assert error.errno == (errno.EFBIG if disk == "limited" else errno.ENOSPC)
     else:
         raise AssertionError("there was room")
     finally:

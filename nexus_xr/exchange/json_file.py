@@ -84,7 +84,7 @@ def opened(path: str | os.PathLike[str]) -> TextIO:
     try:
         return open(os.fspath(path), encoding="utf-8", newline="")  # a number would be a file of the caller's
     except OSError as error:
-        raise unopened(os.fspath(path), os.path.abspath(path), error) from None
+        raise unopened(os.fspath(path), os.path.abspath(path), error) from error
 
 
 def _made_of(content: Mapping[str, Any]) -> Flat:
