@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from .errors import NexusError, NexusFileNotFoundError
+from .errors import NexusError
 from .exchange.csv_file import read_csv, to_csv
 from .exchange.flat import MARK, Travelling, unflat
 from .exchange.foreign import ForeignGroups, field_of
@@ -20,7 +20,9 @@ from .exchange.stores import streamed, to_netcdf
 from .exchange.stores import to_zarr as to_flat_zarr
 from .extras import require
 from .hdf5.format.superblock import has_superblock
+from .hdf5.io.local import path_of_what_is_there
 from .hdf5.io.naming.url_path import is_url
+from .hdf5.io.remote.urls import local_path
 from .opening.options import Options
 from .opening.session import open_one
 from .writing.defaults import KEEP
@@ -37,7 +39,7 @@ _FORMATS = {
 # Which engine of xarray opens what isn't NeXus, and isn't a table.
 _ENGINES = {ZARR: "zarr", NETCDF: None}
 
-_LOCAL = (NETCDF, CSV, JSON)
+_LOCAL = (CSV, JSON)
 # Which extra brings what they are read and written by.
 _EXTRAS = {ZARR: "zarr", NETCDF: "netcdf"}
 
@@ -132,7 +134,7 @@ def convert(
     source
         Path; of NeXus and Zarr also a URL.
     target
-        Path; for NeXus and Zarr also a URL.
+        Path; for NeXus, Zarr and netCDF also a URL.
     dataset_path
         Path of the one group, or dataset, to convert; of a NeXus file.
     overwrite
@@ -158,14 +160,14 @@ def convert(
     """
     if not isinstance(source, str | os.PathLike):
         raise NexusError(f"expected a path or a URL, whose name tells the format, found {type(source).__name__}")
-    source, target = os.fsdecode(source), os.fsdecode(target)
+    source, target = (local_path(os.fsdecode(each)) for each in (source, target))
     ways = format_of_source(source, storage_options), format_of(target)
     for format_ in {*ways} & {*_EXTRAS}:
         require(_EXTRAS[format_])
     if (ways[0] == NEXUS) == (ways[1] == NEXUS):
         raise NexusError(f"{source}: {ways[0]} is converted to NeXus, or from it, and not to {ways[1]}")
-    if not is_url(source) and not os.path.exists(source):
-        raise NexusFileNotFoundError(f"{source}: there is no such file")
+    if not is_url(source):
+        path_of_what_is_there(source)
     if not is_url(target) and os.path.lexists(target) and not overwrite:
         raise NexusError(f"{target}: is there already; choose another name, or replace it with overwrite=True")
     if is_url(target) and ways[1] in _LOCAL:

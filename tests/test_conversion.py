@@ -376,7 +376,7 @@ def test_what_can_not_be_converted_is_refused(scan: Path, tmp_path: Path) -> Non
         (scan, "f.xyz", "what format this is isn't told by its name"),
         (scan, "f.nxs", "NeXus is converted to NeXus, or from it, and not to NeXus"),
         ("f.nc", "f.zarr", "netCDF is converted to NeXus"),
-        ("gone.nxs", "f.nc", "there is no such file"),
+        ("gone.nxs", "f.nc", "no such file; check the path"),
         ("text.nc", "f.nxs", "can't be opened or read as netCDF"),
         ("empty.nc", "f.nxs", "holds no data variables"),
     ):
@@ -541,6 +541,28 @@ def test_what_would_not_be_right_in_a_new_file_is_refused(scan: Path, tmp_path: 
     with pytest.raises(nexus_xr.NexusError, match='expected "keep" or "auto"'):
         nexus_xr.repack(scan, chunks="frames")
     assert invoke("repack", tmp_path / "gone.nxs").exit_code == 1
+
+
+def test_names_may_begin_with_the_users_folder(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(scan.parent))
+    for suffix in (".json", ".csv", ".zarr", ".nc"):
+        nexus_xr.convert("~/scan.nxs", f"~/it{suffix}")
+        nexus_xr.convert(f"~/it{suffix}", f"~/from{suffix}.nxs")
+        with pytest.raises(nexus_xr.NexusError, match="is there already"):
+            nexus_xr.convert("~/scan.nxs", f"~/it{suffix}")
+    nexus_xr.read_json("~/it.json")
+    nexus_xr.read_csv("~/it.csv")
+    with h5py.File(scan, "a"), pytest.raises(nexus_xr.NexusFileError, match="open for writing in this process"):
+        nexus_xr.repack("~/scan.nxs", "~/scan.nxs", overwrite=True)
+    nexus_xr.repack("~/scan.nxs", "~/scan.nxs", overwrite=True)
+    with pytest.raises(nexus_xr.NexusError, match=r"memory://it/f\.nxs: only a file of this machine"):
+        nexus_xr.repack(scan, "memory://it/f.nxs")
+
+
+def test_a_source_that_may_not_be_seen_is_no_missing_one(scan: Path) -> None:
+    path = scan / "scan.nxs"  # below what is no folder
+    with pytest.raises(nexus_xr.NexusFileError, match=r"can't be opened .*Not a directory"):
+        nexus_xr.convert(path, scan.parent / "f.json")
 
 
 @pytest.mark.parametrize("target", ["gone/new.nxs", "scan.nxs/new.nxs"])

@@ -224,8 +224,11 @@ def test_what_isnt_as_in_its_file_is_written_to_be_shown(folder: Path) -> None:
 
 
 def test_what_cant_be_shown_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(nexus_xr.NexusFileNotFoundError, match=r"nothing.nxs: there is no such local file"):
+    with pytest.raises(nexus_xr.NexusFileNotFoundError, match=r"nothing.nxs: no such file; check the path"):
         nexus_xr.view(tmp_path / "nothing.nxs")
+    (tmp_path / "text").write_text("")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"can't be opened .*Not a directory"):
+        nexus_xr.view(tmp_path / "text" / "below.nxs")
     with pytest.raises(nexus_xr.NexusError, match="expected a path or an object of xarray to show, found int"):
         nexus_xr.view(3)
 

@@ -82,7 +82,8 @@ def read_json(path: str | os.PathLike[str]) -> xr.DataArray | xr.Dataset | xr.Da
 def opened(path: str | os.PathLike[str]) -> TextIO:
     """A file of text, to be read."""
     try:
-        return open(os.fspath(path), encoding="utf-8", newline="")  # a number would be a file of the caller's
+        # A number would be a file of the caller's.
+        return open(os.path.expanduser(os.fspath(path)), encoding="utf-8", newline="")
     except OSError as error:
         raise unopened(os.fspath(path), os.path.abspath(path), error) from error
 

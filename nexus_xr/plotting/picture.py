@@ -75,7 +75,7 @@ def plot(
     >>> plot("scan.nxs", "scan.png")
     >>> plot(counts, "scan.svg")
     """
-    if picture is not None and not overwrite and os.path.lexists(picture):
+    if picture is not None and not overwrite and os.path.lexists(os.path.expanduser(picture)):
         raise NexusError(
             f"{os.fspath(picture)}: is there already; choose another name, or replace it with overwrite=True"
         )

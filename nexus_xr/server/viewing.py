@@ -19,6 +19,7 @@ import uvicorn
 import xarray as xr
 
 from nexus_xr.errors import NexusError, NexusFileNotFoundError
+from nexus_xr.hdf5.io.local import path_of_what_is_there
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.opening.session import Opened
 
@@ -75,7 +76,8 @@ def view(obj: Any, *, browser: bool | None = None) -> View:
     >>> view("scan.nxs", browser=False)  # doctest: +SKIP
     View(url='http://localhost:.../view?file=scan.nxs&token=...')
     """
-    path, shown = _where(obj)
+    where, shown = _where(obj)
+    path = path_of_what_is_there(where)
     if not os.path.isfile(path):
         raise NexusFileNotFoundError(f"{path}: there is no such local file; name one that is there")
     folder, name = os.path.split(os.path.realpath(path))

@@ -16,12 +16,30 @@ from .h5py_handles import handles, is_written_here, open_local
 from .identity import Identity, Snapshot, changed
 from .naming.reach import Reach
 from .reference import FileReference
+from .remote.urls import local_path
 from .source import GrowingSource, LocalSource, Source
 from .superblock import is_being_written
 from .unreadable import unopened
 
 if TYPE_CHECKING:
     import h5py
+
+
+def path_of_what_is_there(where: str | os.PathLike[str]) -> str:
+    """The path of a local file or folder, of whatever format, which the system lets be seen.
+
+    Raises
+    ------
+    NexusFileError
+        It isn't there, or not to be seen.
+    """
+    name = os.fspath(where)
+    path = local_path(name)
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        raise unopened(name, os.path.abspath(path), error) from error
+    return path
 
 
 class LocalFile:

@@ -13,6 +13,7 @@ from h5py import h5t
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.io.writers import refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.datatypes import numpy_type
@@ -30,6 +31,7 @@ from nexus_xr.hdf5.writing.creation import (
     filters_named,
     filters_of_source,
 )
+from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.signatures import checks
@@ -99,7 +101,9 @@ def repack(
         raise NexusError(f'chunks={chunks!r}: expected "keep" or "auto"')
     form = _Form(None if compression == KEEP else filters_named(compression, compression_opts, shuffle), chunks == AUTO)
     asked = File(os.fspath(path))
-    goal = asked.path if target is None else os.fspath(target)
+    goal = asked.path if target is None else local_path(os.fspath(target))
+    if is_elsewhere(goal):
+        raise NexusError(f"{goal}: only a file of this machine is written anew; name a path")
     if target is not None and os.path.lexists(goal) and not overwrite:
         raise NexusError(f"{goal}: is there already; choose another name, or replace it with overwrite=True")
     refuse_damaged(asked, _FAILURE)
