@@ -390,7 +390,7 @@ def test_what_can_not_be_converted_is_refused(scan: Path, tmp_path: Path) -> Non
 def test_what_has_no_name_or_no_place_is_refused(scan: Path) -> None:
     with pytest.raises(nexus_xr.NexusError, match=r"^expected a path or a URL, whose name tells .*, found bytes$"):
         nexus_xr.convert(scan.read_bytes(), "f.nc")  # type: ignore[arg-type]
-    for name in ("f.nc", "f.json", "f.csv"):
+    for name in ("f.json", "f.csv"):
         with pytest.raises(nexus_xr.NexusError, match=f"memory://{name}: .* goes into files of this machine; convert"):
             nexus_xr.convert(scan, f"memory://{name}")
     with pytest.raises(nexus_xr.NexusFileError, match=r"memory://f.json: is a URL, and this goes into a file of this"):

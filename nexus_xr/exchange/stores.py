@@ -20,7 +20,7 @@ from nexus_xr.extras import is_there, require
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
-from nexus_xr.hdf5.writing.replacing import is_there, replacing, replacing_folder, unwritten
+from nexus_xr.hdf5.writing.replacing import replacing, replacing_folder, stands_there, unwritten
 from nexus_xr.hdf5.writing.writable_file import kept_file, open_file, why_unwritten
 from nexus_xr.opening.arrays import chunked
 
@@ -133,7 +133,7 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     try:
         return made.to_zarr(store, **options)
     except FileExistsError as error:  # by which zarr names the place within the store
-        raise is_there(store) from error
+        raise stands_there(store) from error
     except OSError as error:
         raise unwritten(str(store), error) from error
 

@@ -21,7 +21,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.writing.replacing import is_there, replacing_folder, unwritten
+from nexus_xr.hdf5.writing.replacing import replacing_folder, stands_there, unwritten
 
 from .arrays import ZarrArray
 from .batches import batches_of, copy_together, opened
@@ -171,7 +171,7 @@ async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
     await store._ensure_open()  # as zarr's own functions do it for a `ZipStore` that nobody has used yet
     if not await store.is_empty(""):
         if is_new:
-            raise is_there(store)
+            raise stands_there(store)
         await store.clear()
     try:
         entries = plan.entries(with_root=False)

@@ -64,7 +64,7 @@ def replacing_folder(target: Path, is_new: bool) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise NexusError(f"{target}: is a file, which no folder replaces; choose another place")
     if target.exists() and is_new:
-        raise is_there(target)
+        raise stands_there(target)
     if not target.absolute().parent.is_dir():
         raise _no_folder(target)
     mark = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
@@ -74,7 +74,7 @@ def replacing_folder(target: Path, is_new: bool) -> Iterator[Path]:
         yield made
         if target.exists():
             if is_new:
-                raise is_there(target)
+                raise stands_there(target)
             target.rename(replaced)
         made.rename(target)
     except NexusError:
@@ -87,7 +87,7 @@ def replacing_folder(target: Path, is_new: bool) -> Iterator[Path]:
         remove_folders(made, replaced)
 
 
-def is_there(target: object) -> NexusError:
+def stands_there(target: object) -> NexusError:
     """The error where a folder, or a store, isn't to be replaced."""
     return NexusError(f'{target}: is there already; choose another place, or replace it with mode="w"')
 
