@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner, Result
-from h5py import h5d, h5p, h5s, h5t
+from h5py import h5d, h5l, h5p, h5s, h5t
 
 import nexus_xr
 from benchmarks.serving import RangeServer
@@ -710,3 +710,51 @@ def test_an_object_that_cant_be_brought_into_one_file_is_named(scan: Path, tmp_p
     with pytest.raises(nexus_xr.NexusFileError, match=r"master\.nxs:/own: can't be made one file"):
         nexus_xr.consolidate(master)
     assert master.read_bytes() == content
+
+
+def _links_of(group: h5py.Group) -> dict[bytes, tuple[int, Any]]:
+    """What leads to what, as it is stored; of hard links, the kind alone."""
+    found: dict[bytes, tuple[int, Any]] = {}
+    links, names = group.id.links, list[bytes]()
+    links.iterate(names.append)
+    for name in names:
+        kind = links.get_info(name).type
+        found[name] = kind, None if kind == h5l.TYPE_HARD else links.get_val(name)
+    return found
+
+
+@pytest.mark.parametrize("compression", ["keep", "gzip"])
+def test_names_that_are_not_utf8_stay_as_they_are(tmp_path: Path, compression: str) -> None:
+    source, target = tmp_path / "f.h5", tmp_path / "g.h5"
+    values = np.arange(30_000)
+    with h5py.File(source, "w") as file:
+        group = file.create_group(b"gr\xb0")
+        group[b"v\xb0"], group["v"] = values, values
+        group.attrs["a"] = 1
+        file["same"] = group
+        file.id.links.create_soft(b"soft\xb0", b"/gr\xb0/v")
+        file.id.links.create_external(b"external", "\xb0.h5".encode("latin-1"), b"/x\xb0")
+        links = _links_of(file), _links_of(group)
+    nexus_xr.repack(source, target, compression=compression)
+    with h5py.File(target) as file:
+        group = file[b"gr\xb0"]
+        assert (_links_of(file), _links_of(group)) == links
+        assert group.attrs["a"] == 1
+        for name in (b"v\xb0", "v"):
+            np.testing.assert_array_equal(group[name], values)
+            assert group[name].compression == (None if compression == "keep" else compression)
+        assert file["same"] == group
+
+
+def test_a_dataset_without_a_fill_value_is_copied_as_it_is(tmp_path: Path) -> None:
+    source, target = tmp_path / "f.h5", tmp_path / "g.h5"
+    with h5py.File(source, "w") as file:
+        file["x"] = [1, 2, 3]
+    content = source.read_bytes()
+    defined = content.index(b"\x02\x02\x02\x01" + bytes(4)) + 3  # in the message of the fill value
+    source.write_bytes(content[:defined] + b"\0" + content[defined + 1 :])
+    with h5py.File(source) as file:
+        assert file["x"].id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_UNDEFINED
+    nexus_xr.repack(source, target, compression="gzip")
+    with h5py.File(target) as file:
+        assert file["x"][...].tolist() == [1, 2, 3]

@@ -46,6 +46,17 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def as_text(raw: bytes | str) -> str:
+    r"""Text of which `encode` makes the same bytes again, other than of what is read for people.
+
+    Examples
+    --------
+    >>> as_text(b"\xc2\xb5m"), as_text(b"\xb5m"), as_text("m")
+    ('µm', '\udcb5m', 'm')
+    """
+    return raw if isinstance(raw, str) else raw.decode("utf-8", "surrogateescape")
+
+
 def is_unicode(text: str) -> bool:
     r"""Whether text has no surrogates, which no encoding knows.
 

@@ -17,7 +17,7 @@ from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
-from nexus_xr.hdf5.objects.text import is_text
+from nexus_xr.hdf5.objects.text import encode, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.block_shapes import grouped
 
@@ -85,7 +85,7 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_heade
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
         if _is_copied_well(dataset, group) and not in_new_header:
-            h5o.copy(dataset.id, b".", group.id, name.encode(), properties, link_properties())
+            h5o.copy(dataset.id, b".", group.id, encode(name), properties, link_properties())
         else:
             _make_alike(dataset, group, name, array)
     return True
@@ -109,11 +109,11 @@ def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: st
         It has to be made anew, and can't be.
     """
     if _is_copied_well(found, group):
-        h5o.copy(found.id, b".", group.id, name.encode(), lcpl=link_properties())
+        h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
     elif isinstance(found, h5py.Dataset):
         copy_attributes(found, _make_alike(found, group, name))
     else:
-        found.id.copy().commit(group.id, name.encode(), link_properties())
+        found.id.copy().commit(group.id, encode(name), link_properties())
         copy_attributes(found, group[name])
 
 
@@ -165,7 +165,7 @@ def _make_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyA
     properties.set_attr_creation_order(IN_ORDER)
     if source.chunks is not None and _varies(kind):
         properties.set_chunk(source.chunks)  # which were of so many bytes, and may be of others
-    made = h5py.Dataset(h5d.create(group.id, name.encode(), kind, source.id.get_space(), properties, link_properties()))
+    made = h5py.Dataset(h5d.create(group.id, encode(name), kind, source.id.get_space(), properties, link_properties()))
     if filters_of(made.id.get_create_plist()) != filters:
         raise NexusError(
             f"{source.file.filename}:{source.name}: has a filter that makes other options of those that it has there; "

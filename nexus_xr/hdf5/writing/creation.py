@@ -223,7 +223,7 @@ def create_dataset(
         if chunks:
             _check_chunks(filters, chunks, dtype.itemsize)
         kind = h5t.py_create(dtype, logical=True)
-        made = h5d.create(group.id, name.encode(), kind, space, properties, link_properties())
+        made = h5d.create(group.id, encode(name), kind, space, properties, link_properties())
     except ValueError as error:
         where = f"{group.name.rstrip('/')}/{name}"
         raise NexusError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from h5py import h5a, h5l, h5o, h5s
 
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.objects.links import LINKS_OF_HDF5
-from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.objects.text import as_text, decode, encode
+
+from .new_objects import link_properties
 
 _MOST_LINKS = 100
 _TEMPORARY = "nexus_xr is writing"
@@ -112,8 +115,25 @@ def _link(file: h5py.File, path: str, name: str) -> AnyLink | None:
 
 def link_of(group: h5py.Group, name: str) -> AnyLink:
     """The link of a name that a group has."""
-    kind = group.id.links.get_info(name.encode()).type
-    return group.get(name, getlink=True) if kind in LINKS_OF_HDF5 else UserDefinedLink()
+    kind = group.id.links.get_info(encode(name)).type
+    if kind == h5l.TYPE_HARD:
+        return h5py.HardLink()
+    if kind not in LINKS_OF_HDF5:
+        return UserDefinedLink()
+    target = group.id.links.get_val(encode(name))
+    if kind == h5l.TYPE_SOFT:
+        return h5py.SoftLink(as_text(target))
+    file, path = target
+    return h5py.ExternalLink(os.fsdecode(file), as_text(path))
+
+
+def put_link(group: h5py.Group, name: str, link: h5py.SoftLink | h5py.ExternalLink) -> None:
+    """Make a link of that name, which h5py does for names and targets that are Unicode."""
+    if isinstance(link, h5py.SoftLink):
+        group.id.links.create_soft(encode(name), encode(link.path), lcpl=link_properties())
+    else:
+        file = os.fsencode(link.filename)
+        group.id.links.create_external(encode(name), file, encode(link.path), lcpl=link_properties())
 
 
 def other_names(file: h5py.File, dataset: h5py.Dataset) -> list[tuple[str, str]]:

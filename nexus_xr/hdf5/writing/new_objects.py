@@ -10,6 +10,7 @@ import numpy as np
 from h5py import h5g, h5p, h5t
 
 from nexus_xr.hdf5.library.datatypes import encoded
+from nexus_xr.hdf5.objects.text import encode
 
 # What keeps an order has a header of the second version, in which attributes of any size have a place.
 IN_ORDER = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
@@ -47,7 +48,7 @@ def link_properties() -> Any:
 
 def create_group(parent: h5py.Group, name: str) -> h5py.Group:
     """Make a group."""
-    made = h5g.create(parent.id, name.encode(), link_properties(), properties_of_members(h5p.GROUP_CREATE))
+    made = h5g.create(parent.id, encode(name), link_properties(), properties_of_members(h5p.GROUP_CREATE))
     return h5py.Group(made)
 
 

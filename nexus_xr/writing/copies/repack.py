@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5t
+from h5py import h5d, h5t
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
@@ -19,6 +19,7 @@ from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.datatypes import numpy_type
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.objects.text import as_h5py_takes_it, as_text, decode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.atomic_file import NewFile, completed, failing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
@@ -32,7 +33,7 @@ from nexus_xr.hdf5.writing.creation import (
     filters_of_source,
 )
 from nexus_xr.hdf5.writing.delivery import is_elsewhere
-from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of
+from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, put_link
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.signatures import checks
 from nexus_xr.writing.defaults import KEEP
@@ -159,6 +160,8 @@ def _can_change(dataset: h5py.Dataset) -> bool:
         return False
     if any(most not in (None, size) for most, size in zip(dataset.maxshape, dataset.shape, strict=True)):
         return False
+    if dataset.id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_UNDEFINED:
+        return False
     fill_value = np.full(1, dataset.fillvalue, dtype)
     return not fill_value.view(np.uint8).any() and (dataset.chunks is not None or None not in dataset.maxshape)
 
@@ -171,11 +174,11 @@ def _check(root: h5py.Group, name: str, is_moved: bool) -> int:
     total, seen, waiting = 0, {address_of(root.id)}, [root]
     while waiting:
         group = waiting.pop()
-        with failing(name, group.name, _FAILURE):
+        with failing(name, _path_of(group), _FAILURE):
             _check_attributes(group, name)
-            members = list(group)
+            members = _names_in(group)
         for member in members:
-            path = f"{group.name.rstrip('/')}/{member}"
+            path = _path_of(group, member)
             with failing(name, path, _FAILURE):
                 item = _item_of(group, member, name, path, is_moved)
                 if item is not None and address_of(item.id) not in seen:
@@ -192,7 +195,18 @@ def _item_of(group: h5py.Group, member: str, name: str, path: str, is_moved: boo
         raise NexusError(f"{name}:{path}: is a link that only its writer follows; remove it")
     if isinstance(link, h5py.ExternalLink) and is_moved:
         raise _moved(name, path)
-    return group[member] if isinstance(link, h5py.HardLink) else None
+    return group[as_h5py_takes_it(member)] if isinstance(link, h5py.HardLink) else None
+
+
+def _names_in(group: h5py.Group) -> list[str]:
+    """The names of members, which stand for their bytes where these aren't UTF-8."""
+    return [as_text(name) for name in group]
+
+
+def _path_of(item: h5py.Group | h5py.Dataset, member: str = "") -> str:
+    """The path of an object, or of a member of a group, as it reads."""
+    path = decode(item.name)
+    return f"{path.rstrip('/')}/{decode(member)}" if member else path
 
 
 def _moved(name: str, path: str) -> NexusError:
@@ -205,9 +219,9 @@ def _moved(name: str, path: str) -> NexusError:
 def _check_dataset(dataset: h5py.Dataset, name: str, is_moved: bool) -> int:
     _check_attributes(dataset, name)
     if dataset.id.get_type().detect_class(h5t.REFERENCE):
-        raise _references(name, dataset.name)
+        raise _references(name, _path_of(dataset))
     if is_moved and (dataset.is_virtual or dataset.external):
-        raise _moved(name, dataset.name)
+        raise _moved(name, _path_of(dataset))
     return _bytes_of(dataset)
 
 
@@ -219,7 +233,7 @@ def _bytes_of(dataset: h5py.Dataset) -> int:
 def _check_attributes(item: h5py.Group | h5py.Dataset, name: str) -> None:
     for attribute in item.attrs:
         if item.attrs.get_id(attribute).get_type().detect_class(h5t.REFERENCE):
-            raise _references(name, f"{item.name}@{attribute}")
+            raise _references(name, f"{_path_of(item)}@{decode(attribute)}")
 
 
 def _references(name: str, path: str) -> NexusError:
@@ -250,27 +264,27 @@ class _Repacking:
         waiting: list[tuple[h5py.Group, h5py.Group]] = [(source["/"], new["/"])]
         while waiting:
             group, made = waiting.pop()
-            for name in group:
-                with failing(self._asked.name, f"{group.name.rstrip('/')}/{name}", _FAILURE):
+            for name in _names_in(group):
+                with failing(self._asked.name, _path_of(group, name), _FAILURE):
                     waiting += self._bring(group, name, made)
 
     def _bring(self, group: h5py.Group, name: str, made: h5py.Group) -> Iterator[tuple[h5py.Group, h5py.Group]]:
         """Bring a member of a group; where it is a group, both whose members are to come."""
         link = link_of(group, name)
         if not isinstance(link, h5py.HardLink):
-            made[name] = link
+            put_link(made, name, link)
             return
-        item = group[name]
+        item = group[as_h5py_takes_it(name)]
         key = address_of(item.id)
         if key in self._made:
-            made[name] = self._made[key]
+            made[as_h5py_takes_it(name)] = self._made[key]
         elif isinstance(item, h5py.Group):
             self._made[key] = create_group(made, name)
             copy_attributes(item, self._made[key])
             yield item, self._made[key]
         else:
             self._copy(item, made, name)
-            self._made[key] = made[name]
+            self._made[key] = made[as_h5py_takes_it(name)]
 
     def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
         form = self._form.of(item) if isinstance(item, h5py.Dataset) else None
@@ -295,5 +309,5 @@ class _Repacking:
             group, name, dataset.shape, dataset.dtype, tuple(chunks) if chunks else None, filters, growing
         )
         copy_attributes(dataset, made)
-        array = LazyArray(self._asked, dataset.name, dataset.shape, dataset.dtype)
-        fill(WrittenDataset(made, self._num_threads, f"{self._asked.name}:{made.name}"), array)
+        array = LazyArray(self._asked, _path_of(dataset), dataset.shape, dataset.dtype)
+        fill(WrittenDataset(made, self._num_threads, f"{self._asked.name}:{_path_of(made)}"), array)
