@@ -58,7 +58,9 @@ def read_attribute_types(node: Node, opened: h5i.ObjectID) -> dict[str, Attribut
     for raw_name in node.distinct(names):
         with suppress(AnyHdf5Error):
             attribute = h5a.open(opened, raw_name)
-            types[decode(raw_name)] = AttributeType(attribute.get_space().shape, encoded(attribute.get_type()))
+            type_id = attribute.get_type()
+            shape, dtype = attribute.get_space().shape, known_type(type_id).dtype
+            types[decode(raw_name)] = AttributeType(shape, dtype, encoded(type_id))
     return types
 
 

@@ -34,6 +34,7 @@ class MemoryType(NamedTuple):
 
 # What libhdf5 puts before a datatype that it encodes: of which kind of message it is, and a version.
 _BEFORE_ENCODED = b"\x03\0"
+_REFERENCES = {reference.encode(): reference for reference in (h5t.STD_REF_OBJ, h5t.STD_REF_DSETREG)}
 
 
 def encoded(type_id: h5t.TypeID) -> bytes:
@@ -44,7 +45,24 @@ def encoded(type_id: h5t.TypeID) -> bytes:
 
 def decoded(content: bytes) -> h5t.TypeID:
     """The datatype that libhdf5 has for what is in a file."""
-    return h5t.decode(_BEFORE_ENCODED + content)
+    return _with_known_references(h5t.decode(_BEFORE_ENCODED + content))
+
+
+def _with_known_references(type_id: h5t.TypeID) -> h5t.TypeID:
+    """The same datatype: of references within what is of varying length, libhdf5 forgets on decoding which they are."""
+    if isinstance(type_id, h5t.TypeReferenceID):
+        return _REFERENCES.get(type_id.encode(), type_id)
+    if isinstance(type_id, h5t.TypeVlenID):
+        return h5t.vlen_create(_with_known_references(type_id.get_super()))
+    if isinstance(type_id, h5t.TypeArrayID):
+        return h5t.array_create(_with_known_references(type_id.get_super()), type_id.get_array_dims())
+    if not isinstance(type_id, h5t.TypeCompoundID):
+        return type_id
+    compound = h5t.create(h5t.COMPOUND, type_id.get_size())
+    for number in range(type_id.get_nmembers()):
+        member = _with_known_references(type_id.get_member_type(number))
+        compound.insert(type_id.get_member_name(number), type_id.get_member_offset(number), member)
+    return compound
 
 
 def numpy_type(item: h5d.DatasetID) -> np.dtype[Any] | None:

@@ -25,11 +25,14 @@ class AttributeType(NamedTuple):
     ----------
     shape
         Its shape, with no dimensions that its datatype adds; None for a null dataspace.
+    dtype
+        The dtype of what is in the file, as h5py has it.
     encoded
         Its datatype as files have it.
     """
 
     shape: tuple[int, ...] | None
+    dtype: np.dtype[Any]
     encoded: bytes
 
 

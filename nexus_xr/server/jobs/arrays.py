@@ -73,7 +73,7 @@ def array_like(dataset: Dataset, values: LazyArray | ScaledArray, opening: Openi
     """Values that are stored as those of a dataset are."""
     chunks = tuple(max(1, length) for length in dataset.storage.chunks or (1,) * len(values.shape))
     is_of_others = dataset.is_virtual or opening.file.leads_elsewhere
-    return ServedArray(values, chunks, dataset.encoded_type, is_of_others)
+    return ServedArray(values, chunks, is_of_others)
 
 
 def dataset_at(opening: Opening, path: str) -> Dataset:

@@ -48,7 +48,7 @@ def parsed_attribute_types(node: Node, file: ParsedFile, header: ObjectHeader) -
     found = _found(node, file, header)
     named = ((decode_name(raw_name), found[raw_name]) for raw_name in node.distinct(found))
     return {
-        name: AttributeType(attribute.type.dataspace.shape, attribute.encoded_type)
+        name: AttributeType(attribute.type.dataspace.shape, attribute.type.datatype.dtype, attribute.encoded_type)
         for name, attribute in named
         if isinstance(attribute, Attribute)
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from nexus_xr.hdf5.objects.datatypes import varying_element
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
-from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.node import AttributeType, Node
 from nexus_xr.opening.select import Opening
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import Answer, json_answer
@@ -53,15 +55,14 @@ def _shaped(node: Node) -> dict[str, Any]:
     types = node.attribute_types()
     values = node.read_attributes().items()
     return {
-        name: with_references(_nested(value, types[name].shape if name in types else ()), types[name].encoded)
-        for name, value in values
-        if name in types
+        name: with_references(_nested(value, types[name]), types[name].dtype) for name, value in values if name in types
     }
 
 
-def _nested(value: Any, shape: tuple[int, ...] | None) -> Any:
-    if isinstance(value, np.ndarray) and value.ndim:
+def _nested(value: Any, its: AttributeType) -> Any:
+    is_sequence = varying_element(its.dtype) is not None and math.prod(its.shape or ()) == 1
+    if isinstance(value, np.ndarray) and value.ndim and not is_sequence:
         return value
-    for _ in shape or ():
+    for _ in its.shape or ():
         value = [value]
     return value

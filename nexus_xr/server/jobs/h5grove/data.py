@@ -79,7 +79,7 @@ class ReadValues(FileJob):
         is_one = self.told == PLOTTED and is_title_path(self.path) and values.shape == (1,)
         flat = values.reshape(()) if is_one else np.ravel(values) if self.flatten and values.ndim else values
         if self.form == "json":
-            return json_answer(with_references(flat if flat.ndim else flat[()], array.encoded_type), tag)
+            return json_answer(with_references(flat if flat.ndim else flat[()], array.stored.raw_dtype), tag)
         return self._file(FORMATS[self.form], flat, tag)
 
     def _without_array(self, context: Context, place: ServedFile) -> Answer:

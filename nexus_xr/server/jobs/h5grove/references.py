@@ -6,28 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from nexus_xr.hdf5.objects.datatypes import has_references, is_reference
+from nexus_xr.hdf5.objects.datatypes import has_references, is_reference, split_array_type, varying_element
 from nexus_xr.hdf5.objects.text import marks
 
 
-def with_references(value: Any, encoded: bytes) -> Any:
-    """A value in which each reference is the text that h5py shows it as."""
-    from nexus_xr.hdf5.library.datatypes import decoded
-
-    dtype = decoded(encoded).dtype
+def with_references(value: Any, dtype: np.dtype[Any]) -> Any:
+    """A value of a stored dtype in which each reference is the text that h5py shows it as."""
     return _told(value, dtype) if has_references(dtype) else value
 
 
 def _told(value: Any, dtype: np.dtype[Any]) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | np.ndarray):
         return [_told(each, dtype) for each in value]
-    if isinstance(value, np.ndarray):
-        return [_told(each, dtype) for each in value]
-    if is_reference(dtype):
+    element = _innermost(dtype)
+    if is_reference(element):
         import h5py
 
-        is_region = marks(dtype)["ref"] is h5py.RegionReference
+        is_region = marks(element)["ref"] is h5py.RegionReference
         return f"<HDF5 {'region' if is_region else 'object'} reference>"
-    if dtype.names is not None:
-        return [_told(value[name], dtype[name]) for name in dtype.names]
+    if element.names is not None:
+        return [_told(value[name], element[name]) for name in element.names]
     return value
+
+
+def _innermost(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of the elements of arrays and of what is of varying length."""
+    element, _ = split_array_type(dtype)
+    inner = varying_element(element)
+    return element if inner is None else _innermost(inner)

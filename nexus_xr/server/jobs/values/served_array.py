@@ -29,15 +29,12 @@ class ServedArray:
         Its values, which are read when they are indexed, and scaled then where they are to be.
     chunks
         The shape of what is decoded at once.
-    encoded_type
-        Its datatype as the file has it.
     is_of_others
         Whether other files than the one that was asked have a part in it, or may have.
     """
 
     values: LazyArray | ScaledArray
     chunks: tuple[int, ...]
-    encoded_type: bytes
     is_of_others: bool
 
     @property
