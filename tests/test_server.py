@@ -149,6 +149,46 @@ def test_a_description_has_members_attributes_and_small_values(client: TestClien
     assert client.get("/api/meta/scan.nxs").json()["default"] == "/entry/data"
 
 
+def test_a_description_says_what_elements_of_any_kind_are(tmp_path: Path) -> None:
+    text, numbers = h5py.string_dtype(), h5py.vlen_dtype("<i4")
+    reordered = np.dtype({"names": ["a", "b"], "formats": ["<i4", "<f4"], "offsets": [4, 0], "itemsize": 12})
+    gaps = np.dtype({"names": ["a", "b"], "formats": ["<i4", "<f4"], "offsets": [1, 8], "itemsize": 13})
+    told = {
+        "text": (text, "text"),
+        "fixed text": ("S3", "|S3"),
+        "number": (">u2", ">u2"),
+        "numbers": (numbers, {"list": "<i4"}),
+        "reference": (h5py.ref_dtype, "reference"),
+        "references": (h5py.vlen_dtype(h5py.ref_dtype), {"list": "reference"}),
+        "arrays": (h5py.vlen_dtype(np.dtype(("<i4", (2, 3)))), {"list": {"array": "<i4", "shape": [2, 3]}}),
+        "compound": (np.dtype([("name", text), ("v", "<f4")]), [["name", "text"], ["v", "<f4"]]),
+        "numbers in compound": (np.dtype([("p", numbers)]), [["p", {"list": "<i4"}]]),
+        "array in compound": (np.dtype([("p", "<i2", (2,))]), [["p", "<i2", [2]]]),
+        "compound in compound": (
+            np.dtype([("c", [("x", "<i2"), ("y", "|u1")])]),
+            [["c", [["x", "<i2"], ["y", "|u1"]]]],
+        ),
+        "reordered": (reordered, {"parts": [["a", "<i4"], ["b", "<f4"]], "offsets": [4, 0], "size": 12}),
+        "gaps": (gaps, [["", "|V1"], ["a", "<i4"], ["", "|V3"], ["b", "<f4"], ["", "|V1"]]),
+    }
+    with h5py.File(tmp_path / "types.h5", "w") as file:
+        for name, (dtype, _) in told.items():
+            file.create_dataset(name, (2,), dtype)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        described = client.get("/api/meta/types.h5")
+    assert described.status_code == 200, described.json()
+    assert {each["name"]: each["dtype"] for each in described.json()["members"]} == {
+        name: expected for name, (_, expected) in told.items()
+    }
+
+
+def test_a_description_tells_no_data_from_one_element(client: TestClient) -> None:
+    shapes = {
+        name: client.get(f"/api/meta/stack.h5?path={name}").json()["shape"] for name in ("nothing", "none", "one")
+    }
+    assert shapes == {"nothing": None, "none": [0, 3], "one": []}
+
+
 def test_deeper_members_are_described_where_that_is_asked(client: TestClient) -> None:
     [entry] = client.get("/api/meta/scan.nxs?depth=3").json()["members"]
     instrument = next(member for member in entry["members"] if member["name"] == "instrument")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +25,7 @@ from nexus_xr.server.settings import Folder
 
 from .answer import Answer, json_answer
 from .context import Context
+from .element_types import told_type
 from .job import FileJob
 from .unreadable import check_readable
 
@@ -109,8 +109,8 @@ class _Description:
         storage = dataset.storage
         self.leads_elsewhere |= dataset.is_virtual
         described: dict[str, Any] = {
-            "shape": dataset.shape,
-            "dtype": _dtype(dataset),
+            "shape": None if dataset.is_null else dataset.shape,
+            "dtype": told_type(dataset.raw_dtype),
             "attributes": dataset.read_attributes(),
             "layout": storage.layout,
             "chunks": storage.chunks,
@@ -135,11 +135,6 @@ class _Description:
         variables = [_variable(each, described.content) for each in described.data.variables]
         shown = described.data.default_slice
         return {"data": {"signal": described.data.signal, "variables": variables, "default_slice": shown}}
-
-
-def _dtype(dataset: Dataset) -> Any:
-    dtype = dataset.raw_dtype
-    return "text" if dtype.kind == "O" else json.loads(json.dumps(dtype.descr)) if dtype.names else dtype.str
 
 
 def _variable(variable: Variable, content: GroupContent) -> Mapping[str, Any]:
