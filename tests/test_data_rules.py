@@ -1125,8 +1125,36 @@ def test_what_is_told_as_version_3_is_what_was_found(write: Write, rule: Rule) -
         if axis.role is Role.AXIS and len(axis.dims) == 1 and content.fields[axis.field].is_numeric
     }
     assert attributes["signal"] == signal.field
-    for dim, name in zip(signal.dims, attributes["axes"], strict=True):
+    is_scattered = len(signal.dims) == 1 and len(attributes["axes"]) == 2
+    for dim, name in zip(signal.dims * (1 + is_scattered), attributes["axes"], strict=True):
         assert plain[name] == (dim,) if name != "." else (dim,) not in plain.values()
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        (["x", "k"], ["x", "k"]),
+        (["k", "x"], ["k", "x"]),
+        ("x", ["x"]),
+        (["x", "k", "other"], ["x"]),
+        (["x", "edges"], ["x"]),
+        (["x", "words"], ["x"]),
+        (["x", "x"], ["x"]),
+        (["x", "gone"], ["x"]),
+    ],
+)
+def test_points_in_a_plane_are_told_with_both_axes(write: Write, axes: Any, told: list[str]) -> None:
+    fields = {
+        "data": X4,
+        "x": X4,
+        "k": X4[::-1],
+        "other": X4,
+        "edges": np.arange(5.0),
+        "words": np.array(["a", "b", "c", "d"], dtype=object),
+    }
+    with h5py.File(write({"entry": {"data": nxdata(fields, signal="data", axes=axes)}})) as file:
+        content = read_content(LibraryGroup(file["entry/data"].id, "/", Diagnostics()))
+    assert as_version_3(apply_rules(content), content)["axes"] == told
 
 
 @pytest.mark.parametrize(("factor", "is_told"), [(10.0, True), ([1.0, 2.0, 3.0], False), ("ten", False)])

@@ -52,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tree(folder / "old.nxs", {"run": nxentry({"title": "A scan", "bank": old})})
     curve = nxdata({"I": np.arange(9.0), "Q": np.linspace(0.1, 0.9, 9)}, signal="I", axes="Q")
     write_tree(folder / "curve.nxs", {"entry": nxentry({"data": curve})})
+    points = nxdata({"I": np.arange(9.0), "X": np.arange(9.0), "Y": np.arange(9.0)[::-1]}, signal="I", axes=["X", "Y"])
+    write_tree(folder / "points.nxs", {"entry": nxentry({"data": points})})
     stack = nxdata({"counts": np.arange(60).reshape(5, 3, 4)}, signal="counts", default_slice=["1", ".", "."])
     write_tree(folder / "stack.nxs", {"entry": nxentry({"data": stack})})
     scaled = {
@@ -114,6 +116,13 @@ def test_a_curve_has_its_axis(page: Page, address: str) -> None:
     view(page, address, file="curve.nxs", path="/entry/data")
     page.get_by_text("NX Line").first.wait_for()
     page.get_by_text("Q", exact=True).first.wait_for()
+
+
+def test_points_in_a_plane_are_scattered_by_both_axes(page: Page, address: str) -> None:
+    view(page, address, file="points.nxs", path="/entry/data")
+    page.get_by_role("tab", name="NX Scatter").click()
+    for axis in ("X", "Y"):
+        page.get_by_text(axis, exact=True).first.wait_for()
 
 
 @pytest.mark.parametrize(("asked", "selection"), [("3,:,:", "3,:,:"), (":, 2, :", ":,2,:"), ("9,:,:", "0,:,:")])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nexus_xr.nexus.rules.attributes import nx_class
+from nexus_xr.nexus.rules.attributes import names, nx_class
 from nexus_xr.nexus.rules.content import Field, GroupContent
 from nexus_xr.nexus.rules.nxdata import NXdata
 from nexus_xr.nexus.rules.variables import Role, Variable
@@ -21,7 +21,8 @@ _OLDER = ("signal", "axes", "auxiliary_signals")
 def as_version_3(data: NXdata, content: GroupContent) -> dict[str, Any]:
     """The attributes of a group with which readers that know version 3 alone plot what the rules found.
 
-    A dimension has the first of its axes that is one-dimensional and made of numbers; "." is one without.
+    A dimension has the first of its axes that is one-dimensional and made of numbers; "." is one without. Points that
+    are scattered in a plane keep both axes of their dimension, by which such readers know them.
 
     Parameters
     ----------
@@ -44,13 +45,27 @@ def as_version_3(data: NXdata, content: GroupContent) -> dict[str, Any]:
     shape = content.fields[signal.field].shape
     alike = {name for name, field in content.fields.items() if field.shape == shape and field.is_numeric}
     auxiliary = [other.field for other in others if other.role is Role.AUXILIARY and other.field in alike]
-    told = {"signal": signal.field, "axes": [_axis(data, content, dim) for dim in signal.dims]}
+    told = {
+        "signal": signal.field,
+        "axes": _scattered(data, content) or [_axis(data, content, dim) for dim in signal.dims],
+    }
     return {**kept, "NX_class": "NXdata", **told, **({"auxiliary_signals": auxiliary} if auxiliary else {})}
 
 
 def _can_be_plotted(field: Field) -> bool:
     """Whether there are numbers along one dimension or more."""
     return field.is_numeric and field.ndim > 0 and 0 not in field.shape
+
+
+def _scattered(data: NXdata, content: GroupContent) -> list[str]:
+    """The two axes of numbers that a group lists for the one dimension of its signal; none where it doesn't."""
+    signal = data.variables[0]
+    listed = names(content.attributes.get("axes"), content.fields)
+    if len(signal.dims) != 1 or len(set(listed)) != 2:
+        return []
+    shape = content.fields[signal.field].shape
+    along = {axis.field for axis in _axes(data, signal.dims[0]) if content.fields[axis.field].is_numeric}
+    return list(listed) if all(name in along and content.fields[name].shape == shape for name in listed) else []
 
 
 def _axis(data: NXdata, content: GroupContent, dim: str) -> str:
