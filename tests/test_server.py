@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import h5py
 import hdf5plugin
@@ -90,6 +91,20 @@ def test_a_folder_lists_folders_and_hdf5_files(client: TestClient) -> None:
     answer = client.get("/api/files")
     assert names(answer) == ["below", "broken.nxs", "scan.nxs", "stack.h5"]
     assert [item["kind"] for item in answer.json()["items"]] == ["folder", "file", "file", "file"]
+
+
+def test_files_are_served_whatever_signs_their_names_have(tmp_path: Path) -> None:
+    names_there = ["a b.h5", "back\\slash.h5", 'quo"te#?%.h5', "µ.h5"]
+    for name in names_there:
+        write_tree(tmp_path / name, {"x": 1.5})
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert sorted(names(client.get("/api/files"))) == names_there
+        for name in names_there:
+            address = quote(name)
+            assert client.get(f"/api/data/{address}?path=x&format=json").json() == 1.5
+            assert client.get(f"/zarr/{address}/x/zarr.json").status_code == 200
+            assert client.get(f"/file/{address}").content == (tmp_path / name).read_bytes()
+            assert client.get("/h5grove/data", params={"file": name, "path": "x"}).json() == 1.5
 
 
 def test_files_are_listed_page_by_page_in_natural_order(client: TestClient) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import h5py
@@ -240,6 +241,32 @@ def test_what_cant_be_shown_is_an_error(tmp_path: Path) -> None:
         nexus_xr.view(tmp_path / "text" / "below.nxs")
     with pytest.raises(nexus_xr.NexusError, match="expected a path or an object of xarray to show, found int"):
         nexus_xr.view(3)
+    (tmp_path / "notes.py").write_text("no data")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"notes.py: isn't an HDF5 file; name one that is"):
+        nexus_xr.view(tmp_path / "notes.py", browser=False)
+    for name in (".hidden.h5", "bad\udcff.h5"):
+        write_tree(tmp_path / "shown.h5", {"x": 1.0})
+        (tmp_path / "shown.h5").rename(tmp_path / name)
+        with pytest.raises(nexus_xr.NexusError, match=r"names begin with a dot, or aren't UTF-8, aren't served"):
+            nexus_xr.view(tmp_path / name, browser=False)
+
+
+def test_what_cant_be_opened_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tree(tmp_path / "mine.h5", {"x": 1.0})
+    monkeypatch.setattr("builtins.open", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
+    with pytest.raises(nexus_xr.NexusFileError, match=r"mine.h5: can't be read \(Permission denied\); see to its"):
+        nexus_xr.view(tmp_path / "mine.h5", browser=False)
+
+
+def test_a_node_of_a_tree_is_shown_at_its_place(folder: Path) -> None:
+    with xr.open_datatree(folder / "unplotted.nxs", engine="nexus") as tree:
+        nodes = {node.path: nexus_xr.view(node, browser=False).url for node in tree.subtree}
+        parts = {node.path: node.to_dataset() for node in tree.subtree}
+        made = xr.DataTree.from_dict({"/": parts["/entry/text"], "/b": parts["/entry/number"]})
+        moved = nexus_xr.view(made, browser=False)
+    shown = {path: parse_qs(urlsplit(url).query).get("path") for path, url in nodes.items()}
+    assert shown == {path: None if path == "/" else [path] for path in parts}
+    assert "path" not in parse_qs(urlsplit(moved.url).query)
 
 
 # Of real files: by older rules, of NXcanSAS, with axes in several dimensions, without a list of axes.

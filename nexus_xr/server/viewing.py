@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,12 +19,14 @@ from urllib.parse import urlencode
 import uvicorn
 import xarray as xr
 
-from nexus_xr.errors import NexusError, NexusFileNotFoundError
+from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.local import path_of_what_is_there
+from nexus_xr.hdf5.io.superblock import has_hdf5_signature
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.opening.session import Opened
 
 from .application import application_of
+from .jobs.served_files import is_shown
 from .settings import settings_of
 
 _PATIENCE_SECONDS = 300
@@ -68,7 +71,7 @@ def view(obj: Any, *, browser: bool | None = None) -> View:
     Raises
     ------
     NexusError
-        The file isn't there, or the object can't be written.
+        The file isn't there, can't be read, isn't HDF5 or is hidden; or the object can't be written.
 
     Examples
     --------
@@ -77,14 +80,28 @@ def view(obj: Any, *, browser: bool | None = None) -> View:
     View(url='http://localhost:.../view?file=scan.nxs&token=...')
     """
     where, shown = _where(obj)
-    path = path_of_what_is_there(where)
-    if not os.path.isfile(path):
-        raise NexusFileNotFoundError(f"{path}: there is no such local file; name one that is there")
-    folder, name = os.path.split(os.path.realpath(path))
+    folder, name = _served(path_of_what_is_there(where))
     found = View(_service(folder).address({"file": name, **({"path": shown} if shown else {})}))
     if browser or (browser is None and not _is_notebook()):
         webbrowser.open(found.url)
     return found
+
+
+def _served(path: str) -> tuple[str, str]:
+    """The folder that is served for a file, and its name there."""
+    if not os.path.isfile(path):
+        raise NexusFileNotFoundError(f"{path}: there is no such local file; name one that is there")
+    folder, name = os.path.split(os.path.realpath(path))
+    if not is_shown(name):
+        raise NexusError(f"{path}: files whose names begin with a dot, or aren't UTF-8, aren't served; give it another")
+    try:
+        with open(path, "rb") as stream:
+            is_hdf5 = has_hdf5_signature(stream)
+    except OSError as error:
+        raise NexusFileError(f"{path}: can't be read ({error.strerror}); see to its permissions") from error
+    if not is_hdf5:
+        raise NexusFileError(f"{path}: isn't an HDF5 file; name one that is")
+    return folder, name
 
 
 def _where(obj: Any) -> tuple[str, str | None]:
@@ -97,7 +114,16 @@ def _where(obj: Any) -> tuple[str, str | None]:
     files = {None if origin is None else origin.file.name for origin in origins}
     if len(files) != 1 or not os.path.isfile(str(*files)):
         return _written(obj), None
-    return str(*files), None if isinstance(obj, xr.DataTree) or origins[0] is None else origins[0].path
+    return str(*files), _place([origin.path for origin in origins if origin is not None], obj)
+
+
+def _place(paths: Sequence[str], obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str | None:
+    """The path in its file at which an object is shown, of whose variables these are the paths."""
+    if not isinstance(obj, xr.DataTree):
+        return paths[0]
+    above = str(obj.encoding.get("nexus_path", "/")).rstrip("/")
+    is_of_file = all(f"{path}/".startswith(f"{above}/") for path in paths)
+    return above or None if is_of_file else None
 
 
 def _variables(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> list[xr.Variable]:

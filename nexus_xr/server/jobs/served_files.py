@@ -127,10 +127,11 @@ def split(folders: Sequence[Folder], address: str) -> tuple[Folder | None, list[
 def is_shown(name: str) -> bool:
     """Whether a file or folder of that name may be asked for: not up the tree, and not hidden.
 
-    No address has a name that isn't UTF-8.
+    No address has a name that isn't UTF-8, nor one with a sign by which the system cuts paths: addresses were cut by
+    slashes before.
     """
     is_utf_8 = name.isascii() or name.encode(errors="replace").decode() == name
-    return is_utf_8 and not name.startswith(".") and "\0" not in name and "\\" not in name
+    return is_utf_8 and not name.startswith(".") and "\0" not in name and os.sep not in name
 
 
 def lies_below(folder: str, path: str) -> bool:
