@@ -337,6 +337,30 @@ def test_json_has_references_as_paths_and_integers_as_numbers(tmp_path: Path) ->
             assert data(client, "scan.h5", f"numbers {order}", format="json").json() == numbers
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (np.array(["2020-01-01T00:00:00.123456789", "NaT"], "M8[ns]"), ["2020-01-01T00:00:00.123456789", None]),
+        (np.array(["1500-03-04", "NaT"], "M8[D]"), ["1500-03-04", None]),
+        (np.array([90, "NaT"], "m8[s]"), [90, None]),
+        (np.array([[2**62], [-1]], "m8[ns]"), [[2**62], [-1]]),
+        (np.array("2020-01-01T12:00", "M8[m]"), "2020-01-01T12:00"),
+    ],
+)
+def test_times_are_told_to_their_last_digit(tmp_path: Path, form: str, times: Any, told: Any) -> None:
+    with h5py.File(tmp_path / "times.h5", "w") as file:
+        file["t"] = times.astype(h5py.opaque_dtype(times.dtype))
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        answer = data(client, "times.h5", "t", format=form)
+    if form == "json":
+        assert answer.json() == told
+    else:
+        assert answer.text.split() == [
+            "NaT" if each is None else str(each) for each in np.ravel(np.array(told, object))
+        ]
+
+
 def test_opaque_values_are_text_alone_and_in_lists(tmp_path: Path) -> None:
     write_tree(tmp_path / "scan.h5", {"several": np.array([b"abc", b"d\xb5f"], "V3"), "one": np.void(b"abc")})
     with client_of(tmp_path, limits=Limits(workers=1)) as client:

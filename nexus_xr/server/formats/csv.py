@@ -10,6 +10,7 @@ from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.server.failures import Failure
 
 from .encoding import Buffer, Shown, ValuePart
+from .plain import is_times, told_times
 
 
 class Csv:
@@ -36,6 +37,8 @@ class Csv:
 
 
 def _cells(row: Any) -> list[Any]:
+    if is_times(row):
+        return ["NaT" if time is None else time for time in told_times(row)]
     return list(map(_cell, row.tolist()))
 
 
