@@ -20,13 +20,17 @@ def _told(value: Any, dtype: np.dtype[Any]) -> Any:
         return [_told(each, dtype) for each in value]
     element = _innermost(dtype)
     if is_reference(element):
-        import h5py
-
-        is_region = marks(element)["ref"] is h5py.RegionReference
-        return f"<HDF5 {'region' if is_region else 'object'} reference>"
+        return _words(marks(element)["ref"], is_null=value is None)
     if element.names is not None:
         return [_told(value[name], element[name]) for name in element.names]
     return value
+
+
+def _words(kind: type, is_null: bool) -> str:
+    """What h5py says of a reference; null ones are told from those to what no path leads to by nothing here."""
+    import h5py
+
+    return str(kind()) if is_null else f"<HDF5 {'region' if kind is h5py.RegionReference else 'object'} reference>"
 
 
 def _innermost(dtype: np.dtype[Any]) -> np.dtype[Any]:
