@@ -1131,6 +1131,12 @@ def test_openapi_describes_each_endpoint_and_parameter(client: TestClient) -> No
     assert set(described["paths"]) >= {"/api/files", "/api/meta/{file}", "/zarr/{file}", "/h5grove/meta"}
     parameters = described["paths"]["/api/data/{file}"]["get"]["parameters"]
     assert {each["name"] for each in parameters} >= {"file", "path", "selection", "format", "reduce", "axes"}
+    required = {
+        path: {each["name"] for each in methods["get"]["parameters"] if each["required"]}
+        for path, methods in described["paths"].items()
+    }
+    assert required["/api/data/{file}"] == required["/h5grove/meta"] == required["/h5grove/paths"] == {"file"}
+    assert required["/api/files"] == set()
 
 
 def test_requests_are_counted(client: TestClient) -> None:

@@ -293,6 +293,8 @@ def test_links_are_followed_as_h5grove_follows_them(client: TestClient, kinds: P
 @pytest.mark.parametrize(
     ("asked", "status", "words"),
     [
+        ({}, 422, "file is missing: expected the file, by its path below the folder"),
+        ({"file": ""}, 404, "File not found"),
         ({"file": "gone.h5"}, 404, "File not found"),
         ({"file": "kinds.h5", "path": "/gone"}, 404, "not a valid path"),
         ({"file": "kinds.h5", "resolve_links": "perhaps"}, 422, "only_valid"),

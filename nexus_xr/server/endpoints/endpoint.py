@@ -73,6 +73,10 @@ class Endpoint:
         return {each.name: each for each in self.parameters if each.place == "query"}
 
     @cached_property
+    def _required(self) -> Sequence[Parameter]:
+        return [each for each in self._in_query.values() if each.is_required]
+
+    @cached_property
     def _elsewhere(self) -> Sequence[tuple[Parameter, bytes]]:
         """The other parameters, each with the header in which it may be; none for the rest of the path."""
         others = (each for each in self.parameters if each.place != "query")
@@ -112,6 +116,9 @@ class Endpoint:
             else:
                 values[asked.target] = asked.value(text)
                 given_once.add(name)
+        missing = next((each for each in self._required if each.name not in given_once), None)
+        if missing is not None:
+            raise Failure(422, f"{missing.name} is missing: expected {missing.meaning}")
         for parameter, its_header in self._elsewhere:
             if its_header and request.method == "HEAD":
                 continue  # they say which part of the body is asked for, and nothing of a head

@@ -36,6 +36,8 @@ class Parameter:
         What the job calls it.
     is_repeated
         Whether it may be given any number of times.
+    is_required
+        Whether a request has to have it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Parameter:
     place: str = "query"
     argument: str = field(default="", kw_only=True)
     is_repeated: bool = field(default=False, kw_only=True)
+    is_required: bool = field(default=False, kw_only=True)
 
     @property
     def target(self) -> str:

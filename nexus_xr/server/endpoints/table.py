@@ -48,7 +48,7 @@ _DATA = (
     real("high", "the value that is white in a picture"),
 )
 
-_H5GROVE_FILE = text("file", "the file, by its path below the folder")
+_H5GROVE_FILE = Parameter(FILE.name, FILE.meaning, FILE.schema, is_required=True)
 _LINKS = choice("resolve_links", "which links to follow", FOLLOWED, FOLLOWED[0])
 _TOLD = choice("as", "as what data is told", FORMS, FORMS[0], argument="told")
 _H5GROVE = (
