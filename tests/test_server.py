@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import Reach
 from nexus_xr.server import app
 from nexus_xr.server.endpoints import remembered
@@ -45,6 +46,7 @@ from nexus_xr.server.jobs.zarr import ReadKey
 from nexus_xr.server.settings import Limits, Settings, folders_of
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.pool import Pool
+from nexus_xr.zarr.view import ZarrView
 
 from .conftest import CORPUS, corpus_files
 from .files import scan_file, write_tree
@@ -665,6 +667,47 @@ def test_chunks_are_sent_as_they_are_stored(client: TestClient, folder: Path) ->
     assert client.get("/api/chunk/stack.h5?path=counts&chunk=9,0,0").status_code == 422
 
 
+@pytest.mark.parametrize("name", ["none", "Zstandard", "gzip"])
+def test_large_chunks_are_sent_part_by_part(tmp_path: Path, name: str, asked: list[Job]) -> None:
+    values = np.random.default_rng(2).integers(0, 256, 9 << 20, dtype="u1")
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("x", data=values, chunks=values.shape, **SENT_AGAIN[name])
+        _, stored = file["x"].id.read_direct_chunk((0,))
+    view = ZarrView(File(tmp_path / "large.h5"))
+    value = bytes(view.value("x/c/0") or b"")
+    with client_of(tmp_path, limits=Limits(workers=1, whole=1 << 20)) as client:
+        assert client.get("/api/chunk/large.h5?path=x&chunk=0").content == stored
+        assert [getattr(job, "part", None) for job in asked] == [0, 1, 2]
+        asked.clear()
+        answer = client.get("/zarr/large.h5/x/c/0")
+        assert answer.content == value
+        assert answer.headers["Content-Length"] == str(len(value))
+        # what is put into a frame of Blosc is made as a whole
+        assert [getattr(job, "part", None) for job in asked] == ([0] if name == "gzip" else [0, 1, 2])
+        for begin, end in ((5, 9), (100, 5 << 20), ((4 << 20) - 1, (4 << 20) + 1)):
+            part = client.get("/zarr/large.h5/x/c/0", headers={"Range": f"bytes={begin}-{end - 1}"})
+            assert (part.status_code, part.content) == (206, value[begin:end])
+            assert part.headers["Content-Range"] == f"bytes {begin}-{end - 1}/{len(value)}"
+    with client_of(tmp_path, limits=Limits(workers=1, sent=1 << 20)) as client:
+        assert client.get("/api/chunk/large.h5?path=x&chunk=0").status_code == 413
+
+
+@pytest.mark.parametrize("job", [ReadKey("large.h5/x/c/0"), ReadChunk("large.h5", path="x", chunk=(0,))])
+def test_parts_of_a_chunk_are_of_one_state(tmp_path: Path, job: ReadKey | ReadChunk) -> None:
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("x", data=np.zeros(9 << 20, "u1"), chunks=(9 << 20,))
+    context = Context(Settings(folders_of(tmp_path), None))
+    first = job.answer(context)
+    assert (first.parts, len(first.body), first.length) == (3, 4 << 20, 9 << 20)
+    second = replace(job, part=2, tag=first.tag)
+    assert len(second.answer(context).body) == 1 << 20
+    with h5py.File(tmp_path / "large.h5", "a") as file:
+        file["y"] = 1
+    with pytest.raises(Failure, match="changed while it was sent") as caught:
+        second.answer(context)
+    assert caught.value.status == 409
+
+
 def test_a_chunk_that_was_never_written_is_not_there(client: TestClient, folder: Path) -> None:
     with h5py.File(folder / "sparse.h5", "w") as file:
         file.create_dataset("x", (4, 4), "i4", chunks=(2, 2))[0, 0] = 1
@@ -785,9 +828,6 @@ def test_heads_say_how_long_a_body_is_if_that_is_known(tmp_path: Path, form: str
 
 
 def test_keys_of_zarr_are_those_of_the_view(client: TestClient, folder: Path) -> None:
-    from nexus_xr.hdf5.io.file import File
-    from nexus_xr.zarr.view import ZarrView
-
     view = ZarrView(File(folder / "stack.h5"))
     for key in ("zarr.json", "counts/zarr.json", "counts/c/1/0/0", "big/c/0/0/0"):
         assert client.get(f"/zarr/stack.h5/{key}").content == bytes(view.value(key) or b"")
@@ -856,9 +896,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     jobs: list[Job] = []
     run = Pool.run
 
-    async def noted(pool: Pool, job: Job) -> Reply:
+    async def noted(pool: Pool, job: Job, size: int = 0) -> Reply:
         jobs.append(job)
-        return await run(pool, job)
+        return await run(pool, job, size)
 
     monkeypatch.setattr(Pool, "run", noted)
     return jobs

@@ -11,11 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -38,6 +40,7 @@ from nexus_xr.server.settings import Folder, Settings, folders_of, settings_of, 
 from nexus_xr.server.speaking import HeadsWithBodies, log_requests, patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
+from nexus_xr.server.workers.held import Held, Memory
 from nexus_xr.server.workers.pool import Pool
 
 from .conftest import CORPUS
@@ -617,6 +620,80 @@ def test_too_many_requests_are_told_to_come_again(tmp_path: Path) -> None:
     with_pool(work, tmp_path, waiting=2)
 
 
+def test_large_answers_wait_for_memory_and_small_ones_do_not(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        first = await pool.run(Filled(1, 9 << 20))
+        second = asyncio.create_task(pool.run(Filled(2, 9 << 20)))
+        while not pool.counts.waiting:
+            await asyncio.sleep(0.01)
+        assert (await pool.run(ListFolder(""))).status == 200
+        assert not second.done()
+        assert bytes(first.body) == bytes([1]) * (9 << 20)
+        del first
+        reply = await second
+        assert bytes(reply.body) == bytes([2]) * (9 << 20)
+        assert pool.counts.waiting == 0
+
+    with_pool(work, tmp_path, held=10 << 20)
+
+
+def test_memory_that_is_claimed_before_is_enough_for_less_and_for_more(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        for claimed in (5 << 20, 9 << 20, 20 << 20):
+            reply = await pool.run(Filled(claimed & 255, 9 << 20), claimed)
+            assert b"".join(reply.pieces) == bytes([claimed & 255]) * (9 << 20)
+            del reply
+
+    with_pool(work, tmp_path, held=30 << 20)
+
+
+def test_who_waits_too_long_for_memory_is_told_to_ask_again(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        kept = await pool.run(Filled(1, 9 << 20))
+        with pytest.raises(Failure, match="waits to be sent") as caught:
+            await pool.run(Filled(2, 9 << 20))
+        assert caught.value.status == 503
+        del kept
+        assert (await pool.run(Filled(3, 9 << 20))).size == 9 << 20
+
+    with_pool(work, tmp_path, held=10 << 20, patience=0.1)
+
+
+def test_answers_that_no_room_is_left_for_are_counted(tmp_path: Path) -> None:
+    """Rooms are lent to slow clients first, of a fixed number; what is copied beyond them is held."""
+
+    async def work(pool: Pool) -> None:
+        kept = [await pool.run(Filled(value, 1 << 20)) for value in range(ROOMS + 1)]
+        with pytest.raises(Failure, match="waits to be sent"):
+            await pool.run(Filled(0, 1 << 20))
+        assert all(bytes(reply.body) == bytes([value]) * (1 << 20) for value, reply in enumerate(kept))
+
+    with_pool(work, tmp_path, held=2 << 20, patience=0.1)
+
+
+def test_memory_goes_to_who_claimed_it_first() -> None:
+    async def do() -> list[int]:
+        held = Held(100)
+        first = held.take(60)
+        order: list[int] = []
+
+        async def claim(size: int, seconds: float = PATIENCE_SECONDS) -> None:
+            memory = await held.claim(size, seconds)
+            order.append(sum(piece.nbytes for piece in memory))
+
+        claims = [asyncio.create_task(claim(size)) for size in (90, 30, 20)]
+        await asyncio.sleep(0)
+        assert held.take(30) is None  # though there is enough, others wait
+        claims[0].cancel()
+        await asyncio.gather(*claims[:1], return_exceptions=True)
+        await asyncio.gather(*claims[1:])
+        assert first is not None
+        del first
+        return order
+
+    assert asyncio.run(do()) == [30, 20]
+
+
 def test_who_goes_away_costs_no_worker(tmp_path: Path) -> None:
     async def work(pool: Pool) -> None:
         asked = asyncio.create_task(pool.run(Sleeping(0.2)))
@@ -764,11 +841,10 @@ def test_the_head_of_a_response_goes_with_its_body() -> None:
 
 
 @contextmanager
-def served(folder: Path, patience: float) -> Iterator[uvicorn.Server]:
+def served(folder: Path, patience: float, **limits: Any) -> Iterator[uvicorn.Server]:
     """A service that is run by uvicorn in this process."""
-    config = uvicorn.Config(
-        app(folder, token=False, limits=Limits(workers=1)), port=0, http=patient(patience), log_level="error"
-    )
+    application = app(folder, token=False, limits=Limits(workers=1, **limits))
+    config = uvicorn.Config(application, port=0, http=patient(patience), log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -808,6 +884,39 @@ def test_clients_that_are_too_slow_are_left(folders: tuple[Path, Path]) -> None:
 
 def answers(client: socket.socket) -> bytes:
     return b"".join(iter(partial(client.recv, 1 << 16), b""))
+
+
+@pytest.mark.parametrize("address", ["/zarr/large.h5/x/c/0", "/api/data/large.h5?path=x", "/file/large.h5"])
+def test_clients_that_take_nothing_have_no_more_memory_than_there_is(folders: tuple[Path, Path], address: str) -> None:
+    with h5py.File(folders[0] / "large.h5", "w") as file:
+        file.create_dataset("x", data=np.zeros(10 << 20, "u1"), chunks=(10 << 20,))
+    lent: list[int] = []
+    request = f"GET {address} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    with patched_memory(lent), served(folders[0], PATIENCE_SECONDS, held=12 << 20) as server, ExitStack() as stack:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        clients = [stack.enter_context(connected(port, request, 1 << 12)) for _ in range(12)]
+        with connected(port, b"GET /api/files HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as other:
+            assert answers(other).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: bool(lent))
+        with ThreadPoolExecutor(len(clients)) as threads:
+            for answer in threads.map(answers, clients):
+                assert len(answer.partition(b"\r\n\r\n")[2]) >= 10 << 20
+    assert 0 < max(lent) <= 12 << 20
+    (folders[0] / "large.h5").unlink()
+
+
+@contextmanager
+def patched_memory(lent: list[int]) -> Iterator[None]:
+    """Note how much memory for answers is lent, whenever some is."""
+    take = Held._lent
+
+    def noted(held: Held, size: int) -> Memory:
+        memory = take(held, size)
+        lent.append(held._bytes)
+        return memory
+
+    with mock.patch.object(Held, "_lent", noted):
+        yield
 
 
 def test_requests_with_too_much_to_them_are_refused(folders: tuple[Path, Path]) -> None:

@@ -53,8 +53,10 @@ class Limits:
         Bytes of values that one answer may have.
     whole
         Bytes of values of an answer that can't be made in parts: an image.
+    held
+        Bytes of answers that may wait in memory to be sent; further large answers wait for that.
     waiting
-        Requests that may wait for a worker at a time.
+        Requests that may wait for a worker, or for memory, at a time.
     patience
         Seconds that a client may take to send its request, or to take a part of the answer.
     """
@@ -65,6 +67,7 @@ class Limits:
     decoded: int = 16 << 30
     sent: int = 8 << 30
     whole: int = 64 << 20
+    held: int = 512 << 20
     waiting: int = 256
     patience: float = 60.0
 

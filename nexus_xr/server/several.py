@@ -93,10 +93,11 @@ def _descriptors(sockets: Sequence[socket.socket]) -> tuple[int, ...]:
 
 
 def _share(settings: Settings, number: int, count: int) -> Settings:
-    """What one of several processes is told: its part of the workers, and of those who wait for them."""
+    """What one of several processes is told: its part of the workers, of those who wait for them, and of memory."""
     limits = settings.limits
     workers = len(range(number, limits.worker_count, count))
-    return replace(settings, limits=replace(limits, workers=workers, waiting=max(1, limits.waiting // count)))
+    share = replace(limits, workers=workers, waiting=max(1, limits.waiting // count), held=limits.held // count)
+    return replace(settings, limits=share)
 
 
 def _listening(host: str, port: int, count: int) -> list[list[socket.socket]]:

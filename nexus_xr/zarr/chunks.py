@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nexus_xr.hdf5.reading.stored_chunks import FoundChunk, StoredChunk, Unwritten, stored_chunk
 
 from .arrays import ZarrArray
-from .codecs.chain import encoded, passed_on
+from .codecs.chain import encoded, passed_on, size_as_stored
 from .codecs.frames import Encoded
 
 _length = struct.Struct("<I").pack
@@ -57,6 +57,20 @@ def found_chunk(array: ZarrArray, coordinate: Sequence[int], verify: bool = Fals
             return Chunk(made, stored)
     values = _values_of(array, array.origin(coordinate))
     return Chunk(_encoded_text(values) if array.is_text else encoded(_bytes_of(values), array.chain), None)
+
+
+class LyingChunk(NamedTuple):
+    """A stored chunk of which the first bytes are those of a key, as they are, and how many of them."""
+
+    stored: StoredChunk
+    size: int
+
+
+def lying_chunk(array: ZarrArray, coordinate: Sequence[int]) -> LyingChunk | None:
+    """A chunk that can be passed on as it is stored, which isn't read; None of any other."""
+    stored = stored_at(array, coordinate)
+    size = size_as_stored(stored, array.chain) if isinstance(stored, StoredChunk) else None
+    return LyingChunk(stored, size) if isinstance(stored, StoredChunk) and size is not None else None
 
 
 def is_there(array: ZarrArray, coordinate: Sequence[int]) -> bool:

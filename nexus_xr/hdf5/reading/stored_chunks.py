@@ -83,12 +83,13 @@ class StoredChunk:
         at = address_of(made) - address_of(memory)
         return self.location.offset + at - begin if 0 <= at <= memory.nbytes - made.nbytes else None
 
-    def first(self, count: int) -> NDArray[np.uint8]:
-        """The first of its bytes, as many as there are of a count."""
+    def part(self, begin: int, end: int) -> NDArray[np.uint8]:
+        """Some of its bytes, as many as there are between these places; no others are read."""
+        end = min(end, self.location.size)
         with self.file.source() as source:
-            return self._read(source, min(count, self.location.size)).data
+            return self._read(source, max(0, end - begin), begin=begin).data
 
-    def _read(self, asked: Source, count: int, room: int = 0) -> Roomy:
+    def _read(self, asked: Source, count: int, room: int = 0, begin: int = 0) -> Roomy:
         offset, size, _ = self.location
         with values_explained(self.file.name, self.path), self.layout.source(asked) as source:
             reader = ChunkReader(self.layout, source)
@@ -96,7 +97,7 @@ class StoredChunk:
                 reader.check(self.coordinate, offset, size)
                 with room_found(self.chunk_bytes):
                     found = Roomy.of(count, room)
-                reader.fill(found.data.data, offset)
+                reader.fill(found.data.data, offset + begin)
             except BadChunkError as error:
                 raise ChunkError(self.coordinate, offset, str(error)) from None
         return found

@@ -104,14 +104,14 @@ class Remembered:
         folder, names = split(self._folders, reply.lasts_with)
         path = os.path.join(folder.path, *names) if folder is not None else ""
         state = state_named(reply.tag)
-        if reply.stored is not None:
+        if reply.stored is not None and len(reply.pieces) == 1:
             stored = StoredReply.of(reply, reply.stored, path, state)
             if stored is not None:
                 self._kept.put(job, stored, stored.nbytes + _OVERHEAD_BYTES)
-        elif len(reply.body) <= _MOST_BODY_BYTES:
+        elif reply.size <= _MOST_BODY_BYTES:
             lasting = Lasting(replace(reply, pieces=(bytes(reply.body),)), path, state)
             if lasting.is_current():
-                self._kept.put(job, lasting, len(reply.body) + _OVERHEAD_BYTES)
+                self._kept.put(job, lasting, reply.size + _OVERHEAD_BYTES)
 
     def _is_local(self, device: str) -> bool:
         """Whether a device is of this machine, by a list that is not old."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from starlette.responses import Response
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from nexus_xr.server.workers.exchange import Piece, Reply
 
 
 def whole_response(reply: Reply) -> Response:
     """The response of an answer that has one part."""
-    return response_with(reply, reply.body, len(reply.body))
+    return response_with(reply, reply.body, reply.size)
 
 
 def response_with(reply: Reply, body: Piece, size: int) -> Response:
@@ -31,6 +36,44 @@ class SameHead(Response):
     def __init__(self, other: Response, body: Piece) -> None:
         self.status_code, self.raw_headers, self.background = other.status_code, other.raw_headers, None
         self.body = body
+
+
+class InPieces(StreamingResponse):
+    """A response that is sent piece by piece as long as the client is there; nothing is kept of what is sent.
+
+    Parameters
+    ----------
+    pieces
+        The body.
+    status, headers, media_type
+        The head.
+    """
+
+    def __init__(
+        self, pieces: AsyncGenerator[Piece, None], status: int, headers: Mapping[str, str], media_type: str
+    ) -> None:
+        super().__init__(pieces, status, headers, media_type)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        leaving = asyncio.create_task(_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async with aclosing(self._pieces):
+                async for piece in self._pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    del piece
+                    if leaving.done():
+                        return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            leaving.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def headers_of(reply: Reply) -> dict[str, str]:

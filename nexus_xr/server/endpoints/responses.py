@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.jobs.answer import json_answer
@@ -18,7 +19,7 @@ from nexus_xr.server.workers.pool import Pool
 
 from .conditions import NOT_MODIFIED, PRECONDITION_FAILED, status_by_conditions
 from .remembered import Remembered
-from .replies import SameHead, headers_of, whole_response
+from .replies import InPieces, SameHead, headers_of, whole_response
 
 _ERRORS = 400
 
@@ -47,39 +48,46 @@ class Responder:
             return Response(status_code=status, headers={"ETag": reply.etag})
         if request.method == "HEAD":
             return _head(reply) if known is None else SameHead(known.response, b"")
-        if reply.parts == 1:
-            return whole_response(reply) if known is None else known.response
-        return StreamingResponse(self._parts(job, reply), reply.status, _headers(reply), reply.media_type)
+        if known is not None:
+            return known.response
+        if reply.parts == len(reply.pieces) == 1:
+            return whole_response(reply)
+        return InPieces(self._parts(job, reply), reply.status, _headers(reply), reply.media_type)
 
     async def _asked_first(self, job: Job) -> Reply:
         reply = await self.pool.run(job)
         self._remembered.keep(job, reply)
         return reply
 
-    async def _parts(self, job: Job, reply: Reply) -> AsyncIterator[Piece]:
-        """All parts of an answer; the next is being made while one is sent."""
-        tag, parts = reply.tag, reply.parts
+    async def _parts(self, job: Job, reply: Reply) -> AsyncGenerator[Piece, None]:
+        """All parts of an answer, of which nothing is kept that is sent; the next is being made while one is sent."""
+        tag, parts, size, pieces = reply.tag, reply.parts, reply.size, deque(reply.pieces)
+        del reply
         upcoming: asyncio.Task[Reply] | None = None
         try:
             for number in range(1, parts + 1):
-                upcoming = self._asked(job, number, tag) if number < parts else None
-                for piece in reply.pieces:
-                    yield piece
+                upcoming = self._asked(job, number, tag, size) if number < parts else None
+                while pieces:
+                    yield pieces.popleft()
                 if upcoming is not None:
-                    reply = await upcoming
-                    _check(reply)
+                    pieces.extend((await _checked(upcoming)).pieces)
         finally:
             if upcoming is not None:
                 upcoming.cancel()
 
-    def _asked(self, job: Job, number: int, tag: str) -> asyncio.Task[Reply]:
+    def _asked(self, job: Job, number: int, tag: str, size: int) -> asyncio.Task[Reply]:
         part = cast(Job, replace(cast(FileJob, job), part=number, tag=tag))
-        return asyncio.create_task(self.pool.run(part))
+        return asyncio.create_task(self.pool.run(part, size))
 
 
-def _check(reply: Reply) -> None:
+async def _checked(upcoming: asyncio.Task[Reply]) -> Reply:
+    try:
+        reply = await upcoming
+    except Failure as failure:
+        raise BrokenOffError(failure.message) from failure
     if reply.status >= _ERRORS:
         raise BrokenOffError(bytes(reply.body).decode(errors="replace"))
+    return reply
 
 
 def _head(reply: Reply) -> Response:
@@ -92,7 +100,7 @@ def _head(reply: Reply) -> Response:
 
 
 def _headers(reply: Reply) -> dict[str, str]:
-    length = len(reply.body) if reply.parts == 1 else reply.length
+    length = reply.size if reply.parts == 1 else reply.length
     headers = headers_of(reply)
     return headers if length is None else {**headers, "Content-Length": str(length)}
 

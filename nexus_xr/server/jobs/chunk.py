@@ -11,11 +11,15 @@ from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkLocation
 from nexus_xr.hdf5.reading.layouts.known_layouts import layout_of
 from nexus_xr.hdf5.reading.layouts.layout import ExternalDataset, StoredLayout
 from nexus_xr.server.failures import Failure
+from nexus_xr.server.settings import Limits
 
 from .answer import Answer, StoredBody
 from .arrays import array_at
 from .context import Context
 from .job import FileJob
+from .ranges import part_of, parts_of
+
+MEDIA_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,32 @@ class ReadChunk(FileJob):
             if not isinstance(layout, StoredLayout):
                 raise Failure(422, f"{self.path} {_why_none(layout)}; get its values from /api/data")
             location = self._location(layout)
-            if location.size > context.settings.limits.whole:
-                raise Failure(413, f"the chunk has {location.size} bytes; get parts of its values from /api/data")
-            body = context.room_for(location.size)
             with layout.source(source) as raw:
-                found = raw.read_into(body, location.offset)
+                is_there = raw is source and source.key == place.key
+                asked = range(location.offset, location.offset + location.size)
+                if is_there and asked.stop > place.size:
+                    raise Failure(500, self._cut_off())
+                parts = self._parts(asked, context.settings.limits, is_there)
+                part = part_of(asked, self.part) if parts > 1 else asked
+                body = context.room_for(len(part))
+                found = raw.read_into(body, part.start)
         if found < len(body):
-            raise Failure(500, f"chunk {self.chunk} of {self.path} ends behind the end of the file; copy it again")
+            raise Failure(500, self._cut_off())
         headers = _headers(array, layout, location)
-        answer = Answer(
-            body, "application/octet-stream", headers, length=found, tag=place.tag, has_others=served.has_others
-        )
-        is_there = raw is source and source.key == place.key
+        answer = Answer(body, MEDIA_TYPE, headers, 200, parts, len(asked), place.tag, served.has_others)
         if not is_there or not place.is_settled:
             return answer
         return replace(answer, lasts_with=place.address, stored=StoredBody(location.offset))
+
+    def _cut_off(self) -> str:
+        return f"chunk {self.chunk} of {self.path} ends behind the end of the file; copy it again"
+
+    def _parts(self, asked: range, limits: Limits, is_there: bool) -> int:
+        """In how many parts it is sent: one, unless each part is sure to be of the same state of a file."""
+        most = limits.sent if is_there else limits.whole
+        if len(asked) > most:
+            raise Failure(413, f"the chunk has {len(asked)} bytes; get parts of its values from /api/data")
+        return parts_of(asked) if is_there else 1
 
     def _location(self, layout: StoredLayout) -> ChunkLocation:
         grid = tuple(-(-size // length) for size, length in zip(layout.shape, layout.chunks, strict=True))

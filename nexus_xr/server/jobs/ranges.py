@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from .answer import Answer, json_answer
 
+# Of a body that lies in a file, which is read part by part as a client takes it.
+PART_BYTES = 4 << 20
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -39,6 +41,28 @@ def asked_range(asked: str, size: int, condition: str = "", tag: str = "") -> ra
     if found is None or not _is_valid(found[1], found[2]):
         return None
     return _range_of(found[1], found[2], size)
+
+
+def part_of(asked: range, number: int) -> range:
+    """One of the parts in which bytes are sent.
+
+    Examples
+    --------
+    >>> part_of(range(10, PART_BYTES + 11), 1) == range(PART_BYTES + 10, PART_BYTES + 11)
+    True
+    """
+    return asked[number * PART_BYTES :][:PART_BYTES]
+
+
+def parts_of(asked: range) -> int:
+    """How many parts there are; one where there is nothing to send.
+
+    Examples
+    --------
+    >>> parts_of(range(0)), parts_of(range(PART_BYTES)), parts_of(range(PART_BYTES + 1))
+    (1, 1, 2)
+    """
+    return max(1, -(-len(asked) // PART_BYTES))
 
 
 def no_such_bytes(asked: str, size: int, tag: str) -> Answer:

@@ -13,11 +13,10 @@ from nexus_xr.server.failures import Failure
 from .answer import Answer
 from .context import Context
 from .job import FileJob
-from .ranges import asked_range, no_such_bytes
+from .ranges import asked_range, no_such_bytes, part_of, parts_of
 from .served_files import ServedFile
 
 MEDIA_TYPE = "application/x-hdf5"
-_PART_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class ReadFile(FileJob):
         headers = {"Accept-Ranges": "bytes", "Last-Modified": formatdate(place.state[3] // 10**9, usegmt=True)}
         if wanted is not None:
             headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{place.size}"
-        part = asked[self.part * _PART_BYTES :][:_PART_BYTES]
+        part = part_of(asked, self.part)
         body = context.room_for(len(part))
         if LocalSource(stream.fileno(), place.size).read_into(body, part.start) < len(part):
             raise Failure(500, f"{place.address} ended while it was sent; ask for it again")
-        parts = max(1, -(-len(asked) // _PART_BYTES))
-        return Answer(body, MEDIA_TYPE, headers, 200 if wanted is None else 206, parts, len(asked), place.tag)
+        status = 200 if wanted is None else 206
+        return Answer(body, MEDIA_TYPE, headers, status, parts_of(asked), len(asked), place.tag)

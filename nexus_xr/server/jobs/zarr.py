@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,14 +10,15 @@ import numpy as np
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.runtime.memory import results_in
 from nexus_xr.server.failures import Failure, failure_of
-from nexus_xr.zarr.chunks import Chunk
+from nexus_xr.server.formats.encoding import Buffer
+from nexus_xr.zarr.chunks import Chunk, LyingChunk, lying_chunk
 from nexus_xr.zarr.codecs.frames import own_parts
 from nexus_xr.zarr.view import METADATA, ZarrView, is_chunk_key
 
 from .answer import JSON, Answer, StoredBody
 from .context import Context
 from .job import FileJob
-from .ranges import asked_range, no_such_bytes
+from .ranges import PART_BYTES, asked_range, no_such_bytes, part_of, parts_of
 from .served_files import NOT_FOUND, ServedFile
 
 
@@ -40,26 +42,39 @@ class ReadKey(FileJob):
     def answer(self, context: Context) -> Answer:
         try:
             place, key = self._split(context)
+            if self.tag and self.tag != place.tag:
+                place = context.place(place.address, self.tag)
             place, view, found = _read(context, place, key)
         except (Failure, NexusError) as error:
             raise self._unread(failure_of(error, context.settings.folders)) from error
         if found is None:
             raise Failure(404, f"there is no key {key!r} in {place.address}")
-        body = memoryview(found.data)
+        size = found.size if isinstance(found, LyingChunk) else len(found.data)
         media_type = JSON if key.endswith(METADATA) else "application/octet-stream"
         headers = {"Accept-Ranges": "bytes"}
         has_others = view.file.leads_elsewhere
-        wanted = asked_range(self.asked, len(body), self.condition, "" if has_others else place.tag)
+        wanted = asked_range(self.asked, size, self.condition, "" if has_others else place.tag)
         if wanted is not None and not wanted:
-            return replace(no_such_bytes(self.asked, len(body), place.tag), has_others=has_others)
+            return replace(no_such_bytes(self.asked, size, place.tag), has_others=has_others)
         if wanted is not None:
-            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{len(body)}"
-            part = body[wanted.start : wanted.stop]
-            return Answer(part, media_type, headers, 206, 1, len(part), place.tag, has_others)
-        answer = Answer(body, media_type, headers, 200, 1, len(body), place.tag, has_others)
+            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
+        asked = range(size) if wanted is None else wanted
+        parts = parts_of(asked) if isinstance(found, LyingChunk) else 1
+        body, status = self._body(found, asked, context), 200 if wanted is None else 206
+        answer = Answer(body, media_type, headers, status, parts, len(asked), place.tag, has_others)
+        if wanted is not None or isinstance(found, LyingChunk):
+            return answer
         stored = _stored_body(found, view)
         is_lasting = (media_type == JSON or stored is not None) and place.is_settled and not has_others
         return replace(answer, lasts_with=place.address, stored=stored) if is_lasting else answer
+
+    def _body(self, found: Chunk | LyingChunk, asked: range, context: Context) -> Buffer:
+        """The part of a body that is asked for."""
+        if isinstance(found, Chunk):
+            return memoryview(found.data)[asked.start : asked.stop]
+        part = part_of(asked, self.part)
+        with results_in(context.room):
+            return found.stored.part(part.start, part.stop).data
 
     def _unread(self, failure: Failure) -> Failure:
         """Why a key isn't read; Zarr's readers take fill values for a chunk that is a 404, which it is no more then."""
@@ -77,7 +92,7 @@ class ReadKey(FileJob):
         raise Failure(404, NOT_FOUND.format(address=self.file))
 
 
-def _read(context: Context, place: ServedFile, key: str) -> tuple[ServedFile, ZarrView, Chunk | None]:
+def _read(context: Context, place: ServedFile, key: str) -> tuple[ServedFile, ZarrView, Chunk | LyingChunk | None]:
     """What stands behind a key, with the file and the view of it in which that is so.
 
     Whether other files changed, to which a file leads, shows where a chunk is read; for all else it is looked at.
@@ -95,15 +110,28 @@ def _read(context: Context, place: ServedFile, key: str) -> tuple[ServedFile, Za
     return place, view, _found(context, view, key)
 
 
-def _found(context: Context, view: ZarrView, key: str) -> Chunk | None:
+def _found(context: Context, view: ZarrView, key: str) -> Chunk | LyingChunk | None:
     if key.endswith(METADATA):
         document = view.value(key)
         return None if document is None else Chunk(document, None)
+    lying = _large_chunk(view, key)
+    if lying is not None:
+        return lying
     with results_in(context.room):
         chunk = view.chunk(key)
     if chunk is None and view.is_misspelled(key):
         raise Failure(422, f"{key!r} is no key of an array that is there; in addresses, # is %23 and % is %25 of names")
     return chunk
+
+
+def _large_chunk(view: ZarrView, key: str) -> LyingChunk | None:
+    """A chunk of the file itself that is too large to be sent at once, and can be read part by part; None of others."""
+    found = view.find_chunk(key)
+    if found is None or math.prod(found[0].chunks) * found[0].element.itemsize <= PART_BYTES:
+        return None
+    lying = lying_chunk(*found)
+    is_large = lying is not None and lying.stored.file is view.file and lying.size > PART_BYTES
+    return lying if is_large else None
 
 
 def _stored_body(chunk: Chunk, view: ZarrView) -> StoredBody | None:

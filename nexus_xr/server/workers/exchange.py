@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 import orjson
 
 from nexus_xr.server.deadline import Deadline
 
 from .frames import GO_ON, MOST_HEAD_BYTES, ROOM_BYTES, framed, place_of, taken
+from .held import Held, Memory, shortened
 from .outbox import PASSING, Outbox
 
 # What is copied sooner than lent.
@@ -24,7 +26,10 @@ Piece = bytes | memoryview
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it came from a worker: what `Answer` says, and the body in pieces."""
+    """An answer as it came from a worker: what `Answer` says, and the body in pieces.
+
+    Where there was no memory for the body, there are no pieces, and ``missing`` says how many bytes it has.
+    """
 
     status: int
     media_type: str
@@ -36,6 +41,7 @@ class Reply:
     lasts_with: str
     stored: Mapping[str, Any] | None
     pieces: tuple[Piece, ...]
+    missing: int = 0
 
     @property
     def etag(self) -> str:
@@ -47,20 +53,26 @@ class Reply:
         """The whole body."""
         return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(map(len, self.pieces))
+
 
 Ended = Callable[["Worker", Reply | None], None]
 
 
 @dataclass
 class _Exchange:
-    """A request that is answered: what came so far of the answer."""
+    """A request that is answered: what came so far of the answer, and the memory for its body."""
 
     room: int
     ended: Ended
+    memory: Memory | None
     head: dict[str, Any] | None = None
     at: int = 0
     size: int = 0
-    pieces: list[bytes] = field(default_factory=list)
+    parts: int = 0
 
 
 @dataclass(eq=False)
@@ -71,9 +83,12 @@ class Worker(asyncio.Protocol):
     ----------
     outbox
         Where it lays bodies of answers.
+    held
+        Memory for those that can't stay there.
     """
 
     outbox: Outbox
+    held: Held
     is_lost: bool = False
     _heard: bytearray = field(default_factory=bytearray)
     _exchange: _Exchange | None = None
@@ -82,7 +97,7 @@ class Worker(asyncio.Protocol):
         self._channel = cast(asyncio.Transport, transport)
         self._deadline = Deadline(asyncio.get_running_loop(), self.let_go)
 
-    def ask(self, request: bytes, seconds: float, ended: Ended) -> None:
+    def ask(self, request: bytes, seconds: float, ended: Ended, memory: Memory | None = None) -> None:
         """Have it answer a request, when it has answered the one before.
 
         Parameters
@@ -93,10 +108,12 @@ class Worker(asyncio.Protocol):
             How long it may take.
         ended
             Called once, with this worker and its answer, or None if there is none and the worker is lost.
+        memory
+            Memory that was claimed for the answer's body.
         """
         room = self.outbox.take()
         self._deadline.set(seconds)
-        self._exchange = _Exchange(room, ended)
+        self._exchange = _Exchange(room, ended, memory)
         self._channel.write(framed(bytes((room,)) + request))
 
     def data_received(self, data: bytes) -> None:
@@ -115,31 +132,42 @@ class Worker(asyncio.Protocol):
         if exchange.head is None:
             exchange.head = orjson.loads(message)
             exchange.at, exchange.size = _checked(exchange.head.pop("at"), exchange.head.pop("size"))
-        if exchange.size <= ROOM_BYTES:
-            self._end(self._reply(exchange, (self._body(exchange),)))
-            return
-        start = place_of(exchange.room).start
-        left = exchange.size - ROOM_BYTES * len(exchange.pieces)
-        exchange.pieces.append(self.outbox.memory[start : start + min(left, ROOM_BYTES)])
-        if left > ROOM_BYTES:
-            self._channel.write(GO_ON)
-            return
-        self.outbox.give_back(exchange.room)
-        self._end(self._reply(exchange, tuple(exchange.pieces)))
-
-    def _reply(self, exchange: _Exchange, pieces: tuple[Piece, ...]) -> Reply:
-        assert exchange.head is not None
-        return Reply(**exchange.head, pieces=pieces)
+            if not _is_to_be_held(exchange):
+                self._end(_reply(exchange, self._body(exchange)))
+                return
+            exchange.memory = self._memory(exchange)
+        self._take_part(exchange)
 
     def _body(self, exchange: _Exchange) -> Piece:
         """The body, as it lies in its room where it is worth it; the room is free once nobody has it any more."""
         room, size = exchange.room, exchange.size
-        if room != PASSING and size >= _SMALL_BYTES:
+        if size >= _SMALL_BYTES:
             return self.outbox.lent(room, exchange.at, size).data
         start = place_of(room).start + exchange.at
         body = self.outbox.memory[start : start + size]
         self.outbox.give_back(room)
         return body
+
+    def _memory(self, exchange: _Exchange) -> Memory | None:
+        """Memory for the body, which may be longer than what was claimed for it."""
+        claimed = None if exchange.memory is None else shortened(exchange.memory, exchange.size)
+        return self.held.take(exchange.size) if claimed is None else claimed
+
+    def _take_part(self, exchange: _Exchange) -> None:
+        """Copy what lies in the room, if there is memory for it."""
+        size = min(ROOM_BYTES, exchange.size - ROOM_BYTES * exchange.parts)
+        start = place_of(exchange.room).start + exchange.at
+        if exchange.memory is not None:
+            exchange.memory[exchange.parts][:] = np.frombuffer(self.outbox.memory, np.uint8, size, start)
+        exchange.parts += 1
+        if ROOM_BYTES * exchange.parts < exchange.size:
+            self._channel.write(GO_ON)
+            return
+        self.outbox.give_back(exchange.room)
+        if exchange.memory is None:
+            self._end(_reply(exchange, missing=exchange.size))
+        else:
+            self._end(_reply(exchange, *(each.data for each in exchange.memory)))
 
     def _end(self, reply: Reply | None) -> None:
         exchange, self._exchange = self._exchange, None
@@ -155,6 +183,16 @@ class Worker(asyncio.Protocol):
     def let_go(self) -> None:
         """Have it end, at the latest when it has done what it does; what lies in its outbox stays while it is sent."""
         self._channel.abort()
+
+
+def _is_to_be_held(exchange: _Exchange) -> bool:
+    """Whether a body has to be copied so that its room is free for others, and is so large that this counts."""
+    return exchange.size > ROOM_BYTES or (exchange.room == PASSING and exchange.size >= _SMALL_BYTES)
+
+
+def _reply(exchange: _Exchange, *pieces: Piece, missing: int = 0) -> Reply:
+    assert exchange.head is not None
+    return Reply(**exchange.head, pieces=pieces, missing=missing)
 
 
 def _checked(at: int, size: int) -> tuple[int, int]:

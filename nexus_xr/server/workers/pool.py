@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,6 +15,8 @@ from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.settings import Settings
 
 from .exchange import Reply, Worker
+from .frames import ROOM_BYTES
+from .held import Held, Memory
 from .starting import Nursery
 
 # Beyond the time after which a worker ends itself.
@@ -47,6 +51,7 @@ class Pool:
         self._idle: asyncio.LifoQueue[Worker | None] = asyncio.LifoQueue()
         for _ in range(self.settings.limits.worker_count):
             self._idle.put_nowait(None)  # a place for one
+        self._held = Held(self.settings.limits.held)
         self._nursery: Nursery | None = None
         self._lock = asyncio.Lock()
         self._busy: set[Worker] = set()
@@ -58,30 +63,49 @@ class Pool:
             if self._nursery is None:
                 self._nursery = await Nursery.started(self.settings)
 
-    async def run(self, job: Job) -> Reply:
+    async def run(self, job: Job, size: int = 0) -> Reply:
         """The answer to a request.
+
+        Parameters
+        ----------
+        job
+            The request.
+        size
+            How many bytes the body will probably have, so that it isn't made before there is memory for it.
 
         Raises
         ------
         Failure
-            There are too many requests, or the worker has ended over this one.
+            There are too many requests, no memory for the answer, or the worker has ended over this one.
         """
-        worker = await self._place()
+        memory = await self._claimed(size) if size > ROOM_BYTES else None
+        while (reply := await self._answered(job, memory)).missing:
+            memory = await self._claimed(reply.missing)
+        return reply
+
+    async def _claimed(self, size: int) -> Memory:
+        with self._waiting():
+            return await self._held.claim(size, self.settings.limits.patience)
+
+    async def _answered(self, job: Job, memory: Memory | None) -> Reply:
+        with self._waiting():
+            worker = await self._idle.get()
         if worker is None or worker.is_lost:
             worker = await self._hired()
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._busy.add(worker)
         self.counts.busy = len(self._busy)
         ended = partial(self._ended, job, answered, time.monotonic())
-        worker.ask(pickle.dumps(job), self.settings.limits.seconds + _GRACE_SECONDS, ended)
+        worker.ask(pickle.dumps(job), self.settings.limits.seconds + _GRACE_SECONDS, ended, memory)
         return await answered
 
-    async def _place(self) -> Worker | None:
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
         if self.counts.waiting >= self.settings.limits.waiting:
             raise Failure(503, "too many requests are waiting; ask again in a few seconds")
         self.counts.waiting += 1
         try:
-            return await self._idle.get()
+            yield
         finally:
             self.counts.waiting -= 1
 
@@ -132,7 +156,7 @@ class Pool:
                 if self._nursery is None:
                     self._nursery = await Nursery.started(self.settings)
                 try:
-                    worker = await self._nursery.worker()
+                    worker = await self._nursery.worker(self._held)
                 except OSError:  # the system has ended it
                     self._nursery.end()
                     self._nursery = None

@@ -16,6 +16,7 @@ from nexus_xr.server.settings import Settings
 
 from .exchange import Worker
 from .frames import NEW_WORKER, framed, mapped, new_outbox
+from .held import Held
 from .outbox import Outbox
 
 
@@ -44,15 +45,15 @@ class Nursery:
             raise Failure(503, "the processes that read files don't start; its log says why")
         return nursery
 
-    async def worker(self) -> Worker:
-        """A new worker."""
+    async def worker(self, held: Held) -> Worker:
+        """A new worker, whose answers are held in that memory."""
         ours, theirs = socket.socketpair()
         outbox = new_outbox()
         with theirs:
             socket.send_fds(self._requests, [NEW_WORKER], [theirs.fileno(), outbox])
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
-        _, worker = await loop.create_connection(partial(Worker, Outbox(mapped(outbox))), sock=ours)
+        _, worker = await loop.create_connection(partial(Worker, Outbox(mapped(outbox)), held), sock=ours)
         return worker
 
     def end(self) -> None:

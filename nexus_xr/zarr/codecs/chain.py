@@ -171,7 +171,7 @@ def size_as_stored(chunk: StoredChunk, chain: Chain) -> int | None:
         return None
     size = _size_of(kept, chunk)
     if _is_blosc(chain):
-        is_valid = is_frame(chunk.first(HEADER_BYTES), size, chunk.chunk_bytes)
+        is_valid = is_frame(chunk.part(0, HEADER_BYTES), size, chunk.chunk_bytes)
     else:
         is_valid = bool(kept) or size == chunk.chunk_bytes
     return size if is_valid else None
