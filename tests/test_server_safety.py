@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -35,6 +36,7 @@ from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
+from nexus_xr.server.jobs.meta import ReadMeta
 from nexus_xr.server.observed import log
 from nexus_xr.server.settings import Folder, Settings, folders_of, settings_of, token_of
 from nexus_xr.server.speaking import HeadsWithBodies, log_requests, patient
@@ -714,6 +716,38 @@ def test_workers_are_started_again_after_the_system_ended_their_parent(tmp_path:
         assert (await pool.run(ListFolder(""))).status == 200
 
     with_pool(work, tmp_path)
+
+
+def test_a_folder_that_is_removed_and_made_again_is_served(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+
+    def write(value: int) -> None:
+        served.mkdir()
+        with h5py.File(served / "f.h5", "w") as file:
+            file["x"] = value
+
+    async def work(pool: Pool) -> None:
+        async def ask() -> list[int]:
+            listed, read = await asyncio.gather(pool.run(ListFolder("")), pool.run(ReadMeta("f.h5", path="x")))
+            return [listed.status, read.status]
+
+        assert await ask() == [200, 200]
+        served.rename(tmp_path / "before")
+        write(2)
+        assert await ask() == [200, 200]
+        assert b"2" in (await pool.run(ReadData("f.h5", path="x", form="json"))).body
+        shutil.rmtree(served)
+        assert await ask() == [404, 404]
+        write(3)
+        assert await ask() == [200, 200]
+        started = pool.counts.started
+        (served / "g.h5").touch()  # which changes the folder, and makes no other of it
+        assert await ask() == [200, 200]
+        assert pool.counts.started == started
+        assert pool.counts.crashed == 0
+
+    write(1)
+    with_pool(work, served, workers=2)
 
 
 def test_folders_that_are_not_there_are_an_error(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ NOT_FOUND = "File not found! There is no {address!r} here; /api/files lists what
 
 # Device, number, bytes, and when content and description changed last, of which programs can set back the first alone.
 State = tuple[int, int, int, int, int]
+# Of folders, each a device and a number; None where there is none.
+Identities = tuple[tuple[int, int] | None, ...]
 # More than between two ticks of any clock by which systems say when a file was written.
 _SETTLED_NS = 2 * 10**9
 
@@ -79,6 +81,19 @@ def state_named(tag: str) -> State:
     """
     device, inode, size, changed, described = (int(part, 16) for part in tag.split("-"))
     return device, inode, size, changed, described
+
+
+def identities_of(folders: Sequence[Folder]) -> Identities:
+    """What tells the folders that are there from others of their names that come later; None of one that is gone."""
+    return tuple(map(_identity, folders))
+
+
+def _identity(folder: Folder) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder.path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def file_at(folders: Sequence[Folder], address: str) -> ServedFile:

@@ -90,6 +90,7 @@ class Worker(asyncio.Protocol):
     outbox: Outbox
     held: Held
     is_lost: bool = False
+    is_outdated: bool = False
     _heard: bytearray = field(default_factory=bytearray)
     _exchange: _Exchange | None = None
 

@@ -25,6 +25,8 @@ MOST_HEAD_BYTES = 1 << 20
 MOST_REQUEST_BYTES = 1 << 30
 _MOST_RECEIVED = 64 << 10
 GO_ON = b"+"
+# The status that a worker answers with which may not read the folders that are served by now.
+OUTDATED = 0
 # One byte goes with the descriptors of a new worker.
 NEW_WORKER = b"w"
 

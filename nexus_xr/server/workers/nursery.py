@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 
+from nexus_xr.server.jobs.served_files import Identities, identities_of
 from nexus_xr.server.settings import Settings
 
 from . import landlock
@@ -45,6 +46,7 @@ def main(descriptor: str) -> None:
     for name in _IMPORTED:
         if find_spec(name) is not None:
             import_module(name)
+    folders = identities_of(settings.folders)
     landlock.restrict([*_readable(), *(folder.path for folder in settings.folders)], _DEVICES)
     gc.freeze()  # what workers have in common stays so, as nothing looks through it for what could be freed
     requests.sendall(NEW_WORKER)
@@ -52,7 +54,7 @@ def main(descriptor: str) -> None:
         _reap()
         if os.fork() == 0:
             requests.close()
-            _be_worker(settings, *descriptors)
+            _be_worker(settings, folders, *descriptors)
         for each in descriptors:
             os.close(each)
 
@@ -65,10 +67,10 @@ def _readable() -> Iterator[str]:
     yield from _SYSTEM
 
 
-def _be_worker(settings: Settings, channel: int, outbox: int) -> None:
+def _be_worker(settings: Settings, folders: Identities, channel: int, outbox: int) -> None:
     status = 1
     try:
-        work(socket.socket(fileno=channel), mapped(outbox), settings)
+        work(socket.socket(fileno=channel), mapped(outbox), settings, folders)
         status = 0
     except Exception:
         traceback.print_exc()

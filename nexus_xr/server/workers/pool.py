@@ -15,10 +15,12 @@ from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.settings import Settings
 
 from .exchange import Reply, Worker
-from .frames import ROOM_BYTES
+from .frames import OUTDATED, ROOM_BYTES
 from .held import Held, Memory
 from .starting import Nursery
 
+# Of a request: another worker may have been started just while folders were replaced.
+_TRIES = 3
 # Beyond the time after which a worker ends itself.
 _GRACE_SECONDS = 5.0
 
@@ -79,9 +81,16 @@ class Pool:
             There are too many requests, no memory for the answer, or the worker has ended over this one.
         """
         memory = await self._claimed(size) if size > ROOM_BYTES else None
-        while (reply := await self._answered(job, memory)).missing:
+        while (reply := await self._of_present_folders(job, memory)).missing:
             memory = await self._claimed(reply.missing)
         return reply
+
+    async def _of_present_folders(self, job: Job, memory: Memory | None) -> Reply:
+        for _ in range(_TRIES):
+            reply = await self._answered(job, memory)
+            if reply.status != OUTDATED:
+                return reply
+        raise Failure(503, "folders that are served are being replaced; ask again in a few seconds")
 
     async def _claimed(self, size: int) -> Memory:
         with self._waiting():
@@ -113,9 +122,13 @@ class Pool:
         self, job: Job, answered: asyncio.Future[Reply], begin: float, worker: Worker, reply: Reply | None
     ) -> None:
         """Give a worker's place back, with it unless it is lost, whether or not somebody still listens."""
+        if reply is not None and reply.status == OUTDATED and not worker.is_outdated:
+            self._replace_all()
         self._busy.discard(worker)
         self.counts.busy = len(self._busy)
-        self._idle.put_nowait(None if reply is None else worker)
+        if worker.is_outdated:
+            worker.let_go()
+        self._idle.put_nowait(None if reply is None or worker.is_outdated else worker)
         failure = self._told(job, time.monotonic() - begin) if reply is None else None
         if answered.done():
             return
@@ -123,6 +136,19 @@ class Pool:
             answered.set_exception(failure)
         elif reply is not None:
             answered.set_result(reply)
+
+    def _replace_all(self) -> None:
+        """Have all workers be replaced, as others have to be allowed to read the folders that are there by now."""
+        idle = [self._idle.get_nowait() for _ in range(self._idle.qsize())]
+        for worker in idle:
+            if worker is not None:
+                worker.let_go()
+            self._idle.put_nowait(None)
+        for worker in self._busy:
+            worker.is_outdated = True
+        if self._nursery is not None:
+            self._nursery.end()
+            self._nursery = None
 
     def _told(self, job: Job, seconds: float) -> Failure:
         name = getattr(job, "file", "it")
@@ -153,12 +179,11 @@ class Pool:
     async def _hire(self) -> Worker:
         async with self._lock:
             for _ in range(2):
-                if self._nursery is None:
-                    self._nursery = await Nursery.started(self.settings)
+                nursery = self._nursery = self._nursery or await Nursery.started(self.settings)
                 try:
-                    worker = await self._nursery.worker(self._held)
-                except OSError:  # the system has ended it
-                    self._nursery.end()
+                    worker = await nursery.worker(self._held)
+                except OSError:  # it has ended
+                    nursery.end()
                     self._nursery = None
                 else:
                     self.counts.started += 1

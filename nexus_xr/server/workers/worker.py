@@ -14,13 +14,14 @@ from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import Job
+from nexus_xr.server.jobs.served_files import Identities, identities_of
 from nexus_xr.server.settings import Settings
 
-from .frames import GO_ON, ROOM_BYTES, framed, place_of, receive
+from .frames import GO_ON, OUTDATED, ROOM_BYTES, framed, place_of, receive
 from .sandbox import limit, start_clock
 
 
-def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings) -> None:
+def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings, folders: Identities) -> None:
     """Answer requests.
 
     Parameters
@@ -31,6 +32,8 @@ def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings) -> None:
         Where bodies of answers are laid.
     settings
         What the service was told.
+    folders
+        Which folders this process may read: where others have come in their place, all it answers is that.
     """
     limit(settings.limits)
     context = Context(settings)
@@ -38,7 +41,8 @@ def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings) -> None:
         start_clock(settings.limits.seconds)
         room = memoryview(outbox)[place_of(content[0])]
         with context.answering(room):
-            answer = _answer(pickle.loads(memoryview(content)[1:]), context)
+            is_outdated = identities_of(settings.folders) != folders
+            answer = Answer(status=OUTDATED) if is_outdated else _answer(pickle.loads(memoryview(content)[1:]), context)
         _deliver(answer, channel, room)
         start_clock(0)
 
