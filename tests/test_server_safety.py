@@ -28,6 +28,7 @@ from starlette.testclient import TestClient
 
 from nexus_xr.errors import NexusError, NexusFileChangedError
 from nexus_xr.server import Limits, app, serve
+from nexus_xr.server.access.hosts import KnownHosts
 from nexus_xr.server.deadline import Deadline
 from nexus_xr.server.endpoints.responses import BrokenOffError
 from nexus_xr.server.failures import Failure, failure_of
@@ -349,13 +350,45 @@ def test_tokens_are_not_logged(stranger: TestClient, caplog: pytest.LogCaptureFi
         "a@localhost:b@c",
         "localhost:evil",
         "localhost:99999",
+        "user@localhost",
+        "localhost/evil",
+        "localhost?evil",
+        "localhost#evil",
+        "localhost\\evil",
+        "192.0.2.7",
+        "localhost..",
     ],
 )
 def test_other_names_are_refused(client: TestClient, host: str) -> None:
     assert client.get("/api/files", headers={"Host": host}).status_code == 403
 
 
-@pytest.mark.parametrize("host", ["localhost:8745", "127.0.0.1", "[::1]:8745", "LOCALHOST"])
+@pytest.mark.parametrize(
+    ("server", "host", "status"),
+    [
+        ("192.0.2.7", "192.0.2.7:8745", 200),
+        ("127.0.0.2", "127.0.0.2", 200),
+        ("2001:db8::7", "[2001:DB8:0::7]:8745", 200),
+        ("192.0.2.7", "192.0.2.8", 403),
+        ("evil.example", "evil.example", 403),
+        (None, "192.0.2.7", 403),
+    ],
+)
+def test_the_number_that_a_request_has_come_to_is_known(server: str | None, host: str, status: int) -> None:
+    said: list[int] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        said.append(200)
+
+    async def send(message: Any) -> None:
+        said.append(message.get("status", 0))
+
+    scope = {"type": "http", "headers": [(b"host", host.encode())], "server": server and (server, 8745)}
+    asyncio.run(KnownHosts(answer, [], [])(scope, answer, send))
+    assert said[0] == status
+
+
+@pytest.mark.parametrize("host", ["localhost:8745", "127.0.0.1", "[::1]:8745", "LOCALHOST", "localhost.:8745"])
 def test_this_machine_is_known(client: TestClient, host: str) -> None:
     assert client.get("/api/files", headers={"Host": host}).status_code == 200
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -109,3 +110,14 @@ def test_the_address_that_is_printed_is_one(capsys: pytest.CaptureFixture[str]) 
         serving._announce("a+b c;d", listening)
         port = listening.getsockname()[1]
     assert capsys.readouterr().out == f"http://127.0.0.1:{port}/?token=a%2Bb%20c%3Bd\n"
+
+
+@pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("127.0.0.2", "127.0.0.2")])
+def test_the_address_that_is_printed_is_one_that_the_service_knows(
+    host: str, here: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listening = mock.Mock(**{"getsockname.return_value": (host, 8745)})
+    serving._announce(None, listening)
+    said = capsys.readouterr()
+    assert said.out.startswith(f"http://{here}:8745/")
+    assert ("--name" in said.err) == (host != "127.0.0.2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,12 @@ from .speaking import configured, log_requests
 
 HOST, PORT = "127.0.0.1", 8745
 _ANYWHERE = ("0.0.0.0", "::", "")
+# By which this machine reaches what listens at all of its addresses.
+_FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_ELSEWHERE = (
+    "From elsewhere it is reached by the numbers of this machine's addresses, and by names that it was told: --name, "
+    "or hosts of nexus_xr.server.serve."
+)
 _MOST_PORT = 65535
 
 
@@ -114,7 +121,9 @@ class _Announcing(uvicorn.Server):
 
 def _announce(token: str | None, listening: Any) -> None:
     host, port = listening.getsockname()[:2]
-    print(_address(host, port, token), flush=True)
+    print(_address(_FROM_HERE.get(host, host), port, token), flush=True)
+    if host in _ANYWHERE:
+        print(_ELSEWHERE, file=sys.stderr, flush=True)
 
 
 def _address(host: str, port: int, token: str | None) -> str:

@@ -1,13 +1,17 @@
 """The names under which the service may be reached, and the pages that may use it.
 
 A page of a stranger's can have its own name lead to this machine and then read what is served as its own (DNS
-rebinding); it can't choose what the browser says in ``Host`` and ``Origin``.
+rebinding); it can't choose what the browser says in ``Host`` and ``Origin``. Numbers lead nowhere else: the one at
+which a request has come is a name of the service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,6 +23,8 @@ from .refusals import refuse
 
 # Nearly all requests have one of few.
 _MOST_KNOWN = 256
+# Without what would end the host, or stand before it, in an address.
+_HOST = re.compile(r"[^\s@/?#\\]+")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -53,7 +59,8 @@ class KnownHosts:
 
     def _why_not(self, scope: Scope) -> str:
         host = header(scope, b"host") or ""
-        if ANY not in self._hosts and name_of(host) not in self._hosts:
+        name = name_of(host)
+        if ANY not in self._hosts and name not in self._hosts and not _is_number_of(name, scope.get("server")):
             return f"the service doesn't know itself as {host!r}; start it with that name among its hosts"
         origin = header(scope, b"origin")
         if origin is None or ANY in self._origins or origin.lower() in self._origins:
@@ -69,12 +76,22 @@ def name_of(host: str) -> str:
 
     Examples
     --------
-    >>> name_of("localhost:8000"), name_of("[::1]:8000"), name_of("Beamline.example"), name_of("localhost:evil")
+    >>> name_of("localhost:8000"), name_of("[::1]:8000"), name_of("Beamline.example."), name_of("localhost:evil")
     ('localhost', '::1', 'beamline.example', '')
     """
+    if not _HOST.fullmatch(host):
+        return ""
     try:
         said = urlsplit(f"//{host}")
         _ = said.port  # which is an error where it is none
-        return said.hostname or ""
+        return (said.hostname or "").removesuffix(".")
     except ValueError:
         return ""
+
+
+def _is_number_of(name: str, server: Sequence[Any] | None) -> bool:
+    """Whether a name is the number of the address at which a request has come."""
+    try:
+        return server is not None and ip_address(name) == ip_address(server[0])
+    except ValueError:
+        return False
