@@ -383,8 +383,11 @@ def test_the_number_that_a_request_has_come_to_is_known(server: str | None, host
     async def send(message: Any) -> None:
         said.append(message.get("status", 0))
 
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
     scope = {"type": "http", "headers": [(b"host", host.encode())], "server": server and (server, 8745)}
-    asyncio.run(KnownHosts(answer, [], [])(scope, answer, send))
+    asyncio.run(KnownHosts(answer, [], [])(scope, receive, send))
     assert said[0] == status
 
 

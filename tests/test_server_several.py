@@ -19,8 +19,9 @@ import pytest
 
 from nexus_xr.errors import NexusError
 from nexus_xr.server import serve, serving
+from nexus_xr.server.listening import listening_at
 from nexus_xr.server.settings import Limits, Settings, folders_of
-from nexus_xr.server.several import _listening, processes_for, run_several
+from nexus_xr.server.several import processes_for, run_several
 
 from .waiting import wait_until
 
@@ -77,13 +78,16 @@ def test_several_answer_on_one_port_and_are_replaced(tmp_path: Path) -> None:
 
 
 def test_a_port_that_another_has_is_not_shared_with_it() -> None:
-    first = _listening("127.0.0.1", 0, 2)
+    first = listening_at("127.0.0.1", 0, 2)
     port = first[0][0].getsockname()[1]
     assert {each[0].getsockname()[1] for each in first} == {port}
     for each in first:
         each[0].listen()
-    with pytest.raises(OSError, match="in use"):
-        _listening("127.0.0.1", port, 2)
+    for count in (1, 2):
+        with pytest.raises(NexusError, match=f"port={port}: .* in use; choose another"):
+            listening_at("127.0.0.1", port, count)
+        with pytest.raises(NexusError, match=r"host='no such host', .*; choose another"):
+            listening_at("no such host", 0, count)
     for each in first:
         each[0].close()
 

@@ -16,6 +16,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.signatures import checks
 
 from .application import application_of
+from .listening import listening_at
 from .settings import Limits, Settings, settings_of
 from .several import processes_for, run_several
 from .speaking import configured, log_requests
@@ -72,8 +73,8 @@ def serve(
         The token is neither text nor True or False, as where a variable of the environment isn't set; or another
         argument is of another type.
     NexusError
-        There is no such folder or port, the token is empty, an origin is none, or fewer than no processes are asked
-        for.
+        There is no such folder or port, the address isn't to be had, the token is empty, an origin is none, or fewer
+        than no processes are asked for.
     """
     if not 0 <= port <= _MOST_PORT:
         raise NexusError(f"port={port}: expected 0 for a free one, or at most {_MOST_PORT}")
@@ -89,8 +90,8 @@ def serve(
         run_several(settings, root_path, (host, port), count, partial(_announce, settings.token))
         return
     log_requests()
-    config = configured(application_of(settings), settings, root_path, host=host, port=port)
-    _Announcing(config, settings).run()
+    [listening] = listening_at(host, port, 1)
+    _Announcing(configured(application_of(settings), settings, root_path), settings).run(listening)
 
 
 def absolute(root_path: str) -> str:

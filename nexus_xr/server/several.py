@@ -19,6 +19,7 @@ from pathlib import Path
 from nexus_xr.errors import NexusError
 
 from .application import COUNTED
+from .listening import listening_at
 from .metrics import bytes_of_figures
 from .settings import Settings
 from .speaking import READY, ProcessSettings
@@ -64,11 +65,9 @@ def run_several(settings: Settings, root_path: str, place: tuple[str, int], coun
     Raises
     ------
     NexusError
-        They don't start.
-    OSError
-        The address isn't to be had.
+        They don't start, or the address isn't to be had.
     """
-    listening = _listening(*place, count)
+    listening = listening_at(*place, count)
     figures = new_memory(bytes_of_figures(COUNTED, count))
     try:
         several = [
@@ -98,33 +97,6 @@ def _share(settings: Settings, number: int, count: int) -> Settings:
     workers = len(range(number, limits.worker_count, count))
     share = replace(limits, workers=workers, waiting=max(1, limits.waiting // count), held=limits.held // count)
     return replace(settings, limits=share)
-
-
-def _listening(host: str, port: int, count: int) -> list[list[socket.socket]]:
-    """For each process a socket for each address of a host; the system tells connections out among the processes."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets: list[list[socket.socket]] = [[] for _ in range(count)]
-    for family, address in dict.fromkeys((family, address) for family, *_, address in found):
-        with _bound(family, (address[0], port), is_shared=False) as alone:  # or another service has the port
-            port = alone.getsockname()[1]
-        for own in sockets:
-            own.append(_bound(family, (address[0], port), is_shared=True))
-    return sockets
-
-
-def _bound(family: int, address: tuple[str | int, int], *, is_shared: bool) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(address)
-    except BaseException:
-        bound.close()
-        raise
-    return bound
 
 
 async def _run(several: Sequence[_OneOf], announce: Callable[[], object]) -> None:

@@ -62,8 +62,8 @@ class ProcessSettings:
     number: int
 
 
-def configured(application: Any, settings: Settings, root_path: str, **place: Any) -> uvicorn.Config:
-    """How uvicorn runs an application, at a host and a port or on sockets that are there."""
+def configured(application: Any, settings: Settings, root_path: str) -> uvicorn.Config:
+    """How uvicorn runs an application, on sockets that are there."""
     return uvicorn.Config(
         application,
         root_path=root_path,
@@ -72,7 +72,6 @@ def configured(application: Any, settings: Settings, root_path: str, **place: An
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=5,
-        **place,
     )
 
 
