@@ -38,13 +38,14 @@ from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.meta import ReadMeta
-from nexus_xr.server.observed import log
+from nexus_xr.server.metrics import OTHER, Metrics, bytes_of_figures
+from nexus_xr.server.observed import Observed, log
 from nexus_xr.server.settings import Folder, Settings, folders_of, settings_of, token_of
-from nexus_xr.server.speaking import HeadsWithBodies, log_requests, patient
+from nexus_xr.server.speaking import HeadsWithBodies, configured, log_requests, patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
 from nexus_xr.server.workers.held import Held, Memory
-from nexus_xr.server.workers.pool import Pool
+from nexus_xr.server.workers.pool import Counts, Pool
 
 from .conftest import CORPUS
 from .fuzz_files import write_damaged
@@ -1010,6 +1011,9 @@ def test_requests_with_too_much_to_them_are_refused(folders: tuple[Path, Path]) 
         assert status(begin, *[large] * 2) == b"431"
         assert status(begin, b"z: ", *[bytes([122]) * 30000] * 3) == b"431"
         assert status(begin + b"\r\n", begin + large, end) == b"200"
+        line, rest = b"GET /api/files?", b" HTTP/1.1\r\nHost: localhost\r\n" + end
+        for length, found in ((5400, b"422"), (5600, b"431"), (10000, b"431")):
+            assert status(line + bytes([97]) * 60000, bytes([97]) * length + rest) == found
         assert status(begin.replace(b"Host", b"Hosts") + end) == b"400"
         assert status(begin + b"Host: localhost\r\n" + end) == b"400"
         assert status(b"no request\r\n\r\n") == b"400"
@@ -1086,16 +1090,54 @@ def test_who_asks_while_a_file_changes_is_told_to_ask_again() -> None:
     assert (failure.status, failure.message) == (409, "a.h5: the file changed")
 
 
-@pytest.mark.parametrize(("error", "is_told"), [(BrokenOffError("a.h5 changed"), False), (ValueError("new"), True)])
-def test_what_is_broken_off_is_told_once(error: Exception, is_told: bool) -> None:
-    told = logging.getLogger("uvicorn.error")
-    before = log.handlers[:], log.level, told.filters[:]
-    try:
-        log_requests()
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [(BrokenOffError("a.h5 changed"), False), (asyncio.CancelledError(), False), (ValueError("new"), True)],
+)
+def test_what_is_broken_off_is_told_once(error: BaseException, is_told: bool) -> None:
+    with logging_requests():
+        told = logging.getLogger("uvicorn.error")
         record = told.makeRecord(told.name, logging.ERROR, "", 0, "", (), (type(error), error, None))
         assert bool(told.filter(record)) == is_told
+
+
+@contextmanager
+def logging_requests() -> Iterator[None]:
+    """Log as the service does for as long as a ``with`` block lasts."""
+    loggers = list(map(logging.getLogger, (log.name, "uvicorn", "uvicorn.error", "asyncio")))
+    before = [(each.handlers[:], each.filters[:], each.level, each.propagate) for each in loggers]
+    try:
+        log_requests()
+        yield
     finally:
-        log.handlers[:], log.level, told.filters[:] = before
+        for each, (handlers, filters, level, propagate) in zip(loggers, before, strict=True):
+            each.handlers[:], each.filters[:], each.propagate = handlers, filters, propagate
+            each.setLevel(level)
+
+
+def test_what_others_say_is_a_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_requests():
+        configured(None, Settings((), None), "")
+        logging.getLogger("uvicorn.error").warning("Invalid %s received.", "request")
+        try:
+            raise ValueError("new\nline")
+        except ValueError:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    warned, failed = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (warned["level"], warned["message"]) == ("warning", "Invalid request received.")
+    assert (failed["level"], failed["message"]) == ("error", "Exception in ASGI application")
+    assert failed["traceback"].endswith("ValueError: new\nline")
+
+
+def test_who_is_left_when_the_service_ends_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def ended(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    scope = {"type": "http", "method": "GET", "path": "/"}
+    metrics = Metrics((OTHER,), memoryview(bytearray(bytes_of_figures((OTHER,)))), Counts())
+    with caplog.at_level(logging.INFO, log.name), pytest.raises(asyncio.CancelledError):
+        asyncio.run(Observed(ended, metrics)(scope, ended, ended))
+    assert json.loads(caplog.records[-1].getMessage())["broken_off"] == "the service has come to its end"
 
 
 # --- hostile files ---------------------------------------------------------------------------------------------------

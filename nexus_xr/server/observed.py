@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from datetime import UTC, datetime
@@ -48,6 +49,9 @@ class Observed:
             await self._app(scope, receive, sending)
         except BrokenOffError as error:  # the connection is closed before the end, by which clients know
             told["broken_off"] = str(error)
+        except asyncio.CancelledError:
+            told["broken_off"] = "the service has come to its end"
+            raise
         finally:
             seconds = time.perf_counter() - begin
             self._metrics.count(scope.get(PATH_OF_ENDPOINT, OTHER), told["status"], seconds, told["sent"])

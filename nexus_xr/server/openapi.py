@@ -25,7 +25,7 @@ _FAILURES = {
     "415": "It isn't an HDF5 file.",
     "416": "There are no such bytes.",
     "422": "A parameter isn't what it can be.",
-    "431": "Its headers are too long, or too many.",
+    "431": "Its address and headers are too long, or these are too many.",
     "500": "What is asked for is damaged.",
     "503": "There are too many requests, or this one took too long.",
 }

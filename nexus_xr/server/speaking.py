@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO, cast
 
 import orjson
@@ -31,8 +32,10 @@ READY = b"r"
 # Of the head of a request, and of requests that wait for the one before them on a connection.
 _MOST_HEAD_BYTES, _MOST_FIELDS, _MOST_WAITING = 64 << 10, 128, 1024
 _NO_REQUEST = 400, "this isn't a request of HTTP/1.1"
-_LARGE_HEAD = 431, f"a request has at most {_MOST_FIELDS} headers, of {_MOST_HEAD_BYTES} bytes in all"
+_LARGE_HEAD = 431, f"a request has at most {_MOST_FIELDS} headers, with its address of {_MOST_HEAD_BYTES} bytes in all"
 _MANY_REQUESTS = 400, f"at most {_MOST_WAITING} requests wait on a connection; take the answers to those before"
+# Whose messages are written, too.
+_OTHERS = ("uvicorn", "asyncio")
 # How the head of a response begins and ends.
 _BEGIN, _END = b"HTTP/1.1 ", b"\r\n\r\n"
 
@@ -70,6 +73,7 @@ def configured(application: Any, settings: Settings, root_path: str) -> uvicorn.
         http=patient(settings.limits.patience),
         access_log=False,
         server_header=False,
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
@@ -82,15 +86,35 @@ class _Lines(logging.StreamHandler[TextIO]):
         return str(record.msg)
 
 
+class _AsJson(logging.Formatter):
+    """Makes a line of JSON of what others say, such as uvicorn."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()
+
+
 def log_requests() -> None:
-    """Write a line for each request to the standard error, and nothing of what such a line tells already."""
+    """Write a line for each request to the standard error, and for whatever else happens that no such line tells."""
     log.addHandler(_Lines(sys.stderr))
     log.setLevel(logging.INFO)
+    others = logging.StreamHandler(sys.stderr)
+    others.setFormatter(_AsJson())
+    for name in _OTHERS:
+        logging.getLogger(name).addHandler(others)
+        logging.getLogger(name).propagate = False
     logging.getLogger("uvicorn.error").addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], BrokenOffError))
+    """Whether no request's line tells it, as it does of answers that are broken off, be it as the service ends."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BrokenOffError | asyncio.CancelledError))
 
 
 class _OneOfSeveral(uvicorn.Server):
@@ -153,6 +177,11 @@ class Bounded(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = -self._arriving  # of which any part may be of the request before
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) >= _MOST_HEAD_BYTES:
+            self._refuse(_LARGE_HEAD)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
