@@ -769,6 +769,16 @@ def test_what_a_client_has_is_not_sent_again(client: TestClient, address: str) -
     assert client.get(address, headers={"If-None-Match": '"another"'}).content == first.content
 
 
+@pytest.mark.parametrize("address", ["/", "/viewer.js", "/file/stack.h5", "/api/meta/stack.h5"])
+def test_conditions_are_those_of_http(client: TestClient, address: str) -> None:
+    tag = client.get(address).headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        assert client.get(address, headers={"If-None-Match": known}).status_code == 304
+    for wanted, status in ((tag, 200), ("*", 200), ('"x"', 412), (f"W/{tag}", 412)):
+        assert client.get(address, headers={"If-Match": wanted}).status_code == status
+    assert client.get(address, headers={"If-None-Match": '"x"'}).status_code == 200
+
+
 def test_what_is_asked_of_another_state_is_not_sent(client: TestClient) -> None:
     address = "/file/stack.h5"
     tag, modified = (client.get(address).headers[name] for name in ("ETag", "Last-Modified"))

@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .endpoints.conditions import status_by_conditions
+
 _FOLDER = files("nexus_xr.server") / "viewer"
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 _FILES = {
@@ -49,8 +51,9 @@ def _route(path: str, name: str, policy: str) -> Route:
         content = (_FOLDER / name).read_bytes()
         tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         headers = {"ETag": tag, "Cache-Control": "no-cache", "Content-Security-Policy": policy}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
+        status = status_by_conditions(request.scope, tag)
+        if status is not None:
+            return Response(status_code=status, headers=headers)
         return Response(content, headers=headers, media_type=kind)
 
     return Route(path, send, methods=["GET", "HEAD"])
