@@ -132,14 +132,15 @@ def _resolved(path: str) -> str:
 
 
 def _distinct(paths: Iterable[str]) -> Iterator[str]:
-    taken: set[str] = set()
-    for path in paths:
-        base = name = os.path.basename(path) or "root"
-        number = 1
-        while name in taken:
+    """A name for each path: its own for the first that has it, and for others one that none has."""
+    own = [os.path.basename(path) or "root" for path in paths]
+    taken, given = {*own}, set[str]()
+    for base in own:
+        name, number = base, 1
+        while name in given or (number > 1 and name in taken):
             number += 1
             name = f"{base}-{number}"
-        taken.add(name)
+        given.add(name)
         yield name
 
 
