@@ -12,6 +12,7 @@ from nexus_xr.errors import (
     NexusPathError,
     NexusReachError,
 )
+from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 
 from .settings import Folder
 
@@ -39,6 +40,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NexusReachError, 403),
     (NexusPathError, 404),
     (NexusFileChangedError, 409),
+    (BeingWrittenError, 503),
     (NexusFileError, 500),
     (NexusError, 422),
     (IndexError, 422),

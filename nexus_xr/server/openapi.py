@@ -27,7 +27,7 @@ _FAILURES = {
     "422": "A parameter isn't what it can be.",
     "431": "Its address and headers are too long, or these are too many.",
     "500": "What is asked for is damaged.",
-    "503": "There are too many requests, or this one took too long.",
+    "503": "There are too many requests, this one took too long, or a file is being written.",
 }
 _MESSAGE = {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]}
 
