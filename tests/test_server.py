@@ -27,10 +27,11 @@ from starlette.testclient import TestClient
 
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import Reach
+from nexus_xr.hdf5.io.unreadable import being_written
 from nexus_xr.server import app
 from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.endpoints.stored_replies import StoredReply
-from nexus_xr.server.failures import Failure
+from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.chunk import ReadChunk
@@ -43,7 +44,7 @@ from nexus_xr.server.jobs.values import blocks
 from nexus_xr.server.jobs.values.reduced import REDUCTIONS
 from nexus_xr.server.jobs.values.selection import Selection, chunks_touched, parse_selection
 from nexus_xr.server.jobs.zarr import ReadKey
-from nexus_xr.server.settings import Limits, Settings, folders_of
+from nexus_xr.server.settings import Folder, Limits, Settings, folders_of
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.pool import Pool
 from nexus_xr.zarr.view import ZarrView
@@ -154,6 +155,20 @@ def test_several_folders_are_told_apart_by_their_names(folder: Path, tmp_path: P
 
 
 # --- descriptions ----------------------------------------------------------------------------------------------------
+
+
+def test_folders_keep_their_own_names_where_they_can(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a/run", "b/run", "c/run", "e/run-2")]
+    for path in paths:
+        path.mkdir(parents=True)
+    assert [folder.name for folder in folders_of(paths)] == ["run", "run-3", "run-4", "run-2"]
+    assert [folder.name for folder in folders_of(paths[:3])] == ["run", "run-2", "run-3"]
+
+
+def test_a_file_that_nobody_may_read_meanwhile_is_to_be_asked_for_again() -> None:
+    failure = failure_of(being_written("/data/a.h5"), [Folder("", "/data")])
+    assert failure.status == 503
+    assert "wait for its writer" in failure.message
 
 
 def test_a_description_has_members_attributes_and_small_values(client: TestClient) -> None:
@@ -736,6 +751,21 @@ def test_ranges_of_another_state_are_not_sent(client: TestClient) -> None:
     assert client.get("/file/stack.h5", headers=asked).status_code == 200
     tag = client.get("/file/stack.h5").headers["ETag"]
     assert client.get("/file/stack.h5", headers={**asked, "If-Range": tag}).status_code == 206
+    for unlike in (tag.strip('"'), f"W/{tag}"):
+        assert client.get("/file/stack.h5", headers={**asked, "If-Range": unlike}).status_code == 200
+
+
+def test_ranges_of_a_date_are_sent_where_that_tells_states_apart(tmp_path: Path) -> None:
+    write_old(tmp_path / "old.h5")
+    write_tree(tmp_path / "new.h5", scan_file())
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for name, status in (("old.h5", 206), ("new.h5", 200)):
+            os.utime(tmp_path / name, None if status == 200 else (1e9, 1e9))
+            date = client.get(f"/file/{name}").headers["Last-Modified"]
+            answer = client.get(f"/file/{name}", headers={"Range": "bytes=0-9", "If-Range": date})
+            assert answer.status_code == status
+        other = "Sat, 01 Jan 2000 00:00:00 GMT"
+        assert client.get("/file/old.h5", headers={"Range": "bytes=0-9", "If-Range": other}).status_code == 200
 
 
 @pytest.mark.parametrize("address", ["/file/stack.h5", "/zarr/stack.h5/counts/c/0/0/0"])
@@ -776,6 +806,12 @@ def test_conditions_are_those_of_http(client: TestClient, address: str) -> None:
         assert client.get(address, headers={"If-None-Match": known}).status_code == 304
     for wanted, status in ((tag, 200), ("*", 200), ('"x"', 412), (f"W/{tag}", 412)):
         assert client.get(address, headers={"If-Match": wanted}).status_code == status
+    assert client.get(address, headers={"If-None-Match": '"x"'}).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/api/files", "/api/files?details=true"])
+def test_what_has_no_state_is_in_none_that_is_asked_for(client: TestClient, address: str) -> None:
+    assert client.get(address, headers={"If-Match": '"x"'}).status_code == 412
     assert client.get(address, headers={"If-None-Match": '"x"'}).status_code == 200
 
 

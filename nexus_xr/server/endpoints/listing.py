@@ -15,7 +15,8 @@ from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.summary import ReadSummary
 from nexus_xr.server.workers.exchange import Reply
 
-from .responses import Responder, json_response
+from .conditions import status_by_conditions
+from .responses import Responder, json_response, unmet
 
 # Files that are opened for one page.
 _MOST_DETAILED = 100
@@ -34,6 +35,8 @@ async def list_folder(responder: Responder, request: Request, values: Mapping[st
     summaries = await asyncio.gather(*(_summary(responder, address, at_once) for address in addresses))
     for item, summary in zip(files, summaries, strict=True):
         item.update(summary)
+    if status_by_conditions(request.scope, "") is not None:
+        raise unmet()
     return json_response(page)
 
 

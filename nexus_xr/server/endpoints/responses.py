@@ -43,7 +43,7 @@ class Responder:
         reply = await self._asked_first(job) if known is None else known.reply
         status = status_by_conditions(request.scope, reply.etag, reply.headers.get("Last-Modified", ""))
         if status == PRECONDITION_FAILED:
-            raise Failure(status, "it isn't in the state that is asked for; ask for it anew, without conditions")
+            raise unmet()
         if status == NOT_MODIFIED:
             return Response(status_code=status, headers={"ETag": reply.etag})
         if request.method == "HEAD":
@@ -103,6 +103,11 @@ def _headers(reply: Reply) -> dict[str, str]:
     length = reply.size if reply.parts == 1 else reply.length
     headers = headers_of(reply)
     return headers if length is None else {**headers, "Content-Length": str(length)}
+
+
+def unmet() -> Failure:
+    """What a client is told whose condition isn't met."""
+    return Failure(PRECONDITION_FAILED, "it isn't in the state that is asked for; ask for it anew, without conditions")
 
 
 def failure_response(failure: Failure) -> Response:

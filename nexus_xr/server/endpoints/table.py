@@ -93,7 +93,12 @@ _H5GROVE = (
 
 _RANGE = (
     text("Range", "the bytes, such as bytes=0-1023", place="header", argument="asked"),
-    text("If-Range", "the ETag of the state that they are asked of", place="header", argument="condition"),
+    text(
+        "If-Range",
+        "the state that they are asked of: its ETag, or of /file its Last-Modified",
+        place="header",
+        argument="condition",
+    ),
 )
 
 # Those first that are asked most often.

@@ -15,7 +15,7 @@ PART_BYTES = 4 << 20
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-def asked_range(asked: str, size: int, condition: str = "", tag: str = "") -> range | None:
+def asked_range(asked: str, size: int, condition: str = "", tag: str = "", modified: str = "") -> range | None:
     """The range that a header ``Range`` names, empty where there are no such bytes; None for all that there are.
 
     Parameters
@@ -25,9 +25,11 @@ def asked_range(asked: str, size: int, condition: str = "", tag: str = "") -> ra
     size
         How many bytes there are.
     condition
-        The header ``If-Range``: the state of which the range is asked; empty for any.
+        The header ``If-Range``: the state of which the range is asked, by its tag in quotes or its date; empty for any.
     tag
         The present state; empty where nothing tells it from others.
+    modified
+        The date of the state, as ``Last-Modified`` has it; empty where that doesn't tell it from others.
 
     Examples
     --------
@@ -36,7 +38,8 @@ def asked_range(asked: str, size: int, condition: str = "", tag: str = "") -> ra
     >>> asked_range("bytes=5-3", 10) is None, asked_range("bytes=5-", 10, '"old"', "new") is None
     (True, True)
     """
-    is_outdated = condition and (not tag or condition.strip('"') != tag)
+    present = (f'"{tag}"' if tag else "", modified)
+    is_outdated = condition and condition.strip() not in filter(None, present)
     found = None if is_outdated else _RANGE.fullmatch(asked.strip())
     if found is None or not _is_valid(found[1], found[2]):
         return None
