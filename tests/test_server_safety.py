@@ -1019,6 +1019,16 @@ def test_requests_with_too_much_to_them_are_refused(folders: tuple[Path, Path]) 
         assert status(b"no request\r\n\r\n") == b"400"
 
 
+def test_who_has_asked_all_and_says_so_is_answered(folders: tuple[Path, Path]) -> None:
+    begin = b"GET /api/files HTTP/1.1\r\nHost: localhost\r\n"
+    with served(folders[0], patience=PATIENCE_SECONDS) as server:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        for said, count in ((begin + b"\r\n", 1), ((begin + b"\r\n") * 3, 3), (begin, 0), (b"", 0)):
+            with connected(port, said) as client:
+                client.shutdown(socket.SHUT_WR)
+                assert answers(client).count(b"HTTP/1.1 200") == count
+
+
 @pytest.mark.parametrize(("headers", "status"), [(1000, b"200"), (0, b"400")])
 def test_requests_that_nobody_takes_answers_to_do_not_pile_up(
     folders: tuple[Path, Path], headers: int, status: bytes

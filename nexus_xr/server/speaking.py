@@ -162,7 +162,7 @@ class Bounded(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._refusal = _NO_REQUEST
-        self._is_in_head = False
+        self._is_in_head = self._is_in_message = False
         self._head_bytes = self._arriving = 0
 
     def data_received(self, data: bytes) -> None:
@@ -173,8 +173,16 @@ class Bounded(HttpToolsProtocol):
             self._refusal = _LARGE_HEAD
             self.send_400_response("")
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether the connection stays: it does for the answers to a client that has asked all that it will."""
+        last = self.pipeline[0][0] if self.pipeline else self.cycle
+        if self._is_in_message or last is None or last.response_complete:
+            return False
+        last.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
-        self._is_in_head = True
+        self._is_in_head = self._is_in_message = True
         self._head_bytes = -self._arriving  # of which any part may be of the request before
         super().on_message_begin()
 
@@ -193,6 +201,10 @@ class Bounded(HttpToolsProtocol):
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_WAITING:
             self._refuse(_MANY_REQUESTS)
+
+    def on_message_complete(self) -> None:
+        self._is_in_message = False
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
