@@ -1225,6 +1225,17 @@ def test_openapi_describes_each_endpoint_and_parameter(client: TestClient) -> No
     assert required["/api/files"] == set()
 
 
+def test_openapi_describes_headers_that_answers_have(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, address in (
+        ("/api/data/{file}", "/api/data/stack.h5?path=counts"),
+        ("/api/chunk/{file}", "/api/chunk/stack.h5?path=counts&chunk=0,0,0"),
+    ):
+        told = paths[path]["get"]["responses"]["200"]["headers"]
+        sent = {name.title() for name in client.get(address).headers if name.startswith("x-")}
+        assert set(told) == sent
+
+
 def test_requests_are_counted(client: TestClient) -> None:
     client.get("/api/files/gone")
     lines = client.get("/metrics").text.splitlines()

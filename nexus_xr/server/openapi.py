@@ -53,7 +53,11 @@ def described(endpoints: Iterable[Endpoint], root_path: str = "") -> dict[str, A
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    found = {"description": endpoint.summary, "content": {each: {} for each in endpoint.media_types}}
+    found = {
+        "description": endpoint.summary,
+        "headers": {name: _header(meaning) for name, meaning in endpoint.headers.items()},
+        "content": {each: {} for each in endpoint.media_types},
+    }
     in_parts = {"206": found} if any(each.name == "Range" for each in endpoint.parameters) else {}
     unchanged = {"304": {"description": "It is as the client has it."}}
     failures = {status: _failure(each) for status, each in _FAILURES.items()}
@@ -67,6 +71,10 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 def _failure(meaning: str) -> dict[str, Any]:
     return {"description": meaning, "content": {"application/json": {"schema": _MESSAGE}}}
+
+
+def _header(meaning: str) -> dict[str, Any]:
+    return {"description": meaning, "schema": {"type": "string"}}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Endpoint:
         Makes the request to a worker of the parameters.
     media_types
         What is sent.
+    headers
+        Headers of its own that it is sent with, and what each says.
     respond
         Answers where more than one request to a worker is needed.
     ignores_others
@@ -51,6 +53,7 @@ class Endpoint:
     parameters: tuple[Parameter, ...]
     job: Callable[..., Job]
     media_types: tuple[str, ...] = (JSON,)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     respond: Respond | None = field(default=None, kw_only=True)
     ignores_others: bool = field(default=False, kw_only=True)
 

@@ -115,6 +115,10 @@ ENDPOINTS = (
         _DATA,
         ReadData,
         tuple(dict.fromkeys(each.media_type for each in FORMATS.values())),
+        headers={
+            "X-Shape": "the shape of what is sent, whole numbers with commas between them",
+            "X-Dtype": "the type of its values, as NumPy writes it; of bin, that of the bytes",
+        },
     ),
     Endpoint(
         "/api/chunk/{file:path}",
@@ -122,6 +126,11 @@ ENDPOINTS = (
         (FILE, PATH, wholes("chunk", "its position, counted in chunks along each dimension")),
         ReadChunk,
         ("application/octet-stream",),
+        headers={
+            "X-Shape": "the shape of a chunk, whole numbers with commas between them",
+            "X-Dtype": "the type of its values as they are stored, as NumPy writes it",
+            "X-Filters": "the filters in the order of writing, a list of JSON: id, name, options, and whether applied",
+        },
     ),
     Endpoint(
         "/file/{file:path}",
