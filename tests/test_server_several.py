@@ -122,6 +122,6 @@ def test_the_address_that_is_printed_is_one_that_the_service_knows(
 ) -> None:
     listening = mock.Mock(**{"getsockname.return_value": (host, 8745)})
     serving._announce(None, listening)
-    said = capsys.readouterr()
-    assert said.out.startswith(f"http://{here}:8745/")
-    assert ("--name" in said.err) == (host != "127.0.0.2")
+    said = capsys.readouterr().out
+    assert said.startswith(f"http://{here}:8745/")
+    assert ("--name" in said) == (host != "127.0.0.2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -124,7 +123,7 @@ def _announce(token: str | None, listening: Any) -> None:
     host, port = listening.getsockname()[:2]
     print(_address(_FROM_HERE.get(host, host), port, token), flush=True)
     if host in _ANYWHERE:
-        print(_ELSEWHERE, file=sys.stderr, flush=True)
+        print(_ELSEWHERE, flush=True)
 
 
 def _address(host: str, port: int, token: str | None) -> str:
