@@ -253,7 +253,7 @@ class DataArrayAccessor(_ArrayAccessor):
     def values(self) -> xr.DataArray:
         """The values, without uncertainties."""
         array: xr.DataArray = self._obj
-        return array.copy(data=values_in(array.variable).data) if is_uncertain(array.variable) else array
+        return array.copy(data=values_in(array).data) if is_uncertain(array.variable) else array
 
     @property
     def errors(self) -> xr.DataArray:
@@ -302,9 +302,9 @@ class DataArrayAccessor(_ArrayAccessor):
         """
         return curvefit(self._joined(), dim, function, p0 or {}, options)
 
-    def _of_joined(self, part: Callable[[xr.Variable], xr.Variable]) -> xr.DataArray:
+    def _of_joined(self, part: Callable[[xr.DataArray], xr.Variable]) -> xr.DataArray:
         joined = self._joined()
-        return xr.DataArray(part(joined.variable), joined.coords, name=joined.name)
+        return xr.DataArray(part(joined), joined.coords, name=joined.name)
 
     def _joined(self) -> xr.DataArray:
         array: xr.DataArray = self._obj
@@ -422,9 +422,9 @@ class DatasetAccessor(_ArrayAccessor):
         """The standard uncertainties of those variables that they are joined with, by the variables' names."""
         return self._of_joined(errors_in, self._obj.coords.to_dataset())
 
-    def _of_joined(self, part: Callable[[xr.Variable], xr.Variable], beside: xr.Dataset) -> xr.Dataset:
-        variables = {name: each.variable for name, each in self._obj.data_vars.items()}
-        return beside.assign({name: part(each) for name, each in variables.items() if is_uncertain(each)})
+    def _of_joined(self, part: Callable[[xr.DataArray], xr.Variable], beside: xr.Dataset) -> xr.Dataset:
+        arrays = self._obj.data_vars.items()
+        return beside.assign({name: part(each) for name, each in arrays if is_uncertain(each.variable)})
 
     def assign_errors(self, errors: Mapping[Any, Any] | None = None, **by_name: Any) -> xr.Dataset:
         """The same with variables ``<name>_errors`` that are the standard uncertainties of others."""

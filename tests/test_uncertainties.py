@@ -306,8 +306,13 @@ OF_COUNTS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     **{name: of_array for name, (of_array, _) in REDUCTIONS.items()},
     "max": lambda array: array.max("x"),
     "min of all": lambda array: array.min(),
-    "concat with exact ones": lambda array: xr.concat([array, array.nexus.values], "run"),
+    "concat with exact ones": lambda array: xr.concat([array, _exact(array.nexus.values)], "run"),
 }
+
+
+def _exact(array: xr.DataArray) -> xr.DataArray:
+    joined: xr.DataArray = array.nexus.with_uncertainties(xr.zeros_like(array))
+    return joined
 
 
 @pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
@@ -380,6 +385,99 @@ def test_what_cant_be_propagated_is_refused(name: str) -> None:
     array = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy=False)
     with pytest.raises(nexus_xr.NexusError, match="can't be propagated through"):
         REFUSED[name](array)
+
+
+VALUES_ALONE: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "interp": lambda array: array.interp(x=[1, 2]),
+    "interp_like": lambda array: array.interp_like(array.assign_coords(x=array.x + 0.25)),
+    "interpolate_na": lambda array: _in_one_block(array).where(array.x != 1.5).interpolate_na("x"),
+    "apply_ufunc": lambda array: xr.apply_ufunc(_doubled, array, dask="parallelized", output_dtypes=[float]),
+    "vectorize": lambda array: xr.apply_ufunc(
+        np.sum,
+        array,
+        input_core_dims=[["x"]],
+        vectorize=True,
+        dask="parallelized",
+        dask_gufunc_kwargs={"allow_rechunk": True},
+        output_dtypes=[float],
+    ),
+}
+
+
+def _in_one_block(array: xr.DataArray) -> xr.DataArray:
+    return array if array.chunks is None else array.chunk(-1)
+
+
+def _doubled(values: Any) -> Any:
+    return np.asarray(values) * 2
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+@pytest.mark.parametrize("name", VALUES_ALONE)
+def test_what_takes_the_values_alone_has_no_uncertainties(name: str, lazy: bool, tmp_path: Path) -> None:
+    array = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy).drop_vars("y")
+    result, plain = (VALUES_ALONE[name](each) for each in (array, array.nexus.values))
+    np.testing.assert_array_equal(result, plain)
+    with pytest.raises(nexus_xr.NexusError, match="'n' has blocks without uncertainties" if lazy else "there are none"):
+        result.nexus.errors.compute()
+    with pytest.raises(nexus_xr.NexusError, match=r"nexus\.values" if lazy else "there are none"):
+        result.nexus.variances.compute()
+    if lazy:
+        with pytest.raises(nexus_xr.NexusError, match=r"nexus\.values"):
+            result.nexus.to_nexus(tmp_path / "f.nxs")
+        assert not (tmp_path / "f.nxs").exists()
+        result = result.nexus.values
+    result.nexus.to_nexus(tmp_path / "f.nxs")
+    written = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert list(written.data_vars) == ["n"]
+    np.testing.assert_array_equal(written.n, plain)
+
+
+SINCE: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    **{name: of_array for name, (of_array, _) in REDUCTIONS.items()},
+    **{name: move for name, move in MOVES.items() if name != "pickle"},
+    "pad": lambda array: array.pad(x=2).chunk(x=-1),
+    "shift": lambda array: array.shift(x=1).chunk(x=-1),
+    "rolling with few": lambda array: array.rolling(x=3, center=True, min_periods=1).sum(),
+    "cumulative": lambda array: array.cumulative("x").sum(),
+    "another block's place": lambda array: array.where(array.x > 1, xr.zeros_like(array)),
+}
+
+
+@pytest.mark.parametrize("name", SINCE)
+def test_values_alone_stay_so(name: str) -> None:
+    array = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy=True)
+    with pytest.raises(nexus_xr.NexusError, match=r"no uncertainties|without uncertainties"):
+        SINCE[name](VALUES_ALONE["apply_ufunc"](array)).nexus.errors.compute()
+    assert (SINCE[name](array).nexus.errors.fillna(0) > 0).any()
+
+
+def test_constants_beside_blocks_are_what_these_are() -> None:
+    values = UncertainArray(np.ones(2), np.ones(2))
+    ends: Any = np.asarray([0.0, np.nan], like=values)  # type: ignore[call-overload]
+    assert ends.variances.tolist() == pytest.approx([0, np.nan], nan_ok=True)
+    assert isinstance(np.concatenate([ends[:1], np.ones(2)]), np.ndarray)
+    np.testing.assert_array_equal(np.concatenate([ends[:1], values]).variances, [0, 1, 1])  # type: ignore[attr-defined]
+    assert isinstance(np.where([True, False], 2 * ends, np.ones(2)), np.ndarray)
+    assert isinstance(np.where([True, False], ends, values), UncertainArray)
+    written = ends.copy()
+    written[0] = UncertainArray(1.0, 4.0)
+    assert np.concatenate([written, np.ones(2)]).variances[0] == 4  # type: ignore[attr-defined]
+    assert isinstance(np.ones_like(values, shape=(3,)), np.ndarray)
+    assert isinstance(np.empty_like(values, shape=(3,)), UncertainArray)
+
+
+@pytest.mark.parametrize("dim", ["y", "run"])
+def test_exact_values_beside_uncertain_ones(dim: str) -> None:
+    lazy = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy=True)
+    mixed = xr.concat([lazy, lazy.nexus.values], dim)
+    np.testing.assert_array_equal(mixed.nexus.values, np.ones(mixed.shape))
+    with pytest.raises(nexus_xr.NexusError, match="joined with zeros before"):
+        mixed.nexus.errors.compute()
+    in_memory = lazy.compute()
+    expected = xr.concat([in_memory, in_memory.nexus.values], dim).nexus.errors
+    np.testing.assert_array_equal(xr.concat([lazy, _exact(lazy.nexus.values)], dim).nexus.errors, expected)
+    assert expected.sum() == expected.size / 2
 
 
 @given(uncertain(), uncertain((4,)))

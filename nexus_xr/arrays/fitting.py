@@ -28,7 +28,7 @@ def curvefit(
         raise NexusError(f"{function.__name__} has no parameter {unknown[0]!r}, but {names}")
     if dim not in array.coords or array.coords[dim].dims != (dim,):
         raise NexusError(f"{dim!r} is no coordinate along a dimension of its name; there are {[*array.coords]}")
-    values, errors = (array.copy(data=part(array.variable).data) for part in (values_in, errors_in))
+    values, errors = (array.copy(data=part(array).data) for part in (values_in, errors_in))
     fitted = xr.apply_ufunc(
         partial(_fit, function, [start.get(name, 1.0) for name in names], options),
         array.coords[dim].astype(float),

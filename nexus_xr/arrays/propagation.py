@@ -21,6 +21,12 @@ class Uncertain(NamedTuple):
     variances: NDArray[Any]
 
 
+class Exact(Uncertain):
+    """Values made to stand beside uncertain ones, whose variances are zero."""
+
+    __slots__ = ()
+
+
 def is_uncertain(array: Any) -> bool:
     """Whether an array has variances."""
     return hasattr(array, "variances")

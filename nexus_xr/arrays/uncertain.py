@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nexus_xr.errors import NexusError
 
-from .propagation import DERIVATIVES, Uncertain, propagated, values_of, variances_of, with_variances
+from .propagation import DERIVATIVES, Exact, Uncertain, propagated, values_of, variances_of, with_variances
 from .uncertain_functions import FUNCTIONS
 
 _ADVICE = "take .nexus.values, and treat the uncertainties yourself"
@@ -99,13 +99,13 @@ class UncertainArray(NDArrayOperatorsMixin):
 
     @property
     def T(self) -> UncertainArray:  # noqa: N802
-        return self._each(np.transpose)
+        return self.transpose()
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, key: Any) -> UncertainArray:
-        return UncertainArray(self.values[key], self.variances[key])
+        return type(self)(self.values[key], self.variances[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.values[key] = values_of(value)
@@ -123,19 +123,19 @@ class UncertainArray(NDArrayOperatorsMixin):
 
     def astype(self, dtype: Any, *args: Any, **options: Any) -> Any:
         """Values of another type; of one that isn't numbers, without uncertainties."""
-        return _made(with_variances(self.values.astype(dtype, *args, **options), self.variances))
+        return _made(with_variances(self.values.astype(dtype, *args, **options), self.variances), type(self))
 
     def copy(self, order: Any = "C") -> UncertainArray:
         """Values and variances of its own."""
-        return self._each(np.copy)
+        return type(self)(np.copy(self.values), np.copy(self.variances))
 
     def reshape(self, *shape: Any, **options: Any) -> UncertainArray:
         """The same in another shape."""
-        return UncertainArray(self.values.reshape(*shape, **options), self.variances.reshape(*shape, **options))
+        return type(self)(self.values.reshape(*shape, **options), self.variances.reshape(*shape, **options))
 
     def transpose(self, *axes: Any) -> UncertainArray:
         """The same with its dimensions in another order."""
-        return UncertainArray(self.values.transpose(*axes), self.variances.transpose(*axes))
+        return type(self)(self.values.transpose(*axes), self.variances.transpose(*axes))
 
     def sum(self, axis: Any = None, **options: Any) -> UncertainArray:
         """Sum along axes."""
@@ -146,9 +146,6 @@ class UncertainArray(NDArrayOperatorsMixin):
         """Mean along axes."""
         mean: UncertainArray = np.mean(self, axis=axis, **options)
         return mean
-
-    def _each(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> UncertainArray:
-        return UncertainArray(function(self.values), function(self.variances))
 
     # --- NumPy's protocols -------------------------------------------------------------------------------------
 
@@ -175,7 +172,7 @@ class UncertainArray(NDArrayOperatorsMixin):
         if ufunc not in DERIVATIVES:
             raise _refused(ufunc.__name__)
         variances = [each.variances if isinstance(each, UncertainArray) else None for each in inputs]
-        return UncertainArray(*propagated(ufunc, [_plain(each) for each in inputs], variances))
+        return _made(propagated(ufunc, [_plain(each) for each in inputs], variances), _kind_of(map(type, inputs)))
 
     def __array_function__(
         self, function: Callable[..., Any], types: Sequence[type], args: Any, options: Mapping[str, Any]
@@ -184,11 +181,29 @@ class UncertainArray(NDArrayOperatorsMixin):
             return NotImplemented
         if function not in FUNCTIONS:
             raise _refused(function.__name__)
-        return _made(FUNCTIONS[function](*args, **options))
+        return _made(FUNCTIONS[function](*args, **options), _kind_of(types))
 
 
-def _made(result: Any) -> Any:
-    return UncertainArray(*result) if isinstance(result, Uncertain) else result
+class ExactArray(UncertainArray):
+    """Values without uncertainties that were made to stand beside such with; beside plain ones, they are plain."""
+
+    __slots__ = ()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it still is: uncertain values may have been written into it."""
+        return not (self.variances > 0).any()
+
+
+def _kind_of(types: Iterable[type]) -> type[UncertainArray]:
+    """What is made of arrays of such types: exact, if all of them are."""
+    return UncertainArray if UncertainArray in types else ExactArray
+
+
+def _made(result: Any, kind: type[UncertainArray]) -> Any:
+    if not isinstance(result, Uncertain):
+        return result
+    return (ExactArray if isinstance(result, Exact) else kind)(*result)
 
 
 def _through_dask(lazy: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .propagation import Uncertain, is_uncertain, values_of, variances_of, with_variances
+from .propagation import Exact, Uncertain, is_uncertain, values_of, variances_of, with_variances
 
 
 def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,13 +23,25 @@ def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
 def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
     """One that puts arrays together."""
 
-    def joined(arrays: Any, *args: Any, **options: Any) -> Uncertain:
+    def joined(arrays: Any, *args: Any, **options: Any) -> Any:
         arrays = list(arrays)
         values, variances = ([part(each) for each in arrays] for part in (values_of, variances_of))
+        if _are_plain(arrays):
+            return function(values, *args, **options)
         options.pop("dtype", None)
         return Uncertain(function(values, *args, **options), function(variances, *args, **options))
 
     return joined
+
+
+def _are_plain(arrays: list[Any]) -> bool:
+    """Whether plain arrays are among them, beside none but exact ones.
+
+    So dask puts the ends that it pads an array with to blocks that turned out to have values alone.
+    """
+    plain = [each for each in arrays if not is_uncertain(each) and np.ndim(each) > 0]
+    exact = [each for each in arrays if getattr(each, "is_exact", False)]
+    return bool(plain) and len(plain) + len(exact) == len(arrays)
 
 
 def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,8 +91,8 @@ def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _where(condition: Any, *choices: Any) -> Any:
-    if len(choices) != 2:
-        return np.where(values_of(condition), *choices)
+    if len(choices) != 2 or _are_plain(list(choices)):
+        return np.where(values_of(condition), *map(values_of, choices))
     return Uncertain(*(np.where(values_of(condition), *map(part, choices)) for part in (values_of, variances_of)))
 
 
@@ -99,10 +111,15 @@ def _einsum(subscripts: str, *operands: Any, **options: Any) -> Uncertain:
 
 
 def _like(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One that makes exact values in the shape of others."""
+    """One that makes exact values in the shape of others.
+
+    In another shape they are a plain array: so dask makes constants to go with blocks, which may have values alone.
+    """
 
     def made(array: Any, *args: Any, **options: Any) -> Any:
         values = function(values_of(array), *args, **options)
+        if "shape" in options and function is not np.empty_like:  # which is filled
+            return values
         return with_variances(values, _zeros_like(values, variances_of(array).dtype))
 
     return made
@@ -120,7 +137,8 @@ def _converting(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def converted(array: Any, *args: Any, **options: Any) -> Any:
         values = function(values_of(array), *args, **options)
-        return with_variances(values, np.array(variances_of(array)).reshape(values.shape))
+        made = with_variances(values, np.array(variances_of(array)).reshape(values.shape))
+        return made if is_uncertain(array) or not isinstance(made, Uncertain) else Exact(*made)
 
     return converted
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,12 @@ from .uncertain import UncertainArray
 _HAS, _IS_OF = "has_errors", "is_errors_of"
 WHY_DOUBTFUL = (
     "it or {!r} was computed without propagation (see with_uncertainties, or say that it is right by assign_errors)"
+)
+
+_WHY_LOST = (
+    "{!r} has blocks without uncertainties: either an operation took the values alone, as interpolation does, and "
+    ".nexus.values is what there is; or exact values were concatenated with uncertain ones, and have to be joined with "
+    "zeros before, by exact.nexus.with_uncertainties(xr.zeros_like(exact))"
 )
 
 
@@ -117,8 +124,8 @@ def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
 def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
     """The same with uncertainties as data variables of their own, called ``<name>_errors``."""
     for name in [name for name, each in dataset.data_vars.items() if is_uncertain(each.variable)]:
-        variable = dataset.variables[name]
-        dataset = assign_errors(dataset.assign({name: values_in(variable)}), {name: xr.DataArray(errors_in(variable))})
+        array = dataset[name]
+        dataset = assign_errors(dataset.assign({name: values_in(array)}), {name: xr.DataArray(errors_in(array))})
     return dataset
 
 
@@ -128,38 +135,48 @@ def errors_as_data(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.reset_coords([name for name in errors if name in dataset.coords and name not in dataset.xindexes])
 
 
-def values_in(variable: xr.Variable) -> xr.Variable:
+def values_in(array: xr.DataArray) -> xr.Variable:
     """The values, without uncertainties."""
-    data = _of_each(variable, values_of, variable.dtype)
-    return xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
+    return xr.Variable(array.dims, _of_each(array, values_of, array.dtype), array.attrs, array.encoding)
 
 
-def variances_in(variable: xr.Variable) -> xr.Variable:
+def variances_in(array: xr.DataArray) -> xr.Variable:
     """The squares of the standard uncertainties, whose unit isn't that of the values."""
-    return xr.Variable(variable.dims, _of_each(variable, variances_of, _type_of_variances(variable)))
+    return xr.Variable(array.dims, _of_each(array, partial(_variances, array.name), _type_of_variances(array)))
 
 
-def errors_in(variable: xr.Variable) -> xr.Variable:
+def errors_in(array: xr.DataArray) -> xr.Variable:
     """The standard uncertainties, in the unit of the values."""
-    units = {key: value for key, value in variable.attrs.items() if key == "units"}
-    return xr.Variable(variable.dims, _of_each(variable, _errors, _type_of_variances(variable)), units)
+    units = {key: value for key, value in array.attrs.items() if key == "units"}
+    return xr.Variable(array.dims, _of_each(array, partial(_errors, array.name), _type_of_variances(array)), units)
 
 
-def _of_each(variable: xr.Variable, function: Any, dtype: np.dtype[Any]) -> Any:
+def _of_each(array: xr.DataArray, function: Callable[[Any], NDArray[Any]], dtype: np.dtype[Any]) -> Any:
     """What a function makes of the array, or of each block of dask's."""
-    data: Any = variable.data
+    data: Any = array.data
     if not hasattr(data, "dask"):
         return function(data)
     return data.map_blocks(function, dtype=dtype, meta=np.empty((0,) * data.ndim, dtype))
 
 
-def _type_of_variances(variable: xr.Variable) -> np.dtype[Any]:
-    data: Any = variable._data
+def _type_of_variances(array: xr.DataArray) -> np.dtype[Any]:
+    data: Any = array.data
     return variances_of(getattr(data, "_meta", data)).dtype
 
 
-def _errors(array: Any) -> NDArray[Any]:
-    errors: NDArray[Any] = np.sqrt(variances_of(array))
+def _variances(name: Hashable, block: Any) -> NDArray[Any]:
+    """The variances of a block, which may have none though dask takes the array for one that has.
+
+    What `xarray.apply_ufunc` applies to blocks may give values alone, of which dask isn't told, and nothing tells these
+    from exact ones that others were concatenated with.
+    """
+    if not isinstance(block, UncertainArray):
+        raise NexusError(_WHY_LOST.format(name))
+    return block.variances
+
+
+def _errors(name: Hashable, block: Any) -> NDArray[Any]:
+    errors: NDArray[Any] = np.sqrt(_variances(name, block))
     return errors
 
 
