@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,13 @@ from nexus_xr.arrays.uncertain import UncertainArray
 from nexus_xr.diagnostics import Code
 
 from .files import scan_file, write_tree
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_flox() -> Iterator[None]:
+    with xr.set_options(use_flox=False):
+        yield
+
 
 STEP = 1e-6
 SHAPE = (3, 4)
@@ -368,6 +375,45 @@ def test_variances_move_with_their_values(move: str, lazy: bool, values: Uncerta
         np.testing.assert_allclose(getattr(moved.nexus, part), MOVES[move](plain), rtol=1e-14)
 
 
+def test_flox_which_knows_no_uncertainties_is_refused() -> None:
+    pytest.importorskip("flox")
+    array = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy=True)
+    for reduction in ("sum", "mean", "max", "count", "first"):
+        with (
+            xr.set_options(use_flox=True),
+            pytest.raises(nexus_xr.NexusError, match=r"xr\.set_options\(use_flox=False\)"),
+        ):
+            getattr(array.groupby("y"), reduction)()
+    in_memory: xr.DataArray = array.compute().groupby("y").sum()
+    assert array.groupby("y").sum().compute().identical(in_memory)
+
+
+def test_arrays_with_uncertainties_arent_made_of_values_alone() -> None:
+    with pytest.raises(nexus_xr.NexusError, match=r"values alone.*use_flox=False"):
+        UncertainArray([], dtype=float)
+
+
+@pytest.mark.parametrize("accelerator", ["bottleneck", "numbagg"])
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_no_accelerator_that_knows_values_alone_is_taken(name: str, accelerator: str) -> None:
+    pytest.importorskip(accelerator)
+    rolling = array_of(UncertainArray(COUNTS * 1.0, COUNTS * 2.0), lazy=False).rolling(x=2, center=True)
+    with xr.set_options(use_bottleneck=False, use_numbagg=False):
+        expected = getattr(rolling, name)()
+    with xr.set_options(use_bottleneck=accelerator == "bottleneck", use_numbagg=accelerator == "numbagg"):
+        assert getattr(rolling, name)().identical(expected)
+        with pytest.raises(nexus_xr.NexusError, match="can't be propagated through nanmedian"):
+            rolling.median()
+    assert isinstance(expected.data, UncertainArray)
+
+
+def test_the_functions_of_an_array_are_numpys() -> None:
+    functions: Any = UncertainArray(np.ones(2), np.ones(2)).__array_namespace__(api_version="2024.12")
+    assert functions is not np
+    assert functions.concat is np.concat
+    assert not hasattr(functions, "astype")
+
+
 REFUSED: dict[str, Callable[[xr.DataArray], Any]] = {
     "std": lambda array: array.std(),
     "median": lambda array: array.median(),
@@ -377,6 +423,7 @@ REFUSED: dict[str, Callable[[xr.DataArray], Any]] = {
     "floor": lambda array: np.floor(array),
     "arctan2": lambda array: np.arctan2(array, array),
     "accumulate": lambda array: np.multiply.accumulate(array.data),
+    "add with where": lambda array: np.add(array.data, 1, where=np.ones(SHAPE, bool)),
 }
 
 

@@ -15,6 +15,11 @@ from .propagation import DERIVATIVES, Exact, Uncertain, propagated, values_of, v
 from .uncertain_functions import FUNCTIONS
 
 _ADVICE = "take .nexus.values, and treat the uncertainties yourself"
+# Called as the class of an array of NumPy, which flox does to group blocks of dask; its own loops know values alone.
+_WHY_NOT_ALONE = (
+    "an array with uncertainties isn't made of values alone; if it is flox that does so in groupby, have xarray group "
+    "without it: xr.set_options(use_flox=False)"
+)
 _OF_VALUES = frozenset(
     {np.isnan, np.isfinite, np.isinf, np.signbit, np.sign, np.less, np.less_equal, np.greater, np.greater_equal}
 )
@@ -35,6 +40,11 @@ class UncertainArray(NDArrayOperatorsMixin):
     variances
         The squares of their standard uncertainties, of the same shape, in the square of the values' unit.
 
+    Raises
+    ------
+    NexusError
+        They aren't real numbers of one shape, or the variances are missing.
+
     Examples
     --------
     >>> counts = UncertainArray(np.array([100.0, 400.0]), np.array([100.0, 400.0]))
@@ -47,7 +57,9 @@ class UncertainArray(NDArrayOperatorsMixin):
     __slots__ = ("values", "variances")
     __array_priority__ = 100  # above arrays of NumPy, below those of dask
 
-    def __init__(self, values: ArrayLike, variances: ArrayLike) -> None:
+    def __init__(self, values: ArrayLike, variances: ArrayLike | None = None, **options: Any) -> None:
+        if variances is None or options:
+            raise NexusError(_WHY_NOT_ALONE)
         self.values = np.asarray(values)
         self.variances = np.asarray(variances)
         if self.values.dtype.kind not in "biuf" or self.variances.dtype.kind != "f":
@@ -147,6 +159,13 @@ class UncertainArray(NDArrayOperatorsMixin):
         mean: UncertainArray = np.mean(self, axis=axis, **options)
         return mean
 
+    def __array_namespace__(self, **_: Any) -> _Functions:
+        """NumPy's functions, but not the module: xarray hands arrays of that to bottleneck and numbagg, where it can.
+
+        These know values alone.
+        """
+        return _FUNCTIONS
+
     # --- NumPy's protocols -------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
@@ -162,7 +181,7 @@ class UncertainArray(NDArrayOperatorsMixin):
             target[...] = getattr(ufunc, method)(*inputs, **options)
             return target
         if method != "__call__" or options or target is not None:
-            raise _refused(f"{ufunc.__name__}.{method} of {sorted(options)}")
+            raise _refused(_called(ufunc, method, options))
         if ufunc in (np.equal, np.not_equal):
             return _compared(ufunc, *inputs)
         if ufunc in _OF_VALUES:
@@ -182,6 +201,20 @@ class UncertainArray(NDArrayOperatorsMixin):
         if function not in FUNCTIONS:
             raise _refused(function.__name__)
         return _made(FUNCTIONS[function](*args, **options), _kind_of(types))
+
+
+class _Functions:
+    """NumPy's, which go by the protocols above; its ``astype``, which doesn't, is the array's own method."""
+
+    __name__ = "numpy"
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "astype":
+            raise AttributeError(name)
+        return getattr(np, name)
+
+
+_FUNCTIONS = _Functions()
 
 
 class ExactArray(UncertainArray):
@@ -216,6 +249,11 @@ def _through_dask(lazy: Any, ufunc: np.ufunc, method: str, *inputs: Any, **optio
 
 def _refused(name: str) -> NexusError:
     return NexusError(f"uncertainties can't be propagated through {name}; {_ADVICE}")
+
+
+def _called(ufunc: np.ufunc, method: str, options: Mapping[str, Any]) -> str:
+    name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    return f"{name} with {', '.join(sorted(options))}" if options else name
 
 
 def _is_known(operand: Any) -> bool:
