@@ -358,6 +358,9 @@ MOVES: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     "chunk": lambda array: array.chunk(x=2),
     "compute": lambda array: array.compute(),
     "deepcopy": copy.deepcopy,
+    "pad with edges": lambda array: array.pad(x=(2, 1), mode="edge"),
+    "pad by reflection": lambda array: array.pad(x=2, y=1, mode="reflect"),
+    "real": lambda array: array.real,
     "pickle": lambda array: pickle.loads(pickle.dumps(array)),
     "rename": lambda array: array.rename(x="q"),
     "Dataset": lambda array: array.to_dataset().isel(x=[1])["n"],
@@ -423,8 +426,19 @@ REFUSED: dict[str, Callable[[xr.DataArray], Any]] = {
     "floor": lambda array: np.floor(array),
     "arctan2": lambda array: np.arctan2(array, array),
     "accumulate": lambda array: np.multiply.accumulate(array.data),
+    "pad with a ramp": lambda array: array.pad(x=1, mode="linear_ramp"),
+    "pad with the median": lambda array: array.pad(x=1, mode="median"),
+    "odd reflection": lambda array: array.pad(x=1, mode="reflect", reflect_type="odd"),
+    "corr": lambda array: xr.corr(array, array),
     "add with where": lambda array: np.add(array.data, 1, where=np.ones(SHAPE, bool)),
 }
+
+
+@pytest.mark.parametrize("name", ["median", "prod", "cov"])
+def test_what_dask_cant_propagate_is_refused_in_the_same_words(name: str) -> None:
+    array = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy=True)
+    with pytest.raises(nexus_xr.NexusError, match="can't be propagated through"):
+        (xr.cov(array, array) if name == "cov" else getattr(array, name)("x")).compute()
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -432,6 +446,46 @@ def test_what_cant_be_propagated_is_refused(name: str) -> None:
     array = array_of(UncertainArray(np.ones(SHAPE), np.ones(SHAPE)), lazy=False)
     with pytest.raises(nexus_xr.NexusError, match="can't be propagated through"):
         REFUSED[name](array)
+
+
+PADS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"mode": "mean"}, {"x": (1, 2)}),
+    ({"mode": "mean"}, {"x": (1, 2), "y": (0, 1)}),
+    ({"mode": "mean", "stat_length": 2}, {"x": (1, 2), "y": 1}),
+    ({"mode": "mean", "stat_length": {"x": (1, 3), "y": (9, 2)}}, {"x": (1, 2), "y": 1}),
+    ({"mode": "maximum"}, {"x": 1, "y": 1}),
+    ({"mode": "minimum", "stat_length": 2}, {"x": 1}),
+    ({"constant_values": 5}, {"x": (1, 2), "y": 1}),
+    ({"constant_values": {"x": (1, 2)}}, {"x": 1}),
+]
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "dask"])
+@pytest.mark.parametrize(("options", "widths"), PADS)
+@settings(max_examples=5)
+@given(uncertain())
+def test_padded_ends_have_the_uncertainties_of_what_they_are(
+    options: dict[str, Any], widths: dict[str, Any], lazy: bool, values: UncertainArray
+) -> None:
+    def padded(array: NDArray[Any]) -> NDArray[Any]:
+        plain: NDArray[Any] = xr.DataArray(array, dims=("y", "x")).pad(widths, **options).values
+        return plain
+
+    got: UncertainArray = array_of(values, lazy).drop_vars(["x", "y"]).pad(widths, **options).compute().data
+    expected = padded(values.values)
+    np.testing.assert_allclose(got.values, expected, rtol=1e-13)
+    if "imum" in options.get("mode", ""):  # of equal values, derivatives say nothing
+        values = UncertainArray(values.values + np.arange(values.size).reshape(SHAPE), values.variances)
+        got = array_of(values, lazy).drop_vars(["x", "y"]).pad(widths, **options).compute().data
+        expected = padded(values.values)
+    assert_propagated(UncertainArray(expected, got.variances), padded, values)
+
+
+def test_padded_whole_numbers_are_rounded_as_without_uncertainties() -> None:
+    whole = UncertainArray(np.array([1, 2, 4]), np.array([1.0, 2.0, 4.0]))
+    padded: Any = np.pad(whole, 1, "mean")
+    assert padded.values.tolist() == np.pad(whole.values, 1, "mean").tolist()
+    np.testing.assert_allclose(padded.variances, [7 / 9, 1, 2, 4, 7 / 9])
 
 
 VALUES_ALONE: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.errors import NexusError
+
 from .compiled import IN_ONE_PASS, TYPES
 
 
@@ -49,6 +51,13 @@ def variances_of(array: Any) -> NDArray[Any]:
 def with_variances(values: NDArray[Any], variances: NDArray[Any]) -> Uncertain | NDArray[Any]:
     """Values with their variances; what isn't numbers has none."""
     return Uncertain(values, variances) if values.dtype.kind in "iuf" else values
+
+
+def refused(name: str) -> NexusError:
+    """The error for what can't be propagated."""
+    return NexusError(
+        f"uncertainties can't be propagated through {name}; take .nexus.values, and treat the uncertainties yourself"
+    )
 
 
 # So many values at a time stay in a core's cache from one step of a formula to the next.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from nexus_xr.errors import NexusError
 
-from .propagation import DERIVATIVES, Exact, Uncertain, propagated, values_of, variances_of, with_variances
+from .propagation import DERIVATIVES, Exact, Uncertain, propagated, refused, values_of, variances_of, with_variances
 from .uncertain_functions import FUNCTIONS
 
-_ADVICE = "take .nexus.values, and treat the uncertainties yourself"
 # Called as the class of an array of NumPy, which flox does to group blocks of dask; its own loops know values alone.
 _WHY_NOT_ALONE = (
     "an array with uncertainties isn't made of values alone; if it is flox that does so in groupby, have xarray group "
@@ -149,6 +148,10 @@ class UncertainArray(NDArrayOperatorsMixin):
         """The same with its dimensions in another order."""
         return type(self)(self.values.transpose(*axes), self.variances.transpose(*axes))
 
+    def conj(self) -> NoReturn:
+        """What xarray asks of an array for a covariance, which can't be propagated."""
+        raise refused("conjugate")
+
     def sum(self, axis: Any = None, **options: Any) -> UncertainArray:
         """Sum along axes."""
         summed: UncertainArray = np.sum(self, axis=axis, **options)
@@ -181,7 +184,7 @@ class UncertainArray(NDArrayOperatorsMixin):
             target[...] = getattr(ufunc, method)(*inputs, **options)
             return target
         if method != "__call__" or options or target is not None:
-            raise _refused(_called(ufunc, method, options))
+            raise refused(_called(ufunc, method, options))
         if ufunc in (np.equal, np.not_equal):
             return _compared(ufunc, *inputs)
         if ufunc in _OF_VALUES:
@@ -189,7 +192,7 @@ class UncertainArray(NDArrayOperatorsMixin):
         if ufunc is np.power and self.dtype.kind == "f" and type(inputs[1]) in (int, float):
             ufunc, inputs = _FAST_POWERS.get(inputs[1], ufunc), inputs[: 1 if inputs[1] in _FAST_POWERS else 2]
         if ufunc not in DERIVATIVES:
-            raise _refused(ufunc.__name__)
+            raise refused(ufunc.__name__)
         variances = [each.variances if isinstance(each, UncertainArray) else None for each in inputs]
         return _made(propagated(ufunc, [_plain(each) for each in inputs], variances), _kind_of(map(type, inputs)))
 
@@ -199,7 +202,7 @@ class UncertainArray(NDArrayOperatorsMixin):
         if not all(issubclass(each, UncertainArray | np.ndarray) for each in types):
             return NotImplemented
         if function not in FUNCTIONS:
-            raise _refused(function.__name__)
+            raise refused(function.__name__)
         return _made(FUNCTIONS[function](*args, **options), _kind_of(types))
 
 
@@ -245,10 +248,6 @@ def _through_dask(lazy: Any, ufunc: np.ufunc, method: str, *inputs: Any, **optio
 
     da.register_chunk_type(UncertainArray)
     return lazy.__array_ufunc__(ufunc, method, *inputs, **options)
-
-
-def _refused(name: str) -> NexusError:
-    return NexusError(f"uncertainties can't be propagated through {name}; {_ADVICE}")
 
 
 def _called(ufunc: np.ufunc, method: str, options: Mapping[str, Any]) -> str:

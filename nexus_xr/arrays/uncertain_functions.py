@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .propagation import Exact, Uncertain, is_uncertain, values_of, variances_of, with_variances
+from .propagation import Exact, Uncertain, is_uncertain, refused, values_of, variances_of, with_variances
 
 
 def _moving(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,6 +96,42 @@ def _where(condition: Any, *choices: Any) -> Any:
     return Uncertain(*(np.where(values_of(condition), *map(part, choices)) for part in (values_of, variances_of)))
 
 
+def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Uncertain:
+    """Ends of exact constants, of values from elsewhere, or of what is found in values."""
+    if mode in _FOUND:
+        return _padded_with(_FOUND[mode], array, pad_width, mode, options.get("stat_length"))
+    if mode == "constant":
+        constants = options.get("constant_values", 0)
+        values = np.pad(array.values, pad_width, constant_values=values_of(constants))
+        return Uncertain(values, np.pad(array.variances, pad_width, constant_values=variances_of(constants)))
+    if mode not in _PADDED_FROM_ELSEWHERE or options.get("reflect_type", "even") != "even":
+        raise refused(f"pad with {mode}")
+    return Uncertain(*(np.pad(part, pad_width, mode, **options) for part in (array.values, array.variances)))
+
+
+_PADDED_FROM_ELSEWHERE = ("edge", "reflect", "symmetric", "wrap")
+_FOUND: dict[str, Callable[..., Any]] = {"mean": np.mean, "maximum": np.max, "minimum": np.min}
+
+
+def _padded_with(function: Callable[..., Any], array: Any, pad_width: Any, mode: Any, number: Any) -> Uncertain:
+    """One axis after the other, as NumPy does it, so that corners are found in ends."""
+    padded = array
+    pairs = zip(_pairs(pad_width, array.ndim), _pairs(number, array.ndim), strict=True)
+    for axis, ((before, after), (first, last)) in enumerate(pairs):
+        inner = np.moveaxis(padded, axis, 0)
+        found = (function(part, axis=0, keepdims=True) for part in (inner[:first], inner[::-1][:last]))
+        ends = [np.repeat(end, width, axis=0) for end, width in zip(found, (before, after), strict=True)]
+        padded = np.moveaxis(np.concatenate([ends[0], inner, ends[1]]), 0, axis)
+    options: Any = {} if number is None else {"stat_length": number}
+    return Uncertain(np.pad(array.values, pad_width, mode, **options), padded.variances)
+
+
+def _pairs(given: Any, ndim: int) -> list[list[Any]]:
+    """For each axis, what is given for its beginning and its end."""
+    pairs: list[list[Any]] = np.broadcast_to(given, (ndim, 2)).tolist()
+    return pairs
+
+
 def _einsum(subscripts: str, *operands: Any, **options: Any) -> Uncertain:
     """Sums of products: each uncertain factor's variance times the squares of the others, summed in the same way."""
     values = [values_of(each) for each in operands]
@@ -150,8 +186,8 @@ _MOVING = (
     np.flip,
     np.lib.stride_tricks.sliding_window_view,
     np.moveaxis,
-    np.pad,
     np.ravel,
+    np.real,
     np.repeat,
     np.reshape,
     np.roll,
@@ -166,6 +202,7 @@ _ASKING = (
     np.argmin,
     np.array_repr,
     np.can_cast,
+    np.imag,
     np.isclose,
     np.iscomplexobj,
     np.isrealobj,
@@ -189,6 +226,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{function: _extreme(function) for function in (np.max, np.min, np.nanmax, np.nanmin)},
     np.mean: _mean,
     np.nanmean: _nanmean,
+    np.pad: _pad,
     np.where: _where,
     np.einsum: _einsum,
 }
