@@ -162,13 +162,6 @@ class UncertainArray(NDArrayOperatorsMixin):
         mean: UncertainArray = np.mean(self, axis=axis, **options)
         return mean
 
-    def __array_namespace__(self, **_: Any) -> _Functions:
-        """NumPy's functions, but not the module: xarray hands arrays of that to bottleneck and numbagg, where it can.
-
-        These know values alone.
-        """
-        return _FUNCTIONS
-
     # --- NumPy's protocols -------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
@@ -206,20 +199,6 @@ class UncertainArray(NDArrayOperatorsMixin):
         return _made(FUNCTIONS[function](*args, **options), _kind_of(types))
 
 
-class _Functions:
-    """NumPy's, which go by the protocols above; its ``astype``, which doesn't, is the array's own method."""
-
-    __name__ = "numpy"
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "astype":
-            raise AttributeError(name)
-        return getattr(np, name)
-
-
-_FUNCTIONS = _Functions()
-
-
 class ExactArray(UncertainArray):
     """Values without uncertainties that were made to stand beside such with; beside plain ones, they are plain."""
 
@@ -252,7 +231,9 @@ def _through_dask(lazy: Any, ufunc: np.ufunc, method: str, *inputs: Any, **optio
 
 def _called(ufunc: np.ufunc, method: str, options: Mapping[str, Any]) -> str:
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-    return f"{name} with {', '.join(sorted(options))}" if options else name
+    called = f"{name} with {', '.join(sorted(options))}" if options else name
+    is_numpys = getattr(np, ufunc.__name__, None) is ufunc
+    return called if is_numpys else f"{called} (if it is numbagg's, NumPy may do: xr.set_options(use_numbagg=False))"
 
 
 def _is_known(operand: Any) -> bool:
