@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import re
 import struct
@@ -19,6 +20,9 @@ from h5py import h5, h5a, h5f, h5o, h5p, h5s, h5t
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.file_bytes import FileBytes
+from nexus_xr.hdf5.format.groups.links import Links, read_links
+from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.library import addresses, described, references
 from nexus_xr.hdf5.library.group import LibraryGroup, root_of
 from nexus_xr.hdf5.objects import group, object_paths
@@ -26,6 +30,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Node
+from nexus_xr.hdf5.objects.parsed import parsed_file
 from nexus_xr.hdf5.objects.parsed.parsed_dataset import ParsedDataset
 from nexus_xr.hdf5.objects.parsed.parsed_group import ParsedGroup
 from nexus_xr.hdf5.writing.link_targets import link_target, other_names
@@ -457,6 +462,35 @@ def test_data_is_opened_and_read_once_however_much_else_there_is(
     opened(with_fields)
     of_data = [call for call in calls if " /entry/data" in call]
     assert len(of_data) == len(set(of_data)) > 10
+
+
+@pytest.mark.parametrize(("least", "by_path"), [(0, False), (16, True)])
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_links_of_a_group_are_read_once_however_many_groups_are_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libver: str, least: int, by_path: bool
+) -> None:
+    count = 40
+    with h5py.File(tmp_path / "f.nxs", "w", libver=libver) as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="n")
+        data["n"] = [1, 2]
+        for number in range(count):
+            file[f"entry/logs/{number}/inner/value"] = number
+            if by_path:
+                file[f"entry/links/{number}"] = h5py.SoftLink(f"/entry/logs/{number}/inner/value")
+    read: collections.Counter[int] = collections.Counter()
+
+    def counting(file: FileBytes, header: ObjectHeader) -> Links:
+        found = read_links(file, header)
+        read[len(found.by_name)] += 1
+        return found
+
+    monkeypatch.setattr(parsed_file, "read_links", counting)
+    monkeypatch.setattr(parsed_file, "_MOST_LINKS_KEPT", 3)
+    monkeypatch.setattr(parsed_file, "_LEAST_GROUPS_KEPT", least)
+    monkeypatch.setattr(group, "_MOST_REMEMBERED", 0)
+    assert len(opened_as_a_dataset(tmp_path / "f.nxs").attrs["logs"]) == count
+    assert 0 < read[count] < 5
 
 
 @pytest.mark.parametrize("most", [0, 1, 5])

@@ -27,8 +27,9 @@ from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.object_paths import ObjectPaths
 
 _T = TypeVar("_T")
-# Links of the groups that were asked for last.
-_MOST_LINKS_KEPT = 1 << 11
+# Links of the groups that were asked for last; of some of them however many they are, as paths go through few groups
+# again and again.
+_MOST_LINKS_KEPT, _LEAST_GROUPS_KEPT = 1 << 11, 16
 
 
 class WayOut(Protocol):
@@ -190,7 +191,7 @@ class ParsedFile:
     def _keep(self, address: int, links: Links) -> None:
         self._links[address] = links
         self._links_kept += len(links.by_name)
-        while self._links_kept > _MOST_LINKS_KEPT and len(self._links) > 1:
+        while self._links_kept > _MOST_LINKS_KEPT and len(self._links) > _LEAST_GROUPS_KEPT:
             _, oldest = self._links.popitem(last=False)
             self._links_kept -= len(oldest.by_name)
 

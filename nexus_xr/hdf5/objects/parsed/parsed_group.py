@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -26,7 +27,7 @@ from .parsed_object import ParsedDatatype, ParsedObject
 class ParsedGroup(ParsedObject, Group):
     """A group that is described from the bytes of its file."""
 
-    __slots__ = ("_header", "_place")
+    __slots__ = ("_header", "_place", "_walked")
 
     def __init__(
         self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics, budget: Budget | None = None
@@ -34,6 +35,15 @@ class ParsedGroup(ParsedObject, Group):
         super().__init__(path, diagnostics, (place.file.number, place.address), budget)
         self._place = place
         self._header = header
+        self._walked: list[Links] | None = None
+
+    def members(self, *, follows: bool = True) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
+        # Its links are read once for all members, whatever groups are met below that the file keeps the links of.
+        self._walked = []
+        try:
+            yield from super().members(follows=follows)
+        finally:
+            self._walked = None
 
     def _list(self) -> dict[bytes, int]:
         links = self._links_here
@@ -43,7 +53,12 @@ class ParsedGroup(ParsedObject, Group):
 
     @property
     def _links_here(self) -> Links:
-        return self._place.file.links(self._place.address)
+        if self._walked:
+            return self._walked[0]
+        links = self._place.file.links(self._place.address)
+        if self._walked is not None:
+            self._walked.append(links)
+        return links
 
     def _kind_of(self, raw_name: bytes) -> int | None:
         link = self._links_here.get(raw_name)
@@ -56,7 +71,7 @@ class ParsedGroup(ParsedObject, Group):
         path = self.member_path(decode_name(raw_name))
         place = None
         try:
-            link = self._place.file.links(self._place.address).by_name[raw_name]
+            link = self._links_here.by_name[raw_name]
             if link.address is not None:
                 place = self._place.child(link.name, link.address)
             else:
