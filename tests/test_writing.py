@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -1680,20 +1681,35 @@ def test_attributes_of_any_size_are_written(tmp_path: Path, count: int, libver: 
 
 @pytest.mark.parametrize("name", ["x", "xxxxxxx", "größe" * 20])
 @pytest.mark.parametrize(
-    "dtype", ["u1", "f8", "S7", [("some name", "f4"), ("b", "i4", (2,))], h5py.string_dtype(), "?", "c16"]
+    "dtype",
+    [
+        "u1",
+        "f8",
+        "S7",
+        [("some name", "f4"), ("b", "i4", (2,))],
+        h5py.string_dtype(),
+        "?",
+        "c16",
+        [("text", h5py.string_dtype()), ("b", "i2")],
+        [("texts", h5py.string_dtype(), (2,)), ("b", "i2")],
+        [("list", h5py.vlen_dtype("i4")), ("f", "f8")],
+    ],
 )
 @pytest.mark.parametrize("rest", [(), (1,), (1, 1)])
 def test_it_is_known_which_attributes_fit_into_an_old_header(
     tmp_path: Path, name: str, dtype: Any, rest: tuple[int, ...]
 ) -> None:
     dtype = np.dtype(dtype)
-    empty: Any = b"" if dtype.hasobject else 0
-    size = 16 if dtype.hasobject else dtype.itemsize
+    size = new_objects.stored_bytes(dtype, ())
     counts = range(64_000 // size, 65_536 // size + 1)
     most = max(count for count in counts if new_objects.fits_old_header(name, dtype, (count, *rest)))
     assert most < counts[-1]
     for count in (most, most + 1):
-        values = np.full((count, *rest), empty, dtype)
+        values = np.zeros((count, *rest), dtype)
+        for part in [values[each] for each in dtype.names] if dtype.names else [values]:
+            if part.dtype.hasobject:
+                empty = np.empty(0, "i4") if h5py.check_vlen_dtype(part.dtype) == np.dtype("i4") else b""
+                part[...] = np.fromiter(repeat(empty, part.size), object).reshape(part.shape)
         with h5py.File(tmp_path / "f.h5", "w") as file, suppress(OSError):
             file.attrs.create(name, values, dtype=dtype)
         try:

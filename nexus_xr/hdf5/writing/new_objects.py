@@ -66,7 +66,32 @@ def fits_old_header(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> 
     (True, False)
     """
     kind = h5t.py_create(dtype, logical=True)
-    # Of elements of varying length a file has a count, an address and an index, for which h5py has a pointer.
-    size = max(kind.get_size(), 2 * dtype.itemsize if dtype.hasobject else 0)
     parts = (len(name.encode()) + 1, len(encoded(kind)), 8 + 16 * len(shape))
-    return bool(8 + sum(-(-part // 8) * 8 for part in parts) + math.prod(shape) * size <= _MESSAGE_BYTES)
+    return bool(8 + sum(-(-part // 8) * 8 for part in parts) + stored_bytes(dtype, shape) <= _MESSAGE_BYTES)
+
+
+def stored_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """How many bytes an attribute has in its header, besides what its elements of varying length have in a heap.
+
+    Examples
+    --------
+    >>> stored_bytes(np.dtype("f8"), (3,)), stored_bytes(h5py.string_dtype(), (3,))
+    (24, 48)
+    """
+    return math.prod(shape) * _stored_size(h5t.py_create(dtype, logical=True))
+
+
+# Of an element of varying length: a count, an address and an index, for which memory has one pointer or two.
+_VARYING_BYTES = 4 + 8 + 4
+
+
+def _stored_size(kind: h5t.TypeID) -> int:
+    if isinstance(kind, h5t.TypeVlenID) or (isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()):
+        return _VARYING_BYTES
+    size = int(kind.get_size())
+    if isinstance(kind, h5t.TypeArrayID):
+        return int(math.prod(kind.get_array_dims())) * _stored_size(kind.get_super())
+    if isinstance(kind, h5t.TypeCompoundID):
+        members = [kind.get_member_type(number) for number in range(kind.get_nmembers())]
+        return size + sum(_stored_size(member) - int(member.get_size()) for member in members)
+    return size

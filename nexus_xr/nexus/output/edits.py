@@ -21,6 +21,7 @@ from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.exact_numbers import in_type
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
+from nexus_xr.hdf5.writing.new_objects import stored_bytes
 from nexus_xr.hdf5.writing.part_files import Joined
 from nexus_xr.hdf5.writing.scales import DetachedScales
 from nexus_xr.nexus.tree.metadata import is_field, same_tree
@@ -142,7 +143,8 @@ def _report_large(target: LinkTarget, edit: Edit, diagnostics: Diagnostics) -> N
     present = target.present() if large else None
     if present is not None and h5o.get_info(present.id).hdr.version == _OLD_HEADER:
         for name in large:
-            size = edit.attributes[name].nbytes
+            stored = edit.attributes[name]
+            size = stored_bytes(raw_dtype(stored), stored.shape)
             message = (
                 f"attribute {name!r}: it has {size} bytes; what is there holds attributes of less than 64 KiB, with "
                 "their names and types, as its header is of HDF5's first version; make it a field, or write a new file"
