@@ -591,6 +591,45 @@ RULES = {
         "data",
         {"data": ("y", "dim_1"), "y": ("y",), "t": ("y", "dim_1")},
     ),
+    "edges along other dimensions than the last": Rule(
+        "NXdata: for each of its dimensions an axis has the size n or n+1",
+        nxdata(
+            {"data": D2, "y": np.zeros((4, 4)), "x": np.zeros((4, 5)), "y_errors": np.zeros((4, 4))},
+            signal="data",
+            axes=["y", "x"],
+            y_indices=[0, 1],
+            x_indices=[0, 1],
+        ),
+        "data",
+        {
+            "data": ("dim_0", "dim_1"),
+            "y": ("dim_0_edges", "dim_1"),
+            "x": ("dim_0_edges", "dim_1_edges"),
+            "y_errors": ("dim_0_edges", "dim_1"),
+        },
+    ),
+    "corners of bins between their edges": Rule(
+        "NXdata: for each of its dimensions an axis has the size n or n+1; names of dimensions are unique",
+        nxdata(
+            {"data": D2, "y": Y3, "q": np.zeros((4, 5)), "y_edges": 1.0}, signal="data", axes="y:.", q_indices=[0, 1]
+        ),
+        "data",
+        {"data": ("y", "dim_1"), "y": ("y",), "q": ("y_edges_", "dim_1_edges")},
+    ),
+    "an axis with two values more along a dimension": Rule(
+        "NXdata: for each of its dimensions an axis has the size n or n+1",
+        nxdata({"data": D2, "q": np.zeros((5, 5))}, signal="data", q_indices=[0, 1]),
+        "data",
+        {"data": ("dim_0", "dim_1")},
+        ("axis 'q' of shape (5, 5) doesn't fit",),
+    ),
+    "text is never corners": Rule(
+        "NXdata: bin boundaries are numbers",
+        nxdata({"data": D2, "q": np.full((4, 5), b"a")}, signal="data", q_indices=[0, 1]),
+        "data",
+        {"data": ("dim_0", "dim_1")},
+        ("axis 'q' of shape (4, 5) doesn't fit",),
+    ),
     "text is never bin edges": Rule(
         "NXdata: bin boundaries are numbers",
         nxdata({"data": Y3, "label": np.array([b"a", b"b", b"c", b"d"])}, signal="data", axes=["label"]),

@@ -350,3 +350,81 @@ def test_coordinates_whose_lengths_contradict_each_other_have_dimensions_of_thei
         "c": ("x",),
         "x": ("x_dim_0",),
     }
+
+
+def corners_file(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="t", axes=["y", "x"], y_indices=[0, 1], x_indices=[0, 1])
+        data["t"] = rng.random((3, 5))
+        data["y"], data["x"] = rng.random((4, 5)), rng.random((4, 6))
+    return path
+
+
+def test_corners_of_bins_are_coordinates_and_written_as_they_were(tmp_path: Path) -> None:
+    path, written = corners_file(tmp_path / "in.nxs"), tmp_path / "out.nxs"
+    with xr.open_dataset(path, engine="nexus") as opened:
+        assert opened.x.dims == ("dim_0_edges", "dim_1_edges")
+        opened.nexus.to_nexus(written)
+        with h5py.File(path) as before, h5py.File(written) as file:
+            group = file["entry1/t"]
+            assert group.attrs["x_indices"].tolist() == group.attrs["y_indices"].tolist() == [0, 1]
+            assert "coordinates" not in group.attrs
+            assert not group["x"].attrs
+            assert all(np.array_equal(group[name], before[f"entry/data/{name}"]) for name in ("t", "x", "y"))
+        with xr.open_dataset(written, engine="nexus") as again:
+            assert opened.identical(again.assign_attrs(opened.attrs))
+
+
+def test_corners_that_data_no_longer_has_are_written_by_their_own_dimensions(tmp_path: Path) -> None:
+    written = tmp_path / "out.nxs"
+    with xr.open_dataset(corners_file(tmp_path / "in.nxs"), engine="nexus") as opened:
+        part = opened.isel(dim_1=slice(3)).drop_vars("y")
+        part.nexus.to_nexus(written)
+        with xr.open_dataset(written, engine="nexus") as again:
+            assert part.identical(again.assign_attrs(opened.attrs))
+
+
+def test_edges_of_the_users_own_along_one_dimension_are_no_bounds(tmp_path: Path) -> None:
+    own = xr.Dataset({"t": ("x", np.zeros(3))}, {"e": ("x_edges", np.arange(4.0))})
+    own.nexus.to_nexus(tmp_path / "out.nxs")
+    with xr.open_dataset(tmp_path / "out.nxs", engine="nexus") as again:
+        assert again.e.dims == ("x_edges",)
+        assert again.e.identical(own.e)
+
+
+def test_corners_in_place_and_in_zarr(tmp_path: Path) -> None:
+    path = corners_file(tmp_path / "in.nxs")
+    with xr.open_dataset(path, engine="nexus") as opened:
+        changed = opened.assign_coords(x=opened.x + 1)
+        expected = changed.x.values
+        changed.nexus.to_nexus(path, layout="inplace")
+    with xr.open_dataset(path, engine="nexus") as again:
+        assert np.array_equal(again.x.values, expected)
+        assert again.x.dims == ("dim_0_edges", "dim_1_edges")
+        nexus_xr.to_zarr(path, tmp_path / "out.zarr")
+        with xr.open_zarr(tmp_path / "out.zarr", group="entry/data", consolidated=False) as zarr:
+            assert np.array_equal(zarr.x.values, expected)
+            assert zarr.x.dims == again.x.dims
+
+
+def test_nothing_is_appended_to_corners_which_data_would_outgrow(tmp_path: Path) -> None:
+    path = tmp_path / "out.nxs"
+    with xr.open_dataset(corners_file(tmp_path / "in.nxs"), engine="nexus") as opened:
+        opened.nexus.to_nexus(path, unlimited_dims=["dim_0", "dim_1"])
+        before = path.read_bytes()
+        with pytest.raises(nexus_xr.NexusError, match=r"nothing was written, as /entry1/t/x, /entry1/t/y has edges"):
+            opened.nexus.to_nexus(path, append_dim="dim_0")
+        with pytest.raises(nexus_xr.NexusError, match="as /entry1/t/x has edges along 'dim_1' and other"):
+            opened.nexus.to_nexus(path, append_dim="dim_1")
+        assert path.read_bytes() == before
+
+
+def test_data_grows_beside_edges_of_their_own_dimension(tmp_path: Path) -> None:
+    path = tmp_path / "out.nxs"
+    own = xr.Dataset({"t": ("x", np.zeros(3))}, {"e": ("x_edges", np.arange(4.0))})
+    own.nexus.to_nexus(path, unlimited_dims="x")
+    own.drop_vars("e").nexus.to_nexus(path, append_dim="x")
+    with xr.open_dataset(path, engine="nexus") as again:
+        assert again.sizes == {"x": 6, "x_edges": 4}

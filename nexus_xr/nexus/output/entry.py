@@ -15,7 +15,7 @@ import h5py
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, INDICES
+from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, EDGES, INDICES
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
@@ -73,11 +73,10 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     unplaced = []
     for name, each in placed.items():
         if each.is_coordinate:
-            if _has_indices(name, fields, dims):
-                indices = [dims.index(dim) for dim in each.dims]
-                attributes[name + INDICES] = indices[0] if len(indices) == 1 else indices
-            else:
+            if (indices := _indices(name, signal, fields)) is None:
                 unplaced.append(name)
+            else:
+                attributes[name + INDICES] = indices[0] if len(indices) == 1 else indices
     if unplaced:
         attributes[COORDINATES] = unplaced
     if fields[signal].interpretation is not None:
@@ -121,11 +120,30 @@ def _unnamed(place: int, fields: Mapping[str, DataField]) -> str:
     return free_name(f"dim_{place}", fields)
 
 
-def _has_indices(name: str, fields: Mapping[str, DataField], dims: tuple[str, ...]) -> bool:
-    """Whether ``@AXISNAME_indices`` tells all of a coordinate: not that one called as uncertainties isn't these."""
-    spanned = fields[name].dims
-    is_axis = bool(spanned) and set(spanned) <= set(dims)
-    return is_axis and owner_of_errors(name, {other: each.dims for other, each in fields.items()}) is None
+def _indices(name: str, signal: str, fields: Mapping[str, DataField]) -> list[int] | None:
+    """What ``@AXISNAME_indices`` of a coordinate is; None where that doesn't tell all of it.
+
+    Of one that is called as uncertainties it doesn't tell that it isn't these.
+    """
+    dims, field = fields[signal].dims, fields[name]
+    spanned = [_without_edges(dim, field, fields[signal]) for dim in field.dims]
+    along = [dim for dim, own in zip(spanned, field.dims, strict=True) if dim != own]
+    is_axis = bool(spanned) and set(spanned) <= set(dims) and len(set(spanned)) == len(spanned)
+    is_told = not along or along != spanned[-1:]  # edges along the last alone would become bounds
+    is_other = owner_of_errors(name, {other: each.dims for other, each in fields.items()}) is None
+    return [dims.index(dim) for dim in spanned] if is_axis and is_told and is_other else None
+
+
+def _without_edges(dim: str, field: DataField, signal: DataField) -> str:
+    """The dimension of the signal between whose bins the edges are that a field has along one of its own."""
+    inner = dim.removesuffix(EDGES)
+    if dim in signal.dims or inner not in signal.dims:
+        return dim
+    values, spanned = field.node.values, signal.node.values
+    if values is None or spanned is None:  # both are there already
+        return inner
+    count, length = values.shape[field.dims.index(dim)], spanned.shape[signal.dims.index(inner)]
+    return inner if count - 1 == length > 0 and raw_dtype(values).kind in "biufc" else dim
 
 
 def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> FieldNode:
@@ -134,7 +152,7 @@ def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[s
     if name == signal:
         is_told = all(_is_axis(dim, fields) or dim == _unnamed(place, fields) for place, dim in enumerate(dims))
     elif field.is_coordinate:
-        is_told = _has_indices(name, fields, dims)
+        is_told = _indices(name, signal, fields) is not None
     else:
         is_told = field.dims == dims
     if is_told or not field.dims:

@@ -30,16 +30,21 @@ class Axis:
         Its name.
     dims
         Numbers of the dimensions that it spans, in the order of its own.
-    is_edges
-        Whether it has one value more than its last dimension.
+    edges
+        Along which of its own dimensions it has one value more than the signal, as the edges of bins have.
     is_default
         Whether it is the first choice for its dimension.
     """
 
     field: str
     dims: Dims
-    is_edges: bool
+    edges: Dims
     is_default: bool
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether each bin has two bounds: edges along the last dimension alone."""
+        return self.edges == (len(self.dims) - 1,)
 
 
 @dataclass(frozen=True)
@@ -298,7 +303,7 @@ def _by_length(
     field = content.fields[name]
     runs = dict.fromkeys(tuple(range(dim, dim + field.ndim)) for dim in range(signal.ndim - field.ndim + 1))
     spans = [span for run in runs if (span := _span(field, (run,), signal)) is not None]
-    fitting = [dims for dims, is_edges in spans if not is_edges] or [dims for dims, _ in spans]
+    fitting = [dims for dims, edges in spans if not edges] or [dims for dims, _ in spans]
     fitting = [dims for dims in fitting if dims not in described] or fitting
     where = (
         f"axis {name!r} of shape {field.shape} has @axis={_in_words(content.axis_numbers[name])}, "
@@ -320,21 +325,27 @@ def _primary(field: Field) -> int:
 # --- against the shape of the signal ------------------------------------------------------------------------------
 
 
-def _span(field: Field, places: Iterable[Dims], signal: Field) -> tuple[Dims, bool] | None:
-    """The dimensions whose lengths are those of a field, and whether it has one value more along the last of them.
+def _span(field: Field, places: Iterable[Dims], signal: Field) -> tuple[Dims, Dims] | None:
+    """The dimensions whose lengths are those of a field, and along which of its own it has one value more.
 
     What grows is the axis of what grows with it, whatever else is as long for the moment.
     """
-    shape = signal.shape
     places = [dims for dims in places if not any(signal.can_grow) or _grows_with(field, dims, signal)]
-    for dims in places:
-        if field.shape == tuple(shape[dim] for dim in dims):
-            return dims, False
-    for dims in places:
-        edges = tuple(shape[dim] for dim in dims[:-1]) + tuple(shape[dim] + 1 for dim in dims[-1:])
-        if dims and field.shape == edges and edges[-1] > 1 and field.is_numeric:
-            return dims, True
-    return None
+    told = ((dims, _edges(field, tuple(signal.shape[dim] for dim in dims))) for dims in places)
+    spans = [(dims, edges) for dims, edges in told if edges is not None]
+    # Points are likelier than edges, and these likelier along the last dimension alone.
+    return min(spans, key=lambda span: (bool(span[1]), span[1] != (field.ndim - 1,)), default=None)
+
+
+def _edges(field: Field, lengths: tuple[int, ...]) -> Dims | None:
+    """Along which of its dimensions a field has one value more than these lengths; None where it has others."""
+    if field.ndim != len(lengths) or any(
+        own - length not in (0, 1) for own, length in zip(field.shape, lengths, strict=True)
+    ):
+        return None
+    edges = tuple(at for at, length in enumerate(lengths) if field.shape[at] > length)
+    are_bins = field.is_numeric and all(lengths[at] > 0 for at in edges)
+    return edges if are_bins or not edges else None
 
 
 def _grows_with(field: Field, dims: Dims, signal: Field) -> bool:
@@ -359,7 +370,7 @@ def _place_misfit(
     if len(free) == 1 and candidate.is_default:
         message = f"{where}; took it for dimension {free[0]}, the only one of its length without an axis"
         diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)
-        yield Axis(candidate.field, (free[0],), False, True)
+        yield Axis(candidate.field, (free[0],), (), True)
     else:
         message = f"{where} of a signal of shape {signal}; left it out"
         diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)

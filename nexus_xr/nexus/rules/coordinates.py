@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from nexus_xr.diagnostics import Code, Diagnostics
 
 from .axes import Axis
-from .content import GroupContent
+from .content import GroupContent, free_name
 from .errors import find_errors
-from .reserved import BOUNDS
+from .reserved import BOUNDS, EDGES
 from .variables import Role, Variable
 
 
@@ -17,8 +17,11 @@ def coordinates_of(
     content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], diagnostics: Diagnostics
 ) -> Iterator[Variable]:
     """The axes, and what else the group records as coordinates, each with its uncertainties."""
-    yield from axis_variables(content, axes, dims, diagnostics)
     lengths = _recorded_lengths(content)
+    for variable in axis_variables(content, axes, dims, diagnostics):
+        shape = content.fields[variable.field].shape
+        lengths |= {dim: size for dim, size in zip(variable.dims, shape, strict=True) if dim not in dims}
+        yield variable
     for name in content.recorded_coordinates:
         field = content.fields[name]
         spanned = own_dimensions(content, name, field.ndim)
@@ -46,11 +49,20 @@ def axis_variables(
 ) -> Iterator[Variable]:
     """Axes with their uncertainties, and those of bin edges with a name for their bounds."""
     for axis in axes:
-        spanned = tuple(dims[dim] for dim in axis.dims)
-        bounds = content.free_name(axis.field + BOUNDS) if axis.is_edges else None
+        spanned = _spanned(content, axis, dims)
+        bounds = content.free_name(axis.field + BOUNDS) if axis.has_bounds else None
         yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
-        if not axis.is_edges:
+        if not axis.has_bounds:
             yield from find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, diagnostics)
+
+
+def _spanned(content: GroupContent, axis: Axis, dims: tuple[str, ...]) -> tuple[str, ...]:
+    """The dimensions of an axis; edges that make no two bounds of each bin have some of their own for these."""
+    spanned = tuple(dims[dim] for dim in axis.dims)
+    if axis.has_bounds:
+        return spanned
+    taken = (*content.fields, *content.others, *dims)
+    return tuple(free_name(dim + EDGES, taken) if at in axis.edges else dim for at, dim in enumerate(spanned))
 
 
 def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ OFFSET = "_offset"
 INDICES = "_indices"
 # Of a variable: the lower and upper bounds of a coordinate's bins, which a file has as one value more. As CF has it.
 BOUNDS = "_bounds"
+# Of a dimension: that of edges between its bins, where they are the corners of an axis of several dimensions.
+EDGES = "_edges"
 # A field of the older NXdata: the uncertainties of the signal.
 SIGNAL_ERRORS = "errors"
 

@@ -17,7 +17,7 @@ from nexus_xr.hdf5.objects.text import decode_array, is_text
 from nexus_xr.nexus.output.edits import as_text_of
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import raise_unstorable, storable
-from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
+from nexus_xr.nexus.rules.reserved import DIMENSIONS, EDGES, recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described
 from nexus_xr.writing.fields.casting import cast
@@ -93,7 +93,7 @@ def targets_of(described: Described, dim: str, file: str) -> Targets:
     Raises
     ------
     NexusError
-        It has no such dimension, or its fields have other lengths along that.
+        It has no such dimension, or its fields have other lengths along that, or corners of bins.
     """
     targets = {}
     for variable in described.data.variables:
@@ -117,10 +117,21 @@ def targets_of(described: Described, dim: str, file: str) -> Targets:
             f"{file}: nothing was written, as the lengths along {dim!r} differ:\n"
             + listed(f"{path}: {length}" for path, length in lengths.items())
         )
+    if corners := [target.path for target in targets.values() if _has_corners(target, dim)]:
+        raise NexusError(
+            f"{file}: nothing was written, as {', '.join(corners)} has edges along {dim!r} and other dimensions, which "
+            "can't be added to; write the whole anew"
+        )
     if not found.growing:
         dims = ", ".join(sorted({repr(dim) for target in targets.values() for dim in target.dims}))
         raise NexusError(f"{file}:{described.group.path}: has no dimension {dim!r}; there are {dims or 'none'}")
     return found
+
+
+def _has_corners(target: Target, dim: str) -> bool:
+    """Whether it has edges along a dimension in one of its own, as the rules name it, and as long as the data tells."""
+    own = next((each for each in target.dims if each.startswith(dim + EDGES)), None)
+    return own is not None and DIMENSIONS not in target.attributes
 
 
 def values_for(targets: Targets, dataset: xr.Dataset) -> dict[str, Any]:
