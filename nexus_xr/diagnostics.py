@@ -93,6 +93,7 @@ class Code(StrEnum):
     AXES_REVERSED = "axes-reversed", _AXES, "axes are listed last dimension first"
     AXIS_INDICES_DIFFER = "axis-indices-differ", "NXdata: @AXISNAME_indices", "it says otherwise than the list of axes"
     AXIS_IS_SIGNAL = "axis-is-signal", _AXES, "the list of axes names the signal"
+    AXIS_LISTED_AGAIN = "axis-listed-again", _AXES, "an axis is listed for more dimensions than it has itself"
     AXIS_MISSING = "axis-missing", _AXES, "the list of axes names no field"
     AXIS_NUMBER_WRONG = "axis-number-wrong", "NXdata: AXISNAME@axis", "`@axis` is the number of no dimension"
     AXIS_UNDECLARED = "axis-undeclared", _AXES, "a dimension has no axis, and there are fields of its length"

@@ -806,6 +806,33 @@ RULES = {
         "data",
         {"data": ("dim_0", "t", "dim_2"), "t": ("t",), "q": ("dim_0", "dim_2")},
     ),
+    "an axis of one dimension listed for two": Rule(
+        "NXdata@axes: one entry for every dimension; a matrix with the same axis along both",
+        nxdata({"data": np.zeros((4, 4)), "w": X4}, signal="data", axes=["w", "w"]),
+        "data",
+        {"data": ("w", "dim_1"), "w": ("w",)},
+        ("axis 'w' of shape (4,) is said to be one of dimensions 0, 1; it is one of 0 alone, and not of 1",),
+    ),
+    "an axis of one dimension listed for two, by the signal and with edges": Rule(
+        "Version 2; a matrix with the same axis along both",
+        nxdata({"data": Field(np.zeros((4, 4)), {"signal": 1, "axes": "w:w"}), "w": np.arange(5.0)}),
+        "data",
+        {"data": ("w", "dim_1"), "w": ("w",)},
+        ("axis 'w' of shape (5,) is said to be one of dimensions 0, 1",),
+    ),
+    "an axis listed twice for the only dimension": Rule(
+        "NXdata@axes: one entry for every dimension",
+        nxdata({"data": X4, "w": X4}, signal="data", axes=["w", "w"]),
+        "data",
+        {"data": ("w",), "w": ("w",)},
+    ),
+    "an axis of one dimension with two indices": Rule(
+        "NXdata@AXISNAME_indices: as many as the axis has dimensions",
+        nxdata({"data": np.zeros((4, 4)), "w": X4}, signal="data", axes=["w", "."], w_indices=[0, 1]),
+        "data",
+        {"data": ("w", "dim_1"), "w": ("w",)},
+        ("it is one of 0 alone, and not of 1",),
+    ),
     "numbered axes of which one is counted from zero": Rule(
         "Version 1: the first choice tells that they are counted from one",
         nxdata(

@@ -166,10 +166,25 @@ def _axes_by_name(
                     f"@{name}{INDICES} says dimension {_in_words(declared)}, {source} dimension "
                     f"{_in_words(at)}; went by {source if chosen is by_place else f'@{name}{INDICES}'}",
                 )
+            said = max(tuple(dim for dim in at if dim < rank), declared or (), key=len)
+            _tell_of_others(content, name, said, _span(field, chosen, spanned), diagnostics)
             yield _Candidate(name, chosen, at[0] < rank, source)
         elif name != ".":
             message = f"{source} names {name!r}, which {why_no_field(content, name)}"
             diagnostics.add(Code.AXIS_MISSING, content.path, message)
+
+
+def _tell_of_others(
+    content: GroupContent, name: str, said: Dims, span: tuple[Dims, Dims] | None, diagnostics: Diagnostics
+) -> None:
+    """Say of an axis of fewer dimensions than it is said to be one of which ones have none of it."""
+    dims = () if span is None else span[0]
+    if 0 < len(dims) < len(said) and (others := [dim for dim in said if dim not in dims]):
+        message = (
+            f"axis {name!r} of shape {content.fields[name].shape} is said to be one of dimensions {_in_words(said)}; "
+            f"it is one of {_in_words(dims)} alone, and not of {_in_words(others)}"
+        )
+        diagnostics.add(Code.AXIS_LISTED_AGAIN, content.path, message)
 
 
 def _order(content: GroupContent, signal: str, listed: Sequence[str], source: str, diagnostics: Diagnostics) -> range:
@@ -376,5 +391,5 @@ def _place_misfit(
         diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)
 
 
-def _in_words(dims: Dims) -> str:
+def _in_words(dims: Iterable[int]) -> str:
     return ", ".join(map(str, dims))
