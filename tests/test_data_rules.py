@@ -833,6 +833,43 @@ RULES = {
         {"data": ("w", "dim_1"), "w": ("w",)},
         ("it is one of 0 alone, and not of 1",),
     ),
+    "indices of alternative axes that are counted from one or from behind": Rule(
+        "NXdata@AXISNAME_indices: dimensions of the signal, counted from zero; the length tells",
+        nxdata(
+            {**XY, "T": X4, "u": X4, "v": D2},
+            signal="data",
+            axes=["y", "x"],
+            T_indices=2,
+            u_indices=-1,
+            v_indices=[1, 2],
+        ),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",), "T": ("x",), "u": ("x",), "v": ("y", "x")},
+        (
+            "axis 'T' of shape (4,) has @T_indices=2, which is no dimension of a signal of shape (3, 4); took it for",
+            "axis 'u' of shape (4,) has @u_indices=-1, which is no dimension of a signal of shape (3, 4); took it for",
+            "axis 'v' of shape (3, 4) has @v_indices=1, 2, which is no dimension of a signal of shape (3, 4); took it",
+        ),
+    ),
+    "an alternative axis of no dimension with an index that is none": Rule(
+        "NXdata@AXISNAME_indices: dimensions of the signal",
+        nxdata({"data": X4, "T": 7.0}, signal="data", T_indices=1),
+        "data",
+        {"data": ("dim_0",), "T": ()},
+        ("which is no dimension of a signal of shape (4,); took it for a value of the whole signal",),
+    ),
+    "indices of an alternative axis that is no dimension's, and could be any": Rule(
+        "NXdata@AXISNAME_indices: dimensions of the signal, counted from zero; the length tells nothing",
+        nxdata(
+            {"data": np.zeros((4, 4)), "y": X4, "x": X4, "T": X4},
+            signal="data",
+            axes=["y", "x"],
+            T_indices=np.array([2]),
+        ),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",)},
+        ("axis 'T' of shape (4,) has @T_indices=2, which is no dimension of a signal of shape (4, 4); left it out",),
+    ),
     "numbered axes of which one is counted from zero": Rule(
         "Version 1: the first choice tells that they are counted from one",
         nxdata(

@@ -104,11 +104,18 @@ def _candidates(content: GroupContent, signal: str, diagnostics: Diagnostics) ->
     listed, source = _listed_axes(content, signal)
     yield from _axes_by_name(content, signal, listed, source, diagnostics)
     rank = content.fields[signal].ndim
-    for name in content.indices:
-        declared = _declared(content, name, rank)
-        if declared is not None and name not in (*listed, signal):
+    for name, indices in content.indices.items():
+        if name in (*listed, signal):
+            continue
+        if (declared := _declared(content, name, rank)) is not None:
             places = _by_indices(declared, content.fields[name], rank) or (declared,)
             yield _Candidate(name, places, False, f"@{name}{INDICES}")
+        elif indices:
+            said = f"@{name}{INDICES}={_in_words(indices)}, which is no dimension of a signal of shape "
+            code, shape = Code.AXIS_INDICES_DIFFER, content.fields[signal].shape
+            found = _by_length(content, name, content.fields[signal], (), code, f"{said}{shape}", diagnostics)
+            if found is not None:
+                yield _Candidate(name, (found,), False, f"@{name}{INDICES}")
     if content.axis_numbers:
         yield from _axes_by_number(content, signal, listed, diagnostics)
 
@@ -296,8 +303,12 @@ def _axes_by_number(
             continue
         if name in best:
             yield _Candidate(name, best[name], is_default, "@axis")
-        elif (dims := _by_length(content, name, field, described, diagnostics)) is not None:
-            yield _Candidate(name, (dims,), is_default and dims not in described, "@axis")
+        else:
+            numbers, counting = _in_words(numbered[name]), "as the axes are counted"
+            said = f"@axis={numbers}, which is no dimension of a signal of shape {shape} {counting}"
+            dims = _by_length(content, name, field, described, Code.AXIS_NUMBER_WRONG, said, diagnostics)
+            if dims is not None:
+                yield _Candidate(name, (dims,), is_default and dims not in described, "@axis")
 
 
 def _counted(numbers: Dims, start: int, from_fastest: bool, field: Field, signal: tuple[int, ...]) -> tuple[Dims, ...]:
@@ -312,23 +323,27 @@ def _counted(numbers: Dims, start: int, from_fastest: bool, field: Field, signal
 
 
 def _by_length(
-    content: GroupContent, name: str, signal: Field, described: Container[Dims], diagnostics: Diagnostics
+    content: GroupContent,
+    name: str,
+    signal: Field,
+    described: Container[Dims],
+    code: Code,
+    said: str,
+    diagnostics: Diagnostics,
 ) -> Dims | None:
-    """The only dimensions of the lengths of an axis whose number is no dimension's: those without one before others."""
+    """The only dimensions of the lengths of an axis that is said to be no dimension's: those without one first."""
     field = content.fields[name]
     runs = dict.fromkeys(tuple(range(dim, dim + field.ndim)) for dim in range(signal.ndim - field.ndim + 1))
     spans = [span for run in runs if (span := _span(field, (run,), signal)) is not None]
     fitting = [dims for dims, edges in spans if not edges] or [dims for dims, _ in spans]
     fitting = [dims for dims in fitting if dims not in described] or fitting
-    where = (
-        f"axis {name!r} of shape {field.shape} has @axis={_in_words(content.axis_numbers[name])}, "
-        f"which is no dimension of a signal of shape {signal.shape} as the axes are counted"
-    )
+    where = f"axis {name!r} of shape {field.shape} has {said}"
     if len(fitting) == 1:
-        message = f"{where}; took it for dimension {_in_words(fitting[0])} by its length"
-        diagnostics.add(Code.AXIS_NUMBER_WRONG, content.path, message)
+        place = f"dimension {_in_words(fitting[0])}" if fitting[0] else "a value of the whole signal"
+        message = f"{where}; took it for {place} by its length"
+        diagnostics.add(code, content.path, message)
         return fitting[0]
-    diagnostics.add(Code.AXIS_NUMBER_WRONG, content.path, f"{where}; left it out")
+    diagnostics.add(code, content.path, f"{where}; left it out")
     return None
 
 
