@@ -565,6 +565,12 @@ RULES = {
         "v",
         {"v": ("x",), "x": ("x",), "y": ("x",)},
     ),
+    "scatter of one point": Rule(
+        "NXdata@axes of a signal of rank one with more names than dimensions",
+        nxdata({"v": [1.0], "x": [1.0], "y": [1.0]}, signal="v", axes=["x", "y"]),
+        "v",
+        {"v": ("x",), "x": ("x",), "y": ("x",)},
+    ),
     "axes of the last dimensions by interpretation": Rule(
         "@interpretation: the last dimensions are an image; axes are given for these alone",
         nxdata({"data": np.zeros((4, 3, 4)), "y": Y3, "x": X4}, signal="data", axes=["y", "x"], interpretation="image"),
@@ -731,6 +737,36 @@ RULES = {
         "data",
         {"data": ("x",), "x": ("x",)},
         ("axis 't' of shape (3, 4) doesn't fit where @axes puts it (beyond the last dimension)",),
+    ),
+    "more axes than dimensions, of which one has a single value": Rule(
+        "NXdata@axes: one entry for every dimension, here also for one that the signal has lost",
+        nxdata(
+            {"data": D2, "e": [7.0], "y": Y3, "x": X4},
+            signal="data",
+            axes=["e", "y", "x"],
+            e_indices=0,
+            y_indices=1,
+            x_indices=2,
+        ),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",), "e": ("e_dim_0",)},
+        ("@axes lists more axes of 'data' than its shape (3, 4) has dimensions; 'e' of one element has none of these",),
+    ),
+    "more axes than dimensions, of which some have a single value, by the signal": Rule(
+        "Version 2: one name for every dimension, here also for two that the signal has lost",
+        nxdata(
+            {"data": Field(np.zeros((1, 4)), {"signal": 1, "axes": "y:e:x:f"}), "e": 7.0, "y": [1], "x": X4, "f": [[1]]}
+        ),
+        "data",
+        {"data": ("y", "x"), "y": ("y",), "x": ("x",), "e": (), "f": ("f_dim_0", "f_dim_1")},
+        ("@axes of 'data' lists more axes of 'data' than its shape (1, 4) has dimensions; 'e', 'f' of one element",),
+    ),
+    "more axes than dimensions, of which one with a single value is one too few": Rule(
+        "NXdata@axes: one entry for every dimension",
+        nxdata({"data": X4, "e": [7.0], "y": Y3, "x": X4}, signal="data", axes=["e", "y", "x"]),
+        "data",
+        {"data": ("dim_0",), "x": ("dim_0",)},
+        ("axis 'e' of shape (1,) doesn't fit", "axis 'y' of shape (3,) doesn't fit"),
     ),
     "numbered axis beyond the rank": Rule(
         "Version 1: a number that is no dimension's; the length tells, of the first choice and of the other",

@@ -6,6 +6,7 @@ signal, and by the number of the dimension on each axis; NXcanSAS adds a fourth 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ class Axis:
     field
         Its name.
     dims
-        Numbers of the dimensions that it spans, in the order of its own.
+        Numbers of the dimensions that it spans, in the order of its own; none of a single value.
     edges
         Along which of its own dimensions it has one value more than the signal, as the edges of bins have.
     is_default
@@ -73,7 +74,20 @@ def find_axes(content: GroupContent, signal: str, diagnostics: Diagnostics) -> t
     diagnostics
         Is given what can't be honoured: an axis that isn't there, or of a shape that fits nowhere.
     """
-    return _settled(content, signal, _candidates(content, signal, diagnostics), diagnostics)
+    listed, source = _listed_axes(content, signal)
+    kept = _without_spare(content, signal, listed)
+    spare = [name for name in dict.fromkeys(listed) if name not in kept]
+    if spare:
+        message = (
+            f"{source} lists more axes of {signal!r} than its shape {content.fields[signal].shape} has dimensions; "
+            f"{', '.join(map(repr, spare))} of one element has none of these"
+        )
+        diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)
+        untrue = {name + INDICES for name in listed}  # they count dimensions that aren't there
+        told = {name: value for name, value in content.attributes.items() if name not in untrue}
+        content = replace(content, attributes=told)
+    axes = _settled(content, signal, _candidates(content, signal, kept, source, diagnostics), diagnostics)
+    return (*axes, *(Axis(name, (), (), False) for name in spare))
 
 
 def find_own_axes(content: GroupContent, name: str, diagnostics: Diagnostics) -> tuple[Axis, ...]:
@@ -100,8 +114,9 @@ def _settled(
     return tuple(axes)
 
 
-def _candidates(content: GroupContent, signal: str, diagnostics: Diagnostics) -> Iterator[_Candidate]:
-    listed, source = _listed_axes(content, signal)
+def _candidates(
+    content: GroupContent, signal: str, listed: Sequence[str], source: str, diagnostics: Diagnostics
+) -> Iterator[_Candidate]:
     yield from _axes_by_name(content, signal, listed, source, diagnostics)
     rank = content.fields[signal].ndim
     for name, indices in content.indices.items():
@@ -138,6 +153,24 @@ def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], s
         if listed:
             return listed, source
     return (), content.axes_told_by
+
+
+def _without_spare(content: GroupContent, signal: str, listed: tuple[str, ...]) -> tuple[str, ...]:
+    """The listed axes without those of one element, if they are too many with, and just those of the signal without.
+
+    So they are where a signal was stored without its dimensions of length one.
+    """
+    field = content.fields[signal]
+    if not 0 < field.ndim < len(listed):
+        return listed
+    kept: list[str] = []
+    for name in listed:
+        axis, dim = content.fields.get(name), len(kept)
+        if axis is None or (dim < field.ndim and _span(axis, ((dim,),), field) is not None):
+            kept.append(name)
+        elif math.prod(axis.shape) != 1 or axis.shape == field.shape:  # a point of several that are scattered
+            return listed
+    return tuple(kept) if len(kept) == field.ndim else listed
 
 
 def _axes_by_name(

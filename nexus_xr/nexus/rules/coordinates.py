@@ -57,7 +57,12 @@ def axis_variables(
 
 
 def _spanned(content: GroupContent, axis: Axis, dims: tuple[str, ...]) -> tuple[str, ...]:
-    """The dimensions of an axis; edges that make no two bounds of each bin have some of their own for these."""
+    """The dimensions of an axis; edges that make no two bounds of each bin have some of their own for these.
+
+    A single value that is stored as a list has own dimensions, too.
+    """
+    if not axis.dims:
+        return own_dimensions(content, axis.field, content.fields[axis.field].ndim)
     spanned = tuple(dims[dim] for dim in axis.dims)
     if axis.has_bounds:
         return spanned
