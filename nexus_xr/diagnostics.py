@@ -96,7 +96,11 @@ class Code(StrEnum):
     AXIS_LISTED_AGAIN = "axis-listed-again", _AXES, "an axis is listed for more dimensions than it has itself"
     AXIS_MISSING = "axis-missing", _AXES, "the list of axes names no field"
     AXIS_NUMBER_WRONG = "axis-number-wrong", "NXdata: AXISNAME@axis", "`@axis` is the number of no dimension"
-    AXIS_UNDECLARED = "axis-undeclared", _AXES, "a dimension has no axis, and there are fields of its length"
+    AXIS_UNDECLARED = (
+        "axis-undeclared",
+        _AXES,
+        "a dimension has no axis, and there are fields of its length, or that of its edges",
+    )
     AXIS_WITHOUT_INDEX = "axis-without-index", "", "an axis can't be an index"
     AXIS_WRONG_LENGTH = "axis-wrong-length", "NXdata: AXISNAME", "an axis is of another length than its dimension"
     ERRORS_MISSING = "errors-missing", "NXdata: FIELDNAME@uncertainties", "what is said to be uncertainties is no field"

@@ -140,7 +140,25 @@ RULES = {
         nxdata(XY, signal="data", axes=["y"], y_indices=0),
         "data",
         {"data": ("y", "dim_1"), "y": ("y",)},
-        ("dimension 1 of 'data', of length 4, has no axis; nothing declares what has that length to be one: x",),
+        ("of length 4, has no axis; no attribute of NeXus declares what has that length to be one: x",),
+    ),
+    "a dimension without an axis beside what may be its edges": Rule(
+        "Version 2; what is as long comes before what is longer by one, and text is neither",
+        nxdata(
+            {
+                "data": Field(np.zeros((3, 5)), {"signal": 1, "axes": "[row,bin]"}),
+                "row": Y3,
+                "raw_time": np.zeros(6),
+                "unit": np.full(6, b"s"),
+                "number": np.zeros(7),
+            }
+        ),
+        "data",
+        {"data": ("row", "dim_1"), "row": ("row",)},
+        (
+            "@axes of 'data' names 'bin', which is not there",
+            "of length 5, has no axis; no attribute of NeXus declares what has one value more to be one: raw_time",
+        ),
     ),
     "bin edges": Rule(
         "NXdata: a dimension scale of size n+1 contains the bin boundaries",
@@ -165,7 +183,7 @@ RULES = {
         nxdata({"data": D2, "weights": D2, "n": Y3}, signal="data"),
         "data",
         {"data": ("dim_0", "dim_1"), "weights": ("dim_0", "dim_1")},
-        ("dimension 0 of 'data', of length 3, has no axis; nothing declares what has that length to be one: n",),
+        ("of length 3, has no axis; no attribute of NeXus declares what has that length to be one: n",),
     ),
     "signal and axes on the field, colons": Rule(
         "Find plottable data, version 2; associating axes by name",
@@ -1301,3 +1319,26 @@ def test_a_factor_of_the_group_is_told_of(write: Write, factor: Any, is_told: bo
     data = described(write, nxdata({"s": [1, 2, 3], "scaling_factor": factor}, signal="s"))
     assert any("'scaling_factor' isn't applied to 's'" in each.message for each in data.diagnostics) == is_told
     assert data.variables[0].scaling is None
+
+
+@pytest.mark.parametrize("of_field", [False, True])
+def test_what_is_listed_and_left_out_is_not_said_to_be_undeclared(of_field: bool, write: Write) -> None:
+    told = {"axes": "x:y"}
+    data = described(
+        write,
+        nxdata(
+            {"data": Field(np.zeros((4, 4)), {"signal": 1, **(told if of_field else {})}), "x": D2, "y": Y3, "z": X4},
+            **({} if of_field else told),
+        ),
+    )
+    [undeclared, _] = [each for each in data.diagnostics if each.code == "axis-undeclared"]
+    assert str(undeclared).endswith("to be one: z")
+    numbered = {"data": Field(np.zeros((4, 4)), {"signal": 1}), "x": Field(X4, {"axis": 5})}
+    assert [each.code for each in described(write, nxdata(numbered)).diagnostics] == ["axis-number-wrong"]
+
+
+def test_what_is_longer_is_not_named_beside_what_is_as_long(write: Write) -> None:
+    data = described(write, nxdata({"data": D2, "x": X4, "longer": np.zeros(5)}, signal="data", axes=["."]))
+    assert [str(each).endswith("what has that length to be one: x") for each in data.diagnostics] == [True]
+    data = described(write, nxdata({"data": np.zeros(1), "two": [1, 2]}, signal="data"))
+    assert data.diagnostics == ()

@@ -74,7 +74,7 @@ def find_axes(content: GroupContent, signal: str, diagnostics: Diagnostics) -> t
     diagnostics
         Is given what can't be honoured: an axis that isn't there, or of a shape that fits nowhere.
     """
-    listed, source = _listed_axes(content, signal)
+    listed, source = listed_axes(content, signal)
     kept = _without_spare(content, signal, listed)
     spare = [name for name in dict.fromkeys(listed) if name not in kept]
     if spare:
@@ -93,7 +93,7 @@ def find_axes(content: GroupContent, signal: str, diagnostics: Diagnostics) -> t
 def find_own_axes(content: GroupContent, name: str, diagnostics: Diagnostics) -> tuple[Axis, ...]:
     """The axes that a field names in an ``@axes`` of its own, whatever its group says of the signal."""
     alone = replace(content, attributes={})
-    listed, source = _listed_axes(alone, name)
+    listed, source = listed_axes(alone, name)
     return _settled(alone, name, _axes_by_name(alone, name, listed, source, diagnostics), diagnostics)
 
 
@@ -138,7 +138,7 @@ def _candidates(
 # --- by name: versions 3 and 2, NXcanSAS --------------------------------------------------------------------------
 
 
-def _listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], str]:
+def listed_axes(content: GroupContent, signal: str) -> tuple[tuple[str, ...], str]:
     """The list of axes, one for a dimension, and where it stands.
 
     Version 3: ``@axes`` of the group. Version 2: ``@axes`` of the signal. NXcanSAS: ``@I_axes`` of the group.

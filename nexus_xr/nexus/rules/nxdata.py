@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
 
 from .attributes import integers, names, nx_class
-from .axes import Axis, find_axes, find_own_axes
+from .axes import Axis, find_axes, find_own_axes, listed_axes
 from .columns import as_columns, without_signal
 from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
@@ -189,19 +189,24 @@ def _dimensions_of_auxiliary(
 def _name_possible_axes(
     content: GroupContent, signal: str, axes: Iterable[Axis], found: Iterable[Variable], diagnostics: Diagnostics
 ) -> None:
-    """Say of a dimension without an axis which fields take no part and have its length."""
+    """Say of a dimension without an axis which fields take no part and have its length, or else that of its edges."""
     used = {variable.field for variable in found}
     spanned = {dim for axis in axes for dim in axis.dims}
     listed = names(content.attributes.get("axes"), content.fields)
-    for dim, length in enumerate(content.fields[signal].shape):
-        alike = [name for name, field in content.fields.items() if field.shape == (length,) and name not in used]
-        if dim not in spanned and listed[dim : dim + 1] != (".",) and length > 1 and alike:
-            diagnostics.add(
-                Code.AXIS_UNDECLARED,
-                content.path,
-                f"dimension {dim} of {signal!r}, of length {length}, has no axis; nothing declares "
-                f"what has that length to be one: {', '.join(alike[:10])}",
+    said = {*listed_axes(content, signal)[0], *content.indices, *content.axis_numbers}
+    unsaid = {name: field for name, field in content.fields.items() if name not in used | said}
+    shape = content.fields[signal].shape
+    for dim, length in enumerate(shape):
+        alike = [name for name, field in unsaid.items() if field.shape == (length,)]
+        longer = [name for name, field in unsaid.items() if field.shape == (length + 1,) and field.is_numeric]
+        edges = [] if length + 1 in shape else longer
+        if dim not in spanned and listed[dim : dim + 1] != (".",) and length > 1 and (alike or edges):
+            has = "has that length" if alike else "has one value more"
+            message = (
+                f"dimension {dim} of {signal!r}, of length {length}, has no axis; no attribute of NeXus declares what "
+                f"{has} to be one: {', '.join((alike or edges)[:10])}"
             )
+            diagnostics.add(Code.AXIS_UNDECLARED, content.path, message)
 
 
 def _default_slice(content: GroupContent, signal: str) -> tuple[int | None, ...] | None:
