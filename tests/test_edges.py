@@ -428,3 +428,18 @@ def test_data_grows_beside_edges_of_their_own_dimension(tmp_path: Path) -> None:
     own.drop_vars("e").nexus.to_nexus(path, append_dim="x")
     with xr.open_dataset(path, engine="nexus") as again:
         assert again.sizes == {"x": 6, "x_edges": 4}
+
+
+def test_a_recorded_dimension_of_another_length_is_not_that_of_corners(tmp_path: Path) -> None:
+    with h5py.File(corners_file(tmp_path / "in.nxs"), "r+") as file:
+        data = file["entry/data"]
+        data.attrs.update(auxiliary_signals=["other"], coordinates=["k"])
+        data["other"], data["k"] = np.zeros(9), np.zeros(4)
+        data["other"].attrs["_ARRAY_DIMENSIONS"], data["k"].attrs["_ARRAY_DIMENSIONS"] = (
+            ["dim_1_edges"],
+            ["dim_0_edges"],
+        )
+    with xr.open_dataset(tmp_path / "in.nxs", engine="nexus") as opened:
+        assert opened.x.dims == ("dim_0_edges", "dim_1_edges_")
+        assert opened.other.dims == ("dim_1_edges",)
+        assert opened.k.dims == ("dim_0_edges",)

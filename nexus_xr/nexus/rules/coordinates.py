@@ -17,11 +17,8 @@ def coordinates_of(
     content: GroupContent, axes: Iterable[Axis], dims: tuple[str, ...], diagnostics: Diagnostics
 ) -> Iterator[Variable]:
     """The axes, and what else the group records as coordinates, each with its uncertainties."""
+    yield from axis_variables(content, axes, dims, diagnostics)
     lengths = _recorded_lengths(content)
-    for variable in axis_variables(content, axes, dims, diagnostics):
-        shape = content.fields[variable.field].shape
-        lengths |= {dim: size for dim, size in zip(variable.dims, shape, strict=True) if dim not in dims}
-        yield variable
     for name in content.recorded_coordinates:
         field = content.fields[name]
         spanned = own_dimensions(content, name, field.ndim)
@@ -66,8 +63,15 @@ def _spanned(content: GroupContent, axis: Axis, dims: tuple[str, ...]) -> tuple[
     spanned = tuple(dims[dim] for dim in axis.dims)
     if axis.has_bounds:
         return spanned
-    taken = (*content.fields, *content.others, *dims)
-    return tuple(free_name(dim + EDGES, taken) if at in axis.edges else dim for at, dim in enumerate(spanned))
+    own = enumerate(zip(spanned, content.fields[axis.field].shape, strict=True))
+    return tuple(_dim_of_edges(content, dim, dims, size) if at in axis.edges else dim for at, (dim, size) in own)
+
+
+def _dim_of_edges(content: GroupContent, dim: str, dims: tuple[str, ...], size: int) -> str:
+    """The name of the dimension of edges between the bins of one, which no other length is recorded under."""
+    each = (zip(field.recorded_dims or (), field.shape, strict=False) for field in content.fields.values())
+    others = {name for recorded in each for name, length in recorded if length != size}
+    return free_name(dim + EDGES, (*content.fields, *content.others, *dims, *others))
 
 
 def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) -> tuple[str, ...]:
