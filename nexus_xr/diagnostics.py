@@ -55,7 +55,7 @@ class Code(StrEnum):
 
     # --- the tree ----------------------------------------------------------------------------------------------
 
-    DEFAULT_MISSING = "default-missing", "NeXus: @default", "`@default` names no group"
+    DEFAULT_MISSING = "default-missing", "NeXus: @default", "`@default` names no group, or leads to no data"
     GROUP_HAS_MANY_NAMES = "group-has-many-names", "", "a group is reached by very many names"
     MEMBER_RENAMED = "member-renamed", "", "a member stands in the tree under another name"
     NO_NODE = "no-node", "", "a group can't be a node of a tree"

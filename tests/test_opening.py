@@ -329,6 +329,10 @@ def one(value: float) -> dict[str, Any]:
     return nxdata({"n": np.array([value, 0.0])}, signal="n")
 
 
+def instrument(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "@NX_class": "NXdetector"}
+
+
 def guessed(value: float) -> dict[str, Any]:
     return nxdata({"n": np.array([value, 0.0])})
 
@@ -351,6 +355,17 @@ def guessed(value: float) -> dict[str, Any]:
         ({"a": nxentry({"d": nxdata({"n": Field([5.0, 0], {"signal": 1})}), "e": nxdata({})})}, 5),
         ({"a": nxentry({"i": {"@NX_class": "NXinstrument", "d": one(1)}, "z": one(2)})}, 2),
         ({"d": one(7)}, 7),
+        ({"@default": "a/e", "a": nxentry({"d": one(1), "e": instrument(one(2))})}, 2),
+        ({"@default": "a/e", "a": nxentry({"d": one(1), "e": {"n": Field([2.0, 0], {"signal": 1})}})}, 2),
+        ({"@default": "a/e", "a": nxentry({"d": instrument(one(1)), "e": instrument(one(2))})}, 2),
+        ({"a": nxentry({"d": one(1), "s": {"e": one(2)}}, default="s")}, 2),
+        ({"a": nxentry({"s": {"@NX_class": "NXsubentry", "@default": "e", "d": one(1), "e": one(2)}})}, 2),
+        ({"p": {"a": nxentry({"d": one(1), "e": one(2)}, default="e")}}, 2),
+        ({"a": nxentry({"d": one(1), "s": {"@NX_class": "NXprocess", "@default": "e", "e": one(2)}})}, 1),
+        ({"@default": "a/d/n", "a": nxentry({"d": nxdata({"m": [1.0, 0], "n": [2.0, 0]})})}, 2),
+        ({"a": nxentry({"d": nxdata({"m": [1.0, 0], "n": [2.0, 0]}, default="n")})}, 2),
+        ({"@default": "a/d/n", "a": nxentry({"e": one(1), "d": {"m": [1.0, 0], "n": [2.0, 0]}})}, 2),
+        ({"@default": "a/d/m", "a": nxentry({"d": {"m": [1.0, 0], **one(2), "@NX_class": "NXdata"}})}, 2),
     ],
     ids=[
         "default down the tree",
@@ -368,11 +383,43 @@ def guessed(value: float) -> dict[str, Any]:
         "version 2",
         "nearest to the entry",
         "without an entry",
+        "default that names a detector",
+        "default that names a group without a class",
+        "default in a file without NXdata",
+        "default at the entry that leads to what data is below",
+        "default of a subentry on the way",
+        "default of an entry that is no member of the root",
+        "data nearer to the entry than that of a default on the way",
+        "default that names the field of a group without a signal",
+        "default of a group that names its own field",
+        "default that names a field that is in no NXdata",
+        "default that names another field than the signal",
     ],
 )
 @pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
 def test_default_plot(tree: dict[str, Any], expected: float, write: Write) -> None:
     assert open_nexus(write(tree)).n.values[0] == expected
+
+
+def test_a_default_that_leads_to_no_data_is_told_of(write: Write) -> None:
+    path = write({"@default": "b", "a": nxentry({"d": one(1)}), "b": nxentry({"title": "nothing"})})
+    with pytest.warns(NexusWarning, match="/b: a @default leads here, where there is no data to plot"):
+        assert open_nexus(path).n.values[0] == 1
+    with pytest.warns(NexusWarning, match="/b: a @default leads here"):
+        assert len(nexus_xr.open_signals(path, use_default=True)) == 1
+
+
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_a_default_that_is_no_nxdata_is_the_default_whatever_is_opened(write: Write) -> None:
+    path = write({"@default": "a/e", "a": nxentry({"d": one(1), "e": instrument(one(2))})})
+    assert open_nexus(path, hardlinks_only=True).n.values[0] == 2
+    assert [signal.values[0] for signal in nexus_xr.open_signals(path, use_default=True)] == [2]
+
+
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_the_field_that_a_default_names_is_the_signal_in_a_tree(write: Write) -> None:
+    path = write({"@default": "a/d/n", "a": nxentry({"d": nxdata({"m": [1.0, 0], "n": [2.0, 0]})})})
+    assert list(xr.open_datatree(path, engine="nexus")["a/d"].data_vars) == ["n", "m"]
 
 
 def two_groups(write: Write) -> Path:

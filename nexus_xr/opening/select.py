@@ -30,12 +30,13 @@ from nexus_xr.nexus.tree.find import (
     absolute,
     as_keys,
     candidates,
-    declared_default,
+    declared_data,
     default_data,
     entry_of,
     explain_path,
     instruments,
     matching,
+    with_default_signal,
 )
 from nexus_xr.nexus.tree.metadata import MetadataGroup, select_metadata, without_arrays
 from nexus_xr.nexus.tree.scan import Found, Scan, Walk, is_in_tree, remainder
@@ -231,9 +232,13 @@ class Opening:
         """The default plot; where there is none, or it lies behind a link that is left alone, the first data."""
         default = default_data(self.root, self.root)
         found = None if default is None else Found(default.path, True)
-        if found is None or (self.options.hardlinks_only and found not in self.found):
+        if found is None or (self.options.hardlinks_only and not self._is_found(found)):
             return next((item for item in self.found if item.is_group), None)
         return found
+
+    def _is_found(self, group: Found) -> bool:
+        """Whether a walk meets a group of data, or the datasets of another group."""
+        return group in self.found or any(each.path.rpartition("/")[0] == group.path for each in self.found)
 
     def selected(self) -> list[Found]:
         """All that the options select, each once; a path that is not there is an error."""
@@ -309,8 +314,7 @@ class Opening:
 
     def _declared_default(self) -> Found | None:
         """The default plot of a file that declares one."""
-        declared = declared_default(self.root, self.start)
-        default = None if declared is None else default_data(self.root, declared)
+        default = declared_data(self.root, self.start)
         return None if default is None else Found(default.path, True)
 
     # --- describing -----------------------------------------------------------------------------------------
@@ -320,6 +324,7 @@ class Opening:
         group, content = self.content_of(found)
         diagnostics = Diagnostics()
         if found.is_group:
+            content = with_default_signal(self.root, group, content)
             content = class_of(content.attributes).as_data(join_segments(content, diagnostics))
         signal = None if found.is_group else found.path.rsplit("/", 1)[1]
         content = at_common_length(content, signal, diagnostics)

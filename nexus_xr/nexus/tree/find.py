@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -14,13 +14,14 @@ from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.nexus.classes.nxdata import NXDATA
 from nexus_xr.nexus.classes.table import OFFERED, OTHER, class_of
 from nexus_xr.nexus.rules.attributes import names, nx_class, text
-from nexus_xr.nexus.rules.content import read_content
+from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.signal import declares_signal, find_signal
 
 from .scan import Found
 
 Keys = str | Sequence[str] | None
+Member = Group | Dataset | Link | None
 
 
 def as_keys(keys: Keys) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def matching(found: Sequence[Found], keys: Sequence[str]) -> list[Found]:
 
 
 def default_data(root: Group, start: Group | None = None) -> Group | None:
-    """The NXdata group that is the default plot of a file, or of one of its groups.
+    """The group that is the default plot of a file, or of one of its groups.
 
     Version 3 of finding the plottable data: the chain of ``@default`` attributes. Versions 2 and 1: the first
     NXdata that declares its signal, of the first NXentry that has one. Then the first one whose signal can be guessed,
@@ -71,26 +72,40 @@ def default_data(root: Group, start: Group | None = None) -> Group | None:
         The group to begin at; the root where it is None.
     """
     start = start or root
-    reached = declared_default(root, start) or start
-    if class_of(reached.read_attributes()).holds_data:
-        return reached
-    entries = _entries(root) if reached is root else []
-    for entry in entries:
-        chained = declared_default(root, entry)
-        if chained is not None and class_of(chained.read_attributes()).holds_data:
-            return chained
-    guessed: Group | None = None
-    without_signal: Group | None = None
-    for entry in [*entries, reached]:
-        for group in _data_groups(entry):
-            content = join_segments(read_content(group), Diagnostics())
-            if find_signal(content, Diagnostics()) is None:
-                without_signal = without_signal or group
-            elif declares_signal(content):
-                return group
-            else:
-                guessed = guessed or group
-    return guessed or without_signal
+    if class_of(start.read_attributes()).holds_data:
+        return start
+    entries = _entries(root) if start is root else []
+    for origin in (start, *entries):
+        if (declared := declared_data(root, origin)) is not None:
+            return declared
+    return _nearest_data(root, [*entries, start])
+
+
+def declared_data(root: Group, start: Group) -> Group | None:
+    """The group to which ``@default`` leads from a group, or the nearest data below that; None where there is neither.
+
+    A group that is no NXdata is meant as well, where it says what its signal is.
+    """
+    reached = _declared_default(root, start)
+    if reached is None:
+        return None
+    found = reached if _can_be_plotted(root, reached) else _nearest_data(root, [reached])
+    if found is None:
+        reached.report(Code.DEFAULT_MISSING, "a @default leads here, where there is no data to plot")
+    return found
+
+
+def with_default_signal(root: Group, group: Group, content: GroupContent) -> GroupContent:
+    """A group that declares no signal with the field that ``@default`` names, its own or that of a group above it."""
+    if declares_signal(content):
+        return content
+    for above in _down_to(root, group.path):
+        declared = text(above.read_attributes().get("default")) or ""
+        member, holder = _at_default(root, above, declared)
+        name = declared.rpartition("/")[2]
+        if isinstance(member, Dataset) and isinstance(holder, Group) and holder.address == group.address:
+            return replace(content, attributes={**content.attributes, "signal": name})
+    return content
 
 
 def instruments(root: Group, found: Iterable[Found]) -> list[Group]:
@@ -140,15 +155,14 @@ def candidates(root: Group, found: Iterable[Found]) -> list[Candidate]:
     return [candidate for _, candidate in sorted(ranked, key=lambda each: each[0])]
 
 
-def declared_default(root: Group, start: Group) -> Group | None:
+def _declared_default(root: Group, start: Group) -> Group | None:
     """Where the chain of ``@default`` attributes leads from a group, None where it has none or leads nowhere."""
     group = start
     visited = {group.address}
     while (declared := text(group.read_attributes().get("default"))) and declared != ".":
-        origin = root if declared.startswith("/") else group
-        member = origin.find(declared)
+        member, holder = _at_default(root, group, declared)
         if isinstance(member, Dataset):  # some writers name the signal itself
-            member = origin.find(declared.rpartition("/")[0])
+            member = holder
             if isinstance(member, Group) and member.address == group.address:
                 break
         if not isinstance(member, Group) or member.address in visited:
@@ -157,6 +171,41 @@ def declared_default(root: Group, start: Group) -> Group | None:
         visited.add(member.address)
         group = member
     return group if group is not start else None
+
+
+def _at_default(root: Group, group: Group, declared: str) -> tuple[Member, Member]:
+    """What ``@default`` of a group names, and what holds that."""
+    origin = root if declared.startswith("/") else group
+    return origin.find(declared), origin.find(declared.rpartition("/")[0])
+
+
+def _can_be_plotted(root: Group, group: Group) -> bool:
+    """Whether a group that ``@default`` names is data: by its class, or by the signal that it has."""
+    if class_of(group.read_attributes()).holds_data:
+        return True
+    content = _as_data(root, group)
+    return declares_signal(content) and find_signal(content, Diagnostics()) is not None
+
+
+def _as_data(root: Group, group: Group) -> GroupContent:
+    content = with_default_signal(root, group, read_content(group))
+    return class_of(content.attributes).as_data(join_segments(content, Diagnostics()))
+
+
+def _nearest_data(root: Group, starts: Iterable[Group]) -> Group | None:
+    """The first data below groups: of what declares its signal, else of that whose signal can be guessed, else any."""
+    guessed: Group | None = None
+    without_signal: Group | None = None
+    for start in starts:
+        for group in _data_groups(root, start):
+            content = _as_data(root, group)
+            if find_signal(content, Diagnostics()) is None:
+                without_signal = without_signal or group
+            elif declares_signal(content):
+                return group
+            else:
+                guessed = guessed or group
+    return guessed or without_signal
 
 
 def _above(path: str) -> str:
@@ -197,13 +246,20 @@ def _entries(root: Group) -> list[Group]:
     return [group for group in groups if nx_class(group.read_attributes()) == "NXentry"]
 
 
-def _data_groups(start: Group) -> Iterator[Group]:
-    """Groups of data below a group, the nearest first, those of class NXdata before others."""
+def _data_groups(root: Group, start: Group) -> Iterator[Group]:
+    """Groups of data below a group, the nearest first, those of class NXdata before others.
+
+    Of a group that has a ``@default`` of its own, as an NXsubentry may, what that names comes first.
+    """
     waiting = deque([start])
     visited = {start.address}
     while waiting:
+        above = waiting.popleft()
+        declared = _declared_default(root, above)
+        if declared is not None and _can_be_plotted(root, declared):
+            yield declared
         others = []
-        for _, member, _ in waiting.popleft().members():
+        for _, member, _ in above.members():
             if isinstance(member, Group) and member.address not in visited:
                 visited.add(member.address)
                 waiting.append(member)
@@ -220,15 +276,22 @@ def entry_of(root: Group, group: Group) -> Group:
 
     Without an NXentry it is the top-level group that holds it, and for an NXdata group at the top level the root.
     """
-    above: list[Group] = []
-    member: Group | Dataset | Link | None = root
-    names = absolute(group.path).strip("/").split("/")
-    for name in names if not class_of(group.read_attributes()).holds_data else names[:-1]:
-        member = member.get(name) if isinstance(member, Group) and name else None
-        if isinstance(member, Group):
-            above.append(member)
+    _, *above = _down_to(root, group.path)
+    if above and class_of(group.read_attributes()).holds_data:
+        del above[-1]
     entry = next((one for one in above if nx_class(one.read_attributes()) == "NXentry"), None)
     return entry or (above[0] if above else root)
+
+
+def _down_to(root: Group, path: str) -> list[Group]:
+    """The groups from the root down to a path."""
+    groups = [root]
+    for name in filter(None, absolute(path).split("/")):
+        member = groups[-1].get(name)
+        if not isinstance(member, Group):
+            break
+        groups.append(member)
+    return groups
 
 
 def explain_path(root: Group, path: str) -> str:
