@@ -192,6 +192,32 @@ def test_uncertainties_and_auxiliary_signals(tmp_path: Path) -> None:
     assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
 
 
+def with_named_uncertainties(path: Path) -> xr.Dataset:
+    with h5py.File(path, "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="I", axes=["Q", "."])
+        for name, shape in {"I": (4, 5), "Idev": (4, 5), "K": (4, 5), "Q": (4,), "Qdev": (4,)}.items():
+            data[name] = np.ones(shape)
+        data["I"].attrs.update(uncertainties="Idev", uncertainty=0.5, resolutions=["K"])
+        data["Q"].attrs.update(uncertainties="Qdev", resolutions="K,gone")
+    return xr.open_dataset(path, engine="nexus")
+
+
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_uncertainties_are_named_only_where_they_are_called_so(tmp_path: Path) -> None:
+    dataset = with_named_uncertainties(tmp_path / "a.nxs")
+    assert {"I_errors", "Q_errors"} <= dataset.variables.keys()
+    dataset.nexus.to_nexus(tmp_path / "b.nxs")
+    fields = fields_of(tmp_path / "b.nxs")
+    assert fields["I"].keys() == {"uncertainty", "resolutions"}
+    assert fields["Q"] == {}
+    back = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    assert back.drop_attrs(deep=False).identical(dataset.drop_attrs(deep=False))
+    dataset.drop_vars(["I_errors", "K"]).nexus.to_nexus(tmp_path / "c.nxs")
+    assert fields_of(tmp_path / "c.nxs")["I"].keys() == {"uncertainty"}
+    assert xr.open_dataset(tmp_path / "c.nxs", engine="nexus").I.attrs.keys() == dataset.I.attrs.keys()
+
+
 def test_what_is_called_errors_and_spans_something_else_is_data_like_any_other(tmp_path: Path) -> None:
     dataset = xr.Dataset({"i_errors": ("t", [0.1, 0.2, 0.3]), "i": ("q", [1.0, 2.0])})
     to_nexus(dataset, tmp_path / "f.nxs")

@@ -2,25 +2,29 @@
 
 What isn't is kept under another name, under which nobody takes it for true.
 
-Sources: versions 1 and 2 of the data rules (``@signal``, ``@axes``, ``@axis``, ``@primary``), and the attributes
-``interpretation`` and ``target`` of the NeXus manual.
+Sources: versions 1 and 2 of the data rules (``@signal``, ``@axes``, ``@axis``, ``@primary``), the attributes
+``interpretation`` and ``target`` of the NeXus manual, and ``uncertainties`` and ``resolutions`` of NXcanSAS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.nexus.rules.attributes import integers, names, text
 from nexus_xr.nexus.rules.interpretation import fits_dims
-from nexus_xr.nexus.rules.reserved import ORIGINAL
+from nexus_xr.nexus.rules.reserved import NAMING, ORIGINAL
 
 Attributes = Mapping[str, Any]
 
 
 def true_of_data(
-    attributes: Attributes, dims: Sequence[str], is_signal: bool, spans: Mapping[str, Sequence[str]]
+    attributes: Attributes,
+    dims: Sequence[str],
+    is_signal: bool,
+    spans: Mapping[str, Sequence[str]],
+    members: Collection[str] = (),
 ) -> Attributes:
     """The attributes of a signal, or of another field of data, with what isn't true of it under other names.
 
@@ -34,13 +38,15 @@ def true_of_data(
         Whether it is the signal of its group.
     spans
         The dimensions of each coordinate of the group.
+    members
+        Names of all fields of the group.
 
     Examples
     --------
     >>> true_of_data({"signal": 1, "axes": "y:x", "units": "s"}, ["x"], True, {"x": ["x"]})
     {'signal': 1, 'units': 's', 'original_axes': 'y:x'}
     """
-    false: set[str] = set()
+    false = _naming_nothing(attributes, members)
     number = integers(attributes.get("signal"))
     if number is not None and (number == (1,)) != is_signal:
         false.add("signal")
@@ -62,7 +68,7 @@ def _are_axes(listed: Sequence[str], dims: Sequence[str], spans: Mapping[str, Se
 
 
 def true_of_coordinates(
-    coordinates: Mapping[str, tuple[Attributes, Sequence[str]]], dims: Sequence[str]
+    coordinates: Mapping[str, tuple[Attributes, Sequence[str]]], dims: Sequence[str], members: Collection[str]
 ) -> dict[str, Attributes]:
     """The attributes of the coordinates of a signal, each given with its dimensions, with what isn't true under other
     names.
@@ -78,7 +84,15 @@ def true_of_coordinates(
     from_slowest = all(sorted(numbers) == [at + 1 for at in sorted(places)] for numbers, places in numbered.values())
     from_fastest = all(sorted(numbers) == sorted(rank - at for at in places) for numbers, places in numbered.values())
     untrue = {"signal", "axes"} | (set() if from_slowest or from_fastest else {"axis", "primary"})
-    return {name: _with_false_kept(attributes, untrue) for name, (attributes, _) in coordinates.items()}
+    return {
+        name: _with_false_kept(attributes, untrue | _naming_nothing(attributes, members))
+        for name, (attributes, _) in coordinates.items()
+    }
+
+
+def _naming_nothing(attributes: Attributes, members: Collection[str]) -> set[str]:
+    """Which of the attributes that name other fields name some that aren't there, as uncertainties by another name."""
+    return {key for key in NAMING if not set(names(attributes.get(key), members)) <= set(members)}
 
 
 def _with_false_kept(attributes: Attributes, false: set[str]) -> Attributes:

@@ -99,11 +99,11 @@ def coordinates_group(fields: Mapping[str, DataField]) -> GroupNode:
 def _with_true_attributes(signal: str, fields: Mapping[str, DataField]) -> dict[str, DataField]:
     coordinates = {name: (each.node.attributes, each.dims) for name, each in fields.items() if each.is_coordinate}
     spans = {name: dims for name, (_, dims) in coordinates.items()}
-    of_coordinates = true_of_coordinates(coordinates, fields[signal].dims)
+    of_coordinates = true_of_coordinates(coordinates, fields[signal].dims, fields)
     true = {
         name: of_coordinates[name]
         if each.is_coordinate
-        else true_of_data(each.node.attributes, each.dims, name == signal, spans)
+        else true_of_data(each.node.attributes, each.dims, name == signal, spans, fields)
         for name, each in fields.items()
     }
     return {name: replace(each, node=replace(each.node, attributes=true[name])) for name, each in fields.items()}

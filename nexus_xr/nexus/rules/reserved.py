@@ -47,9 +47,11 @@ METADATA_GROUP = "_METADATA_GROUP"
 DATASETS = "_DATASETS_ARE_NODES"
 # Before the name of an attribute that tells of a place where something is no longer: it is kept, and not believed.
 ORIGINAL = "original_"
-# Attributes of a field that tell of its place: what it is in its group, what its dimensions are, and the path of what
-# it is a link to.
-CLAIMS = ("signal", "axes", "axis", "primary", "interpretation", DIMENSION_LABELS, "target")
+# Attributes of a field that name other fields of its group: its uncertainties, and NXcanSAS's widths of its resolution.
+NAMING = ("uncertainties", "uncertainty", "resolutions")
+# Attributes of a field that tell of its place: what it is in its group, what its dimensions are, what is beside it, and
+# the path of what it is a link to.
+CLAIMS = ("signal", "axes", "axis", "primary", "interpretation", *NAMING, DIMENSION_LABELS, "target")
 
 
 def owner_of(name: str, suffix: str, fields: Container[Any]) -> str | None:

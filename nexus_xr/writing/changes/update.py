@@ -326,7 +326,7 @@ class _Data:
         untrue = {name for name in self.attributes if name == "axes" or name.endswith(INDICES)} - attributes.keys()
         yield Edit(self.group.path, None, attributes, untrue)
         spans = {name: each.dims for name, each in present.items() if each.is_coordinate}
-        true = true_of_data(now.attrs, _dims(now), True, spans)
+        true = true_of_data(now.attrs, _dims(now), True, spans, {*self.fields, *present})
         yield Edit(self.group.member_path(signal.field), None, {}, now.attrs.keys() - true.keys() - {"target"})
 
     def _own(self) -> Iterator[tuple[str, xr.Variable]]:
