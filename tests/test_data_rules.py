@@ -1180,6 +1180,24 @@ def test_uncertainties_of_an_auxiliary_signal_and_of_an_axis(write: Write) -> No
     assert roles_of(data)["x_errors"] is Role.AXIS_ERRORS
 
 
+@pytest.mark.parametrize("is_framed", [False, True])
+def test_resolutions_of_q_are_data_along_q(is_framed: bool, write: Write) -> None:
+    fields = {"I": D2 if is_framed else X4, "Q": Field(X4, {"resolutions": "dQw, dQl, gone"}), "dQw": X4, "dQl": Y3}
+    axes = "t,Q" if is_framed else "Q"
+    data = described(write, nxdata(fields, signal="I", I_axes=axes, canSAS_class="SASdata"))
+    assert dims_of(data)["dQw"] == ("Q",)
+    assert roles_of(data)["dQw"] is Role.OTHER
+    assert "dQl" not in roles_of(data)
+
+
+def test_resolutions_of_edges_and_what_has_another_role_stay_what_they_are(write: Write) -> None:
+    fields = {"I": D2, "Q": Field(np.arange(5.0), {"resolutions": "w"}), "w": np.arange(5.0)}
+    assert "w" not in roles_of(described(write, nxdata(fields, signal="I", axes=[".", "Q"])))
+    fields = {"I": D2, "Q": Field(X4, {"resolutions": "p"}), "p": X4}
+    data = described(write, nxdata(fields, signal="I", axes=[".", "Q"], p_indices=1))
+    assert roles_of(data)["p"] is Role.AXIS
+
+
 def test_an_auxiliary_signal_may_be_the_uncertainties_as_well(write: Write) -> None:
     fields = {"data": Field(X4, {"uncertainties": "sigma"}), "sigma": X4}
     data = described(write, nxdata(fields, signal="data", auxiliary_signals="sigma"))

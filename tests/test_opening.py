@@ -322,6 +322,39 @@ def test_default_slice_is_in_the_encoding_of_the_signal(write: Write) -> None:
     assert open_nexus(path).n.encoding["default_slice"] == {"dim_0": 1}
 
 
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+@pytest.mark.parametrize("nx_class", ["NXdata", ""])
+@pytest.mark.parametrize(
+    ("shape", "attributes", "dims"),
+    [
+        ((3, 4), {"I_axes": "Q,Q", "Q_indices": [0, 1]}, ("dim_0", "dim_1")),
+        ((3, 4), {"I_axes": "Q,Q"}, ("dim_0", "dim_1")),
+        ((2, 3, 4), {"I_axes": ["t", "Q", "Q"], "Q_indices": "1,2"}, ("dim_1", "dim_2")),
+        ((4,), {"I_axes": "Q", "Q_indices": 0}, ("dim_0",)),
+        ((4,), {"axes": ["Q"], "I_axes": "Q"}, ("dim_0",)),
+    ],
+)
+def test_a_vector_q_is_the_coordinates_that_its_components_are(
+    nx_class: str, shape: tuple[int, ...], attributes: dict[str, Any], dims: tuple[str, ...], write: Write
+) -> None:
+    inner = np.zeros(shape[-len(dims) :])
+    fields = {"I": np.zeros(shape), "Qx": inner, "Qy": inner, "t": np.arange(2.0)}
+    data = nxdata(fields, signal="I", canSAS_class="SASdata", **attributes) | {"@NX_class": nx_class}
+    dataset = open_nexus(write({"entry": nxentry({"data": data})}))
+    assert {name: dataset.coords[name].dims for name in ("Qx", "Qy")} == {"Qx": dims, "Qy": dims}
+    assert list(dataset.data_vars) == ["I"]
+
+
+def test_components_beside_a_q_or_of_another_rank_are_what_they_are(write: Write) -> None:
+    fields = {"I": np.zeros((3, 4)), "Q": np.zeros((3, 4)), "Qx": np.zeros((3, 4))}
+    data = nxdata(fields, signal="I", canSAS_class="SASdata", I_axes="Q,Q", Q_indices=[0, 1])
+    assert set(open_nexus(write({"data": data})).coords) == {"Q"}
+    data = nxdata({"I": np.zeros((3, 4)), "Qx": np.zeros(7)}, signal="I", canSAS_class="SASdata", I_axes="Q,Q")
+    path = write({"data": data}, "b.nxs")
+    with pytest.warns(NexusWarning, match="names 'Q', which is not there"):
+        assert not open_nexus(path).coords
+
+
 # --- which data ------------------------------------------------------------------------------------------------
 
 

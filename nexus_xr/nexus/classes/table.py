@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nexus_xr.nexus.rules.attributes import nx_class, text
@@ -31,6 +32,7 @@ def class_of(attributes: Mapping[str, Any]) -> GroupClass:
     ('NXdata', 'SASdata', 'group')
     """
     by_nexus = _NEXUS.get(nx_class(attributes) or "", OTHER)
-    if by_nexus.holds_data or "canSAS_class" not in attributes:
+    by_cansas = _CANSAS.get(text(attributes.get("canSAS_class")) or "")
+    if by_cansas is None:
         return by_nexus
-    return _CANSAS.get(text(attributes["canSAS_class"]) or "", by_nexus)
+    return replace(by_nexus, as_data=by_cansas.as_data) if by_nexus.holds_data else by_cansas

@@ -77,6 +77,14 @@ def find_errors(
     return [Variable(by_name if found == by_name else content.free_name(by_name), found, dims, role)]
 
 
+def find_resolutions(content: GroupContent, axis: Variable) -> list[Variable]:
+    """The widths of the resolution at each position of an axis, which ``@resolutions`` of NXcanSAS's ``Q`` names."""
+    field = content.fields[axis.field]
+    named = names(field.attributes.get("resolutions"), content.fields)
+    alike = [name for name in named if name in content.fields and content.fields[name].shape == field.shape]
+    return [] if axis.bounds else [Variable(name, name, axis.dims, Role.OTHER) for name in alike]
+
+
 def _has_own_role(content: GroupContent, name: str) -> bool:
     """Whether the group says what a field is, whatever its name suggests."""
     return (

@@ -17,7 +17,7 @@ from .axes import Axis, find_axes, find_own_axes, listed_axes
 from .columns import as_columns, without_signal
 from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
-from .errors import find_errors
+from .errors import find_errors, find_resolutions
 from .scaling import Scaling, find_scaling, tell_of_scaling_of_group
 from .signal import declares_signal, find_auxiliary_signals, find_signal
 from .variables import Role, Variable
@@ -81,7 +81,9 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
     if signal is None:
         if nx_class(content.attributes) == "NXdata":
             tell_of_scaling_of_group(content, chosen, diagnostics)
+        axes_found = [variable for variable in found if variable.role is Role.AXIS]
         found += _companions(content, found, diagnostics)
+        found += (each for axis in axes_found for each in find_resolutions(content, axis))
         _name_possible_axes(content, chosen, axes, found, diagnostics)
     return _described(content, chosen, found, diagnostics, _default_slice(content, chosen))
 

@@ -264,7 +264,7 @@ def _data_groups(root: Group, start: Group) -> Iterator[Group]:
                 visited.add(member.address)
                 waiting.append(member)
                 kind = class_of(member.read_attributes())
-                if kind is NXDATA:
+                if kind.name == NXDATA.name:
                     yield member
                 elif kind.holds_data:
                     others.append(member)
