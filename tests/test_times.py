@@ -67,6 +67,51 @@ def test_times_are_dates_on_request(time: Any, attributes: dict[str, Any], expec
     assert plain.time.attrs == {**attributes, "long_name": "when"}
 
 
+TICKS = np.array([0, 1, 2**53 + 1])
+
+
+@pytest.mark.parametrize(
+    ("time", "units", "factor", "nanoseconds"),
+    [
+        (NUMBERS, "ms", 10.0, NUMBERS * 10**7),
+        (NUMBERS, "s", 0.5, NUMBERS * 5 * 10**8),
+        (NUMBERS, "s", float(np.float32(0.001)), NUMBERS * 10**6),
+        (NUMBERS, "s", 1.000001, NUMBERS * 1000001000),
+        (NUMBERS * 0.25, "s", 2, NUMBERS * 5 * 10**8),
+        (NUMBERS.astype("u1"), "us", np.float32(0.1), NUMBERS * 100),
+        (TICKS, "ns", 10, TICKS * 10),
+        (TICKS.astype("u8"), "ns", 12.5, np.array([0, 13, 25 * (2**53 + 1) // 2 + 1])),
+        (TICKS, "ns", 0.5, np.array([0, 1, 2**52 + 1])),
+    ],
+)
+@pytest.mark.parametrize("is_coordinate", [True, False])
+def test_ticks_of_a_clock_are_so_many_times_their_unit(
+    time: Any, units: str, factor: Any, nanoseconds: Any, is_coordinate: bool, write: Write
+) -> None:
+    stored = Field(time, {"units": units, "start": "2020-01-01T00:00:00", "scaling_factor": factor})
+    data = nxdata({"time": stored, "n": np.arange(len(time))}, signal="n" if is_coordinate else "time")
+    path = write({"entry": nxentry({"data": {**data, "@axes": "time" if is_coordinate else "."}})})
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    assert ("time" in opened.coords) == is_coordinate
+    assert opened.time.attrs == {}
+    np.testing.assert_array_equal(opened.time[1].values, SECONDS[0] + nanoseconds[1].astype("m8[ns]"))
+    np.testing.assert_array_equal(opened.time.values, SECONDS[0] + nanoseconds.astype("m8[ns]"))
+
+
+def test_pulses_are_dates_by_their_offset(write: Write) -> None:
+    events = {
+        "@NX_class": "NXevent_data",
+        "event_id": np.arange(6),
+        "event_time_zero": Field(NUMBERS, {"units": "s", "offset": "2020-01-01T01:00:00+01:00"}),
+    }
+    path = write({"entry": nxentry({"events": events})})
+    opened = xr.open_dataset(path, engine="nexus", dataset_path="/entry/events", decode_times=True)
+    np.testing.assert_array_equal(opened.event_time_zero, SECONDS)
+    assert opened.event_time_zero.attrs == {}
+    plain = xr.open_dataset(path, engine="nexus", dataset_path="/entry/events")
+    assert plain.event_time_zero.attrs.keys() == {"units", "offset"}
+
+
 @pytest.mark.parametrize(
     ("time", "attributes"),
     [
@@ -85,7 +130,11 @@ def test_times_are_dates_on_request(time: Any, attributes: dict[str, Any], expec
         (["2020-01-01", "2020-02-31", "2020-01-03", "2020-01-04"], {}),
         (["1", "2", "3", "4"], {}),
         (["20200101", "20200102", "20200103", "20200104"], {}),
-        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": 0.5}),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": 0.0}),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": -1.0}),
+        (NUMBERS, {"units": "s", "offset": "1.5"}),
+        (NUMBERS, {"units": "s", "offset": 1.5}),
+        (NUMBERS + 2**62, {"units": "s", "start": "2020-01-01", "scaling_factor": 10}),
         (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": "0.001"}),
         (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": [1.0, 1.0]}),
         (NUMBERS, {"units": "ticks", "start": "2020-01-01", "scaling_factor": 1.0}),
@@ -205,6 +254,7 @@ OF_DATES = SECONDS[0] + EDGES * np.timedelta64(1, "s")
         (EDGES, {"units": "seconds since 2020-01-01"}, OF_DATES),
         (EDGES.astype(">f4"), {"units": "s", "start": "2020-01-01T00:00:00"}, OF_DATES),
         (EDGES / 4, {"units": "ms since 2020-01-01"}, SECONDS[0] + EDGES * np.timedelta64(250, "us")),
+        (EDGES * 4, {"units": "s", "start": "2020-01-01", "scaling_factor": 0.25}, OF_DATES),
     ],
 )
 @pytest.mark.parametrize("edges", ["index", "bounds"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
 from nexus_xr.arrays.bins import middles_of, same_bits
@@ -17,7 +20,9 @@ from nexus_xr.arrays.edges import bounds_named
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.nexus.rules.attributes import text
 
+from .arrays import FileArray, origin_of
 from .dataset import Variables, index_of
+from .fields.stored import MultipliedArray, multiplied
 
 # Units of time as files have them, by the names that CF has for them.
 _UNITS: Mapping[str, str] = {
@@ -94,46 +99,81 @@ def _index_of_dates(index: PandasIndex, name: str, dates: xr.Variable, edges: xr
 def dates_of(variable: xr.Variable, is_coordinate: bool) -> xr.Variable | None:
     """A variable of times as dates, those of a time zone in UTC; None for what can't be that.
 
-    Numbers with units like ``seconds since 2020-01-01``, numbers with units of time and an attribute ``start``, and
-    coordinates of text that is ISO 8601 throughout.
+    Numbers with units like ``seconds since 2020-01-01``, numbers with units of time and an attribute ``start``, or
+    ``offset``, and coordinates of text that is ISO 8601 throughout. Where they have a ``scaling_factor``, as the ticks
+    of a clock have, they are so many times their unit.
 
-    Where they have a ``scaling_factor``, as the ticks of a clock have, it must make another of these units of theirs.
-
-    Source: ``time@start``, ``time@scaling_factor`` of NXlog and NX_DATE_TIME of the NeXus manual; the time coordinate
-    of CF.
+    Source: ``time@start``, ``time@scaling_factor`` of NXlog, ``event_time_zero@offset`` of NXevent_data and
+    NX_DATE_TIME of the NeXus manual; the time coordinate of CF.
     """
     dates = _of_text(variable) if is_coordinate else None
     return dates if dates is not None else _of_numbers(variable)
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """What numbers count: so many of a unit of CF each, since a moment that some attributes told."""
+
+    unit: str
+    ticks: Fraction
+    moment: str
+    told_by: tuple[str, ...]
+
+
 def _of_numbers(variable: xr.Variable) -> xr.Variable | None:
-    units = _since(variable.attrs)
-    if units is None or variable.dtype.kind not in "iuf":
+    clock = _clock_of(variable.attrs)
+    if clock is None or variable.dtype.kind not in "iuf":
         return None
-    left = {name: value for name, value in variable.attrs.items() if name not in ("start", "scaling_factor")}
-    attributes = left | {"units": units}
+    left = {name: value for name, value in variable.attrs.items() if name not in clock.told_by}
+    attributes = left | {"units": f"{clock.unit} since {clock.moment}"}
+    counted = _times(variable.to_base_variable(), clock.ticks)._replace(attrs=attributes)
     try:
-        return xr.coders.CFDatetimeCoder().decode(variable.to_base_variable()._replace(attrs=attributes))
+        return xr.coders.CFDatetimeCoder().decode(counted)
     except (ValueError, OverflowError):  # no such moment, or none that a date can be
         return None
 
 
-def _since(attributes: Mapping[Any, Any]) -> str | None:
-    """Units in the words of CF, None where they are not of times since a moment."""
-    units, start = text(attributes.get("units")) or "", text(attributes.get("start"))
+def _times(variable: xr.Variable, ticks: Fraction) -> xr.Variable:
+    """A variable multiplied by a number: as it is read, where it is still in the file."""
+    if ticks == 1:
+        return variable
+    source = origin_of(variable)
+    if source is None:
+        return variable._replace(data=multiplied(variable.values, ticks))
+    return variable._replace(data=indexing.LazilyIndexedArray(FileArray(MultipliedArray(source, ticks))))
+
+
+def _clock_of(attributes: Mapping[Any, Any]) -> _Clock | None:
+    """How numbers are times since a moment, None where they are none."""
+    units = text(attributes.get("units")) or ""
     unit, is_since, since = units.partition(" since ")
-    moment = (since if is_since else start or "").strip()
+    told_by = next((name for name in ("start", "offset") if text(attributes.get(name))), "start")
+    moment = (since if is_since else text(attributes.get(told_by)) or "").strip()
     iso = moment if _ISO.fullmatch(moment) else _as_iso(moment) if is_since else None
-    name = _scaled(_NAMES.get(unit.strip().lower()), attributes.get("scaling_factor", 1))
-    return None if name is None or iso is None else f"{name} since {iso}"
+    ticks = _ticks(_NAMES.get(unit.strip().lower()), attributes.get("scaling_factor", 1))
+    used = ("start" if is_since else told_by, "scaling_factor")
+    return None if ticks is None or iso is None else _Clock(*ticks, iso, used)
 
 
-def _scaled(name: str | None, factor: Any) -> str | None:
-    """The unit that is so many times another, None where none is."""
-    if name is None or np.size(factor) != 1 or np.asarray(factor).dtype.kind not in "iuf":
+def _ticks(name: str | None, factor: Any) -> tuple[str, Fraction] | None:
+    """So many times a unit as whole numbers of the largest unit, None where it is no number of a unit.
+
+    Examples
+    --------
+    >>> _ticks("milliseconds", 10.0), _ticks("nanoseconds", 12.5), _ticks("seconds", np.float32(0.001))
+    (('milliseconds', Fraction(10, 1)), ('nanoseconds', Fraction(25, 2)), ('milliseconds', Fraction(1, 1)))
+    """
+    value = np.asarray(factor)
+    if name is None or value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < math.inf:
         return None
-    wanted = _NANOSECONDS[name] * float(np.asarray(factor).item())
-    return next((each for each, size in _NANOSECONDS.items() if math.isclose(size, wanted, rel_tol=1e-6)), None)
+    wanted = _NANOSECONDS[name] * float(value.item())
+    for unit, size in _NANOSECONDS.items():
+        if math.isclose(size, wanted, rel_tol=1e-7):  # also by a float of 32 bits that is stored as one of 64
+            return unit, Fraction(1)
+    ticks = Fraction(str(value.flat[0])) * _NANOSECONDS[name]  # by the digits that are meant, 0.1 being no tenth
+    whole = (unit for unit, size in reversed(_NANOSECONDS.items()) if (ticks / size).denominator == 1)
+    unit = next(whole, "nanoseconds")
+    return unit, ticks / _NANOSECONDS[unit]
 
 
 def _as_iso(moment: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -83,11 +84,50 @@ class TypedArray:
         return values.astype(self.dtype) if self.dtype.kind == "U" else values.view(self.dtype)
 
 
-Stored = LazyArray | ScaledArray | DerivedArray | TypedArray
+@dataclass(frozen=True, eq=False)
+class MultipliedArray:
+    """Numbers times a fraction, computed on what is read."""
+
+    source: Stored
+    factor: Fraction
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return multiplied(np.empty(0, self.source.dtype), self.factor).dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        return multiplied(np.asarray(self.source[key]), self.factor)
+
+
+def multiplied(values: NDArray[Any], factor: Fraction) -> NDArray[Any]:
+    """Integers times a fraction as integers, the nearest where they are between two; others as floats of 64 bits.
+
+    What is larger than integers of 64 bits becomes the largest of these.
+
+    Examples
+    --------
+    >>> multiplied(np.array([1, 2**60 + 1]), Fraction(5)), multiplied(np.array([0.5]), Fraction(5, 2))
+    (array([                  5, 5764607523034234885]), array([1.25]))
+    """
+    if values.dtype.kind == "f":
+        wide = values.astype(np.longdouble) * factor.numerator / factor.denominator
+        return np.asarray(wide).astype(np.float64)
+    limits, twice = np.iinfo(np.int64), 2 * factor.denominator
+    largest = max(abs(int(values.min())), abs(int(values.max()))) if values.size else 0
+    is_small = largest * 2 * factor.numerator + twice <= limits.max
+    exact = (values.astype(np.int64 if is_small else object) * (2 * factor.numerator) + factor.denominator) // twice
+    return np.asarray(np.clip(exact, limits.min, limits.max)).astype(np.int64)
+
+
+Stored = LazyArray | ScaledArray | DerivedArray | TypedArray | MultipliedArray
 
 
 def stored_array(opened: Stored) -> LazyArray:
     """The array of the file that something was opened from."""
     if isinstance(opened, LazyArray):
         return opened
-    return stored_array(opened.source) if isinstance(opened, DerivedArray) else opened.raw
+    return stored_array(opened.source) if isinstance(opened, DerivedArray | MultipliedArray) else opened.raw
