@@ -192,6 +192,36 @@ def test_uncertainties_and_auxiliary_signals(tmp_path: Path) -> None:
     assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda n: n, [".", "-1"]),
+        (lambda n: n.T, ["-1", "."]),
+        (lambda n: n.isel(frame=slice(1, None)), None),
+        (lambda n: n.isel(frame=0), None),
+        (lambda n: n.rename(frame="image"), None),
+        (lambda n: n.astype("f4", keep_attrs=True), None),
+    ],
+)
+def test_the_default_slice_is_written_where_it_is_still_so(
+    tmp_path: Path, change: Callable[[xr.DataArray], xr.DataArray], told: list[str] | None
+) -> None:
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="n", axes=[".", "frame"], default_slice=[".", "-1"])
+        data["n"], data["frame"] = np.zeros((4, 3)), np.arange(3)
+    dataset = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    to_nexus(change(dataset.n), tmp_path / "b.nxs")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        found = file["entry1/n"].attrs.get("default_slice")
+    assert (None if found is None else list(found)) == told
+    if told == [".", "-1"]:
+        to_nexus(dataset, tmp_path / "c.nxs")
+        back = xr.open_dataset(tmp_path / "c.nxs", engine="nexus")
+        assert back.identical(dataset)
+        assert back.n.encoding["default_slice"] == dataset.n.encoding["default_slice"] == {"frame": -1}
+
+
 def with_named_uncertainties(path: Path) -> xr.Dataset:
     with h5py.File(path, "w") as file:
         data = file.create_group("entry/data")

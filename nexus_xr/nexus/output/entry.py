@@ -7,7 +7,7 @@ for `auxiliary`, what HyperSpy reads back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h5py
@@ -34,11 +34,14 @@ class DataField:
         Names of its dimensions.
     is_coordinate
         Whether it is a coordinate and no data.
+    shown_at
+        The position along some of its dimensions at which a plot shows it first.
     """
 
     node: FieldNode
     dims: tuple[str, ...]
     is_coordinate: bool = False
+    shown_at: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def interpretation(self) -> Any:
@@ -81,6 +84,8 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
         attributes[COORDINATES] = unplaced
     if fields[signal].interpretation is not None:
         attributes["interpretation"] = fields[signal].interpretation
+    if shown_at := fields[signal].shown_at:
+        attributes["default_slice"] = [str(shown_at.get(dim, ".")) for dim in dims]
     named = {name: _with_dimensions(name, each, signal, fields) for name, each in placed.items()}
     return GroupNode({name: named.get(name, each.node) for name, each in fields.items()}, attributes)
 

@@ -316,8 +316,17 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
         dims = dataset.variables[name].dims
         node = field_of(variable, attributes, where, storing.of(str(name), dims).as_encoded(variable), diagnostics)
         if node is not None:
-            fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords)
+            shown_at = _shown_at(dataset.variables[name])
+            fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords, shown_at)
     return fields
+
+
+def _shown_at(variable: xr.Variable) -> dict[str, int]:
+    """Where a plot shows it first, by its dimensions; nowhere where other positions were selected since."""
+    told = variable.encoding.get("default_slice", {})
+    is_whole = sorted(variable.encoding.get("original_shape", variable.shape)) == sorted(variable.shape)
+    fits = all(dim in variable.dims and -variable.sizes[dim] <= at < variable.sizes[dim] for dim, at in told.items())
+    return {str(dim): int(at) for dim, at in told.items()} if is_whole and fits else {}
 
 
 def _why_no_dimensions(dims: Iterable[Any]) -> str | None:
