@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,24 @@ def test_segments_in_the_file_itself(tmp_path: Path) -> None:
 def test_missing_segments_and_numbers_are_left_out_with_one_warning_or_are_an_error(tmp_path: Path) -> None:
     expected = write_master(tmp_path, {1: 2, 2: 2, 5: 2, 6: 2})
     (tmp_path / "parts/scan_data_000002.h5").unlink()
-    with pytest.warns(NexusWarning, match=r"(?s)left out: data_000002 .*is not there.*data_3 to 4") as caught:
+    with pytest.warns(
+        NexusWarning, match=r"(?s)left out: data_000002 .*is not there.*data_000003 to data_000004"
+    ) as caught:
         dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
     assert len(caught) == 1
     np.testing.assert_array_equal(dataset.data.values, np.delete(expected, [2, 3], axis=0))
     with pytest.raises(NexusError, match=r"scan_data_000002.h5"):
         xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus", missing="raise")
+
+
+@pytest.mark.parametrize(("last", "told"), [(3, "data_002$"), (4, "data_002 to data_003$")])
+def test_numbers_that_are_left_out_are_told_as_the_names_that_they_would_be(
+    last: int, told: str, write: Callable[..., Path]
+) -> None:
+    stack = np.zeros((2, 3, 4))
+    path = write({"entry": nxentry({"data": nxdata({"data_001": stack, f"data_00{last}": stack})})})
+    with pytest.warns(NexusWarning, match=f"left out: {told}"):
+        xr.open_dataset(path, engine="nexus")
 
 
 def test_a_segment_that_goes_missing_later(tmp_path: Path) -> None:

@@ -71,8 +71,9 @@ def _joined(
     name = content.free_name(stem)
     gone = [f"{each} ({why_no_field(content, each)})" for each in numbered.values() if each not in fields]
     gone += [f"{each} (has shape {f.shape} of {f.dtype})" for each, f in fields.items() if each not in alike]
-    numbers = list(numbered)
-    gone += [f"{stem}_{a + 1}" + f" to {b - 1}" * (b > a + 2) for a, b in pairwise(numbers) if b > a + 1]
+    digits = len(numbered[min(numbered)]) - len(stem) - 1
+    between = (dict.fromkeys((a + 1, b - 1)) for a, b in pairwise(numbered) if b > a + 1)
+    gone += [" to ".join(f"{stem}_{number:0{digits}}" for number in ends) for ends in between]
     if gone:
         message = f"of the parts of {name!r} these are left out: {some(gone)}"
         diagnostics.add(Code.SEGMENTS_LEFT_OUT, content.path, message)
