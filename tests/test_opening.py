@@ -355,6 +355,27 @@ def test_components_beside_a_q_or_of_another_rank_are_what_they_are(write: Write
         assert not open_nexus(path).coords
 
 
+@pytest.mark.parametrize(
+    ("definition", "shape", "is_errors"),
+    [("NXspe", (2, 3), True), (b"NXspe ", (2, 3), True), ("NXdirecttof", (2, 3), False), ("NXspe", (2,), False)],
+)
+def test_error_holds_the_uncertainties_where_the_definition_says_so(
+    definition: Any, shape: tuple[int, ...], is_errors: bool, write: Write
+) -> None:
+    fields = {"data": np.zeros((2, 3)), "error": np.ones(shape), "polar": np.arange(2.0), "energy": np.arange(4.0)}
+    data = nxdata(fields, signal="data", axes=["polar", "energy"])
+    path = write({"run": nxentry({"definition": definition, "data": data})})
+    with nullcontext() if shape == (2, 3) else pytest.warns(NexusWarning, match="uncertainties 'error' of shape"):
+        dataset = open_nexus(path)
+    assert ("data_errors" in dataset) == is_errors
+    if is_errors:
+        np.testing.assert_array_equal(dataset["data_errors"], 1)
+        assert "error" not in dataset
+        assert dataset.data_errors.encoding["nexus_path"] == "/run/data/error"
+        dataset.nexus.to_nexus(path.with_name("b.nxs"))
+        assert open_nexus(path.with_name("b.nxs")).identical(dataset)
+
+
 # --- which data ------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.reading.small_values import read_whole
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.nxdata import NXDATA
 from nexus_xr.nexus.classes.table import OFFERED, OTHER, class_of
 from nexus_xr.nexus.rules.attributes import names, nx_class, text
@@ -269,6 +271,16 @@ def _data_groups(root: Group, start: Group) -> Iterator[Group]:
                 elif kind.holds_data:
                     others.append(member)
         yield from others
+
+
+def definition_of(root: Group, group: Group) -> str | None:
+    """The application definition that the nearest entry above a group says to be written by, None without one."""
+    above = (each.get("definition") for each in reversed(_down_to(root, group.path)[:-1]))
+    field = next((each for each in above if isinstance(each, Dataset) and each.size == 1), None)
+    try:
+        return None if field is None else text(read_whole(field))
+    except AnyHdf5Error:  # of which the tree tells
+        return None
 
 
 def entry_of(root: Group, group: Group) -> Group:
