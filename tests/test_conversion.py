@@ -223,6 +223,39 @@ def test_compound_attributes_come_back_from_zarr(tmp_path: Path, is_nexus: bool)
             assert item.attrs["powers"]["numbers"].tolist() == [[1, 2], [-1, 0]]
 
 
+def test_numbers_that_json_has_not_come_back_from_zarr(tmp_path: Path) -> None:
+    pair = np.dtype([("i", "i8"), ("f", "f8")])
+    attributes = {
+        "one": np.array((1, np.nan), pair),
+        "several": np.array([(1, np.inf), (2, 1.0)], pair),
+        "grid": np.array([[(1, -np.inf), (2, np.nan)]], pair),
+        "numbers": np.array([[0.0, np.nan], [np.inf, -np.inf]]),
+    }
+    words = {"word": "NaN", "words": ["NaN", "Infinity"], "units": np.array([("NaN",), ("m",)], [("name", object)])}
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["counts"] = [1.0, 2.0, 3.0]
+        file["counts"].attrs.update(attributes)
+        file["counts"].attrs.update({name: value for name, value in words.items() if name != "units"})
+        file["counts"].attrs.create("units", words["units"], dtype=np.dtype([("name", h5py.string_dtype())]))
+    nexus_xr.convert(tmp_path / "f.h5", tmp_path / "f.zarr")
+    with warnings.catch_warnings(action="error"):
+        nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus").counts.attrs
+    for name, value in attributes.items():
+        assert (found[name].dtype, found[name].tobytes()) == (value.dtype, value.tobytes())
+    assert (found["word"], found["words"].tolist()) == (words["word"], words["words"])
+    assert [name for (name,) in found["units"].tolist()] == [b"NaN", b"m"]
+
+
+def test_alike_objects_of_zarr_are_compounds_of_the_type_that_holds_all_numbers(tmp_path: Path) -> None:
+    given = [{"a": 1, "b": "m"}, {"b": "NaN", "a": 2.5}]
+    xr.Dataset({"v": ("x", [1, 2, 3], {"given": given})}).to_zarr(tmp_path / "f.zarr")
+    with warnings.catch_warnings(action="error", category=nexus_xr.NexusWarning):
+        nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus").v.attrs["given"]
+    assert (found["a"].tolist(), found["b"].tolist()) == ([1, 2.5], [b"m", b"NaN"])
+
+
 @pytest.mark.parametrize(
     "nested",
     [
@@ -235,21 +268,47 @@ def test_compound_attributes_come_back_from_zarr(tmp_path: Path, is_nexus: bool)
         {"a": {"b": None}},
         {"a": [1, "2"]},
         {},
+        {"a": "x\0y"},
+        {"a\0b": 1},
+        {"a": "\ud800"},
+        {"a": 1 << 70},
+        {"a": [1 << 62, 0.5, (1 << 62) + 1]},
+        {"a": [True, 2]},
+        [{"a": True}, {"a": 2}],
+        [{"a": 0.5}, {"a": (1 << 53) + 1}],
+        [1, "2"],
+        [None],
+        ["x\0y", "z"],
+        "x\0y",
+        "\ud800",
+        1 << 70,
     ],
 )
 def test_attributes_that_hdf5_has_no_form_for_become_text(tmp_path: Path, nested: Any) -> None:
     variable = xr.Variable("x", [1, 2, 3], {"nested": nested, "plain": [1, 2], "words": ["a", "bc"]})
-    xr.Dataset({"v": variable}, attrs={"scales": [nested], "tree": {"deep": {"odd": [[nested]]}}}).to_zarr(
-        tmp_path / "f.zarr"
-    )
+    odd = {"a\0b": {"c": nested}}
+    attributes = {"scales": [nested, None], "tree": {"deep": {"odd": [[nested, None]]}, "plain": 1}, "odd": odd}
+    xr.Dataset({"v": variable}, attrs=attributes).to_zarr(tmp_path / "f.zarr")
     with pytest.warns(nexus_xr.NexusWarning, match=r"/v: attribute 'nested' has a form .*; it is JSON text now"):
         nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
     found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus")
     assert json.loads(found.v.attrs["nested"]) == nested
     assert found.v.attrs["plain"].tolist() == [1, 2]
     assert found.v.attrs["words"].tolist() == ["a", "bc"]
-    assert json.loads(found.attrs["scales"]) == [nested]
-    assert json.loads(found.attrs["tree"]["deep"]["odd"]) == [[nested]]
+    assert json.loads(found.attrs["scales"]) == [nested, None]
+    assert json.loads(found.attrs["tree"]["deep"]["odd"]) == [[nested, None]]
+    assert found.attrs["tree"]["plain"] == 1
+    assert json.loads(found.attrs["odd"]) == odd
+
+
+@pytest.mark.parametrize("nested", ["x\0y", "\ud800", 1 << 70])
+def test_members_of_groups_that_hdf5_has_no_form_for_become_text(tmp_path: Path, nested: Any) -> None:
+    attributes = {"own": nested, "tree": {"deep": nested}}
+    xr.Dataset({"v": ("x", [1, 2, 3])}, attrs=attributes).to_zarr(tmp_path / "f.zarr")
+    with pytest.warns(nexus_xr.NexusWarning, match=r"/tree: attribute 'deep' has a form .*; it is JSON text now"):
+        nexus_xr.convert(tmp_path / "f.zarr", tmp_path / "g.nxs")
+    found = xr.open_dataset(tmp_path / "g.nxs", engine="nexus")
+    assert json.loads(found.attrs["own"]) == json.loads(found.attrs["tree"]["deep"]) == nested
 
 
 def test_options_that_are_for_nothing_are_refused(scan: Path, tmp_path: Path) -> None:
