@@ -733,6 +733,25 @@ def test_what_is_written_later_is_there_when_it_is_complete(
     assert_same(nexus_xr.unflat(xr.open_dataset(path, engine=engine)), dataset)
 
 
+@pytest.mark.parametrize("protocol", ["file", "local"])
+def test_a_url_of_a_file_of_this_machine_is_that_file(protocol: str, tmp_path: Path) -> None:
+    numbers = xr.Dataset({"a": ("x", np.arange(5))}, {"x": np.arange(5)})
+    where = f"{protocol}://{tmp_path}/out"
+    numbers.nexus.to_json(f"{where}.json")
+    numbers.nexus.to_csv(f"{where}.csv")
+    numbers.nexus.to_zarr(f"{where}.zarr")
+    numbers.nexus.to_netcdf(f"{where}.nc")
+    numbers.nexus.to_netcdf(f"{where}.nc", mode="a", group="more")
+    numbers.nexus.to_netcdf(f"{where}-later.nc", compute=False).compute()
+    assert_same(nexus_xr.read_json(f"{where}.json"), numbers)
+    assert_same(nexus_xr.read_csv(f"{where}.csv"), numbers)
+    assert_same(nexus_xr.unflat(xr.open_zarr(tmp_path / "out.zarr")), numbers)
+    assert_same(nexus_xr.unflat(xr.open_dataset(tmp_path / "out.nc", group="more")), numbers)
+    assert_same(nexus_xr.unflat(xr.open_dataset(tmp_path / "out-later.nc")), numbers)
+    with pytest.raises(NexusError, match=f"^{where}.json/below: can't be written, as there is no such folder"):
+        numbers.nexus.to_json(f"{where}.json/below")
+
+
 @each_engine
 def test_what_is_added_to_a_file_is_added_to_a_copy_of_it(engine: Any, tmp_path: Path) -> None:
     path = tmp_path / "out.nc"

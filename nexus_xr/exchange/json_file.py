@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.io.unreadable import unopened
 from nexus_xr.hdf5.writing.replacing import replacing
 
@@ -83,7 +84,7 @@ def opened(path: str | os.PathLike[str]) -> TextIO:
     """A file of text, to be read."""
     try:
         # A number would be a file of the caller's.
-        return open(os.path.expanduser(os.fspath(path)), encoding="utf-8", newline="")
+        return open(local_path(os.fspath(path)), encoding="utf-8", newline="")
     except OSError as error:
         raise unopened(os.fspath(path), os.path.abspath(path), error) from error
 

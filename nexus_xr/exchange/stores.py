@@ -59,13 +59,14 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     _refuse_other_years(made)
     if (engine := _engine(options)) == "netcdf4":
         _refuse_long({**_names(made), **_names_in_variables(made)}, "netCDF", 'write it with engine="h5netcdf"')
+    path = local_path(os.fspath(path))
     if is_elsewhere(path) and options.get("mode") == "a":
         raise NexusError(f'{path}: mode="a": nothing is added to what isn\'t a file of this machine')
     if options.pop("compute", True):
         return _write_netcdf(made, path, {**options, "engine": engine})
     import dask
 
-    where = path if is_elsewhere(path) else os.path.abspath(os.path.expanduser(path))
+    where = path if is_elsewhere(path) else os.path.abspath(path)
     return dask.delayed(partial(_write_netcdf, made, where, {**options, "engine": engine}), pure=False)()
 
 
@@ -79,19 +80,18 @@ def _engine(options: Mapping[str, Any]) -> str | None:
     return next((each for each in order if find_spec(modules[each]) is not None), None)
 
 
-def _write_netcdf(made: Flat, path: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
+def _write_netcdf(made: Flat, path: str, options: Mapping[str, Any]) -> None:
     if is_elsewhere(path):
-        with delivering(os.fspath(path), "w", None) as temporary:
+        with delivering(path, "w", None) as temporary:
             _write_file(made, temporary, path, options)
         return
     with replacing(path) as temporary:
-        before = os.path.expanduser(path)
-        if options.get("mode") == "a" and os.path.exists(before):
-            shutil.copy(before, temporary)
+        if options.get("mode") == "a" and os.path.exists(path):
+            shutil.copy(path, temporary)
         _write_file(made, temporary, path, options)
 
 
-def _write_file(made: Flat, temporary: str, path: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
+def _write_file(made: Flat, temporary: str, path: str, options: Mapping[str, Any]) -> None:
     try:
         if options["engine"] != "h5netcdf" or computes_elsewhere():  # where each process opens the file by itself
             made.to_netcdf(temporary, **options)
@@ -102,7 +102,7 @@ def _write_file(made: Flat, temporary: str, path: str | os.PathLike[str], option
     except NexusError:
         raise
     except (OSError, RuntimeError) as error:
-        raise NexusFileError(f"{os.fspath(path)}: can't be written ({why_unwritten(error)})") from error
+        raise NexusFileError(f"{path}: can't be written ({why_unwritten(error)})") from error
 
 
 def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.io.remote.urls import local_path
 
 from .target_path import target_path
 
@@ -24,7 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     NexusFileError
         It can't be written there, is no file of this machine, or there is something that no file replaces.
     """
-    if is_url(os.fspath(path)):
+    if is_url(local_path(os.fspath(path))):
         raise NexusFileError(f"{os.fspath(path)}: is a URL, and this goes into a file of this machine; send that then")
     target = target_path(path)
     folder = f"{target}.{secrets.token_hex(4)}.part"
