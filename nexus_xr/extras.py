@@ -16,8 +16,8 @@ _EXTRAS: Mapping[str, Sequence[str]] = {
     "zarr": ("zarr",),
     "netcdf": ("h5netcdf",),
 }
-# What does as well.
-_ALIKE: Mapping[str, Sequence[str]] = {"h5netcdf": ("netCDF4",)}
+# What does as well; SciPy for netCDF-3.
+_ALIKE: Mapping[str, Sequence[str]] = {"h5netcdf": ("netCDF4", "scipy")}
 
 
 def require(extra: str) -> None:
@@ -28,7 +28,7 @@ def require(extra: str) -> None:
     NexusExtraError
         It isn't.
     """
-    missing = [name for name in _EXTRAS[extra] if not is_there(name)]
+    missing = [name for name in _EXTRAS[extra] if not _is_there(name)]
     if missing:
         raise NexusExtraError(f"this takes {', '.join(missing)}; {advice(extra)}", name=missing[0])
 
@@ -64,6 +64,6 @@ def advice(extra: str) -> str:
     return f"the extra `{extra}` brings it: pip install '.[{extra}]' in the folder of nexus_xr"
 
 
-def is_there(package: str) -> bool:
+def _is_there(package: str) -> bool:
     """Whether a package can be imported, or another that does the same."""
     return any(find_spec(name) is not None for name in (package, *_ALIKE.get(package, ())))

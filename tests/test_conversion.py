@@ -463,6 +463,21 @@ def test_an_extra_that_is_missing_is_named(scan: Path, monkeypatch: pytest.Monke
     assert "the extra `server` brings it" in invoke("serve", ".").stderr
 
 
+@pytest.mark.parametrize("there", ["h5netcdf", "netCDF4", "scipy"])
+def test_netcdf_takes_any_package_by_which_xarray_has_it(there: str, tmp_path: Path) -> None:
+    packages = {"h5netcdf", "netCDF4", "scipy"}
+    xr.Dataset({"a": ("x", [1.0, 2.0])}).to_netcdf(tmp_path / "f.nc", format="NETCDF3_64BIT")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extras, "find_spec", lambda name: None if name in packages - {there} else object())
+        nexus_xr.convert(tmp_path / "f.nc", tmp_path / "f.nxs")
+        xr.open_dataset(tmp_path / "f.nxs", engine="nexus").nexus.to_netcdf(tmp_path / "g.nc")
+        patch.setattr(extras, "find_spec", lambda name: None if name in packages else object())
+        with pytest.raises(nexus_xr.NexusExtraError, match="takes h5netcdf"):
+            nexus_xr.convert(tmp_path / "f.nc", tmp_path / "h.nxs")
+        with pytest.raises(nexus_xr.NexusExtraError, match="takes h5netcdf"):
+            xr.Dataset().nexus.to_netcdf(tmp_path / "h.nc")
+
+
 # What takes which package, and the extra that brings it.
 NEEDING = {
     "nexus_xr.zarr_store": ("zarr", "zarr"),

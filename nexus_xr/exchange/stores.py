@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.arrays.schedule import computes_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
-from nexus_xr.extras import is_there, require
+from nexus_xr.extras import require
 from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
@@ -53,7 +53,7 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
         Those of xarray's method of this name. With ``compute=False`` nothing is there until what comes back is
         computed; with ``mode="a"`` a copy of what is there is added to.
     """
-    if options.get("engine") is None and not is_there("scipy"):  # by which xarray writes netCDF-3
+    if options.get("engine") is None:
         require("netcdf")
     made = _with_whole_text(streamed(flat(obj, large_arrays)))
     _refuse_other_years(made)
