@@ -98,14 +98,14 @@ def _unfit(own: _Dimensions, around: Iterable[_Dimensions], names_below: Collect
 
 
 def _renamed(
-    arrays: dict[str, ZarrArray], unfit: Iterable[str], group: str, around: Iterable[_Dimensions]
+    arrays: dict[str, ZarrArray], unfit: Collection[str], group: str, around: Iterable[_Dimensions]
 ) -> dict[str, ZarrArray]:
     """The arrays of a group with other names for some dimensions."""
+    if not unfit:
+        return arrays
     taken = {*arrays, *_dimensions(arrays)}.union(*around)
     names: dict[str, str] = {}
     for dim in unfit:
         names[dim] = free_name(f"{group}_{dim}", taken)
         taken.add(names[dim])
-    if not names:
-        return arrays
     return {name: replace(each, dims=tuple(names.get(dim, dim) for dim in each.dims)) for name, each in arrays.items()}
