@@ -16,6 +16,7 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import NexusError, NexusPathError
+from nexus_xr.metadata import table
 from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
 from .files import Field, nxdata, nxentry, scan_file
@@ -115,6 +116,15 @@ def test_a_path_that_is_not_there_names_those_that_are_alike(scan: xr.Dataset) -
         scan.nexus.metadata["nothing"]
     with pytest.raises(NexusPathError, match=r"'nothing' is not in the metadata, which has no fields$"):
         xr.Dataset().nexus.metadata["nothing"]
+
+
+@pytest.mark.parametrize(("compared", "named"), [(2, "field_b"), (1, "field_a, field_b")])
+def test_of_very_many_paths_the_first_are_compared(compared: int, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_COMPARED", compared)
+    dataset = xr.Dataset(attrs={"field_a": 1, "field_b": 2})
+    monkeypatch.setattr(table, "get_close_matches", lambda _, paths: [path for path in paths if path == "field_b"])
+    with pytest.raises(NexusPathError, match=rf"which has {named}$"):
+        dataset.nexus.metadata["feild_b"]
 
 
 def test_the_table_has_path_value_units_and_type(scan: xr.Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PRINTED = 20
+# Of paths like one that isn't there, each of which takes a moment.
+_COMPARED = 1000
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class MetadataTable:
         self._tree = tree
         self._fields = dict(fields_of(tree))
 
+    @checks()
     def __getitem__(self, path: str) -> Any:
         """The field or group at a path."""
         try:
@@ -85,7 +89,9 @@ class MetadataTable:
         """Those fields that are called alike, or else the first ones."""
         name = path.rpartition("/")[2].casefold()
         called = [each for each in self._fields if name in each.casefold()] if name else []
-        return some(called or get_close_matches(path, self._fields) or [*self._fields]) or "no fields"
+        return (
+            some(called or get_close_matches(path, islice(self._fields, _COMPARED)) or [*self._fields]) or "no fields"
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
