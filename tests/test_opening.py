@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 import nexus_xr
 from nexus_xr import Link, NexusError, NexusFileError, NexusPathError, NexusWarning
 from nexus_xr.backend import NexusBackendEntrypoint
+from nexus_xr.hdf5.io.divided import why_divided
 from nexus_xr.opening.datatree import tree_of
 from nexus_xr.opening.options import Options
 from nexus_xr.signatures import documentation
@@ -867,6 +868,23 @@ def test_a_file_of_metadata_alone_is_named_as_one(tmp_path: Path, libver: str) -
         file["x"] = np.arange(5000)
     with pytest.raises(NexusFileError, match=r'f-m\.h5: this is one of the files .*"split".*h5repack.*driver="split"'):
         open_nexus(tmp_path / "f-m.h5")
+
+
+@pytest.mark.parametrize("driver", [b"NCSAfami", b"NCSAmult"])
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_damaged_file_that_has_the_name_of_a_driver_somewhere_is_no_part_of_one(
+    tmp_path: Path, version: int, driver: bytes
+) -> None:
+    with h5py.File(tmp_path / "f.h5", "w", libver="latest" if version else "earliest") as file:
+        file["x"] = np.arange(5000)
+    content = bytearray((tmp_path / "f.h5").read_bytes())
+    # Where the superblock says that the driver is told of there is something else.
+    start = 12 + 8 if version else 24 + 3 * 8
+    content[start : start + 8] = len(content).to_bytes(8, "little")
+    other = b"OHDR\2\0\x20" + b"\1\x0c\0\0\0" if version else bytes(9)
+    (tmp_path / "f.h5").write_bytes(content + other + driver + bytes(200))
+    with (tmp_path / "f.h5").open("rb") as stream:
+        assert why_divided(stream) is None
 
 
 def test_a_truncated_file_says_so(write: Write) -> None:

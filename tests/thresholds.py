@@ -143,7 +143,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "filters.codecs.bitshuffle": {"_LZ4", "_WIDTH"},
     "io.naming.reach": {"_FOR_READING", "_WITH_CARE"},
     "io.naming.real_path": {"_PLACE"},
-    "io.divided": {"_SAID_BYTES", "_SIZE_BYTES", "_SUPERBLOCK_BYTES"},
+    "io.divided": {"_DRIVER_MESSAGE", "_SAID_BYTES", "_SIZE_BYTES", "_SUPERBLOCK_BYTES"},
     "io.superblock": {"SWMR", "WRITING", "_FIRST_WITH_FLAGS", "_FLAGS_AT"},
     "library.addresses": {"_MAY_CHANGE"},
     "library.datatypes": {"_HEAP_REFERENCE_BYTES"},
