@@ -219,6 +219,19 @@ def test_filters_are_named_as_h5py_and_hdf5plugin_name_them(compression: Any, nu
     assert [step.id for step in filters_named(compression)] == numbers
 
 
+@pytest.mark.parametrize(
+    ("compression", "options", "plain"),
+    [
+        ("gzip", np.int64(3), ("gzip", 3)),
+        (np.uint8(3), None, (3, None)),
+        ("szip", ("nn", np.int64(8)), ("szip", ("nn", 8))),
+        (np.int64(32015), (np.int32(5),), (32015, (5,))),
+    ],
+)
+def test_numbers_of_numpy_are_numbers(compression: Any, options: Any, plain: tuple[Any, Any]) -> None:
+    assert filters_named(compression, options) == filters_named(*plain)
+
+
 @pytest.mark.parametrize(("compression", "options"), [("gzap", None), ("gzip", 17), (object(), None), ({}, None)])
 def test_filters_that_are_none_are_refused(compression: Any, options: Any) -> None:
     with pytest.raises(NexusError, match="compression"):

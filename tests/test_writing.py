@@ -759,14 +759,19 @@ def test_chunks_that_a_filter_doesnt_encode_are_refused(tmp_path: Path, chunks: 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("most", "fits"), [(8000, True), (7999, False)])
+@pytest.mark.parametrize("fits", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "encoding", "nbytes"),
+    [("f8", {}, 8000), ("f8", {"dtype": "f4"}, 4000), ("f4", {"dtype": "f8"}, 8000), ("<U10", {}, 8000)],
+)
 def test_chunks_that_only_the_newest_libhdf5_opens_are_refused(
-    tmp_path: Path, most: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dtype: str, encoding: dict[str, str], nbytes: int, fits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(creation, "_MOST_CHUNK_BYTES", most)
-    array = xr.DataArray(np.ones((1, 20, 50)), name="n")
-    with nullcontext() if fits else pytest.raises(NexusError, match=r"/entry1/n/n: .*a chunk has 8000 bytes"):
-        to_nexus(array, tmp_path / "f.nxs", chunks=array.shape, compression="gzip")
+    monkeypatch.setattr(creation, "_MOST_CHUNK_BYTES", nbytes if fits else nbytes - 1)
+    array = xr.DataArray(np.ones((1, 20, 50), dtype), name="n")
+    refused = pytest.raises(NexusError, match=rf"^/entry1/n/n: .*a chunk has {nbytes} bytes, and .* less than 4 GiB")
+    with nullcontext() if fits else refused:
+        to_nexus(array, tmp_path / "f.nxs", chunks=array.shape, compression="gzip", encoding={"n": encoding})
     assert fits == bool(list(tmp_path.iterdir()))
 
 
@@ -1236,7 +1241,7 @@ MISTAKEN: dict[str, tuple[type[Exception], Callable[[], object]]] = {
         TypeError,
         lambda: to_nexus(scan(), "f.nxs", encoding={"counts": {"compression": "gzip", "shuffle": "yes"}}),
     ),
-    "chunks=.*HDF5 has less than 4 GiB": (
+    r"/entry1/counts/counts: uint16 in chunks of .*less than 4 GiB": (
         NexusError,
         lambda: to_nexus(scan(), "f.nxs", chunks={"scan": 1 << 40}, unlimited_dims="scan"),
     ),
@@ -1261,6 +1266,7 @@ MISTAKEN: dict[str, tuple[type[Exception], Callable[[], object]]] = {
         TypeError,
         lambda: nexus_xr.text_plot("scan.nxs", width="x"),  # type: ignore[arg-type]
     ),
+    "path=3: expected a string": (TypeError, lambda: scan().nexus.metadata[3]),
     "text=3: expected a string": (TypeError, lambda: scan().nexus.metadata.find(3)),
     "paths=3: expected a string": (TypeError, lambda: nexus_xr.promoting(3)),  # type: ignore[arg-type]
     "uncertainties for 'nope': there is no such variable; there are": (

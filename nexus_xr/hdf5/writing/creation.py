@@ -65,6 +65,7 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
     >>> [step.name for step in filters_named("gzip")]
     ['shuffle', 'deflate']
     """
+    compression, options = _plain(compression), _plain(options)
     if isinstance(compression, str) and compression.lower() in _PLUGINS:
         compression = _plugin(_PLUGINS[compression.lower()], options)
         options = None
@@ -97,6 +98,13 @@ def filters_named(compression: Compression, options: Any = None, shuffle: bool |
         raise NexusError(f"compression={compression!r}: expected one of {known}, an object of hdf5plugin, or None")
     helps = any(step.id in CODECS and CODECS[step.id].helped_by_shuffle for step in steps)
     return (_step(SHUFFLE), *steps) if (helps if shuffle is None else shuffle) else tuple(steps)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers, also in a tuple, as Python's."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.integer) else value
 
 
 def _szip_options(options: Any) -> tuple[int, int]:
@@ -212,16 +220,15 @@ def create_dataset(
     """
     properties = properties_of(h5p.DATASET_CREATE)
     chunks = chunks or (shape if filters and all(shape) and shape else None)
-    if chunks:
-        properties.set_chunk(chunks)
-        for step in filters:
-            _append(properties, step)
     # Every element is written, so nothing is to be filled before.
     properties.set_fill_time(h5d.FILL_TIME_IFSET)
     space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
     try:
         if chunks:
             _check_chunks(filters, chunks, dtype.itemsize)
+            properties.set_chunk(chunks)
+            for step in filters:
+                _append(properties, step)
         kind = h5t.py_create(dtype, logical=True)
         made = h5d.create(group.id, encode(name), kind, space, properties, link_properties())
     except ValueError as error:

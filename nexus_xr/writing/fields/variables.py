@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -53,8 +52,6 @@ from nexus_xr.signatures import check_types
 from nexus_xr.writing.defaults import KEEP
 
 from .casting import cast, may_become
-
-_TOO_MANY_BYTES = 1 << 32  # of a chunk
 
 
 @dataclass(frozen=True)
@@ -179,10 +176,6 @@ class Storing:
         growing = self.growing or (False,) * variable.ndim
         lengths = zip(asked, variable.shape, growing, strict=True)
         chunks = [chunk if grows or not size else min(chunk, size) for chunk, size, grows in lengths]
-        if (nbytes := math.prod(chunks) * variable.dtype.itemsize) >= _TOO_MANY_BYTES:
-            raise NexusError(
-                f"chunks={self.chunks!r}: make chunks of {nbytes} bytes, and HDF5 has less than 4 GiB in one"
-            )
         return fitting_chunks(chunks, variable.shape)
 
     def _sizes(self, variable: xr.Variable) -> Iterator[tuple[Any, int]]:
