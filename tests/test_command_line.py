@@ -383,6 +383,15 @@ def test_a_file_is_told_of_by_its_name_whatever_that_is(tmp_path: Path) -> None:
     (tmp_path / "dataset_path/dataset_path.h5").write_text("no HDF5")
     told = invoke("info", tmp_path / "dataset_path/dataset_path.h5").stderr
     assert "/dataset_path/dataset_path.h5" in told
+    for name in (
+        "compression=none.nxs",
+        "dataset_path=x.nxs",
+        "overwrite=True",
+        "with dataset_path.nxs",
+    ):
+        assert f"Error: {name}: no such file" in refused("info", name)
+    (tmp_path / "compression='x'.nxs").write_text("no HDF5")
+    assert "compression='x'.nxs" in refused("info", tmp_path / "compression='x'.nxs")
 
 
 def test_what_commands_are_given_is_told_by_their_options(scan: Path) -> None:
@@ -390,6 +399,10 @@ def test_what_commands_are_given_is_told_by_their_options(scan: Path) -> None:
     assert "--compression 'foo': expected one of gzip, " in told
     assert ", keep, or none" in told
     assert "hdf5plugin" not in told
+    assert '--compression "it\'s": expected' in refused("repack", scan, "new.nxs", "-c", "it's")
+    assert "--compression 'gzip': is for a NeXus file" in refused("convert", scan, "new.nc", "-c", "gzip")
+    (scan.parent / "f.nc").touch()
+    assert "--path '/a': " in refused("convert", scan.parent / "f.nc", scan.parent / "g.nxs", "--path", "/a")
     told = refused("serve", scan.parent, "--token", "")
     assert "leave --token out for a random one, or give --no-token to let everybody in" in told
 

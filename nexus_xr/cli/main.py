@@ -20,20 +20,21 @@ from nexus_xr.plotting.letters import printable_lines
 # Each command is a module of this folder, imported when it is asked for: `info` is to answer at once.
 _COMMANDS = ("info", "tree", "plot", "check", "convert", "repack", "consolidate", "serve")
 
-# What arguments of functions, and their values, named in what these say, are called here; not those in names of files.
-_OPTIONS = {
-    "overwrite=True": "--overwrite",
-    "dataset_path=": "--path ",
-    "dataset_path": "--path",
-    "compression=": "--compression ",
-    "an object of hdf5plugin, or None": "keep, or none",
-    "give one, or True for a random one, or False to let everybody in": (
-        "give one, or leave --token out for a random one, or give --no-token to let everybody in"
-    ),
-}
-_ARGUMENT = re.compile(
-    r"(?<![\w./-])(?:overwrite=True|compression=|an object of hdf5plugin, or None|give one, or True .* everybody in"
-    r"|dataset_path(?:=|(?![\w/-]|\.\w)))"
+# How errors of functions name arguments, and what these are called here. A name by itself may be that of a file: it is
+# one of an argument before its value at the beginning, or where it is advised.
+_IN_OPTIONS = tuple(
+    (re.compile(said), option)
+    for said, option in (
+        (r"^compression=(?='[^']*': |\"[^\"]*\": )", "--compression "),
+        (r"^dataset_path=(?='[^']*': |\"[^\"]*\": )", "--path "),
+        (r"(?<= with )dataset_path(?=$|, )", "--path"),
+        (r"(?<=, or replace it with )overwrite=True$", "--overwrite"),
+        (r"(?<=, )an object of hdf5plugin, or None$", "keep, or none"),
+        (
+            r"(?<=; )give one, or True for a random one, or False to let everybody in$",
+            "give one, or leave --token out for a random one, or give --no-token to let everybody in",
+        ),
+    )
 )
 
 
@@ -101,7 +102,9 @@ def _show_warning(
 
 def _in_options(text: str) -> str:
     """What functions say of their arguments, as what commands call them."""
-    return _ARGUMENT.sub(lambda found: _OPTIONS[found[0]], text)
+    for said, option in _IN_OPTIONS:
+        text = said.sub(option, text)
+    return text
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
