@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -304,9 +305,15 @@ def test_hosts_and_origins_are_text(folders: tuple[Path, Path], option: str, giv
         app(folders[0], **{option: given})
 
 
-@pytest.mark.parametrize("origin", ["h5web.example", "https://h5web.example/page", "https://", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("h5web.example", "https://h5web.example/page", "https://", "", "https://[a", "https://:80", "https://a.b:"),
+        *("https://a.b:65536", "https://u:p@a.b", "https://u@a.b", "https://a.b#", "https://a.b?x", "https://a.b?"),
+    ],
+)
 def test_an_origin_has_a_scheme_and_a_name_and_no_path(folders: tuple[Path, Path], origin: str) -> None:
-    with pytest.raises(NexusError, match=f"origins: '{origin}' is none; give scheme and name"):
+    with pytest.raises(NexusError, match=f"origins: '{re.escape(origin)}' is none; give scheme and name"):
         app(folders[0], origins=[origin])
 
 
@@ -316,12 +323,22 @@ def test_an_origin_has_a_scheme_and_a_name_and_no_path(folders: tuple[Path, Path
         ("https://h5web.example", "https://h5web.example"),
         ("https://H5web.example/", "https://h5web.example"),
         ("http://localhost:8888", "http://localhost:8888"),
+        ("HTTPS://A.b:443", "https://a.b"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("https://a.b:80", "https://a.b:80"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
         ("null", "null"),
         ("*", "*"),
     ],
 )
 def test_origins_are_taken_as_browsers_send_them(folders: tuple[Path, Path], origin: str, sent: str) -> None:
     assert settings_of(folders[0], False, (), origin, None).origins == (sent,)
+
+
+@pytest.mark.parametrize("given", [3, [3], None, ["there", None]])
+def test_folders_are_paths(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"folders=.*: expected a path, or several, found (int|NoneType)"):
+        settings_of(given, False, (), (), None)
 
 
 def test_limits_are_limits(folders: tuple[Path, Path]) -> None:
@@ -397,7 +414,9 @@ def test_this_machine_is_known(client: TestClient, host: str) -> None:
     assert client.get("/api/files", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1", "http://127.0.0.1"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost:1", "http://127.0.0.1", "http://[a"]
+)
 def test_pages_of_others_are_refused(client: TestClient, origin: str) -> None:
     answer = client.get("/api/files", headers={"Origin": origin, "Host": "localhost:8745"})
     assert answer.status_code == 403

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
+from typing import Any
 from urllib.parse import urlsplit
 
 from nexus_xr.errors import NexusError, NexusFileNotFoundError
@@ -16,6 +17,8 @@ from nexus_xr.signatures import check_types
 ANY = "*"
 # What browsers send for pages that have none.
 _OPAQUE = "null"
+# Of schemes, which browsers leave off.
+_PORTS = {"http": 80, "https": 443}
 _TOKEN_BYTES = 24
 
 
@@ -110,12 +113,18 @@ def folders_of(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str])
 
     Raises
     ------
+    TypeError
+        One of them is no path.
     NexusFileNotFoundError
         One of them is no folder.
     NexusError
         There is none.
     """
-    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    given: Any = paths
+    listed = [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else list(given)
+    for path in listed:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"folders={paths!r}: expected a path, or several, found {type(path).__name__}")
     resolved = list(dict.fromkeys(_resolved(os.fspath(path)) for path in listed))
     if not resolved:
         raise NexusError("no folder to serve; name one, or several")
@@ -201,8 +210,28 @@ def _names(option: str, given: Iterable[str]) -> tuple[str, ...]:
 
 def _origins(given: tuple[str, ...]) -> tuple[str, ...]:
     """Origins as browsers send them."""
-    for origin in given:
-        split = urlsplit(origin)
-        if origin not in (ANY, _OPAQUE) and not (split.scheme and split.netloc and not split.path.strip("/")):
-            raise NexusError(f"origins: {origin!r} is none; give scheme and name, as https://h5web.example, or {ANY!r}")
-    return tuple(origin.lower().rstrip("/") for origin in given)
+    return tuple(origin if origin in (ANY, _OPAQUE) else _origin(origin) for origin in given)
+
+
+def _origin(given: str) -> str:
+    """An origin as browsers send it: in small letters, and without the port that its scheme has anyway.
+
+    Source: "Serialization of an origin" in the HTML standard, and RFC 6454, section 6.2.
+    """
+    told = given.lower().rstrip("/")
+    if not _is_origin(told):
+        raise NexusError(f"origins: {given!r} is none; give scheme and name, as https://h5web.example, or {ANY!r}")
+    return told.removesuffix(f":{_PORTS.get(urlsplit(told).scheme)}")
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a text is a scheme, a name and perhaps a port, and nothing else."""
+    try:
+        split = urlsplit(text)
+        is_named = split.hostname is not None and split.port != 0
+    except ValueError:  # of what is no address, or no port
+        return False
+    host = split.netloc
+    return (
+        bool(split.scheme) and is_named and text == f"{split.scheme}://{host}" and "@" not in host and host[-1] != ":"
+    )

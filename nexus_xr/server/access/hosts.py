@@ -65,7 +65,7 @@ class KnownHosts:
         origin = header(scope, b"origin")
         if origin is None or ANY in self._origins or origin.lower() in self._origins:
             return ""
-        if urlsplit(origin).netloc.lower() == host.lower():
+        if origin.lower().partition("://")[2] == host.lower():
             return ""
         return f"pages of {origin!r} may not use the service; start it with that among its origins"
 
