@@ -546,6 +546,18 @@ def test_a_file_is_compressed_anew_with_all_that_it_holds(scan: Path, tmp_path: 
     assert f"was {scan.stat().st_size / 1024:.3g} KiB" in result.stdout
 
 
+def test_datasets_of_a_named_datatype_are_of_an_equal_one(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["number"], file["text"] = np.dtype("i4"), h5py.string_dtype()
+        file.create_dataset("n", data=[1, 2, 3], dtype=file["number"])
+        file.create_dataset("words", (3,), dtype=file["text"], fillvalue="none")
+    nexus_xr.repack(tmp_path / "f.h5", tmp_path / "g.h5")
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert file["n"].id.get_type().equal(file["number"].id)
+        assert file["words"].id.get_type().equal(file["text"].id)
+        assert (file["n"][...].tolist(), file["words"].asstr()[...].tolist()) == ([1, 2, 3], ["none"] * 3)
+
+
 def test_a_file_is_packed_in_its_own_place(scan: Path) -> None:
     with h5py.File(scan, "a") as file:
         file["rubbish"] = np.random.default_rng(0).random(100_000)

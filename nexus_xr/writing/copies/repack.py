@@ -64,6 +64,7 @@ def repack(
 
     Large arrays of numbers are compressed anew where that is asked for; all else, and arrays that would lose something
     by it (a fill value, a length that they may grow to, a lossy filter), is copied as it is stored. Links stay links.
+    A named datatype is copied, too; datasets that are of it are of one that is equal, and not of that itself.
 
     Parameters
     ----------
