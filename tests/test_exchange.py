@@ -952,3 +952,17 @@ def test_what_was_not_written_here_is_refused(tmp_path: Path, content: str) -> N
     for read in (nexus_xr.read_json, nexus_xr.read_csv):
         with pytest.raises(NexusError, match=r"it: (expected|isn't JSON)"):
             read(tmp_path / "it")
+
+
+@pytest.mark.parametrize("stored", [np.array(["a", "b"], "S3"), np.array(["a", "b"], h5py.string_dtype())])
+@pytest.mark.parametrize("kind", ["nc", "zarr"])
+def test_text_stays_text_in_what_xarray_itself_writes(stored: Any, kind: str, write: Write, tmp_path: Path) -> None:
+    path = write({"data": nxdata({"n": [1.0, 2.0], "labels": stored}, signal="n", axes="labels")})
+    opened = xr.open_dataset(path, engine="nexus").drop_attrs()
+    if kind == "nc":
+        opened.to_netcdf(tmp_path / "f.nc")
+        copy = xr.load_dataset(tmp_path / "f.nc")
+    else:
+        opened.to_zarr(tmp_path / "f.zarr")
+        copy = xr.load_dataset(tmp_path / "f.zarr")
+    assert copy.labels.values.tolist() == ["a", "b"]

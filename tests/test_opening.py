@@ -174,20 +174,6 @@ def test_text_axes_are_str(stored: Any, expected: list[str], write: Write) -> No
     assert dataset.n.sel(label="µm") == 2
 
 
-@pytest.mark.parametrize("stored", [np.array(["a", "b"], "S3"), np.array(["a", "b"], h5py.string_dtype())])
-@pytest.mark.parametrize("kind", ["nc", "zarr"])
-def test_text_stays_text_in_what_xarray_itself_writes(stored: Any, kind: str, write: Write, tmp_path: Path) -> None:
-    path = write({"data": nxdata({"n": [1.0, 2.0], "labels": stored}, signal="n", axes="labels")})
-    opened = open_nexus(path).drop_attrs()
-    if kind == "nc":
-        opened.to_netcdf(tmp_path / "f.nc")
-        copy = xr.load_dataset(tmp_path / "f.nc")
-    else:
-        opened.to_zarr(tmp_path / "f.zarr")
-        copy = xr.load_dataset(tmp_path / "f.zarr")
-    assert copy.labels.values.tolist() == ["a", "b"]
-
-
 def test_fields_of_the_tree_are_python_scalars_text_or_arrays(write: Write) -> None:
     tree = {
         "one": np.array([[3]], "u1"),
