@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import os
 import pickle
 import re
@@ -30,6 +31,7 @@ from nexus_xr.opening.options import Options
 from nexus_xr.signatures import documentation
 
 from .files import Field, nxdata, nxentry, scan_file
+from .processes import run
 
 Write = Callable[..., Path]
 
@@ -831,15 +833,24 @@ def test_a_file_that_is_not_hdf5_is_named_as_what_it_is(content: bytes, said: st
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("userblock_size", [0, 512])
+# In a process of its own, as some versions of libhdf5 end that later which has written by such a driver.
+WRITE_DIVIDED = """
+import json, sys
+import h5py, numpy as np
+with h5py.File(sys.argv[1], "w", **json.loads(sys.argv[2])) as file:
+    file["x"] = np.arange(5000)
+"""
+
+
+# Before version 2, libhdf5 fails to write one with a user block, and ends the process.
+@pytest.mark.parametrize("userblock_size", [0, 512] if h5py.version.hdf5_version_tuple >= (2,) else [0])
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 @pytest.mark.parametrize("member_bytes", [4096, 1 << 20])
 def test_a_member_of_a_family_is_named_as_one(
     tmp_path: Path, libver: str, member_bytes: int, userblock_size: int
 ) -> None:
-    options: dict[str, Any] = {"driver": "family", "memb_size": member_bytes}
-    with h5py.File(tmp_path / "f%d.h5", "w", libver=libver, userblock_size=userblock_size, **options) as file:
-        file["x"] = np.arange(5000)
+    options = {"driver": "family", "memb_size": member_bytes, "libver": libver, "userblock_size": userblock_size}
+    run(WRITE_DIVIDED, tmp_path / "f%d.h5", json.dumps(options))
     said = rf"f0\.h5: this is the first of the files .*\"family\".*h5repart.*memb_size={member_bytes}\)"
     with pytest.raises(NexusFileError, match=said) as caught:
         open_nexus(tmp_path / "f0.h5")
@@ -850,8 +861,7 @@ def test_a_member_of_a_family_is_named_as_one(
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_a_file_of_metadata_alone_is_named_as_one(tmp_path: Path, libver: str) -> None:
-    with h5py.File(tmp_path / "f", "w", libver=libver, driver="split") as file:
-        file["x"] = np.arange(5000)
+    run(WRITE_DIVIDED, tmp_path / "f", json.dumps({"driver": "split", "libver": libver}))
     with pytest.raises(NexusFileError, match=r'f-m\.h5: this is one of the files .*"split".*h5repack.*driver="split"'):
         open_nexus(tmp_path / "f-m.h5")
 
