@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner, Result
-from h5py import h5d, h5l, h5p, h5s, h5t
+from h5py import h5d, h5f, h5l, h5p, h5s, h5t
 
 import nexus_xr
 from benchmarks.serving import RangeServer
@@ -844,3 +844,16 @@ def test_a_dataset_without_a_fill_value_is_copied_as_it_is(tmp_path: Path) -> No
     nexus_xr.repack(source, target, compression="gzip")
     with h5py.File(target) as file:
         assert file["x"][...].tolist() == [1, 2, 3]
+
+
+def test_a_named_type_is_brought_by_the_bytes_of_its_name(tmp_path: Path) -> None:
+    source, target = tmp_path / "f.h5", tmp_path / "g.h5"
+    properties = h5p.create(h5p.FILE_CREATE)
+    properties.set_sizes(4, 4)  # between which libhdf5 doesn't copy rightly
+    with h5py.File(h5f.create(bytes(source), h5f.ACC_TRUNC, properties)) as file:
+        file[b"type\xb0"] = np.dtype("f4")
+        file[b"type\xb0"].attrs["a"] = 1
+    nexus_xr.repack(source, target)
+    with h5py.File(target) as file:
+        assert file[b"type\xb0"].dtype == np.dtype("f4")
+        assert file[b"type\xb0"].attrs["a"] == 1

@@ -113,8 +113,9 @@ def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: st
     elif isinstance(found, h5py.Dataset):
         copy_attributes(found, _make_alike(found, group, name))
     else:
-        found.id.copy().commit(group.id, encode(name), link_properties())
-        copy_attributes(found, group[name])
+        made = found.id.copy()
+        made.commit(group.id, encode(name), link_properties())
+        copy_attributes(found, h5py.Datatype(made))
 
 
 def as_stored(array: LazyArray) -> LazyArray:
