@@ -264,3 +264,91 @@ def test_folders_of_parts_that_are_another_files_stay(tmp_path: Path) -> None:
         "master_parts/0123abcd/a.h5",
         "master_parts/mine/a.h5",
     ]
+
+
+def _names(references: Any, file: h5py.File) -> list[str | None]:
+    return [file[reference].name if reference else None for reference in np.ravel(references)]
+
+
+def test_netcdf_that_is_brought_in_whole_keeps_its_dimensions() -> None:
+    expected = xr.Dataset({"t": (("y", "x"), np.arange(12.0).reshape(3, 4))}, {"y": [1, 2, 3], "x": [1.0, 2, 3, 4]})
+    expected.to_netcdf("part.nc", engine="h5netcdf")
+    with h5py.File("master.nxs", "w") as file:
+        file["entry/result"] = h5py.ExternalLink("part.nc", "/")
+        file["entry/padding"] = np.arange(1000)  # so that nothing is where it was in the other file
+    consolidate("master.nxs")
+    with xr.open_dataset("master.nxs", engine="netcdf4", group="entry/result") as opened:
+        xr.testing.assert_identical(opened.load(), expected)
+    with h5py.File("master.nxs") as file:
+        assert [scales[0].name for scales in file["entry/result/t"].dims] == ["/entry/result/y", "/entry/result/x"]
+
+
+@pytest.mark.parametrize("sizes", [(8, 8), (4, 4)])
+def test_references_lead_to_what_was_brought_in(sizes: tuple[int, int]) -> None:
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_sizes(*sizes)
+    h5py.File(h5py.h5f.create(b"other.h5", h5py.h5f.ACC_TRUNC, creation)).close()
+    with h5py.File("other.h5", "a") as file:
+        file["data"] = np.arange(12).reshape(3, 4)
+        file["stays"] = [1, 2]
+        both = [file["data"].ref, h5py.Reference(), file["stays"].ref]
+        file["data"].attrs["regions"] = np.array([file["data"].regionref[1:, :2]], h5py.regionref_dtype)
+        file["data"].attrs["objects"] = np.array(both, h5py.ref_dtype)
+        file["data"].attrs["pairs"] = np.array([(1, file["data"].ref)], [("n", "i4"), ("to", h5py.ref_dtype)])
+        file["group/objects"] = np.array(both, h5py.ref_dtype)
+        file["group"].attrs["self"] = file["group"].ref
+        file["group"].attrs.create("none", h5py.Empty(h5py.ref_dtype))
+    with h5py.File("master.nxs", "w") as file:
+        file["padding"] = np.arange(1000)
+        file["counts"] = h5py.ExternalLink("other.h5", "/data")
+        file["more"] = h5py.ExternalLink("other.h5", "/group")
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        attributes = file["counts"].attrs
+        assert _names(attributes["objects"], file) == ["/counts", None, None]
+        assert _names(attributes["pairs"]["to"], file) == ["/counts"]
+        (region,) = attributes["regions"]
+        assert file[region][region].tolist() == [[4, 5], [8, 9]]
+        assert _names(file["more/objects"][...], file) == ["/counts", None, None]
+        assert _names(file["more"].attrs["self"], file) == ["/more"]
+
+
+def test_scales_that_were_not_brought_in_are_not_attached() -> None:
+    with h5py.File("other.h5", "w") as file:
+        file["data"], file["more"], file["x"], file["y"] = np.zeros((3, 4)), np.zeros(3), np.arange(3), np.arange(4)
+        for name in ("x", "y"):
+            file[name].make_scale(name)
+        for name in ("data", "more"):
+            file[name].dims[0].attach_scale(file["x"])
+        file["data"].dims[1].attach_scale(file["y"])
+    with h5py.File("master.nxs", "w") as file:
+        file["padding"] = np.arange(1000)
+        for name in ("data", "x"):
+            file[name] = h5py.ExternalLink("other.h5", f"/{name}")
+    with h5py.File("alone.nxs", "w") as file:
+        file["y"] = h5py.ExternalLink("other.h5", "/y")
+    consolidate("master.nxs")
+    consolidate("alone.nxs")
+    with h5py.File("master.nxs") as file:
+        assert [[scale.name for scale in dim.values()] for dim in file["data"].dims] == [["/x"], []]
+        assert _names([to for to, _ in file["x"].attrs["REFERENCE_LIST"]], file) == ["/data"]
+    with h5py.File("alone.nxs") as file:
+        assert dict(file["y"].attrs).keys() == {"CLASS", "NAME"}
+
+
+def test_references_to_virtual_datasets_of_the_file_itself() -> None:
+    write_source("source.h5", VALUES)
+    write_master([("source.h5", np.s_[:])])
+    with h5py.File("master.nxs", "a") as file:
+        file["x"] = np.arange(12)
+        file["x"].make_scale("x")
+        file["entry/counts"].dims[0].attach_scale(file["x"])
+        file["entry"].attrs["objects"] = np.array([file["entry/counts"].ref, file["x"].ref], h5py.ref_dtype)
+        file["entry/counts"].attrs["own"] = file["entry/counts"].ref
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        assert not file["entry/counts"].is_virtual
+        assert _names(file["entry"].attrs["objects"], file) == ["/entry/counts", "/x"]
+        assert _names(file["entry/counts"].attrs["own"], file) == ["/entry/counts"]
+        assert _names([to for to, _ in file["x"].attrs["REFERENCE_LIST"]], file) == ["/entry/counts"]
+        assert [scale.name for scale in file["entry/counts"].dims[0].values()] == ["/x"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
+from h5py import h5f, h5i
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError, listed, warn_once
@@ -25,6 +26,7 @@ from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes,
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import copy_values
+from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect
 from nexus_xr.signatures import checks
 from nexus_xr.writing.fields.variables import fill
 
@@ -37,9 +39,10 @@ _FAILURE = "can't be made one file"
 def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
     """Make a file that has its values in others one file.
 
-    Virtual datasets become datasets of their own, and what external links lead to is copied to their places. Chunks
-    are copied as they are stored, without decoding, where those of the sources fit; else values are decoded and stored
-    anew, as the first source has them. The file is replaced when all of it is there, and the part files that belong
+    Virtual datasets become datasets of their own, and what external links lead to is copied to their places, where
+    references lead to what they led to before, and to nothing where that wasn't brought in. Chunks are copied as they
+    are stored, without decoding, where those of the sources fit; else values are decoded and stored anew, as the first
+    source has them. The file is replaced when all of it is there, and the part files that belong
     to it are removed then. Other files stay; links into others that lead nowhere stay links, with a `NexusWarning`.
 
     Parameters
@@ -131,26 +134,56 @@ class _Consolidation:
         self._left = left
         self._made: dict[tuple[str, int], Any] = {}
         self._orders: dict[str, list[str]] = {}
+        self._referring: list[tuple[AnyObject, AnyObject]] = []
 
     def run(self, paths: Sequence[str]) -> None:
         """Replace what is at these paths by what it leads to."""
+        are_own = False
         for path in paths:
             with failing(self._name, path, _FAILURE):
-                self._replace(path)
+                are_own |= self._replace(path)
+        if are_own:
+            with failing(self._name, "/", _FAILURE):
+                self._own_that_refer(self._asked, set())
+        for source, made in self._referring:
+            with failing(self._name, made.name, _FAILURE):
+                redirect(source, made, self._successor)
         for above, names in self._orders.items():
             with failing(self._name, above, _FAILURE):
                 restore_order(self._new[above], names)
 
-    def _replace(self, path: str) -> None:
+    def _replace(self, path: str) -> bool:
+        """Whether what was replaced is of the file itself."""
         found = self._asked.get(path)
         above, _, name = path.rpartition("/")
         group = self._new[above or "/"]
         if found is None:
             self._leave(path, link_of(group, name))
-            return
+            return False
         self._orders.setdefault(group.name, list(group))
         del group[name]
         self._take_in(found, group, name)
+        return self._is_own(found.id)
+
+    def _own_that_refer(self, group: h5py.Group, seen: set[Any]) -> None:
+        """Note what has references and has stayed where it was, as they may be to what hasn't."""
+        for member in (group, *(group[name] for name in group if isinstance(link_of(group, name), h5py.HardLink))):
+            address = address_of(member.id)
+            if address in seen:
+                continue
+            seen.add(address)
+            if _key_of(member.id) not in self._made:
+                self._note(member, self._new[member.name])
+            if isinstance(member, h5py.Group):
+                self._own_that_refer(member, seen)
+
+    def _is_own(self, found: h5i.ObjectID) -> bool:
+        return bool(_key_of(found)[0] == os.path.realpath(self._asked.filename))
+
+    def _successor(self, found: h5i.ObjectID) -> h5i.ObjectID | None:
+        """What an object is in the new file, None where it wasn't brought there; what has stayed is where it was."""
+        made = self._made.get(_key_of(found))
+        return made.id if made is not None else found if self._is_own(found) else None
 
     def _leave(self, path: str, link: h5py.ExternalLink) -> None:
         """Say that a link leads nowhere, and stays."""
@@ -159,12 +192,13 @@ class _Consolidation:
 
     def _take_in(self, found: Any, group: h5py.Group, name: str) -> None:
         """Copy an object with all that it leads to; a second time it is a hard link."""
-        key = (os.path.realpath(found.file.filename), address_of(found.id)[1])
+        key = _key_of(found.id)
         if key in self._made:
             group[name] = self._made[key]
         elif isinstance(found, h5py.Group):
             self._made[key] = create_group(group, name)
             copy_attributes(found, self._made[key])
+            self._note(found, self._made[key])
             for member in found:
                 self._take_in_member(found, member, self._made[key])
         else:
@@ -173,6 +207,12 @@ class _Consolidation:
             else:
                 copy_object(found, group, name)
             self._made[key] = group[name]
+            self._note(found, self._made[key])
+
+    def _note(self, found: AnyObject, made: AnyObject) -> None:
+        """Note what refers to others, which may not be there yet."""
+        if has_references(found):
+            self._referring.append((found, made))
 
     def _take_in_member(self, found: h5py.Group, member: str, made: h5py.Group) -> None:
         link = link_of(found, member)
@@ -216,6 +256,11 @@ class _Consolidation:
         elif made.size:
             written = WrittenDataset(made, self._num_threads, f"{self._name}:{made.name}")
             fill(written, as_stored(LazyArray(file, source.name, source.shape, source.dtype)))
+
+
+def _key_of(item: h5i.ObjectID) -> tuple[str, int]:
+    """What tells an object from those of all files."""
+    return os.path.realpath(os.fsdecode(h5f.get_name(item))), address_of(item)[1]
 
 
 def _copy_region(mapped: MappedRegion, made: h5py.Dataset) -> None:

@@ -1,0 +1,126 @@
+"""References of what was copied: they say where in a file something is, and it is elsewhere in another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import h5py
+import numpy as np
+from h5py import h5a, h5i, h5r, h5s, h5t
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.objects.dimension_scales import REFERENCE_LIST
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+
+_REFERENCE_LIST = REFERENCE_LIST.encode()
+AnyObject: TypeAlias = h5py.Group | h5py.Dataset | h5py.Datatype
+# Gives what an object that is referred to has become, None where it is gone.
+Successor: TypeAlias = Callable[[Any], Any]
+
+
+def has_references(item: AnyObject) -> bool:
+    """Whether there are references among the values or the attributes of an object."""
+    is_dataset = isinstance(item, h5py.Dataset)
+    return (is_dataset and _refers(item.id.get_type())) or any(True for _ in _referring_attributes(item))
+
+
+def redirect(source: AnyObject, made: AnyObject, successor: Successor) -> None:
+    """Have the copy of an object refer to what the objects have become that the original refers to.
+
+    References to what is gone, and such as are damaged, refer to nothing then.
+
+    Parameters
+    ----------
+    source, made
+        The object, and its copy, which has the same attributes and is as large.
+    successor
+        Gives the object that has taken the place of one.
+    """
+
+    def led(reference: Any) -> Any:
+        return _led(reference, source.id, successor)
+
+    for name in _referring_attributes(source):
+        read, written = h5a.open(source.id, name), h5a.open(made.id, name)
+        values = np.empty(read.shape, read.dtype)
+        read.read(values)
+        values = _each(values, led)
+        if name == _REFERENCE_LIST and not all(first for first, *_ in values.ravel()):
+            _shorten(made, name, written, values)
+        else:
+            written.write(values)
+    if isinstance(source, h5py.Dataset) and _refers(source.id.get_type()) and source.size:
+        values = np.empty(source.shape, source.dtype)
+        source.id.read(h5s.ALL, h5s.ALL, values)
+        made.id.write(h5s.ALL, h5s.ALL, _each(values, led))
+
+
+def _shorten(scale: AnyObject, name: bytes, attribute: h5a.AttrID, values: NDArray[Any]) -> None:
+    """Leave out of the list of where a scale is attached what is gone, as libhdf5 reads that no more otherwise."""
+    kept = values[[bool(first) for first, *_ in values]]
+    kind = attribute.get_type()
+    h5a.delete(scale.id, name)
+    if len(kept):
+        h5a.create(scale.id, name, kind, h5s.create_simple(kept.shape)).write(kept)
+
+
+def _referring_attributes(item: AnyObject) -> Iterator[bytes]:
+    names: list[bytes] = []
+    h5a.iterate(item.id, names.append)
+    for name in names:
+        attribute = h5a.open(item.id, name)
+        if attribute.get_space().get_simple_extent_type() != h5s.NULL and _refers(attribute.get_type()):
+            yield name
+
+
+def _refers(kind: h5t.TypeID) -> bool:
+    """Whether elements are references, or consist of them, of the kinds that h5py reads."""
+    if not kind.detect_class(h5t.REFERENCE):
+        return False
+    try:
+        return bool(_has_references(kind.dtype))
+    except TypeError:
+        return False
+
+
+def _has_references(dtype: np.dtype[Any]) -> bool:
+    if dtype.names is not None:
+        return any(_has_references(dtype[name]) for name in dtype.names)
+    inner = h5py.check_vlen_dtype(dtype)
+    if isinstance(inner, np.dtype):
+        return _has_references(inner)
+    return h5py.check_ref_dtype(dtype) is not None
+
+
+def _each(values: NDArray[Any], led: Callable[[Any], Any]) -> NDArray[Any]:
+    """The same values with each reference led to where it belongs."""
+    dtype = values.dtype
+    if dtype.names is not None:
+        for name in dtype.names:
+            if _has_references(dtype[name]):
+                values[name] = _each(values[name], led)
+    elif isinstance(h5py.check_vlen_dtype(dtype), np.dtype):
+        for index in np.ndindex(values.shape):
+            there = _each(values[index], led)
+            values[index] = there[[bool(each) for each in there]] if there.dtype.kind == "O" else there
+    else:
+        for index in np.ndindex(values.shape):
+            values[index] = led(values[index])
+    return values
+
+
+def _led(reference: h5r.Reference, source: h5i.ObjectID, successor: Successor) -> h5r.Reference:
+    is_region = isinstance(reference, h5r.RegionReference)
+    nothing: h5r.Reference = h5r.RegionReference() if is_region else h5r.Reference()
+    if not reference:
+        return nothing
+    try:
+        place = successor(h5r.dereference(reference, source))
+        if place is None:
+            return nothing
+        if not is_region:
+            return h5r.create(place, b".", h5r.OBJECT)
+        return h5r.create(place, b".", h5r.DATASET_REGION, h5r.get_region(reference, source))
+    except AnyHdf5Error:  # damaged
+        return nothing
