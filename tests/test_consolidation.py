@@ -352,3 +352,18 @@ def test_references_to_virtual_datasets_of_the_file_itself() -> None:
         assert _names(file["entry/counts"].attrs["own"], file) == ["/entry/counts"]
         assert _names([to for to, _ in file["x"].attrs["REFERENCE_LIST"]], file) == ["/entry/counts"]
         assert [scale.name for scale in file["entry/counts"].dims[0].values()] == ["/x"]
+
+
+def test_groups_within_each_other_to_any_depth() -> None:
+    """Deeper than Python calls functions."""
+    with h5py.File("other.h5", "w", libver="latest") as other, h5py.File("master.nxs", "w", libver="latest") as file:
+        ends = []
+        for group in (other["/"], file["/"]):
+            for _ in range(1100):
+                group = group.create_group("g")
+            ends.append(group)
+        ends[0]["data"] = [1, 2]
+        ends[1]["more"] = h5py.ExternalLink("other.h5", "/g")
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        assert file["g/" * 1100 + "more/" + "g/" * 1099 + "data"][...].tolist() == [1, 2]

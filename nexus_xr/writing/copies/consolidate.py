@@ -77,7 +77,7 @@ def bring_in(path: str | os.PathLike[str], num_threads: int | None = None) -> bo
     asked = File(os.fspath(path))
     left = Diagnostics()
     with asked.opened() as opened:
-        elsewhere = list(_made_of_others(opened, asked.name, set()))
+        elsewhere = [path for path, _, is_of_others in _own_members(opened, asked.name) if is_of_others]
         if not elsewhere:
             return True
         refuse_written(asked)
@@ -90,23 +90,25 @@ def bring_in(path: str | os.PathLike[str], num_threads: int | None = None) -> bo
     return not any(left)
 
 
-def _made_of_others(group: h5py.Group, file: str, seen: set[Any]) -> Iterator[str]:
-    """Paths of the virtual datasets and external links below a group, which is entered once."""
-    with failing(file, group.name, _FAILURE):
-        if address_of(group.id) in seen:
-            return
-        seen.add(address_of(group.id))
-        names = list(group)
-    for name in names:
-        path = f"{group.name.rstrip('/')}/{name}"
-        with failing(file, path, _FAILURE):
-            link = link_of(group, name)
-            item = group[name] if isinstance(link, h5py.HardLink) else None
-            is_elsewhere = isinstance(link, h5py.ExternalLink) or (isinstance(item, h5py.Dataset) and item.is_virtual)
-        if is_elsewhere:
-            yield path
-        elif isinstance(item, h5py.Group):
-            yield from _made_of_others(item, file, seen)
+def _own_members(root: h5py.File, file: str) -> Iterator[tuple[str, AnyObject | None, bool]]:
+    """Each member of the groups of a file: its path, the object if it is of the file, and whether it is of others."""
+    waiting = ["/"]  # by their paths, as an object that is open takes a few KiB in libhdf5
+    seen: set[Any] = set()
+    while waiting:
+        above = waiting.pop()
+        with failing(file, above, _FAILURE):
+            group = root[above]
+            names = [] if address_of(group.id) in seen else list(group)
+            seen.add(address_of(group.id))
+        for name in names:
+            path = f"{above.rstrip('/')}/{name}"
+            with failing(file, path, _FAILURE):
+                link = link_of(group, name)
+                item = group[name] if isinstance(link, h5py.HardLink) else None
+                is_virtual = isinstance(item, h5py.Dataset) and item.is_virtual
+            yield path, item, is_virtual or isinstance(link, h5py.ExternalLink)
+            if isinstance(item, h5py.Group):
+                waiting.append(path)
 
 
 class _Consolidation:
@@ -134,6 +136,7 @@ class _Consolidation:
         self._left = left
         self._made: dict[tuple[str, int], Any] = {}
         self._orders: dict[str, list[str]] = {}
+        self._entered: list[tuple[h5py.Group, h5py.Group]] = []
         self._referring: list[tuple[AnyObject, AnyObject]] = []
 
     def run(self, paths: Sequence[str]) -> None:
@@ -143,8 +146,7 @@ class _Consolidation:
             with failing(self._name, path, _FAILURE):
                 are_own |= self._replace(path)
         if are_own:
-            with failing(self._name, "/", _FAILURE):
-                self._own_that_refer(self._asked, set())
+            self._note_own()
         for source, made in self._referring:
             with failing(self._name, made.name, _FAILURE):
                 redirect(source, made, self._successor)
@@ -163,19 +165,18 @@ class _Consolidation:
         self._orders.setdefault(group.name, list(group))
         del group[name]
         self._take_in(found, group, name)
+        while self._entered:
+            entered, made = self._entered.pop()
+            for member in entered:
+                self._take_in_member(entered, member, made)
         return self._is_own(found.id)
 
-    def _own_that_refer(self, group: h5py.Group, seen: set[Any]) -> None:
-        """Note what has references and has stayed where it was, as they may be to what hasn't."""
-        for member in (group, *(group[name] for name in group if isinstance(link_of(group, name), h5py.HardLink))):
-            address = address_of(member.id)
-            if address in seen:
-                continue
-            seen.add(address)
-            if _key_of(member.id) not in self._made:
-                self._note(member, self._new[member.name])
-            if isinstance(member, h5py.Group):
-                self._own_that_refer(member, seen)
+    def _note_own(self) -> None:
+        """Note what refers to others and has stayed where it was, as not all that it refers to has."""
+        for path, item, _ in [("/", self._asked["/"], False), *_own_members(self._asked, self._name)]:
+            with failing(self._name, path, _FAILURE):
+                if item is not None and _key_of(item.id) not in self._made:
+                    self._note(item, self._new[path])
 
     def _is_own(self, found: h5i.ObjectID) -> bool:
         return bool(_key_of(found)[0] == os.path.realpath(self._asked.filename))
@@ -191,7 +192,7 @@ class _Consolidation:
         self._left.add(stays.code, path, f"links to {stays}, which {stays.trouble}; it stays a link")
 
     def _take_in(self, found: Any, group: h5py.Group, name: str) -> None:
-        """Copy an object with all that it leads to; a second time it is a hard link."""
+        """Copy an object; a second time it is a hard link. The members of a group are still to be taken in."""
         key = _key_of(found.id)
         if key in self._made:
             group[name] = self._made[key]
@@ -199,8 +200,7 @@ class _Consolidation:
             self._made[key] = create_group(group, name)
             copy_attributes(found, self._made[key])
             self._note(found, self._made[key])
-            for member in found:
-                self._take_in_member(found, member, self._made[key])
+            self._entered.append((found, self._made[key]))
         else:
             if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
                 self._make_real(found, group, name)
