@@ -10,6 +10,7 @@ import numpy as np
 from h5py import h5a, h5i, h5r, h5s, h5t
 from numpy.typing import NDArray
 
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.objects.dimension_scales import REFERENCE_LIST
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
@@ -23,6 +24,25 @@ def has_references(item: AnyObject) -> bool:
     """Whether there are references among the values or the attributes of an object."""
     is_dataset = isinstance(item, h5py.Dataset)
     return (is_dataset and _refers(item.id.get_type())) or any(True for _ in _referring_attributes(item))
+
+
+def refuse_unknown(dataset: h5py.Dataset, name: str) -> None:
+    """Raise an error where values are references, or have some, that can't be led to anything.
+
+    Parameters
+    ----------
+    dataset
+        A dataset that is to be copied.
+    name
+        What it is called in the error.
+
+    Raises
+    ------
+    NexusError
+        There are references of a kind that h5py doesn't read, as HDF5 has them since version 1.12.
+    """
+    if _is_unknown(dataset.id.get_type()):
+        raise NexusError(f"{name}: has references as HDF5 has them since 1.12, which h5py doesn't read; use h5repack")
 
 
 def redirect(source: AnyObject, made: AnyObject, successor: Successor) -> None:
@@ -74,14 +94,19 @@ def _referring_attributes(item: AnyObject) -> Iterator[bytes]:
             yield name
 
 
-def _refers(kind: h5t.TypeID) -> bool:
-    """Whether elements are references, or consist of them, of the kinds that h5py reads."""
+def _is_unknown(kind: h5t.TypeID) -> bool:
+    """Whether elements have references of a kind that h5py doesn't read."""
     if not kind.detect_class(h5t.REFERENCE):
         return False
     try:
-        return bool(_has_references(kind.dtype))
+        return not _has_references(kind.dtype)
     except TypeError:
-        return False
+        return True
+
+
+def _refers(kind: h5t.TypeID) -> bool:
+    """Whether elements are references, or consist of them, of the kinds that h5py reads."""
+    return bool(kind.detect_class(h5t.REFERENCE)) and not _is_unknown(kind)
 
 
 def _has_references(dtype: np.dtype[Any]) -> bool:

@@ -26,7 +26,7 @@ from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes,
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import copy_values
-from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect
+from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect, refuse_unknown
 from nexus_xr.signatures import checks
 from nexus_xr.writing.fields.variables import fill
 
@@ -56,6 +56,8 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     ------
     NexusFileError
         It can't be read or written, or sources of virtual datasets are missing. It is as it was then.
+    NexusError
+        Other files have references of a kind that h5py doesn't read. It is as it was then.
 
     Examples
     --------
@@ -202,6 +204,8 @@ class _Consolidation:
             self._note(found, self._made[key])
             self._entered.append((found, self._made[key]))
         else:
+            if isinstance(found, h5py.Dataset):
+                refuse_unknown(found, f"{found.file.filename}:{found.name}")
             if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
                 self._make_real(found, group, name)
             else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5t
+from h5py import h5d, h5i
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
@@ -35,6 +35,7 @@ from nexus_xr.hdf5.writing.creation import (
 from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, put_link
 from nexus_xr.hdf5.writing.new_objects import create_group
+from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect, refuse_unknown
 from nexus_xr.signatures import checks
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
@@ -64,7 +65,8 @@ def repack(
 
     Large arrays of numbers are compressed anew where that is asked for; all else, and arrays that would lose something
     by it (a fill value, a length that they may grow to, a lossy filter), is copied as it is stored. Links stay links.
-    A named datatype is copied, too; datasets that are of it are of one that is equal, and not of that itself.
+    References lead to the same objects there. A named datatype is copied, too; datasets that are of it are of one that
+    is equal, and not of that itself.
 
     Parameters
     ----------
@@ -86,8 +88,8 @@ def repack(
     Raises
     ------
     NexusError
-        The file holds references to objects, or names others by paths that wouldn't be right in the target's folder;
-        or the target is there.
+        The file names others by paths that wouldn't be right in the target's folder, or has references of a kind that
+        h5py doesn't read; or the target is there.
     NexusFileError
         The file can't be read, or the target not be written; what was there is as it was.
 
@@ -176,7 +178,6 @@ def _check(root: h5py.Group, name: str, is_moved: bool) -> int:
     while waiting:
         group = waiting.pop()
         with failing(name, _path_of(group), _FAILURE):
-            _check_attributes(group, name)
             members = _names_in(group)
         for member in members:
             path = _path_of(group, member)
@@ -218,9 +219,7 @@ def _moved(name: str, path: str) -> NexusError:
 
 
 def _check_dataset(dataset: h5py.Dataset, name: str, is_moved: bool) -> int:
-    _check_attributes(dataset, name)
-    if dataset.id.get_type().detect_class(h5t.REFERENCE):
-        raise _references(name, _path_of(dataset))
+    refuse_unknown(dataset, f"{name}:{_path_of(dataset)}")
     if is_moved and (dataset.is_virtual or dataset.external):
         raise _moved(name, _path_of(dataset))
     return _bytes_of(dataset)
@@ -229,16 +228,6 @@ def _check_dataset(dataset: h5py.Dataset, name: str, is_moved: bool) -> int:
 def _bytes_of(dataset: h5py.Dataset) -> int:
     """How many bytes all values have, of whatever type."""
     return (dataset.size or 0) * int(dataset.id.get_type().get_size())
-
-
-def _check_attributes(item: h5py.Group | h5py.Dataset, name: str) -> None:
-    for attribute in item.attrs:
-        if item.attrs.get_id(attribute).get_type().detect_class(h5t.REFERENCE):
-            raise _references(name, f"{_path_of(item)}@{decode(attribute)}")
-
-
-def _references(name: str, path: str) -> NexusError:
-    return NexusError(f"{name}:{path}: refers to objects by where they are in the file, which h5repack keeps right")
 
 
 # --- what is written anew -------------------------------------------------------------------------------------------
@@ -257,6 +246,7 @@ class _Repacking:
         self._total = total
         self._done = 0
         self._made: dict[Any, h5py.HLObject] = {}
+        self._referring: list[tuple[AnyObject, AnyObject]] = []
 
     def run(self, source: h5py.File, new: h5py.File) -> None:
         self._made[address_of(source["/"].id)] = new["/"]
@@ -268,6 +258,19 @@ class _Repacking:
             for name in _names_in(group):
                 with failing(self._asked.name, _path_of(group, name), _FAILURE):
                     waiting += self._bring(group, name, made)
+        self._note(source["/"], new["/"])
+        for item, made in self._referring:
+            with failing(self._asked.name, _path_of(item), _FAILURE):
+                redirect(item, made, self._successor)
+
+    def _note(self, item: AnyObject, made: AnyObject) -> None:
+        """Note what refers to others, which may not be there yet."""
+        if has_references(item):
+            self._referring.append((item, made))
+
+    def _successor(self, found: h5i.ObjectID) -> h5i.ObjectID | None:
+        made = self._made.get(address_of(found))
+        return None if made is None else made.id
 
     def _bring(self, group: h5py.Group, name: str, made: h5py.Group) -> Iterator[tuple[h5py.Group, h5py.Group]]:
         """Bring a member of a group; where it is a group, both whose members are to come."""
@@ -282,10 +285,12 @@ class _Repacking:
         elif isinstance(item, h5py.Group):
             self._made[key] = create_group(made, name)
             copy_attributes(item, self._made[key])
+            self._note(item, self._made[key])
             yield item, self._made[key]
         else:
             self._copy(item, made, name)
             self._made[key] = made[as_h5py_takes_it(name)]
+            self._note(item, self._made[key])
 
     def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
         form = self._form.of(item) if isinstance(item, h5py.Dataset) else None
