@@ -11,10 +11,10 @@ from h5py import h5a, h5i, h5r, h5s, h5t
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.objects.dimension_scales import REFERENCE_LIST
+from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LIST, REFERENCE_LIST
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
-_REFERENCE_LIST = REFERENCE_LIST.encode()
+_DIMENSION_LIST, _REFERENCE_LIST = DIMENSION_LIST.encode(), REFERENCE_LIST.encode()
 AnyObject: TypeAlias = h5py.Group | h5py.Dataset | h5py.Datatype
 # Gives what an object that is referred to has become, None where it is gone.
 Successor: TypeAlias = Callable[[Any], Any]
@@ -66,7 +66,10 @@ def redirect(source: AnyObject, made: AnyObject, successor: Successor) -> None:
         values = np.empty(read.shape, read.dtype)
         read.read(values)
         values = _each(values, led)
-        if name == _REFERENCE_LIST and not all(first for first, *_ in values.ravel()):
+        if name == _DIMENSION_LIST and h5py.check_vlen_dtype(values.dtype) is not None:
+            for index in np.ndindex(values.shape):  # libhdf5 reads no scale that is nothing
+                values[index] = values[index][values[index].astype(bool)]
+        if name == _REFERENCE_LIST and values.dtype.names is not None and not all(pair[0] for pair in values.ravel()):
             _shorten(made, name, written, values)
         else:
             written.write(values)
@@ -78,7 +81,7 @@ def redirect(source: AnyObject, made: AnyObject, successor: Successor) -> None:
 
 def _shorten(scale: AnyObject, name: bytes, attribute: h5a.AttrID, values: NDArray[Any]) -> None:
     """Leave out of the list of where a scale is attached what is gone, as libhdf5 reads that no more otherwise."""
-    kept = values[[bool(first) for first, *_ in values]]
+    kept = np.array([pair for pair in values.ravel() if pair[0]], values.dtype)
     kind = attribute.get_type()
     h5a.delete(scale.id, name)
     if len(kept):
@@ -127,8 +130,7 @@ def _each(values: NDArray[Any], led: Callable[[Any], Any]) -> NDArray[Any]:
                 values[name] = _each(values[name], led)
     elif isinstance(h5py.check_vlen_dtype(dtype), np.dtype):
         for index in np.ndindex(values.shape):
-            there = _each(values[index], led)
-            values[index] = there[[bool(each) for each in there]] if there.dtype.kind == "O" else there
+            values[index] = _each(values[index], led)
     else:
         for index in np.ndindex(values.shape):
             values[index] = led(values[index])
