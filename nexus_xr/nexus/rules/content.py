@@ -14,7 +14,17 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 
 from .attributes import integers, names
-from .reserved import COORDINATES, DIMENSIONS, INDICES, listed, owner_of
+from .reserved import (
+    COORDINATES,
+    DIMENSIONS,
+    ERRORS,
+    INDICES,
+    OFFSET,
+    SCALING_FACTOR,
+    SIGNAL_ERRORS,
+    listed,
+    owner_of,
+)
 
 _IS_GROUP = "is a group"
 
@@ -110,6 +120,15 @@ class GroupContent:
         return {name: numbers[0] for name, numbers in found if numbers}
 
     @cached_property
+    def signal_candidates(self) -> tuple[str, ...]:
+        """The fields that aren't said or named to belong to another one."""
+        belonging = {*names(self.attributes.get("axes"), self.fields), SIGNAL_ERRORS, "title"}
+        belonging |= {name for name, field in self.fields.items() if "axis" in field.attributes}
+        belonging |= {name for name in self.fields if name + INDICES in self.attributes}
+        belonging |= {name + suffix for name in self.fields for suffix in (ERRORS, SCALING_FACTOR, OFFSET)}
+        return tuple(name for name in self.fields if name not in belonging)
+
+    @cached_property
     def axis_numbers(self) -> Mapping[str, tuple[int, ...]]:
         """``@axis`` of the fields that have one."""
         found = ((name, integers(field.attributes.get("axis"))) for name, field in self.fields.items())
@@ -130,6 +149,14 @@ class GroupContent:
         return tuple(name for name in told if name in self.fields)
 
     @cached_property
+    def recorded_lengths(self) -> Mapping[str, int]:
+        """Lengths of the dimensions that data records by name, as their coordinates may have edges."""
+        coordinates = set(self.recorded_coordinates)
+        data = (field for name, field in self.fields.items() if name not in coordinates)
+        each = (zip(field.recorded_dims or (), field.shape, strict=False) for field in data)
+        return {dim: length for pairs in each for dim, length in pairs}
+
+    @cached_property
     def holds_coordinates_alone(self) -> bool:
         """Whether the group says that all its fields are coordinates."""
         return bool(self.recorded_coordinates) and set(self.recorded_coordinates) == self.fields.keys()
@@ -145,7 +172,9 @@ class GroupContent:
 
     def free_name(self, name: str) -> str:
         """The name, with underscores behind it while a member has it."""
-        return free_name(name, (*self.fields, *self.others))
+        while name in self.fields or name in self.others:
+            name += "_"
+        return name
 
 
 def free_name(name: str, taken: Container[str]) -> str:

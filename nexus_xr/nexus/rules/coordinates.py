@@ -18,7 +18,7 @@ def coordinates_of(
 ) -> Iterator[Variable]:
     """The axes, and what else the group records as coordinates, each with its uncertainties."""
     yield from axis_variables(content, axes, dims, diagnostics)
-    lengths = _recorded_lengths(content)
+    lengths = dict(content.recorded_lengths)
     for name in content.recorded_coordinates:
         field = content.fields[name]
         spanned = own_dimensions(content, name, field.ndim)
@@ -32,13 +32,6 @@ def coordinates_of(
         yield Variable(name, name, spanned, Role.AXIS, bounds)
         if not is_edges:
             yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, diagnostics)
-
-
-def _recorded_lengths(content: GroupContent) -> dict[str, int]:
-    """Lengths of the dimensions that data records by name, as their coordinates may have edges."""
-    data = [field for name, field in content.fields.items() if name not in content.recorded_coordinates]
-    each = (zip(field.recorded_dims or (), field.shape, strict=False) for field in data)
-    return {dim: length for pairs in each for dim, length in pairs}
 
 
 def axis_variables(

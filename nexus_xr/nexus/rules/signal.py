@@ -6,14 +6,13 @@ Items".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import some
 
 from .attributes import integers, names
 from .content import GroupContent, why_no_field
-from .reserved import ERRORS, INDICES, OFFSET, SCALING_FACTOR, SIGNAL_ERRORS
 
 
 def find_signal(content: GroupContent, diagnostics: Diagnostics) -> str | None:
@@ -70,12 +69,11 @@ def _undeclared_signal(content: GroupContent, diagnostics: Diagnostics) -> str |
         tell(Code.SIGNAL_UNDECLARED, "; took the field 'data'")
         return "data"
     unreadable = [f"{name!r}, which {content.others[name]}" for name in content.unreadable]
-    supporting = set(_supporting_fields(content))
-    candidates = [name for name in content.fields if name not in supporting]
+    candidates = content.signal_candidates
     if "data" in content.unreadable or (unreadable and not candidates):
         tell(Code.SIGNAL_UNREADABLE, f", and it may be {some(unreadable)}")
         return None
-    candidates = candidates or list(content.fields)
+    candidates = candidates or tuple(content.fields)
     if len(candidates) == 1:
         besides = f", beside {some(unreadable)}" if unreadable else ""
         tell(Code.SIGNAL_UNDECLARED, f"; took the only candidate {candidates[0]!r}{besides}")
@@ -86,15 +84,6 @@ def _undeclared_signal(content: GroupContent, diagnostics: Diagnostics) -> str |
     else:
         tell(Code.SIGNAL_ABSENT, ", and there is no field that could be it")
     return None
-
-
-def _supporting_fields(content: GroupContent) -> Iterator[str]:
-    """Fields that are said or named to belong to another field."""
-    yield from names(content.attributes.get("axes"), content.fields)
-    for name, member in content.fields.items():
-        if name + INDICES in content.attributes or "axis" in member.attributes or name in (SIGNAL_ERRORS, "title"):
-            yield name
-        yield from (name + suffix for suffix in (ERRORS, SCALING_FACTOR, OFFSET))
 
 
 def find_auxiliary_signals(content: GroupContent, signal: str, diagnostics: Diagnostics) -> list[str]:
