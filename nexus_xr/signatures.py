@@ -24,6 +24,7 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", lambda value: _is_whole(value)),
     "float": ("a number", lambda value: _is_whole(value) or isinstance(value, float | np.floating)),
     "str": ("a string", lambda value: isinstance(value, str)),
+    "str | os.PathLike[str]": ("a path", lambda value: _is_path(value)),
     "Mapping[str, Any]": ("a mapping", lambda value: isinstance(value, Mapping)),
     "Mapping[Any, int]": (
         "a mapping to whole numbers",
