@@ -53,11 +53,26 @@ def failure_of(error: BaseException, folders: Iterable[Folder]) -> Failure:
         return error
     if isinstance(error, MemoryError):
         return Failure(413, "the answer takes more memory than a worker has; ask for less of it at once")
-    if isinstance(error.__cause__, PermissionError) or isinstance(error, PermissionError):
-        return Failure(403, "Cannot read file: Permission denied!")
+    for each in (error, error.__cause__):
+        if isinstance(each, PermissionError):
+            return denied(_address(each.filename, folders))
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     words = str(error) if isinstance(error, NexusError | IndexError) else f"{type(error).__name__}: {error}"
     return Failure(status, without_places(words, folders))
+
+
+def denied(address: str) -> Failure:
+    """What a client is told of what the service may not read; its first words are those that H5Web knows."""
+    of = f" of {address!r}" if address else ""
+    return Failure(
+        403, f"Cannot read file: Permission denied{of}; whoever runs the service may give its user the right"
+    )
+
+
+def _address(path: object, folders: Iterable[Folder]) -> str:
+    """What clients call a path; nothing where it isn't below the folders."""
+    named = without_places(str(path), folders)
+    return "" if named == str(path) else named
 
 
 def without_places(words: str, folders: Iterable[Folder]) -> str:

@@ -22,6 +22,8 @@ from .remembered import Remembered
 from .replies import InPieces, SameHead, headers_of, whole_response
 
 _ERRORS = 400
+# After how many seconds what can't be answered for the moment may be asked again.
+_UNAVAILABLE, _SOON = 503, "2"
 
 
 class BrokenOffError(Exception):
@@ -112,7 +114,10 @@ def unmet() -> Failure:
 
 def failure_response(failure: Failure) -> Response:
     """A response that says why there is no other."""
-    return json_response({"message": failure.message}, failure.status)
+    response = json_response({"message": failure.message}, failure.status)
+    if failure.status == _UNAVAILABLE:
+        response.headers["Retry-After"] = _SOON
+    return response
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -11,7 +11,7 @@ from typing import Any
 
 from nexus_xr.nexus.rules.reserved import EXTENSIONS
 from nexus_xr.opening.files import natural_order
-from nexus_xr.server.failures import Failure
+from nexus_xr.server.failures import Failure, denied
 
 from .answer import Answer, json_answer
 from .context import Context
@@ -46,6 +46,8 @@ class ListFolder:
         try:
             with os.scandir(path) as entries:
                 shown = sorted(_shown(entries, roots), key=lambda each: natural_order(each[0]))
+        except PermissionError:
+            raise denied(self.folder.strip("/")) from None
         except OSError:
             raise Failure(404, NOT_FOUND.format(address=self.folder)) from None
         chosen = shown[self.offset : self.offset + self.limit]

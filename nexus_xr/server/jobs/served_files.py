@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from nexus_xr.hdf5.io.naming.real_path import real_path
-from nexus_xr.server.failures import Failure
+from nexus_xr.server.failures import Failure, denied
 from nexus_xr.server.settings import Folder
 
 NOT_FOUND = "File not found! There is no {address!r} here; /api/files lists what there is"
@@ -102,11 +102,13 @@ def file_at(folders: Sequence[Folder], address: str) -> ServedFile:
     Raises
     ------
     Failure
-        There is none below the folders.
+        There is none below the folders, or it lies where the service may not look.
     """
     path = resolved(folders, address)
     try:
         found = os.stat(path)
+    except PermissionError:
+        raise denied(address) from None
     except OSError:
         raise Failure(404, NOT_FOUND.format(address=address)) from None
     if not stat.S_ISREG(found.st_mode):

@@ -156,7 +156,8 @@ class Pool:
             self.counts.too_slow += 1
             return Failure(503, f"{name}: this took longer than {self.settings.limits.seconds} s; ask for less at once")
         self.counts.crashed += 1
-        return Failure(500, f"{name}: the process that read it came to its end; the file may be damaged, copy it again")
+        reason = "the file may be damaged, or memory have run out (see Limits.worker_memory)"
+        return Failure(500, f"{name}: the process that read it came to its end; {reason}")
 
     async def _hired(self) -> Worker:
         """A new worker; if nobody waits for it any more, it takes its place without having been asked."""
