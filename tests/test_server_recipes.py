@@ -45,7 +45,7 @@ def _printing(started: subprocess.Popen[str]) -> Iterator[str]:
     with started as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().partition("/?token=")[0]
+            yield process.stdout.readline().split()[0].partition("?token=")[0].rstrip("/")
         finally:
             process.terminate()
 
@@ -86,8 +86,11 @@ def test_nginx_stands_before_the_service(folder: Path, tmp_path: Path) -> None:
         with subprocess.Popen(["nginx", "-p", str(tmp_path), "-c", str(configuration)]) as nginx:
             try:
                 wait_until(partial(_is_open, port))
-                answer = _asked(f"http://127.0.0.1:{port}/data/file/scan.nxs", "files.facility.example")
+                name = "files.facility.example"
+                answer = _asked(f"http://127.0.0.1:{port}/data/file/scan.nxs", name)
                 assert answer == (folder / "scan.nxs").read_bytes()
+                at = f"{name}:{port}"  # of which pages are, as there is a port
+                assert b'"items"' in _asked(f"http://127.0.0.1:{port}/data/api/files", at, f"http://{at}")
                 with pytest.raises(urllib.error.HTTPError, match="403"):
                     _asked(f"http://127.0.0.1:{port}/data/api/files", "evil.example")
             finally:
@@ -172,8 +175,9 @@ def test_what_only_others_run_is_python(block: Block) -> None:
     compile(block.text, str(CLIENTS), "exec")
 
 
-def _asked(address: str, host: str) -> bytes:
-    request = urllib.request.Request(address, headers={"Host": host, "Authorization": f"Bearer {TOKEN}"})
+def _asked(address: str, host: str, origin: str | None = None) -> bytes:
+    headers = {"Host": host, "Authorization": f"Bearer {TOKEN}"} | ({"Origin": origin} if origin else {})
+    request = urllib.request.Request(address, headers=headers)
     with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         content: bytes = answer.read()
     return content

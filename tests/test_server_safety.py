@@ -27,11 +27,11 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from nexus_xr.errors import NexusError, NexusFileChangedError
+from nexus_xr.errors import NexusError, NexusFileChangedError, NexusFileError
 from nexus_xr.server import Limits, app, serve
 from nexus_xr.server.access.hosts import KnownHosts
 from nexus_xr.server.deadline import Deadline
-from nexus_xr.server.endpoints.responses import BrokenOffError
+from nexus_xr.server.endpoints.responses import BrokenOffError, failure_response
 from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
@@ -39,9 +39,10 @@ from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.meta import ReadMeta
+from nexus_xr.server.jobs.served_files import file_at
 from nexus_xr.server.metrics import OTHER, Metrics, bytes_of_figures
 from nexus_xr.server.observed import Observed, log
-from nexus_xr.server.settings import Folder, Settings, folders_of, settings_of, token_of
+from nexus_xr.server.settings import Folder, Settings, folders_of, root_path_of, settings_of, token_of
 from nexus_xr.server.speaking import HeadsWithBodies, configured, log_requests, patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
@@ -303,6 +304,62 @@ def test_one_host_and_one_origin_are_taken_as_they_are(folders: tuple[Path, Path
 def test_hosts_and_origins_are_text(folders: tuple[Path, Path], option: str, given: Any) -> None:
     with pytest.raises(TypeError, match=f"{option}=.*: expected a string, or several, found"):
         app(folders[0], **{option: given})
+
+
+@pytest.mark.parametrize("host", ["a.b:8443", "https://a.b", "a.b/", "", "a b", "[::1]:80", "u@a.b", "[a.b]"])
+def test_a_host_is_a_name_alone(folders: tuple[Path, Path], host: str) -> None:
+    with pytest.raises(NexusError, match=f"hosts: '{re.escape(host)}' is no name; give it without scheme, port"):
+        app(folders[0], hosts=[host])
+
+
+def test_hosts_are_names_and_numbers(folders: tuple[Path, Path]) -> None:
+    given = ("Data.example", "10.0.0.1", "[::1]", "fe80::1", "::ffff:10.0.0.1", "*", "_x-y")
+    assert settings_of(folders[0], False, given, (), None).hosts == (
+        *("data.example", "10.0.0.1", "::1", "fe80::1", "::ffff:10.0.0.1", "*", "_x-y"),
+    )
+
+
+@pytest.mark.parametrize("root_path", ["/ü", "/a b", "https://x/data", "/a//b", "/a/../b", "/a%20b", "/a?b", "/."])
+def test_a_root_path_is_written_as_it_is(folders: tuple[Path, Path], root_path: str) -> None:
+    with pytest.raises(NexusError, match=rf"root_path='{re.escape(root_path)}': expected a path such as '/data'"):
+        serve(folders[0], port=0, root_path=root_path)
+
+
+@pytest.mark.parametrize(
+    ("root_path", "expected"), [("", ""), ("/", ""), ("data", "/data"), ("/a/b-c/.d/", "/a/b-c/.d"), ("/..a", "/..a")]
+)
+def test_root_paths(root_path: str, expected: str) -> None:
+    assert root_path_of(root_path) == expected
+
+
+def test_what_the_service_may_not_read_is_told(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose user has other rights than who runs the tests may have."""
+    served = (Folder("", str(folders[0])),)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(NexusFileError, match=f"{folders[0]}: this process may not list it"):
+            app(folders[0])
+    context = Context(Settings(served, None))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
+        with pytest.raises(Failure, match=r"Permission denied of 'a/b\.h5'") as caught:
+            file_at(served, "a/b.h5")
+        assert caught.value.status == 403
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
+        with pytest.raises(Failure, match="Permission denied of 'closed'") as caught:
+            ListFolder("/closed/").answer(context)
+        assert caught.value.status == 403
+    error = PermissionError(13, "Permission denied", f"{folders[0]}/own.h5")
+    failures = [failure_of(error, served), failure_of(PermissionError(13, "no", "/elsewhere/x"), served)]
+    assert [failure.status for failure in failures] == [403, 403]
+    assert "Permission denied of 'own.h5';" in failures[0].message
+    assert "elsewhere" not in failures[1].message
+
+
+def test_who_may_ask_again_is_told_when() -> None:
+    assert failure_response(Failure(503, "later")).headers["Retry-After"] == "2"
+    assert "Retry-After" not in failure_response(Failure(500, "never")).headers
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,19 @@ def test_ports_and_processes_that_can_not_be(tmp_path: Path, wrong: dict[str, An
 def test_the_address_that_is_printed_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        serving._announce("a+b c;d", listening)
+        serving._announce("a+b c;d", "", listening)
         port = listening.getsockname()[1]
     assert capsys.readouterr().out == f"http://127.0.0.1:{port}/?token=a%2Bb%20c%3Bd\n"
+
+
+def test_the_address_behind_a_proxy_is_the_proxys(capsys: pytest.CaptureFixture[str]) -> None:
+    listening = mock.Mock(**{"getsockname.return_value": ("127.0.0.1", 8745)})
+    serving._announce("mine", "/data", listening)
+    serving._announce(None, "/data", listening)
+    assert capsys.readouterr().out.splitlines() == [
+        "http://127.0.0.1:8745/ behind a proxy, which has it at /data/?token=mine",
+        "http://127.0.0.1:8745/ behind a proxy, which has it at /data/",
+    ]
 
 
 @pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("127.0.0.2", "127.0.0.2")])
@@ -121,7 +131,7 @@ def test_the_address_that_is_printed_is_one_that_the_service_knows(
     host: str, here: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listening = mock.Mock(**{"getsockname.return_value": (host, 8745)})
-    serving._announce(None, listening)
+    serving._announce(None, "", listening)
     said = capsys.readouterr().out
     assert said.startswith(f"http://{here}:8745/")
     assert ("--name" in said) == (host != "127.0.0.2")

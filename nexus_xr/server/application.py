@@ -63,7 +63,7 @@ def app(
         The token is neither text nor True or False, as where a variable of the environment isn't set; or another
         argument is of another type.
     NexusError
-        There is no such folder, the token is empty, or an origin is none.
+        There is no such folder, the token is empty, or a host or an origin is none.
 
     Examples
     --------

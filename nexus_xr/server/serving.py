@@ -16,7 +16,7 @@ from nexus_xr.signatures import checks
 
 from .application import application_of
 from .listening import listening_at
-from .settings import Limits, Settings, settings_of
+from .settings import Limits, Settings, root_path_of, settings_of
 from .several import processes_for, run_several
 from .speaking import configured, log_requests
 
@@ -28,6 +28,7 @@ _ELSEWHERE = (
     "From elsewhere it is reached by the numbers of this machine's addresses, and by names that it was told: --name, "
     "or hosts of nexus_xr.server.serve."
 )
+_BEHIND = "{address} behind a proxy, which has it at {path}"
 _MOST_PORT = 65535
 
 
@@ -72,37 +73,25 @@ def serve(
         The token is neither text nor True or False, as where a variable of the environment isn't set; or another
         argument is of another type.
     NexusError
-        There is no such folder or port, the address isn't to be had, the token is empty, an origin is none, or fewer
-        than no processes are asked for.
+        There is no such folder or port, the address isn't to be had, the token is empty, a host or an origin is none,
+        the root path can't stand in an address, or fewer than no processes are asked for.
     """
     if not 0 <= port <= _MOST_PORT:
         raise NexusError(f"port={port}: expected 0 for a free one, or at most {_MOST_PORT}")
     settings = settings_of(folders, token, hosts, origins, limits)
     settings = replace(
         settings,
-        hosts=(*settings.hosts, *([] if host in _ANYWHERE else [host])),
+        hosts=(*settings.hosts, *([] if host in _ANYWHERE else [host.lower().strip("[]")])),
         limits=replace(settings.limits, workers=workers or settings.limits.workers),
     )
-    root_path = absolute(root_path)
+    root_path = root_path_of(root_path)
     count = processes_for(settings.limits.worker_count)
     if count > 1:
-        run_several(settings, root_path, (host, port), count, partial(_announce, settings.token))
+        run_several(settings, root_path, (host, port), count, partial(_announce, settings.token, root_path))
         return
     log_requests()
     [listening] = listening_at(host, port, 1)
     _Announcing(configured(application_of(settings), settings, root_path), settings).run(listening)
-
-
-def absolute(root_path: str) -> str:
-    """The path under which a proxy has the service, as it stands before all paths of it; empty for the root.
-
-    Examples
-    --------
-    >>> absolute("data/"), absolute("/")
-    ('/data', '')
-    """
-    inner = root_path.strip("/")
-    return f"/{inner}" if inner else ""
 
 
 class _Announcing(uvicorn.Server):
@@ -116,17 +105,17 @@ class _Announcing(uvicorn.Server):
         await super().startup(sockets)
         for server in self.servers:
             for listening in server.sockets:
-                _announce(self._settings.token, listening)
+                _announce(self._settings.token, self.config.root_path, listening)
 
 
-def _announce(token: str | None, listening: Any) -> None:
+def _announce(token: str | None, root_path: str, listening: Any) -> None:
     host, port = listening.getsockname()[:2]
-    print(_address(_FROM_HERE.get(host, host), port, token), flush=True)
+    address = _address(_FROM_HERE.get(host, host), port)
+    query = "" if token is None else f"?token={quote(token, safe='')}"
+    print(_BEHIND.format(path=f"{root_path}/{query}", address=address) if root_path else address + query, flush=True)
     if host in _ANYWHERE:
         print(_ELSEWHERE, flush=True)
 
 
-def _address(host: str, port: int, token: str | None) -> str:
-    name = f"[{host}]" if ":" in host else host
-    query = "" if token is None else f"?token={quote(token, safe='')}"
-    return f"http://{name}:{port}/{query}"
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

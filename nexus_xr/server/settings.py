@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from nexus_xr.errors import NexusError, NexusFileNotFoundError
+from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.cpus import available_cpus
 from nexus_xr.signatures import check_types
 
@@ -20,6 +21,10 @@ _OPAQUE = "null"
 # Of schemes, which browsers leave off.
 _PORTS = {"http": 80, "https": 443}
 _TOKEN_BYTES = 24
+# Names and numbers of IP, without what stands before them or behind them in an address.
+_NAME = re.compile(r"[^\s@/?#\\:\[\]]+|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
+# What needs no quoting in a path, and is taken for no other one.
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,8 @@ def folders_of(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str])
         One of them is no path.
     NexusFileNotFoundError
         One of them is no folder.
+    NexusFileError
+        One of them may not be read.
     NexusError
         There is none.
     """
@@ -137,6 +144,8 @@ def _resolved(path: str) -> str:
     real = os.path.realpath(os.path.expanduser(path))
     if not os.path.isdir(real):
         raise NexusFileNotFoundError(f"{path}: there is no such folder; name one that is there")
+    if not os.access(real, os.R_OK | os.X_OK):
+        raise NexusFileError(f"{path}: this process may not list it or open what is in it; give its user the right to")
     return real
 
 
@@ -167,11 +176,11 @@ def settings_of(
     TypeError
         Something is of another type than it should be: who is let in isn't guessed.
     NexusError
-        There is no such folder, the token can't be shown, or an origin is none.
+        There is no such folder, the token can't be shown, or a host or an origin is none.
     """
     if not isinstance(limits, Limits | None):
         raise TypeError(f"limits={limits!r}: expected Limits or None, found {type(limits).__name__}")
-    own = folders_of(folders), token_of(token), _names("hosts", hosts), _origins(_names("origins", origins))
+    own = folders_of(folders), token_of(token), _hosts(_names("hosts", hosts)), _origins(_names("origins", origins))
     return Settings(*own, limits or Limits())
 
 
@@ -206,6 +215,34 @@ def _names(option: str, given: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise TypeError(f"{option}={given!r}: expected a string, or several, found {type(name).__name__}")
     return names
+
+
+def _hosts(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names as they stand in addresses, in small letters."""
+    for host in given:
+        if host != ANY and not _NAME.fullmatch(host):
+            raise NexusError(f"hosts: {host!r} is no name; give it without scheme, port and path, or {ANY!r}")
+    return tuple(host.lower().strip("[]") for host in given)
+
+
+def root_path_of(given: str) -> str:
+    """The path under which a proxy has the service, as it stands before all paths of it; empty for the root.
+
+    Raises
+    ------
+    NexusError
+        It is none, or has characters that are written otherwise in addresses.
+
+    Examples
+    --------
+    >>> root_path_of("data/"), root_path_of("/")
+    ('/data', '')
+    """
+    inner = given.strip("/")
+    path = f"/{inner}" if inner else ""
+    if not _PATH.fullmatch(path):
+        raise NexusError(f"root_path={given!r}: expected a path such as '/data', of letters, digits and any of -._~")
+    return path
 
 
 def _origins(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class KnownHosts:
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self._app = app
-        self._hosts = {*_THIS_MACHINE, *(host.lower().strip("[]") for host in hosts)}
+        self._hosts = {*_THIS_MACHINE, *hosts}
         self._origins = {origin.lower().rstrip("/") for origin in origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
