@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nexus_xr.hdf5.io.source import Source
-from nexus_xr.hdf5.io.superblock import HDF5_SIGNATURE, SWMR, WRITING, flags_of
+from nexus_xr.hdf5.io.superblock import HDF5_SIGNATURE, SWMR, WRITING, flags_of, possible_offsets
 
 from .checksum import CHECKSUM_BYTES, checked
 from .faults import FormatError, UnsupportedError
@@ -89,13 +89,11 @@ def has_superblock(source: Source) -> bool:
 
 
 def _find(source: Source) -> tuple[int, bytes]:
-    offset = 0
-    while offset < source.size:
+    for offset in possible_offsets(source.size):
         content = bytearray(min(_MOST_BYTES, source.size - offset))
         source.read_into(memoryview(content), offset)
         if content.startswith(HDF5_SIGNATURE):
             return offset, bytes(content)
-        offset = 2 * offset or 512
     raise FormatError("there is no superblock: this is no HDF5 file")
 
 

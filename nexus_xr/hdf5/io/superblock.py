@@ -6,6 +6,7 @@ Source: the HDF5 file format specification, section II.A.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Protocol
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -30,24 +31,35 @@ def has_hdf5_signature(stream: Seekable) -> bool:
 
 def superblock_offset(stream: Seekable) -> int | None:
     """Where the signature is: at the start, or behind a user block of 512, 1024, ... bytes; None where it isn't."""
-    end = stream.seek(0, os.SEEK_END)
-    offset = 0
-    while offset < end:
+    for offset in possible_offsets(stream.seek(0, os.SEEK_END)):
         stream.seek(offset)
         if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
             return offset
-        offset = 2 * offset or 512
     return None
+
+
+def possible_offsets(size: int) -> Iterator[int]:
+    """Where a superblock may be in so many bytes.
+
+    Examples
+    --------
+    >>> list(possible_offsets(2049))
+    [0, 512, 1024, 2048]
+    """
+    offset = 0
+    while offset < size:
+        yield offset
+        offset = 2 * offset or 512
 
 
 def is_being_written(stream: Seekable) -> bool:
     """Whether another process has a file open as well, to add to it (SWMR)."""
-    offset = 0
-    while stream.seek(offset) == offset and len(start := stream.read(_FLAGS_AT + 1) or b"") > _FLAGS_AT:
-        if start.startswith(HDF5_SIGNATURE):
-            return bool(flags_of(start) & SWMR)
-        offset = 2 * offset or 512
-    return False
+    offset = superblock_offset(stream)
+    if offset is None:
+        return False
+    stream.seek(offset)
+    start = stream.read(_FLAGS_AT + 1) or b""
+    return len(start) > _FLAGS_AT and bool(flags_of(start) & SWMR)
 
 
 def flags_of(start: bytes) -> int:
