@@ -125,6 +125,6 @@ def bytes_at(address: int, size: int) -> bytes:
     return ctypes.string_at(address, size)
 
 
-def address_of(array: Bytes) -> int:
-    """Where the bytes of an array are."""
+def address_of(array: NDArray[Any]) -> int:
+    """Where the values of an array are in memory."""
     return int(array.__array_interface__["data"][0])

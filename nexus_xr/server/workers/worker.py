@@ -9,7 +9,7 @@ import socket
 import numpy as np
 import orjson
 
-from nexus_xr.hdf5.reading.engine.chunk import address_of_values
+from nexus_xr.hdf5.filters.codec import address_of
 from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
@@ -91,5 +91,5 @@ def _place_in(room: memoryview, body: memoryview) -> int | None:
     """Where in the room a body was made, None where it wasn't made there."""
     if not body:
         return 0
-    at = address_of_values(np.frombuffer(body, np.uint8)) - address_of_values(np.frombuffer(room, np.uint8))
+    at = address_of(np.frombuffer(body, np.uint8)) - address_of(np.frombuffer(room, np.uint8))
     return at if 0 <= at <= len(room) - len(body) else None

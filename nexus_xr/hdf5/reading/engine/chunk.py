@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5.filters.codec import DecodeError
+from nexus_xr.hdf5.filters.codec import DecodeError, address_of
 from nexus_xr.hdf5.filters.pipeline import Workspace
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.reading.layouts.chunk_index import Integers
@@ -95,7 +95,7 @@ class ChunkReader:
     def read_whole(self, space: Workspace, offset: int, size: int, mask: int, goal: NDArray[np.uint8]) -> None:
         """Put the decoded bytes where they go."""
         if self.layout.filters:
-            self.read_to(space, offset, size, mask, address_of_values(goal))
+            self.read_to(space, offset, size, mask, address_of(goal))
         else:
             self.fill(goal.data, offset)
 
@@ -118,7 +118,7 @@ class ChunkReader:
         """All values of a filtered chunk; those outside of the dataset are arbitrary."""
         with room_found(self.layout.pipeline.chunk_bytes):
             values = empty(self.layout.chunks, self.layout.carrier)
-        self.read_to(space, offset, size, mask, address_of_values(values), coordinate)
+        self.read_to(space, offset, size, mask, address_of(values), coordinate)
         return values
 
     def read_part(
@@ -195,10 +195,6 @@ def span(part: Sequence[Indexer | Integers], shape: tuple[int, ...]) -> tuple[in
             low, high = int(indexer.min()), int(indexer.max())
         begin, end = begin * length + low, end * length + high
     return begin, end + 1
-
-
-def address_of_values(values: NDArray[Any]) -> int:
-    return int(values.__array_interface__["data"][0])
 
 
 def bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:

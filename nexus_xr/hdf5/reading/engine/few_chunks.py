@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.hdf5.filters.codec import address_of
 from nexus_xr.hdf5.filters.pipeline import Workspace
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkLocation, ContiguousRun
@@ -20,7 +21,7 @@ from nexus_xr.hdf5.reading.selection import Indexer
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.memory import Recent, result
 
-from .chunk import BadChunkError, ChunkError, ChunkReader, address_of_values, borrowed, bytes_of, span
+from .chunk import BadChunkError, ChunkError, ChunkReader, borrowed, bytes_of, span
 
 # Stretches without filters are read at once up to so many bytes.
 RUN_BYTES = 4 << 20
@@ -56,7 +57,7 @@ def few_whole_chunks(
             ends = map(operator.add, begins, layout.chunks)
             target[tuple(map(slice, begins, ends))] = layout.fill
             continue
-        address = address_of_values(target) + sum(map(operator.mul, begins, target.strides))
+        address = address_of(target) + sum(map(operator.mul, begins, target.strides))
         tasks.append(partial(_read_to, reader, coordinate, location, address))
     return tasks
 

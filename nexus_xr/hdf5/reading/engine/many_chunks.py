@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.hdf5.filters.codec import address_of
 from nexus_xr.hdf5.filters.pipeline import Workspace
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.reading.layouts.chunk_index import Integers
@@ -21,7 +22,7 @@ from nexus_xr.hdf5.reading.selection import outer_key
 from nexus_xr.hdf5.runtime import threads
 
 from . import few_chunks
-from .chunk import BadChunkError, ChunkError, ChunkReader, address_of_values, borrowed, bytes_of, span
+from .chunk import BadChunkError, ChunkError, ChunkReader, borrowed, bytes_of, span
 from .plan import AxisPlan, Part
 
 # What a thread takes at once: enough to make up for taking it, little enough to stay in a core's cache.
@@ -129,7 +130,7 @@ class Reading:
             locations.offset,
             locations.size,
             locations.mask,
-            address_of_values(self._target) + _outer(np.add, starts),
+            address_of(self._target) + _outer(np.add, starts),
             _outer(np.logical_and, [axis.whole for axis in axes]),
         )
         if not locations.present.all():
@@ -193,7 +194,7 @@ class Reading:
         )
         first = np.concatenate(([0], np.flatnonzero(apart) + 1))
         last = np.concatenate((first[1:], [len(chunks)])) - 1
-        begin = chunks.address[first] - address_of_values(self._bytes)
+        begin = chunks.address[first] - address_of(self._bytes)
         end = begin + ends[last] - ends[first] + chunks.size[first]
         columns = (chunks.position[first], chunks.offset[first], begin, end)
         for row in zip(*(column.tolist() for column in columns), strict=True):
