@@ -165,9 +165,12 @@ def _parse(file: FileBytes, flags: int, content: bytes, shared: SharedTable) -> 
     try:
         if flags & SHARED:
             content = resolve(file, MessageType.ATTRIBUTE, flags, content, shared)
-        begin, are_shared = _data_of(content)
-        head = _head(file, content, shared) if are_shared else _own_head(content[:begin], file.length_size)
-        return _of(head, content[begin:])
+        pieces = _pieces(content)
+        if pieces.flags & (_TYPE_IS_SHARED | _SPACE_IS_SHARED):
+            head = _head(file, pieces, shared)
+        else:
+            head = _own_head(pieces, content[: pieces.data_at], file.length_size)
+        return _of(head, content[pieces.data_at :])
     except (FormatError, UnsupportedError) as error:
         return BrokenAttribute(_name_of(content), error)
 
@@ -199,16 +202,6 @@ class _Head(NamedTuple):
 _KnownHead: TypeAlias = tuple[str | None, ArrayType, int, bool]
 
 
-def _data_of(content: bytes) -> tuple[int, int]:
-    """Where the data begins, and whether datatype or dataspace are said elsewhere."""
-    version, flags, name_size, type_size, space_size = _sizes(content)
-    if version == 1:
-        sizes = (name_size + 7 & ~7) + (type_size + 7 & ~7) + (space_size + 7 & ~7)
-        return _NAMES_AT[1] + sizes, 0
-    are_shared = flags & (_TYPE_IS_SHARED | _SPACE_IS_SHARED)
-    return _NAMES_AT[version] + name_size + type_size + space_size, are_shared
-
-
 def _sizes(content: bytes) -> tuple[int, int, int, int, int]:
     if len(content) < _SIZES.size:
         raise FormatError(f"{_WHAT} ends too early")
@@ -219,12 +212,13 @@ def _sizes(content: bytes) -> tuple[int, int, int, int, int]:
 
 
 class _Pieces(NamedTuple):
-    """The bytes of which the head of an attribute consists."""
+    """The bytes of which the head of an attribute consists, and where its data begins behind them."""
 
     flags: int
     name: bytes
     datatype: bytes
     dataspace: bytes
+    data_at: int
 
 
 def _pieces(content: bytes) -> _Pieces:
@@ -240,6 +234,7 @@ def _pieces(content: bytes) -> _Pieces:
         _name(content[name_at : name_at + name_size]),
         content[type_at : type_at + type_size],
         content[space_at : space_at + space_size],
+        space_at + (space_size + padding & ~padding),
     )
 
 
@@ -256,9 +251,8 @@ def _known_heads(length_size: int) -> dict[bytes, _KnownHead]:
     return {}
 
 
-def _own_head(content: bytes, length_size: int) -> _Head:
+def _own_head(pieces: _Pieces, content: bytes, length_size: int) -> _Head:
     """The head of an attribute that says all itself, which is known from then on."""
-    pieces = _pieces(content)
     array_type = parse_array_type(pieces.datatype, pieces.dataspace, length_size)
     if array_type.size < 1 << 16:  # more is in no message, and may be a number that the compiled module can't take
         known = _known_heads(length_size)
@@ -270,12 +264,11 @@ def _own_head(content: bytes, length_size: int) -> _Head:
     return _Head(pieces.name, array_type, pieces.datatype)
 
 
-def _head(file: FileBytes, content: bytes, shared: SharedTable) -> _Head:
-    flags, name, type_content, space_content = _pieces(content)
-    named_type = None
-    if flags & _TYPE_IS_SHARED:
+def _head(file: FileBytes, pieces: _Pieces, shared: SharedTable) -> _Head:
+    type_content, space_content, named_type = pieces.datatype, pieces.dataspace, None
+    if pieces.flags & _TYPE_IS_SHARED:
         named_type = committed_at(file, type_content)
         type_content = resolve(file, MessageType.DATATYPE, SHARED, type_content, shared)
-    if flags & _SPACE_IS_SHARED:
+    if pieces.flags & _SPACE_IS_SHARED:
         space_content = resolve(file, MessageType.DATASPACE, SHARED, space_content, shared)
-    return _Head(name, parse_array_type(type_content, space_content, file.length_size), type_content, named_type)
+    return _Head(pieces.name, parse_array_type(type_content, space_content, file.length_size), type_content, named_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -30,11 +31,8 @@ def read_attributes(node: Node, opened: h5i.ObjectID) -> dict[str, Any]:
     opened
         The same object as libhdf5 has it open.
     """
-    names: list[bytes] = []
-    with node.reporting(Code.ATTRIBUTES_UNLISTED, "not all of its attributes can be listed"):
-        h5a.iterate(opened, names.append)
     attributes = {}
-    for raw_name in node.distinct(names):
+    for raw_name in _names(node, opened):
         name = decode(raw_name)
         with node.reporting(Code.ATTRIBUTE_UNREADABLE, f"attribute {name!r} can't be read"):
             attributes[name] = _read_attribute(h5a.open(opened, raw_name))
@@ -51,17 +49,21 @@ def read_attribute_types(node: Node, opened: h5i.ObjectID) -> dict[str, Attribut
     opened
         The same object as libhdf5 has it open.
     """
-    names: list[bytes] = []
-    with suppress(AnyHdf5Error):
-        h5a.iterate(opened, names.append)
     types = {}
-    for raw_name in node.distinct(names):
+    for raw_name in _names(node, opened):
         with suppress(AnyHdf5Error):
             attribute = h5a.open(opened, raw_name)
             type_id = attribute.get_type()
             shape, dtype = attribute.get_space().shape, known_type(type_id).dtype
             types[decode(raw_name)] = AttributeType(shape, dtype, encoded(type_id))
     return types
+
+
+def _names(node: Node, opened: h5i.ObjectID) -> Iterable[bytes]:
+    names: list[bytes] = []
+    with node.reporting(Code.ATTRIBUTES_UNLISTED, "not all of its attributes can be listed"):
+        h5a.iterate(opened, names.append)
+    return node.distinct(names)
 
 
 def _read_attribute(attribute: h5a.AttrID) -> Any:
