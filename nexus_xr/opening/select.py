@@ -17,9 +17,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
-from nexus_xr.nexus.classes.nxspe import DEFINITION as NXSPE
-from nexus_xr.nexus.classes.nxspe import is_like_nxspe, with_errors
-from nexus_xr.nexus.classes.table import class_of
+from nexus_xr.nexus.classes.table import DEFINITIONS, class_of
 from nexus_xr.nexus.output.hyperspy_metadata import is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.output.tree_nodes import tree_of_data
 from nexus_xr.nexus.rules.attributes import text
@@ -329,8 +327,9 @@ class Opening:
         if found.is_group:
             content = with_default_signal(self.root, group, content)
             content = class_of(content.attributes).as_data(join_segments(content, diagnostics))
-            if is_like_nxspe(content) and definition_of(self.root, group) == NXSPE:
-                content = with_errors(content)
+            for definition in DEFINITIONS:
+                if definition.concerns(content) and definition_of(self.root, group) == definition.name:
+                    content = definition.as_data(content)
         signal = None if found.is_group else found.path.rsplit("/", 1)[1]
         content = at_common_length(content, signal, diagnostics)
         data = apply_rules(content, signal)

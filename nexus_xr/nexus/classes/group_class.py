@@ -1,4 +1,4 @@
-"""What a class of groups means to who looks for data."""
+"""What a class of groups, or the definition that an entry follows, means to who looks for data."""
 
 from __future__ import annotations
 
@@ -35,3 +35,22 @@ class GroupClass:
     is_in_tree: bool = True
     is_instrument: bool = False
     as_data: Callable[[GroupContent], GroupContent] = _as_it_is
+
+
+@dataclass(frozen=True)
+class Definition:
+    """How groups of an entry that follows a definition are described.
+
+    Parameters
+    ----------
+    name
+        The definition, as the entry's field of this name has it.
+    concerns
+        Whether it says anything of a group like this; the entry is looked at only if so.
+    as_data
+        Such groups as the data rules know them.
+    """
+
+    name: str
+    concerns: Callable[[GroupContent], bool]
+    as_data: Callable[[GroupContent], GroupContent]

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 from nexus_xr.nexus.rules.content import GroupContent
 
-DEFINITION = "NXspe"
+from .group_class import Definition
 
 
-def is_like_nxspe(content: GroupContent) -> bool:
-    """Whether a group has the fields for which the definition of its entry matters."""
+def _has_data_and_error(content: GroupContent) -> bool:
     return {"data", "error"} <= content.fields.keys()
 
 
-def with_errors(content: GroupContent) -> GroupContent:
+def _with_errors(content: GroupContent) -> GroupContent:
     """Its ``error`` holds the uncertainties of its ``data``, unless it says otherwise."""
     return replace(content, attributes={"data_uncertainties": "error", **content.attributes})
+
+
+NXSPE = Definition("NXspe", _has_data_and_error, _with_errors)

@@ -1,4 +1,7 @@
-"""The table from the class of a group, by its ``NX_class`` or ``canSAS_class``, to what that means."""
+"""The table from the class of a group, by its ``NX_class`` or ``canSAS_class``, to what that means.
+
+Beside it are the definitions of entries in which groups mean more than their class says.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ from .nxdata import NXDATA
 from .nxdetector import NXDETECTOR, NXMONITOR
 from .nxevent_data import NXEVENT_DATA
 from .nxlog import NXLOG
+from .nxspe import NXSPE
 
+CLASSES = (NXDATA, NXDETECTOR, NXMONITOR, NXEVENT_DATA, NXLOG, SAS_DATA, SAS_TRANSMISSION)
+DEFINITIONS = (NXSPE,)
 OTHER = GroupClass("group")
 # What there is to choose from in a file without data to plot is offered in this order; others if they are tables.
 OFFERED = (NXDETECTOR, NXMONITOR, NXEVENT_DATA, OTHER, NXLOG)
 
 _CANSAS = {each.name: each for each in (SAS_DATA, SAS_TRANSMISSION)}
-_NEXUS = _CANSAS | {each.name: each for each in (NXDATA, NXDETECTOR, NXMONITOR, NXEVENT_DATA, NXLOG)}
+_NEXUS = {each.name: each for each in CLASSES}
 
 
 def class_of(attributes: Mapping[str, Any]) -> GroupClass:
