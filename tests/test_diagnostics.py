@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import nexus_xr
 from nexus_xr import Diagnostic, NexusFileError, NexusWarning, read_metadata
 from nexus_xr.diagnostics import Code, Diagnostics
 
@@ -84,6 +86,14 @@ def test_a_default_that_names_the_signal_is_no_fault(
 def test_codes_are_short_and_each_is_the_name_of_its_constant() -> None:
     assert [code.name.lower().replace("_", "-") for code in Code] == list(Code)
     assert max(map(len, Code)) <= 30
+
+
+def test_each_code_is_raised_somewhere() -> None:
+    package = Path(nexus_xr.__path__[0])
+    sources = (path for path in package.rglob("*.py") if path.name != "diagnostics.py")
+    told = {name for path in sources for name in re.findall(r"\bCode\.([A-Z_]+)\b", path.read_text())}
+    unused = {code.name for code in Code} - told
+    assert not unused, f"nothing adds these codes of nexus_xr/diagnostics.py: {sorted(unused)}"
 
 
 def test_a_warning_keeps_what_was_met_when_it_is_pickled_and_raised(write: Write) -> None:

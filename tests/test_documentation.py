@@ -6,12 +6,19 @@ import re
 import runpy
 from pathlib import Path
 
+import click
 import pytest
+from starlette.routing import Route
 
 import nexus_xr
 from nexus_xr.backend import NexusBackendEntrypoint
+from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
+from nexus_xr.nexus.classes.table import CLASSES, DEFINITIONS
 from nexus_xr.opening.options import Options
+from nexus_xr.server import app
+from nexus_xr.server.endpoints.table import ENDPOINTS
+from nexus_xr.server.pages import page_routes
 from nexus_xr.signatures import documentation
 
 from .pages import DOCS, ROOT, commands, fault_of, pages, run
@@ -87,7 +94,9 @@ def test_the_reference_has_every_public_name() -> None:
 def test_the_guide_has_every_option_as_it_is_documented() -> None:
     documented = {name: " ".join(text.replace("``", "`").split()) for name, text in documentation(Options).items()}
     table = re.findall(r"^\| `(\w+)` \| (.+) \|$", (DOCS / "guide" / "opening.md").read_text(), re.MULTILINE)
-    assert [row for row in table if row[0] in documented] == list(documented.items())
+    assert [row for row in table if row[0] in documented] == list(documented.items()), (
+        "an option of opening/options.py needs its row in docs/guide/opening.md, Options, in the words of its docstring"
+    )
 
 
 def test_the_reference_has_every_code_as_it_is_documented() -> None:
@@ -95,7 +104,39 @@ def test_the_reference_has_every_code_as_it_is_documented() -> None:
         r"^\| `([\w-]+)` \| (.+) \| (.+) \|$", (DOCS / "reference" / "errors.md").read_text(), re.MULTILINE
     )
     documented = [(str(code), code.rule or "-", code.meaning) for code in Code]
-    assert [row for row in table if "-" in row[0]] == documented
+    assert [row for row in table if "-" in row[0]] == documented, (
+        "a code of diagnostics.py needs its row in docs/reference/errors.md, in the same order and words"
+    )
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """What is named in the first cells of the tables that stand in a section of a page of the guide."""
+    section = (DOCS / "guide" / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)
+    return [name for cell in cells for name in re.findall("`(.+?)`", cell)]
+
+
+def test_the_guide_has_every_class_of_groups() -> None:
+    known = [each.name for each in (*CLASSES, *DEFINITIONS)]
+    assert first_column("data_model.md", "Classes of groups") == known, (
+        "a class of nexus/classes/table.py needs its row in docs/guide/data_model.md, Classes of groups, in its order"
+    )
+
+
+def test_the_guide_has_every_endpoint() -> None:
+    pages_of_viewer = {route.path for route in page_routes(())}
+    others = {route.path for route in app(DOCS).routes if isinstance(route, Route)} - pages_of_viewer
+    documented = {re.split(r"\?|/FI|/FO", address)[0] for address in first_column("server.md", "What can be asked")}
+    assert documented == others | {each.begin.rstrip("/") for each in ENDPOINTS}, (
+        "an endpoint of server/endpoints/table.py needs its row in docs/guide/server.md, What can be asked"
+    )
+
+
+def test_the_guide_has_every_subcommand() -> None:
+    documented = re.findall(r"nexus-xr (\w+)", (DOCS / "guide" / "command_line.md").read_text())
+    assert set(documented) == set(main.list_commands(click.Context(main))), (
+        "a command of cli/main.py needs a `nexus-xr NAME` in docs/guide/command_line.md"
+    )
 
 
 def test_the_engine_names_the_documentation() -> None:
