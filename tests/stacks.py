@@ -60,6 +60,21 @@ LOSSY: dict[str, Mapping[str, Any]] = {
     "sperr": hdf5plugin.Sperr(rate=8),
 }
 
+# Those for which neither h5py nor hdf5plugin has options, and where their tests are.
+ELSEWHERE: dict[int, str] = {5: "test_engine.py: nbit and other precisions are converted"}
+
+
+def filters_of_table() -> set[int]:
+    """The numbers of all filters that the tables write with."""
+    found: set[int] = set()
+    with h5py.File("any.h5", "w", driver="core", backing_store=False) as file:
+        for name, options in {**LOSSLESS, **ONLY_LIBHDF5, **LOSSY}.items():
+            dtype = "f4" if name in LOSSY else "u2"
+            properties = file.create_dataset(name, (1, 16, 16), dtype, chunks=True, **options).id.get_create_plist()
+            found |= {properties.get_filter(at)[0] for at in range(properties.get_nfilters())}
+    return found
+
+
 # Each type of chunk index: by version of the file format, by whether it can grow and when space is allocated.
 INDEXES: dict[str, dict[str, Any]] = {
     "B-tree 1": {"libver": "earliest"},

@@ -132,10 +132,9 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "format.btree2": {"_MOST_COUNT_BYTES"},
     "format.messages.dataspace": {"_MOST_DIMENSIONS", "_MOST_ELEMENTS"},
     "format.datatypes.datatype": {"_MOST_DIMENSIONS"},
-    "format.values": {"_LONGEST_EMPTY"},
     "format.messages.filter_pipeline": {"_MOST_FILTERS"},
     "format.heaps.fractal_heap": {"_MOST_SPACE_BITS"},
-    "format.messages.layout": {"_LAST_SHORT", "_MOST_DIMENSIONS", "_MOST_SHORT_BYTES"},
+    "format.messages.layout": {"_MOST_DIMENSIONS", "_MOST_SHORT_BYTES"},
     "format.virtual.selections": {"_MOST_DIMENSIONS"},
     "format.superblock": {"_MOST_BYTES"},
     "format.groups.symbol_table": {"_MOST_KIND"},
@@ -165,9 +164,6 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "writing.creation": {"_GZIP_LEVEL"},
     "writing.new_objects": {"_MESSAGE_BYTES", "_VARYING_BYTES"},
     "reading.layouts.chunk_index": {"_ALL_FILTERS"},
-    "reading.virtual_datasets.virtual_mapping": {"_UNLIMITED"},
-    "objects.datatypes": {"_HEAP_REFERENCE_BYTES"},
-    "runtime.compat": {"_DONT_FILTER_PARTIAL_CHUNKS"},
     "reading.layouts.layout_reading": {"_UNLIMITED_BYTES"},
 }
 
@@ -194,8 +190,14 @@ def numbers() -> set[str]:
         of_module = {name for name in names if type(getattr(module, name, None)) in (int, float)}
         if name_of_module.startswith("format."):  # all others are numbers of the file format
             of_module = {name for name in of_module if _A_THRESHOLD.match(name)}
-        found |= {f"{name_of_module}.{name}" for name in of_module - NO_THRESHOLDS.get(name_of_module, set())}
+        found |= {f"{name_of_module}.{name}" for name in of_module}
     return found
+
+
+def listed() -> set[str]:
+    """Every number of which it is said here what becomes of it."""
+    others = (f"{module}.{name}" for module, names in NO_THRESHOLDS.items() for name in names)
+    return {*DRAWN, *ELSEWHERE, *others}
 
 
 def thresholds() -> st.SearchStrategy[Mapping[str, int | None]]:
