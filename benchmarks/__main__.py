@@ -329,6 +329,8 @@ def _remote(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     tables: list[service.Table] = []
     others = [service.tiled(options.tiled)] if options.tiled else []
+    for line in service.left_out(others):
+        print(line)
     for measured in service.run(options.size, options.repeat, options.what or service.WORKS, options.case, others):
         print(f"\n{measured.title}\n{table(measured.results, measured.columns())}", flush=True)
         tables.append(measured)

@@ -45,7 +45,7 @@ class Peer:
     version
         Its version, if it has one.
     needs
-        Module or program without which it takes no part.
+        Modules and programs without any of which it takes no part.
     command
         What starts it, given the folder and a free port.
     paths
@@ -54,7 +54,7 @@ class Peer:
 
     name: str
     version: str | None
-    needs: str
+    needs: tuple[str, ...]
     command: Callable[[Path, int], list[str]]
     paths: dict[str, Callable[[Stack, int], str]]
 
@@ -100,7 +100,7 @@ PEERS = (
     Peer(
         "nexus_xr",
         version("nexus-xr"),
-        "uvicorn",
+        ("uvicorn",),
         lambda folder, port: [sys.executable, "-c", _OURS, str(folder), str(port)],
         {
             "frame": lambda stack, number: f"/api/data/{stack.path.name}?{_frame(stack, number)}",
@@ -118,7 +118,7 @@ PEERS = (
     Peer(
         _REFERENCE,
         version("h5grove"),
-        "fastapi",
+        ("h5grove", "fastapi"),
         lambda folder, port: [sys.executable, "-c", _H5GROVE, str(folder), str(port)],
         {
             "frame": lambda stack, number: f"/data?file={stack.path.name}&{_frame(stack, number)}",
@@ -130,7 +130,7 @@ PEERS = (
     Peer(
         "nginx",
         None,
-        "nginx",
+        ("nginx",),
         _nginx,
         {
             "file": lambda stack, number: f"/{stack.path.name}",
@@ -158,7 +158,7 @@ def tiled(python: str) -> Peer:
     return Peer(
         "tiled",
         subprocess.check_output([python, "-c", tell], text=True).strip(),
-        python,
+        (python,),
         lambda folder, port: [python, "-c", _TILED, str(folder), str(port)],
         {
             "frame": lambda stack, number: (
@@ -437,15 +437,23 @@ def run(size: int, repeat: int, works: Sequence[str], case: str, others: Sequenc
     folder = data_directory()
     _many_files()
     with ExitStack() as servers:
-        there = [servers.enter_context(running(peer, folder)) for peer in (*PEERS, *others) if _is_there(peer)]
+        there = [servers.enter_context(running(peer, folder)) for peer in (*PEERS, *others) if not _missing(peer)]
         for work in works:
             for connections in (_STACKS,) if work == "stack" else CONNECTIONS:
                 taking_part = [server for server in there if work in server.peer.paths]
                 yield _measured(work, connections, taking_part, stack, repeat)
 
 
-def _is_there(peer: Peer) -> bool:
-    return find_spec(peer.needs) is not None or shutil.which(peer.needs) is not None
+def left_out(others: Sequence[Peer] = ()) -> list[str]:
+    """Which servers take no part, and what is missing for each."""
+    peers = (*PEERS, *others)
+    missing = {peer.name: " and no ".join(_missing(peer)) for peer in peers}
+    lines = [f"{name} takes no part: there is no {needed}" for name, needed in missing.items() if needed]
+    return lines if others else [*lines, "tiled takes no part: --tiled names no Python of an environment that has it"]
+
+
+def _missing(peer: Peer) -> list[str]:
+    return [name for name in peer.needs if shutil.which(name) is None and find_spec(name) is None]
 
 
 def _measured(work: str, connections: int, servers: Sequence[Server], stack: Stack, repeat: int) -> Table:

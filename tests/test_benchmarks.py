@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import harness, memory, opening, travel, trees
+from benchmarks import harness, memory, opening, service, travel, trees
 from benchmarks.__main__ import _HEADLINES, main
 from benchmarks.cases import BY_NAME, CASES, Case, Stack, frame_stack, zarr_copy
 from benchmarks.contestants import H5PY_DASK, NEXUS_XR, READERS, Opened, Reader
@@ -284,6 +285,19 @@ def test_serve_measures_requests_and_what_they_cost(tmp_path: Path, capsys: pyte
     frames = next(row for row in rows if row["what"] == "frame, 1 at once")
     assert frames["received"] == frames["requests"] << 21
     assert picture.read_bytes().startswith(PNG)
+
+
+def test_serve_says_which_servers_take_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"uvicorn", "h5grove"}
+    monkeypatch.setattr(service, "find_spec", lambda name: name if name in there else None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert service.left_out() == [
+        "h5grove takes no part: there is no fastapi",
+        "nginx takes no part: there is no nginx",
+        "tiled takes no part: --tiled names no Python of an environment that has it",
+    ]
+    there |= {"fastapi", "nginx", "python"}
+    assert service.left_out([replace(service.PEERS[0], name="tiled", needs=("python",))]) == []
 
 
 def test_memory_stops_a_load_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
