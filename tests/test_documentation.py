@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -137,6 +138,18 @@ def test_the_guide_has_every_subcommand() -> None:
     assert set(documented) == set(main.list_commands(click.Context(main))), (
         "a command of cli/main.py needs a `nexus-xr NAME` in docs/guide/command_line.md"
     )
+
+
+@pytest.mark.parametrize("page", ["architecture", "contributing", "extending"])
+def test_modules_that_a_page_for_developers_names_are_there(page: str) -> None:
+    named = set(re.findall(r"`([\w/]+\.(?:py|c))`", (DOCS / "project" / f"{page}.md").read_text()))
+    there = [f"/{path.relative_to(ROOT)}" for path in source_files()]
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
+def source_files() -> Iterator[Path]:
+    for folder in ("nexus_xr", "tests", "benchmarks"):
+        yield from (path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".c"))
 
 
 def test_the_engine_names_the_documentation() -> None:
