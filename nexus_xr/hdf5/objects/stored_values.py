@@ -10,7 +10,7 @@ from nexus_xr.hdf5.format.datatypes.stored_type import Datatype
 from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace
-from nexus_xr.hdf5.format.messages.layout import Layout
+from nexus_xr.hdf5.format.messages.layout import LayoutMessage
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.naming.reach import EVERYWHERE, Reach
 
@@ -51,7 +51,7 @@ class StoredValues(NamedTuple):
     dataspace: Dataspace
     dtype: np.dtype[Any]
     datatype: Datatype | None
-    layout: Layout
+    layout: LayoutMessage
     fill: bytes | None = None
     filters: tuple[Filter, ...] = ()
     external: tuple[ExternalSlot, ...] = ()

@@ -103,7 +103,7 @@ class Virtual(NamedTuple):
     heap_index: int
 
 
-Layout: TypeAlias = Compact | Contiguous | Chunked | Virtual
+LayoutMessage: TypeAlias = Compact | Contiguous | Chunked | Virtual
 
 # Bytes of what is said about each kind of index.
 _PARAMETERS: dict[int, tuple[int, ...]] = {
@@ -115,7 +115,7 @@ _PARAMETERS: dict[int, tuple[int, ...]] = {
 }
 
 
-def parse_layout(content: bytes, offset_size: int = 8, length_size: int = 8) -> Layout:
+def parse_layout(content: bytes, offset_size: int = 8, length_size: int = 8) -> LayoutMessage:
     """The layout that a message describes.
 
     Parameters
@@ -159,7 +159,7 @@ def parse_layout(content: bytes, offset_size: int = 8, length_size: int = 8) -> 
     raise FormatError(f"{_WHAT} is of class {kind}")
 
 
-def _versions_1_and_2(fields: Fields, offset_size: int) -> Layout:
+def _versions_1_and_2(fields: Fields, offset_size: int) -> LayoutMessage:
     rank, kind = fields.number(1), fields.number(1)
     fields.take(5)
     if kind == _COMPACT:

@@ -8,7 +8,7 @@ from nexus_xr.hdf5.format.array_type import ArrayType
 from nexus_xr.hdf5.format.datatypes.datatype import Conversion, Datatype
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.messages.fill_value import FillValue
-from nexus_xr.hdf5.format.messages.layout import Compact, Contiguous, Layout
+from nexus_xr.hdf5.format.messages.layout import Compact, Contiguous, LayoutMessage
 from nexus_xr.hdf5.format.values import decode_one, decode_values
 from nexus_xr.hdf5.objects.references import name_references
 from nexus_xr.hdf5.objects.text import decode
@@ -51,7 +51,7 @@ def presented(array_type: ArrayType, raw: bytes, file: ParsedFile) -> Any:
     return to_python(found, datatype.is_text)
 
 
-def stored_bytes(layout: Layout, size: int, file: ParsedFile) -> bytes | None:
+def stored_bytes(layout: LayoutMessage, size: int, file: ParsedFile) -> bytes | None:
     """The bytes of all elements of a dataset, None where nothing is stored yet.
 
     Raises

@@ -14,8 +14,7 @@ from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace
-from nexus_xr.hdf5.format.messages.layout import Layout as FormatLayout
-from nexus_xr.hdf5.format.messages.layout import parse_layout
+from nexus_xr.hdf5.format.messages.layout import LayoutMessage, parse_layout
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import first_of, read_object_header
 from nexus_xr.hdf5.format.superblock import read_superblock
@@ -130,7 +129,7 @@ def _dataspace(dataset: h5d.DatasetID) -> Dataspace:
     return Dataspace(shape, tuple(None if end == h5s.UNLIMITED else end for end in ends))
 
 
-def _layout(dataset: h5d.DatasetID, file: FileBytes) -> FormatLayout:
+def _layout(dataset: h5d.DatasetID, file: FileBytes) -> LayoutMessage:
     message = first_of(read_object_header(file, address_of(dataset)[1]), MessageType.LAYOUT)
     if message is None:
         raise FormatError("it isn't said where a dataset's values are")
