@@ -12,7 +12,7 @@ import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 from numpy.typing import NDArray
 
-from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset
+from nexus_xr.hdf5.format.chunk_indexes.chunked_dataset import ChunkedDataset
 from nexus_xr.hdf5.format.messages.layout import Chunked
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.reading.layouts.library_layouts import stored_values

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from nexus_xr.hdf5.format import btree2
 from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.chunk_indexes import array_parts
-from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.chunk_indexes.chunk_records import ChunkRecords
+from nexus_xr.hdf5.format.chunk_indexes.chunked_dataset import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.layout import IndexKind

@@ -28,8 +28,8 @@ import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusPathError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.cache_image import file_bytes
-from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.chunk_indexes.chunk_records import ChunkRecords
+from nexus_xr.hdf5.format.chunk_indexes.chunked_dataset import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.consistency import MOST_SECONDS
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.superblock import read_superblock

@@ -74,7 +74,7 @@ ELSEWHERE: dict[str, str] = {
     "library.addresses._MOST_FILES": "how much is remembered",
     "filters.batch._MOST_STEPS": "more filters than any dataset has",
     "format.chunk_indexes.array_parts.MOST_ELEMENTS": "a bound for damaged files",
-    "format.chunk_indexes.chunk_index._MOST_BYTES": "a bound for damaged files",
+    "format.chunk_indexes.chunked_dataset._MOST_BYTES": "a bound for damaged files",
     "format.chunk_indexes.extensible_array._MOST_BITS": "a bound for damaged files",
     "reading.layouts.library_layouts._MOST_ATTEMPTS": "test_chunk_indexes.py: what is being written is read again",
     "format.heaps.global_heap._MOST_KEPT_BYTES": "test_format.py: values of variable length are found",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.chunk_indexes.chunk_records import ChunkRecords
+from nexus_xr.hdf5.format.chunk_indexes.chunked_dataset import ChunkedDataset, read_chunks
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.filters.missing_filters import missing_filters
 from nexus_xr.hdf5.filters.registry import decoder
-from nexus_xr.hdf5.format.chunk_indexes.chunk_index import ChunkedDataset
+from nexus_xr.hdf5.format.chunk_indexes.chunked_dataset import ChunkedDataset
 from nexus_xr.hdf5.format.datatypes.stored_type import Conversion, Datatype
 from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
