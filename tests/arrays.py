@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,11 @@ def indexers_within(size: int) -> st.SearchStrategy[Any]:
     """Those without slices that begin or end beyond the dimension, some of which xarray and dask take for others."""
     arrays = hnp.arrays(np.int64, st.integers(0, 2 * size), elements=st.integers(-size, size - 1))
     return st.one_of(st.slices(size), st.integers(-size, size - 1), arrays, hnp.arrays(bool, size))
+
+
+def truths(random: np.random.Generator, shape: Sequence[int], share: float) -> NDArray[np.bool_]:
+    """Booleans, such a share of them true, stored as any bytes, as they may be in a file."""
+    found: NDArray[np.bool_] = (
+        np.where(random.random(shape) < share, random.integers(1, 256, shape), 0).astype("u1").view(bool)
+    )
+    return found

@@ -16,6 +16,8 @@ from nexus_xr.hdf5.reading.reductions import compiled
 from nexus_xr.hdf5.reading.reductions.masks import Mask
 from nexus_xr.hdf5.reading.reductions.one_pass import add_in_one_pass, lengths_of
 
+from .arrays import truths
+
 pytest.importorskip("nexus_xr.hdf5.reading.reductions._reduce", reason="there was no compiler")
 
 SMALL = ["?", "u1", "i1", "u2", "i2"]
@@ -31,7 +33,7 @@ def values_of(dtype: np.dtype[Any], shape: tuple[int, ...], seed: int, largest: 
     if dtype.kind == "f":
         return random.normal(largest, 10, shape).astype(dtype)
     if dtype.kind == "b":
-        return random.random(shape) > 0.5
+        return truths(random, shape, 0.5)
     limits = np.iinfo(dtype)
     if not largest:
         return random.choice(np.array([limits.min, limits.max, limits.max - 1], dtype), shape)
@@ -55,8 +57,8 @@ def blocks(draw: st.DrawFn, dtypes: list[str]) -> tuple[NDArray[Any], tuple[int,
     masked = next((axis for axis in range(len(shape)) if set(range(axis, len(shape))) <= set(axes)), None)
     if masked is None or math.prod(shape[masked:]) == 1 or draw(st.booleans()):
         return values, axes, None
-    kept = np.random.default_rng(draw(st.integers(0, 9))).random(shape[masked:]) > draw(st.sampled_from([0.1, 0.9, 1]))
-    kept = kept.reshape((1,) * masked + kept.shape)
+    random, share = np.random.default_rng(draw(st.integers(0, 9))), draw(st.sampled_from([0.9, 0.1, 0]))
+    kept = truths(random, (1,) * masked + shape[masked:], share)
     return values, axes, kept if lengths_of(shape, axes, kept.shape) else None
 
 
@@ -154,6 +156,37 @@ def test_what_does_not_count_is_left_out_whatever_it_is(value: float, dtype: str
     assert [part.item() for part in added("spread", (values, (0, 1), kept), (np.zeros(()), np.zeros(())))] == [1, 0]
     if np.isnan(value):
         assert np.isnan(added("sum", (values, (0, 1), None), (np.zeros(()),))[0])
+
+
+@pytest.mark.parametrize("byte", [1, 2, 128, 254, 255])
+@pytest.mark.parametrize("dtype", [*SMALL, *LARGE])
+def test_any_byte_but_zero_is_true(dtype: str, byte: int) -> None:
+    kept = np.full((1, 300), byte, "u1").view(bool)
+    kept[0, 7:9] = False
+    values = np.ones((2, 300), dtype)
+    known: tuple[NDArray[Any], ...] = (np.zeros((), "f8" if dtype[0] == "f" else "i8" if dtype[0] == "i" else "u8"),)
+    assert added("sum", (values, (0, 1), kept), known)[0] == 596
+    if dtype in SMALL:
+        assert added("moments", (values, (0, 1), kept), (known[0], np.zeros((), "u8")))[1] == 596
+    else:
+        assert [part.item() for part in added("spread", (values, (0, 1), kept), (np.zeros(()), np.zeros(())))] == [1, 0]
+    if dtype != "?":
+        assert added("count", (values, (0, 1), kept), (np.zeros((), "i8"),), np.zeros((), dtype))[0] == 596
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+def test_values_that_are_true_are_one(axes: tuple[int, ...]) -> None:
+    values = np.array([[0, 1, 2], [0, 254, 255]], "u1").view(bool)
+    shape = shape_of_result((values, axes, None))
+    wanted = np.add.reduce(values, axis=axes)
+    for operation, known in (
+        ("sum", (np.zeros(shape, "i8"),)),
+        ("moments", (np.zeros(shape, "i8"), np.zeros(shape, "u8"))),
+    ):
+        for found in added(operation, (values, axes, None), known):
+            np.testing.assert_array_equal(found, wanted)
+    (found,) = added("greatest", (values, axes, None), (np.zeros(shape, bool),))
+    np.testing.assert_array_equal(found.view("u1"), np.maximum.reduce(values, axis=axes).astype("u1"))
 
 
 @given(st.lists(st.integers(1, 5), max_size=6), st.sets(st.integers(0, 5)))

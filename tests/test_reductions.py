@@ -16,6 +16,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
+from h5py import h5d, h5p, h5s, h5t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from nexus_xr.hdf5.reading.engine import few_chunks
 from nexus_xr.hdf5.reading.reductions import compiled
 from nexus_xr.hdf5.runtime.memory import Recent
 
+from .arrays import truths
 from .thresholds import moved, thresholds
 
 DTYPES = ["?", "u1", "<u2", ">u2", "<u4", "<u8", "i1", "<i2", "<i4", ">i8", "<f2", "<f4", ">f4", "<f8", "<c8", "<c16"]
@@ -46,7 +48,7 @@ def values_of(dtype: np.dtype[Any], shape: tuple[int, ...], seed: int, has_nan: 
             values.reshape(-1)[seed % values.size] = np.nan
         return values
     if dtype.kind == "b":
-        return random.random(shape) > 0.5
+        return truths(random, shape, 0.5)
     return np.frombuffer(random.bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
 
 
@@ -168,8 +170,8 @@ def masks(draw: st.DrawFn, shape: tuple[int, ...]) -> Any:
     if draw(st.booleans()):
         return None
     lengths = [size if draw(st.booleans()) else 1 for size in shape]
-    share = draw(st.sampled_from([0.02, 0.5, 0.99]))
-    return np.random.default_rng(draw(st.integers(0, 99))).random(lengths) > share
+    share = draw(st.sampled_from([0.98, 0.5, 0.01]))
+    return truths(np.random.default_rng(draw(st.integers(0, 99))), lengths, share)
 
 
 @settings(max_examples=60)
@@ -390,6 +392,33 @@ def test_what_is_not_local_is_reduced_in_blocks_of_any_size(stack: Path, most: i
     with moved({"reading.reductions.views.REMOTE_BLOCK_BYTES": most}):
         counts = xr.open_dataset(io.BytesIO(stack.read_bytes()), engine="nexus").counts
         np.testing.assert_array_equal(nexus_xr.reduce(counts, "sum", "frame"), COUNTS.sum(axis=0))
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("op", ["sum", "mean", "min", "max", "std"])
+def test_booleans_are_true_whatever_their_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, op: str, is_compiled: bool
+) -> None:
+    """As others than h5py write them, in a chunk and as what stands for values that aren't stored."""
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((4,))
+        properties.set_fill_value(np.array(254, "u1").view(bool))
+        space = h5s.create_simple((8,))
+        made = h5d.create(file.create_group("data").id, b"counts", h5t.py_create(np.dtype(bool)), space, properties)
+        made.write_direct_chunk((0,), bytes([0, 1, 2, 255]))
+        file["data"].attrs.update(NX_class="NXdata", signal="counts")
+    if not is_compiled:
+        monkeypatch.setattr(compiled, "add", lambda *_: False)
+    with h5py.File(tmp_path / "f.nxs") as file:
+        values = file["data/counts"][...]
+    counts, where = opened(tmp_path / "f.nxs"), np.array([1, 2, 0, 255, 0, 255, 128, 0], "u1").view(bool)
+    np.testing.assert_array_equal(counts.values.view("u1"), values.view("u1"))
+    for mask in (None, where):
+        options = {} if mask is None else {"where": mask}
+        initial = {"min": {"initial": True}, "max": {"initial": False}}.get(op, {})
+        found, wanted = nexus_xr.reduce(counts, op, where=mask).item(), getattr(np, op)(values, **initial, **options)
+        assert found == pytest.approx(wanted, rel=1e-14)
 
 
 def test_what_is_not_stored_is_not_made(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ typedef struct {
 
 typedef struct {
     const void *values;
-    const uint8_t *kept; /* or NULL */
+    const uint8_t *kept; /* booleans, of which any byte but 0 is true; or NULL */
     const void *limit;
     void *known[2];
     Shape shape;
@@ -58,7 +58,7 @@ static int is_run(const Work *work) {
                     PART part = 0;                                                                  \
                     if (work->kept)                                                                 \
                         for (Py_ssize_t i = from; i < end; i++)                                     \
-                            part += (PART)(T)(run[i] & (T)(0 - (T)work->kept[i]));                  \
+                            part += (PART)(T)(run[i] & (T)(0 - (T)(work->kept[i] != 0)));           \
                     else                                                                            \
                         for (Py_ssize_t i = from; i < end; i++) part += run[i];                     \
                     total += (S)part;                                                               \
@@ -121,7 +121,7 @@ SUMS(q, int64_t, uint64_t)
                     const T *v = run + from;                                                        \
                     if (work->kept) {                                                               \
                         for (Py_ssize_t i = 0; i < n; i++)                                          \
-                            copy[i] = v[i] & (T)(0 - (T)work->kept[from + i]);                      \
+                            copy[i] = v[i] & (T)(0 - (T)(work->kept[from + i] != 0));               \
                         v = copy;                                                                   \
                     }                                                                               \
                     T bits = 0;                                                                     \
@@ -238,7 +238,8 @@ EXTREMES(q, int64_t)
                     Py_ssize_t end = LEAST(from + FEW, s->rows);                                    \
                     PART part = 0;                                                                  \
                     if (work->kept)                                                                 \
-                        for (Py_ssize_t i = from; i < end; i++) part += (run[i] > limit) & work->kept[i]; \
+                        for (Py_ssize_t i = from; i < end; i++)                                     \
+                            part += (run[i] > limit) & (work->kept[i] != 0);                        \
                     else                                                                            \
                         for (Py_ssize_t i = from; i < end; i++) part += run[i] > limit;             \
                     known[place] += part;                                                           \
@@ -291,7 +292,7 @@ COUNTS(d, double, uint64_t)
         Py_ssize_t count = 0;                                                                       \
         for (Py_ssize_t i = 0; i < n; i++) {                                                        \
             chosen[count] = v[i];                                                                   \
-            count += kept[i];                                                                       \
+            count += kept[i] != 0;                                                                  \
         }                                                                                           \
         return count;                                                                               \
     }
@@ -459,7 +460,7 @@ static int is_count_of(const Shape *s, Py_ssize_t *values, Py_ssize_t *places) {
 
 /* add(operation, kind, lengths, values, known, more_known, kept, limit) -> whether it was done
  *
- * kind: of the values' dtype, as NumPy calls it, booleans being unsigned integers. lengths: repeat, outer, rows, inner.
+ * kind: of the values' dtype, as NumPy calls it; booleans come as unsigned integers. lengths: repeat, outer, rows, inner.
  * The others are arrays in C order, or None.
  */
 static PyObject *add(PyObject *module, PyObject *args) {

@@ -49,8 +49,9 @@ def add_in_one_pass(
     if lengths is None or not is_plain:
         return False
     mask = None if kept is None else np.ascontiguousarray(kept.kept)
-    kind = "u" if values.dtype.kind == "b" else values.dtype.kind
-    return compiled.add(operation, kind, lengths, values, known[0], *(known[1:] or (None,)), mask, limit)
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)  # 1 where one is true, which any byte of a file but 0 is
+    return compiled.add(operation, values.dtype.kind, lengths, values, known[0], *(known[1:] or (None,)), mask, limit)
 
 
 @functools.lru_cache(64)  # blocks are alike but for those at the edges
