@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import ctypes
 import io
+import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,17 +20,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5.filters import compiled, pipeline
+from nexus_xr.hdf5.filters import compiled, pipeline, plugin
 from nexus_xr.hdf5.filters.codec import DecodeError, address_of
-from nexus_xr.hdf5.filters.codecs import bitshuffle
+from nexus_xr.hdf5.filters.codecs import bitshuffle, lzf, shuffle
 from nexus_xr.hdf5.filters.codecs.bitshuffle import BITSHUFFLE
 from nexus_xr.hdf5.filters.codecs.only_libhdf5 import HTJ2K
+from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
+from nexus_xr.hdf5.filters.plugin import plugin_encoder
 from nexus_xr.hdf5.filters.registry import CODECS, decoder
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading import processes
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.engine import chunk
@@ -207,6 +212,73 @@ def test_bitshuffle_is_undone_alike_with_and_without_the_extension(data: st.Data
         patch.setattr(bitshuffle, "unshuffle_blocks", None)
         expected = outcome()
     assert outcome() == expected
+
+
+@pytest.mark.parametrize(
+    ("refusing", "most"), [(False, 1 << 31), (False, 0), (False, 239), (False, 240), (True, 1 << 31)]
+)
+@pytest.mark.parametrize("size", [0, 1, 240, 1003])
+@pytest.mark.parametrize("width", [2, 3, 8, 255, 256, 700])
+def test_what_the_library_does_not_shuffle_numpy_does(
+    monkeypatch: pytest.MonkeyPatch, width: int, size: int, refusing: bool, most: int
+) -> None:
+    """As that of 2 GiB and more, which the library leaves as it was and tells of by a negative status."""
+    if refusing:
+        monkeypatch.setattr(shuffle, "function", lambda *_: lambda *_: -12)
+    monkeypatch.setattr(shuffle, "_MOST_BYTES", most)
+    values = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+    whole = size - size % width
+    expected = np.concatenate([values[:whole].reshape(-1, width).T.reshape(-1), values[whole:]])
+    encode, decode = SHUFFLE.encode, SHUFFLE.decode
+    assert encode
+    assert decode
+    encoder, decoder = encode((width,), size), decode((width,), size)
+    assert encoder
+    assert decoder
+    np.testing.assert_array_equal(encoder(values), expected)
+    found = np.zeros(size, np.uint8)
+    assert decoder(address_of(expected), size, address_of(found), size) == (address_of(found), size)
+    np.testing.assert_array_equal(found, values)
+
+
+# Each begins as a chunk whose filter's library would be told of a few bytes, were the highest bits left off.
+TOO_LARGE = {
+    "lzf": (32000, bytes(12), (1 << 32) + 12),
+    "lz4": (32004, struct.pack(">QII", 100, 100, 1 << 31), 1 << 32),
+    "bzip2": (307, bz2.compress(bytes(100)), (1 << 32) + len(bz2.compress(bytes(100)))),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_sizes_that_a_library_has_no_number_for_are_not_cut_off(name: str) -> None:
+    number, begin, size = TOO_LARGE[name]
+    stored, target = np.frombuffer(begin, np.uint8), np.zeros(100, np.uint8)
+    decoder = pipeline.Pipeline([Filter(number, name, ())], 100)
+    with pytest.raises(DecodeError, match="larger than its filter's library takes"):
+        decoder.decode(pipeline.Workspace(), address_of(stored), size, 0, address_of(target))
+    if decoder.decode_batch is not None:
+        assert decoder.decode_batch(np.array([[address_of(stored), size, address_of(target)]])) == 0
+
+
+@pytest.mark.parametrize("name", ["lzf", "bzip2"])
+@pytest.mark.parametrize("fits", [True, False])
+def test_longer_chunks_than_a_library_counts_are_stored_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, name: str, fits: bool
+) -> None:
+    values, most = np.zeros(1000, np.uint8), 1000 if fits else 999
+    monkeypatch.setattr(lzf, "_MOST_BYTES", most)
+    make = {"lzf": lzf.LZF.encode, "bzip2": plugin_encoder("bzip2", most)}[name]
+    encode = make and make((9,), values.nbytes)
+    assert encode
+    assert (encode(values) is not None) == fits
+
+
+def test_an_encoder_without_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "_allocator", lambda: (lambda size: None, lambda address: None))
+    encode = plugin_encoder("zstd")((3,), 1000)
+    assert encode
+    with pytest.raises(MemoryError, match="1000 bytes of a chunk"):
+        encode(np.zeros(1000, np.uint8))
 
 
 @pytest.mark.parametrize("name", ["bitshuffle+lz4", "blosc lz4 1", "blosc2 lz4"])

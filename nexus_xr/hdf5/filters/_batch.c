@@ -51,6 +51,12 @@ static int64_t little_endian(const uint8_t *bytes) {
     return value;
 }
 
+/* Whether a block is decompressed to just so many bytes; LZ4 has none that an int doesn't count. */
+static int is_decompressed(Lz4 decompress, const uint8_t *source, uint64_t stored, uint8_t *target, uint64_t length) {
+    return stored <= INT32_MAX && length <= INT32_MAX &&
+           decompress(source, target, (int)stored, (int)length) == (int)length;
+}
+
 static int64_t lz4(const Step *step, const uint8_t *source, size_t size, uint8_t *target, size_t room) {
     if (size < 12) return -1;
     uint64_t total = big_endian(source, 8), block = big_endian(source + 8, 4), made = 0;
@@ -64,7 +70,7 @@ static int64_t lz4(const Step *step, const uint8_t *source, size_t size, uint8_t
         if (stored > size - at) return -1;
         if (stored == length)
             memcpy(target + made, source + at, length);
-        else if (((Lz4)step->function[0])(source + at, target + made, (int)stored, (int)length) != (int)length)
+        else if (!is_decompressed((Lz4)step->function[0], source + at, stored, target + made, length))
             return -1;
         at += stored;
         made += length;
@@ -175,8 +181,7 @@ static int are_unshuffled(Lz4 decompress, const uint8_t *source, size_t size, ui
     while (fits && length >= 8 * width) {
         size_t made = length < block ? length - length % (8 * width) : block;
         uint64_t stored = size < 4 ? size : big_endian(source, 4);
-        fits = size >= 4 && stored <= size - 4 && stored <= INT32_MAX && made <= INT32_MAX &&
-               decompress(source + 4, spare, (int)stored, (int)made) == (int)made;
+        fits = size >= 4 && stored <= size - 4 && is_decompressed(decompress, source + 4, stored, spare, made);
         if (!fits) break;
         unshuffle_bits(spare, made, width, target);
         source += 4 + stored, size -= 4 + stored, target += made, length -= made;
@@ -211,12 +216,13 @@ static int64_t undo(const Step *step, const uint8_t *source, size_t size, uint8_
     case DEFLATE:
         return ((Deflate)step->function[0])(step->state, source, size, target, room, &made) ? -1 : (int64_t)made;
     case SHUFFLE:
-        if (size > room) return -1;
         whole = size - size % (size_t)step->width;
-        ((Unshuffle)step->function[0])((int32_t)step->width, (int32_t)whole, source, target);
+        if (size > room || whole > INT32_MAX) return -1;
+        if (((Unshuffle)step->function[0])((int32_t)step->width, (int32_t)whole, source, target) < 0) return -1;
         memcpy(target + whole, source + whole, size - whole);
         return (int64_t)size;
     case LZF:
+        if (size > UINT32_MAX || room > UINT32_MAX) return -1;
         made = ((Lzf)step->function[0])(source, (unsigned)size, target, (unsigned)room);
         return made ? (int64_t)made : -1;
     case LZ4:

@@ -41,8 +41,16 @@ def _allocator() -> tuple[Any, Any]:
     return process.malloc, process.free
 
 
-def plugin_encoder(library: str) -> Callable[[Options, int], Encode | None]:
-    """Makes encoders of a filter whose function any thread may call, by the name of its library."""
+def plugin_encoder(library: str, most: int | None = None) -> Callable[[Options, int], Encode | None]:
+    """Makes encoders of a filter whose function any thread may call.
+
+    Parameters
+    ----------
+    library
+        The name of its library.
+    most
+        Of how many bytes at most that makes something that it decodes again; None where of any number.
+    """
 
     def make(options: Options, chunk_bytes: int) -> Encode | None:
         describe = function(library, "H5PLget_plugin_info", Signature(ctypes.POINTER(_FilterClass), ()), 0)
@@ -53,7 +61,11 @@ def plugin_encoder(library: str) -> Callable[[Options, int], Encode | None]:
         values = (ctypes.c_uint * len(options))(*options)
 
         def encode(source: Bytes) -> Bytes | None:
+            if most is not None and source.nbytes > most:
+                return None
             buffer = Address(malloc(max(source.nbytes, 1)))
+            if not buffer:
+                raise MemoryError(f"there is no memory for the {source.nbytes} bytes of a chunk that is to be encoded")
             size = Size(source.nbytes)
             try:
                 ctypes.memmove(buffer, address_of(source), source.nbytes)

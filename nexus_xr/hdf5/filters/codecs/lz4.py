@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from ctypes import c_int
 
 from nexus_xr.hdf5.filters.codec import Codec, Decode, DecodeError, Options, bytes_at, check_room
 from nexus_xr.hdf5.filters.plugin import plugin_encoder
-from nexus_xr.hdf5.runtime.libraries import Address, Signature, function
+from nexus_xr.hdf5.runtime.libraries import Address, Int, Signature, function
 
 _uint64_be = struct.Struct(">Q").unpack
 _uint32_be = struct.Struct(">I").unpack
@@ -18,7 +17,7 @@ def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
     call = function(
         "lz4",
         "LZ4_decompress_safe",
-        Signature(c_int, (Address, Address, c_int, c_int)),
+        Signature(ctypes.c_int, (Address, Address, Int, Int)),
         chunk_bytes,
     )
     if call is None:

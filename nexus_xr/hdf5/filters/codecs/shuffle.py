@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_int
 
 import numpy as np
 
@@ -16,47 +15,30 @@ from nexus_xr.hdf5.filters.codec import (
     LibraryFunction,
     Options,
     address_of,
-    bytes_at,
     check_room,
 )
 from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES
-from nexus_xr.hdf5.runtime.libraries import Address, Signature, function
+from nexus_xr.hdf5.runtime.libraries import Address, Function, Int, Signature, function
 from nexus_xr.hdf5.runtime.memory import empty
+
+# The library refuses longer ones, and wider elements: NumPy does these.
+_MOST_BYTES = 2**31 - 1
+_WIDEST = 255
 
 
 def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
     width = options[0] if options else 1
     if width <= 1:
         return lambda source, size, target, capacity: (source, size)
-    call = function(
-        "blosc2",
-        "blosc2_unshuffle",
-        Signature(c_int, (c_int, c_int, Address, Address)),
-        chunk_bytes,
-    )
-    if call is None or width > 255:
-        return _numpy_unshuffle(width)
+    call = _of_library("blosc2_unshuffle", width, chunk_bytes)
 
     def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
         check_room(size, capacity)
         whole = size - size % width
-        call(width, whole, source, target)
+        if not _is_done(call, width, whole, source, target):
+            _unshuffle(_array_at(source, whole).reshape(width, -1), _array_at(target, whole).reshape(-1, width))
         if whole != size:
             ctypes.memmove(target + whole, source + whole, size - whole)
-        return target, size
-
-    return decode
-
-
-def _numpy_unshuffle(width: int) -> Decode:
-
-    def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
-        check_room(size, capacity)
-        count = size // width
-        planes = np.frombuffer(bytes_at(source, size), np.uint8)
-        result = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(target))
-        result[: count * width].reshape(count, width)[...] = planes[: count * width].reshape(width, count).T
-        result[count * width :] = planes[count * width :]
         return target, size
 
     return decode
@@ -66,24 +48,46 @@ def _encoder(options: Options, chunk_bytes: int) -> Encode | None:
     width = options[0] if options else 1
     if width <= 1:
         return lambda source: source
-    call = function("blosc2", "blosc2_shuffle", Signature(c_int, (c_int, c_int, Address, Address)), chunk_bytes)
+    call = _of_library("blosc2_shuffle", width, chunk_bytes)
 
     def encode(source: Bytes) -> Bytes:
         whole = source.nbytes - source.nbytes % width
         target = empty((source.nbytes,), BYTE)
-        if call is None or width > 255:
+        if not _is_done(call, width, whole, address_of(source), address_of(target)):
             target[:whole].reshape(width, -1)[...] = source[:whole].reshape(-1, width).T
-        else:
-            call(width, whole, address_of(source), address_of(target))
         target[whole:] = source[whole:]
         return target
 
     return encode
 
 
+def _of_library(name: str, width: int, chunk_bytes: int) -> Function | None:
+    """A function of the library, None where there is none for elements of such a width."""
+    signature = Signature(ctypes.c_int, (Int, Int, Address, Address))
+    return function("blosc2", name, signature, chunk_bytes) if width <= _WIDEST else None
+
+
+def _is_done(call: Function | None, width: int, size: int, source: int, target: int) -> bool:
+    """Whether the library did it."""
+    return call is not None and size <= _MOST_BYTES and call(width, size, source, target) >= 0
+
+
+def _unshuffle(planes: Bytes, elements: Bytes) -> None:
+    """The same by NumPy, whose loops are fast along what is long."""
+    if len(planes) > len(elements):
+        elements[...] = planes.T
+        return
+    for at, plane in enumerate(planes):
+        elements[:, at] = plane
+
+
+def _array_at(address: int, size: int) -> Bytes:
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+
+
 def _batch(options: Options) -> tuple[LibraryFunction, ...]:
     width = options[0] if options else 0
-    return (("blosc2", "blosc2_unshuffle"),) if 1 < width < 256 else ()
+    return (("blosc2", "blosc2_unshuffle"),) if 1 < width <= _WIDEST else ()
 
 
 SHUFFLE = Codec(
