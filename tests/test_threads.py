@@ -264,6 +264,25 @@ def test_as_many_readers_as_cpus_have_no_helpers() -> None:
     assert threads._crew.busy == 0
 
 
+def test_a_thread_that_reads_within_a_task_stays_at_work() -> None:
+    """So that others know of the CPU that it uses; a read within fails or not."""
+    found: list[int] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def read() -> None:
+        threads.run([lambda: found.append(threads._crew.busy)] * 2, 1)
+        found.append(threads._crew.busy)
+        with pytest.raises(ZeroDivisionError):
+            threads.run([fail], 1)
+        found.append(threads._crew.busy)
+
+    threads.run([read], 2)
+    assert found == [1, 1, 1, 1]
+    assert threads._crew.busy == 0
+
+
 @pytest.fixture
 def helped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads that wanted helpers, of which a small read is worth some."""

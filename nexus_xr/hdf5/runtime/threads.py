@@ -52,14 +52,18 @@ class _Crew:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Count this thread for the length of a ``with`` block."""
+        """Count this thread for the length of a ``with`` block, the outermost where it reads within a task."""
+        own = _thread.get_ident()
+        if own in self._busy:
+            yield
+            return
         try:
             with self._lock:
-                self._busy.add(_thread.get_ident())
+                self._busy.add(own)
             yield
         finally:
             with self._lock:
-                self._busy.discard(_thread.get_ident())
+                self._busy.discard(own)
 
     def start(self, work: Task, helpers: int) -> None:
         """Start work in as many helpers; in fewer where the interpreter is about to end."""
