@@ -23,10 +23,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nexus_xr
-from nexus_xr import Link, NexusError, NexusFileError, NexusPathError, NexusWarning
+from nexus_xr import Link, NexusError, NexusFileChangedError, NexusFileError, NexusPathError, NexusWarning
 from nexus_xr.backend import NexusBackendEntrypoint
 from nexus_xr.hdf5.io.divided import why_divided
+from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.opening.datatree import tree_of
+from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.options import Options
 from nexus_xr.signatures import documentation
 
@@ -912,6 +914,21 @@ def test_a_file_that_changed_is_an_error_and_not_wrong_values(write: Write) -> N
     write({"entry": nxentry({"data": one(1)})})
     with pytest.raises(NexusFileError, match="changed since it was opened"):
         dataset.counts.load()
+
+
+def test_a_field_that_goes_between_its_description_and_its_use_is_an_error(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = GroupFields.field
+
+    def field(self: GroupFields, name: str) -> Dataset:
+        monkeypatch.setattr(type(self.group), "get", lambda *_: None)
+        return described(self, name)
+
+    monkeypatch.setattr(GroupFields, "field", field)
+    path = write(scan_file())
+    with pytest.raises(NexusFileChangedError, match=r"scan\.nxs:/entry/.*: is no field any more, as the file changed"):
+        open_nexus(path)
 
 
 def test_a_damaged_chunk_is_an_error_with_file_and_path(write: Write) -> None:

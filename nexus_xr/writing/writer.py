@@ -20,13 +20,13 @@ from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
-from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.writable_file import close_file, open_file, why_unwritten
 from nexus_xr.nexus.output.nodes import storable
+from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
 from nexus_xr.signatures import takes
@@ -384,9 +384,9 @@ def _find_layout(names: list[str], dim: str, opening: Opening) -> tuple[Targets,
     described = group_with(names, None, opening)
     targets = targets_of(described, dim, opening.file.name)
     others, recent = {}, {}
+    fields = GroupFields(described.content, described.group, opening.file, mask_and_scale=False)
     for name, target in targets.by_name.items():
-        member = described.group.get(known(described)[name].field)
-        assert isinstance(member, Dataset)
+        member = fields.field(known(described)[name].field)
         values, axis = LazyArray.of(member, opening.file), target.axis
         if axis is None:
             others[name] = np.asarray(values[...])

@@ -9,6 +9,7 @@ import numpy as np
 
 from nexus_xr.arrays.bins import bounds_of, centres_of
 from nexus_xr.diagnostics import Code
+from nexus_xr.errors import NexusFileChangedError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -52,10 +53,19 @@ class GroupFields:
         self._arrays: dict[str, LazyArray] = {}
 
     def field(self, name: str) -> Dataset:
+        """A field as it is in the file.
+
+        Raises
+        ------
+        NexusFileChangedError
+            It isn't there any more.
+        """
         if name not in self._fields:
             segments = self.content.fields[name].segments  # alike, so that the first speaks for them all
             member = self.group.get(segments[0] if segments else name)
-            assert isinstance(member, Dataset), f"{self.group.member_path(name)} was a field when it was described"
+            if not isinstance(member, Dataset):
+                where = f"{self.file.name}:{self.group.member_path(name)}"
+                raise NexusFileChangedError(f"{where}: is no field any more, as the file changed; open it again")
             self._fields[name] = member
         return self._fields[name]
 
