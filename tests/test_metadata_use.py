@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import dask
 import h5py
 import numpy as np
 import pytest
@@ -322,24 +323,44 @@ def test_what_promotes_is_a_preprocess_that_can_be_pickled(write: Write) -> None
     assert scans.T.values.tolist() == [4.2, 77.0]
 
 
+@pytest.mark.parametrize("scheduler", [None, "threads", "processes"])
 @pytest.mark.parametrize("where", ["signal", "field"])
-def test_files_with_other_units_are_refused_unless_they_are_converted(tmp_path: Path, where: str) -> None:
+def test_files_with_other_units_are_refused_unless_they_are_converted(
+    tmp_path: Path, where: str, scheduler: str | None
+) -> None:
     for number, (value, unit) in enumerate([(1.0, "K"), (4.0, "mK")]):
         units = {"signal": "K", "field": "K", where: unit}
         signal = xr.DataArray([1.0, 2.0], dims="x", name="v", attrs={"units": units["signal"]})
         tree = {"T": {"value": value, "attrs": {"units": units["field"]}}}
         signal.to_dataset().assign_attrs(tree).nexus.to_nexus(tmp_path / f"f_{number}.nxs")
     name = "v" if where == "signal" else "T"
-    options: dict[str, Any] = {"promote": "T", "concat_dim": "T"}
+    options: dict[str, Any] = {"promote": "T", "concat_dim": "T", "parallel": scheduler is not None}
 
     def in_kelvin(dataset: xr.Dataset) -> xr.Dataset:
         variable = dataset[name]
         is_fine = variable.attrs["units"] == "mK"
         return dataset.assign({name: (variable * 1e-3).assign_attrs(units="K")}) if is_fine else dataset
 
-    with pytest.raises(NexusError, match=rf"'{name}' has the units 'K' in .*f_0\.nxs, 'mK' in .*f_1\.nxs; convert"):
-        nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", **options)
-    opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", preprocess=in_kelvin, **options)
-    assert opened[name].attrs["units"] == "K"
-    opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", combine_attrs="drop", **options)
-    assert opened["T"].values.tolist() == [1.0, 4.0]
+    with dask.config.set({} if scheduler is None else {"scheduler": scheduler}):
+        with pytest.raises(NexusError, match=rf"'{name}' has the units 'K' in .*f_0\.nxs, 'mK' in .*f_1\.nxs; convert"):
+            nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", **options)
+        opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", preprocess=in_kelvin, **options)
+        assert opened[name].attrs["units"] == "K"
+        assert opened.attrs == {}
+        opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", combine_attrs="drop", **options)
+        assert opened["T"].values.tolist() == [1.0, 4.0]
+
+
+def test_attributes_are_those_of_the_files(write: Write) -> None:
+    paths = series(write, [4.2, 77.0])
+    alone = [nexus_xr.promoting("sample/temperature")(xr.open_dataset(path, engine="nexus")) for path in paths]
+    options: dict[str, Any] = {"promote": "sample/temperature", "concat_dim": "scan"}
+    assert nexus_xr.open_mfdataset(paths, **options).attrs == nexus_xr.common_attrs([each.attrs for each in alone])
+    assert nexus_xr.open_mfdataset(paths[:1], **options).attrs == alone[0].attrs
+    of_second: dict[str, Any] = {"attrs_file": str(paths[1])}
+    for chosen in (of_second, of_second | {"combine_attrs": "drop"}):
+        assert nexus_xr.open_mfdataset(list(map(str, paths)), **options, **chosen).attrs == alone[1].attrs
+    same = series(write, [4.2, 4.2])
+    for combine_attrs in ("override", "no_conflicts", "drop_conflicts", "identical"):
+        assert nexus_xr.open_mfdataset(same, **options, combine_attrs=combine_attrs).attrs == alone[0].attrs
+    assert nexus_xr.open_mfdataset(same, **options, combine_attrs="drop").attrs == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import xarray as xr
@@ -11,8 +12,10 @@ from nexus_xr.errors import NexusError
 from nexus_xr.nexus.tree.find import as_keys
 from nexus_xr.opening.files import common_attrs, files_of
 
-from .promotion import promoting
+from .promotion import Promotion, promoting
 
+# Where the attributes of a Dataset tell its file and its units, from the process that opens it to that which combines.
+_UNITS = "nexus_xr: file and units"
 Promote = str | Sequence[str] | Mapping[str, str]
 
 
@@ -64,17 +67,7 @@ def open_mfdataset(
     (array([1, 2, 3]), array([ 4.2, 77. ]))
     """
     promotion = promoting(**promote) if isinstance(promote, Mapping) else promoting(*as_keys(promote))
-
-    units: dict[Any, dict[str, str]] = {}
-
-    def prepared(dataset: xr.Dataset) -> xr.Dataset:
-        promoted = promotion(dataset)
-        made = promoted if preprocess is None else preprocess(promoted)
-        for name, variable in made.variables.items():
-            if "units" in variable.attrs:
-                units.setdefault(name, {})[str(variable.attrs["units"])] = str(dataset.encoding.get("source"))
-        return made
-
+    prepared = partial(_prepared, promotion, preprocess, "combine_attrs" not in options)
     chosen = {"combine": "nested", "coords": "different", "compat": "equals", "data_vars": "all", "join": "exact"}
     files = files_of(paths, options.get("storage_options"))
     opened = xr.open_mfdataset(
@@ -82,19 +75,42 @@ def open_mfdataset(
         engine="nexus",
         concat_dim=concat_dim,
         preprocess=prepared,
-        **{**chosen, "combine_attrs": common_attrs, **options},
+        **{**chosen, "combine_attrs": _agreed_attrs, **options},
     )
-    if "combine_attrs" not in options:
-        _refuse_several(units, opened)
+    opened.attrs.pop(_UNITS, None)  # where they are those of the file that `attrs_file` names
     same = [name for name, _ in promotion.paths if concat_dim not in opened[name].dims]
     span = {concat_dim: opened.sizes[concat_dim]}
     return opened.assign_coords({name: opened[name].expand_dims(span) for name in same})
 
 
-def _refuse_several(units: Mapping[Any, Mapping[str, str]], opened: xr.Dataset) -> None:
+def _prepared(
+    promotion: Promotion,
+    preprocess: Callable[[xr.Dataset], xr.Dataset] | None,
+    units_matter: bool,
+    dataset: xr.Dataset,
+) -> xr.Dataset:
+    """A Dataset with what is promoted, and where units matter with those noted, as another process may open it."""
+    promoted = promotion(dataset)
+    made = promoted if preprocess is None else preprocess(promoted)
+    if not units_matter:
+        return made
+    units = {name: str(each.attrs["units"]) for name, each in made.variables.items() if "units" in each.attrs}
+    return made.assign_attrs({_UNITS: (str(dataset.encoding.get("source")), units)})
+
+
+def _agreed_attrs(attrs: Sequence[Mapping[str, Any]], context: Any = None) -> dict[str, Any]:
+    """What several trees agree on, of Datasets whose variables agree in their units."""
+    _refuse_several([each[_UNITS] for each in attrs if _UNITS in each])
+    return common_attrs([{name: value for name, value in each.items() if name != _UNITS} for each in attrs])
+
+
+def _refuse_several(noted: Sequence[tuple[str, Mapping[Any, str]]]) -> None:
     """Raise an error where files have a variable in several units, by which files that is."""
-    for name, files in units.items():
-        if len(files) > 1:
-            opened.close()
-            told = ", ".join(f"{unit!r} in {file}" for unit, file in files.items())
+    files: dict[Any, dict[str, str]] = {}
+    for file, units in noted:
+        for name, unit in units.items():
+            files.setdefault(name, {})[unit] = file
+    for name, by_unit in files.items():
+        if len(by_unit) > 1:
+            told = ", ".join(f"{unit!r} in {file}" for unit, file in by_unit.items())
             raise NexusError(f"{name!r} has the units {told}; convert it in preprocess")
