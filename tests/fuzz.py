@@ -220,10 +220,10 @@ Read = Callable[[str, tuple[int, ...], np.dtype[Any], tuple[slice, ...]], NDArra
 def _with_nexus_xr() -> tuple[Read, tuple[type[BaseException], ...]]:
     from nexus_xr.errors import NexusError
     from nexus_xr.hdf5.io.file import File
-    from nexus_xr.hdf5.reading import processes
     from nexus_xr.hdf5.reading.array import LazyArray
+    from nexus_xr.hdf5.runtime import children
 
-    processes._PATIENCE_SECONDS = _PATIENCE_SECONDS // 4
+    children.PATIENCE_SECONDS = _PATIENCE_SECONDS // 4
 
     def read(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], key: tuple[slice, ...]) -> NDArray[Any]:
         values: NDArray[Any] = LazyArray(File(path), "/data", shape, dtype)[key]

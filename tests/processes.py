@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .waiting import PATIENCE_SECONDS
+
+# `select` takes no descriptor that is larger.
+FD_SETSIZE = 1024
+
+
+@contextmanager
+def many_descriptors() -> Iterator[None]:
+    """Have whatever this process opens in a ``with`` block get descriptors that are large."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2 * FD_SETSIZE), limits[1]))
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while held[-1] < FD_SETSIZE:
+            held.append(os.dup(held[0]))
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def run(code: str, *arguments: Any, environment: dict[str, str] | None = None) -> str:

@@ -24,6 +24,8 @@ from nexus_xr.inspection.checking import PieceRange, Where, tell_datasets, verif
 from nexus_xr.inspection.pieces import BadPiece
 from nexus_xr.opening.options import Options
 
+from .processes import many_descriptors
+
 SHAPE, CHUNKS = (8, 32, 16), (1, 32, 16)
 VALUES = np.random.default_rng(1).integers(0, 50, SHAPE, "u2")
 PIPELINES: dict[str, dict[str, Any]] = {
@@ -242,7 +244,7 @@ def test_a_process_that_says_nothing_is_ended(
 ) -> None:
     write(tmp_path / "f.h5", "gzip")
     in_processes(at_third("signal.pause()"))
-    monkeypatch.setattr("nexus_xr.inspection.check._PATIENCE_SECONDS", 15)
+    monkeypatch.setattr("nexus_xr.hdf5.runtime.children.PATIENCE_SECONDS", 15)
     report = nexus_xr.check(tmp_path / "f.h5")
     ((failure,),) = (each.failures for each in report.damaged)
     assert "didn't come to an end in 15 s" in failure.reason
@@ -253,6 +255,12 @@ def test_a_file_that_crashes_who_describes_it_is_an_error(tmp_path: Path, in_pro
     in_processes("checking.pieces_of = lambda *_: os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(nexus_xr.NexusFileError, match=r"can't be described, at /entry/data: its decoder crashed"):
         nexus_xr.check(tmp_path / "f.h5")
+
+
+def test_processes_are_heard_where_descriptors_are_many(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5", "gzip")
+    with many_descriptors():
+        assert nexus_xr.check(tmp_path / "f.h5").is_sound
 
 
 # --- the command ---------------------------------------------------------------------------------------------------

@@ -35,10 +35,11 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.reading import _reader_process, processes
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.small_values import read_whole
+from nexus_xr.hdf5.runtime import children
 from nexus_xr.nexus.tree.scan import field_of
 
 from .arrays import assert_same_bits, h5py_values, lazy
-from .processes import readers, run
+from .processes import FD_SETSIZE, many_descriptors, readers, run
 from .stacks import INDEXES, LOSSLESS, LOSSY, ONLY_LIBHDF5, counts, smooth, write_indexed
 from .waiting import PATIENCE_SECONDS
 
@@ -523,7 +524,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[int], None]]:
 
     def send_and_call(self: Any, request: Any) -> None:
         if request is not None and functions:
-            functions.pop()(self._popen.pid)
+            functions.pop()(self._child.pid)
         send(self, request)
 
     monkeypatch.setattr(processes._Process, "_send", send_and_call)
@@ -565,7 +566,7 @@ def test_a_reader_process_that_nobody_asked_for_long_is_replaced(
     assert_same_bits(array[...], expected)
     monkeypatch.undo()
     (process,) = processes._processes._idle
-    assert process._popen.wait(30) == _reader_process.IDLE_STATUS
+    assert process._child._popen.wait(30) == _reader_process.IDLE_STATUS
     # As if it had come to its end only after it was looked at.
     said = [True]
     monkeypatch.setattr(processes._Process, "is_alive", property(lambda self: bool(said and said.pop())))
@@ -580,11 +581,31 @@ def test_a_decoder_that_never_ends_is_an_error(
     array, expected = lazy(path), h5py_values(path)
     assert_same_bits(array[1], expected[1])
     with monkeypatch.context() as context:
-        context.setattr(processes, "_PATIENCE_SECONDS", 1)
+        context.setattr(children, "PATIENCE_SECONDS", 1)
         sent += [stop]
         with refused(path, "chunk (1, 0, 0)", "its decoder didn't come to an end in 1 s"):
             array[1]
     assert_same_bits(array[...], expected)
+
+
+def test_processes_are_heard_where_descriptors_are_many(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5", "sz")
+    processes._processes.end()
+    expected = h5py_values(tmp_path / "f.h5")
+    with many_descriptors():
+        assert_same_bits(lazy(tmp_path / "f.h5")[...], expected)
+        (process, *_) = processes._processes._idle
+        assert process._child._from.fileno() >= FD_SETSIZE
+        processes._processes.end()
+
+
+def test_a_process_that_can_not_run_is_not_taken_for_damage_alone(
+    tmp_path: Path, changed_reader: Callable[[str], None]
+) -> None:
+    write(tmp_path / "f.h5", "sz")
+    changed_reader("os._exit(3)")
+    with refused(tmp_path / "f.h5", "the process that was to read it ended with status 3; the file may be damaged"):
+        lazy(tmp_path / "f.h5")[0]
 
 
 def test_a_process_that_ended_meanwhile_is_replaced(tmp_path: Path) -> None:

@@ -6,19 +6,15 @@ import json
 import os
 import pickle
 import queue
-import select
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from nexus_xr.diagnostics import MISSING, UNREADABLE, Code, Diagnostic
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.runtime.children import Child, ChildError, environment
 from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.opening.options import Options
 from nexus_xr.signatures import checks
@@ -29,8 +25,8 @@ from .pieces import BadPiece
 
 # What a process is asked for at once: so many bytes of values, or so many datasets.
 _RUN_BYTES, _RUN_DATASETS = 64 << 20, 256
-# A process that says nothing for so long is ended.
-_PATIENCE_SECONDS = 120
+# How much is heard at once of what a process says.
+_HEARD_BYTES = 64 << 10
 # What is a fault of the file, beside what is missing. What could not be honoured otherwise is none.
 FAULTS = (MISSING | UNREADABLE) - {Code.DATATYPE_UNREADABLE}
 _CODES = {str(code): code for code in Code}
@@ -157,8 +153,8 @@ def check(
         )
     where = Where(os.fspath(path), Options(storage_options=storage_options))
     listing = _Listing()
-    with _Checker() as checker:
-        crash = checker.ask(where, None, listing.take)
+    with _checker() as checker:
+        crash = _ask(checker, where, None, listing.take)
     if crash is not None:
         raise NexusFileError(f"{where.path}: can't be described, at {listing.at}: {crash}")
     found = _verified(where, listing, processes or thread_count(), progress)
@@ -261,7 +257,7 @@ class _Work:
         """Have one portion after the other verified."""
         try:
             while not self._is_over:
-                with _Checker() as checker, suppress(_LostError):
+                with _checker() as checker, suppress(_LostError):
                     while not self._is_over:
                         try:
                             portion = self.portions.get_nowait()
@@ -272,9 +268,9 @@ class _Work:
             self.errors.append(error)
             self._is_over = True
 
-    def _verify(self, checker: _Checker, portion: list[PieceRange]) -> None:
+    def _verify(self, checker: Child, portion: list[PieceRange]) -> None:
         heard = _Heard()
-        crash = checker.ask(self._where, portion, heard.take)
+        crash = _ask(checker, self._where, portion, heard.take)
         for path, failure in heard.failures:
             self._add(path, failure)
         if crash is None:
@@ -329,65 +325,30 @@ class _Heard:
             self.failures.append((path, BadPiece(None if chunk is None else tuple(chunk), offset, reason)))
 
 
-class _Checker:
-    """A process that checks; it ends with a ``with`` block."""
+def _checker() -> Child:
+    """A process that checks."""
+    return Child("-m", "nexus_xr.inspection._checking_process", variables=environment())
 
-    def __init__(self) -> None:
-        here = str(Path(__file__).parents[2])
-        folders = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
-        self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "nexus_xr.inspection._checking_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": folders},
-            start_new_session=True,  # an interrupt from the keyboard is this process's to handle
-        )
 
-    def __enter__(self) -> _Checker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._popen.kill()
-        self._popen.wait()
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
-
-    def ask(self, where: Where, runs: list[PieceRange] | None, take: Callable[[Sequence[Any]], None]) -> str | None:
-        """Have a question answered; gives how the process ended, if it did so in the middle of that."""
-        assert self._popen.stdin is not None
-        content = pickle.dumps((where, runs))
-        with suppress(BrokenPipeError):
-            self._popen.stdin.write(LENGTH.pack(len(content)) + content)
-            self._popen.stdin.flush()
-        for line in self._lines():
-            said = json.loads(line)
-            if said == ["done"]:
-                return None
+def _ask(
+    checker: Child, where: Where, runs: list[PieceRange] | None, take: Callable[[Sequence[Any]], None]
+) -> str | None:
+    """Have a question answered; gives how the process ended, if it did so in the middle of that."""
+    content = pickle.dumps((where, runs))
+    try:
+        checker.send(LENGTH.pack(len(content)) + content)
+        lines = _lines(checker)
+        while (said := json.loads(next(lines))) != ["done"]:
             take(said)
-        return self._end()
+    except ChildError as error:
+        return str(error)
+    return None
 
-    def _lines(self) -> Iterator[bytes]:
-        """Lines as they come, until there are no more or none comes for too long."""
-        assert self._popen.stdout is not None
-        descriptor, rest = self._popen.stdout.fileno(), b""
-        while select.select([descriptor], [], [], _PATIENCE_SECONDS)[0]:
-            content = os.read(descriptor, 1 << 16)
-            if not content:
-                return
-            *lines, rest = (rest + content).split(b"\n")
-            yield from lines
 
-    def _end(self) -> str:
-        if self._popen.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                self._popen.wait(1)
-        status = self._popen.poll()
-        if status is None:
-            return f"its decoder didn't come to an end in {_PATIENCE_SECONDS} s; the file is damaged"
-        if status == -getattr(signal, "SIGPROF", 0):
-            return "its decoder took all the time that it was given; the file is damaged"
-        how = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return f"its decoder crashed ({how}); the file is damaged"
+def _lines(checker: Child) -> Iterator[bytes]:
+    """Lines as they come."""
+    buffer, rest = memoryview(bytearray(_HEARD_BYTES)), b""
+    while True:
+        count = checker.receive_into(buffer)
+        *lines, rest = (rest + buffer[:count]).split(b"\n")
+        yield from lines

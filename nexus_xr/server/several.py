@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.runtime.children import environment
 
 from .application import COUNTED
 from .listening import listening_at
@@ -131,7 +131,7 @@ class _OneOf:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-c", _COMMAND, str(theirs.fileno())),
                 pass_fds=[theirs.fileno(), *self.part.listening, self.part.figures],
-                env=_environment(),
+                env=environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -163,9 +163,3 @@ class _OneOf:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """That of this process, with where this package is."""
-    here = str(Path(__file__).parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))}

@@ -9,10 +9,7 @@ from __future__ import annotations
 import atexit
 import math
 import pickle
-import select
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +23,7 @@ from numpy.typing import NDArray
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.runtime import threads
+from nexus_xr.hdf5.runtime.children import Child, ChildError
 from nexus_xr.hdf5.runtime.fork import after_fork
 from nexus_xr.hdf5.runtime.memory import empty
 
@@ -35,8 +33,6 @@ from .engine.plan import AxisPlan, plan_selection
 from .layouts.layout import Libhdf5Layout
 from .selection import Indexer, outer_key
 
-# A chunk takes much less; a decoder that was led astray by damaged data may never come back.
-_PATIENCE_SECONDS = 120
 # Of a processor's time and of memory, what a small chunk may take; a large one more, by so much for each of its bytes.
 _LEAST_SECONDS, _SECONDS_PER_BYTE = 2, 1e-6
 _LEAST_MEMORY, _MEMORY_PER_BYTE = 1 << 30, 16
@@ -147,7 +143,7 @@ def _read_bytes(file: str | Source, part: _Part, chunk_bytes: int) -> bytearray:
         return process.read(file, part, chunk_bytes)
 
 
-class _LostError(ValueError):
+class _LostError(ChildError):
     """A process came to its end before it answered, and not by a decoder."""
 
 
@@ -155,15 +151,7 @@ class _Process:
     """One reader process, used by one thread at a time."""
 
     def __init__(self) -> None:
-        # -P: modules of this folder are not to stand for those of the standard library.
-        self._popen = subprocess.Popen(
-            [sys.executable, "-P", _reader_process.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            start_new_session=True,  # an interrupt from the keyboard is this process's to handle
-        )
+        self._child = Child(_reader_process.__file__)
         self._is_idle = True
         self.was_used = False
         self._key: Hashable = object()  # which no file has
@@ -171,7 +159,7 @@ class _Process:
 
     @property
     def is_alive(self) -> bool:
-        return self._popen.poll() is None
+        return self._child.is_alive
 
     def read(self, file: str | Source, part: _Part, chunk_bytes: int) -> bytearray:
         """The bytes of a part's values, of chunks that have so many bytes."""
@@ -206,53 +194,39 @@ class _Process:
         """Have the file closed."""
         if not self._is_idle and self.is_alive:
             self._is_idle = True
-            with suppress(OSError):
+            with suppress(ChildError):
                 self._send(None)
 
     def end(self) -> None:
         """End the process."""
-        self._popen.kill()
-        self._popen.wait()
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._child.end()
 
     def _send(self, request: Any) -> None:
         self._send_bytes(pickle.dumps(request))
 
     def _send_bytes(self, content: bytes) -> None:
-        assert self._popen.stdin is not None
-        left = memoryview(_reader_process.REQUEST.pack(len(content)) + content)
-        with self._explained():
-            while left:
-                left = left[self._popen.stdin.write(left) :]
+        with _told_from_lost():
+            self._child.send(_reader_process.REQUEST.pack(len(content)) + content)
 
     def _receive(self, length: int) -> bytearray:
-        assert self._popen.stdout is not None
         received = bytearray(length)
         done = 0
-        with self._explained():
+        with _told_from_lost():
             while done < length:
-                if not select.select([self._popen.stdout], [], [], _PATIENCE_SECONDS)[0]:
-                    raise ValueError(f"its decoder didn't come to an end in {_PATIENCE_SECONDS} s; the file is damaged")
-                count = self._popen.stdout.readinto(memoryview(received)[done:])  # type: ignore[attr-defined]
-                if not count:
-                    raise BrokenPipeError
-                done += count
+                done += self._child.receive_into(memoryview(received)[done:])
         return received
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            status = self._popen.wait()
-            if status == -getattr(signal, "SIGPROF", 0):
-                raise ValueError("its decoder took all the time that it was given; the file is damaged") from None
-            how = signal.Signals(-status).name if status < 0 else f"status {status}"
-            # Not tried again where a decoder crashed: it might as well give what happens to be in memory.
-            is_lost = status in (-signal.SIGKILL, _reader_process.IDLE_STATUS)
-            raise (_LostError if is_lost else ValueError)(f"its decoder crashed ({how}); the file is damaged") from None
+
+@contextmanager
+def _told_from_lost() -> Iterator[None]:
+    """Have it be another error where a process was lost, but not by a decoder."""
+    try:
+        yield
+    except ChildError as error:
+        # Not tried again where a decoder crashed: it might as well give what happens to be in memory.
+        if error.status in (-signal.SIGKILL, _reader_process.IDLE_STATUS):
+            raise _LostError(*error.args) from None
+        raise
 
 
 class _Processes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 import socket
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
+from nexus_xr.hdf5.runtime.children import environment
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Settings
 
@@ -33,7 +32,11 @@ class Nursery:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "nexus_xr.server.workers.nursery", str(theirs.fileno())]
         popen = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env=_environment(), stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            pass_fds=[theirs.fileno()],
+            env=_modest_environment(),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         theirs.close()
         nursery = cls(popen, ours)
@@ -63,12 +66,10 @@ class Nursery:
         self._popen.wait()
 
 
-def _environment() -> dict[str, str]:
+def _modest_environment() -> dict[str, str]:
     """That of this process, with where this package is, and what keeps other libraries within a worker's memory.
 
     Nobody needs linear algebra. Arrow's own allocator takes 1 GiB of addresses at once, which are limited in a worker.
     """
-    here = str(Path(__file__).parents[3])
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
     modest = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-    return {**os.environ, "PYTHONPATH": path, **modest}
+    return {**environment(), **modest}
