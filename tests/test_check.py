@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from h5py import h5d, h5p, h5s, h5t, h5z
 
 import nexus_xr
+import nexus_xr.inspection.check as check_module
 from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
 from nexus_xr.inspection.checking import PieceRange, Where, tell_datasets, verify_runs
@@ -254,6 +255,37 @@ def test_a_file_that_crashes_who_describes_it_is_an_error(tmp_path: Path, in_pro
     write(tmp_path / "f.h5", "gzip")
     in_processes("checking.pieces_of = lambda *_: os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(nexus_xr.NexusFileError, match=r"can't be described, at /entry/data: its decoder crashed"):
+        nexus_xr.check(tmp_path / "f.h5")
+
+
+def test_a_file_that_is_gone_or_another_when_it_is_read_is_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.h5"
+    verified = check_module._verified
+
+    def without_data() -> None:
+        with h5py.File(path, "r+") as file:
+            del file["entry/data"]
+
+    for change, kind, message in (
+        (without_data, nexus_xr.NexusFileError, "f.h5:/entry/data: isn't there any more; check the file again"),
+        (path.unlink, nexus_xr.NexusFileNotFoundError, "f.h5: "),
+    ):
+        write(path, "gzip")
+        monkeypatch.setattr(check_module, "_verified", lambda *given, change=change: change() or verified(*given))
+        with pytest.raises(kind, match=message) as caught:
+            nexus_xr.check(path)
+        assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("function", ["tell_datasets", "verify_runs"])
+def test_what_fails_otherwise_is_told_as_it_is(
+    function: str, tmp_path: Path, in_processes: Callable[[str], None]
+) -> None:
+    write(tmp_path / "f.h5", "gzip")
+    in_processes(f"checking.{function} = lambda *_: 1 / 0")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"f\.h5: can't be checked \(ZeroDivisionError: division by zero"):
         nexus_xr.check(tmp_path / "f.h5")
 
 

@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import Any
 
-from nexus_xr.inspection.checking import tell_datasets, verify_runs
+from nexus_xr.inspection.checking import answer
 
 LENGTH = struct.Struct("<Q")
 
@@ -28,10 +28,7 @@ def main() -> None:
 
     while head := sys.stdin.buffer.read(LENGTH.size):
         where, runs = pickle.loads(sys.stdin.buffer.read(*LENGTH.unpack(head)))
-        if runs is None:
-            tell_datasets(where, say)
-        else:
-            verify_runs(where, runs, say)
+        answer(where, runs, say)
         say(["done"])
 
 

@@ -187,8 +187,11 @@ class _Listing:
         elif kind == "diagnostic":
             self.diagnostics.append(Diagnostic(_CODES[rest[0]], *rest[1:]))
         else:
-            is_missing, words = rest
-            raise (NexusFileNotFoundError if is_missing else NexusFileError)(words)
+            raise _told_error(*rest)
+
+
+def _told_error(is_missing: bool, words: str) -> NexusFileError:
+    return (NexusFileNotFoundError if is_missing else NexusFileError)(words)
 
 
 def _runs(listing: _Listing) -> Iterator[list[PieceRange]]:
@@ -317,11 +320,14 @@ class _Heard:
     failures: list[tuple[str, BadPiece]] = field(default_factory=list)
 
     def take(self, said: Sequence[Any]) -> None:
-        kind, path, *rest = said
+        kind, *rest = said
         if kind == "at":
-            self.at = path, rest[0]
+            path, number = rest
+            self.at = path, number
+        elif kind == "error":
+            raise _told_error(*rest)
         else:
-            chunk, offset, reason = rest
+            path, chunk, offset, reason = rest
             self.failures.append((path, BadPiece(None if chunk is None else tuple(chunk), offset, reason)))
 
 

@@ -53,19 +53,26 @@ class PieceRange:
     end: int
 
 
+def answer(where: Where, runs: list[PieceRange] | None, say: Say) -> None:
+    """Say what there is to read of a file, or read pieces of it; ``["error", is missing, text]`` if that can't be."""
+    try:
+        if runs is None:
+            tell_datasets(where, say)
+        else:
+            verify_runs(where, runs, say)
+    except NexusError as error:
+        say(["error", isinstance(error, NexusFileNotFoundError), str(error)])
+    except Exception as error:  # whatever it is, it's no crash
+        say(["error", False, f"{where.path}: can't be checked ({type(error).__name__}: {error})"])
+
+
 def tell_datasets(where: Where, say: Say) -> None:
     """Say of each dataset what there is to read of it, and then what could not be honoured of the file.
 
     ``["dataset", path, layout, filters, nbytes, pieces, bytes of a piece]`` of each, ``["failed", path, reason]`` of
-    one of which that can't be told, ``["diagnostic", code, path, rule, message]``; or ``["error", is missing, text]``.
+    one of which that can't be told, ``["diagnostic", code, path, rule, message]``.
     """
-    try:
-        _, diagnostics = examine_with(
-            lambda opening: _tell(opening, say), where.options.file(where.path), where.options
-        )
-    except NexusError as error:
-        say(["error", isinstance(error, NexusFileNotFoundError), str(error)])
-        return
+    _, diagnostics = examine_with(lambda opening: _tell(opening, say), where.options.file(where.path), where.options)
     for each in diagnostics:
         say(["diagnostic", *astuple(each)])
 
