@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from unittest import mock
 import pytest
 
 from nexus_xr.errors import NexusError
-from nexus_xr.server import serve, serving
+from nexus_xr.server import serve, serving, several
 from nexus_xr.server.listening import listening_at
 from nexus_xr.server.settings import Limits, Settings, folders_of
 from nexus_xr.server.several import processes_for, run_several
@@ -75,6 +76,14 @@ def test_several_answer_on_one_port_and_are_replaced(tmp_path: Path) -> None:
     assert found["listed"] == found["after"] == [1] * 8
     assert len(found["first"]) == 2
     assert not set(speaking())
+
+
+def test_one_that_ends_just_as_patience_does_is_waited_for() -> None:
+    process = mock.Mock()
+    process.wait = mock.AsyncMock(side_effect=[TimeoutError, 0])
+    process.kill.side_effect = ProcessLookupError
+    asyncio.run(several._OneOf(mock.Mock(), process).end())
+    assert (process.kill.call_count, process.wait.call_count) == (1, 2)
 
 
 def test_a_port_that_another_has_is_not_shared_with_it() -> None:

@@ -161,5 +161,6 @@ class _OneOf:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._process.wait()
         except TimeoutError:
-            self._process.kill()
+            with suppress(ProcessLookupError):  # it has ended just now
+                self._process.kill()
             await self._process.wait()
