@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -48,6 +49,7 @@ from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.frames import ROOMS
 from nexus_xr.server.workers.held import Held, Memory
 from nexus_xr.server.workers.pool import Counts, Pool
+from nexus_xr.server.workers.starting import Nursery
 
 from .conftest import CORPUS
 from .fuzz_files import write_damaged
@@ -829,6 +831,41 @@ def test_workers_are_started_again_after_the_system_ended_their_parent(tmp_path:
         assert (await pool.run(ListFolder(""))).status == 200
 
     with_pool(work, tmp_path)
+
+
+def descriptors() -> int:
+    """How many descriptors this process has."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_processes_that_do_not_start_keep_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(folders_of(tmp_path), None)
+    errors: list[BaseException] = []  # which keep what their frames have
+
+    async def work() -> None:
+        nursery = await Nursery.started(settings)
+        nursery._popen.kill()
+        nursery._popen.wait()
+        before = descriptors()
+        with pytest.raises(OSError, match="Broken pipe") as caught:
+            await nursery.worker(Held(1))
+        errors.append(caught.value)
+        assert descriptors() == before
+        nursery.end()
+        before = descriptors()
+        monkeypatch.setattr("sys.executable", str(tmp_path / "gone"))
+        with pytest.raises(FileNotFoundError) as not_found:
+            await Nursery.started(settings)
+        errors.append(not_found.value)
+        assert descriptors() == before
+        monkeypatch.setattr("sys.executable", shutil.which("false"))
+        with pytest.raises(Failure, match="don't start") as failed:
+            await Nursery.started(settings)
+        errors.append(failed.value)
+        assert descriptors() == before
+
+    asyncio.run(work())
 
 
 def test_a_folder_that_is_removed_and_made_again_is_served(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
+import os
 import pickle
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 
 from nexus_xr.hdf5.runtime.children import environment
@@ -31,33 +34,59 @@ class Nursery:
         """A new one, once it is there."""
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "nexus_xr.server.workers.nursery", str(theirs.fileno())]
-        popen = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            env=_modest_environment(),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
+        try:
+            with theirs:
+                popen = subprocess.Popen(
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    env=_modest_environment(),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
         nursery = cls(popen, ours)
-        ours.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(ours, framed(pickle.dumps(settings)))
-        if await loop.sock_recv(ours, len(NEW_WORKER)) != NEW_WORKER:
+        try:
+            await nursery._is_there(settings)
+        except BaseException:
             nursery.end()
-            raise Failure(503, "the processes that read files don't start; its log says why")
+            raise
         return nursery
+
+    async def _is_there(self, settings: Settings) -> None:
+        self._requests.setblocking(False)
+        loop = asyncio.get_running_loop()
+        answer = b""
+        with suppress(ConnectionError):  # it has ended
+            await loop.sock_sendall(self._requests, framed(pickle.dumps(settings)))
+            answer = await loop.sock_recv(self._requests, len(NEW_WORKER))
+        if answer != NEW_WORKER:
+            raise Failure(503, "the processes that read files don't start; its log says why")
 
     async def worker(self, held: Held) -> Worker:
         """A new worker, whose answers are held in that memory."""
         ours, theirs = socket.socketpair()
-        outbox = new_outbox()
-        with theirs:
-            socket.send_fds(self._requests, [NEW_WORKER], [theirs.fileno(), outbox])
-        ours.setblocking(False)
-        loop = asyncio.get_running_loop()
-        _, worker = await loop.create_connection(partial(Worker, Outbox(mapped(outbox)), held), sock=ours)
+        try:
+            with theirs:
+                outbox = Outbox(self._shared_with(theirs))
+            ours.setblocking(False)
+            loop = asyncio.get_running_loop()
+            _, worker = await loop.create_connection(partial(Worker, outbox, held), sock=ours)
+        except BaseException:
+            ours.close()
+            raise
         return worker
+
+    def _shared_with(self, channel: socket.socket) -> mmap.mmap:
+        """The memory of an outbox that a new worker has as well, which gets this channel."""
+        outbox = new_outbox()
+        try:
+            socket.send_fds(self._requests, [NEW_WORKER], [channel.fileno(), outbox])
+        except BaseException:
+            os.close(outbox)
+            raise
+        return mapped(outbox)
 
     def end(self) -> None:
         """End it; workers end when their channels are closed."""
