@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -666,6 +667,32 @@ def test_what_is_not_flat_is_refused(tmp_path: Path) -> None:
     for read, name in ((nexus_xr.read_json, "text"), (nexus_xr.read_json, "json"), (nexus_xr.read_csv, "text")):
         with pytest.raises(NexusError, match=name):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize("length", [csv.field_size_limit(), csv.field_size_limit() + 1])
+@pytest.mark.parametrize("letter", ["x", '"', ",", "\n"], ids=repr)
+def test_texts_of_tables_are_of_any_length(length: int, letter: str, tmp_path: Path) -> None:
+    texts = np.array([letter * length, "b"], object)
+    array = xr.DataArray([1, 2], {"t": ("x", texts)}, dims="x", name="counts")
+    limit = csv.field_size_limit()
+    assert through_csv(array, tmp_path / "out.csv").identical(array)
+    assert csv.field_size_limit() == limit
+
+
+@given(texts=st.lists(st.lists(st.text('",\r\na #\0\u2028'), min_size=2, max_size=2), min_size=1, max_size=4))
+def test_any_texts_come_back_from_tables(texts: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    array = xr.DataArray(np.array(texts, object), dims=("x", "y"), name="counts")
+    assert through_csv(array, tmp_path_factory.mktemp("csv") / "out.csv").identical(array)
+
+
+@pytest.mark.parametrize(("row", "message"), [('0,"a', "missing at the end"), ('0,"a"b', "behind a text"), ('"', "")])
+def test_rows_that_nobody_wrote_are_refused(row: str, message: str, tmp_path: Path) -> None:
+    xr.DataArray(np.array(["b"], object), dims="x", name="counts").nexus.to_csv(tmp_path / "out.csv")
+    written = (tmp_path / "out.csv").read_text()
+    assert "\n0,b\n" in written
+    (tmp_path / "out.csv").write_text(written.replace("\n0,b\n", f"\n{row}\n"))
+    with pytest.raises(NexusError, match=f"out.csv: expected what to_csv wrote .*{message}"):
+        nexus_xr.read_csv(tmp_path / "out.csv")
 
 
 def test_what_xarray_decoded_otherwise_is_refused(tmp_path: Path) -> None:

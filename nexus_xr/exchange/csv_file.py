@@ -10,7 +10,8 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TextIO
 
@@ -26,6 +27,8 @@ from .json_file import opened, variable_of_json, variable_to_json
 from .parts import TEXT
 
 _COMMENT = "# "
+_QUOTE = '"'
+_FIELD = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",]*))(,|\Z)')
 _BLOCK_ROWS = 1 << 18
 # What a line says of a variable, beside what JSON of it says.
 _IN_TABLE, _COORDINATE = "is_in_table", "is_coordinate"
@@ -200,6 +203,36 @@ def _parted(stream: TextIO) -> tuple[list[str], list[list[str]]]:
     heading: list[str] = []
     for line in stream:
         if not line.startswith(_COMMENT):
-            return heading, list(csv.reader(chain([line], stream)))
+            return heading, [_fields(row) for row in _rows(chain([line], stream))]
         heading.append(line.removeprefix(_COMMENT))
     return heading, []
+
+
+def _rows(lines: Iterable[str]) -> Iterator[str]:
+    """Rows without their ends, each of one line, or several where a text goes on in the next."""
+    parts: list[str] = []
+    quotes = 0
+    for line in lines:
+        parts.append(line)
+        quotes += line.count(_QUOTE)
+        if quotes % 2 == 0:
+            yield "".join(parts).rstrip("\r\n")
+            parts.clear()
+    if parts:
+        raise ValueError("a quotation mark is missing at the end of a text")
+
+
+def _fields(row: str) -> list[str]:
+    """The texts in a row, however long: `csv.reader` takes what all of a process agrees on, 128 KiB at first."""
+    if _QUOTE not in row:
+        return row.split(",")
+    fields = []
+    at, more = 0, ","
+    while more:
+        found = _FIELD.match(row, at)
+        if found is None:
+            raise ValueError("expected a comma or the end of the row behind a text in quotation marks")
+        quoted, plain, more = found.groups()
+        fields.append(plain if quoted is None else quoted.replace(2 * _QUOTE, _QUOTE))
+        at = found.end()
+    return fields
