@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import inspect
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+import nexus_xr
 from nexus_xr import registration
 
 from .files import scan_file, write_tree
@@ -40,6 +44,26 @@ def test_serving_files_takes_no_xarray() -> None:
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     assert said == "['click']\n"  # which uvicorn imports
+
+
+def imported(statements: Iterable[ast.stmt]) -> dict[str, str]:
+    """The modules from which names are imported, by these names."""
+    return {
+        alias.asname or alias.name: str(statement.module)
+        for statement in statements
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+
+
+def test_public_names_are_the_same_to_whoever_imports_them() -> None:
+    module = ast.parse(inspect.getsource(nexus_xr))
+    (for_types,) = (each for each in module.body if isinstance(each, ast.If))
+    later = imported(for_types.body)
+    assert later.pop("accessor") == "None"  # a module, which is no public name
+    assert later == nexus_xr._LATER
+    here = {name for name, where in imported(module.body).items() if where in ("diagnostics", "errors")}
+    assert nexus_xr.__all__ == sorted({*later, *here})
 
 
 @pytest.mark.parametrize(
