@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from functools import wraps
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -24,7 +24,6 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", lambda value: _is_whole(value)),
     "float": ("a number", lambda value: _is_whole(value) or isinstance(value, float | np.floating)),
     "str": ("a string", lambda value: isinstance(value, str)),
-    "str | os.PathLike[str]": ("a path", lambda value: _is_path(value)),
     "Mapping[str, Any]": ("a mapping", lambda value: isinstance(value, Mapping)),
     "Mapping[Any, int]": (
         "a mapping to whole numbers",
@@ -161,6 +160,19 @@ def _check(name: str, value: Any, annotation: str, least: float | None) -> None:
     if least is not None and not value >= least:
         otherwise = ", or None" if is_optional else ""
         raise NexusError(f"{name}={value!r}: expected {expected}, {least} or more{otherwise}")
+
+
+def as_path(value: Any) -> str:
+    """A path or URL as text.
+
+    Raises
+    ------
+    NexusError
+        It is none; what it is instead isn't shown, as it may be all of a file.
+    """
+    if not _is_path(value):
+        raise NexusError(f"expected a path or a URL, found {type(value).__name__}; write it into a file")
+    return fspath(value)
 
 
 def _is_whole(value: Any) -> bool:

@@ -1203,7 +1203,14 @@ def test_an_option_that_is_none_is_an_error_that_lists_those_there_are(tmp_path:
 
 # Calls with the file "scan.nxs", and how what they say begins.
 MISTAKEN: dict[str, tuple[type[Exception], Callable[[], object]]] = {
-    "path=b'f.nxs': expected a path, found bytes": (TypeError, lambda: nexus_xr.repack(b"f.nxs")),  # type: ignore[arg-type]
+    "expected a path or a URL, found bytes; write it into a file": (
+        NexusError,
+        lambda: nexus_xr.repack(b"f.nxs"),  # type: ignore[arg-type]
+    ),
+    "expected a path or a URL, found int; write it into a file": (
+        NexusError,
+        lambda: nexus_xr.consolidate(1),  # type: ignore[arg-type]
+    ),
     "num_threads='x': expected a whole number, found str": (
         TypeError,
         lambda: to_nexus(scan(), "f.nxs", num_threads="x"),  # type: ignore[arg-type]

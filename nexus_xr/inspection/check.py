@@ -17,7 +17,7 @@ from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.children import Child, ChildError, environment
 from nexus_xr.hdf5.runtime.cpus import thread_count
 from nexus_xr.opening.options import Options
-from nexus_xr.signatures import checks
+from nexus_xr.signatures import as_path, checks
 
 from ._checking_process import LENGTH
 from .checking import PieceRange, Where
@@ -142,16 +142,10 @@ def check(
     >>> report.datasets[0].failures[0].chunk
     (2, 0)
     """
-    if not isinstance(path, str | os.PathLike):
-        found = type(path).__name__
-        raise NexusError(
-            f"expected a path or a URL, which other processes can open, found {found}; write it into a file"
-        )
-    if os.fspath(path).startswith(_IN_THIS_PROCESS):
-        raise NexusError(
-            f"{os.fspath(path)}: is in this process's memory, which those that check can't see; write a file"
-        )
-    where = Where(os.fspath(path), Options(storage_options=storage_options))
+    name = as_path(path)
+    if name.startswith(_IN_THIS_PROCESS):
+        raise NexusError(f"{name}: is in this process's memory, which those that check can't see; write a file")
+    where = Where(name, Options(storage_options=storage_options))
     listing = _Listing()
     with _checker() as checker:
         crash = _ask(checker, where, None, listing.take)

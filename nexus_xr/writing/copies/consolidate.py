@@ -27,7 +27,7 @@ from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, ch
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect, refuse_unknown
-from nexus_xr.signatures import checks
+from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.fields.variables import fill
 
 from .soundness import refuse_damaged
@@ -76,7 +76,7 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
 
 def bring_in(path: str | os.PathLike[str], num_threads: int | None = None) -> bool:
     """Do what `consolidate` does; gives whether it is one file then, and no link into another one has stayed."""
-    asked = File(os.fspath(path))
+    asked = File(as_path(path))
     left = Diagnostics()
     with asked.opened() as opened:
         elsewhere = [path for path, _, is_of_others in _own_members(opened, asked.name) if is_of_others]

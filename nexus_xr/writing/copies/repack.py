@@ -36,7 +36,7 @@ from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, put_link
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect, refuse_unknown
-from nexus_xr.signatures import checks
+from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
 
@@ -104,7 +104,7 @@ def repack(
     if chunks not in (KEEP, AUTO):
         raise NexusError(f'chunks={chunks!r}: expected "keep" or "auto"')
     form = _Form(None if compression == KEEP else filters_named(compression, compression_opts, shuffle), chunks == AUTO)
-    asked = File(os.fspath(path))
+    asked = File(as_path(path))
     goal = asked.path if target is None else local_path(os.fspath(target))
     if is_elsewhere(goal):
         raise NexusError(f"{goal}: only a file of this machine is written anew; name a path")
