@@ -17,15 +17,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # Opens a file by content, by extension and by name, and reads what it holds.
 TRIAL = """
-import importlib.metadata, pathlib
+import importlib.metadata, pathlib, types
 import h5py, numpy as np, xarray as xr
 import nexus_xr
 from nexus_xr.arrays.compiled import IN_ONE_PASS
 from nexus_xr.hdf5.filters.compiled import decode_all
 from nexus_xr.hdf5.format.compiled import lookup3
+from nexus_xr.hdf5.reading.reductions.compiled import add
 
 assert "site-packages" in nexus_xr.__file__, nexus_xr.__file__
-assert IN_ONE_PASS and decode_all is not None and lookup3 is not None, "the wheel lacks a compiled module"
+of_modules = (IN_ONE_PASS, decode_all is not None, lookup3 is not None, isinstance(add, types.BuiltinFunctionType))
+assert all(of_modules), f"the wheel lacks a compiled module: {of_modules}"
 assert pathlib.Path(nexus_xr.__file__).with_name("py.typed").exists(), "the wheel lacks py.typed"
 counts = np.arange(12.0).reshape(3, 4)
 with h5py.File("scan.nxs", "w") as file:

@@ -172,7 +172,8 @@ def as_path(value: Any) -> str:
     """
     if not _is_path(value):
         raise NexusError(f"expected a path or a URL, found {type(value).__name__}; write it into a file")
-    return fspath(value)
+    path: str = fspath(value)
+    return path
 
 
 def _is_whole(value: Any) -> bool:

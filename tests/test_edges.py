@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xarray.indexes import PandasIndex
 
 import nexus_xr
+from nexus_xr.arrays.bins import centres_of
 from nexus_xr.diagnostics import Code
 
 from .arrays import indexers_within
@@ -443,3 +444,14 @@ def test_a_recorded_dimension_of_another_length_is_not_that_of_corners(tmp_path:
         assert opened.x.dims == ("dim_0_edges", "dim_1_edges_")
         assert opened.other.dims == ("dim_1_edges",)
         assert opened.k.dims == ("dim_0_edges",)
+
+
+@pytest.mark.parametrize("unit", ["ns", "s"])
+def test_middles_of_dates_lie_between_them_however_far_they_are_apart(unit: str) -> None:
+    """Further than nanoseconds count, of which NumPy 2.5 raises an error, and those before give wrong values."""
+    edges = np.array(["1700-01-01", "2200-01-01", "2250-01-01", "NaT"], f"M8[{unit}]")
+    expected = np.array(["1950-01-01T12:00", "2225-01-01", "NaT"], f"M8[{unit}]")
+    np.testing.assert_array_equal(centres_of(edges), expected)
+    odd = np.array([[-3, 2], [3, 4], [-3, -2], [7, 7]], f"m8[{unit}]")
+    between = centres_of(odd)[..., 0]
+    assert ((odd[:, 0] <= between) & (between <= odd[:, 1])).all()

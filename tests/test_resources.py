@@ -435,6 +435,8 @@ WITH_LESS = """
 import os, sys
 for name in ("sched_getaffinity", "fork", "register_at_fork", "preadv", "pread", "memfd_create", "O_CLOEXEC"):
     delattr(os, name)
+if hasattr(os, "process_cpu_count"):
+    os.process_cpu_count = os.cpu_count  # as it is where there is no affinity
 
 import dask.array as da, numpy as np, xarray as xr
 import nexus_xr

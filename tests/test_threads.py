@@ -434,7 +434,11 @@ array = LazyArray(File(path, policy=ReadingPolicy(num_threads=3)), "/data", shap
 expected = np.load(sys.argv[4])
 """
 
-FORKING = """
+# As Python says of each fork beside threads, from 3.12 on.
+UNWARNED = 'import warnings; warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)'
+FORKING = (
+    f"{UNWARNED}\n"
+    + """
 array[...]  # what is imported meanwhile would stay locked in a child, as Python has it
 ending = threading.Event()
 def read():
@@ -457,8 +461,11 @@ for reader in readers:
 assert np.array_equal(array[...], expected)
 print("children that failed:", failed)
 """
+)
 
-FORKING_ONCE_READ = """
+FORKING_ONCE_READ = (
+    f"{UNWARNED}\n"
+    + """
 expected_here = array[...]
 child = os.fork()
 if not child:
@@ -467,6 +474,7 @@ assert os.waitpid(child, 0)[1] == 0
 assert np.array_equal(array[...], expected)
 print("fine")
 """
+)
 
 EXITING = """
 import atexit

@@ -30,8 +30,18 @@ def middles_of(bounds: NDArray[Any]) -> NDArray[Any]:
     """
     if bounds.dtype.kind not in "fcmM":
         bounds = bounds.astype(np.float64)
+    if bounds.dtype.kind in "mM":
+        return _middles_of_times(bounds)
     middles: NDArray[Any] = bounds[..., 0] + (bounds[..., 1] - bounds[..., 0]) / 2
     return middles
+
+
+def _middles_of_times(bounds: NDArray[Any]) -> NDArray[Any]:
+    """Of whole numbers, half of each: what lies between two times may be more than their unit counts."""
+    native = bounds.astype(bounds.dtype.newbyteorder("="))
+    lower, upper = native[..., 0].view(np.int64), native[..., 1].view(np.int64)
+    middles = (lower >> 1) + (upper >> 1) + ((lower & 1) + (upper & 1)) // 2
+    return np.where(np.isnat(native).any(axis=-1), np.array("NaT", native.dtype), middles.view(native.dtype))
 
 
 def centres_of(edges: NDArray[Any]) -> NDArray[Any]:

@@ -156,7 +156,7 @@ def edges_to_intervals(array: xr.DataArray) -> xr.DataArray:
     """Bins that lie side by side as intervals, of which xarray's plots draw the edges."""
     for name, index in array.xindexes.items():
         edges = edges_of(index.bounds) if isinstance(index, EdgesIndex) else None
-        if edges is not None and (np.diff(edges) > 0).all():
+        if edges is not None and (edges[1:] > edges[:-1]).all():
             intervals = pd.IntervalIndex.from_breaks(edges)
             array = array.assign_coords({name: (name, intervals, array.coords[name].attrs)})
     return array

@@ -176,13 +176,13 @@ def _flattened(variable: xr.Variable, keep: Keep) -> xr.Variable:
     if variable.encoding.get("hdf5_filters"):
         encoding |= {"zlib": True, "shuffle": True}
     # Bounds, which xarray then writes in the same units; and dates from which it finds none.
-    if variable.dtype.kind == "M" and ("bounds" in variable.attrs or _may_be_far_apart(variable)):
+    if variable.dtype.kind == "M" and ("bounds" in variable.attrs or may_be_far_apart(variable)):
         encoding["units"] = units_of_time(variable.dtype)
     attributes = flat_attributes(variable.attrs, keep, is_of_time=variable.dtype.kind in "mM")
     return xr.Variable(dims, variable._data, attributes, encoding)
 
 
-def _may_be_far_apart(dates: xr.Variable) -> bool:
+def may_be_far_apart(dates: xr.Variable) -> bool:
     """Whether dates may lie further apart than nanoseconds count; those of dask xarray counts so anyway."""
     if not dates._in_memory:
         return not hasattr(dates._data, "dask")

@@ -22,10 +22,11 @@ from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
 from nexus_xr.hdf5.writing.replacing import replacing, replacing_folder, stands_there, unwritten
 from nexus_xr.hdf5.writing.writable_file import kept_file, open_file, why_unwritten
+from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.opening.arrays import chunked
 
 from .computed import computed
-from .flat import WRITE, Flat, Travelling, flat, of_nodes
+from .flat import WRITE, Flat, Travelling, flat, may_be_far_apart, of_nodes
 from .names import split, unquoted
 from .parts import TEXT
 
@@ -216,15 +217,27 @@ def _datasets(made: Flat) -> Iterator[xr.Dataset]:
 
 
 def streamed(made: _Flat) -> _Flat:
-    """The same with large arrays that stay in a file as dask's, as xarray reads others at once."""
+    """The same as xarray can write it: large arrays that stay in a file as dask's, as xarray reads others at once."""
     if isinstance(made, xr.DataTree):
         return of_nodes(made, str, _streamed)
     return _streamed(made)
 
 
 def _streamed(dataset: xr.Dataset) -> xr.Dataset:
-    large = {name: chunked(variable, {}) for name, variable in dataset.variables.items() if _is_large(variable)}
-    return dataset.assign(large) if large else dataset
+    made = {name: chunked(variable, {}) for name, variable in dataset.variables.items() if _is_large(variable)}
+    dates = {name: each for name, each in dataset.variables.items() if each.dtype == "M8[ns]" and each._in_memory}
+    made |= {name: _counted(each) for name, each in dates.items() if may_be_far_apart(each)}
+    return dataset.assign(made) if made else dataset
+
+
+def _counted(dates: xr.Variable) -> xr.Variable:
+    """Dates as CF counts them: xarray finds units by subtracting neighbours, which may be too far apart for that."""
+    counts = dates.values.view(np.int64)
+    encoding = {name: value for name, value in dates.encoding.items() if name != "units"}
+    if np.isnat(dates.values).any():
+        encoding["_FillValue"] = np.iinfo(np.int64).min
+    attributes = {**dates.attrs, "units": units_of_time(dates.dtype), "calendar": "proleptic_gregorian"}
+    return xr.Variable(dates.dims, counts, attributes, encoding)
 
 
 def _is_large(variable: xr.Variable) -> bool:

@@ -213,5 +213,8 @@ def _of_text(variable: xr.Variable) -> xr.Variable | None:
 
 def _in_nanoseconds(dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
     """The same in nanoseconds, from 1677 to 2262; dates beyond stay in their unit."""
-    fine = dates.astype("M8[ns]")  # which NumPy wraps around where it hasn't such years
+    try:
+        fine = dates.astype("M8[ns]")  # which NumPy before 2.5 wraps around where it hasn't such years
+    except OverflowError:
+        return dates
     return fine if np.array_equal(fine.astype(dates.dtype), dates) else dates

@@ -166,7 +166,8 @@ def _other_float(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArr
     mantissa = _bits(raw, bits.mantissa, bits.mantissa_size).astype(np.float64)
     first_bit = np.where(exponent == 0, 0.0, 2.0**bits.mantissa_size)
     scale = np.maximum(exponent, 1) - bits.bias - bits.mantissa_size
-    values = np.ldexp(mantissa + first_bit, scale)
+    with np.errstate(over="ignore"):  # of those that are special
+        values = np.ldexp(mantissa + first_bit, scale)
     is_special = exponent == 2**bits.exponent_size - 1
     values[is_special] = np.where(mantissa[is_special] == 0, np.inf, np.nan)
     signed: NDArray[Any] = np.copysign(values, np.where(_bits(raw, bits.sign, 1), -1.0, 1.0))

@@ -241,8 +241,10 @@ class _Processes:
         """A process for the length of a ``with`` block, a new one where that is wanted."""
         with self._lock:
             process = self._idle.pop() if self._idle and not new else None
-        if process is None or not process.is_alive:
-            process = _Process()
+        if process is not None and not process.is_alive:
+            process.end()
+            process = None
+        process = process or _Process()
         try:
             yield process
         finally:

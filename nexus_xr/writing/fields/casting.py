@@ -64,9 +64,13 @@ def _cast_block(values: Any, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if values.dtype != dtype and not may_become(values.dtype, dtype):  # a block of another type than dask says
         raise NexusError(f"values of {values.dtype} don't fit into {dtype}; convert them with astype")
-    with np.errstate(over="ignore"):
-        made = values.astype(dtype, copy=False)
-    if values.dtype != dtype and not _are_held(values, made):
+    try:
+        with np.errstate(over="ignore"):
+            made = values.astype(dtype, copy=False)
+        are_held = values.dtype == dtype or _are_held(values, made)
+    except OverflowError:  # of dates and durations, from NumPy 2.5 on
+        are_held = False
+    if not are_held:
         advice = "store them anew in a longer one" if dtype.kind in "SU" else "convert them with astype"
         raise NexusError(f"there are values that {dtype} doesn't hold; {advice}")
     return made
