@@ -242,6 +242,19 @@ def test_dates_are_written_back(time: Any, attributes: dict[str, Any], write: Wr
         later.nexus.to_nexus(tmp_path / "later.nxs", layout="inplace")
 
 
+def test_times_of_which_some_are_unknown_stay_as_they_are_in_place(write: Write, tmp_path: Path) -> None:
+    path = scan(write, [0, np.nan, 2, 4], units="s", start="2020-01-01T00:00:00")
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    assert np.isnat(opened.time.values).tolist() == [False, True, False, False]
+    opened.assign(n=opened.n * 2).nexus.to_nexus(tmp_path / "inplace.nxs", layout="inplace")
+    with h5py.File(tmp_path / "inplace.nxs") as file:
+        np.testing.assert_array_equal(file["entry/data/time"][()], [0, np.nan, 2, 4])
+        assert file["entry/data/n"][()].tolist() == [0, 2, 4, 6]
+    known = opened.assign_coords(time=opened.time.fillna(opened.time[0]))
+    with pytest.raises(NexusError, match="decode_times=False to change them"):
+        known.nexus.to_nexus(tmp_path / "later.nxs", layout="inplace")
+
+
 # --- edges -----------------------------------------------------------------------------------------------------
 
 EDGES = np.array([0, 1, 2, 4, 7])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, listed
-from nexus_xr.hdf5.objects.text import decode_array, is_text
+from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.output.edits import as_text_of
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import raise_unstorable, storable
@@ -21,7 +21,8 @@ from nexus_xr.nexus.rules.reserved import DIMENSIONS, EDGES, recorded_dtype, wit
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described
 from nexus_xr.writing.fields.casting import cast
-from nexus_xr.writing.fields.variables import LazyVariable, Storing, blocks, fields_of, with_true_errors
+from nexus_xr.writing.fields.comparison import Difference, first_difference
+from nexus_xr.writing.fields.variables import LazyVariable, Storing, fields_of, with_true_errors
 
 
 @dataclass(frozen=True)
@@ -265,20 +266,17 @@ def text_for(dataset: h5py.Dataset, values: Any, where: str) -> NDArray[Any]:
 def check_same(name: str, values: Any, stored: Any, targets: Targets) -> None:
     """Raise an error where a variable that doesn't grow has other values than those that are stored."""
     target = targets.by_name[name]
-    if not _is_same(values, stored, target.dtype):
+    where = f"{targets.file}:{target.path}"
+    refuse_others(where, name, repr(targets.dim), first_difference(values, stored, is_text(target.dtype)))
+
+
+def refuse_others(where: str, name: str, dims: str, found: Difference | None) -> None:
+    """Raise an error where a variable that spans none of the dimensions differs from the one that is stored."""
+    if found is not None:
         raise NexusError(
-            f"{targets.file}:{target.path}: nothing was written, as it hasn't the values of {name!r}, which spans no "
-            f"{targets.dim!r}; leave that out with drop_vars, or write an entry of its own"
+            f"{where}: nothing was written, as it hasn't the values of {name!r}, which spans no {dims}: it is {found}; "
+            "bring all into the order of the file, leave that out with drop_vars, or write an entry of its own"
         )
-
-
-def _is_same(values: Any, stored: Any, dtype: np.dtype[Any]) -> bool:
-    if is_text(dtype):
-        return np.array_equal(decode_array(np.asarray(values)), np.asarray(stored[...]))
-    parts = (tuple(slice(*each) for each in region) for region in blocks(stored, None))
-    return all(
-        np.array_equal(np.asarray(values[part]), stored[part], equal_nan=stored.dtype.kind in "fc") for part in parts
-    )
 
 
 def names_in(dataset: xr.Dataset) -> Iterable[str]:

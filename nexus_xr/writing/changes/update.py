@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from nexus_xr.arrays.edges import edges_to_bounds
@@ -37,7 +36,8 @@ from nexus_xr.opening.fields.stored import stored_array
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening
 from nexus_xr.opening.session import Opened, assemble, did_grow_of
-from nexus_xr.writing.fields.variables import LazyVariable, Storing, blocks, fields_of
+from nexus_xr.writing.fields.comparison import first_difference
+from nexus_xr.writing.fields.variables import LazyVariable, Storing, fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -351,12 +351,7 @@ class _Data:
         is_text = before.dtype.kind in "OU" and now.dtype.kind in "OU"
         if before.shape != now.shape or (before.dtype != now.dtype and not is_text) or hasattr(now._data, "dask"):
             return False
-        is_float = now.dtype.kind in "fc"
-        old, new = LazyVariable(before), LazyVariable(now)
-        return all(
-            np.array_equal(old[part], new[part], equal_nan=is_float)
-            for part in (tuple(slice(*each) for each in region) for region in blocks(new, None))
-        )
+        return first_difference(LazyVariable(now), LazyVariable(before), False) is None
 
     def _replaced(self, variable: Variable, path: str) -> Iterator[Edit]:
         """The field with the values of the Dataset."""
