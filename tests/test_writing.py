@@ -1354,6 +1354,73 @@ def test_regions_may_be_written_later(tmp_path: Path, is_dask: bool, monkeypatch
     assert reopened(tmp_path / "f.nxs").identical(scan())
 
 
+AS_IN_THE_FILE: list[tuple[Callable[[xr.Dataset], xr.Dataset | xr.DataArray], str]] = [
+    (
+        lambda ds: ds.isel(x=slice(None, None, -1)),
+        r"/x: .* 'x', which spans no 'scan': it is 343\.0 at \[0\], and in .* 0",
+    ),
+    (lambda ds: ds.counts.assign_coords(y=ds.y + 1), "/y: .* it hasn't the values of 'y', which spans no 'scan'"),
+    (lambda ds: ds.assign_coords(height=ds.height.T + 1), "/height: .* 'height', which spans no 'scan'"),
+    (
+        lambda ds: ds.assign_coords(height=ds.height[0].drop_vars("y")),
+        r"/height: 'height' has dimensions \('x',\), and in the file",
+    ),
+    (lambda ds: ds.assign_coords(wavelength=1.55), "/wavelength: .* it is 1.55, and in the file 1.54; .* drop_vars"),
+    (lambda ds: ds.assign_coords(wavelength="Cu"), "/wavelength: 'wavelength' is of <U2, and in the file of float64"),
+    (lambda ds: ds.assign_coords(wavelength=np.datetime64(0, "s")), "/wavelength: 'wavelength' is of datetime64"),
+    (
+        lambda ds: ds.assign_coords(x=ds.x.assign_attrs(units="mm")),
+        "/x: the units of 'x' are 'mm', and in the file 'um'",
+    ),
+    (lambda ds: ds.assign(mask=~ds["mask"]), "/mask: .* it hasn't the values of 'mask'"),
+    (lambda ds: ds.isel(y=slice(5)), r"/(y|mask|height): '\w+' has the shape \(5,( 50)?\), and in the file \(40,"),
+    (lambda ds: ds.assign_coords(angle=3.0), r"f\.nxs: no NXdata group has .*'angle'.*leave out what it hasn't"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), AS_IN_THE_FILE)
+def test_what_spans_no_dimension_of_a_region_is_as_in_the_file(tmp_path: Path, change: Any, said: str) -> None:
+    whole = scan().to_dataset().assign(mask=("x", np.arange(50) % 2 == 0), edge=((), np.nan), name=((), "ä"))
+    to_nexus(whole, tmp_path / "f.nxs")
+    before = (tmp_path / "f.nxs").read_bytes()
+    part, region = whole.isel(scan=slice(1, 3)), {"scan": slice(1, 3)}
+    for compute in (True, False):
+        with pytest.raises(NexusError, match=said):
+            to_nexus(change(part), tmp_path / "f.nxs", region=region, compute=compute)
+    assert (tmp_path / "f.nxs").read_bytes() == before
+    to_nexus(part.transpose("x", ...).assign(counts=part.counts * 0).chunk(), tmp_path / "f.nxs", region=region)
+    assert reopened(tmp_path / "f.nxs").sum(("y", "x")).values.astype(bool).tolist() == [
+        True,
+        False,
+        False,
+        *[True] * 3,
+    ]
+
+
+def test_what_is_scaled_in_the_file_may_be_beside_a_region(tmp_path: Path) -> None:
+    fields = {"n": np.zeros((2, 3)), "x": np.arange(3), "x_scaling_factor": 0.5}
+    write_tree(tmp_path / "f.nxs", {"entry": nxentry({"data": nxdata(fields, signal="n", axes=["y", "x"])})})
+    whole = reopened(tmp_path / "f.nxs").load()
+    to_nexus(whole[1:] + 2, tmp_path / "f.nxs", region={"dim_0": slice(1, 2)})
+    assert reopened(tmp_path / "f.nxs").values.tolist() == [[0, 0, 0], [2, 2, 2]]
+    with pytest.raises(NexusError, match=r"/x: .* it is 0 at \[1\], and in the file 0.5"):
+        to_nexus(whole[1:].assign_coords(x=[0, 0, 1]), tmp_path / "f.nxs", region={"dim_0": slice(1, 2)})
+
+
+@pytest.mark.parametrize("edges", ["index", "bounds"])
+def test_edges_beside_a_region_are_those_of_the_file(tmp_path: Path, edges: str) -> None:
+    array = xr.DataArray(np.zeros((3, 4)), dims=("y", "x"), name="n").nexus.assign_edges(x=[0.0, 1, 2, 4, 8])
+    to_nexus(array, tmp_path / "f.nxs")
+    whole = xr.open_dataset(tmp_path / "f.nxs", engine="nexus", edges=edges).load()
+    region = {"y": slice(1, 2)}
+    to_nexus(whole.isel(y=[1]) + 1, tmp_path / "f.nxs", region=region)
+    to_nexus(whole.n[1:2] + 1, tmp_path / "f.nxs", region=region)
+    assert reopened(tmp_path / "f.nxs").sum().item() == 4
+    others = array[1:2].drop_vars("x").nexus.assign_edges(x=[0.0, 1, 2, 4, 9])
+    with pytest.raises(NexusError, match="/x: the edges of 'x' are others than in the file"):
+        to_nexus(others, tmp_path / "f.nxs", region=region)
+
+
 def test_of_several_equal_names_the_one_for_a_region_is_named(tmp_path: Path) -> None:
     path = tmp_path / "f.nxs"
     to_nexus([scan(), scan()], path)

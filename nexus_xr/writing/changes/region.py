@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,12 +26,13 @@ from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
-from nexus_xr.opening.select import Opening, describe_with
+from nexus_xr.opening.select import Described, Opening, describe_with
 from nexus_xr.opening.session import assemble
 from nexus_xr.writing.fields.casting import cast, may_become
-from nexus_xr.writing.fields.variables import with_true_errors
+from nexus_xr.writing.fields.comparison import first_difference
+from nexus_xr.writing.fields.variables import LazyVariable, with_true_errors
 
-from .growth import text_of
+from .growth import names_in, refuse_others, text_of
 from .targets import group_with, known
 
 # libhdf5 opens no file for writing that the same process has open for reading.
@@ -61,7 +62,8 @@ def write_region(
     Parameters
     ----------
     obj
-        The values, as long as the region in its dimensions and as the file's in all others.
+        The values, as long as the region in its dimensions and as the file's in all others. Variables that have none of
+        the region's dimensions have to be the same as there.
     path
         A file that has variables of these names.
     region
@@ -74,7 +76,8 @@ def write_region(
     Raises
     ------
     NexusError
-        The file has no such variables, or several of them, or the region doesn't fit; nothing has been written then.
+        The file has no such variables, or several of them, or others than are to be the same, or the region doesn't
+        fit; nothing has been written then.
     """
     wanted = _wanted(obj, os.fspath(path), region)
     with _opening, alone(os.path.realpath(path)):  # not while it is copied or replaced
@@ -108,8 +111,8 @@ def check_region(
         _parts(_wanted(obj, os.fspath(path), region), os.fspath(path), region, entry)
 
 
-def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> Mapping[str, xr.Variable]:
-    """The variables of which a part is to be written."""
+def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> xr.Dataset:
+    """The variables of which a part is to be written, and those that are to be the same in the file."""
     dataset = obj.to_dataset(name=obj.name or "data") if isinstance(obj, xr.DataArray) else obj
     dataset = edges_to_bounds(with_true_errors(dataset, obj.attrs, path))
     there_are = f"there are {', '.join(map(repr, dataset.dims))}"
@@ -117,65 +120,125 @@ def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slic
         raise NexusError(
             f"region={region!r}: expected a slice for each dimension of which a part is given; {there_are}"
         )
-    wanted = {str(name): each for name, each in dataset.variables.items() if set(each.dims) & region.keys()}
     unknown = [repr(dim) for dim in region if dim not in dataset.dims]
-    if unknown or not wanted:
+    if unknown or not region:
         raise NexusError(f"{path}: region: no variable to write has a dimension {', '.join(unknown)}; {there_are}")
-    refuse_elsewhere(path, (each._data for each in wanted.values()))
-    return wanted
+    refuse_elsewhere(path, (each._data for each in dataset.variables.values()))
+    return dataset
 
 
-def _parts(wanted: Mapping[str, xr.Variable], path: str, region: Mapping[Any, slice], entry: str | None) -> list[_Part]:
-    return describe_with(partial(_find_parts, wanted, region, entry), File(path), Options())
+def _parts(dataset: xr.Dataset, path: str, region: Mapping[Any, slice], entry: str | None) -> list[_Part]:
+    return describe_with(partial(_find_parts, dataset, region, entry), File(path), Options())
 
 
-def _find_parts(
-    wanted: Mapping[str, xr.Variable], region: Mapping[Any, slice], entry: str | None, opening: Opening
-) -> list[_Part]:
-    bounds = {bounds_named(variable) for variable in wanted.values()}
-    chosen = group_with([name for name in wanted if name not in bounds], entry, opening)
-    stored = known(chosen)
+def _find_parts(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, opening: Opening) -> list[_Part]:
+    described = group_with(list(names_in(dataset)), entry, opening)
+    there = _Stored(opening, described)
     parts = []
-    for name, variable in wanted.items():
-        if name in bounds and name not in stored:
+    for name in map(str, dataset.variables):
+        if name not in there.variables:  # bounds, which are told by what they belong to
             continue
-        field = chosen.content.fields[stored[name].field]
-        path = absolute(chosen.group.member_path(stored[name].field))
-        where = f"{opening.file.name}:{path}"
-        named = bounds_named(variable)
-        if stored[name].bounds is not None:
-            whole = assemble(opening, chosen).variables[stored[name].bounds]
-            _check_edges(name, wanted.get(named or ""), where, whole, region)
-            continue
-        if named in wanted and named not in stored:
+        variable = dataset.variables[name]
+        there.check(name, variable, dataset.variables)
+        if not set(variable.dims) & region.keys():
+            there.check_same(name, variable, dataset.variables, region)
+        elif there.variables[name].bounds is not None:
+            there.check_edges(name, dataset.variables, region)
+        else:
+            parts.append(there.part(name, variable, region))
+    return parts
+
+
+class _Stored:
+    """What a group of the file has."""
+
+    def __init__(self, opening: Opening, described: Described) -> None:
+        self.variables = known(described)
+        self._opening = opening
+        self._described = described
+        self._fields = described.content.fields
+
+    def where(self, name: str) -> str:
+        """What a variable is called in errors."""
+        return f"{self._opening.file.name}:{self._path(name)}"
+
+    def _path(self, name: str) -> str:
+        return absolute(self._described.group.member_path(self.variables[name].field))
+
+    def _opened(self, name: str) -> xr.Variable:
+        """A variable as it opens, with nothing else read."""
+        kept = {name, *(owner.name for owner in self.variables.values() if owner.bounds == name)}
+        options = replace(self._opening.options, drop_variables=sorted(self.variables.keys() - kept))
+        return assemble(replace(self._opening, options=options), self._described).variables[name]
+
+    def check(self, name: str, variable: xr.Variable, others: Mapping[Any, xr.Variable]) -> None:
+        """Raise unless a variable has the units of the file, and edges of bins only where it has them there."""
+        where, stored = self.where(name), self.variables[name]
+        field = self._fields[stored.field]
+        if bounds_named(variable) in others and stored.bounds is None:
             raise NexusError(f"{where}: {name!r} has edges of bins, and in the file values; leave the edges out")
-        if stored[name].scaling is not None:
-            raise NexusError(f"{where}: {name!r} is scaled in the file; write stored numbers with h5py")
         units, own = without_marks(field.attributes, field.dtype).get("units"), variable.attrs.get("units")
         if units is not None and own is not None and str(units) != str(own):
             raise NexusError(
                 f"{where}: the units of {name!r} are {str(own)!r}, and in the file {str(units)!r}; convert it"
             )
-        sizes = dict(zip(stored[name].dims, field.shape, strict=True))
-        places, values = _placed(name, variable, where, sizes, field, region)
-        parts.append(_Part(path, places, values))
-    return parts
 
+    def _in_order(self, name: str, variable: xr.Variable) -> xr.Variable:
+        """A variable with its dimensions as they are in the file; others are an error."""
+        dims = self.variables[name].dims
+        if set(map(str, variable.dims)) != set(dims):
+            raise NexusError(f"{self.where(name)}: {name!r} has dimensions {variable.dims}, and in the file {dims}")
+        return variable.transpose(*dims)
 
-def _check_edges(
-    name: str, bounds: xr.Variable | None, where: str, stored: xr.Variable, region: Mapping[Any, slice]
-) -> None:
-    """Raise unless the bins are those of the file, as those beside a region share its outermost edges."""
-    if bounds is None:
-        raise NexusError(f"{where}: {name!r} has edges of bins in the file, and none here; leave it out with drop_vars")
-    *dims, _ = stored.dims
-    there = stored.isel({dim: region[dim] for dim in dims if dim in region}).values
-    here = bounds.transpose(*dims, ...).values
-    if not np.array_equal(here, there, equal_nan=here.dtype.kind in "fc"):
-        raise NexusError(
-            f"{where}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
-            "leave it out with drop_vars"
-        )
+    def check_same(
+        self, name: str, variable: xr.Variable, others: Mapping[Any, xr.Variable], region: Mapping[Any, slice]
+    ) -> None:
+        """Raise unless a variable that has none of the region's dimensions has the values of the file."""
+        where, dims = self.where(name), " or ".join(map(repr, region))
+        if self.variables[name].bounds is not None and bounds_named(variable) in others:
+            self.check_edges(name, others, region)
+        there = self._opened(name)
+        here = self._in_order(name, variable)
+        if here.shape != there.shape:
+            raise NexusError(
+                f"{where}: {name!r} has the shape {here.shape}, and in the file {there.shape}, where the region, of "
+                f"{dims}, leaves it as it is; leave it out with drop_vars"
+            )
+        are_texts = there.dtype.kind in "OSU"
+        if are_texts != (here.dtype.kind in "OSU") or (here.dtype.kind in "mM") != (there.dtype.kind in "mM"):
+            raise NexusError(
+                f"{where}: {name!r} is of {here.dtype}, and in the file of {there.dtype}; convert it with astype, or "
+                "leave it out with drop_vars"
+            )
+        refuse_others(where, name, dims, first_difference(LazyVariable(here), LazyVariable(there), are_texts))
+
+    def check_edges(self, name: str, others: Mapping[Any, xr.Variable], region: Mapping[Any, slice]) -> None:
+        """Raise unless the bins are those of the file, as those beside a region share its outermost edges."""
+        where, own = self.where(name), self.variables[name]
+        bounds = others.get(bounds_named(others[name]) or "")
+        if bounds is None or own.bounds is None:
+            raise NexusError(
+                f"{where}: {name!r} has edges of bins in the file, and none here; leave it out with drop_vars"
+            )
+        stored = self._opened(own.bounds)
+        *dims, _ = stored.dims
+        there = stored.isel({dim: region[dim] for dim in dims if dim in region}).values
+        here = bounds.transpose(*dims, ...).values
+        if not np.array_equal(here, there, equal_nan=here.dtype.kind in "fc"):
+            raise NexusError(
+                f"{where}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
+                "leave it out with drop_vars"
+            )
+
+    def part(self, name: str, variable: xr.Variable, region: Mapping[Any, slice]) -> _Part:
+        """Values of a variable as they are stored, and where they go."""
+        where, variable_there = self.where(name), self.variables[name]
+        field = self._fields[variable_there.field]
+        if variable_there.scaling is not None:
+            raise NexusError(f"{where}: {name!r} is scaled in the file; write stored numbers with h5py")
+        sizes = dict(zip(variable_there.dims, field.shape, strict=True))
+        places, values = _placed(name, self._in_order(name, variable), where, sizes, field, region)
+        return _Part(self._path(name), places, values)
 
 
 def _placed(
@@ -187,19 +250,16 @@ def _placed(
     region: Mapping[Any, slice],
 ) -> tuple[Region, Any]:
     """Where the values of a variable go, and the values as they are stored there."""
-    if set(map(str, variable.dims)) != set(sizes):
-        raise NexusError(f"{where}: {name!r} has dimensions {variable.dims}, and in the file {tuple(sizes)}")
     stored = recorded_dtype(field.attributes, field.dtype) or field.dtype
     is_of_text = is_text(field.dtype) and field.dtype.hasobject
     if not may_become(variable.dtype, stored) or (is_of_text and variable.dtype.kind not in "OSU"):
         raise NexusError(f"{where}: {name!r} of {variable.dtype} doesn't fit into {stored}; convert it with astype")
     places = tuple(_extent(f"{where}: {dim!r} of {name!r}", dim, size, region) for dim, size in sizes.items())
-    ordered = variable.transpose(*sizes)
     found = tuple(last - first for first, last in places)
-    if ordered.shape != found:
-        raise NexusError(f"{where}: {name!r} has the shape {ordered.shape}, and its region {found}")
+    if variable.shape != found:
+        raise NexusError(f"{where}: {name!r} has the shape {variable.shape}, and its region {found}")
     try:
-        values = cast(ordered.data, stored, where)
+        values = cast(variable.data, stored, where)
     except NexusError as error:
         raise NexusError(f"{where}: {error}") from None
     if is_of_text and not hasattr(values, "dask"):
