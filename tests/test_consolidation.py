@@ -125,6 +125,43 @@ def test_values_are_those_that_h5py_reads_before(
     with h5py.File("master.nxs") as file:
         assert not file["counts"].is_virtual
         np.testing.assert_array_equal(file["counts"], expected)
+        assert file["counts"].fillvalue == fill
+
+
+FILLS = {
+    "none": ("i4", None),
+    "integer": (">i4", -3),
+    "nan": ("f4", np.nan),
+    "text": ("S4", b"ab"),
+    "text of any length": (h5py.string_dtype(), "äb"),
+    "ASCII of any length": (h5py.string_dtype("ascii"), "ab"),
+    "compound": (np.dtype([("a", "i2"), ("b", "f4")]), (3, 2.5)),
+    "boolean": (bool, True),
+}
+
+
+@pytest.mark.parametrize("kind", FILLS)
+def test_what_was_virtual_has_the_fill_value_that_it_had(kind: str) -> None:
+    dtype, fill = FILLS[kind]
+    with h5py.File("a.h5", "w") as file:
+        file.create_dataset("data", (3,), dtype)
+    properties, region = h5py.h5p.create(h5py.h5p.DATASET_CREATE), h5py.h5s.create_simple((6,))
+    region.select_hyperslab((0,), (3,))
+    properties.set_virtual(region, b"a.h5", b"data", h5py.h5s.create_simple((3,)))
+    if fill is not None:  # h5py would store the address of text of fixed length
+        properties.set_fill_value(np.array(fill, h5py.string_dtype() if kind == "text" else dtype))
+    with h5py.File("master.nxs", "w") as file:
+        stored = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+        h5py.h5d.create(file.id, b"counts", stored, h5py.h5s.create_simple((6,)), properties)
+        before, values = file["counts"].fillvalue, file["counts"][...]
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        made = file["counts"]
+        assert not made.is_virtual
+        np.testing.assert_array_equal(made[...], values)
+        np.testing.assert_equal(made.fillvalue, before)
+        defined = made.id.get_create_plist().fill_value_defined()
+        assert (defined == h5py.h5d.FILL_VALUE_USER_DEFINED) == (fill is not None)
 
 
 def test_what_external_links_lead_to_is_copied_once(tmp_path: Path) -> None:

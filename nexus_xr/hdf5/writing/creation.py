@@ -210,8 +210,11 @@ def create_dataset(
     chunks: tuple[int, ...] | None = None,
     filters: Sequence[Filter] = (),
     growing: Sequence[bool] = (),
+    fill: NDArray[Any] | None = None,
 ) -> h5py.Dataset:
     """Make a dataset without values; one with filters is chunked, and so must one be of which a dimension grows.
+
+    It has the one element `fill` where nothing is stored, where that is given.
 
     Raises
     ------
@@ -229,6 +232,8 @@ def create_dataset(
             properties.set_chunk(chunks)
             for step in filters:
                 _append(properties, step)
+        if fill is not None:
+            properties.set_fill_value(fill)
         kind = h5t.py_create(dtype, logical=True)
         made = h5d.create(group.id, encode(name), kind, space, properties, link_properties())
     except ValueError as error:
@@ -238,6 +243,17 @@ def create_dataset(
             "choose another compression or other chunks"
         ) from error
     return h5py.Dataset(made)
+
+
+def fill_of(dataset: h5py.Dataset) -> NDArray[Any] | None:
+    """The fill value that a dataset was given, as `create_dataset` takes it; None for none, and of what h5py hasn't."""
+    if dataset.id.get_create_plist().fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
+        return None
+    text = h5py.check_string_dtype(dataset.dtype)
+    if dataset.dtype.hasobject and text is None:
+        return None
+    # Of text h5py only takes the bytes from where they lie if their length varies, whatever the dataset has.
+    return np.array(dataset.fillvalue, dataset.dtype if text is None else h5py.string_dtype(text.encoding))
 
 
 def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any], where: str | None = None) -> None:

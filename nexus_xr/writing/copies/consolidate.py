@@ -21,7 +21,7 @@ from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed, failing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.copying import as_stored, copy_object
-from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
+from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, fill_of, filters_named, filters_of_source
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.new_objects import create_group
@@ -252,7 +252,7 @@ class _Consolidation:
         if filters is None:
             filters = filters_named("gzip")
         filters = filters if chunks and not source.dtype.hasobject else ()
-        made = create_dataset(group, name, source.shape, source.dtype, chunks, filters)
+        made = create_dataset(group, name, source.shape, source.dtype, chunks, filters, fill=fill_of(source))
         copy_attributes(source, made)
         if regions and form is not None and chunk_form(made) == form and are_chunks_of(source, regions, form):
             for mapped in regions:
