@@ -40,6 +40,7 @@ from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
 from nexus_xr.hdf5.writing import atomic_file, copying, creation, new_objects
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.opening.guess import is_nexus
 from nexus_xr.writing.options import WAYS, WritingOptions
@@ -877,6 +878,59 @@ def test_the_scheduler_of_dask_is_the_users(tmp_path: Path, scheduler: str) -> N
     with dask.config.set(scheduler=scheduler):
         to_nexus(scan(da.from_array(FRAMES, chunks=(1, 40, 50))), tmp_path / "f.nxs")
     assert reopened(tmp_path / "f.nxs").identical(scan())
+
+
+ACROSS: Any = {"chunks": {"scan": 6, "y": 4, "x": 50}, "compression": "lzf"}
+
+
+@pytest.mark.parametrize(
+    ("most", "passes"), [(FRAMES.nbytes, 1), (FRAMES.nbytes - 1, 2), (FRAMES.nbytes // 10, 10), (1, 10)]
+)
+@pytest.mark.parametrize("way", ["w", "later", "append_dim"])
+def test_chunks_across_the_blocks_of_dask_are_put_together_in_bounded_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, most: int, passes: int
+) -> None:
+    computed: list[int] = []
+    written: list[int] = []
+
+    def count(block: Any) -> Any:
+        computed.append(block.shape[0])
+        return block
+
+    write = WrittenDataset.write
+
+    def note(target: WrittenDataset, region: Any, values: Any) -> None:
+        written.append(values.nbytes)
+        write(target, region, values)
+
+    monkeypatch.setattr("nexus_xr.writing.storing.MOST_TOGETHER_BYTES", most)
+    frames = da.from_array(FRAMES, chunks=(1, 40, 50)).map_blocks(count, meta=FRAMES[:0])
+    array = xr.DataArray(frames, dims=("scan", "y", "x"), name="counts")
+    if way == "append_dim":
+        to_nexus(array.copy(data=FRAMES), tmp_path / "f.nxs", unlimited_dims="scan", **ACROSS)
+    monkeypatch.setattr(WrittenDataset, "write", note)
+    if way == "append_dim":
+        to_nexus(array, tmp_path / "f.nxs", append_dim="scan")
+    elif way == "later":
+        to_nexus(array, tmp_path / "f.nxs", compute=False, **ACROSS).compute()
+    else:
+        to_nexus(array, tmp_path / "f.nxs", **ACROSS)
+    np.testing.assert_array_equal(reopened(tmp_path / "f.nxs")[-6:], FRAMES)
+    assert len(computed) - passes * 6 in (0, 1)  # what a chunk that is there lacks, if that is nothing, is of a block
+    assert len(written) == passes
+    assert max(written) <= max(most, 6 * 4 * 50 * 2)  # a chunk at least
+    assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_of_arrays_in_several_passes_others_are_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus_xr.writing.storing.MOST_TOGETHER_BYTES", 1)
+    frames = da.from_array(FRAMES, chunks=(1, 40, 50))
+    dataset = xr.Dataset({"counts": (("scan", "y", "x"), frames), "flat": (("scan", "y", "x"), frames + 1)})
+    encoding = {"flat": {"chunks": (1, 20, 50)}}
+    to_nexus(dataset, tmp_path / "f.nxs", encoding=encoding, **ACROSS)
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").equals(dataset)
 
 
 # --- regions ---------------------------------------------------------------------------------------------------

@@ -161,14 +161,19 @@ class Workers:
 
 def aligned(array: Any, chunks: tuple[int, ...] | None) -> Any:
     """A dask array whose blocks split no chunk, and none of which is empty."""
+    blocks = aligned_blocks(array, chunks)
+    return array if blocks is None else array.rechunk(blocks)
+
+
+def aligned_blocks(array: Any, chunks: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Shape of the blocks that a dask array is to have so that none splits a chunk; None where it is so already."""
     chunks = chunks or (1,) * array.ndim
     is_aligned = all(0 not in lengths for lengths in array.chunks) and all(
         all(length % chunk == 0 for length in lengths[:-1]) for lengths, chunk in zip(array.chunks, chunks, strict=True)
     )
     if is_aligned:
-        return array
-    wanted = tuple(max(lengths) for lengths in array.chunks)
-    return array.rechunk(align_blocks(wanted, array.shape, chunks))
+        return None
+    return align_blocks(tuple(max(lengths) for lengths in array.chunks), array.shape, chunks)
 
 
 def _grouped(array: Any) -> tuple[int, ...]:

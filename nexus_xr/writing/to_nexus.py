@@ -46,10 +46,11 @@ from .changes.region import check_region, write_region
 from .changes.update import Rules, changes
 from .data_tree import TreeWriting, first_data
 from .defaults import KEEP
-from .distributed import Workers, aligned
+from .distributed import Workers
 from .fields.variables import fields_of, fill, with_true_errors
 from .options import WritingOptions, tabled
 from .signals import Signal, signals_in
+from .storing import stores
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -415,11 +416,9 @@ def _write(pending: Sequence[PendingWrite], path: str, num_threads: int | None) 
 def _stores(pending: Sequence[PendingWrite], path: str, num_threads: int | None) -> Any:
     """What writes dask arrays block by block, in threads of this process."""
     import dask
-    import dask.array as da
 
     targets = [WrittenDataset(dataset, num_threads, f"{path}:{dataset.name}") for dataset, _ in pending]
-    sources = [aligned(values, target.chunks) for (_, values), target in zip(pending, targets, strict=True)]
-    return dask.delayed(da.store(sources, targets, lock=False, compute=False))  # type: ignore[arg-type]
+    return dask.delayed(stores([values for _, values in pending], targets))
 
 
 def _completed(file: NewFile, delayed: Any) -> Any:

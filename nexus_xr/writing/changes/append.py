@@ -28,9 +28,9 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset, why_unfit
 from nexus_xr.nexus.rules.reserved import DTYPE, recorded_dtype
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
-from nexus_xr.writing.distributed import aligned
 from nexus_xr.writing.fields.variables import LazyVariable, fill
 from nexus_xr.writing.signals import signals_in
+from nexus_xr.writing.storing import stores
 
 from .growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
 from .targets import group_with, known
@@ -205,7 +205,7 @@ def _more(target: Target, axis: int, values: Any, count: int, stored: LazyArray,
 def _write(changed: ChangedFile, more: Sequence[_More], num_threads: int | None) -> None:
     """Write all behind the last chunk first, which is new, and then the chunks in which others are."""
     text = {each.target.path: _text(changed, each) for each in more if each.tail is None}
-    heads, stores = [], []
+    heads, rests = [], []
     for each in more:
         dataset = changed.file[each.target.path]
         chunk = dataset.chunks[each.axis]
@@ -219,11 +219,11 @@ def _write(changed: ChangedFile, more: Sequence[_More], num_threads: int | None)
         begin = each.begin(each.target.shape[each.axis] + head.shape[each.axis])
         heads.append((target, each, head))
         if hasattr(rest, "dask"):
-            stores.append(_store(target, rest, begin))
+            rests.append((rest, target, begin))
         elif rest.shape[each.axis]:
             fill(target, rest, begin)
     with _noted(changed.path):
-        values = _computed(stores, [head for _, _, head in heads])
+        values = _computed(stores(*zip(*rests, strict=True)) if rests else [], [head for _, _, head in heads])
     for (target, each, declared), head in zip(heads, values, strict=True):
         where = f"{changed.path}:{each.target.path}"
         if (reason := why_unfit(head, declared.shape, each.target.dtype)) is not None:
@@ -252,14 +252,6 @@ def _remember(changed: ChangedFile, dataset: h5py.Dataset, more: _More, chunk: i
         ]
         for corner in itertools.product(*steps):
             changed.remember_chunk(dataset, corner)
-
-
-def _store(target: WrittenDataset, values: Any, begin: tuple[int, ...]) -> Any:
-    import dask.array as da
-
-    region = tuple(slice(at, at + size) for at, size in zip(begin, values.shape, strict=True))
-    aligned_values = aligned(values, target.chunks)
-    return da.store([aligned_values], [target], regions=[region], lock=False, compute=False)  # type: ignore[list-item]
 
 
 def _computed(stores: Sequence[Any], heads: Sequence[Any]) -> list[NDArray[Any]]:
