@@ -117,6 +117,7 @@ class Code(StrEnum):
         "a group has a factor of no certain field",
     )
     SCALING_UNREADABLE = "scaling-unreadable", _SCALING, "what a field is scaled by can't be read"
+    TIMES_NOT_DECODED = "times-not-decoded", "NXlog: time@start", "numbers that are said to be times can't be dates"
 
     # --- what is shown to others ---------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import NexusError
+from nexus_xr import NexusError, NexusWarning
 
 from .files import Field, nxdata, nxentry
 
@@ -53,6 +55,13 @@ NUMBERS = np.array([0, 1, 2, 4])
         ([f"20200101T02000{number}.0+0200" for number in NUMBERS], {}, SECONDS),
         ([f"2020-01-01T0{number}" for number in NUMBERS], {}, SECONDS[0] + NUMBERS * np.timedelta64(1, "h")),
         (NUMBERS, {"units": "s", "start": "20200101T00"}, SECONDS),
+        (NUMBERS, {"units": "s", "start": "2020-01-01 05:30:00 +0530"}, SECONDS),
+        (NUMBERS, {"units": "s since 2020-01-01 05:30:00 +05:30"}, SECONDS),
+        ([f"2020-01-01 02:00:0{number} +0200" for number in NUMBERS], {}, SECONDS),
+        (NUMBERS * 10, {"units": "100ms", "start": "2020-01-01"}, SECONDS),
+        (NUMBERS * 10, {"units": "0.1 s", "start": "2020-01-01"}, SECONDS),
+        (NUMBERS, {"units": "10ms", "start": "2020-01-01", "scaling_factor": 100}, SECONDS),
+        (NUMBERS * 10**8, {"units": "10ns since 2020-01-01"}, SECONDS),
     ],
 )
 def test_times_are_dates_on_request(time: Any, attributes: dict[str, Any], expected: Any, write: Write) -> None:
@@ -113,36 +122,49 @@ def test_pulses_are_dates_by_their_offset(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "attributes"),
+    ("time", "attributes", "said"),
     [
-        (NUMBERS, {"units": "s"}),
-        (NUMBERS, {"start": "2020-01-01"}),
-        (NUMBERS, {"units": "m", "start": "2020-01-01"}),
-        (NUMBERS, {"units": "seconds since yesterday"}),
-        (NUMBERS, {"units": "seconds since 2020-13-01"}),
-        (NUMBERS, {"units": "seconds since 2020-1-32"}),
-        (NUMBERS, {"units": "seconds since 01/02/2003"}),
-        (NUMBERS, {"units": "seconds since 2020-01-01 00:00:00 CET"}),
-        (NUMBERS, {"units": "s", "start": "2020-1-1"}),
-        (np.array([1e300] * 4), {"units": "seconds since 2020-01-01"}),
-        (["2020-01-01", "2020-01-02", "2020-01-03", "later"], {}),
-        (["2020-01-01T00:00:00Z", "2020-01-02T00:00:00", "2020-01-03", "2020-01-04"], {}),
-        (["2020-01-01", "2020-02-31", "2020-01-03", "2020-01-04"], {}),
-        (["1", "2", "3", "4"], {}),
-        (["20200101", "20200102", "20200103", "20200104"], {}),
-        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": 0.0}),
-        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": -1.0}),
-        (NUMBERS, {"units": "s", "offset": "1.5"}),
-        (NUMBERS, {"units": "s", "offset": 1.5}),
-        (NUMBERS + 2**62, {"units": "s", "start": "2020-01-01", "scaling_factor": 10}),
-        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": "0.001"}),
-        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": [1.0, 1.0]}),
-        (NUMBERS, {"units": "ticks", "start": "2020-01-01", "scaling_factor": 1.0}),
+        (NUMBERS, {"units": "s"}, None),
+        (NUMBERS, {"start": "2020-01-01"}, "units '' are none of time"),
+        (NUMBERS, {"units": "m", "start": "2020-01-01"}, "units 'm' are none of time"),
+        (NUMBERS, {"units": "0 s", "start": "2020-01-01"}, "units '0 s' are none of time"),
+        (NUMBERS, {"units": "seconds since yesterday"}, "units 'yesterday' tells no moment"),
+        (NUMBERS, {"units": "seconds since 2020-13-01"}, "there is no date for all of them in 'seconds' since"),
+        (NUMBERS, {"units": "seconds since 2020-1-32"}, "there is no date"),
+        (NUMBERS, {"units": "seconds since 01/02/2003"}, "tells no moment"),
+        (NUMBERS, {"units": "seconds since 2020-01-01 00:00:00 CET"}, "tells no moment"),
+        (NUMBERS, {"units": "metres since the beginning"}, None),
+        (NUMBERS, {"units": "s", "start": "2020-1-1"}, "start '2020-1-1' tells no moment as ISO 8601 does"),
+        (NUMBERS, {"units": "s", "start": "2016-12-31T23:59:60Z"}, "there is no date"),
+        (np.array([1e300] * 4), {"units": "seconds since 2020-01-01"}, "there is no date"),
+        (np.array([0, 1, 2, 2**63], "u8"), {"units": "ns", "start": "1970-01-01"}, "there is no date"),
+        (["2020-01-01", "2020-01-02", "2020-01-03", "later"], {}, None),
+        (["2020-01-01T00:00:00Z", "2020-01-02T00:00:00", "2020-01-03", "2020-01-04"], {}, None),
+        (["2020-01-01", "2020-02-31", "2020-01-03", "2020-01-04"], {}, None),
+        (["1", "2", "3", "4"], {}, None),
+        (["20200101", "20200102", "20200103", "20200104"], {}, None),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": 0.0}, "scaling_factor .* above zero"),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": -1.0}, "scaling_factor .* above zero"),
+        (NUMBERS, {"units": "s", "offset": "1.5"}, None),
+        (NUMBERS, {"units": "s", "offset": 1.5}, None),
+        (NUMBERS + 2**62, {"units": "s", "start": "2020-01-01", "scaling_factor": 10}, "there is no date"),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": "0.001"}, "scaling_factor .*0.001"),
+        (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": [1.0, 1.0]}, "scaling_factor"),
+        (NUMBERS, {"units": "ticks", "start": "2020-01-01", "scaling_factor": 1.0}, "units 'ticks' are none of time"),
     ],
 )
-def test_what_is_no_date_stays_as_it_is(time: Any, attributes: dict[str, Any], write: Write) -> None:
+def test_what_is_no_date_stays_as_it_is_which_is_told_of_times(
+    time: Any, attributes: dict[str, Any], said: str | None, write: Write
+) -> None:
     path = scan(write, time, **attributes)
-    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    told = [each.message for each in caught if isinstance(each.message, NexusWarning)]
+    assert [(each.code, each.path) for each in (told[0].diagnostics if told else ())] == (
+        [] if said is None else [("times-not-decoded", "/entry/data/time")]
+    )
+    assert said is None or re.search(f"stays numbers: .*{said}", str(told[0]))
     assert opened.identical(xr.open_dataset(path, engine="nexus"))
 
 

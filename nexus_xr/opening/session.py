@@ -66,7 +66,7 @@ def variables(opening: Opening, described: Described) -> Variables:
         options.edges == "index",
     )
     if options.decode_times:
-        made = with_dates(made)
+        made = with_dates(made, described.group.diagnostics)
     did_grow = frozenset(map(described.group.member_path, described.content.growing))
     for variable in made.each():
         sizes = tuple(zip(variable.dims, variable.shape, strict=True))

@@ -18,6 +18,7 @@ from xarray.indexes import PandasIndex
 from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named
 from nexus_xr.arrays.edges_index import EdgesIndex
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.nexus.rules.attributes import text
 
 from .arrays import FileArray, origin_of
@@ -46,9 +47,11 @@ _NANOSECONDS = {
 _NAMES = {spelling: name for name, spellings in _UNITS.items() for spelling in spellings.split("|")}
 # ISO 8601 in its extended and its basic format; of the latter not the date alone, which may be any number.
 _ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?|\d{8}T\d\d(\d\d(\d\d([.,]\d+)?)?)?)"
-    r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+    r"(?P<moment>\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?|\d{8}T\d\d(\d\d(\d\d([.,]\d+)?)?)?)"
+    r"( ?(?P<zone>Z|[+-]\d\d:?\d\d))?"
 )
+# A unit, and how many of it are counted as one.
+_COUNTED = re.compile(r"(?P<number>\d+(\.\d+)?(e[+-]?\d+)?)? *(?P<unit>.*)")
 # What UDUNITS, and so CF, takes for a moment beyond that: digits left out, a zone behind a space or by its name.
 _REFERENCE = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d\d?)-(?P<day>\d\d?)"
@@ -58,10 +61,13 @@ _REFERENCE = re.compile(
 )
 
 
-def with_dates(variables: Variables) -> Variables:
-    """The same with dates for times, where they can be that."""
+def with_dates(variables: Variables, diagnostics: Diagnostics) -> Variables:
+    """The same with dates for times, where they can be that; of numbers that are said to be times it is told if not."""
     data = {name: _as_dates(each, False) for name, each in variables.data.items()}
     coordinates = {name: _as_dates(each, True) for name, each in variables.coordinates.items()}
+    for name, variable in {**variables.data, **variables.coordinates}.items():
+        if (data | coordinates)[name] is variable and (reason := _why_no_dates(variable)) is not None:
+            diagnostics.add(Code.TIMES_NOT_DECODED, str(variable.encoding["nexus_path"]), f"stays numbers: {reason}")
     indexes = dict(variables.indexes)
     for name, times in variables.coordinates.items():
         if coordinates[name] is times:
@@ -145,33 +151,85 @@ def _times(variable: xr.Variable, ticks: Fraction) -> xr.Variable:
 
 def _clock_of(attributes: Mapping[Any, Any]) -> _Clock | None:
     """How numbers are times since a moment, None where they are none."""
-    units = text(attributes.get("units")) or ""
-    unit, is_since, since = units.partition(" since ")
-    told_by = next((name for name in ("start", "offset") if text(attributes.get(name))), "start")
-    moment = (since if is_since else text(attributes.get(told_by)) or "").strip()
-    iso = moment if _ISO.fullmatch(moment) else _as_iso(moment) if is_since else None
-    ticks = _ticks(_NAMES.get(unit.strip().lower()), attributes.get("scaling_factor", 1))
-    used = ("start" if is_since else told_by, "scaling_factor")
+    told = _told_by(attributes)
+    size, iso = _nanoseconds_in(told.unit), _iso_of(told)
+    ticks = None if size is None else _ticks(size, attributes.get("scaling_factor", 1))
+    used = ("start" if told.name == "units" else told.name, "scaling_factor")
     return None if ticks is None or iso is None else _Clock(*ticks, iso, used)
 
 
-def _ticks(name: str | None, factor: Any) -> tuple[str, Fraction] | None:
-    """So many times a unit as whole numbers of the largest unit, None where it is no number of a unit.
+@dataclass(frozen=True)
+class _Told:
+    """What attributes say of a clock: its unit, since when it counts, and the attribute that says the latter."""
+
+    unit: str
+    moment: str
+    name: str
+
+
+def _told_by(attributes: Mapping[Any, Any]) -> _Told:
+    units = text(attributes.get("units")) or ""
+    unit, is_since, since = units.partition(" since ")
+    if is_since:
+        return _Told(unit.strip(), since.strip(), "units")
+    name = next((name for name in ("start", "offset") if text(attributes.get(name))), "start")
+    return _Told(unit.strip(), (text(attributes.get(name)) or "").strip(), name)
+
+
+def _iso_of(told: _Told) -> str | None:
+    """The moment in ISO 8601, without a space before its zone; None for other text."""
+    found = _ISO.fullmatch(told.moment)
+    if found is not None:
+        return found["moment"] + (found["zone"] or "")
+    return _as_iso(told.moment) if told.name == "units" else None
+
+
+def _nanoseconds_in(unit: str) -> Fraction | None:
+    """How many nanoseconds a unit of time has, or a number of such a unit, None for others.
 
     Examples
     --------
-    >>> _ticks("milliseconds", 10.0), _ticks("nanoseconds", 12.5), _ticks("seconds", np.float32(0.001))
+    >>> _nanoseconds_in("10ns"), _nanoseconds_in("0.5 min"), _nanoseconds_in("m")
+    (Fraction(10, 1), Fraction(30000000000, 1), None)
+    """
+    found = _COUNTED.fullmatch(unit.lower())
+    number, name = (1, None) if found is None else (Fraction(found["number"] or 1), _NAMES.get(found["unit"]))
+    return None if name is None or not number else Fraction(number * _NANOSECONDS[name])
+
+
+def _why_no_dates(variable: xr.Variable) -> str | None:
+    """Why numbers that are said to be times since a moment are no dates; None where nothing says that."""
+    told = _told_by(variable.attrs)
+    size, iso = _nanoseconds_in(told.unit), _iso_of(told)
+    is_said = iso is not None or (size is not None and told.moment and told.name != "offset")
+    if variable.dtype.kind not in "iuf" or not is_said:
+        return None
+    if size is None:
+        return f"units {told.unit!r} are none of time"
+    if iso is None:
+        return f"{told.name} {told.moment!r} tells no moment as ISO 8601 does"
+    if _clock_of(variable.attrs) is None:
+        return f"scaling_factor {variable.attrs['scaling_factor']!r} is no number above zero"
+    return f"there is no date for all of them in {told.unit!r} since {told.moment!r}"
+
+
+def _ticks(size: Fraction, factor: Any) -> tuple[str, Fraction] | None:
+    """So many times a number of nanoseconds as whole numbers of the largest unit, None where it is no number.
+
+    Examples
+    --------
+    >>> _ticks(Fraction(10**6), 10.0), _ticks(Fraction(1), 12.5), _ticks(Fraction(10**9), np.float32(0.001))
     (('milliseconds', Fraction(10, 1)), ('nanoseconds', Fraction(25, 2)), ('milliseconds', Fraction(1, 1)))
     """
     value = np.asarray(factor)
-    if name is None or value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < math.inf:
+    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < math.inf:
         return None
-    wanted = _NANOSECONDS[name] * float(value.item())
-    for unit, size in _NANOSECONDS.items():
-        if math.isclose(size, wanted, rel_tol=1e-7):  # also by a float of 32 bits that is stored as one of 64
+    wanted = float(size) * float(value.item())
+    for unit, nanoseconds in _NANOSECONDS.items():
+        if math.isclose(nanoseconds, wanted, rel_tol=1e-7):  # also by a float of 32 bits that is stored as one of 64
             return unit, Fraction(1)
-    ticks = Fraction(str(value.flat[0])) * _NANOSECONDS[name]  # by the digits that are meant, 0.1 being no tenth
-    whole = (unit for unit, size in reversed(_NANOSECONDS.items()) if (ticks / size).denominator == 1)
+    ticks = Fraction(str(value.flat[0])) * size  # by the digits that are meant, 0.1 being no tenth
+    whole = (unit for unit, length in reversed(_NANOSECONDS.items()) if (ticks / length).denominator == 1)
     unit = next(whole, "nanoseconds")
     return unit, ticks / _NANOSECONDS[unit]
 
@@ -202,7 +260,7 @@ def _of_text(variable: xr.Variable) -> xr.Variable | None:
         return None
     import pandas as pd
 
-    texts = [each[0].replace(",", ".") for each in found if each is not None]
+    texts = [(each["moment"] + (each["zone"] or "")).replace(",", ".") for each in found if each is not None]
     try:
         moments = pd.to_datetime(texts, format="ISO8601", utc=True)
     except ValueError:  # no such moment, or no unit that holds all of them
