@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -304,8 +305,14 @@ def test_files_whose_axes_differ_are_an_error_unless_they_are_to_be_joined(write
     paths = series(write, [4.2, 77.0])
     with h5py.File(paths[1], "r+") as file:
         file["entry/data/x"][0] = 0
-    with pytest.raises(ValueError, match="x"):
+    isnt = rf"{paths[1].name}: the axis 'x' isn't that of .*{paths[0].name}: "
+    said = rf"{isnt}it is 0 at \[0\], not 1, and up to 1 apart; bring"
+    with pytest.raises(NexusError, match=said):
         nexus_xr.open_mfdataset(paths, concat_dim="scan")
+    with pytest.raises(NexusError, match=f"{isnt}it has 2 elements, not 3"):
+        nexus_xr.open_mfdataset(
+            paths, concat_dim="scan", preprocess=lambda ds: ds.isel(x=slice(2 if ds.x[0] == 0 else 3)), parallel=True
+        )
     joined = nexus_xr.open_mfdataset(paths, concat_dim="scan", join="outer")
     assert joined.sizes == {"scan": 2, "x": 4}
 
@@ -321,6 +328,43 @@ def test_what_promotes_is_a_preprocess_that_can_be_pickled(write: Write) -> None
         combine_attrs=nexus_xr.common_attrs,
     )
     assert scans.T.values.tolist() == [4.2, 77.0]
+
+
+LOG = {"units": "s", "start": "2024-05-01T10:00:00+02:00"}
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"start": "2024-05-01T11:00:00+02:00"},
+            r"start '.*10:00:00\+02:00' in .*f_0\.nxs, '.*11:00:00\+02:00' in .*f_1",
+        ),
+        ({"scaling_factor": 0.1}, r"scaling_factor '1\.0' in .*f_0\.nxs, '0\.1' in .*f_1"),
+        ({"scaling_factor": np.float32(1)}, None),
+        ({"scaling_factor": 0.1, "units": "m"}, "units"),
+        ({"note": "another"}, None),
+    ],
+)
+def test_times_since_other_moments_are_refused(tmp_path: Path, other: dict[str, Any], said: str | None) -> None:
+    for number, attributes in enumerate([LOG, {**LOG, **other}]):
+        time = ("time", np.arange(3.0), attributes)
+        log = xr.Dataset({"v": ("time", np.arange(3.0))}, coords={"time": time})
+        log.nexus.to_nexus(tmp_path / f"f_{number}.nxs")
+    with nullcontext() if said is None else pytest.raises(NexusError, match=f"'time' has the {said}"):
+        nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", concat_dim="run")
+    dates: dict[str, Any] = {"concat_dim": "run", "decode_times": True, "join": "outer"}
+    if "start" in other:
+        assert nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", **dates).sizes == {"run": 2, "time": 6}
+
+
+def test_of_many_moments_some_are_told(tmp_path: Path) -> None:
+    for number in range(5):
+        time = ("time", np.arange(3.0), {**LOG, "start": f"2024-05-0{number + 1}"})
+        xr.Dataset({"v": ("time", np.arange(3.0))}, {"time": time}).nexus.to_nexus(tmp_path / f"f_{number}.nxs")
+    said = r"start '2024-05-01' in .*f_0\.nxs, .*f_2\.nxs, and 2 more; open them with decode_times=True"
+    with pytest.raises(NexusError, match=said):
+        nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", concat_dim="run")
 
 
 @pytest.mark.parametrize("scheduler", [None, "threads", "processes"])

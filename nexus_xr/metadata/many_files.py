@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.reference import FileLike
 from nexus_xr.nexus.tree.find import as_keys
 from nexus_xr.opening.files import common_attrs, files_of
+from nexus_xr.opening.times import clock_attributes
 
 from .promotion import Promotion, promoting
 
-# Where the attributes of a Dataset tell its file and its units, from the process that opens it to that which combines.
-_UNITS = "nexus_xr: file and units"
+# Where the attributes of a Dataset tell its file and what its values mean, from the process that opens it to that which
+# combines.
+_MEANING = "nexus_xr: file and meaning of values"
+# What an attribute that differs asks for.
+_WAY_OUT = {"units": "convert it in preprocess"}
+_MOST_TOLD = 3
+_WAY_OUT_OF_TIMES = "open them with decode_times=True, or bring them to one in preprocess"
 Promote = str | Sequence[str] | Mapping[str, str]
 
 
@@ -43,7 +52,7 @@ def open_mfdataset(
     **options
         Those of `xarray.open_mfdataset` and of the engine. Files whose axes differ are an error unless `join` says
         otherwise; of the metadata what all agree on is kept, unless `combine_attrs` says otherwise, which also lets
-        units differ.
+        units differ, and since when times are counted.
 
     Returns
     -------
@@ -52,7 +61,9 @@ def open_mfdataset(
     Raises
     ------
     NexusError
-        A file isn't HDF5 or has no such field, no file matches the pattern, or a variable has other units in some.
+        A file isn't HDF5 or has no such field, no file matches the pattern, or a variable has other units in some, or,
+        of times, another ``start``, ``offset`` or ``scaling_factor``; or axes differ, where the first file that has
+        another one is named.
 
     Examples
     --------
@@ -70,14 +81,19 @@ def open_mfdataset(
     prepared = partial(_prepared, promotion, preprocess, "combine_attrs" not in options)
     chosen = {"combine": "nested", "coords": "different", "compat": "equals", "data_vars": "all", "join": "exact"}
     files = files_of(paths, options.get("storage_options"))
-    opened = xr.open_mfdataset(
-        files,
-        engine="nexus",
-        concat_dim=concat_dim,
-        preprocess=prepared,
-        **{**chosen, "combine_attrs": _agreed_attrs, **options},
-    )
-    opened.attrs.pop(_UNITS, None)  # where they are those of the file that `attrs_file` names
+    settings = {**chosen, "combine_attrs": _agreed_attrs, **options}
+
+    def open_files(some: Sequence[FileLike]) -> xr.Dataset:
+        return xr.open_mfdataset(some, engine="nexus", concat_dim=concat_dim, preprocess=prepared, **settings)
+
+    try:
+        opened = open_files(files)
+    except xr.AlignmentError as error:
+        told = _first_other_axis(files, concat_dim, open_files)
+        if told is None:
+            raise
+        raise NexusError(told) from error
+    opened.attrs.pop(_MEANING, None)  # where they are those of the file that `attrs_file` names
     same = [name for name, _ in promotion.paths if concat_dim not in opened[name].dims]
     span = {concat_dim: opened.sizes[concat_dim]}
     return opened.assign_coords({name: opened[name].expand_dims(span) for name in same})
@@ -86,31 +102,70 @@ def open_mfdataset(
 def _prepared(
     promotion: Promotion,
     preprocess: Callable[[xr.Dataset], xr.Dataset] | None,
-    units_matter: bool,
+    meaning_matters: bool,
     dataset: xr.Dataset,
 ) -> xr.Dataset:
-    """A Dataset with what is promoted, and where units matter with those noted, as another process may open it."""
+    """A Dataset with what is promoted, and a note of what its values mean, where that matters, for other processes."""
     promoted = promotion(dataset)
     made = promoted if preprocess is None else preprocess(promoted)
-    if not units_matter:
+    if not meaning_matters:
         return made
-    units = {name: str(each.attrs["units"]) for name, each in made.variables.items() if "units" in each.attrs}
-    return made.assign_attrs({_UNITS: (str(dataset.encoding.get("source")), units)})
+    meaning = {name: told for name, each in made.variables.items() if (told := _meaning_of(each.attrs))}
+    return made.assign_attrs({_MEANING: (str(dataset.encoding.get("source")), meaning)})
+
+
+def _meaning_of(attributes: Mapping[Any, Any]) -> dict[str, str]:
+    """The attributes by which values can be compared: their units, and of times since when they are counted."""
+    units = {"units": str(attributes["units"])} if "units" in attributes else {}
+    return units | clock_attributes(attributes)
 
 
 def _agreed_attrs(attrs: Sequence[Mapping[str, Any]], context: Any = None) -> dict[str, Any]:
-    """What several trees agree on, of Datasets whose variables agree in their units."""
-    _refuse_several([each[_UNITS] for each in attrs if _UNITS in each])
-    return common_attrs([{name: value for name, value in each.items() if name != _UNITS} for each in attrs])
+    """What several trees agree on, of Datasets whose variables agree in what their values mean."""
+    _refuse_several([each[_MEANING] for each in attrs if _MEANING in each])
+    return common_attrs([{name: value for name, value in each.items() if name != _MEANING} for each in attrs])
 
 
-def _refuse_several(noted: Sequence[tuple[str, Mapping[Any, str]]]) -> None:
-    """Raise an error where files have a variable in several units, by which files that is."""
-    files: dict[Any, dict[str, str]] = {}
-    for file, units in noted:
-        for name, unit in units.items():
-            files.setdefault(name, {})[unit] = file
-    for name, by_unit in files.items():
-        if len(by_unit) > 1:
-            told = ", ".join(f"{unit!r} in {file}" for unit, file in by_unit.items())
-            raise NexusError(f"{name!r} has the units {told}; convert it in preprocess")
+def _refuse_several(noted: Sequence[tuple[str, Mapping[Any, Mapping[str, str]]]]) -> None:
+    """Raise an error where values of a variable mean something else in some files, by which files that is."""
+    files: dict[tuple[Any, str], dict[str, str]] = {}
+    for file, meaning in noted:
+        for name, told in meaning.items():
+            for attribute, value in told.items():
+                files.setdefault((name, attribute), {})[value] = file
+    for (name, attribute), by_value in files.items():
+        if len(by_value) > 1:
+            told_by = ", ".join(f"{value!r} in {file}" for value, file in islice(by_value.items(), _MOST_TOLD))
+            if len(by_value) > _MOST_TOLD:
+                told_by += f", and {len(by_value) - _MOST_TOLD} more"
+            way_out = _WAY_OUT.get(attribute, _WAY_OUT_OF_TIMES)
+            raise NexusError(f"{name!r} has the {attribute} {told_by}; {way_out}")
+
+
+def _first_other_axis(
+    files: Sequence[FileLike], concat_dim: str, open_files: Callable[[Sequence[FileLike]], xr.Dataset]
+) -> str | None:
+    """Which of the files is the first that has another axis than the first, and which one; None where none is found."""
+    with open_files(files[:1]) as first:
+        axes = {str(dim): first.variables[dim] for dim in first.dims if dim in first.indexes and dim != concat_dim}
+        for file in files[1:]:
+            with open_files([file]) as other:
+                for dim, there in axes.items():
+                    here = other.variables.get(dim)
+                    if here is not None and not here.equals(there):
+                        told = f"{file}: the axis {dim!r} isn't that of {files[0]}: {_difference(here, there)}"
+                        return f'{told}; bring it to that in preprocess, or have them joined, as by join="outer"'
+    return None
+
+
+def _difference(here: xr.Variable, there: xr.Variable) -> str:
+    """How the values of two axes differ."""
+    if here.shape != there.shape:
+        return f"it has {here.size} elements, not {there.size}"
+    some, others = here.values, there.values
+    at = int(np.argmax(some != others))
+    first = f"it is {some[at]} at [{at}], not {others[at]}"
+    if not {some.dtype.kind, others.dtype.kind} <= set("iuf"):
+        return first
+    apart = np.abs(some.astype(np.float64) - others.astype(np.float64))
+    return f"{first}, and up to {np.max(apart):g} apart"

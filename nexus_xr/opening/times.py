@@ -167,6 +167,23 @@ class _Told:
     name: str
 
 
+def clock_attributes(attributes: Mapping[Any, Any]) -> dict[str, str]:
+    """What attributes of times tell beside their units, and they mean nothing without; nothing of other variables.
+
+    Examples
+    --------
+    >>> clock_attributes({"units": "s", "start": "2020-01-01"}), clock_attributes({"units": "m", "start": "2020-01-01"})
+    ({'start': '2020-01-01', 'scaling_factor': '1.0'}, {})
+    """
+    told = _told_by(attributes)
+    if _nanoseconds_in(told.unit) is None:
+        return {}
+    factor = np.asarray(attributes.get("scaling_factor", 1))
+    is_number = factor.size == 1 and factor.dtype.kind in "iuf"
+    since = {told.name: told.moment} if told.moment and told.name != "units" else {}
+    return since | {"scaling_factor": str(float(factor.item()) if is_number else factor)}
+
+
 def _told_by(attributes: Mapping[Any, Any]) -> _Told:
     units = text(attributes.get("units")) or ""
     unit, is_since, since = units.partition(" since ")
