@@ -60,7 +60,8 @@ def reduce(
         them.
     where
         Which values count: booleans by dimension, those that are left out being all alike, or an array that NumPy
-        broadcasts. Not for a function.
+        broadcasts. Where a DataArray and `array` both have labels along a dimension, these say which values it is of,
+        in whatever order; it may have more of them. Not for a function.
     above
         The threshold of "count".
 
@@ -77,8 +78,8 @@ def reduce(
     ------
     NexusError
         The array is neither of a file any more nor in memory, or not of numbers; there is no such operation or
-        dimension; the mask isn't one of booleans that go with the array; nothing counts where the least or the greatest
-        value is asked for.
+        dimension; the mask isn't one of booleans that go with the array, or lacks some of its labels; nothing counts
+        where the least or the greatest value is asked for.
 
     Examples
     --------
@@ -210,20 +211,41 @@ def _scaled_constant(opened: ScaledArray, found: ConstantOf, indexers: Any) -> A
 
 def _mask(array: xr.DataArray, where: Any) -> NDArray[np.bool_]:
     """Booleans with all dimensions of an array, of length 1 where they are all alike."""
+    given = np.shape(where)
     if isinstance(where, xr.DataArray):
         if not set(where.dims) <= set(array.dims):
             raise NexusError(f"where: its dimensions are {where.dims}, and those of {array.name!r} {array.dims}")
-        ordered = where.transpose(*(dim for dim in array.dims if dim in where.dims))
-        lengths = [where.sizes.get(dim, 1) for dim in array.dims]
-        mask = np.asarray(ordered).reshape(lengths)
+        ordered = _by_labels(array, where).transpose(*(dim for dim in array.dims if dim in where.dims))
+        fits = all(ordered.sizes[dim] == array.sizes[dim] for dim in ordered.dims)
+        mask = np.asarray(ordered).reshape([ordered.sizes.get(dim, 1) for dim in array.dims])
+        hint = ""
     else:
         mask = np.asarray(where)
         mask = mask.reshape((1,) * (array.ndim - mask.ndim) + mask.shape)
-    fits = mask.ndim == array.ndim and all(a in (1, b) for a, b in zip(mask.shape, array.shape, strict=True))
+        fits = mask.ndim == array.ndim and all(a in (1, b) for a, b in zip(mask.shape, array.shape, strict=True))
+        hint = "; NumPy's go with the last dimensions: name those that are meant, by xarray.DataArray(mask, dims=...)"
     if mask.dtype != bool or not fits:
-        found = f"{mask.dtype} of shape {mask.shape}"
-        raise NexusError(f"where: expected booleans that go with {array.name!r} of shape {array.shape}, found {found}")
+        expected = f"booleans that go with {array.name!r} of {dict(array.sizes)}"
+        raise NexusError(f"where: expected {expected}, found {mask.dtype} of shape {given}{hint}")
     return mask
+
+
+def _by_labels(array: xr.DataArray, where: xr.DataArray) -> xr.DataArray:
+    """A mask with the labels of an array, in their order, along the dimensions where both have some."""
+    labels = xr.Dataset(coords=array.coords)
+    labels = labels.drop_vars(set(labels.coords) - set(labels.xindexes)).drop_dims(set(labels.dims) - set(where.dims))
+    try:
+        _, common = xr.align(labels, where, join="inner", copy=False)
+        absent = {dim: size - common.sizes[dim] for dim, size in labels.sizes.items() if size > common.sizes[dim]}
+        if not absent:
+            return common.reindex_like(labels, copy=False)
+    except ValueError as error:
+        raise NexusError(f"where: its labels don't go with those of {array.name!r}: {error}") from error
+    dim, count = next(iter(absent.items()))
+    raise NexusError(
+        f"where: it lacks {count} of the {labels.sizes[dim]} labels that {array.name!r} has along {dim!r}; leave these "
+        f"out by mask.reindex_like(array, fill_value=False), or go by positions: mask.drop_vars({dim!r})"
+    )
 
 
 def _function(

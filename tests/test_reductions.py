@@ -335,6 +335,54 @@ def test_masks_go_by_the_names_of_dimensions(stack: Path, by_name: bool) -> None
     np.testing.assert_allclose(found, COUNTS.mean(axis=(0, 2), where=kept.T[:, None]), rtol=1e-15)
 
 
+@pytest.fixture
+def labelled(tmp_path: Path) -> xr.DataArray:
+    with h5py.File(tmp_path / "l.nxs", "w") as file:
+        file["entry/data/s"], file["entry/data/omega"] = np.arange(12).reshape(6, 2), np.arange(6.0)
+        file["entry/data"].attrs.update(NX_class="NXdata", signal="s", axes=["omega", "."])
+    array = dataset(tmp_path / "l.nxs").s
+    assert isinstance(array, xr.DataArray)
+    return array
+
+
+def test_masks_go_by_labels(labelled: xr.DataArray) -> None:
+    """As `xarray.DataArray.where` takes them."""
+    kept = labelled.omega >= 4
+    for array, mask in (
+        (labelled, kept.sortby("omega", ascending=False)),
+        (labelled[::-1], kept),
+        (labelled[3:], kept),  # which has more labels
+        (labelled, kept.chunk(2)[::-1]),
+        (labelled, kept.drop_vars("omega")),
+    ):
+        assert array.nexus.reduce("sum", where=mask).item() == array.where(mask).sum().compute().item() == 38
+
+
+def test_masks_without_labels_of_the_array_are_errors(labelled: xr.DataArray) -> None:
+    kept = labelled.omega >= 4
+    apart = kept.assign_coords(omega=kept.omega + 100)
+    for mask, lacking in ((apart, 6), (kept[3:], 3), (kept[5:], 5)):
+        with pytest.raises(NexusError, match=f"lacks {lacking} of the 6 labels that 's' has along 'omega'.*fill_value"):
+            labelled.nexus.reduce("sum", where=mask)
+        left_out = mask.reindex_like(labelled, fill_value=False)
+        assert labelled.nexus.reduce("sum", where=left_out).item() == labelled.where(mask).sum().item()
+
+
+def test_masks_whose_labels_tell_nothing_are_errors(labelled: xr.DataArray) -> None:
+    turned_back = labelled.assign_coords(omega=[0, 1, 2, 2, 1, 0])
+    kept = turned_back.omega >= 1
+    assert turned_back.nexus.reduce("count", above=-1, where=kept).item() == 8
+    with pytest.raises(NexusError, match=r"labels don't go with those of 's'.*duplicate"):
+        turned_back.nexus.reduce("sum", where=kept[::-1][1:])
+    with pytest.raises(NexusError, match="labels don't go with those of 's'"):
+        labelled.nexus.reduce("sum", where=kept.drop_vars("omega")[:1])  # nor is one for all
+
+
+def test_a_mask_that_does_not_fit_is_told_as_it_is(labelled: xr.DataArray) -> None:
+    with pytest.raises(NexusError, match=r"of \{'omega': 6, 'dim_1': 2\}, found bool of shape \(6,\).*dims=\.\.\."):
+        labelled.nexus.reduce("sum", "omega", where=np.ones(6, bool))
+
+
 def test_a_damaged_chunk_is_an_error_that_names_it(stack: Path) -> None:
     with h5py.File(stack) as file:
         at = file["entry/data/counts"].id.get_chunk_info(5).byte_offset
