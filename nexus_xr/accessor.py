@@ -153,12 +153,14 @@ class _ArrayAccessor(_Accessor):
     def rebin(self, numbers: Mapping[Any, int] | None = None, **by_name: int) -> Any:
         """The same with so many neighbouring bins added up, and the edges of what becomes of them.
 
-        Uncertainties that are joined with values are propagated.
+        Uncertainties are propagated, be they joined with values or variables or coordinates of their own,
+        ``<name>_errors``. Of booleans, as a ``mask``, it is whether any of those that are put together is true. Other
+        coordinates have their means, and those with CF bounds the middles of the bounds of what was put together.
 
         Raises
         ------
         NexusError
-            There aren't just so many bins along a dimension, or they leave gaps.
+            There aren't just so many bins along a dimension, they leave gaps, or there is text along it.
 
         Examples
         --------

@@ -455,3 +455,114 @@ def test_middles_of_dates_lie_between_them_however_far_they_are_apart(unit: str)
     odd = np.array([[-3, 2], [3, 4], [-3, -2], [7, 7]], f"m8[{unit}]")
     between = centres_of(odd)[..., 0]
     assert ((odd[:, 0] <= between) & (between <= odd[:, 1])).all()
+# --- bins put together -----------------------------------------------------------------------------------------
+
+
+def masked_file(path: Path) -> Path:
+    fields = {"n": [4, 9, 1, 16], "n_errors": [2.0, 3.0, 1.0, 4.0], "t": EDGES, "mask": np.array([1, 0, 0, 0], bool)}
+    write_tree(path, {"entry": nxentry({"data": nxdata(fields, signal="n", axes=["t"])})})
+    return path
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_rebinned_uncertainties_are_added_in_quadrature(tmp_path: Path, chunks: Any) -> None:
+    opened = xr.open_dataset(masked_file(tmp_path / "a.nxs"), engine="nexus", chunks=chunks)
+    rebinned = opened.nexus.rebin(t=2)
+    assert next(iter(rebinned.data_vars)) == "n"
+    assert rebinned.n.values.tolist() == [13, 17]
+    np.testing.assert_allclose(rebinned.n_errors, np.sqrt([13, 17]), rtol=1e-15)
+    np.testing.assert_array_equal(
+        rebinned.n_errors, opened.nexus.with_uncertainties().nexus.rebin(t=2).nexus.errors.n.values
+    )
+    rebinned.nexus.to_nexus(tmp_path / "b.nxs")
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    np.testing.assert_array_equal(again.n_errors, rebinned.n_errors)
+    assert again.nexus.edges("t").tolist() == [0, 20, 50]
+
+
+def test_rebinned_uncertainties_of_a_signal_are_its_own(tmp_path: Path) -> None:
+    [signal] = nexus_xr.open_signals(masked_file(tmp_path / "a.nxs"), nxdata_only=True)
+    rebinned = signal.nexus.rebin(t=2)
+    assert set(rebinned.coords) == set(signal.coords)
+    np.testing.assert_allclose(rebinned.nexus.errors, np.sqrt([13, 17]), rtol=1e-15)
+
+
+@pytest.mark.filterwarnings("ignore:.*not all its uncertainties")
+def test_rebinned_uncertainties_that_were_in_doubt_stay_so(tmp_path: Path) -> None:
+    doubtful = (xr.open_dataset(masked_file(tmp_path / "a.nxs"), engine="nexus") * 2).nexus.rebin(t=2)
+    with pytest.raises(nexus_xr.NexusError, match="computed without propagation"):
+        doubtful.nexus.with_uncertainties()
+
+
+@pytest.mark.parametrize("of_signal", [True, False])
+def test_rebinned_masks_stay_masks(tmp_path: Path, of_signal: bool) -> None:
+    opened = xr.open_dataset(masked_file(tmp_path / "a.nxs"), engine="nexus")
+    obj: Any = opened.n.assign_coords(mask=opened["mask"]) if of_signal else opened
+    mask = obj.nexus.rebin(t=2)["mask"]
+    assert mask.dtype == bool
+    assert mask.values.tolist() == [True, False]
+    assert opened["mask"].nexus.rebin(t=2).values.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("what", ["as opened", "transposed", "in memory", "calibrated", "in reverse"])
+def test_rebinned_bounds_reach_from_end_to_end(tmp_path: Path, what: str) -> None:
+    opened = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus", edges="bounds")
+    ends, factor = [[0, 20], [20, 50]], 1.0
+    if what == "transposed":
+        opened = opened.transpose("bnds", ...)
+    if what == "in memory":
+        opened = opened.drop_encoding().load()
+    if what == "calibrated":
+        factor = 2.0
+        opened = opened.assign_coords(t=opened.t * 2, t_bounds=opened.t_bounds * 2)
+    if what == "in reverse":
+        opened = opened.assign_coords(t_bounds=opened.t_bounds[:, ::-1])[{"t": slice(None, None, -1)}]
+        ends = [[50, 20], [20, 0]]
+    rebinned = opened.nexus.rebin(t=2)
+    np.testing.assert_array_equal(rebinned.t_bounds.transpose("t", ...), np.multiply(ends, factor))
+    np.testing.assert_array_equal(rebinned.t, np.mean(ends, axis=1) * factor)
+    assert "t_bounds" in rebinned.coords
+    assert rebinned.t.attrs["bounds"] == "t_bounds"
+
+
+def test_rebinned_bounds_with_gaps_are_an_error(tmp_path: Path) -> None:
+    opened = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus", edges="bounds")
+    with pytest.raises(nexus_xr.NexusError, match="'t' leave gaps or overlap"):
+        opened.isel(t=[0, 2]).nexus.rebin(t=2)
+
+
+def test_rebinned_bounds_of_several_dimensions() -> None:
+    edges = np.array([[0.0, 1, 2, 4, 8], [10, 11, 12, 14, 18]])
+    bounds = np.stack([edges[:, :-1], edges[:, 1:]], axis=-1)
+    dataset = xr.Dataset(
+        {"n": (("y", "t"), np.ones((2, 4)))},
+        {"x": (("y", "t"), bounds.mean(axis=-1), {"bounds": "b"}), "b": (("y", "t", "bnds"), bounds)},
+    )
+    for chunks in ({}, {"t": 2}):
+        rebinned = dataset.chunk(chunks).nexus.rebin(t=2, y=2)
+        assert rebinned.b.values.tolist() == [[[0, 12], [2, 18]]]
+        assert rebinned.x.values.tolist() == [[6, 10]]
+        assert rebinned.n.values.tolist() == [[4, 4]]
+
+
+@pytest.mark.parametrize("of_array", [True, False])
+def test_text_along_rebinned_bins_is_an_error_that_names_it(of_array: bool) -> None:
+    array = histogram().assign_coords(word=("t", list("abcd")), label=("y", list("abc")))
+    obj: Any = array if of_array else array.to_dataset().reset_coords("word")
+    with pytest.raises(nexus_xr.NexusError, match=r"drop_vars\(\['word'\]\)"):
+        obj.nexus.rebin(t=2)
+    assert obj.drop_vars("word").nexus.rebin(t=2).label.values.tolist() == list("abc")
+
+
+def test_arrays_of_any_name_are_rebinned() -> None:
+    for name in (None, "t", "lower", 3):
+        rebinned = histogram().rename(name).nexus.rebin(t=2)
+        assert rebinned.name == name
+        assert rebinned.values.tolist() == [[1, 5], [9, 13], [17, 21]]
+        assert rebinned.nexus.edges("t").tolist() == [0, 20, 50]
+
+
+def test_dates_of_other_calendars_along_rebinned_bins_have_means() -> None:
+    days = xr.date_range("2000-01-01", periods=4, calendar="noleap", use_cftime=True)
+    rebinned = histogram().assign_coords(day=("t", days)).nexus.rebin(t=2)
+    assert [str(day) for day in rebinned.day.values] == ["2000-01-01 12:00:00", "2000-01-03 12:00:00"]

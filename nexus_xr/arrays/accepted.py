@@ -35,7 +35,7 @@ def accepted(variable: xr.Variable) -> xr.Variable:
     if variable.dtype.kind == "T":
         return variable.astype(object)
     _check_kind(data)
-    return _encoded(variable) if _has_dates_of_cftime(variable) else variable
+    return _encoded(variable) if has_dates_of_cftime(variable) else variable
 
 
 def has_unknown_lengths(variable: xr.Variable) -> bool:
@@ -61,7 +61,8 @@ def _check_kind(data: Any) -> None:
         raise ValueError(f"{type(data).__name__} can't be stored; make it a NumPy array")
 
 
-def _has_dates_of_cftime(variable: xr.Variable) -> bool:
+def has_dates_of_cftime(variable: xr.Variable) -> bool:
+    """Whether values that are in memory are dates of cftime, which are objects of Python."""
     if variable.dtype.kind != "O" or hasattr(variable._data, "dask") or not variable._in_memory or not variable.size:
         return False
     return type(variable.values.flat[0]).__module__.partition(".")[0] == "cftime"

@@ -50,6 +50,17 @@ def edges_along(obj: AnyObject, name: Hashable) -> NDArray[Any]:
     if bounds is None:
         known = [each for each, index in obj.xindexes.items() if bounds_in(index) is not None]
         raise NexusError(f"{name!r} has no edges of bins in its index; there are those of {known}; see assign_edges")
+    return edges_between(name, bounds)
+
+
+def edges_between(name: Hashable, bounds: NDArray[Any]) -> NDArray[Any]:
+    """The n + 1 edges of the bins of a coordinate that have these bounds.
+
+    Raises
+    ------
+    NexusError
+        They aren't each the next one's neighbour.
+    """
     edges = edges_of(bounds)
     if edges is None:
         edges = edges_of(np.flip(bounds, axis=-1))  # of bins in reverse order
@@ -88,7 +99,7 @@ def assign_bins(obj: AnyObject, bins: Mapping[Any, NDArray[Any]]) -> AnyObject:
 
 def edges_to_bounds(dataset: xr.Dataset) -> xr.Dataset:
     """Every index of bins as CF bounds: the coordinate has the middles, and names a variable of shape (n, 2)."""
-    dataset = _with_bounds_last(dataset)
+    dataset = with_bounds_last(dataset)
     for name, index in dataset.xindexes.items():
         bounds = bounds_in(index)
         if bounds is not None:
@@ -97,7 +108,7 @@ def edges_to_bounds(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def _with_bounds_last(dataset: xr.Dataset) -> xr.Dataset:
+def with_bounds_last(dataset: xr.Dataset) -> xr.Dataset:
     """The same with the two bounds of each bin side by side, wherever their dimension was transposed to."""
     ordered = {}
     for coordinate in dataset.variables.values():

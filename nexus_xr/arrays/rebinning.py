@@ -5,30 +5,114 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from nexus_xr.errors import NexusError
+from nexus_xr.errors import NexusError, listed
+from nexus_xr.nexus.rules.content import free_name
 
-from .bins import bounds_of
-from .edges import assign_bins, bounds_beside, edges_along
+from .accepted import has_dates_of_cftime
+from .bins import bounds_of, middles_of
+from .edges import assign_bins, bounds_beside, edges_along, edges_between, with_bounds_last
 from .edges_index import EdgesIndex
+from .uncertainties import errors_as_data, errors_by_owner, errors_in, is_uncertain, joined, values_in
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
+# Kinds of types that can be added up, and of those that have a mean.
+_ADDED, _AVERAGED = "biufcm", "biufcmM"
 
 
 def rebin(obj: AnyObject, numbers: Mapping[Any, int]) -> AnyObject:
-    """Add up so many neighbouring bins along dimensions."""
+    """Put so many neighbouring bins together along dimensions."""
     unfit = {dim: number for dim, number in numbers.items() if number < 1 or obj.sizes.get(dim, 1) % max(number, 1)}
     if unfit or not numbers.keys() <= set(obj.dims):
         raise NexusError(f"rebin {dict(numbers)}: {dict(obj.sizes)} bins can't be added up so many at a time")
-    bins = {name: index.bounds for name, index in obj.xindexes.items() if isinstance(index, EdgesIndex)}
-    for dim in bins.keys() & numbers.keys():
-        bins[dim] = bounds_of(edges_along(obj, dim)[:: numbers[dim]])
-    return assign_bins(_summed(obj, numbers, bins), bins)
-
-
-def _summed(obj: AnyObject, numbers: Mapping[Any, int], bins: Mapping[Hashable, np.ndarray[Any, Any]]) -> AnyObject:
     if isinstance(obj, xr.Dataset):
-        obj = obj.drop_vars([bounds for name in bins if (bounds := bounds_beside(obj, name)) is not None])
-    return obj.coarsen(numbers).sum()
+        return _rebinned(obj, numbers)
+    name = obj.name if obj.name is not None and obj.name not in obj.coords else free_name("data", set(obj.coords))
+    dataset = _rebinned(errors_as_data(xr.Dataset({name: obj.variable}, obj.coords)), numbers)
+    return dataset.set_coords([each for each in dataset.data_vars if each != name])[name].rename(obj.name)
+
+
+def _rebinned(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
+    dataset = with_bounds_last(dataset)
+    indexed = {name: index.bounds for name, index in dataset.xindexes.items() if isinstance(index, EdgesIndex)}
+    for dim in indexed.keys() & numbers.keys():
+        indexed[dim] = bounds_of(edges_along(dataset, dim)[:: numbers[dim]])
+    beside = {name: each for name in dataset.variables if (each := bounds_beside(dataset, name)) is not None}
+    alone = {
+        name: _joined_bounds(name, dataset.variables[bounds], numbers)
+        for name, bounds in beside.items()
+        if name not in indexed and numbers.keys() & set(dataset.variables[name].dims)
+    }
+    left = dataset.drop_vars({beside[name] for name in {*alone, *indexed} & beside.keys()})
+    rebinned: xr.Dataset = assign_bins(_added(left, numbers), indexed)
+    for name, bounds in alone.items():
+        rebinned = _with_bounds(rebinned, name, beside[name], bounds)
+    are_coordinates = {beside[name] for name in alone if beside[name] in dataset.coords}
+    return rebinned.set_coords(are_coordinates)
+
+
+def _joined_bounds(name: Hashable, bounds: xr.Variable, numbers: Mapping[Any, int]) -> xr.Variable:
+    """From the lowest lower to the highest upper one of those that are put together."""
+    if bounds.ndim == 2:
+        edges_between(name, bounds.values)
+    lower, upper = (xr.DataArray(bounds[..., side]) for side in (0, 1))
+    windows = {dim: number for dim, number in numbers.items() if dim in lower.dims}
+    if bool((lower > upper).all()):  # of bins in reverse order
+        parts = [lower.coarsen(windows).max(), upper.coarsen(windows).min()]
+    else:
+        parts = [lower.coarsen(windows).min(), upper.coarsen(windows).max()]
+    both: xr.Variable = xr.Variable.concat([each.variable for each in parts], bounds.dims[-1])
+    return both.transpose(*bounds.dims)
+
+
+def _with_bounds(dataset: xr.Dataset, name: Hashable, beside: Hashable, bounds: xr.Variable) -> xr.Dataset:
+    """The same with bounds, and the middles between them in the coordinate."""
+    attributes = dataset.variables[name].attrs
+    middles = xr.Variable(bounds.dims[:-1], middles_of(bounds.data), attributes)
+    return dataset.assign({beside: bounds}).assign_coords({name: middles})
+
+
+def _added(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
+    """Sums, with their uncertainties, of numbers; whether any is true of booleans; means of coordinates."""
+    along = {name for name, each in dataset.variables.items() if numbers.keys() & set(each.dims)}
+    _check_types(dataset, along, numbers)
+    flags = {name for name in along if dataset.variables[name].dtype.kind == "b"}
+    pairs = {
+        owner: errors
+        for owner, errors in errors_by_owner(dataset).items()
+        if owner in along - flags and not is_uncertain(dataset.variables[owner])
+    }
+    propagating = dataset.assign({each: joined(*(dataset.variables[n] for n in (each, pairs[each]))) for each in pairs})
+    propagating = propagating.drop_vars(pairs.values())
+    ways = {name: "max" if name in flags else "mean" for name in dataset.coords}
+    windows = propagating.coarsen(numbers, coord_func=ways)
+    added = windows.sum()
+    if found := [name for name in propagating.data_vars if name in flags]:
+        added = added.assign(propagating[found].coarsen(numbers).max().data_vars)
+    apart: dict[Hashable, xr.Variable] = {}
+    for owner, errors in pairs.items():
+        apart[owner] = _like(dataset.variables[owner], values_in(added[owner]))
+        apart[errors] = _like(dataset.variables[errors], errors_in(added[owner]))
+    return added.assign(apart)
+
+
+def _like(before: xr.Variable, now: xr.Variable) -> xr.Variable:
+    """With the attributes, and the marks of where it came from and what it belongs to."""
+    return xr.Variable(now.dims, now.data, before.attrs, before.encoding)
+
+
+def _check_types(dataset: xr.Dataset, along: set[Hashable], numbers: Mapping[Any, int]) -> None:
+    unfit = [name for name in dataset.variables if name in along and not _can_be_put_together(dataset, name)]
+    if unfit:
+        raise NexusError(
+            f"rebin {dict(numbers)}: values that are no numbers can't be put together; leave them out by "
+            f"drop_vars({unfit}):\n" + listed(f"{name}: {dataset.variables[name].dtype}" for name in unfit)
+        )
+
+
+def _can_be_put_together(dataset: xr.Dataset, name: Hashable) -> bool:
+    variable = dataset.variables[name]
+    if name in dataset.coords:
+        return variable.dtype.kind in _AVERAGED or has_dates_of_cftime(variable)
+    return variable.dtype.kind in _ADDED
