@@ -455,6 +455,8 @@ def test_middles_of_dates_lie_between_them_however_far_they_are_apart(unit: str)
     odd = np.array([[-3, 2], [3, 4], [-3, -2], [7, 7]], f"m8[{unit}]")
     between = centres_of(odd)[..., 0]
     assert ((odd[:, 0] <= between) & (between <= odd[:, 1])).all()
+
+
 # --- bins put together -----------------------------------------------------------------------------------------
 
 
@@ -566,3 +568,109 @@ def test_dates_of_other_calendars_along_rebinned_bins_have_means() -> None:
     days = xr.date_range("2000-01-01", periods=4, calendar="noleap", use_cftime=True)
     rebinned = histogram().assign_coords(day=("t", days)).nexus.rebin(t=2)
     assert [str(day) for day in rebinned.day.values] == ["2000-01-01 12:00:00", "2000-01-03 12:00:00"]
+
+
+# --- bounds that were left behind ------------------------------------------------------------------------------
+
+
+LEAVE_BEHIND: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "shifted": lambda dataset: dataset.assign_coords(t=dataset.t - 0.5),
+    "scaled": lambda dataset: dataset.assign_coords(t=dataset.t * 2),
+    "interpolated": lambda dataset: dataset.interp(t=[7.0, 18.0, 25.0]),
+    "padded": lambda dataset: dataset.pad(t=1),
+    "reindexed": lambda dataset: dataset.reindex(t=[1.0, 16.0, 31.0, 44.0], method="nearest"),
+}
+AVERAGE: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "coarse": lambda dataset: dataset.coarsen(t=2).mean(),
+    "coarse to one": lambda dataset: dataset.isel(t=slice(0, 2)).coarsen(t=2).mean(),
+}
+
+
+@pytest.mark.parametrize(
+    ("edges", "operation"),
+    [*(("index", each) for each in (*LEAVE_BEHIND, *AVERAGE)), *(("bounds", each) for each in LEAVE_BEHIND)],
+)
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_bounds_that_were_left_behind_are_not_written(edges: str, operation: str, chunks: Any, tmp_path: Path) -> None:
+    whole = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus", edges=edges, chunks=chunks)
+    changed = (LEAVE_BEHIND | AVERAGE)[operation](whole)
+    with pytest.warns(nexus_xr.NexusWarning, match="no edges of its bins any more") as told:
+        changed.nexus.to_nexus(tmp_path / "b.nxs")
+    assert [each.code for each in told[0].message.diagnostics] == [Code.BOUNDS_MISSING]  # type: ignore[union-attr]
+    with h5py.File(tmp_path / "b.nxs") as file:
+        assert set(file["entry1/n"]) == {"n", "t"}
+        np.testing.assert_array_equal(file["entry1/n/t"], changed.t)
+
+
+KEEP: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "as opened": lambda dataset: dataset,
+    "without index": lambda dataset: dataset.load().drop_indexes("t"),
+    "one without index": lambda dataset: dataset.load().isel(t=1).expand_dims("t", axis=1),
+    "calibrated": lambda dataset: dataset.assign_coords(t=dataset.t * 2, t_bounds=dataset.t_bounds * 2),
+    "bounds alone": lambda dataset: dataset.nexus.edges_to_bounds(),
+    "in single precision": lambda dataset: dataset.assign_coords(t=dataset.t.astype("f4")),
+    "taken for right": lambda dataset: dataset.assign_coords(t=dataset.t + 1).nexus.bounds_to_edges(),
+    "rebinned": lambda dataset: dataset.nexus.rebin(t=2),
+}
+
+
+@pytest.mark.filterwarnings("error", "ignore:.*not all bins as edges")
+@pytest.mark.parametrize("edges", ["index", "bounds"])
+@pytest.mark.parametrize("operation", KEEP)
+def test_bounds_that_are_right_are_written(edges: str, operation: str, tmp_path: Path) -> None:
+    changed = KEEP[operation](xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus", edges=edges))
+    changed.nexus.to_nexus(tmp_path / "b.nxs")
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    expected = changed.nexus.edges_to_bounds().t_bounds
+    np.testing.assert_array_equal(again.t_bounds, expected.values)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_written"), [(0.0, True), (4.0, True), (10.0, True), (10.5, False), (-1.0, False)]
+)
+def test_bounds_of_others_are_written_while_values_lie_within(value: float, is_written: bool, tmp_path: Path) -> None:
+    coords = {"t": ("t", [value, 25.0], {"bounds": "b"}), "b": (("t", "bnds"), [[0.0, 10.0], [20.0, 30.0]])}
+    dataset = xr.Dataset({"n": ("t", [1, 2])}, coords)
+    if is_written:
+        dataset.nexus.to_nexus(tmp_path / "a.nxs")
+    else:
+        with pytest.warns(nexus_xr.NexusWarning, match="no edges of its bins any more"):
+            dataset.nexus.to_nexus(tmp_path / "a.nxs")
+    with h5py.File(tmp_path / "a.nxs") as file:
+        assert ("b" in file["entry1/n"]) is is_written
+
+
+@pytest.mark.parametrize("of_array", [True, False])
+@pytest.mark.parametrize("operation", [*LEAVE_BEHIND, *AVERAGE, "gaps"])
+def test_centres_do_not_take_the_place_of_edges_in_a_file(operation: str, of_array: bool, tmp_path: Path) -> None:
+    whole = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
+    changed = (LEAVE_BEHIND | AVERAGE | {"gaps": lambda dataset: dataset.isel(t=[0, 2])})[operation](whole)
+    obj: Any = changed.n.assign_coords(t=changed.t) if of_array else changed
+    has_origin = "opened" in obj.encoding or not of_array
+    reason = "/entry/data/t: has edges or bounds.*assign_edges" if has_origin else "doesn't say which file"
+    with pytest.raises(nexus_xr.NexusError, match=reason):
+        obj.nexus.to_nexus(tmp_path / "b.nxs", layout="inplace")
+    assert not (tmp_path / "b.nxs").exists()
+
+
+def test_edges_given_again_are_written_in_place(tmp_path: Path) -> None:
+    whole = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
+    shifted = whole.assign_coords(t=whole.t - 0.5).nexus.assign_edges(t=EDGES - 0.5)
+    shifted.nexus.to_nexus(tmp_path / "b.nxs", layout="inplace")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        np.testing.assert_array_equal(file["entry/data/t"], EDGES - 0.5)
+
+
+def test_other_values_do_not_stand_beside_the_bounds_in_a_file(tmp_path: Path) -> None:
+    whole = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
+    with pytest.warns(nexus_xr.NexusWarning, match="gaps"):
+        whole.isel(t=[0, 2]).nexus.to_nexus(tmp_path / "b.nxs")  # with bounds as a field
+    parts = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    for changed in (parts.assign_coords(t=parts.t + 20), parts.n.assign_coords(t=parts.t + 20)):
+        with pytest.raises(nexus_xr.NexusError, match=r"/t: has edges or bounds"):
+            changed.nexus.to_nexus(tmp_path / "c.nxs", layout="inplace")
+    moved = parts.assign_coords(t=parts.t + 20, t_bounds=parts.t_bounds + 20)
+    moved.nexus.bounds_to_edges().nexus.to_nexus(tmp_path / "c.nxs", layout="inplace")
+    with h5py.File(tmp_path / "c.nxs") as file:
+        assert file["entry1/n/t_bounds"][()].tolist() == [[20, 30], [40, 60]]
+        assert file["entry1/n/t"][()].tolist() == [25, 50]

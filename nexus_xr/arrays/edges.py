@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,37 @@ from xarray.indexes import PandasIndex
 
 from nexus_xr.errors import NexusError
 
-from .bins import bounds_of, edges_of, middles_of
+from .bins import bounds_of, edges_of, middles_of, same_bits
 from .edges_index import EdgesIndex, centres_alone
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
 _BOUNDS_DIM = "bnds"
+# In the encoding of bounds, which selections keep.
+_MADE = "made_of_edges"
+
+
+@dataclass(frozen=True, eq=False)
+class MadeOfEdges:
+    """That bounds, and the values beside them, which are the middles, were made of edges.
+
+    Parameters
+    ----------
+    indexed
+        The bounds that the index beside them has; None where there is none.
+    """
+
+    indexed: NDArray[Any] | None = None
+
+
+def mark_as_made(bounds: xr.Variable, indexed: NDArray[Any] | None = None) -> None:
+    """Note that bounds were made of edges."""
+    bounds.encoding[_MADE] = MadeOfEdges(indexed)
+
+
+def made_of_edges(bounds: xr.Variable) -> MadeOfEdges | None:
+    """How bounds were made of edges, None where they weren't, or were computed since."""
+    found = bounds.encoding.get(_MADE)
+    return found if isinstance(found, MadeOfEdges) else None
 
 
 def bounds_in(index: Any) -> NDArray[Any] | None:
@@ -128,7 +155,16 @@ def _with_bounds(dataset: xr.Dataset, name: Hashable, centres: PandasIndex, boun
     made = centres.create_variables({name: dataset.variables[name]})
     made[name].attrs = {**made[name].attrs, "bounds": named}
     if own is None:
-        made[named] = xr.Variable((*made[name].dims, _free(_BOUNDS_DIM, dataset.variables)), bounds)
+        beside = xr.Variable((*made[name].dims, _free(_BOUNDS_DIM, dataset.variables)), bounds)
+    else:
+        beside = dataset.variables[own].copy(deep=False)
+        beside.encoding.pop(_MADE, None)
+    if same_bits(middles_of(bounds), np.asarray(made[name].values)):
+        mark_as_made(beside)
+    if own in dataset.data_vars:
+        dataset = dataset.assign({named: beside})
+    else:
+        made[named] = beside
     return dataset.drop_indexes(name).assign_coords(xr.Coordinates(made, {name: centres}))
 
 

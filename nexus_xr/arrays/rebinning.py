@@ -12,8 +12,9 @@ from nexus_xr.nexus.rules.content import free_name
 
 from .accepted import has_dates_of_cftime
 from .bins import bounds_of, middles_of
-from .edges import assign_bins, bounds_beside, edges_along, edges_between, with_bounds_last
+from .edges import assign_bins, bounds_beside, edges_along, edges_between, mark_as_made, with_bounds_last
 from .edges_index import EdgesIndex
+from .stale_bounds import without_stale_bounds
 from .uncertainties import errors_as_data, errors_by_owner, errors_in, is_uncertain, joined, values_in
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
@@ -34,7 +35,7 @@ def rebin(obj: AnyObject, numbers: Mapping[Any, int]) -> AnyObject:
 
 
 def _rebinned(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
-    dataset = with_bounds_last(dataset)
+    dataset = without_stale_bounds(with_bounds_last(dataset))
     indexed = {name: index.bounds for name, index in dataset.xindexes.items() if isinstance(index, EdgesIndex)}
     for dim in indexed.keys() & numbers.keys():
         indexed[dim] = bounds_of(edges_along(dataset, dim)[:: numbers[dim]])
@@ -70,6 +71,7 @@ def _with_bounds(dataset: xr.Dataset, name: Hashable, beside: Hashable, bounds: 
     """The same with bounds, and the middles between them in the coordinate."""
     attributes = dataset.variables[name].attrs
     middles = xr.Variable(bounds.dims[:-1], middles_of(bounds.data), attributes)
+    mark_as_made(bounds)
     return dataset.assign({beside: bounds}).assign_coords({name: middles})
 
 

@@ -12,6 +12,7 @@ from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
 from nexus_xr.arrays.bins import bounds_of, centres_of
+from nexus_xr.arrays.edges import mark_as_made
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.arrays.uncertainties import errors_among, mark, with_uncertainties
 from nexus_xr.diagnostics import Code
@@ -112,6 +113,8 @@ def variables_of(
         target |= _built(fields, renamed, sources[variable.name], described.bounds_dim)
     for name, index in indexes.items():
         coordinates |= index.create_variables({name: coordinates[name]})
+        if isinstance(index, EdgesIndex):
+            mark_as_made(coordinates[coordinates[name].attrs["bounds"]], index.bounds)
     for owner, errors in errors_among(data).items():
         mark(data[owner], data[errors], errors)
     if described.signal in data and described.default_slice is not None:
@@ -133,10 +136,11 @@ def _built(fields: GroupFields, variable: Variable, source: Stored, bounds_dim: 
             encoding |= chunking(raw, attributes, storage, variable.dims)
         return {variable.name: _lazy_variable(variable.dims, source, attributes, encoding)}
     assert isinstance(source, DerivedArray)
-    both = fields.bounds_of(source)
+    bounds = _lazy_variable((*variable.dims, bounds_dim), fields.bounds_of(source), {}, encoding)
+    mark_as_made(bounds)
     return {
         variable.name: _lazy_variable(variable.dims, source, {**attributes, "bounds": variable.bounds}, encoding),
-        variable.bounds: _lazy_variable((*variable.dims, bounds_dim), both, {}, encoding),
+        variable.bounds: bounds,
     }
 
 

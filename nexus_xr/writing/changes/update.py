@@ -9,7 +9,8 @@ from typing import Any
 
 import xarray as xr
 
-from nexus_xr.arrays.edges import edges_to_bounds
+from nexus_xr.arrays.edges import bounds_beside, bounds_named, edges_to_bounds
+from nexus_xr.arrays.stale_bounds import without_stale_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, errors_as_data, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError
@@ -37,7 +38,7 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening
 from nexus_xr.opening.session import Opened, assemble, did_grow_of
 from nexus_xr.writing.fields.comparison import first_difference
-from nexus_xr.writing.fields.variables import LazyVariable, Storing, fields_of
+from nexus_xr.writing.fields.variables import LazyVariable, Storing, edges_told, fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -281,7 +282,7 @@ class _Data:
         # Also what was left out at opening: it is in the file.
         whole = replace(opening, options=replace(opening.options, drop_variables=None))
         self.before = assemble(whole, described)
-        self.now = edges_to_bounds(without_uncertainties(now))
+        self.now = edges_to_bounds(without_stale_bounds(without_uncertainties(now)))
         self.rules = rules
 
     def _report_doubtful(self) -> None:
@@ -367,8 +368,16 @@ class _Data:
             message = "are numbers or text in the file; open it with decode_times=False to change them"
             self.rules.diagnostics.add(Code.TIMES_DECODED, path, message)
             return
-        own = [name for name in (variable.name, variable.bounds) if name is not None and name in self.now.variables]
+        bounds = bounds_named(self.before.variables[variable.name])
+        own = [name for name in (variable.name, bounds) if name is not None and name in self.now.variables]
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in own})
+        if bounds in self.before.variables and not _has_bins(dataset, variable):
+            message = (
+                "has edges or bounds of bins in the file, and what was computed has none that are each the next one's "
+                "neighbour; give it some (see assign_edges, and bounds_to_edges where those beside it are right)"
+            )
+            self.rules.diagnostics.add(Code.BOUNDS_MISSING, path, message)
+            return
         node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.diagnostics).get(variable.name)
         if node is not None:
             yield self._with_marks(Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source), variable)
@@ -444,6 +453,17 @@ class _Data:
         if name in self.now.variables:
             return DataField(FieldNode(None), _dims(self._in_order(name)), name in self.now.coords)
         return DataField(FieldNode(None), _dims(self.before.variables[name]), name in self.before.coords)
+
+
+def _has_bins(dataset: xr.Dataset, variable: Variable) -> bool:
+    """Whether a coordinate still has what the file says of its bins: edges, or bounds as a field of their own.
+
+    Of one that is a single value no dimension has bins any more.
+    """
+    if not dataset.variables[variable.name].ndim:
+        return True
+    found = edges_told if variable.bounds else bounds_beside
+    return found(dataset, variable.name) is not None
 
 
 def _dims(variable: xr.Variable) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from xarray.indexes import PandasMultiIndex
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
 from nexus_xr.arrays.bins import edges_of, middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_beside, bounds_in, bounds_named, edges_to_bounds
+from nexus_xr.arrays.stale_bounds import without_stale_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, listed, warn_once
@@ -268,7 +269,7 @@ def signal_of(dataset: xr.Dataset) -> str | None:
     plain = (name for name in own if name not in bounds and owner_of_errors(name, spans) is None)
     if (found := next(plain, None)) is not None:
         return found
-    edges = (_edges(dataset, name) for name in dataset.variables) if bounds else ()
+    edges = (edges_told(dataset, name) for name in dataset.variables) if bounds else ()
     parts = {found[0] for found in edges if found is not None}
     return next((name for name in own if name not in parts and owner_of_errors(name, own) is None), None)
 
@@ -277,8 +278,8 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
     """The fields of a Dataset: each variable, with the edges of bins put together again from their bounds."""
     fields: dict[str, DataField] = {}
     indexed = {name for name, index in dataset.xindexes.items() if bounds_in(index) is not None}
-    dataset = edges_to_bounds(dataset)
-    edges = {name: found for name in _may_have_edges(dataset) if (found := _edges(dataset, name))}
+    dataset = edges_to_bounds(without_stale_bounds(dataset))
+    edges = {name: found for name in _may_have_edges(dataset) if (found := edges_told(dataset, name))}
     lost = {name for name in dataset.coords if _names_absent_bounds(dataset, name)}
     _tell_of_bins(path, indexed - edges.keys(), lost)
     dropped = {bounds for bounds, _ in edges.values()}
@@ -346,7 +347,10 @@ def _tell_of_bins(path: str, apart: Iterable[Any], lost: Iterable[Any]) -> None:
         message = "its bins leave gaps or overlap, or no data spans them; wrote the two bounds of each"
         diagnostics.add(Code.BINS_APART, f"{path}/{name}", message)
     for name in sorted(lost, key=str):
-        message = "what was computed has no edges of its bins any more; wrote its values (see assign_edges)"
+        message = (
+            "what was computed has no edges of its bins any more; wrote its values alone (see assign_edges, or "
+            "bounds_to_edges where bounds beside it are right)"
+        )
         diagnostics.add(Code.BOUNDS_MISSING, f"{path}/{name}", message)
     warn_once(f"{path} is written, but not all bins as edges", diagnostics)
 
@@ -357,7 +361,7 @@ def _scaled_by(name: Any, variable: xr.Variable, dataset: xr.Dataset) -> str | N
     return next((owner for owner in owners if owner is not None), None) if variable.size == 1 else None
 
 
-def _edges(dataset: xr.Dataset, name: Any) -> tuple[Any, NDArray[Any]] | None:
+def edges_told(dataset: xr.Dataset, name: Any) -> tuple[Any, NDArray[Any]] | None:
     """Name of a coordinate's bounds, and the edges that they came from; None where they don't follow from edges."""
     variable = dataset.variables[name]
     bounds = bounds_beside(dataset, name) if variable.ndim else None
