@@ -90,3 +90,37 @@ plt.show()
 # Block by block as well, with a filter of one's choice.
 absorption.astype("f4").nexus.to_nexus("absorption.nxs", compression="zstd")
 xr.open_dataset("absorption.nxs", engine="nexus").absorption.encoding["hdf5_filters"]
+
+# %%
+# One stack of all frames
+# -----------------------
+# NXtomo has projections, darks and flats in one stack, and ``image_key`` of the detector tells which frame is what.
+# It is metadata, also where a link to it stands beside the data, as nothing says which dimension it goes along.
+# ``promote`` does.
+with h5py.File("nxtomo.nxs", "w") as file:
+    entry = file.create_group("entry")
+    entry.attrs.update(NX_class="NXentry", default="data")
+    entry["definition"] = "NXtomo"
+    detector = entry.create_group("instrument/detector")
+    entry["instrument"].attrs["NX_class"] = "NXinstrument"
+    detector.attrs["NX_class"] = "NXdetector"
+    detector["data"] = np.concatenate(
+        [
+            rng.poisson(flat + 100, (5, rows, columns)),
+            rng.poisson(100, (5, rows, columns)),
+            projections,
+        ]
+    ).astype("u2")
+    detector["image_key"] = np.repeat([1, 2, 0], [5, 5, angles.size])
+    data = entry.create_group("data")
+    data.attrs.update(NX_class="NXdata", signal="data", axes=["rotation_angle", ".", "."])
+    data["data"], data["image_key"] = detector["data"], detector["image_key"]
+    data["rotation_angle"] = np.concatenate([np.zeros(10), angles])
+
+scan = xr.open_dataset("nxtomo.nxs", engine="nexus").nexus.promote(
+    "instrument/detector/image_key", dims="rotation_angle"
+)
+frames, kind = scan.data, scan.image_key
+flat_field = frames.nexus.reduce("mean", "rotation_angle", where=kind == 1)
+dark = frames.nexus.reduce("mean", "rotation_angle", where=kind == 2)
+-np.log((frames[kind.values == 0] - dark) / (flat_field - dark))
