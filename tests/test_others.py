@@ -199,6 +199,31 @@ def test_scippnexus_loads_it(written: Path) -> None:
     np.testing.assert_array_equal(signal.values, FRAMES)
 
 
+@pytest.fixture(scope="module")
+def with_more_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with data that spans fewer dimensions than the signal."""
+    path = tmp_path_factory.mktemp("more") / "scan.nxs"
+    to_nexus(xr.Dataset({"counts": scan(), "monitor": ("scan", np.arange(6.0))}), path)
+    return path
+
+
+def test_data_of_another_shape_leaves_the_signal_to_silx(with_more_data: Path) -> None:
+    silx = pytest.importorskip("silx.io")
+    nxdata = pytest.importorskip("silx.io.nxdata")
+    with silx.open(str(with_more_data)) as file:
+        data = nxdata.get_default(file)
+        assert data.is_valid
+        np.testing.assert_array_equal(data.signal, FRAMES)
+
+
+def test_data_of_another_shape_leaves_the_signal_to_scippnexus(with_more_data: Path) -> None:
+    scippnexus = pytest.importorskip("scippnexus")
+    with scippnexus.File(with_more_data, "r") as file:
+        loaded = file["entry1/counts"][...]
+    np.testing.assert_array_equal(loaded.values, FRAMES)
+    assert loaded.coords["monitor"].dims == ("scan",)
+
+
 def test_h5grove_serves_what_h5web_asks_for(written: Path) -> None:
     content = pytest.importorskip("h5grove.content")
     with h5py.File(written) as file:

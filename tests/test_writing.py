@@ -254,8 +254,51 @@ def test_what_is_called_errors_and_spans_something_else_is_data_like_any_other(t
     to_nexus(dataset, tmp_path / "f.nxs")
     with h5py.File(tmp_path / "f.nxs") as file:
         assert file["entry1/i_errors"].attrs["signal"] == "i_errors"
-        assert list(file["entry1/i_errors"].attrs["auxiliary_signals"]) == ["i"]
+        assert list(file["entry1/i_errors"].attrs["ancillary_variables"]) == ["i"]
     assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
+
+
+def test_only_numbers_of_the_shape_of_the_signal_are_auxiliary_signals(tmp_path: Path) -> None:
+    numbers, along_y = np.ones((3, 3)), np.arange(3.0)
+    dataset = xr.Dataset(
+        {
+            "counts": (("y", "x"), numbers),
+            "background": (("y", "x"), numbers),
+            "turned": (("x", "y"), numbers),
+            "label": (("y", "x"), np.full((3, 3), "a")),
+            "monitor": ("y", along_y),
+            "monitor_errors": ("y", along_y),
+            "time": ((), 1.5),
+        },
+        {"y": along_y},
+    )
+    to_nexus(dataset, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        attributes = dict(file["entry1/counts"].attrs)
+    assert list(attributes["auxiliary_signals"]) == ["background"]
+    assert list(attributes["ancillary_variables"]) == ["turned", "label", "monitor", "time"]
+    back = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert back.identical(dataset)
+    tree = xr.DataTree.from_dict({"/a": dataset})
+    to_nexus(tree, tmp_path / "tree.nxs")
+    assert xr.open_datatree(tmp_path / "tree.nxs", engine="nexus").identical(tree)
+    back["current"] = ("x", along_y)
+    to_nexus(back, tmp_path / "g.nxs", layout="inplace")
+    assert xr.open_dataset(tmp_path / "g.nxs", engine="nexus").identical(back)
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+def test_what_was_no_auxiliary_signal_becomes_none(tmp_path: Path) -> None:
+    fields = {name: np.arange(3.0) for name in ("I", "dQl", "background", "Q")}
+    group = nxdata(fields, signal="I", axes=["Q"], auxiliary_signals=["background"], Q_indices=0)
+    write_tree(tmp_path / "a.nxs", {"entry": nxentry({"data": group})})
+    dataset = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    for source, target in (("a", "b"), ("b", "c")):
+        opened = xr.open_dataset(tmp_path / f"{source}.nxs", engine="nexus")
+        assert opened.identical(dataset)
+        to_nexus(opened, tmp_path / f"{target}.nxs")
+        with h5py.File(tmp_path / f"{target}.nxs") as file:
+            assert list(file["entry1/I"].attrs["auxiliary_signals"]) == ["background"]
 
 
 def test_trees_among_the_attributes_of_variables_are_the_entrys(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
+from nexus_xr.nexus.rules.reserved import ANCILLARY, COORDINATES
 
 from .foreign_attributes import storable_attributes, storable_tree
 
@@ -19,7 +20,7 @@ _SMALL_BYTES = 16 << 20
 _PACKED = {"scale_factor", "add_offset"}
 _MASKED = {"_FillValue", "missing_value"}
 # Attributes that are true only of the group of data itself.
-_OF_DATA = {"NX_class", "signal", "axes", "auxiliary_signals", "coordinates", "default"}
+_OF_DATA = {"NX_class", "signal", "axes", "auxiliary_signals", ANCILLARY, COORDINATES, "default"}
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _built(fields: GroupFields, variable: Variable, source: Stored, bounds_dim: 
     raw = fields.array(variable.field)
     storage = storage_of(dataset, raw)
     nexus_path = fields.group.member_path(variable.field)
-    encoding = _encoding(raw, nexus_path, source, storage.filters)
+    encoding = {**_encoding(raw, nexus_path, source, storage.filters), "nexus_role": variable.role.value}
     if variable.bounds is None:
         if raw.shape:
             encoding |= chunking(raw, attributes, storage, variable.dims)

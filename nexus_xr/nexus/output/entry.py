@@ -15,7 +15,7 @@ import h5py
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.rules.reserved import COORDINATES, DIMENSIONS, EDGES, INDICES
+from nexus_xr.nexus.rules.reserved import ANCILLARY, COORDINATES, DIMENSIONS, EDGES, INDICES
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
@@ -36,12 +36,15 @@ class DataField:
         Whether it is a coordinate and no data.
     shown_at
         The position along some of its dimensions at which a plot shows it first.
+    is_plotted
+        Whether data may be shown with the signal, where it is of its shape.
     """
 
     node: FieldNode
     dims: tuple[str, ...]
     is_coordinate: bool = False
     shown_at: Mapping[str, int] = field(default_factory=dict)
+    is_plotted: bool = True
 
     @property
     def interpretation(self) -> Any:
@@ -68,9 +71,12 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     attributes: dict[str, Any] = {"NX_class": "NXdata", "signal": signal}
     spans = {name: (each.is_coordinate, each.dims) for name, each in fields.items()}
     placed = {name: each for name, each in fields.items() if owner_of_errors(name, spans) is None}
-    auxiliary = [name for name, each in placed.items() if name != signal and not each.is_coordinate]
+    others = [name for name, each in placed.items() if name != signal and not each.is_coordinate]
+    auxiliary = [name for name in others if _is_auxiliary(fields[name], fields[signal])]
     if auxiliary:
         attributes["auxiliary_signals"] = auxiliary
+    if ancillary := [name for name in others if name not in auxiliary]:
+        attributes[ANCILLARY] = ancillary
     if dims:
         attributes["axes"] = [dim if _is_axis(dim, fields) else "." for dim in dims]
     unplaced = []
@@ -88,6 +94,13 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
         attributes["default_slice"] = [str(shown_at.get(dim, ".")) for dim in dims]
     named = {name: _with_dimensions(name, each, signal, fields) for name, each in placed.items()}
     return GroupNode({name: named.get(name, each.node) for name, each in fields.items()}, attributes)
+
+
+def _is_auxiliary(field: DataField, signal: DataField) -> bool:
+    """Whether data is an auxiliary signal, which has the shape of the signal, and numbers."""
+    values, others = field.node.values, signal.node.values
+    is_alike = field.dims == signal.dims and (values is None or others is None or values.shape == others.shape)
+    return field.is_plotted and is_alike and (values is None or raw_dtype(values).kind in "biufc")
 
 
 def coordinates_group(fields: Mapping[str, DataField]) -> GroupNode:

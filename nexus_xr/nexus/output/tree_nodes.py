@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nexus_xr.nexus.rules.content import free_name
-from nexus_xr.nexus.rules.reserved import ADDED, COORDINATES, INDICES, METADATA_GROUP, ORIGINAL, PLAIN
+from nexus_xr.nexus.rules.reserved import ADDED, ANCILLARY, COORDINATES, INDICES, METADATA_GROUP, ORIGINAL, PLAIN
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 
 from .hyperspy_metadata import COLLECTIONS, as_collection, from_collection
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .nodes import GroupNode
 
 # Of a group: which of its members are what.
-_CLAIMS = ("signal", "axes", "auxiliary_signals", "interpretation", COORDINATES)
+_CLAIMS = ("signal", "axes", "auxiliary_signals", "interpretation", COORDINATES, ANCILLARY)
 
 
 def with_tree(data: GroupNode, tree: GroupNode, nodes: Collection[str]) -> GroupNode:

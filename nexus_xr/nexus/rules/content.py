@@ -15,6 +15,7 @@ from nexus_xr.hdf5.objects.links import Link
 
 from .attributes import integers, names
 from .reserved import (
+    ANCILLARY,
     COORDINATES,
     DIMENSIONS,
     ERRORS,
@@ -144,7 +145,16 @@ class GroupContent:
     @cached_property
     def recorded_coordinates(self) -> tuple[str, ...]:
         """The fields that the group names as coordinates."""
-        value = self.attributes.get(COORDINATES)
+        return self._recorded(COORDINATES)
+
+    @cached_property
+    def recorded_data(self) -> tuple[str, ...]:
+        """The fields that the group names as data beside its signals."""
+        return self._recorded(ANCILLARY)
+
+    def _recorded(self, attribute: str) -> tuple[str, ...]:
+        """The fields that an attribute lists, by their names as they are or in any way in which NeXus lists names."""
+        value = self.attributes.get(attribute)
         told = listed(value) if self.fields.keys() >= set(listed(value)) else names(value)
         return tuple(name for name in told if name in self.fields)
 

@@ -92,4 +92,5 @@ def _has_own_role(content: GroupContent, name: str) -> bool:
         or name in names(content.attributes.get("auxiliary_signals"), content.fields)
         or name in content.indices
         or name in content.recorded_coordinates
+        or name in content.recorded_data
     )

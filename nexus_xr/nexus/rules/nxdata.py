@@ -19,7 +19,7 @@ from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
 from .errors import find_errors, find_resolutions
 from .scaling import Scaling, find_scaling, tell_of_scaling_of_group
-from .signal import declares_signal, find_auxiliary_signals, find_signal
+from .signal import declares_signal, find_ancillary, find_auxiliary_signals, find_signal
 from .variables import Role, Variable
 
 _ORDER = {role: place for place, role in enumerate(Role)}
@@ -118,11 +118,11 @@ def _scaled(variable: Variable, scaling: Scaling | None) -> Variable:
 
 
 def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
-    """Each field in the first role that it was given; an auxiliary signal may be uncertainties as well."""
+    """Each field in the first role that it was given; what is data may be uncertainties as well."""
     first: dict[tuple[str, bool], Variable] = {}
     taken: set[str] = set()
     for variable in variables:
-        key = (variable.field, variable.role is Role.AUXILIARY)
+        key = (variable.field, variable.role in (Role.AUXILIARY, Role.ANCILLARY))
         if key not in first and variable.name not in taken:
             first[key] = variable
             taken.add(variable.name)
@@ -130,14 +130,16 @@ def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _companions(content: GroupContent, found: Sequence[Variable], diagnostics: Diagnostics) -> Iterator[Variable]:
-    """Auxiliary signals with their axes and uncertainties, then all else that is, or grows to be, like the signal."""
+    """Auxiliary signals and other data, with their axes and uncertainties; then what is, or grows, like the signal."""
     signal = found[0]
     shape = content.fields[signal.field].shape
     auxiliary = find_auxiliary_signals(content, signal.field, diagnostics)
+    told = dict.fromkeys(auxiliary, Role.AUXILIARY)
+    told |= dict.fromkeys(find_ancillary(content, signal.field, auxiliary), Role.ANCILLARY)
     coordinates = {variable.field: variable.dims for variable in found if variable.role is Role.AXIS}
-    taken = {variable.field for variable in found} - coordinates.keys() | set(auxiliary)
+    taken = {variable.field for variable in found} - coordinates.keys() | told.keys()
     lengths = dict(zip(signal.dims, shape, strict=True))
-    for name in auxiliary:
+    for name, role in told.items():
         axes = [axis for axis in _axes_of_auxiliary(content, name, shape, diagnostics) if axis.field not in taken]
         dims = _dimensions_of_auxiliary(content, name, signal, axes, coordinates, lengths)
         new = [axis for axis in axes if axis.field not in coordinates]
@@ -145,7 +147,7 @@ def _companions(content: GroupContent, found: Sequence[Variable], diagnostics: D
         lengths |= dict(zip(dims, content.fields[name].shape, strict=True))
         errors = find_errors(content, name, dims, Role.ERRORS, diagnostics)
         taken |= {variable.field for variable in errors}
-        yield from (Variable(name, name, dims, Role.AUXILIARY), *errors)
+        yield from (Variable(name, name, dims, role), *errors)
         yield from axis_variables(content, new, dims, diagnostics)
     if shape:
         for name, other in content.fields.items():

@@ -35,6 +35,9 @@ SIGNAL_ERRORS = "errors"
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 # On an NXdata group: fields that are coordinates, where `@axes` and `@AXISNAME_indices` don't tell it. As CF has it.
 COORDINATES = "coordinates"
+# On an NXdata group: its other data, which aren't plotted with the signal, as auxiliary signals of its shape are. As CF
+# has it.
+ANCILLARY = "ancillary_variables"
 # On a field: NumPy's dtype of the dates or lengths of time that integers stand for, or of text.
 DTYPE = "numpy_dtype"
 # On a group: its members that were values in a dictionary, and not fields of one.

@@ -6,7 +6,7 @@ Items".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import some
@@ -97,3 +97,8 @@ def find_auxiliary_signals(content: GroupContent, signal: str, diagnostics: Diag
     numbered = sorted((number, name) for name, number in content.signal_numbers.items())
     named = (*listed, *behind_signal, *(name for number, name in numbered if number > 0))
     return [name for name in dict.fromkeys(named) if name in content.fields and name != signal]
+
+
+def find_ancillary(content: GroupContent, signal: str, auxiliary: Collection[str]) -> list[str]:
+    """The fields that the group names as data beside its signals."""
+    return [name for name in content.recorded_data if name != signal and name not in auxiliary]

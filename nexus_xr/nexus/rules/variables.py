@@ -13,6 +13,7 @@ class Role(Enum):
 
     SIGNAL = "signal"
     AUXILIARY = "auxiliary signal"
+    ANCILLARY = "other data"
     ERRORS = "errors"
     OTHER = "other field of the signal's shape"
     AXIS = "axis"

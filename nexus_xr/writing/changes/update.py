@@ -27,7 +27,16 @@ from nexus_xr.nexus.output.entry import DataField, data_group
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA, restored_metadata
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
 from nexus_xr.nexus.rules.attributes import names, text
-from nexus_xr.nexus.rules.reserved import COORDINATES, DTYPE, ERRORS, INDICES, METADATA_GROUP, owner_of, recorded_dtype
+from nexus_xr.nexus.rules.reserved import (
+    ANCILLARY,
+    COORDINATES,
+    DTYPE,
+    ERRORS,
+    INDICES,
+    METADATA_GROUP,
+    owner_of,
+    recorded_dtype,
+)
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
 from nexus_xr.nexus.tree.metadata import is_of_tree
@@ -441,7 +450,7 @@ class _Data:
             yield Edit(self.group.member_path(name), group.members[name])
         told = {name + INDICES for name in fields} & group.attributes.keys()
         attributes = {name: group.attributes[name] for name in told}
-        for listing in ("auxiliary_signals", COORDINATES):
+        for listing in ("auxiliary_signals", ANCILLARY, COORDINATES):
             added = [name for name in group.attributes.get(listing, ()) if name in fields]
             if added:
                 attributes[listing] = [*names(self.attributes.get(listing)), *added]

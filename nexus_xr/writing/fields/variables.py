@@ -47,6 +47,7 @@ from nexus_xr.nexus.output.nodes import (
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
+from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
 from nexus_xr.signatures import check_types
@@ -210,6 +211,8 @@ def _check_chunks(chunks: Sequence[int] | Mapping[Any, int] | None, arrays: Mapp
         )
 
 
+# What a variable was in the file that it comes from, where it comes from one, by which others are shown with it.
+_PLOTTED = (None, Role.SIGNAL.value, Role.AUXILIARY.value)
 # By which an encoding asks for numbers from which the values are computed.
 _PACKING = {"scale_factor", "add_offset"}
 
@@ -311,7 +314,8 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
         node = field_of(variable, attributes, where, storing.of(str(name), dims).as_encoded(variable), diagnostics)
         if node is not None:
             shown_at = _shown_at(dataset.variables[name])
-            fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords, shown_at)
+            is_plotted = dataset.variables[name].encoding.get("nexus_role") in _PLOTTED
+            fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords, shown_at, is_plotted)
     return fields
 
 
