@@ -216,6 +216,38 @@ def test_data_of_another_shape_leaves_the_signal_to_silx(with_more_data: Path) -
         np.testing.assert_array_equal(data.signal, FRAMES)
 
 
+@pytest.mark.parametrize(
+    ("coordinate", "dims"),
+    [
+        ((("y", "x"), np.ones((3, 4))), ("y", "dim_1")),
+        (("x", np.ones(4)), ("dim_1",)),
+        (("y", list("abc")), ("y",)),
+        (("x", list("abcd")), ("dim_1",)),
+    ],
+)
+def test_scippnexus_loads_coordinates_of_dimensions_without_axes(
+    tmp_path: Path, coordinate: tuple[Any, ...], dims: tuple[str, ...]
+) -> None:
+    scippnexus = pytest.importorskip("scippnexus")
+    array = xr.DataArray(np.ones((3, 4)), dims=("y", "x"), coords={"y": [1.0, 2, 3], "k": coordinate}, name="n")
+    to_nexus(array, tmp_path / "f.nxs")
+    with scippnexus.File(tmp_path / "f.nxs", "r") as file:
+        loaded = file["entry1/n"][...]
+    assert (loaded.dims, loaded.coords["k"].dims) == (("y", "dim_1"), dims)
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert [dim.label for dim in file["entry1/n/k"].dims] in ([*dims], [""])
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").n.identical(array)
+    to_nexus(xr.open_dataset(tmp_path / "f.nxs", engine="nexus"), tmp_path / "g.nxs")
+    assert xr.open_dataset(tmp_path / "g.nxs", engine="nexus").n.identical(array)
+
+
+def test_labels_of_dimensions_stay_beside_those_for_scippnexus(tmp_path: Path) -> None:
+    labelled = ("x", np.ones(4), {"DIMENSION_LABELS": ["wavelength"]})
+    array = xr.DataArray(np.ones(4), dims="x", coords={"k": labelled}, name="n")
+    to_nexus(array, tmp_path / "f.nxs")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").k.attrs == {"DIMENSION_LABELS": "wavelength"}
+
+
 def test_data_of_another_shape_leaves_the_signal_to_scippnexus(with_more_data: Path) -> None:
     scippnexus = pytest.importorskip("scippnexus")
     with scippnexus.File(with_more_data, "r") as file:

@@ -12,10 +12,11 @@ from typing import Any
 
 import h5py
 
+from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.rules.reserved import ANCILLARY, COORDINATES, DIMENSIONS, EDGES, INDICES
+from nexus_xr.nexus.rules.reserved import ADDED, ANCILLARY, COORDINATES, DIMENSIONS, EDGES, INDICES
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
@@ -167,6 +168,10 @@ def _without_edges(dim: str, field: DataField, signal: DataField) -> str:
 def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> FieldNode:
     """The field with the names of its dimensions, where they couldn't be told without."""
     dims = fields[signal].dims
+    if labels := _labels(name, signal, fields):
+        return replace(
+            field.node, attributes={**field.node.attributes, DIMENSION_LABELS: labels, ADDED: [DIMENSION_LABELS]}
+        )
     if name == signal:
         is_told = all(_is_axis(dim, fields) or dim == _unnamed(place, fields) for place, dim in enumerate(dims))
     elif field.is_coordinate:
@@ -176,6 +181,14 @@ def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[s
     if is_told or not field.dims:
         return field.node
     return replace(field.node, attributes={**field.node.attributes, DIMENSIONS: list(field.dims)})
+
+
+def _labels(name: str, signal: str, fields: Mapping[str, DataField]) -> list[str]:
+    """HDF5's labels of the dimensions of a coordinate, where one of them has no axis: scippnexus asks for them."""
+    dims = fields[signal].dims
+    indices = (_indices(name, signal, fields) or []) if fields[name].is_coordinate else []
+    labels = [dims[at] if _is_axis(dims[at], fields) else f"dim_{at}" for at in indices]
+    return labels if any(not _is_axis(dims[at], fields) for at in indices) else []
 
 
 def entry_group(name: str, data: GroupNode, metadata: Mapping[str, GroupNode]) -> GroupNode:

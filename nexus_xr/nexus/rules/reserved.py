@@ -42,8 +42,8 @@ ANCILLARY = "ancillary_variables"
 DTYPE = "numpy_dtype"
 # On a group: its members that were values in a dictionary, and not fields of one.
 PLAIN = "_PLAIN_VALUES"
-# On a group that was a node of a tree: what it has for others to understand it, and had not before; and the member that
-# holds the tree of a node that has data.
+# On a group that was a node of a tree, and on a field: what it has for others to understand it, and had not before. On
+# such a group also: the member that holds the tree of a node that has data.
 ADDED = "_ADDED_ATTRIBUTES"
 METADATA_GROUP = "_METADATA_GROUP"
 # On the first group of such a tree: groups of datasets were nodes, and are in the trees of those above as well.
@@ -86,12 +86,19 @@ def recorded_dtype(attributes: Mapping[str, Any], stored: np.dtype[Any]) -> np.d
 
 
 def without_marks(attributes: Mapping[str, Any], stored: np.dtype[Any]) -> dict[str, Any]:
-    """The attributes of a field that are not there only to be understood here."""
-    hidden = {DIMENSIONS}
+    """The attributes of a field that are not there only to be understood, here or by others.
+
+    Examples
+    --------
+    >>> without_marks({"DIMENSION_LABELS": ["dim_0"], "units": "m", "_ADDED_ATTRIBUTES": ["DIMENSION_LABELS"]}, "f8")
+    {'units': 'm'}
+    """
+    hidden = {DIMENSIONS, ADDED, *listed(attributes.get(ADDED))}
     dtype = recorded_dtype(attributes, stored)
     if dtype is not None:
         hidden |= {DTYPE} if dtype.kind == "U" else {DTYPE, "units"}
-    return {own_name(name, attributes): value for name, value in attributes.items() if name not in hidden}
+    shown = {name: value for name, value in attributes.items() if name not in hidden}
+    return {own_name(name, shown): value for name, value in shown.items()}
 
 
 def own_name(name: str, attributes: Container[str], names: Container[str] = CLAIMS) -> str:
