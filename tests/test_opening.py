@@ -23,7 +23,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nexus_xr
-from nexus_xr import Link, NexusError, NexusFileChangedError, NexusFileError, NexusPathError, NexusWarning
+from nexus_xr import (
+    Link,
+    NexusError,
+    NexusFileChangedError,
+    NexusFileError,
+    NexusPathError,
+    NexusWarning,
+    to_nexus,
+)
 from nexus_xr.backend import NexusBackendEntrypoint
 from nexus_xr.hdf5.io.divided import why_divided
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -63,6 +71,25 @@ def test_the_rest_of_the_entry_is_in_attrs(write: Write) -> None:
     assert attrs["title"] == {"value": "a scan"}
     assert attrs["instrument"]["detector"]["distance"] == {"value": 1.5, "attrs": {"units": "m"}}
     np.testing.assert_array_equal(attrs["instrument"]["detector"]["mask"]["value"], np.zeros((3, 4)))
+
+
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_names_with_a_slash_are_paths_below_the_group(write: Write, tmp_path: Path) -> None:
+    fields = {"n": np.ones((4, 3)), "y": np.arange(4), "log_x": np.arange(5)}
+    told = {"signal": "n", "axes": ["y", "log/x"], "log/x_indices": 1, "auxiliary_signals": ["aux/n"]}
+    path = write({"entry": nxentry({"data": nxdata(fields, **told)})})
+    with h5py.File(path, "r+") as file:
+        file["entry/data/log/x"], file["entry/data/aux/n"] = np.arange(3.0), np.ones((4, 3))
+    dataset = open_nexus(path)
+    assert (dataset.n.dims, set(dataset.variables)) == (("y", "log_x_"), {"n", "y", "log_x_", "aux_n"})
+    assert dataset.log_x_.encoding["nexus_path"] == "/entry/data/log/x"
+    np.testing.assert_array_equal(dataset.log_x_, np.arange(3.0))
+    to_nexus(dataset, tmp_path / "copy.nxs")
+    assert open_nexus(tmp_path / "copy.nxs").identical(dataset)
+    assert xr.open_datatree(path, engine="nexus")["/entry/data"].n.identical(dataset.n)
+    changed = dataset.assign_coords(log_x_=[3.0, 4, 5])
+    to_nexus(changed, tmp_path / "changed.nxs", layout="inplace")
+    assert open_nexus(tmp_path / "changed.nxs").equals(changed)
 
 
 def test_what_the_group_holds_beyond_its_variables_stays_at_its_own_name(write: Write) -> None:

@@ -157,6 +157,20 @@ def test_axes_without_a_scale_go_to_hyperspy_and_back(hyperspy: Any, tmp_path: P
     assert nexus_xr.open_signals(tmp_path / "ours.nxs", nxdata_only=True)[0].identical(theirs)
 
 
+def test_axes_of_hyperspy_may_have_a_slash_in_their_names(hyperspy: Any, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spectra = hyperspy.signals.Signal1D(np.arange(24.0).reshape(4, 6))
+        energy = spectra.axes_manager[1]
+        energy.name, energy.scale, energy.offset, energy.units = "E (eV/ch)", 0.5, 100, "eV"
+        spectra.save(str(tmp_path / "theirs.nxs"))
+        [theirs] = nexus_xr.open_signals(tmp_path / "theirs.nxs", nxdata_only=True)
+        np.testing.assert_array_equal(theirs["E (eV_ch)"], 100 + 0.5 * np.arange(6))
+        theirs.nexus.to_nexus(tmp_path / "ours.nxs")
+        energy = hyperspy.load(str(tmp_path / "ours.nxs"), nxdata_only=True).axes_manager[1]
+    assert (energy.name, energy.scale, energy.offset, energy.units) == ("E (eV_ch)", 0.5, 100, "eV")
+
+
 # --- other readers ---------------------------------------------------------------------------------------------
 
 

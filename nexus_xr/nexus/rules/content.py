@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -88,7 +88,7 @@ class GroupContent:
     attributes
         Its attributes.
     fields
-        Its datasets.
+        Its datasets, and by their paths those below it that it names so.
     others
         Why each other member is no field, by name: it is a group, or a link that leads nowhere.
     is_being_written
@@ -213,7 +213,9 @@ def read_content(group: Group, did_grow: Container[str] = ()) -> GroupContent:
     fields: dict[str, Field] = {}
     others: dict[str, str] = {}
     is_being_written = False
-    for name, member, _ in group.members():
+    attributes = group.read_attributes()
+    members = [(name, member) for name, member, _ in group.members()]
+    for name, member in (*members, *_named_by_paths(group, attributes, dict(members))):
         if isinstance(member, Dataset):
             if member.why_no_array is None:
                 is_being_written = is_being_written or member.is_being_written
@@ -226,7 +228,21 @@ def read_content(group: Group, did_grow: Container[str] = ()) -> GroupContent:
             others[name] = f"is a link to {member}, which {member.trouble}"
         else:
             others[name] = _IS_GROUP
-    return GroupContent(group.path, group.read_attributes(), fields, others, is_being_written)
+    return GroupContent(group.path, attributes, fields, others, is_being_written)
+
+
+def _named_by_paths(
+    group: Group, attributes: Mapping[str, Any], members: Container[str]
+) -> Iterator[tuple[str, Dataset]]:
+    """The datasets below a group that it names by their paths.
+
+    HDF5 makes such paths of names with a slash, as those of HyperSpy's axes may be.
+    """
+    told = (name for key in ("axes", "auxiliary_signals") for name in names(attributes.get(key), members))
+    for name in dict.fromkeys(told):
+        found = group.find(name) if "/" in name and name not in members else None
+        if isinstance(found, Dataset) and found.why_no_array is None:
+            yield name, found
 
 
 def why_no_field(content: GroupContent, name: str) -> str:

@@ -107,7 +107,8 @@ def _described(
     default_slice: tuple[int | None, ...] | None = None,
 ) -> NXdata:
     """What was found, in order and with its scaling."""
-    variables = sorted(_each_field_once(found), key=lambda variable: _ORDER[variable.role])
+    once = _without_slashes(content, _each_field_once(found))
+    variables = sorted(once, key=lambda variable: _ORDER[variable.role])
     scaled = tuple(_scaled(variable, find_scaling(content, variable.field, diagnostics)) for variable in variables)
     bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
     return NXdata(content.path, signal, scaled, default_slice, tuple(diagnostics), bounds_dim)
@@ -127,6 +128,25 @@ def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
             first[key] = variable
             taken.add(variable.name)
     return list(first.values())
+
+
+def _without_slashes(content: GroupContent, variables: Sequence[Variable]) -> Sequence[Variable]:
+    """The same by names without slashes, which no tree of xarray's takes, where fields are named by their paths."""
+    taken = {*content.fields, *content.others}
+    own: dict[str, str] = {}
+    for path in (name for name in content.fields if "/" in name):
+        own[path] = free_name(path.replace("/", "_"), taken)
+        taken.add(own[path])
+
+    def named(name: str) -> str:
+        path = next((path for path in own if name == path or name.startswith(f"{path}_")), None)
+        return name if path is None else own[path] + name.removeprefix(path)
+
+    def renamed(variable: Variable) -> Variable:
+        dims, bounds = tuple(map(named, variable.dims)), variable.bounds and named(variable.bounds)
+        return replace(variable, name=named(variable.name), dims=dims, bounds=bounds)
+
+    return list(map(renamed, variables)) if own else variables
 
 
 def _companions(content: GroupContent, found: Sequence[Variable], diagnostics: Diagnostics) -> Iterator[Variable]:

@@ -62,7 +62,7 @@ class GroupFields:
         """
         if name not in self._fields:
             segments = self.content.fields[name].segments  # alike, so that the first speaks for them all
-            member = self.group.get(segments[0] if segments else name)
+            member = self.group.find(segments[0] if segments else name)
             if not isinstance(member, Dataset):
                 where = f"{self.file.name}:{self.group.member_path(name)}"
                 raise NexusFileChangedError(f"{where}: is no field any more, as the file changed; open it again")

@@ -162,7 +162,7 @@ def _find(dataset: xr.Dataset, dim: str, entry: str | None, opening: Opening) ->
 
 
 def _member(described: Described, name: str) -> Dataset:
-    member = described.group.get(known(described)[name].field)
+    member = described.group.find(known(described)[name].field)
     if not isinstance(member, Dataset):
         raise NexusError(f"{described.group.path}/{name}: several datasets are one variable, to which nothing is added")
     return member

@@ -56,5 +56,5 @@ def known(described: Described) -> dict[str, Variable]:
 
 def _datasets(described: Described, wanted: Collection[str]) -> list[Any]:
     """What tells the datasets of some variables from others, by whatever names these are reached."""
-    members = (described.group.get(known(described)[name].field) for name in wanted)
+    members = (described.group.find(known(described)[name].field) for name in wanted)
     return [member.address if isinstance(member, Dataset) else None for member in members]

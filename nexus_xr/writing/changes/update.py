@@ -419,7 +419,7 @@ class _Data:
             return
         chunks, filters = self.rules.storing.chunk_shape(before), self.rules.storing.filters(before)
         node = FieldNode(raw, {}, chunks, filters if chunks else ())
-        dataset = self.group.get(variable.field)
+        dataset = self.group.find(variable.field)
         if not isinstance(dataset, Dataset) or raw.file is not self.opening.file or dataset.is_virtual:
             return
         if not is_stored_as(dataset, node):
@@ -428,7 +428,7 @@ class _Data:
     def _growing_dims(self) -> Iterator[str]:
         """The dimensions along which the file's variables have no end, so that new ones must not have one either."""
         for variable in self.data.variables:
-            member = self.group.get(variable.field)
+            member = self.group.find(variable.field)
             if isinstance(member, Dataset):
                 yield from (dim for dim, grows in zip(variable.dims, member.can_grow, strict=False) if grows)
 
