@@ -182,6 +182,30 @@ def test_nexusformat_finds_the_plottable_data(written: Path) -> None:
     assert [axis.nxname for axis in data.nxaxes] == ["scan", "y", "x"]
 
 
+@pytest.mark.parametrize("title", ["A scan", {"value": "A scan"}, {"value": "A scan", "attrs": {"short": "s"}}])
+def test_the_title_of_the_metadata_is_that_of_the_entry(title: Any, tmp_path: Path) -> None:
+    nexus = pytest.importorskip("nexusformat.nexus")
+    dataset = xr.Dataset({"n": ("x", np.arange(3.0))}, attrs={"title": title, "run": 1})
+    to_nexus(dataset, tmp_path / "f.nxs")
+    assert nexus.nxload(str(tmp_path / "f.nxs")).plottable_data.nxtitle == "A scan"
+    back = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert back.identical(dataset)
+    back.attrs["title"] = "Another"
+    to_nexus(back, tmp_path / "g.nxs", layout="inplace")
+    assert nexus.nxload(str(tmp_path / "g.nxs")).plottable_data.nxtitle == "Another"
+    assert xr.open_dataset(tmp_path / "g.nxs", engine="nexus").attrs["run"] == 1
+
+
+@pytest.mark.parametrize("title", [1.5, ["a", "b"], None, {"deeper": "a"}])
+def test_what_is_no_title_stays_in_the_metadata(title: Any, tmp_path: Path) -> None:
+    array = xr.DataArray([1, 2], dims="x", name="n", attrs={"sample": {"name": "Ni"}, "title": {"value": title}})
+    to_nexus(array, tmp_path / "f.nxs")
+    to_nexus(array.rename("title"), tmp_path / "g.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file, h5py.File(tmp_path / "g.nxs") as other:
+        assert set(file["entry1"]) == {"n", "auxiliary"}
+        assert other["entry1/title"].attrs["NX_class"] == "NXdata"
+
+
 def test_silx_finds_the_plottable_data(written: Path) -> None:
     silx = pytest.importorskip("silx.io")
     nxdata = pytest.importorskip("silx.io.nxdata")

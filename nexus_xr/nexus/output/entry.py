@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h5py
+import numpy as np
 
 from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.hdf5.objects.text import is_text
@@ -19,7 +20,7 @@ from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import ADDED, ANCILLARY, COORDINATES, DIMENSIONS, EDGES, INDICES
 
 from .claims import true_of_coordinates, true_of_data
-from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, as_collection
+from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, TITLE, as_collection
 from .nodes import FieldNode, GroupNode, Node, raw_dtype
 
 
@@ -206,9 +207,17 @@ def entry_group(name: str, data: GroupNode, metadata: Mapping[str, GroupNode]) -
     collections = {key: as_collection(metadata[key]) for key in METADATA if key in metadata}
     name = free_name(name, (COLLECTIONS,))
     members: dict[str, Node] = {name: data}
+    title = metadata[METADATA[0]].members.get(TITLE) if METADATA[0] in metadata else None
+    if name != TITLE and isinstance(title, FieldNode) and _is_one_text(title):
+        members[TITLE] = title  # where readers of NeXus look for it
     if any(tree.members or tree.attributes for tree in metadata.values()):
         members[COLLECTIONS] = GroupNode(collections, {"NX_class": "NXcollection"})
     return GroupNode(members, {"NX_class": "NXentry", "default": name})
+
+
+def _is_one_text(field: FieldNode) -> bool:
+    values = field.values
+    return isinstance(values, np.ndarray) and values.size == 1 and is_text(values.dtype)
 
 
 def root_attributes(creator_version: str, file_name: str, time: str, default: str | None) -> dict[str, Any]:

@@ -19,6 +19,8 @@ ROOT_ATTRIBUTES = {"file_format": "nexus", "file_writer": _WRITER}
 # The group of an entry beside its data, and what is stored in it.
 COLLECTIONS = "auxiliary"
 METADATA = ("original_metadata", "hyperspy_metadata", "learning_results")
+# What an entry has of the original metadata beside that.
+TITLE = "title"
 # Within a collection nothing is to be taken for data, nor for a link: attributes by which it would be are kept under
 # other names.
 _MISLEADING = {

@@ -24,7 +24,7 @@ from nexus_xr.hdf5.writing.creation import SMALL_BYTES
 from nexus_xr.nexus.output.claims import true_of_data
 from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as, report_conflicts, tree_edits
 from nexus_xr.nexus.output.entry import DataField, data_group
-from nexus_xr.nexus.output.hyperspy_metadata import METADATA, restored_metadata
+from nexus_xr.nexus.output.hyperspy_metadata import METADATA, TITLE, restored_metadata
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Skip, node_of
 from nexus_xr.nexus.rules.attributes import names, text
 from nexus_xr.nexus.rules.reserved import (
@@ -276,7 +276,8 @@ def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> 
         return {entry.path: list(tree)}
     auxiliary = f"{entry.path.rstrip('/')}/auxiliary"
     aside = [key for key in tree if key in METADATA[1:]]
-    return {auxiliary: aside, f"{auxiliary}/{METADATA[0]}": [key for key in tree if key not in aside]}
+    places = {auxiliary: aside, f"{auxiliary}/{METADATA[0]}": [key for key in tree if key not in aside]}
+    return {**places, entry.path: [TITLE]} if isinstance(entry.get(TITLE), Dataset) else places
 
 
 class _Data:
