@@ -35,7 +35,7 @@ class Options:
     metadata_key
         Part of the path, or several, of the metadata to keep.
     skip_array_metadata
-        Whether to leave metadata of two or more elements out.
+        Whether to leave metadata of two or more elements out, with their attributes.
     hardlinks_only
         Whether to leave what soft and external links, and the attribute ``target``, lead to.
     use_default
