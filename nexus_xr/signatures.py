@@ -167,11 +167,11 @@ def as_path(value: Any) -> str:
 
     Raises
     ------
-    NexusError
+    TypeError
         It is none; what it is instead isn't shown, as it may be all of a file.
     """
     if not _is_path(value):
-        raise NexusError(f"expected a path or a URL, found {type(value).__name__}; write it into a file")
+        raise TypeError(f"expected a path or a URL, found {type(value).__name__}; write it into a file")
     path: str = fspath(value)
     return path
 

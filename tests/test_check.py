@@ -347,7 +347,7 @@ def test_what_can_not_be_checked_is_refused(tmp_path: Path) -> None:
         assert (result.exit_code, name in result.stderr) == (1, True)
     with pytest.raises(nexus_xr.NexusFileNotFoundError):
         nexus_xr.check(tmp_path / "gone.h5")
-    with pytest.raises(nexus_xr.NexusError, match=r"^expected a path or a URL, found bytes; write it into a file$"):
+    with pytest.raises(TypeError, match=r"^expected a path or a URL, found bytes; write it into a file$"):
         nexus_xr.check(b"of a large file")  # type: ignore[arg-type]
     with pytest.raises(nexus_xr.NexusError, match="processes=0: expected a whole number, 1 or more, or None"):
         nexus_xr.check(tmp_path / "text.h5", processes=0)

@@ -640,7 +640,7 @@ def test_a_signal_joined_with_its_uncertainties(chunks: Any, path: Path) -> None
 def errors_written(obj: Any, path: Path) -> Any:
     obj.nexus.to_nexus(path)
     with h5py.File(path) as file:
-        [group] = (each for each in file["entry1"].values() if each.attrs["NX_class"] == "NXdata")
+        [group] = (each for each in file["entry1"].values() if each.attrs.get("NX_class") == "NXdata")
         return group["counts_errors"][()] if "counts_errors" in group else None
 
 

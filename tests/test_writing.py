@@ -1301,11 +1301,11 @@ def test_an_option_that_is_none_is_an_error_that_lists_those_there_are(tmp_path:
 # Calls with the file "scan.nxs", and how what they say begins.
 MISTAKEN: dict[str, tuple[type[Exception], Callable[[], object]]] = {
     "expected a path or a URL, found bytes; write it into a file": (
-        NexusError,
+        TypeError,
         lambda: nexus_xr.repack(b"f.nxs"),  # type: ignore[arg-type]
     ),
     "expected a path or a URL, found int; write it into a file": (
-        NexusError,
+        TypeError,
         lambda: nexus_xr.consolidate(1),  # type: ignore[arg-type]
     ),
     "num_threads='x': expected a whole number, found str": (

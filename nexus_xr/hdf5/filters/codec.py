@@ -32,6 +32,8 @@ Encode = Callable[[Bytes], Bytes | None]
 LibraryFunction = tuple[str, str]
 
 BYTE = np.dtype(np.uint8)
+# What is said of more bytes than an argument of a library's function holds: ctypes leaves its highest bits off.
+TOO_LARGE = "it, or a block of it, is larger than its filter's library takes"
 
 
 class DecodeError(ValueError):

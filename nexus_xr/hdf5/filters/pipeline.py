@@ -118,14 +118,6 @@ class Pipeline:
         DecodeError
             The bytes are not what the filters make of a chunk.
         """
-        try:
-            return self._decode(space, source, size, mask, target, within)
-        except ctypes.ArgumentError as error:
-            raise DecodeError(f"it, or a block of it, is larger than its filter's library takes ({error})") from None
-
-    def _decode(
-        self, space: Workspace, source: int, size: int, mask: int, target: int, within: tuple[int, int] | None
-    ) -> int:
         steps = self._steps if not mask else [step for step in self._steps if not mask & step[0]]
         last = len(steps) - 1
         for position, (bit, decode, capacity) in enumerate(steps):

@@ -13,7 +13,7 @@ import importlib.util
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 # Below this size of the result, a call is shorter than giving up Python's lock and waiting to have it back.
 SHORT_CALL_BYTES = 16 * 1024
@@ -25,33 +25,10 @@ Address = ctypes.c_void_p
 Size = ctypes.c_size_t
 
 Function = Callable[..., Any]
-Number = TypeVar("Number", bound=ctypes.c_int | ctypes.c_uint)
-
-
-class Int(ctypes.c_int):
-    """A C int that a function takes: what it doesn't hold is an error, where ctypes leaves its highest bits off."""
-
-    @classmethod
-    def from_param(cls, value: int, /) -> Int:
-        return _held(cls(value), value)
-
-
-class Unsigned(ctypes.c_uint):
-    """The same without a sign."""
-
-    @classmethod
-    def from_param(cls, value: int, /) -> Unsigned:
-        return _held(cls(value), value)
-
-
-def _held(number: Number, value: int) -> Number:
-    if number.value != value:
-        raise OverflowError(f"{value} is more than a number of 32 bits holds")
-    return number
 
 
 class Signature(NamedTuple):
-    """How a C function is called: numbers that it takes are of `Size`, `Int` or `Unsigned`, which are never cut off."""
+    """How a C function is called; of numbers that an argument doesn't hold ctypes leaves the highest bits off."""
 
     result: Any
     arguments: tuple[Any, ...]

@@ -169,7 +169,7 @@ def _without_edges(dim: str, field: DataField, signal: DataField) -> str:
 def _with_dimensions(name: str, field: DataField, signal: str, fields: Mapping[str, DataField]) -> FieldNode:
     """The field with the names of its dimensions, where they couldn't be told without."""
     dims = fields[signal].dims
-    if labels := _labels(name, signal, fields):
+    if name != signal and (labels := _labels(name, signal, fields)):
         return replace(
             field.node, attributes={**field.node.attributes, DIMENSION_LABELS: labels, ADDED: [DIMENSION_LABELS]}
         )

@@ -7,7 +7,7 @@ from ctypes import c_int
 
 from nexus_xr.hdf5.filters.codec import Codec, Decode, DecodeError, DecodePart, Options, bytes_at, check_room, whole
 from nexus_xr.hdf5.filters.plugin import plugin_encoder
-from nexus_xr.hdf5.runtime.libraries import Address, Int, Signature, Size, function
+from nexus_xr.hdf5.runtime.libraries import Address, Signature, Size, function
 from nexus_xr.hdf5.runtime.threads import OfThread
 
 # Memory for a size that the library gives back.
@@ -20,8 +20,8 @@ def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
 
 def _part_decoder(options: Options, chunk_bytes: int) -> DecodePart | None:
     validate = function("blosc", "blosc_cbuffer_validate", Signature(c_int, (Address, Size, Address)), 0)
-    call = function("blosc", "blosc_decompress_ctx", Signature(c_int, (Address, Address, Size, Int)), chunk_bytes)
-    call_part = function("blosc", "blosc_getitem", Signature(c_int, (Address, Int, Int, Address)), chunk_bytes)
+    call = function("blosc", "blosc_decompress_ctx", Signature(c_int, (Address, Address, Size, c_int)), chunk_bytes)
+    call_part = function("blosc", "blosc_getitem", Signature(c_int, (Address, c_int, c_int, Address)), chunk_bytes)
     if validate is None or call is None or call_part is None:
         return None
 

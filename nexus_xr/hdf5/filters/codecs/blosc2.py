@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from nexus_xr.hdf5.filters.codec import Codec, Decode, DecodeError, DecodePart, Options, bytes_at, whole
 from nexus_xr.hdf5.filters.plugin import plugin_encoder
-from nexus_xr.hdf5.runtime.libraries import Address, Int, Signature, function
+from nexus_xr.hdf5.runtime.libraries import Address, Signature, function
 
 _MOST_HEADER_BYTES = 1024
 
@@ -25,7 +25,7 @@ def _part_decoder(options: Options, chunk_bytes: int) -> DecodePart | None:
 
     open_frame = of("blosc2_schunk_from_buffer", Address, Address, ctypes.c_int64, ctypes.c_bool)
     free_frame = of("blosc2_schunk_free", c_int, Address)
-    copy_plain = of("blosc2_schunk_decompress_chunk", c_int, Address, ctypes.c_int64, Address, Int)
+    copy_plain = of("blosc2_schunk_decompress_chunk", c_int, Address, ctypes.c_int64, Address, c_int)
     as_array = of("b2nd_from_schunk", c_int, Address, Address)
     free_array = of("b2nd_free", c_int, Address)
     copy_array = of("b2nd_to_cbuffer", c_int, Address, Address, ctypes.c_int64)

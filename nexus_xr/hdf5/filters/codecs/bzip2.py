@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 
-from nexus_xr.hdf5.filters.codec import Codec, Decode, DecodeError, Options
+from nexus_xr.hdf5.filters.codec import TOO_LARGE, Codec, Decode, DecodeError, Options
 from nexus_xr.hdf5.filters.plugin import plugin_encoder
-from nexus_xr.hdf5.runtime.libraries import Address, Int, Signature, Unsigned, function
+from nexus_xr.hdf5.runtime.libraries import Address, Signature, function
 
 # The library counts bytes in 32 bits.
 _MOST_BYTES = 2**32 - 1
@@ -16,13 +16,15 @@ def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
     call = function(
         "bzip2",
         "BZ2_bzBuffToBuffDecompress",
-        Signature(ctypes.c_int, (Address, Address, Address, Unsigned, Int, Int)),
+        Signature(ctypes.c_int, (Address, Address, Address, ctypes.c_uint, ctypes.c_int, ctypes.c_int)),
         chunk_bytes,
     )
     if call is None:
         return None
 
     def decode(source: int, size: int, target: int, capacity: int) -> tuple[int, int]:
+        if size > _MOST_BYTES:
+            raise DecodeError(TOO_LARGE)
         produced = ctypes.c_uint(min(capacity, _MOST_BYTES))
         status = call(target, ctypes.addressof(produced), source, size, 0, 0)
         if status:

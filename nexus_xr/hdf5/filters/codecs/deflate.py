@@ -21,7 +21,7 @@ from nexus_xr.hdf5.filters.codec import (
     bytes_at,
 )
 from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES
-from nexus_xr.hdf5.runtime.libraries import Address, Allocated, Int, Signature, Size, function
+from nexus_xr.hdf5.runtime.libraries import Address, Allocated, Signature, Size, function
 from nexus_xr.hdf5.runtime.memory import empty
 from nexus_xr.hdf5.runtime.threads import OfThread
 
@@ -87,7 +87,7 @@ def _decode_with_zlib(source: int, size: int, target: int, capacity: int) -> tup
 def _encoder(options: Options, efforts: Sequence[int], chunk_bytes: int) -> Encode | None:
     level = min(options[0], 9) if options else 6
     effort = efforts[level]
-    allocate = function("deflate", "libdeflate_alloc_compressor", Signature(Address, (Int,)), 0)
+    allocate = function("deflate", "libdeflate_alloc_compressor", Signature(Address, (c_int,)), 0)
     free = function("deflate", "libdeflate_free_compressor", Signature(None, (Address,)), 0)
     bound = function("deflate", "libdeflate_zlib_compress_bound", Signature(Size, (Address, Size)), 0)
     call = function(

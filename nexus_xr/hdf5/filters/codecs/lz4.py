@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import struct
 
-from nexus_xr.hdf5.filters.codec import Codec, Decode, DecodeError, Options, bytes_at, check_room
+from nexus_xr.hdf5.filters.codec import TOO_LARGE, Codec, Decode, DecodeError, Options, bytes_at, check_room
 from nexus_xr.hdf5.filters.plugin import plugin_encoder
-from nexus_xr.hdf5.runtime.libraries import Address, Int, Signature, function
+from nexus_xr.hdf5.runtime.libraries import Address, Signature, function
 
+# Of a block, which the library counts in 32 bits.
+_MOST_BYTES = 2**31 - 1
 _uint64_be = struct.Struct(">Q").unpack
 _uint32_be = struct.Struct(">I").unpack
 
@@ -17,7 +19,7 @@ def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
     call = function(
         "lz4",
         "LZ4_decompress_safe",
-        Signature(ctypes.c_int, (Address, Address, Int, Int)),
+        Signature(ctypes.c_int, (Address, Address, ctypes.c_int, ctypes.c_int)),
         chunk_bytes,
     )
     if call is None:
@@ -33,6 +35,8 @@ def _decoder(options: Options, chunk_bytes: int) -> Decode | None:
             position += 4
             if stored == length:
                 ctypes.memmove(target + made, source + position, length)
+            elif max(stored, length) > _MOST_BYTES:
+                raise DecodeError(TOO_LARGE)
             elif call(source + position, target + made, stored, length) != length:
                 raise DecodeError("it is no valid LZ4 data")
             position += stored

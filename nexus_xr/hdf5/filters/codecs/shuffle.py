@@ -18,7 +18,7 @@ from nexus_xr.hdf5.filters.codec import (
     check_room,
 )
 from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES
-from nexus_xr.hdf5.runtime.libraries import Address, Function, Int, Signature, function
+from nexus_xr.hdf5.runtime.libraries import Address, Function, Signature, function
 from nexus_xr.hdf5.runtime.memory import empty
 
 # The library refuses longer ones, and wider elements: NumPy does these.
@@ -63,7 +63,7 @@ def _encoder(options: Options, chunk_bytes: int) -> Encode | None:
 
 def _of_library(name: str, width: int, chunk_bytes: int) -> Function | None:
     """A function of the library, None where there is none for elements of such a width."""
-    signature = Signature(ctypes.c_int, (Int, Int, Address, Address))
+    signature = Signature(ctypes.c_int, (ctypes.c_int, ctypes.c_int, Address, Address))
     return function("blosc2", name, signature, chunk_bytes) if width <= _WIDEST else None
 
 
