@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import h5py
 import hdf5plugin
 import numpy as np
@@ -188,6 +189,55 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path, kind: str, monkeyp
         nexus_xr.to_zarr(tmp_path / "f.h5", target)
     assert [each.name for each in tmp_path.iterdir()] == ["f.h5"]
     assert kind == "folder" or asyncio.run(target.is_empty(""))
+
+
+def _damaged(path: Path) -> Path:
+    """A file in which the last chunk of a dataset can't be decoded, beside others of two groups."""
+    with h5py.File(path, "w") as file:
+        file["after/more/n"] = file["before/n"] = np.arange(6)
+        file.create_dataset("data", data=counts((40, 50)), chunks=(1, 50), compression="gzip")
+        file["data"].id.write_direct_chunk((39, 0), b"no zlib stream")
+    return path
+
+
+def test_nothing_is_left_of_a_copy_behind_a_url_that_another_one_should_replace(write: Write, tmp_path: Path) -> None:
+    path, memory = write(scan_file()), fsspec.filesystem("memory")
+    nexus_xr.to_zarr(path, "memory://replaced.zarr")
+    try:
+        with pytest.raises(NexusFileError, match=r"chunk \(39, 0\)"):
+            nexus_xr.to_zarr(_damaged(tmp_path / "f.h5"), "memory://replaced.zarr", mode="w", verify=True)
+        assert not memory.find("/replaced.zarr")
+        nexus_xr.to_zarr(path, "memory://replaced.zarr")  # with nothing in its way
+        nexus_xr.to_zarr(path, "memory://new.zarr")
+        assert len(memory.find("/replaced.zarr")) == len(memory.find("/new.zarr"))
+    finally:
+        memory.rm("/replaced.zarr", recursive=True)
+        memory.rm("/new.zarr", recursive=True)
+
+
+class HeldStore(MemoryStore):
+    """A store that notes what is deleted, and can't be cleared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleted: list[str] = []
+
+    async def delete(self, key: str) -> None:
+        self.deleted.append(key)
+        await super().delete(key)
+
+    async def clear(self) -> None:
+        raise OSError(5, "Input/output error")
+
+
+def test_what_is_to_be_replaced_in_a_store_cant_be_opened_while_it_goes(write: Write) -> None:
+    path, store = write(scan_file()), HeldStore()
+    nexus_xr.to_zarr(path, store)
+    with pytest.raises(NexusFileError, match=r"can't be written \(Input/output error\)"):
+        nexus_xr.to_zarr(path, store, mode="w")
+    assert store.deleted[0] == "zarr.json"
+    assert not any(key.endswith("zarr.json") for key in store._store_dict)
+    assert len(store._store_dict) > 0
 
 
 def test_what_was_to_be_replaced_stays_when_that_is_interrupted(

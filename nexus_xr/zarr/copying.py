@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import operator
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,8 @@ _Entries = Generator[tuple[str, _Make], None, None]
 
 # Chunks that are on their way into a store, or behind a network to a folder, at once.
 _ON_THEIR_WAY = 16
+# What a node of a hierarchy is known by, in versions 3 and 2 of Zarr.
+_DOCUMENTS = frozenset({METADATA, ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
 # Chunks that are put into a folder before the next ones are listed.
 _LISTED = 4096
 
@@ -64,7 +66,8 @@ def to_zarr(
     target
         Path of a folder, URL, or Zarr store, which can be written.
     mode
-        "w-" refuses a target in which there is anything, "w" replaces it.
+        "w-" refuses a target in which there is anything, "w" replaces it: a folder when its new content is complete,
+        what is in other stores before anything is written.
     shards
         Bytes of decoded values that are put together in one shard at most; None for no shards. A thread holds one.
     codecs, verify, storage_options
@@ -172,17 +175,47 @@ async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
     if not await store.is_empty(""):
         if is_new:
             raise stands_there(store)
-        await store.clear()
+        await _empty(store)
     try:
         entries = plan.entries(with_root=False)
-        writing = (_write(store, entries) for _ in range(_ON_THEIR_WAY))
-        errors = await asyncio.gather(*writing, return_exceptions=True)
-        for error in filter(None, errors):
-            raise error
+        await _side_by_side(lambda: _write(store, entries))
         await _write(store, plan.entries_of([""]))
     except BaseException:
-        await store.clear()
+        await _empty(store)
         raise
+
+
+async def _empty(store: Store) -> None:
+    """Delete all that is in a store.
+
+    Documents go first, that of the root before the others: an array without its chunks reads as fill values.
+    """
+    if not store.supports_deletes:  # as with `ZipStore`, whose file is made anew
+        await store.clear()
+        return
+    documents = [key async for key in store.list_prefix("") if key.rpartition("/")[2] in _DOCUMENTS]
+    await _delete(store, (key for key in documents if "/" not in key))
+    await _delete(store, documents)
+    await store.clear()
+    # That of `FsspecStore` ends at the first folder that went with the one around it, and leaves what comes behind.
+    await _delete(store, [key async for key in store.list_prefix("")])
+
+
+async def _delete(store: Store, keys: Iterable[str]) -> None:
+    left = iter(keys)
+
+    async def delete_some() -> None:
+        for key in left:
+            await store.delete(key)
+
+    await _side_by_side(delete_some)
+
+
+async def _side_by_side(work: Callable[[], Awaitable[None]]) -> None:
+    """Have several do some work until nothing is left of it; an error of one of them is raised when all are done."""
+    errors = await asyncio.gather(*(work() for _ in range(_ON_THEIR_WAY)), return_exceptions=True)
+    for error in filter(None, errors):
+        raise error
 
 
 async def _write(store: Store, entries: _Entries) -> None:
