@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
-from nexus_xr import NexusFileError, NexusWarning
+from nexus_xr import NexusFileChangedError, NexusFileError, NexusFileNotFoundError, NexusWarning
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import Reach
 from nexus_xr.hdf5.io.naming.url_path import linked_url
@@ -434,6 +434,35 @@ def test_a_file_that_changed_is_an_error(server: FaultyServer, tmp_path: Path) -
     with pytest.raises(NexusFileError, match="the file changed since it was opened"):
         dataset.counts.load()
     np.testing.assert_array_equal(open_nexus(f"{server.url}/scan.nxs").counts, FRAMES + 1)
+
+
+@pytest.mark.parametrize("kind", [NexusFileChangedError, NexusFileNotFoundError])
+@pytest.mark.parametrize("where", ["here", "web"])
+def test_a_file_that_is_another_or_gone_when_values_are_read_has_the_error_of_that(
+    kind: type[NexusFileError], where: str, server: FaultyServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.nxs"
+    write_stack(path)
+    dataset = open_nexus(path if where == "here" else f"{server.url}/scan.nxs")
+    dataset.counts[0].load()
+    if kind is NexusFileChangedError:
+        write_stack(path, FRAMES[:-1])
+    else:
+        path.unlink()
+    with pytest.raises(NexusFileError) as caught:
+        dataset.counts[100].load()
+    assert type(caught.value) is kind
+    assert "scan.nxs" in str(caught.value)
+
+
+def test_a_zarr_view_has_no_fill_values_of_a_file_that_is_gone(server: FaultyServer, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    counts = zarr.open_array(nexus_xr.zarr_store(f"{server.url}/scan.nxs"), path="entry/data/counts", mode="r")
+    np.testing.assert_array_equal(counts[0], FRAMES[0])
+    (tmp_path / "scan.nxs").unlink()
+    with pytest.raises(NexusFileNotFoundError, match=r"scan.nxs: no such file"):
+        counts[100]
 
 
 def test_nothing_is_kept_of_files_without_a_version(server: FaultyServer, tmp_path: Path) -> None:
@@ -853,7 +882,10 @@ def test_an_object_that_changed_is_an_error(s3: dict[str, Any], tmp_path: Path) 
     dataset = open_nexus(_put(s3, tmp_path / "scan.nxs"), storage_options=s3)
     write_stack(tmp_path / "scan.nxs", FRAMES + 1)
     _put(s3, tmp_path / "scan.nxs")
-    with pytest.raises(NexusFileError, match="the file changed since it was opened"):
+    with pytest.raises(NexusFileChangedError, match="the file changed since it was opened"):
+        dataset.counts.load()
+    fsspec.filesystem("s3", **s3).rm("scans/scan.nxs")
+    with pytest.raises(NexusFileNotFoundError, match=r"scans/scan.nxs: no such file"):
         dataset.counts.load()
 
 

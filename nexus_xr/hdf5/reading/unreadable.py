@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nexus_xr.errors import NexusFileError, NexusReachError
+from nexus_xr.errors import NexusFileChangedError, NexusFileError, NexusFileNotFoundError, NexusReachError
 from nexus_xr.hdf5.format.faults import FormatError
+
+# Errors that stay what they are where they come of reading values.
+_TOLD_APART = (NexusReachError, NexusFileNotFoundError, NexusFileChangedError)
 
 
 class MissingDatasetError(NexusFileError):
@@ -39,7 +42,6 @@ def values_explained(name: str, path: str, behind: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except NexusReachError as error:
-        raise NexusReachError(f"{unreadable_values(name, path, error)}{behind}") from error
     except (OSError, FormatError) as error:
-        raise NexusFileError(f"{unreadable_values(name, path, error)}{behind}") from error
+        kind = next((kind for kind in _TOLD_APART if isinstance(error, kind)), NexusFileError)
+        raise kind(f"{unreadable_values(name, path, error)}{behind}") from error
