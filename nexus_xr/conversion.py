@@ -21,7 +21,7 @@ from .exchange.stores import to_zarr as to_flat_zarr
 from .extras import require
 from .hdf5.format.superblock import has_superblock
 from .hdf5.io.local import path_of_what_is_there
-from .hdf5.io.naming.url_path import is_url
+from .hdf5.io.naming.url_path import is_url, shown
 from .hdf5.io.remote.urls import local_path
 from .opening.options import Options
 from .opening.session import open_one
@@ -165,20 +165,22 @@ def convert(
     for format_ in {*ways} & {*_EXTRAS}:
         require(_EXTRAS[format_])
     if (ways[0] == NEXUS) == (ways[1] == NEXUS):
-        raise NexusError(f"{source}: {ways[0]} is converted to NeXus, or from it, and not to {ways[1]}")
+        raise NexusError(f"{shown(source)}: {ways[0]} is converted to NeXus, or from it, and not to {ways[1]}")
     if not is_url(source):
         path_of_what_is_there(source)
     if not is_url(target) and os.path.lexists(target) and not overwrite:
-        raise NexusError(f"{target}: is there already; choose another name, or replace it with overwrite=True")
+        raise NexusError(f"{shown(target)}: is there already; choose another name, or replace it with overwrite=True")
     if is_url(target) and ways[1] in _LOCAL:
-        raise NexusError(f"{target}: {ways[1]} goes into files of this machine; convert to one, and send that")
+        raise NexusError(f"{shown(target)}: {ways[1]} goes into files of this machine; convert to one, and send that")
     if ways[0] == NEXUS and compression != KEEP:
-        raise NexusError(f"compression={compression!r}: is for a NeXus file that is written, and {target} is {ways[1]}")
+        raise NexusError(
+            f"compression={compression!r}: is for a NeXus file that is written, and {shown(target)} is {ways[1]}"
+        )
     if ways[0] == NEXUS:
         _from_nexus(source, target, ways[1], dataset_path, overwrite, storage_options)
     else:
         if dataset_path is not None:
-            raise NexusError(f"dataset_path={dataset_path!r}: {source} is {ways[0]}, of which all is converted")
+            raise NexusError(f"dataset_path={dataset_path!r}: {shown(source)} is {ways[0]}, of which all is converted")
         _to_nexus(source, target, ways[0], compression, storage_options)
 
 

@@ -472,6 +472,53 @@ def test_nothing_is_kept_of_files_without_a_version(server: FaultyServer, tmp_pa
         np.testing.assert_array_equal(open_nexus(f"{server.url}/scan.nxs").counts, values)
 
 
+SECRETS = ("PASSWORD", "SIGNATURE")
+
+
+def _with_secrets(url: str) -> str:
+    return f"{url.replace('://', '://me:PASSWORD@')}?X-Amz-Signature=SIGNATURE"
+
+
+def test_no_error_and_no_name_has_the_secrets_of_a_url(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    shown = server.url.replace("://", "://me:***@")
+    url = _with_secrets(f"{server.url}/scan.nxs")
+    dataset = open_nexus(url)
+    said = [repr(dataset.counts.encoding["opened"]), repr(dataset.counts.variable._data)]
+    write_stack(tmp_path / "scan.nxs", FRAMES[:-1])
+    wrong: list[tuple[Any, dict[str, Any]]] = [
+        (_with_secrets(f"{server.url}/none.nxs"), {}),
+        (f"simplecache::{_with_secrets(f'{server.url}/none.nxs')}", {}),
+        ("unknown://me:PASSWORD@facility/scan.nxs", {}),
+        (_with_secrets("http://127.0.0.1:9/scan.nxs"), {}),
+        (url, {"group": "absent"}),
+        (url, {"within": "http://elsewhere.org"}),
+        (url, {"storage_options": {"wrong": 1}}),
+    ]
+    for where, options in wrong:
+        with pytest.raises(nexus_xr.NexusError) as caught:
+            open_nexus(where, **options)
+        said.append(str(caught.value))
+    with pytest.raises(nexus_xr.NexusError) as caught:
+        nexus_xr.open_signals(url, chunks={"absent": 1})
+    said.append(str(caught.value))
+    with pytest.raises(NexusFileChangedError) as changed:
+        dataset.counts[5].load()
+    said.append(str(changed.value))
+    assert [words for words in said if any(secret in words for secret in SECRETS)] == []
+    assert f"{shown}/scan.nxs?***: the file changed" in said[-1]
+
+
+def test_what_opens_a_file_again_has_its_url_as_it_was_given(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    url = _with_secrets(f"{server.url}/scan.nxs")
+    dataset = open_nexus(url)
+    assert (dataset.encoding["source"], dataset.counts.encoding["source"]) == (url, url)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).nexus.refresh().counts, FRAMES)
+    pytest.importorskip("zarr")
+    assert nexus_xr.zarr_store(url).references()["refs"]["entry/data/counts/c/0/0/0"][0] == url
+
+
 def test_nobody_to_ask_is_an_error() -> None:
     with pytest.raises(NexusFileError, match=r"127.0.0.1:9/scan.nxs: bytes 0 to .*ClientConnectorError"):
         open_nexus("http://127.0.0.1:9/scan.nxs")

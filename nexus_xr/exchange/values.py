@@ -123,7 +123,7 @@ def _of_array(made: Mapping[str, Any]) -> NDArray[Any]:
 def _stored(array: LazyArray) -> dict[str, Any]:
     """Where an array lies that stays in its file."""
     dtype = "text" if array.raw_dtype.hasobject else dtype_to_json(array.raw_dtype)
-    return {"file": array.file.name, "path": array.path, "shape": array.shape, "dtype": dtype}
+    return {"file": array.file.given_name, "path": array.path, "shape": array.shape, "dtype": dtype}
 
 
 def _of_stored(made: Mapping[str, Any]) -> LazyArray:

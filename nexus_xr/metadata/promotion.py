@@ -11,6 +11,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from nexus_xr.errors import NexusError, NexusPathError, some
+from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.nexus.tree.metadata import is_field
 from nexus_xr.opening.arrays import FileArray
@@ -75,7 +76,7 @@ class Promotion:
 def _where(obj: xr.DataArray | xr.Dataset, path: str = "") -> str:
     """The file that an object was opened from, where it says so, and a path in its metadata."""
     source = obj.encoding.get("source")
-    return f"{source}: {path}" if source else path
+    return f"{shown(str(source))}: {path}" if source else path
 
 
 @checks()

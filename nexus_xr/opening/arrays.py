@@ -12,6 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.reading.array import LazyArray
 
 from .fields.stored import Stored
@@ -112,8 +113,9 @@ def chunked(variable: xr.Variable, chunks: Chunks) -> xr.Variable:
     try:
         return variable.chunk(_blocks(variable, chunks))
     except (ValueError, TypeError, ArithmeticError) as error:  # dask raises any of them
+        where = f"{shown(variable.encoding['source'])}:{variable.encoding['nexus_path']}"
         raise NexusError(
-            f"{variable.encoding['source']}:{variable.encoding['nexus_path']}: chunks={chunks!r} can't be those of "
+            f"{where}: chunks={chunks!r} can't be those of "
             f'dimensions {dict(variable.sizes)} ({error}); give "auto", a length, or lengths by dimension'
         ) from error
 

@@ -147,7 +147,7 @@ def _built(fields: GroupFields, variable: Variable, source: Stored, bounds_dim: 
 def _encoding(raw: LazyArray, path: str, source: Stored, filters: tuple[Filter, ...]) -> dict[str, Any]:
     """Where a variable comes from and how it is stored, under the names that xarray and its writers know."""
     encoding: dict[str, Any] = {
-        "source": raw.file.name,
+        "source": raw.file.given_name,
         "source_path": raw.path,
         "nexus_path": path,
         "original_shape": raw.shape,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
-from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
 from nexus_xr.hdf5.io.reference import FileLike, as_file_like
 from nexus_xr.nexus.tree.metadata import common_tree
 
@@ -45,7 +45,7 @@ def files_of(where: Any, storage_options: Mapping[str, Any] | None = None) -> li
     else:
         found = glob.glob(name, recursive=True) if glob.has_magic(name) and not os.path.exists(name) else [name]
     if not found:
-        raise NexusFileNotFoundError(f"{name}: no file matches this pattern; check the folder and the wildcards")
+        raise NexusFileNotFoundError(f"{shown(name)}: no file matches this pattern; check the folder and the wildcards")
     return [*sorted(found, key=natural_order)]
 
 
@@ -58,12 +58,13 @@ def _matching_urls(pattern: str, storage_options: Mapping[str, Any] | None) -> l
     import fsspec
 
     if "::" in pattern:
-        raise NexusFileError(f"{pattern}: a URL of several protocols has no wildcards; name the files in a list")
+        raise NexusFileError(f"{shown(pattern)}: a URL of several protocols has no wildcards; name the files in a list")
     try:
         system, path = fsspec.url_to_fs(pattern, **dict(storage_options or {}))
         return [system.unstrip_protocol(found) for found in system.glob(path)]
     except (ValueError, ImportError, OSError) as error:
-        raise NexusFileError(f"{pattern}: the files that match can't be listed ({error})") from error
+        said = said_of(pattern, error)
+        raise NexusFileError(f"{shown(pattern)}: the files that match can't be listed ({said})") from error
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

@@ -72,7 +72,7 @@ def _origin(variables: Mapping[str, xr.Variable]) -> Opened:
                 f"{name}: can't be refreshed, as it is of shape {variable.shape}, a part of what was opened or made "
                 f"of it, which was {dict(origin.sizes)}; {_ADVICE}"
             )
-        if first is not None and origin.file is not first.file and origin.file.name != first.file.name:
+        if first is not None and origin.file is not first.file and origin.file.given_name != first.file.given_name:
             raise NexusError(f"{name}: can't be refreshed, as it is of {origin} and others of {first}; {_ADVICE}")
         first = first or origin
     if first is None:

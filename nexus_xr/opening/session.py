@@ -86,7 +86,7 @@ def empty(opening: Opening, path: str) -> xr.Dataset:
 
 def _of_file(opening: Opening, dataset: xr.Dataset, path: str) -> xr.Dataset:
     dataset.set_close(opening.file.close)
-    dataset.encoding |= {"source": opening.file.name, "nexus_path": path}
+    dataset.encoding |= {"source": opening.file.given_name, "nexus_path": path}
     return dataset
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.io.reference import Roots
 from nexus_xr.hdf5.runtime.compat import give_attrs
 from nexus_xr.nexus.tree.find import Keys
@@ -134,7 +135,9 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
 
 def _check_dimensions(chunks: Mapping[Any, Any], signals: Sequence[xr.DataArray]) -> None:
     """What chunks are given for must be a dimension of a signal; one of several signals need not have it."""
-    sizes = {f"{signal.encoding['source']}:{signal.encoding['nexus_path']}": dict(signal.sizes) for signal in signals}
+    sizes = {
+        f"{shown(signal.encoding['source'])}:{signal.encoding['nexus_path']}": dict(signal.sizes) for signal in signals
+    }
     unknown = [dim for dim in chunks if not any(dim in each for each in sizes.values())]
     if unknown:
         there_are = listed(f"{path}: {own}" for path, own in sizes.items())

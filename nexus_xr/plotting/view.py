@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.nexus.rules.interpretation import shown_dims
 
 from .letters import number
@@ -102,7 +103,7 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
 def called(array: xr.DataArray) -> str:
     """What messages call an array: of one that was opened, where it lies."""
     source, path = (array.encoding.get(name) for name in ("source", "nexus_path"))
-    return f"{array.name}" if source is None or path is None else f"{source}:{path}"
+    return f"{array.name}" if source is None or path is None else f"{shown(str(source))}:{path}"
 
 
 def _in_words(array: xr.DataArray) -> str:

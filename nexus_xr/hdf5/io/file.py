@@ -130,8 +130,13 @@ class File:
 
     @property
     def name(self) -> str:
-        """The path or URL as it was given; for a file object, the name that it gives itself."""
+        """What messages call it: the path or URL as it was given, but for its secrets."""
         return self._asked.name
+
+    @property
+    def given_name(self) -> str:
+        """The path or URL as it was given; for a file object, the name that it gives itself."""
+        return self._asked.given_name
 
     @property
     def path(self) -> str:

@@ -12,7 +12,7 @@ from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
 
 from .identity import Identity, Snapshot, Version
 from .naming.reach import EVERYWHERE, Reach
-from .naming.url_path import is_url
+from .naming.url_path import is_url, shown
 from .remote.urls import absolute, local_path
 
 FileLike = str | os.PathLike[str] | BinaryIO
@@ -58,6 +58,11 @@ class FileReference:
 
     @property
     def name(self) -> str:
+        """What messages call it: the path or URL as it was given, but for its secrets."""
+        return shown(self.given_name)
+
+    @property
+    def given_name(self) -> str:
         """The path or URL as it was given; for a file object, the name that it gives itself."""
         if isinstance(self.given, str):
             return self.given

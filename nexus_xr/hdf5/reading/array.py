@@ -111,7 +111,7 @@ class LazyArray:
         begin = 0
         for array in arrays:
             count = array.shape[0]
-            name = OWN_FILE if array.file is file else array.file.name
+            name = OWN_FILE if array.file is file else array.file.given_name
             target, origin = (Hyperslab(begin, length=count), *frame), (Hyperslab(0, length=count), *frame)
             mappings.append(Mapping(name, array.path, target, origin, (None if count == 1 else 0, *pairs)))
             begin += count

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from nexus_xr.errors import NexusError, NexusFileError
-from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
 from nexus_xr.hdf5.io.remote.urls import local_path
 
 _NAME = "stream.nxs"
@@ -43,7 +43,7 @@ def delivering(target: str | BinaryIO, mode: str, storage_options: Mapping[str, 
     with _explained(target):
         system, place = fsspec.url_to_fs(target, **dict(storage_options or {}))
         if mode == "x" and system.exists(place):
-            raise NexusFileError(f'{target}: is there already; choose another name, or mode="w" to replace it')
+            raise NexusFileError(f'{shown(target)}: is there already; choose another name, or mode="w" to replace it')
     with _local(place.rstrip("/").rpartition("/")[2]) as path:
         yield path
         with _explained(target):
@@ -71,4 +71,4 @@ def _explained(target: str) -> Iterator[None]:
     except NexusFileError:
         raise
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        raise NexusFileError(f"{target}: can't be written ({error})") from error
+        raise NexusFileError(f"{shown(target)}: can't be written ({said_of(target, error)})") from error

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
-from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
 from nexus_xr.hdf5.io.remote.urls import local_path
 
 from .target_path import target_path
@@ -26,7 +26,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
         It can't be written there, is no file of this machine, or there is something that no file replaces.
     """
     if is_url(local_path(os.fspath(path))):
-        raise NexusFileError(f"{os.fspath(path)}: is a URL, and this goes into a file of this machine; send that then")
+        raise NexusFileError(
+            f"{shown(os.fspath(path))}: is a URL, and this goes into a file of this machine; send that then"
+        )
     target = target_path(path)
     folder = f"{target}.{secrets.token_hex(4)}.part"
     if not os.path.isdir(os.path.dirname(target)):
@@ -117,4 +119,5 @@ def unwritten(path: str | os.PathLike[str], error: OSError) -> NexusFileError:
     >>> unwritten("scan.csv", OSError(28, "No space left on device"))
     NexusFileError("scan.csv: can't be written (No space left on device)")
     """
-    return NexusFileError(f"{os.fspath(path)}: can't be written ({error.strerror or error})")
+    name = os.fspath(path)
+    return NexusFileError(f"{shown(name)}: can't be written ({said_of(name, error.strerror or error)})")

@@ -92,9 +92,9 @@ def changes(obj: Writable | Sequence[Writable], rules: Rules) -> Changes:
     """
     objects = [obj] if isinstance(obj, Writable) else list(obj)
     origins = [_origin(each) for each in objects]
-    found = sorted({origin.file.name for origin in origins})
+    found = {origin.file.given_name: origin.file.name for origin in origins}
     if len(found) != 1:
-        raise NexusError(f'layout="inplace": expected what was opened from one file, found {found}')
+        raise NexusError(f'layout="inplace": expected what was opened from one file, found {sorted(found.values())}')
     file = origins[0].file
     edits: list[Edit] = []
     did_grow = did_grow_of(variable for each in objects for _, variable in _variables(each))
@@ -125,7 +125,7 @@ def _origin(obj: Writable) -> Opened:
     whole = None if isinstance(obj, xr.DataArray) else encoding.get("source")
     for path, variable in _variables(obj):
         found = variable.encoding.get("opened")
-        if isinstance(found, Opened) and found.path.endswith(path) and whole in (None, found.file.name):
+        if isinstance(found, Opened) and found.path.endswith(path) and whole in (None, found.file.given_name):
             return replace(found, path=found.path.removesuffix(path) or "/") if path else found
     if "source" in encoding and "nexus_path" in encoding:
         way = "tree" if isinstance(obj, xr.DataTree) else "dataset"

@@ -80,9 +80,9 @@ def _byte_range_of(stored: FoundChunk, chain: Chain) -> ByteRange | None:
 
 
 def _url_of(file: File) -> str:
-    if not file.is_named or "::" in file.name:
+    if not file.is_named or "::" in file.given_name:
         raise NexusError(f"{file.name}: references need the path or the URL of a file; it has none of its own")
-    return file.path if file.is_local else file.name
+    return file.path if file.is_local else file.given_name
 
 
 def _reason(array: ZarrArray, stored: FoundChunk, coordinate: Coordinate) -> str:

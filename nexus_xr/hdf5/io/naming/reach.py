@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from nexus_xr.errors import NexusReachError
 
 from .real_path import real_path
-from .url_path import UrlPath
+from .url_path import UrlPath, shown
 
 
 def _flags(*names: str) -> int:
@@ -184,8 +184,8 @@ def out_of_reach(name: str) -> NexusReachError:
         The file.
     """
     return NexusReachError(
-        f"{name}: lies outside of the folders that may be read; open the file with `within` naming its folder as well, "
-        "if that is to be trusted"
+        f"{shown(name)}: lies outside of the folders that may be read; open the file with `within` naming its folder "
+        "as well, if that is to be trusted"
     )
 
 

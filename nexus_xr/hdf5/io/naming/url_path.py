@@ -10,6 +10,11 @@ import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+_PASSWORD = re.compile(r"(://[^/?#:@]*):[^/?#]*@")
+_ASKED = re.compile(r"^(https?://[^?]*)\?.*", re.DOTALL)
+# A URL in the words of others.
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+")
+
 
 def is_url(where: str) -> bool:
     r"""Whether a name is a URL with a protocol (``s3://``, ``simplecache::s3://``), and not a local path.
@@ -20,6 +25,35 @@ def is_url(where: str) -> bool:
     (True, False, False)
     """
     return "://" in where
+
+
+def shown(url: str) -> str:
+    """A URL as messages name it: without a password, and without what stands behind "?", which may be a signature.
+
+    Anything else is as it is.
+
+    Examples
+    --------
+    >>> shown("https://me:secret@facility.org/scan.nxs?X-Amz-Signature=secret")
+    'https://me:***@facility.org/scan.nxs?***'
+    >>> shown("s3://bucket/scan.nxs"), shown("/data/me:you@home?.nxs")
+    ('s3://bucket/scan.nxs', '/data/me:you@home?.nxs')
+    """
+    if not is_url(url):
+        return url
+    return "::".join(_ASKED.sub(r"\1?***", _PASSWORD.sub(r"\1:***@", each)) for each in url.split("::"))
+
+
+def said_of(url: str, error: object) -> str:
+    """What an error of others says of a URL, or of what it led to, with nothing in it that isn't to be shown.
+
+    Examples
+    --------
+    >>> said_of("https://a.org/b?key=1", "400, message='Bad Request', url='https://a.org/b?key=%31'")
+    "400, message='Bad Request', url='https://a.org/b?***'"
+    """
+    words = str(error).replace(url, shown(url))
+    return _URL.sub(lambda found: shown(found[0]), words)
 
 
 class UrlPath(NamedTuple):

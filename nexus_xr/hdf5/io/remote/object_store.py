@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.identity import Version, changed
+from nexus_xr.hdf5.io.naming.url_path import said_of
 from nexus_xr.hdf5.runtime.compat import get_s3_object
 
 # A fault that passes is mostly gone at once; after these attempts, with pauses that double, three seconds have passed.
@@ -75,14 +76,16 @@ class StoreFile:
         except FileNotFoundError as error:
             raise NexusFileNotFoundError(f"{self.name}: no such file; check the URL") from error
         except PermissionError as error:
-            raise NexusFileError(f"{what} are refused ({error}); check the credentials in storage_options") from error
+            said = said_of(self.path, error)
+            raise NexusFileError(f"{what} are refused ({said}); check the credentials in storage_options") from error
         except _FaultError as error:
+            said = said_of(self.path, error)
             raise NexusFileError(
-                f"{what} can't be read: {error}, at the last of {ATTEMPTS} attempts; try again when the server is well"
+                f"{what} can't be read: {said}, at the last of {ATTEMPTS} attempts; try again when the server is well"
             ) from error
         except Exception as error:  # each file system raises its own
-            advice = "check the URL and storage_options"
-            raise NexusFileError(f"{what} can't be read ({_words(error)}); {advice}") from error
+            said, advice = said_of(self.path, _words(error)), "check the URL and storage_options"
+            raise NexusFileError(f"{what} can't be read ({said}); {advice}") from error
 
     async def _try_again(self, begin: int, end: int, known: Version | None) -> VersionedBytes:
         for attempt in range(ATTEMPTS):

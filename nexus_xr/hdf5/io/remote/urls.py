@@ -13,7 +13,7 @@ from fsspec.spec import AbstractBufferedFile
 
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
 from nexus_xr.extras import advice
-from nexus_xr.hdf5.io.naming.url_path import is_url
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
 
 from .object_store import StoreFile
 
@@ -43,7 +43,7 @@ def store_file(where: str | BinaryIO, storage_options: Mapping[str, Any]) -> Sto
         fs, path, name = where.fs, where.path, where.full_name
     else:
         return None
-    return StoreFile(name, fs, path) if _is_asynchronous(fs) else None
+    return StoreFile(shown(name), fs, path) if _is_asynchronous(fs) else None
 
 
 def _is_asynchronous(fs: Any) -> bool:
@@ -58,17 +58,18 @@ def _is_asynchronous(fs: Any) -> bool:
 @contextmanager
 def url_explained(url: str) -> Iterator[None]:
     """Have what fsspec raises meanwhile become an error that names a URL and says what to do."""
+    name = shown(url)
     try:
         yield
     except FileNotFoundError as error:
-        raise NexusFileNotFoundError(f"{url}: no such file; check the URL") from error
+        raise NexusFileNotFoundError(f"{name}: no such file; check the URL") from error
     except ImportError as error:
         raise NexusFileError(
-            f"{url}: no file system opens this URL ({error}); for s3:// and http://, {advice('remote')}"
+            f"{name}: no file system opens this URL ({said_of(url, error)}); for s3:// and http://, {advice('remote')}"
         ) from error
     except ValueError as error:
-        raise NexusFileError(f"{url}: no file system opens this URL ({error})") from error
+        raise NexusFileError(f"{name}: no file system opens this URL ({said_of(url, error)})") from error
     except TypeError as error:
-        raise NexusFileError(f"{url}: can't be opened ({error}); check storage_options") from error
+        raise NexusFileError(f"{name}: can't be opened ({said_of(url, error)}); check storage_options") from error
     except OSError as error:
-        raise NexusFileError(f"{url}: can't be opened ({error})") from error
+        raise NexusFileError(f"{name}: can't be opened ({said_of(url, error)})") from error

@@ -13,6 +13,7 @@ from nexus_xr.errors import NexusFileError, NexusReachError, NexusWarning
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import out_of_reach
+from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -51,7 +52,7 @@ class SourceName(NamedTuple):
 
     def absolute(self, holder: File) -> str:
         """Where it should be."""
-        file = holder.name if is_own_file(self.file) else holder.where_should_be(self.file)
+        file = holder.name if is_own_file(self.file) else shown(holder.where_should_be(self.file))
         return file if self.path is None else f"{file}:{self.path}"
 
 
