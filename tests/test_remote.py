@@ -856,6 +856,15 @@ def test_open_file_objects_of_fsspec_are_read_by_ranges(server: FaultyServer, tm
     assert dataset.encoding["source"] == f"{server.url}/scan.nxs"
 
 
+def test_file_objects_of_other_file_systems_for_the_same_protocols_are_read(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    obstore = pytest.importorskip("obstore.fsspec")
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    with obstore.FsspecStore("http", client_options={"allow_http": True}).open(f"{server.url}/scan.nxs") as stream:
+        np.testing.assert_array_equal(open_nexus(stream).counts, FRAMES)
+
+
 class SlowFileSystem(AsyncFileSystem):  # type: ignore[misc]
     """A store that fsspec knows nothing more of than that it is asynchronous."""
 
@@ -908,6 +917,21 @@ def s3() -> Iterator[dict[str, Any]]:
         fsspec.filesystem("s3", **options).mkdir("scans")
     yield options
     server.stop()
+
+
+def test_another_file_system_for_s3_is_read(s3: dict[str, Any], tmp_path: Path) -> None:
+    obstore = pytest.importorskip("obstore.fsspec")
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    url = _put(s3, tmp_path / "scan.nxs")
+    config = {
+        "endpoint": s3["client_kwargs"]["endpoint_url"],
+        "region": "us-east-1",
+        "access_key_id": s3["key"],
+        "secret_access_key": s3["secret"],
+    }
+    other = obstore.FsspecStore("s3", config=config, client_options={"allow_http": True})
+    with other.open(url.removeprefix("s3://")) as stream:
+        np.testing.assert_array_equal(open_nexus(stream).counts, FRAMES)
 
 
 def _put(s3: dict[str, Any], path: Path, key: str = "scans/scan.nxs") -> str:

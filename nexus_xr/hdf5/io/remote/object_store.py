@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ PAUSE_SECONDS = 0.2
 # A server that sends nothing for so long isn't going to.
 _STALL_SECONDS = 30
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# File systems that are asked in ways of their own. Others may have the same protocols.
+_OF_WEB_SERVERS = ("fsspec.implementations.http", "HTTPFileSystem")
+_OF_S3 = ("s3fs.core", "S3FileSystem")
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
 
 
@@ -98,10 +102,9 @@ class StoreFile:
         raise AssertionError("the last attempt returns or raises")
 
     async def _try(self, begin: int, end: int, known: Version | None) -> VersionedBytes:
-        protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
-        if protocol == "http":
+        if _is_a(self.fs, _OF_WEB_SERVERS):
             answer = await _get_http(self, begin, end)
-        elif protocol == "s3":
+        elif _is_a(self.fs, _OF_S3):
             answer = await _get_s3(self, begin, end)
         else:
             answer = await _get_any(self, begin, end, known)
@@ -118,6 +121,13 @@ class StoreFile:
             f"{self.name}: the server doesn't support range requests ({what}), and values can't be read where they "
             f"are asked for; copy the whole file with a URL that begins with simplecache::"
         )
+
+
+def _is_a(fs: Any, kind: tuple[str, str]) -> bool:
+    """Whether a file system is of a class that is named by its module, which isn't imported if there is none."""
+    module, name = kind
+    found = getattr(sys.modules.get(module), name, None)
+    return found is not None and isinstance(fs, found)
 
 
 async def _get_http(file: StoreFile, begin: int, end: int) -> VersionedBytes:
