@@ -480,6 +480,43 @@ def test_sources_that_are_missing_read_as_fill_values(tmp_path: Path) -> None:
     assert_same_bits(read(tmp_path / "f.h5"), values)
 
 
+@pytest.mark.parametrize("missing", ["file", "dataset", "linked file"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_chunks_whose_sources_are_all_missing_are_missing_keys(tmp_path: Path, missing: str, frames: int) -> None:
+    """Blocks of one frame lie in one of the two sources, those of two frames also in both."""
+    values = write_sources(tmp_path, (frames, 6, 8), (3, 5))
+    if missing == "file":
+        (tmp_path / "source_1.h5").unlink()
+    else:
+        with h5py.File(tmp_path / "source_1.h5", "a") as file:
+            del file["data"]
+            if missing == "linked file":
+                file["data"] = h5py.ExternalLink("gone.h5", "data")
+    values[3:] = 9
+    with pytest.warns(NexusWarning, match=r"reads as fill values where its sources are missing.*source_1\.h5"):
+        nexus_xr.to_zarr(tmp_path / "f.h5", tmp_path / "f.zarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NexusWarning)
+        store = nexus_xr.zarr_store(tmp_path / "f.h5")
+    array = zarr.open_array(store, path="data", mode="r")
+    assert array.chunks == (frames, 6, 8)
+    stored = [f"data/c/{number}/0/0" for number in range(3 if frames == 1 else 2)]
+    assert sorted(key for key in store.view.keys_with("data/c") if store.view.has(key)) == stored
+    assert sorted(key for key in store.view.keys_with("data/c") if store.view.value(key) is not None) == stored
+    assert sorted(str(each.relative_to(tmp_path / "f.zarr")) for each in tmp_path.glob("f.zarr/data/c/*/*/*")) == stored
+    assert_same_bits(array[:], values)
+    assert_same_bits(zarr.open_array(tmp_path / "f.zarr", path="data", mode="r")[:], values)
+
+
+def test_a_source_that_is_gone_since_is_an_error_and_no_missing_key(tmp_path: Path) -> None:
+    write_sources(tmp_path, (1, 6, 8))
+    store = nexus_xr.zarr_store(tmp_path / "f.h5")
+    (tmp_path / "source_1.h5").unlink()
+    assert store.view.has("data/c/4/0/0")
+    with pytest.raises(NexusFileError, match=r"source_1\.h5: there is no such file; .*put it where it was"):
+        store.view.value("data/c/4/0/0")
+
+
 @pytest.mark.usefixtures("only_passed_on")
 def test_frames_in_files_of_their_own_are_passed_on(tmp_path: Path) -> None:
     layout = h5py.VirtualLayout((3, 6, 8), "u2")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.errors import NexusReachError
 from nexus_xr.hdf5.filters.codec import DecodeError, address_of
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import LocalSource, Source
@@ -27,6 +28,7 @@ from .layouts.layout import ExternalDataset, Layout, StoredLayout
 from .selection import Indexer
 from .unreadable import MissingDatasetError, values_explained
 from .virtual_datasets.element_types import is_alike
+from .virtual_datasets.found_sources import FoundSources, SourceName, is_filled, tell_of_missing
 from .virtual_datasets.source_storage import DEEPEST
 from .virtual_datasets.virtual_layout import Mapping, VirtualLayout, intersect
 from .virtual_datasets.virtual_mapping import source_file
@@ -135,7 +137,7 @@ class StoredChunk:
 
 
 class Unwritten(NamedTuple):
-    """A chunk that isn't stored, whose elements all have this value."""
+    """A chunk that isn't stored, or of sources that are all missing, whose elements all have this value."""
 
     fill: bytes
 
@@ -176,7 +178,7 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box, is_read: b
     NexusFileError
         What tells where the chunk is can't be read.
     """
-    block = _Block(array.file, array.path, tuple(origin), shape, is_read)
+    block = _Block(array.file, array.path, tuple(origin), shape, is_read, array.found_sources)
     if array.layout is not None:
         return _in_virtual(block, array.layout)
     return _in_file(block, array.address)
@@ -269,6 +271,7 @@ class _Block(NamedTuple):
     origin: Box
     shape: Box
     is_read: bool
+    found_sources: FoundSources | None
     depth: int = 0
 
 
@@ -320,39 +323,63 @@ def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex) -> FoundCh
 
 
 def _in_virtual(block: _Block, virtual: VirtualLayout) -> FoundChunk:
-    """In the one source that the block is all of."""
+    """In the one source that the block is all of; fill values where none of its sources is there."""
     wanted = _within(block, virtual.shape)
-    touched = virtual.touched(wanted)
-    if not len(touched):
+    touched = virtual.touched(wanted).tolist()
+    if not touched:
         return Unwritten(virtual.fill.tobytes())
-    if len(touched) > 1 or block.depth > DEEPEST or not block.file.is_local:
+    if block.depth > DEEPEST:
         return None
-    mapping = virtual.mappings[int(touched[0])]
-    name = source_file(mapping.file, block.file)
-    file = None if name is None else block.file.linked(name)
-    if file is None or file.is_written_here:
+    mappings = (virtual.mappings[number] for number in touched)
+    mapping = next(mappings)
+    found = _find_source(block, mapping)
+    if isinstance(found, SourceName):
+        missing = [found]
+        for other in map(partial(_find_source, block), mappings):
+            if not isinstance(other, SourceName):
+                return None
+            missing.append(other)
+        return _unwritten(block, virtual, missing)
+    if found is None or len(touched) > 1 or not block.file.is_local:
         return None
-    with file.source() as source:
-        layout = _layout_if_there(file, mapping.path, source)
-    if layout is None or not is_alike(virtual.dtype, layout.dtype):
+    file, layout = found
+    if not is_alike(virtual.dtype, layout.dtype):
         return None
     fitted = mapping.fitted(layout.shape)
     inner = None if fitted is None else _in_source(block, wanted, fitted, layout.shape)
     return None if inner is None else _in_layout(inner._replace(file=file, path=mapping.path), layout)
 
 
+def _find_source(block: _Block, mapping: Mapping) -> tuple[File, StoredLayout | VirtualLayout] | SourceName | None:
+    """The file of a source, and how it is stored there; its name where it is missing, None where reading tells more."""
+    with suppress(NexusReachError):
+        name = source_file(mapping.file, block.file)
+        if name is None:
+            return SourceName(mapping.file)
+        file = block.file.linked(name)
+        if file.is_written_here:
+            return None
+        try:
+            with file.source() as source:
+                layout = layout_of(file, mapping.path, source)
+        except MissingDatasetError:
+            return SourceName(mapping.file, mapping.path)
+        return (file, layout) if isinstance(layout, StoredLayout | VirtualLayout) else None
+    return None
+
+
+def _unwritten(block: _Block, virtual: VirtualLayout, missing: Sequence[SourceName]) -> Unwritten | None:
+    """What a block is whose sources are missing; None where that is an error, which is told by reading."""
+    if not all(is_filled(source, block.file, block.found_sources) for source in missing):
+        return None
+    tell_of_missing(block.file, block.path, missing)
+    return Unwritten(virtual.fill.tobytes())
+
+
 def _within(block: _Block, shape: Box) -> list[slice]:
     """The part of a block that is in an array of that shape."""
     ends = (first + length for first, length in zip(block.origin, block.shape, strict=True))
     return [slice(first, min(end, size), 1) for first, end, size in zip(block.origin, ends, shape, strict=True)]
-
-
-def _layout_if_there(file: File, path: str, source: Source) -> StoredLayout | VirtualLayout | None:
-    try:
-        layout = layout_of(file, path, source)
-    except MissingDatasetError:
-        return None
-    return layout if isinstance(layout, StoredLayout | VirtualLayout) else None
 
 
 def _in_source(block: _Block, wanted: Sequence[slice], mapping: Mapping, shape: Box) -> _Block | None:
@@ -367,7 +394,7 @@ def _in_source(block: _Block, wanted: Sequence[slice], mapping: Mapping, shape: 
         return None
     inner = tuple(lengths.get(dimension, 1) for dimension in range(len(origin)))
     first = tuple(at for at in origin if at is not None)
-    return block._replace(origin=first, shape=inner, depth=block.depth + 1)
+    return block._replace(origin=first, shape=inner, found_sources=None, depth=block.depth + 1)
 
 
 def _first(indexer: Indexer) -> int | None:

@@ -170,8 +170,7 @@ def check_sources(
 
 def check_missing(source: SourceName, holder: File, path: str, found_sources: FoundSources | None) -> None:
     """Raise where a source is missing that was there, or that has to be there."""
-    was_there = found_sources is not None and found_sources.saw(source)
-    if holder.policy.fills_missing and not was_there:
+    if is_filled(source, holder, found_sources):
         return
     kind = "file" if source.path is None else "dataset"
     message = f"{source.absolute(holder)}: there is no such {kind}{_here()}; {holder.name}:{path} is made of it"
@@ -179,6 +178,12 @@ def check_missing(source: SourceName, holder: File, path: str, found_sources: Fo
         advice = "it was there when that was opened; put it where it was, for all workers of a cluster, or open anew"
         raise MissingSourceError(f"{message}, and {advice}")
     raise MissingSourceError(f'{message}, and reads as fill values with missing="fill"')
+
+
+def is_filled(source: SourceName, holder: File, found_sources: FoundSources | None) -> bool:
+    """Whether fill values stand for a source that is missing, as it was when its dataset was opened."""
+    was_there = found_sources is not None and found_sources.saw(source)
+    return holder.policy.fills_missing and not was_there
 
 
 def tell_of_missing(holder: File, path: str, missing: Iterable[SourceName]) -> None:
