@@ -737,6 +737,22 @@ def test_too_many_requests_are_told_to_come_again(tmp_path: Path) -> None:
     with_pool(work, tmp_path, waiting=2)
 
 
+def test_a_client_may_ask_for_hundreds_of_chunks_at_once(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        most = pool.settings.limits.waiting
+        blocking = [asyncio.create_task(pool.run(Sleeping(0.2))) for _ in range(pool.settings.limits.workers)]
+        await asyncio.sleep(0)
+        asked = [asyncio.create_task(pool.run(ListFolder(""))) for _ in range(768)]
+        await asyncio.sleep(0)
+        assert pool.counts.waiting == most == 768
+        with pytest.raises(Failure, match="too many"):
+            await pool.run(ListFolder(""))
+        assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
+        await asyncio.gather(*blocking)
+
+    with_pool(work, tmp_path)
+
+
 def test_large_answers_wait_for_memory_and_small_ones_do_not(tmp_path: Path) -> None:
     async def work(pool: Pool) -> None:
         first = await pool.run(Filled(1, 9 << 20))

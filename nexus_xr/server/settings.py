@@ -64,7 +64,8 @@ class Limits:
     held
         Bytes of answers that may wait in memory to be sent; further large answers wait for that.
     waiting
-        Requests that may wait for a worker, or for memory, at a time.
+        Requests that may wait for a worker, or for memory, at a time. Each is a connection of 16 KiB, and an open file,
+        of which a process has 1024 unless ``ulimit -n`` says otherwise.
     patience
         Seconds that a client may take to send its request, or to take a part of the answer.
     """
@@ -76,7 +77,7 @@ class Limits:
     sent: int = 8 << 30
     whole: int = 64 << 20
     held: int = 512 << 20
-    waiting: int = 256
+    waiting: int = 768
     patience: float = 60.0
 
     def __post_init__(self) -> None:
