@@ -111,7 +111,7 @@ class FaultyHandler(RangeHandler):
     def asked(self, size: int) -> tuple[int, int]:
         """The range to send, be it the one that was asked for or not."""
         begin, end = super().asked(size)
-        if self._fault == "no ranges":
+        if self._fault in ("no ranges", "web page"):
             del self.headers["Range"]
             return 0, size
         if self._fault == "fewer bytes":
@@ -119,6 +119,14 @@ class FaultyHandler(RangeHandler):
         if self._fault == "elsewhere":
             return begin + 1, end
         return begin, end
+
+    def begin(self, status: int, length: int, headers: dict[str, str]) -> None:
+        """Send the status and the headers, or others."""
+        if self._fault == "no size" and "Content-Range" in headers:
+            headers = {**headers, "Content-Range": f"{headers['Content-Range'].partition('/')[0]}/*"}
+        if self._fault == "web page":
+            headers = {**headers, "Content-Type": "text/html; charset=utf-8"}
+        super().begin(status, length, headers)
 
     def tag(self, path: Path) -> str:
         """What tells one version of a file from another."""

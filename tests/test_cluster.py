@@ -14,6 +14,7 @@ from typing import Any
 
 import dask
 import dask.array as da
+import fsspec
 import h5py
 import numpy as np
 import pytest
@@ -189,6 +190,16 @@ def test_a_file_that_a_worker_has_not_is_an_error_that_names_both(client: Any) -
         lazy.compute()
     assert str(caught.value).startswith(os.path.abspath("scan.nxs"))
     assert "host" in str(caught.value)
+
+
+def test_a_file_in_the_memory_of_this_process_is_an_error_that_names_the_worker(client: Any) -> None:
+    write_stack()
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/of this process.nxs", Path("scan.nxs").read_bytes())
+    lazy = xr.open_dataset("memory://of this process.nxs", engine="nexus", chunks={"dim_0": 1}).counts
+    with pytest.raises(NexusFileNotFoundError, match=r"of this process\.nxs: no such file on the worker tcp:"):
+        lazy.compute()
+    memory.rm("/of this process.nxs")
 
 
 def test_a_file_that_a_worker_may_not_open_is_such_an_error_too(client: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import io
 import itertools
 import multiprocessing
@@ -398,6 +399,42 @@ def test_a_server_without_ranges_is_an_error(server: FaultyServer, tmp_path: Pat
         open_nexus(f"{server.url}/scan.nxs")
     assert len(server.requests) == 1
     np.testing.assert_array_equal(open_nexus(f"simplecache::{server.url}/scan.nxs").counts[3], BIG[3])
+
+
+def test_a_server_that_does_not_tell_the_size_says_so(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    server.always = "no size"
+    with pytest.raises(NexusFileError, match=r"doesn't tell how large the file is .*'bytes 0-\d+/\*'.*simplecache::"):
+        open_nexus(f"{server.url}/scan.nxs")
+
+
+def test_a_web_page_in_place_of_the_file_is_none(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    server.always = "web page"
+    with pytest.raises(NexusFileError, match=r"scan.nxs: the server answers status 200 OK with a web page") as caught:
+        open_nexus(f"{server.url}/scan.nxs")
+    assert "simplecache" not in str(caught.value)
+
+
+def test_a_file_system_that_is_awaited_is_none_to_read_with(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    with pytest.raises(NexusFileError, match=r"scan.nxs: can't be opened \(asynchronous=True .* leave it out\)"):
+        open_nexus(f"{server.url}/scan.nxs", storage_options={"asynchronous": True})
+
+
+@pytest.mark.parametrize("protocol", ["simplecache", "filecache"])
+def test_what_was_opened_for_a_url_is_closed(protocol: str, server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    cache = {protocol: {"cache_storage": str(tmp_path / "cache")}}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        for _ in range(2):
+            dataset = open_nexus(f"{protocol}::{server.url}/scan.nxs", storage_options=cache)
+            np.testing.assert_array_equal(dataset.counts[3], FRAMES[3])
+            dataset.close()
+            del dataset
+            gc.collect()
+    assert [each for each in caught if issubclass(each.category, ResourceWarning) and "cache" in str(each)] == []
 
 
 def test_other_bytes_than_those_asked_for_are_an_error(server: FaultyServer, tmp_path: Path) -> None:

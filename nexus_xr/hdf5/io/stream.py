@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import weakref
 from collections.abc import Hashable
 from typing import Any, BinaryIO, cast
 
@@ -44,6 +45,7 @@ class OpenStream:
                 # Kept, as some file systems close what they opened once nobody has them any more.
                 self._opener = fsspec.open(reference.where, "rb", **reference.storage_options)
                 self._stream = cast(BinaryIO, self._opener.open())
+            weakref.finalize(self, self._stream.close)
         else:
             self._stream = reference.where
 

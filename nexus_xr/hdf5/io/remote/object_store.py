@@ -25,6 +25,9 @@ _OF_WEB_SERVERS = ("fsspec.implementations.http", "HTTPFileSystem")
 _OF_S3 = ("s3fs.core", "S3FileSystem")
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
 
+_WITHOUT_SIZE = re.compile(r"bytes \d+-\d+/\*")
+_WEB_PAGE = "text/html"
+
 
 class VersionedBytes(NamedTuple):
     """Bytes of a file, and the version that they are of."""
@@ -168,10 +171,20 @@ def _told_size(file: StoreFile, response: Any, begin: int) -> int:
         raise PermissionError(status)
     if response.status == 416 and told is not None:  # there is nothing so far behind
         return int(told[3])
+    if response.status == 200 and response.content_type == _WEB_PAGE:
+        raise NexusFileError(
+            f"{file.name}: the server answers {status} with a web page in place of the file, perhaps to have you log "
+            "in; open it in a browser, and give the headers or cookies that it asks for in storage_options"
+        )
     if response.status == 200:
         raise file.without_ranges(f"it answers {status} with all of the file")
     if response.status != 206:
         raise OSError(f"{status} came")
+    if _WITHOUT_SIZE.fullmatch(response.headers.get("Content-Range", "")):
+        raise NexusFileError(
+            f"{file.name}: the server doesn't tell how large the file is (it answers with the range "
+            f"{response.headers['Content-Range']!r}); copy the whole file with a URL that begins with simplecache::"
+        )
     if told is None or told[1] is None or int(told[1]) != begin:
         raise file.without_ranges(f"it answers with the range {response.headers.get('Content-Range')!r}")
     return int(told[3])

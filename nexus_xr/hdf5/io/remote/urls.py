@@ -14,6 +14,7 @@ from fsspec.spec import AbstractBufferedFile
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
 from nexus_xr.extras import advice
 from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
+from nexus_xr.hdf5.runtime.compat import this_worker
 
 from .object_store import StoreFile
 
@@ -37,6 +38,8 @@ def store_file(where: str | BinaryIO, storage_options: Mapping[str, Any]) -> Sto
     """The file of an asynchronous file system that a URL or a file object is of, None where it is of another kind."""
     if isinstance(where, str) and not storage_options.get("compression"):
         with url_explained(where):
+            if storage_options.get("asynchronous"):
+                raise TypeError("asynchronous=True is for those who await what they read; leave it out")
             fs, path = url_to_fs(where, **storage_options)
         name = where
     elif isinstance(where, AbstractBufferedFile) and where.mode == "rb":
@@ -62,7 +65,9 @@ def url_explained(url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NexusFileNotFoundError(f"{name}: no such file; check the URL") from error
+        worker = this_worker()
+        where = "" if worker is None else f" on {worker}"
+        raise NexusFileNotFoundError(f"{name}: no such file{where}; check the URL") from error
     except ImportError as error:
         raise NexusFileError(
             f"{name}: no file system opens this URL ({said_of(url, error)}); for s3:// and http://, {advice('remote')}"
