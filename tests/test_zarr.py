@@ -354,6 +354,20 @@ def test_compounds_are_groups_of_their_members(tmp_path: Path) -> None:
     assert group["in/z"].metadata.dimension_names == ("dim_0", "z_dim_0")
 
 
+@pytest.mark.parametrize(("rest", "rows", "chunk"), [("u1", 600, 600), ("(4194300,)u1", 6, 3)])
+def test_members_are_in_chunks_of_as_many_rows_as_are_read_at_once(
+    tmp_path: Path, rest: str, rows: int, chunk: int
+) -> None:
+    """Up to 16 MiB with all that is in a row, as that is read for every member."""
+    table = np.zeros(rows, [("n", "i4"), ("rest", rest)])
+    table["n"] = np.arange(rows)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("table", data=table, chunks=(1,))
+    member = zarr.open_array(nexus_xr.zarr_store(tmp_path / "f.h5"), path="table/n", mode="r")
+    assert member.chunks == (chunk,)
+    np.testing.assert_array_equal(member[:], np.arange(rows))
+
+
 def test_what_zarr_has_no_type_for_is_left_out_with_a_warning(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["wide"] = np.zeros(3, "g")

@@ -123,7 +123,7 @@ class _Field:
         """An array of values that are stored, or stand for what is."""
         told = _told_by_attributes(source, attributes)
         if data_type(source.dtype) == TEXT:
-            return self._text(source, dims, attributes)
+            return self._text(source, self._chunks(source), dims, attributes)
         if isinstance(source, LazyArray) or told is not None:
             return self._passed_on(dims, {**attributes, **(told or {})})
         values = self.raw if isinstance(source, TypedArray) else source
@@ -147,14 +147,14 @@ class _Field:
         if values.dtype.names is not None:
             return self.compound(names, dims, {})
         if data_type(values.dtype) == TEXT:
-            return self._text(values, dims, {}) if values.is_text else None
-        return self._encoded(values, self._chunks(values), dims, {})
+            return self._text(values, self._blocks(values), dims, {}) if values.is_text else None
+        return self._encoded(values, self._blocks(values), dims, {})
 
-    def _text(self, values: Values, dims: tuple[str, ...], attributes: dict[str, Any]) -> ZarrArray:
+    def _text(
+        self, values: Values, chunks: tuple[int, ...], dims: tuple[str, ...], attributes: dict[str, Any]
+    ) -> ZarrArray:
         nothing = np.array("", _OBJECT)
-        return ZarrArray(
-            values, None, self._chunks(values), _OBJECT, nothing, (), dims, self._documents(attributes, _OBJECT)
-        )
+        return ZarrArray(values, None, chunks, _OBJECT, nothing, (), dims, self._documents(attributes, _OBJECT))
 
     def _passed_on(self, dims: tuple[str, ...], attributes: dict[str, Any]) -> ZarrArray | None:
         """An array whose chunks are those of the file."""
@@ -194,6 +194,13 @@ class _Field:
         if own is not None and len(own) <= len(shape):
             return (*own, *shape[len(own) :])
         return block_shape(shape, values.dtype.itemsize if values.dtype != _OBJECT else _TEXT_BYTES, None)
+
+    def _blocks(self, member: MemberArray) -> tuple[int, ...]:
+        """As many chunks of HDF5 as are read at once: for a member, compounds are read that are longer than itself."""
+        shape, own = self.raw.shape, self._storage.chunks
+        if own is None:
+            return self._chunks(member)
+        return (*block_shape(shape, self.raw.raw_dtype.itemsize, own), *member.shape[len(shape) :])
 
     @property
     def _regular(self) -> list[int]:
