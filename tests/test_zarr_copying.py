@@ -8,6 +8,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from nexus_xr.zarr import batches
 from .arrays import h5py_values
 from .files import scan_file
 from .stacks import LOSSLESS, counts
+from .waiting import interrupted_after, wait_until
 from .zarr_clients import CLIENTS, Client, digest
 
 zarr = pytest.importorskip("zarr")
@@ -213,6 +215,24 @@ def test_nothing_is_left_of_a_copy_behind_a_url_that_another_one_should_replace(
     finally:
         memory.rm("/replaced.zarr", recursive=True)
         memory.rm("/new.zarr", recursive=True)
+
+
+class SlowStore(MemoryStore):
+    """A store for which each key takes a while."""
+
+    async def set(self, key: str, value: Any, *arguments: Any) -> None:
+        await asyncio.sleep(0.01)
+        await super().set(key, value, *arguments)
+
+
+def test_nothing_is_left_in_a_store_of_a_copy_that_is_interrupted(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", data=np.arange(6000), chunks=(2,))
+    store = SlowStore()
+    is_under_way = partial(wait_until, lambda: len(store._store_dict) > 40)
+    with interrupted_after(is_under_way):
+        nexus_xr.to_zarr(tmp_path / "f.h5", store)
+    assert not store._store_dict
 
 
 class HeldStore(MemoryStore):

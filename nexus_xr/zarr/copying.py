@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import operator
 import os
+import threading
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -103,7 +104,7 @@ def to_zarr(
             _fill_folder(folder, plan)
         return
     try:
-        sync(_fill_store(FsspecStore.from_url(target) if isinstance(target, str) else target, plan, is_new))
+        _fill(FsspecStore.from_url(target) if isinstance(target, str) else target, plan, is_new)
     except NexusError:
         raise
     except OSError as error:
@@ -169,8 +170,30 @@ def _make_folder(path: str) -> None:
         _make_folder(path)
 
 
-async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
-    """Copy into a store, in which there is nothing of it after an error."""
+class _InterruptedError(Exception):
+    """Whoever wanted the copy wants it no more."""
+
+
+def _fill(store: Store, plan: _Plan, is_new: bool) -> None:
+    """Copy into a store; an interrupt, of which zarr's thread doesn't know, is raised when nothing is left of it."""
+    interrupted, done = threading.Event(), threading.Event()
+
+    async def fill() -> None:
+        try:
+            await _fill_store(store, plan, is_new, interrupted)
+        finally:
+            done.set()
+
+    try:
+        sync(fill())
+    except KeyboardInterrupt:
+        interrupted.set()
+        done.wait()
+        raise
+
+
+async def _fill_store(store: Store, plan: _Plan, is_new: bool, interrupted: threading.Event) -> None:
+    """Copy into a store, in which there is nothing of it after an error or an interrupt."""
     await store._ensure_open()  # as zarr's own functions do it for a `ZipStore` that nobody has used yet
     if not await store.is_empty(""):
         if is_new:
@@ -178,8 +201,8 @@ async def _fill_store(store: Store, plan: _Plan, is_new: bool) -> None:
         await _empty(store)
     try:
         entries = plan.entries(with_root=False)
-        await _side_by_side(lambda: _write(store, entries))
-        await _write(store, plan.entries_of([""]))
+        await _side_by_side(lambda: _write(store, entries, interrupted))
+        await _write(store, plan.entries_of([""]), interrupted)
     except BaseException:
         await _empty(store)
         raise
@@ -218,12 +241,14 @@ async def _side_by_side(work: Callable[[], Awaitable[None]]) -> None:
         raise error
 
 
-async def _write(store: Store, entries: _Entries) -> None:
+async def _write(store: Store, entries: _Entries, interrupted: threading.Event) -> None:
     """Write what is left of entries that several take from; after an error, nobody takes any more."""
     buffer = default_buffer_prototype().buffer
     try:
         for key, make in entries:
             value = await asyncio.to_thread(make)
+            if interrupted.is_set():
+                raise _InterruptedError
             if value is not None:
                 await store.set(key, buffer.from_bytes(value))
     except BaseException:
