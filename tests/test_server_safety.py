@@ -867,19 +867,19 @@ def test_processes_that_do_not_start_keep_no_descriptors(tmp_path: Path, monkeyp
         with pytest.raises(OSError, match="Broken pipe") as caught:
             await nursery.worker(Held(1))
         errors.append(caught.value)
-        assert descriptors() == before
+        assert descriptors() <= before  # others may be closed meanwhile
         nursery.end()
         before = descriptors()
         monkeypatch.setattr("sys.executable", str(tmp_path / "gone"))
         with pytest.raises(FileNotFoundError) as not_found:
             await Nursery.started(settings)
         errors.append(not_found.value)
-        assert descriptors() == before
+        assert descriptors() <= before  # others may be closed meanwhile
         monkeypatch.setattr("sys.executable", shutil.which("false"))
         with pytest.raises(Failure, match="don't start") as failed:
             await Nursery.started(settings)
         errors.append(failed.value)
-        assert descriptors() == before
+        assert descriptors() <= before  # others may be closed meanwhile
 
     asyncio.run(work())
 

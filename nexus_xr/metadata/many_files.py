@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from nexus_xr.errors import NexusError
+from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.io.reference import FileLike
 from nexus_xr.nexus.tree.find import as_keys
 from nexus_xr.opening.files import common_attrs, files_of
@@ -111,7 +112,7 @@ def _prepared(
     if not meaning_matters:
         return made
     meaning = {name: told for name, each in made.variables.items() if (told := _meaning_of(each.attrs))}
-    return made.assign_attrs({_MEANING: (str(dataset.encoding.get("source")), meaning)})
+    return made.assign_attrs({_MEANING: (shown(str(dataset.encoding.get("source"))), meaning)})
 
 
 def _meaning_of(attributes: Mapping[Any, Any]) -> dict[str, str]:
@@ -153,9 +154,14 @@ def _first_other_axis(
                 for dim, there in axes.items():
                     here = other.variables.get(dim)
                     if here is not None and not here.equals(there):
-                        told = f"{file}: the axis {dim!r} isn't that of {files[0]}: {_difference(here, there)}"
+                        told = f"{_name(file)}: the axis {dim!r} isn't that of {_name(files[0])}"
+                        told += f": {_difference(here, there)}"
                         return f'{told}; bring it to that in preprocess, or have them joined, as by join="outer"'
     return None
+
+
+def _name(file: FileLike) -> str:
+    return shown(str(file))
 
 
 def _difference(here: xr.Variable, there: xr.Variable) -> str:
