@@ -833,3 +833,18 @@ def test_attributes_too_large_for_what_is_there_are_named(tmp_path: Path, libver
             with pytest.raises(NexusError, match=r"counts: attribute 'x': it has 65473 bytes; .* less than 64 KiB"):
                 to_nexus(ds, tmp_path / "f.nxs", layout="inplace")
     assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+@pytest.mark.parametrize("title", [{"a": 1}, 5, ["a", "b"]])
+def test_what_is_no_text_is_not_the_title_of_the_entry(tmp_path: Path, title: Any) -> None:
+    """Which stands there beside the metadata, for other readers."""
+    xr.Dataset({"n": ("x", [1.0, 2.0])}, attrs={"title": "a scan"}).nexus.to_nexus(tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    opened.attrs["title"] = title
+    opened.nexus.to_nexus(tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as file:
+        assert file["entry1/title"].asstr()[()] == "a scan"
+    opened.attrs["title"] = "another"
+    opened.nexus.to_nexus(tmp_path / "again.nxs", layout="inplace")
+    with h5py.File(tmp_path / "again.nxs") as file:
+        assert file["entry1/title"].asstr()[()] == "another"

@@ -2422,3 +2422,19 @@ def test_text_with_a_value_where_nobody_has_written_is_written(
             if chunks:
                 copy.resize((4,))
                 assert copy[3] == fill.encode()
+
+
+@pytest.mark.parametrize("name", ["_ADDED_ATTRIBUTES", "_ARRAY_DIMENSIONS", "numpy_dtype"])
+def test_attributes_with_a_meaning_of_their_own_are_refused(tmp_path: Path, name: str) -> None:
+    array = xr.DataArray([1.0, 2.0], dims="x", name="n", attrs={"units": "m", name: ["units"]})
+    with pytest.raises(NexusError, match=f"attribute '{name}' has a meaning of its own here; rename it"):
+        to_nexus(array, tmp_path / "f.nxs")
+
+
+def test_no_attributes_but_labels_are_hidden_as_added(tmp_path: Path) -> None:
+    to_nexus(xr.DataArray([1.0, 2.0], dims="x", name="n", attrs={"units": "m"}), tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs", "a") as file:
+        file["entry1/n/n"].attrs["_ADDED_ATTRIBUTES"] = ["units", "DIMENSION_LABELS"]
+        file["entry1/n/n"].attrs["DIMENSION_LABELS"] = ["dim_0"]
+    assert reopened(tmp_path / "f.nxs").attrs["units"] == "m"
+    assert "DIMENSION_LABELS" not in reopened(tmp_path / "f.nxs").attrs

@@ -46,6 +46,7 @@ PLAIN = "_PLAIN_VALUES"
 # such a group also: the member that holds the tree of a node that has data.
 ADDED = "_ADDED_ATTRIBUTES"
 METADATA_GROUP = "_METADATA_GROUP"
+_ADDED_TO_FIELDS = {DIMENSION_LABELS}
 # On the first group of such a tree: groups of datasets were nodes, and are in the trees of those above as well.
 DATASETS = "_DATASETS_ARE_NODES"
 # Before the name of an attribute that tells of a place where something is no longer: it is kept, and not believed.
@@ -93,7 +94,7 @@ def without_marks(attributes: Mapping[str, Any], stored: np.dtype[Any]) -> dict[
     >>> without_marks({"DIMENSION_LABELS": ["dim_0"], "units": "m", "_ADDED_ATTRIBUTES": ["DIMENSION_LABELS"]}, "f8")
     {'units': 'm'}
     """
-    hidden = {DIMENSIONS, ADDED, *listed(attributes.get(ADDED))}
+    hidden = {DIMENSIONS, ADDED, *(_ADDED_TO_FIELDS & set(listed(attributes.get(ADDED))))}
     dtype = recorded_dtype(attributes, stored)
     if dtype is not None:
         hidden |= {DTYPE} if dtype.kind == "U" else {DTYPE, "units"}

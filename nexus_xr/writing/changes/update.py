@@ -39,7 +39,7 @@ from nexus_xr.nexus.rules.reserved import (
 )
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
-from nexus_xr.nexus.tree.metadata import is_of_tree
+from nexus_xr.nexus.tree.metadata import is_field, is_of_tree
 from nexus_xr.opening.arrays import origin_of, same_origin
 from nexus_xr.opening.datatree import describe_nodes
 from nexus_xr.opening.fields.stored import stored_array
@@ -277,7 +277,13 @@ def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> 
     auxiliary = f"{entry.path.rstrip('/')}/auxiliary"
     aside = [key for key in tree if key in METADATA[1:]]
     places = {auxiliary: aside, f"{auxiliary}/{METADATA[0]}": [key for key in tree if key not in aside]}
-    return {**places, entry.path: [TITLE]} if isinstance(entry.get(TITLE), Dataset) else places
+    return {**places, entry.path: [TITLE]} if isinstance(entry.get(TITLE), Dataset) and _has_title(tree) else places
+
+
+def _has_title(tree: Mapping[Any, Any]) -> bool:
+    """Whether a tree has a title that can be that of its entry, too."""
+    title: Any = tree.get(TITLE)
+    return isinstance(title["value"] if is_field(title) else title, str)
 
 
 class _Data:

@@ -46,7 +46,7 @@ from nexus_xr.nexus.output.nodes import (
 )
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.rules.reserved import DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
+from nexus_xr.nexus.rules.reserved import ADDED, DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.opening.arrays import file_array
 from nexus_xr.opening.chunks import block_shape
@@ -389,7 +389,7 @@ def field_of(
         diagnostics.add(Code.VALUE_UNSTORABLE, where, reason)
         return None
     stored = attributes_of(attributes, where, diagnostics)
-    reserved = {DIMENSIONS, DTYPE} & stored.keys()
+    reserved = {ADDED, DIMENSIONS, DTYPE} & stored.keys()
     if reserved:
         message = f"attribute {reserved.pop()!r} has a meaning of its own here; rename it"
         diagnostics.add(Code.ATTRIBUTE_RESERVED, where, message)
