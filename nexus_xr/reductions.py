@@ -60,8 +60,8 @@ def reduce(
         them.
     where
         Which values count: booleans by dimension, those that are left out being all alike, or an array that NumPy
-        broadcasts. Where a DataArray and `array` both have labels along a dimension, these say which values it is of,
-        in whatever order; it may have more of them. Not for a function.
+        broadcasts. Where it is a DataArray that has labels along a dimension, as the array has, these say which values
+        it is of, in whatever order; it may have more of them. Not for a function.
     above
         The threshold of "count".
 
