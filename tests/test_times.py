@@ -12,9 +12,12 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusError, NexusWarning
+from nexus_xr.opening.times import clock_attributes, dates_of
 
 from .files import Field, nxdata, nxentry
 
@@ -166,6 +169,78 @@ def test_what_is_no_date_stays_as_it_is_which_is_told_of_times(
     )
     assert said is None or re.search(f"stays numbers: .*{said}", str(told[0]))
     assert opened.identical(xr.open_dataset(path, engine="nexus"))
+
+
+@pytest.mark.parametrize(
+    ("units", "factor"),
+    [
+        ("1e999999999s", None),
+        ("1e-999999999 s", None),
+        ("1e300s", None),
+        ("1e-5000 s", None),
+        ("1e99 days", None),
+        ("1e-99 ns", None),
+        ("1" * 5000 + "s", None),
+        ("0." + "1" * 5000 + " s", None),
+        ("\u0663 s", None),
+        ("1000000000000000000000s", None),
+        ("1000000000000 Gs", None),
+        ("1e21 s", None),
+        ("0.9e-30 ns", None),
+        ("s", 1e21),
+        ("ns", 9e-31),
+        ("ns", 5e-324),
+        ("ns", np.longdouble("1e4000")),
+        ("ns", np.inf),
+        ("ns", np.nan),
+        ("ns", "1e999999999"),
+    ],
+)
+@pytest.mark.parametrize("since", ["start", "units"])
+def test_units_that_no_clock_counts_in_are_told_of(units: str, factor: Any, since: str, write: Write) -> None:
+    told = {"units": units, "start": "2020-01-01"} if since == "start" else {"units": f"{units} since 2020-01-01"}
+    path = scan(write, NUMBERS, **told, **({} if factor is None else {"scaling_factor": factor}))
+    said = "stays numbers: (units .* are none of time|scaling_factor .* that a clock of)"
+    with pytest.warns(NexusWarning, match=said):
+        opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    np.testing.assert_array_equal(opened.time, NUMBERS)
+    assert nexus_xr.open_mfdataset([path], concat_dim="run").sizes["run"] == 1
+
+
+@pytest.mark.parametrize(
+    ("units", "factor", "nanoseconds"),
+    [
+        ("9.9e20 s", 1e-20, 99 * 10**8),
+        ("1.1e-30 ns", 1e30, 1),
+        ("s", 1e-9, 1),
+        ("1" + "0" * 17 + ".000000000000000000 ns", 1, 10**17),
+        ("0.000000000000000001s", 1e18, 10**9),
+        ("1e20 ns", 1e-20, 1),
+    ],
+)
+def test_units_within_the_bounds_of_clocks_count(units: str, factor: Any, nanoseconds: int, write: Write) -> None:
+    path = scan(write, NUMBERS, units=units, start="2020-01-01", scaling_factor=factor)
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    np.testing.assert_array_equal(opened.time.values, SECONDS[0] + NUMBERS * np.timedelta64(nanoseconds, "ns"))
+
+
+@given(
+    number=st.from_regex(r"[0-9\u0663]{0,30}(\.[0-9]{0,30})?([eE][+-]?[0-9]{0,12})?", fullmatch=True),
+    unit=st.sampled_from(["ns", "s", "days", " min"]),
+    factor=st.floats() | st.integers(0, 2**64 - 1) | st.text(),
+    moment=st.from_regex(r"[0-9]{1,5}-[0-9]{1,3}-[0-9]{1,3}([T ][0-9:.]{0,30}( ?[Z+-][0-9:]{0,6})?)?", fullmatch=True),
+    since=st.sampled_from(["start", "offset", "units"]),
+)
+@pytest.mark.filterwarnings("ignore:Unable to decode time axis")
+def test_what_attributes_say_of_a_clock_is_dates_or_nothing(
+    number: str, unit: str, factor: Any, moment: str, since: str
+) -> None:
+    units = f"{number}{unit}"
+    told = {"units": f"{units} since {moment}"} if since == "units" else {"units": units, since: moment}
+    times = xr.Variable("time", NUMBERS, {**told, "scaling_factor": factor})
+    dates = dates_of(times, True)
+    assert dates is None or dates.dtype.kind in "MO"
+    assert clock_attributes(times.attrs).keys() <= {since, "scaling_factor"}
 
 
 @pytest.mark.parametrize(

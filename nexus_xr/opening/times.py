@@ -48,16 +48,19 @@ _NAMES = {spelling: name for name, spellings in _UNITS.items() for spelling in s
 # ISO 8601 in its extended and its basic format; of the latter not the date alone, which may be any number.
 _ISO = re.compile(
     r"(?P<moment>\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?|\d{8}T\d\d(\d\d(\d\d([.,]\d+)?)?)?)"
-    r"( ?(?P<zone>Z|[+-]\d\d:?\d\d))?"
+    r"( ?(?P<zone>Z|[+-]\d\d:?\d\d))?",
+    re.ASCII,
 )
-# A unit, and how many of it are counted as one.
-_COUNTED = re.compile(r"(?P<number>\d+(\.\d+)?(e[+-]?\d+)?)? *(?P<unit>.*)")
+# A unit, and how many of it are counted as one, in no more digits than a fraction of them is soon made of.
+_COUNTED = re.compile(r"(?P<number>\d{1,18}(\.\d{1,18})?(e[+-]?\d{1,2})?)? *(?P<unit>.*)", re.ASCII)
+# No clock ticks once in as many nanoseconds, thousands of times the age of the universe, nor that often in one.
+_MOST_NANOSECONDS = 1e30
 # What UDUNITS, and so CF, takes for a moment beyond that: digits left out, a zone behind a space or by its name.
 _REFERENCE = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d\d?)-(?P<day>\d\d?)"
     r"([T ] *(?P<hour>\d\d?)(:(?P<minute>\d\d?)(:(?P<second>\d\d?)([.,](?P<fraction>\d*))?)?)?)?"
     r" *(Z|UTC|GMT|(?P<sign>[+-])(?P<hours>\d\d?)(:?(?P<minutes>\d\d))?)?",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -210,8 +213,15 @@ def _nanoseconds_in(unit: str) -> Fraction | None:
     (Fraction(10, 1), Fraction(30000000000, 1), None)
     """
     found = _COUNTED.fullmatch(unit.lower())
-    number, name = (1, None) if found is None else (Fraction(found["number"] or 1), _NAMES.get(found["unit"]))
-    return None if name is None or not number else Fraction(number * _NANOSECONDS[name])
+    name = None if found is None else _NAMES.get(found["unit"])
+    if found is None or name is None:
+        return None
+    size = Fraction(found["number"] or 1) * _NANOSECONDS[name]
+    return size if _are_of_a_clock(float(size)) else None
+
+
+def _are_of_a_clock(nanoseconds: float) -> bool:
+    return 1 / _MOST_NANOSECONDS < nanoseconds < _MOST_NANOSECONDS
 
 
 def _why_no_dates(variable: xr.Variable) -> str | None:
@@ -226,12 +236,13 @@ def _why_no_dates(variable: xr.Variable) -> str | None:
     if iso is None:
         return f"{told.name} {told.moment!r} tells no moment as ISO 8601 does"
     if _clock_of(variable.attrs) is None:
-        return f"scaling_factor {variable.attrs['scaling_factor']!r} is no number above zero"
+        factor = variable.attrs["scaling_factor"]
+        return f"scaling_factor {factor!r} is no number above zero that a clock of {told.unit!r} could have"
     return f"there is no date for all of them in {told.unit!r} since {told.moment!r}"
 
 
 def _ticks(size: Fraction, factor: Any) -> tuple[str, Fraction] | None:
-    """So many times a number of nanoseconds as whole numbers of the largest unit, None where it is no number.
+    """So many times a number of nanoseconds as whole numbers of the largest unit, None where that is no clock's.
 
     Examples
     --------
@@ -239,9 +250,11 @@ def _ticks(size: Fraction, factor: Any) -> tuple[str, Fraction] | None:
     (('milliseconds', Fraction(10, 1)), ('nanoseconds', Fraction(25, 2)), ('milliseconds', Fraction(1, 1)))
     """
     value = np.asarray(factor)
-    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < math.inf:
+    if value.size != 1 or value.dtype.kind not in "iuf":
         return None
     wanted = float(size) * float(value.item())
+    if not _are_of_a_clock(wanted):
+        return None
     for unit, nanoseconds in _NANOSECONDS.items():
         if math.isclose(nanoseconds, wanted, rel_tol=1e-7):  # also by a float of 32 bits that is stored as one of 64
             return unit, Fraction(1)
