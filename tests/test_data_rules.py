@@ -22,6 +22,7 @@ from nexus_xr.nexus.rules.content import Field as Member
 from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.nxdata import NXdata, apply_rules
+from nexus_xr.nexus.rules.reserved import recorded_dtype
 from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role
 
@@ -1360,3 +1361,32 @@ def test_what_is_longer_is_not_named_beside_what_is_as_long(write: Write) -> Non
     assert [str(each).endswith("what has that length to be one: x") for each in data.diagnostics] == [True]
     data = described(write, nxdata({"data": np.zeros(1), "two": [1, 2]}, signal="data"))
     assert data.diagnostics == ()
+
+
+@pytest.mark.parametrize(
+    ("described", "stored", "dtype"),
+    [
+        ("<U5", "O", "<U5"),
+        ("datetime64[ns]", "i8", "M8[ns]"),
+        ("timedelta64[25s]", "i8", "m8[25s]"),
+        ("M8[999999999D]", "i8", "M8[999999999D]"),
+        ("M8[1000000000D]", "i8", None),
+        ("datetime64[ns]", "f8", None),
+        ("M8[0ns]", "i8", None),
+        ("M8[ns/0]", "i8", None),  # which ends the process where NumPy is asked
+        ("M8[" + "9" * 5000 + "s]", "i8", None),
+        ("M8[parsec]", "i8", None),
+        ("M8[xx]", "i8", None),
+        ("U999999999", "O", None),
+        ("U" + "9" * 5000, "O", None),
+        ("(9999999999,)M8[s]", "i8", None),
+        ("i4,(", "i8", None),
+        ("(" * 5000, "i8", None),
+        ("", "i8", None),
+    ],
+)
+def test_a_dtype_that_is_recorded_is_one_that_is_written_or_none(
+    described: str, stored: str, dtype: str | None
+) -> None:
+    text = np.dtype(object, metadata={"vlen": str}) if stored == "O" else np.dtype(stored)
+    assert recorded_dtype({"numpy_dtype": described}, text) == (None if dtype is None else np.dtype(dtype))

@@ -6,6 +6,7 @@ was by attributes of other conventions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -40,6 +41,10 @@ COORDINATES = "coordinates"
 ANCILLARY = "ancillary_variables"
 # On a field: NumPy's dtype of the dates or lengths of time that integers stand for, or of text.
 DTYPE = "numpy_dtype"
+# What is written there. NumPy is asked of nothing else: a divisor of zero, as in "M8[ns/0]", ends the process.
+_RECORDED = re.compile(
+    r"[<>=|]?U\d{1,9}|(datetime64|timedelta64|[<>=|]?[mM]8)\[([1-9]\d{0,8})?[A-Za-z]{1,2}\]", re.ASCII
+)
 # On a group: its members that were values in a dictionary, and not fields of one.
 PLAIN = "_PLAIN_VALUES"
 # On a group that was a node of a tree, and on a field: what it has for others to understand it, and had not before. On
@@ -78,9 +83,12 @@ def recorded_dtype(attributes: Mapping[str, Any], stored: np.dtype[Any]) -> np.d
     >>> recorded_dtype({"numpy_dtype": "datetime64[ns]"}, np.dtype("i8"))
     dtype('<M8[ns]')
     """
+    described = text(attributes.get(DTYPE)) or ""
+    if not _RECORDED.fullmatch(described):
+        return None
     try:
-        dtype = np.dtype(text(attributes.get(DTYPE)) or stored)
-    except TypeError:
+        dtype = np.dtype(described)
+    except TypeError:  # no such unit, or text longer than NumPy has
         return None
     is_time = dtype.kind in "mM" and stored == np.dtype(np.int64)
     return dtype if is_time or (dtype.kind == "U" and is_text(stored)) else None
