@@ -179,3 +179,11 @@ def test_a_master_needs_no_class_for_its_group_of_segments(tmp_path: Path) -> No
     signals = nexus_xr.open_signals(tmp_path / "scan_master.h5")
     assert [signal.shape for signal in signals] == [expected.shape, FRAME]
     assert nexus_xr.list_datasets(tmp_path / "scan_master.h5")[0] == ["/entry/data"]
+
+
+@pytest.mark.parametrize(("digits", "is_joined"), [(18, True), (19, False), (5000, False)])
+def test_numbers_of_segments_have_18_digits_at_most(tmp_path: Path, digits: int, is_joined: bool) -> None:
+    segments = {f"data_{number:0{digits}}": counts((2, *FRAME), number) for number in (1, 2)}
+    write_tree(tmp_path / "scan.h5", {"entry": nxentry({"data": nxdata(segments, signal=next(iter(segments)))})})
+    opened = xr.open_dataset(tmp_path / "scan.h5", engine="nexus")
+    assert list(opened.data_vars) == (["data"] if is_joined else list(segments))

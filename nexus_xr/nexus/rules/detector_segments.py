@@ -16,7 +16,7 @@ from nexus_xr.errors import some
 from .content import Field, GroupContent, why_no_field
 from .signal import find_auxiliary_signals, find_signal
 
-_SEGMENT = re.compile(r"(?P<stem>.+)_(?P<number>\d{3,})")
+_SEGMENT = re.compile(r"(?P<stem>.+)_(?P<number>\d{3,18})", re.ASCII)
 
 
 def join_segments(content: GroupContent, diagnostics: Diagnostics) -> GroupContent:
@@ -25,7 +25,7 @@ def join_segments(content: GroupContent, diagnostics: Diagnostics) -> GroupConte
     Source: the master files of DECTRIS detectors, whose /entry/data has links data_000001, data_000002, ... to stacks
     of images that follow each other.
 
-    Segments are fields ``<stem>_<digits>``, of three digits or more, three dimensions or more, and alike but for the
+    Segments are fields ``<stem>_<digits>``, of three digits to 18, three dimensions or more, and alike but for the
     first one. They are joined in the order of their numbers, under their stem, unless another field is the signal or
     some are signals of their own. Those that are missing are left out, as nothing tells how long they are.
     """
