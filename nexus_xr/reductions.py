@@ -216,9 +216,11 @@ def _mask(array: xr.DataArray, where: Any) -> NDArray[np.bool_]:
         if not set(where.dims) <= set(array.dims):
             raise NexusError(f"where: its dimensions are {where.dims}, and those of {array.name!r} {array.dims}")
         ordered = _by_labels(array, where).transpose(*(dim for dim in array.dims if dim in where.dims))
-        fits = all(ordered.sizes[dim] == array.sizes[dim] for dim in ordered.dims)
+        others = [dim for dim in ordered.dims if ordered.sizes[dim] != array.sizes[dim]]
+        fits = not others
         mask = np.asarray(ordered).reshape([ordered.sizes.get(dim, 1) for dim in array.dims])
-        hint = ""
+        alike = [dim for dim in others if ordered.sizes[dim] == 1]
+        hint = f"; leave out {alike} by mask.squeeze({alike}) where one stands for all" if alike else ""
     else:
         mask = np.asarray(where)
         mask = mask.reshape((1,) * (array.ndim - mask.ndim) + mask.shape)
@@ -233,7 +235,8 @@ def _mask(array: xr.DataArray, where: Any) -> NDArray[np.bool_]:
 def _by_labels(array: xr.DataArray, where: xr.DataArray) -> xr.DataArray:
     """A mask with the labels of an array, in their order, along the dimensions where both have some."""
     labels = xr.Dataset(coords=array.coords)
-    labels = labels.drop_vars(set(labels.coords) - set(labels.xindexes)).drop_dims(set(labels.dims) - set(where.dims))
+    labelled = {dim for name in where.xindexes for dim in where.coords[name].dims}
+    labels = labels.drop_vars(set(labels.coords) - set(labels.xindexes)).drop_dims(set(labels.dims) - labelled)
     try:
         _, common = xr.align(labels, where, join="inner", copy=False)
         absent = {dim: size - common.sizes[dim] for dim, size in labels.sizes.items() if size > common.sizes[dim]}

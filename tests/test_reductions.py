@@ -374,8 +374,20 @@ def test_masks_whose_labels_tell_nothing_are_errors(labelled: xr.DataArray) -> N
     assert turned_back.nexus.reduce("count", above=-1, where=kept).item() == 8
     with pytest.raises(NexusError, match=r"labels don't go with those of 's'.*duplicate"):
         turned_back.nexus.reduce("sum", where=kept[::-1][1:])
-    with pytest.raises(NexusError, match="labels don't go with those of 's'"):
-        labelled.nexus.reduce("sum", where=kept.drop_vars("omega")[:1])  # nor is one for all
+
+
+def test_a_mask_without_labels_is_as_long_as_the_array(labelled: xr.DataArray) -> None:
+    kept = (labelled.omega >= 4).drop_vars("omega")
+    for length in (1, 5):
+        with pytest.raises(
+            NexusError, match=rf"expected booleans that go with 's' .*, found bool of shape \({length},\)"
+        ):
+            labelled.nexus.reduce("sum", where=kept[:length])
+    for labels in ({}, {"dim_1": [0, 1]}):
+        one = xr.DataArray(np.ones((1, 2), bool), dims=("omega", "dim_1"), coords=labels)
+        with pytest.raises(NexusError, match=r"found bool of shape \(1, 2\); leave out .*squeeze\(\['omega'\]\)"):
+            labelled.nexus.reduce("sum", where=one)
+        assert labelled.nexus.reduce("sum", where=one.squeeze(["omega"])).item() == labelled.sum().item()
 
 
 def test_a_mask_that_does_not_fit_is_told_as_it_is(labelled: xr.DataArray) -> None:
