@@ -1494,6 +1494,33 @@ def test_what_spans_no_dimension_of_a_region_is_as_in_the_file(tmp_path: Path, c
     ]
 
 
+@pytest.mark.parametrize("region", [{"y": slice(1, 2)}, {"x": slice(1, 3)}], ids=str)
+@pytest.mark.parametrize("name", ["attribute", "encoding", "opened", "index"])
+def test_bounds_that_are_fields_of_their_own_are_as_others_are(
+    tmp_path: Path, region: dict[str, slice], name: str
+) -> None:
+    bounds = xr.Variable(("x", "nv"), [[-1.0, 1], [2, 3], [4, 6]])
+    coords = {"x": ("x", [0, 2.5, 5], {"bounds": "x_bnds"}), "x_bnds": bounds, "y": [1, 2]}
+    whole = xr.Dataset({"n": (("y", "x"), np.zeros((2, 3)))}, coords)
+    to_nexus(whole, tmp_path / "f.nxs")
+    part = {
+        "attribute": whole,
+        "encoding": whole.drop_attrs(),
+        "opened": xr.open_dataset(tmp_path / "f.nxs", engine="nexus").load(),
+        "index": whole.nexus.bounds_to_edges(),
+    }[name].isel(region)
+    if name == "encoding":
+        part.x.encoding["bounds"] = "x_bnds"
+    for changed in (part + 1, part.n + 2):
+        to_nexus(changed, tmp_path / "f.nxs", region=region)
+        found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus", edges="bounds").load()
+        np.testing.assert_array_equal(found.n.isel(region), changed.n if isinstance(changed, xr.Dataset) else changed)
+        np.testing.assert_array_equal(found.x_bnds, bounds)
+    if "y" in region:
+        with pytest.raises(NexusError, match=r"/x_bnds: .* hasn't the values of 'x_bnds'"):
+            to_nexus(part.assign_coords(x_bnds=part.x_bnds + 0.5), tmp_path / "f.nxs", region=region)
+
+
 def test_what_is_scaled_in_the_file_may_be_beside_a_region(tmp_path: Path) -> None:
     fields = {"n": np.zeros((2, 3)), "x": np.arange(3), "x_scaling_factor": 0.5}
     write_tree(tmp_path / "f.nxs", {"entry": nxentry({"data": nxdata(fields, signal="n", axes=["y", "x"])})})

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from nexus_xr.arrays.edges import bounds_named
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.objects.text import is_text
@@ -281,5 +282,5 @@ def refuse_others(where: str, name: str, dims: str, found: Difference | None) ->
 
 def names_in(dataset: xr.Dataset) -> Iterable[str]:
     """Names of the variables of a Dataset that are fields, as bounds of others are not."""
-    bounds = {variable.attrs.get("bounds") for variable in dataset.variables.values()}
+    bounds = {bounds_named(variable) for variable in dataset.variables.values()}
     return [str(name) for name in dataset.variables if name not in bounds]

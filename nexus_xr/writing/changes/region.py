@@ -22,6 +22,7 @@ from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
+from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
@@ -132,8 +133,8 @@ def _parts(dataset: xr.Dataset, path: str, region: Mapping[Any, slice], entry: s
 
 
 def _find_parts(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, opening: Opening) -> list[_Part]:
-    described = group_with(list(names_in(dataset)), entry, opening)
-    there = _Stored(opening, described)
+    there = _Stored(opening, group_with(list(names_in(dataset)), entry, opening))
+    dataset = there.with_names_of_bounds(dataset)
     parts = []
     for name in map(str, dataset.variables):
         if name not in there.variables:  # bounds, which are told by what they belong to
@@ -171,13 +172,29 @@ class _Stored:
         options = replace(self._opening.options, drop_variables=sorted(self.variables.keys() - kept))
         return assemble(replace(self._opening, options=options), self._described).variables[name]
 
+    def with_names_of_bounds(self, dataset: xr.Dataset) -> xr.Dataset:
+        """The same with the names that the file has for CF bounds that are fields of their own."""
+        renamed: dict[Any, str] = {}
+        for name in self.variables.keys() & dataset.variables.keys():
+            made, own = bounds_named(dataset.variables[name]), text(self._attributes(name).get("bounds"))
+            if made not in dataset.variables or made in self.variables or own not in self.variables:
+                continue
+            dims = dict(zip(dataset.variables[made].dims[-1:], self.variables[own].dims[-1:], strict=False))
+            renamed |= {old: new for old, new in {made: own, **dims}.items() if old != new}
+        taken = {*dataset.variables, *dataset.dims} & set(renamed.values())
+        return dataset if taken else dataset.rename(renamed)
+
+    def _attributes(self, name: str) -> dict[str, Any]:
+        field = self._fields[self.variables[name].field]
+        return without_marks(field.attributes, field.dtype)
+
     def check(self, name: str, variable: xr.Variable, others: Mapping[Any, xr.Variable]) -> None:
         """Raise unless a variable has the units of the file, and edges of bins only where it has them there."""
         where, stored = self.where(name), self.variables[name]
-        field = self._fields[stored.field]
-        if bounds_named(variable) in others and stored.bounds is None:
+        named = bounds_named(variable)
+        if named in others and named not in self.variables and stored.bounds is None:
             raise NexusError(f"{where}: {name!r} has edges of bins, and in the file values; leave the edges out")
-        units, own = without_marks(field.attributes, field.dtype).get("units"), variable.attrs.get("units")
+        units, own = self._attributes(name).get("units"), variable.attrs.get("units")
         if units is not None and own is not None and str(units) != str(own):
             raise NexusError(
                 f"{where}: the units of {name!r} are {str(own)!r}, and in the file {str(units)!r}; convert it"
