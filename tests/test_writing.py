@@ -1471,7 +1471,10 @@ AS_IN_THE_FILE: list[tuple[Callable[[xr.Dataset], xr.Dataset | xr.DataArray], st
     ),
     (lambda ds: ds.assign(mask=~ds["mask"]), "/mask: .* it hasn't the values of 'mask'"),
     (lambda ds: ds.isel(y=slice(5)), r"/(y|mask|height): '\w+' has the shape \(5,( 50)?\), and in the file \(40,"),
-    (lambda ds: ds.assign_coords(angle=3.0), r"f\.nxs: no NXdata group has .*'angle'.*leave out what it hasn't"),
+    (
+        lambda ds: ds.assign_coords(angle=("x", np.zeros(50))).assign(n=3),
+        r"f\.nxs: no NXdata group has 'angle', 'n' beside what /entry1/counts has; .* leave out what it hasn't",
+    ),
 ]
 
 
@@ -1492,6 +1495,21 @@ def test_what_spans_no_dimension_of_a_region_is_as_in_the_file(tmp_path: Path, c
         False,
         *[True] * 3,
     ]
+
+
+def test_scalar_coordinates_that_the_file_lacks_are_not_looked_for(tmp_path: Path) -> None:
+    to_nexus([scan().assign_coords(run=1), scan()], tmp_path / "f.nxs")
+    region = {"scan": slice(2)}
+    part = scan()[:2].drop_vars("scan") * 0
+    to_nexus(part.assign_coords(angle=3.0, run=1), tmp_path / "f.nxs", region=region)
+    with pytest.raises(NexusError, match="several NXdata groups have"):
+        to_nexus(part.assign_coords(angle=3.0), tmp_path / "f.nxs", region=region)
+    to_nexus(part.assign_coords(angle=3.0) + 7, tmp_path / "f.nxs", region=region, entry="entry2")
+    with pytest.raises(NexusError, match=r"/entry1/counts/run: .* it is 2, and in the file 1"):
+        to_nexus(part.assign_coords(run=2), tmp_path / "f.nxs", region=region, entry="entry1")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert [file[f"{entry}/counts/counts"][1, 0, 0] for entry in ("entry1", "entry2")] == [0, 7]
+        assert "angle" not in file["entry2/counts"]
 
 
 @pytest.mark.parametrize("region", [{"y": slice(1, 2)}, {"x": slice(1, 3)}], ids=str)
@@ -1519,6 +1537,9 @@ def test_bounds_that_are_fields_of_their_own_are_as_others_are(
     if "y" in region:
         with pytest.raises(NexusError, match=r"/x_bnds: .* hasn't the values of 'x_bnds'"):
             to_nexus(part.assign_coords(x_bnds=part.x_bnds + 0.5), tmp_path / "f.nxs", region=region)
+    if name == "index":
+        with pytest.raises(NexusError, match="leave the edges out"):
+            to_nexus(part.n.assign_coords(nv=1), tmp_path / "f.nxs", region=region)  # as the file calls a dimension
 
 
 def test_what_is_scaled_in_the_file_may_be_beside_a_region(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class WritingOptions:
     region
         A slice for each dimension of which `obj` is only a part: its values go into the variables of these names that
         the file has already, in place and as they are stored; several threads may do so at once. What has none of these
-        dimensions has to be as it is in the file.
+        dimensions has to be as it is in the file, which may lack scalar coordinates.
     append_dim
         A dimension along which variables of these names, which the file has already, are continued with the values of
         `obj`, as they are stored. It has to be one of `unlimited_dims` of who wrote the file. All that spans it is to

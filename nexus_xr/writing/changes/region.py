@@ -64,7 +64,7 @@ def write_region(
     ----------
     obj
         The values, as long as the region in its dimensions and as the file's in all others. Variables that have none of
-        the region's dimensions have to be the same as there.
+        the region's dimensions have to be the same as there; scalar coordinates that it hasn't are left out.
     path
         A file that has variables of these names.
     region
@@ -133,11 +133,14 @@ def _parts(dataset: xr.Dataset, path: str, region: Mapping[Any, slice], entry: s
 
 
 def _find_parts(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, opening: Opening) -> list[_Part]:
-    there = _Stored(opening, group_with(list(names_in(dataset)), entry, opening))
+    scalars = {str(name) for name, coordinate in dataset.coords.items() if not coordinate.dims}
+    names = [name for name in names_in(dataset) if name not in scalars]
+    there = _Stored(opening, group_with(names, entry, opening, if_any=scalars))
     dataset = there.with_names_of_bounds(dataset)
     parts = []
     for name in map(str, dataset.variables):
-        if name not in there.variables:  # bounds, which are told by what they belong to
+        # Bounds are told by what they belong to, and numbers beside all, as selections leave them, tell nothing there.
+        if name not in there.variables:
             continue
         variable = dataset.variables[name]
         there.check(name, variable, dataset.variables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from nexus_xr.errors import NexusError, listed
@@ -12,7 +12,7 @@ from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described, Opening
 
 
-def group_with(wanted: Collection[str], entry: str | None, opening: Opening) -> Described:
+def group_with(wanted: Collection[str], entry: str | None, opening: Opening, if_any: Collection[str] = ()) -> Described:
     """The NXdata group that has variables of these names.
 
     Parameters
@@ -23,17 +23,21 @@ def group_with(wanted: Collection[str], entry: str | None, opening: Opening) -> 
         Name of the entry, or path of the group; None where only one has them.
     opening
         The file.
+    if_any
+        Names by which groups that have all others are told apart; there may be none that has these.
 
     Raises
     ------
     NexusError
         There is none, or there are several.
     """
-    holders = list(_holders(wanted, opening))
-    chosen = [each for each in holders if entry is None or f"{each.group.path}/".startswith(f"{absolute(entry)}/")]
+    groups = [opening.describe(found) for found in opening.several() if found.is_group]
+    holders = [each for each in groups if set(wanted) <= known(each).keys()]
+    chosen = _fullest([each for each in holders if _is_within(each, entry)], if_any)
     names, file = ", ".join(map(repr, wanted)), opening.file.name
     if not holders:
-        raise NexusError(f"{file}: no NXdata group has {names}; write the whole first, and leave out what it hasn't")
+        lacks = _lacking([each for each in groups if _is_within(each, entry)] or groups, wanted)
+        raise NexusError(f"{file}: no NXdata group has {lacks}; write the whole first, and leave out what it hasn't")
     if not chosen or any(_datasets(each, wanted) != _datasets(chosen[0], wanted) for each in chosen[1:]):
         raise NexusError(
             f"{file}: {'several NXdata groups have' if chosen else f'entry={entry!r} has no'} {names}; "
@@ -42,11 +46,22 @@ def group_with(wanted: Collection[str], entry: str | None, opening: Opening) -> 
     return chosen[0]
 
 
-def _holders(wanted: Collection[str], opening: Opening) -> Iterator[Described]:
-    """The NXdata groups that have all these variables."""
-    for found in opening.several():
-        if found.is_group and set(wanted) <= known(described := opening.describe(found)).keys():
-            yield described
+def _is_within(described: Described, entry: str | None) -> bool:
+    return entry is None or f"{described.group.path}/".startswith(f"{absolute(entry)}/")
+
+
+def _fullest(groups: Sequence[Described], names: Collection[str]) -> list[Described]:
+    """Those of some groups that have most of these names."""
+    counts = [len(known(each).keys() & set(names)) for each in groups]
+    return [each for each, count in zip(groups, counts, strict=True) if count == max(counts)]
+
+
+def _lacking(groups: Sequence[Described], wanted: Collection[str]) -> str:
+    """What isn't there of the names, as the group has them that has most of them."""
+    best = next(iter(_fullest(groups, wanted)), None)
+    absent = [name for name in wanted if best is None or name not in known(best)]
+    names = ", ".join(map(repr, absent))
+    return names if best is None or len(absent) == len(wanted) else f"{names} beside what {best.group.path} has"
 
 
 def known(described: Described) -> dict[str, Variable]:
