@@ -1512,6 +1512,36 @@ def test_scalar_coordinates_that_the_file_lacks_are_not_looked_for(tmp_path: Pat
         assert "angle" not in file["entry2/counts"]
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_floats_beside_a_region_are_rounded_as_those_in_it(tmp_path: Path, dtype: str) -> None:
+    labels = np.array([0.1, np.nan, 0.3])
+    coords = {"x": labels.astype(dtype), "f": ("x", np.array([1, 2, 3], "i4")), "c": ("x", (labels * 1j).astype("c8"))}
+    array = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"), name="n", coords=coords)
+    to_nexus(array, tmp_path / "f.nxs")
+    part = array[1:].assign_coords(x=labels, c=("x", labels * 1j), f=("x", [1.0, 2.0, 3.0])) + 1
+    to_nexus(part, tmp_path / "f.nxs", region={"y": slice(1, 2)})
+    assert reopened(tmp_path / "f.nxs").values.tolist() == [[0, 0, 0], [1, 1, 1]]
+    for others, said in (
+        ({"x": np.nextafter(labels.astype(dtype), np.inf, dtype=dtype)}, r"/x: .* hasn't the values of 'x'"),
+        ({"f": ("x", [1.0, 2.0, 3.5])}, r"/f: .* it is 3\.5 at \[2\], and in the file 3"),
+        ({"x": [1e300, np.nan, 0.3]}, r"/x: .* it is 1e\+300|/x: there are values that float32 doesn't hold"),
+    ):
+        with pytest.raises(NexusError, match=said):
+            to_nexus(part.assign_coords(others), tmp_path / "f.nxs", region={"y": slice(1, 2)})
+
+
+def test_edges_beside_a_region_are_rounded_to_those_of_the_file(tmp_path: Path) -> None:
+    edges = np.array([0, 0.1, 0.2, 0.4, 0.7])
+    plain = xr.DataArray(np.zeros((2, 4)), dims=("y", "x"), name="n")
+    to_nexus(plain.nexus.assign_edges(x=edges.astype("f4")), tmp_path / "f.nxs")
+    to_nexus(plain[1:].nexus.assign_edges(x=edges) + 1, tmp_path / "f.nxs", region={"y": slice(1, 2)})
+    assert reopened(tmp_path / "f.nxs").sum().item() == 4
+    for last in (np.nextafter(np.float32(0.7), np.float32(1)), 1e300):
+        others = plain[1:].nexus.assign_edges(x=[*edges[:-1], last])
+        with pytest.raises(NexusError, match="/x: the edges of 'x' are others than in the file"):
+            to_nexus(others, tmp_path / "f.nxs", region={"y": slice(1, 2)})
+
+
 @pytest.mark.parametrize("region", [{"y": slice(1, 2)}, {"x": slice(1, 3)}], ids=str)
 @pytest.mark.parametrize("name", ["attribute", "encoding", "opened", "index"])
 def test_bounds_that_are_fields_of_their_own_are_as_others_are(

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
@@ -64,7 +65,8 @@ def write_region(
     ----------
     obj
         The values, as long as the region in its dimensions and as the file's in all others. Variables that have none of
-        the region's dimensions have to be the same as there; scalar coordinates that it hasn't are left out.
+        the region's dimensions have to be the same as there, rounded as they would be written; scalar coordinates that
+        it hasn't are left out.
     path
         A file that has variables of these names.
     region
@@ -215,8 +217,10 @@ class _Stored:
     ) -> None:
         """Raise unless a variable that has none of the region's dimensions has the values of the file."""
         where, dims = self.where(name), " or ".join(map(repr, region))
-        if self.variables[name].bounds is not None and bounds_named(variable) in others:
+        if self.variables[name].bounds is not None and (bounds := others.get(bounds_named(variable))) is not None:
             self.check_edges(name, others, region)
+            if same_bits(middles_of(bounds.values), variable.values):  # which those of rounded edges may differ from
+                return
         there = self._opened(name)
         here = self._in_order(name, variable)
         if here.shape != there.shape:
@@ -230,7 +234,12 @@ class _Stored:
                 f"{where}: {name!r} is of {here.dtype}, and in the file of {there.dtype}; convert it with astype, or "
                 "leave it out with drop_vars"
             )
-        refuse_others(where, name, dims, first_difference(LazyVariable(here), LazyVariable(there), are_texts))
+        rounded = LazyVariable(here, _as_precise(here.dtype, there.dtype))
+        try:
+            difference = first_difference(rounded, LazyVariable(there), are_texts)
+        except NexusError as error:
+            raise NexusError(f"{where}: {error}") from None
+        refuse_others(where, name, dims, difference)
 
     def check_edges(self, name: str, others: Mapping[Any, xr.Variable], region: Mapping[Any, slice]) -> None:
         """Raise unless the bins are those of the file, as those beside a region share its outermost edges."""
@@ -244,6 +253,8 @@ class _Stored:
         *dims, _ = stored.dims
         there = stored.isel({dim: region[dim] for dim in dims if dim in region}).values
         here = bounds.transpose(*dims, ...).values
+        with np.errstate(over="ignore"):
+            here = here.astype(_as_precise(here.dtype, there.dtype))
         if not np.array_equal(here, there, equal_nan=here.dtype.kind in "fc"):
             raise NexusError(
                 f"{where}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
@@ -259,6 +270,17 @@ class _Stored:
         sizes = dict(zip(variable_there.dims, field.shape, strict=True))
         places, values = _placed(name, self._in_order(name, variable), where, sizes, field, region)
         return _Part(self._path(name), places, values)
+
+
+def _as_precise(own: np.dtype[Any], there: np.dtype[Any]) -> np.dtype[Any]:
+    """The type in which values are compared: that of the file, where floats would be rounded to it when written.
+
+    Examples
+    --------
+    >>> _as_precise(np.dtype("f8"), np.dtype("f4")), _as_precise(np.dtype("f8"), np.dtype("i4"))
+    (dtype('float32'), dtype('float64'))
+    """
+    return there if own.kind in "fc" and own.kind == there.kind else own
 
 
 def _placed(
