@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xarray.indexes import PandasIndex
 
 import nexus_xr
-from nexus_xr.arrays.bins import centres_of
+from nexus_xr.arrays.bins import are_middles, centres_of
 from nexus_xr.diagnostics import Code
 
 from .arrays import indexers_within
@@ -235,7 +235,8 @@ def test_a_part_is_written_and_opened_with_its_edges(part: Any, tmp_path: Path) 
     array = whole.n.isel(t=part)
     array.nexus.to_nexus(tmp_path / "b.nxs")
     again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus").nexus.bounds_to_edges()
-    np.testing.assert_array_equal(bounds_of(again), bounds_of(array))
+    is_reversed = part == slice(None, None, -1)  # of which the edges are in reverse order, too
+    np.testing.assert_array_equal(bounds_of(again)[:, :: -1 if is_reversed else 1], bounds_of(array))
     np.testing.assert_array_equal(again.t, array.t)
 
 
@@ -331,7 +332,7 @@ def test_edges_that_the_signal_does_not_span_are_written_and_opened(first: str, 
 def test_bins_that_no_data_spans_are_written_by_their_bounds(coordinates: dict[str, Any], tmp_path: Path) -> None:
     binned = xr.Dataset({"a": ("y", [1.0, 2.0])}, {"x": [0.5, 1.5, 2.5], **coordinates})
     binned = binned.nexus.assign_edges(x=[0.0, 1, 2, 3])
-    with pytest.warns(nexus_xr.NexusWarning, match="a/x: its bins .* no data spans them; wrote the two bounds"):
+    with pytest.warns(nexus_xr.NexusWarning, match="a/x: no data spans its bins; wrote the two bounds"):
         binned.nexus.to_nexus(tmp_path / "f.nxs")
     opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").nexus.bounds_to_edges()
     assert opened.nexus.edges("x").tolist() == [0, 1, 2, 3]
@@ -529,7 +530,7 @@ def test_rebinned_bounds_reach_from_end_to_end(tmp_path: Path, what: str) -> Non
 
 def test_rebinned_bounds_with_gaps_are_an_error(tmp_path: Path) -> None:
     opened = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus", edges="bounds")
-    with pytest.raises(nexus_xr.NexusError, match="'t' leave gaps or overlap"):
+    with pytest.raises(nexus_xr.NexusError, match="'t' leave gaps or overlap; 't_bounds' has each one's two"):
         opened.isel(t=[0, 2]).nexus.rebin(t=2)
 
 
@@ -576,8 +577,9 @@ def test_dates_of_other_calendars_along_rebinned_bins_have_means() -> None:
 LEAVE_BEHIND: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "shifted": lambda dataset: dataset.assign_coords(t=dataset.t - 0.5),
     "scaled": lambda dataset: dataset.assign_coords(t=dataset.t * 2),
-    "interpolated": lambda dataset: dataset.interp(t=[7.0, 18.0, 25.0]),
-    "padded": lambda dataset: dataset.pad(t=1),
+    "rounded": lambda dataset: dataset.assign_coords(t=dataset.t + np.float32(1e-5)),
+    "named": lambda dataset: dataset.assign_coords(t=("t", list("abcd"), dataset.t.attrs)),
+    "not a coordinate": lambda dataset: dataset.assign_coords(t=dataset.t * 2).drop_indexes("t").reset_coords("t"),
     "reindexed": lambda dataset: dataset.reindex(t=[1.0, 16.0, 31.0, 44.0], method="nearest"),
 }
 AVERAGE: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
@@ -599,7 +601,8 @@ def test_bounds_that_were_left_behind_are_not_written(edges: str, operation: str
     assert [each.code for each in told[0].message.diagnostics] == [Code.BOUNDS_MISSING]  # type: ignore[union-attr]
     with h5py.File(tmp_path / "b.nxs") as file:
         assert set(file["entry1/n"]) == {"n", "t"}
-        np.testing.assert_array_equal(file["entry1/n/t"], changed.t)
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    np.testing.assert_array_equal(again.t, changed.t)
 
 
 KEEP: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
@@ -611,6 +614,10 @@ KEEP: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "in single precision": lambda dataset: dataset.assign_coords(t=dataset.t.astype("f4")),
     "taken for right": lambda dataset: dataset.assign_coords(t=dataset.t + 1).nexus.bounds_to_edges(),
     "rebinned": lambda dataset: dataset.nexus.rebin(t=2),
+    "beside others that name them": lambda dataset: dataset.assign_coords(t2=dataset.t * 2),
+    "padded": lambda dataset: dataset.pad(t=1),
+    "from a dictionary": lambda dataset: xr.Dataset.from_dict(dataset.to_dict()).assign_attrs(dataset.attrs),
+    "rounded": lambda dataset: dataset.assign_coords(t_bounds=dataset.t_bounds.round(1)),
 }
 
 
@@ -625,26 +632,171 @@ def test_bounds_that_are_right_are_written(edges: str, operation: str, tmp_path:
     np.testing.assert_array_equal(again.t_bounds, expected.values)
 
 
-@pytest.mark.parametrize(
-    ("value", "is_written"), [(0.0, True), (4.0, True), (10.0, True), (10.5, False), (-1.0, False)]
-)
-def test_bounds_of_others_are_written_while_values_lie_within(value: float, is_written: bool, tmp_path: Path) -> None:
-    coords = {"t": ("t", [value, 25.0], {"bounds": "b"}), "b": (("t", "bnds"), [[0.0, 10.0], [20.0, 30.0]])}
-    dataset = xr.Dataset({"n": ("t", [1, 2])}, coords)
-    if is_written:
-        dataset.nexus.to_nexus(tmp_path / "a.nxs")
-    else:
-        with pytest.warns(nexus_xr.NexusWarning, match="no edges of its bins any more"):
-            dataset.nexus.to_nexus(tmp_path / "a.nxs")
-    with h5py.File(tmp_path / "a.nxs") as file:
-        assert ("b" in file["entry1/n"]) is is_written
+OTHERS: dict[str, tuple[list[float], list[list[float]]]] = {
+    "circular": ([0.0, 2.5], [[358.75, 1.25], [1.25, 3.75]]),
+    "with gaps": ([0.0, 2.5], [[-1.0, 1.0], [2.0, 3.0]]),
+    "outside": ([0.0, 10.0], [[1.0, 5.0], [11.0, 15.0]]),
+    "in reverse": ([2.0, 1.0], [[1.5, 2.5], [0.5, 1.5]]),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("source", ["own", "opened", "assigned", "without encoding"])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_bounds_that_were_not_made_of_edges_are_written_as_they_are(kind: str, source: str, tmp_path: Path) -> None:
+    values, bounds = OTHERS[kind]
+    coords: dict[str, Any] = {"t": ("t", values, {"bounds": "b"}), "b": (("t", "bnds"), bounds)}
+    dataset = xr.Dataset({"n": ("t", [1, 2])}, coords, {"title": "told"})
+    if source != "own":
+        (dataset if source == "opened" else dataset.drop_vars(["t", "b"])).nexus.to_nexus(tmp_path / "a.nxs")
+        dataset = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    if source == "assigned":
+        dataset = dataset.assign_coords(coords)
+    if source == "without encoding":
+        dataset = dataset.drop_encoding().assign_coords(coords)
+    dataset.nexus.to_nexus(tmp_path / "b.nxs")
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    assert again.t.values.tolist() == values
+    assert again.b.values.tolist() == bounds
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("lazily", [True, False])
+def test_bounds_of_a_file_are_changed_in_place(kind: str, lazily: bool, tmp_path: Path) -> None:
+    values, bounds = OTHERS[kind]
+    coords: dict[str, Any] = {"t": ("t", values, {"bounds": "b"}), "b": (("t", "bnds"), bounds)}
+    xr.Dataset({"n": ("t", [1, 2])}, coords).nexus.to_nexus(tmp_path / "a.nxs")
+    with xr.open_dataset(tmp_path / "a.nxs", engine="nexus", chunks={} if lazily else None) as opened:
+        opened.assign_coords(b=opened.b + 0.5).nexus.to_nexus(tmp_path / "b.nxs", layout="inplace")
+        both = opened.assign_coords(t=(opened.t * 2).assign_attrs(opened.t.attrs), b=opened.b * 2)
+        both.nexus.to_nexus(tmp_path / "c.nxs", layout="inplace")
+    with h5py.File(tmp_path / "b.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/n/b"], np.add(bounds, 0.5))
+    with h5py.File(tmp_path / "c.nxs") as file:
+        np.testing.assert_array_equal(file["entry1/n/b"], np.multiply(bounds, 2))
+        np.testing.assert_array_equal(file["entry1/n/t"], np.multiply(values, 2))
+
+
+def test_bounds_that_dask_computes_are_not_computed_to_be_judged(tmp_path: Path) -> None:
+    computed = []
+
+    def counted(block: NDArray[Any]) -> NDArray[Any]:
+        computed.append(block.shape)
+        return block
+
+    latitude = xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("y", "x")).chunk()
+    bounds = xr.concat([latitude - 1, latitude + 2], "bnds").transpose("y", "x", "bnds").chunk({"bnds": -1})
+    counting = bounds.copy(data=bounds.data.map_blocks(counted, meta=np.empty(0)))
+    dataset = xr.Dataset({"n": latitude}, {"lat": latitude.assign_attrs(bounds="b"), "b": counting})
+    dataset.nexus.to_nexus(tmp_path / "a.nxs")
+    assert len(computed) == 2  # to see whether edges would tell them, and to write them
+
+
+DAYS = np.array(["2020-01-01", "2020-01-03", "2020-01-09", "2020-01-20", "2020-02-20"], "M8[ns]")
+
+
+@pytest.mark.parametrize("operation", ["as opened", "selected", "averaged", "shifted"])
+def test_bounds_of_dates_that_were_left_behind_are_not_written(operation: str, tmp_path: Path) -> None:
+    xr.DataArray(np.arange(4.0), dims="t", name="n").nexus.assign_edges(t=DAYS).nexus.to_nexus(tmp_path / "a.nxs")
+    opened = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+    kept = {"as opened": opened, "selected": opened.drop_indexes("t").isel(t=[0, 2])}
+    if operation in kept:
+        kept[operation].nexus.to_nexus(tmp_path / "b.nxs")
+        again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+        np.testing.assert_array_equal(again.t_bounds, kept[operation].t_bounds)
+        return
+    shifted = opened.assign_coords(t=(opened.t + np.timedelta64(2, "ns")).assign_attrs(opened.t.attrs))
+    changed = opened.coarsen(t=2).mean() if operation == "averaged" else shifted
+    with pytest.warns(nexus_xr.NexusWarning, match="no edges of its bins any more"):
+        changed.nexus.to_nexus(tmp_path / "b.nxs")
+    assert "t_bounds" not in xr.open_dataset(tmp_path / "b.nxs", engine="nexus").variables
+
+
+@pytest.mark.parametrize(("ticks", "are_right"), [(0, True), (1, True), (-1, True), (2, False), (-2, False)])
+def test_dates_are_middles_within_a_tick(ticks: int, are_right: bool) -> None:
+    bounds = np.stack([DAYS[:-1], DAYS[1:]], axis=-1)
+    middles = np.append(centres_of(DAYS) + np.timedelta64(ticks, "ns"), np.datetime64("NaT"))
+    bounds = np.concatenate([bounds, np.full((1, 2), "NaT", "M8[ns]")])
+    assert are_middles(middles, bounds) is are_right
+    assert not are_middles(middles.astype("i8"), bounds)
+    assert not are_middles(np.append(middles[:-1], DAYS[:1]), bounds)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("layout", ["new", "inplace"])
+def test_edges_in_reverse_or_beside_rounded_values_stay_edges(layout: str, tmp_path: Path) -> None:
+    with xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus") as opened:
+        calibrated = opened.nexus.assign_edges(t=EDGES / 7)
+        calibrated.nexus.to_nexus(tmp_path / "b.nxs", layout="inplace")
+    with xr.open_dataset(tmp_path / "b.nxs", engine="nexus") as opened:
+        rounded = opened.assign_coords(t=opened.t.astype("f4").assign_attrs(opened.t.attrs))
+        for changed, edges in ((opened.isel(t=slice(None, None, -1)), EDGES[::-1] / 7), (rounded, EDGES / 7)):
+            path = tmp_path / "c.nxs"
+            path.unlink(missing_ok=True)
+            changed.nexus.to_nexus(path, **({} if layout == "new" else {"layout": layout}))
+            with h5py.File(path) as file:
+                np.testing.assert_array_equal(file["entry1/n/t" if layout == "new" else "entry/data/t"], edges)
+
+
+def test_edges_that_are_no_numbers_are_known_again(tmp_path: Path) -> None:
+    edges = [0.0, 1.0, np.nan, 3.0, 4.0]
+    xr.DataArray(np.arange(4.0), dims="t", name="n").nexus.assign_edges(t=edges).nexus.to_nexus(tmp_path / "a.nxs")
+    opened = xr.open_dataset(tmp_path / "a.nxs", engine="nexus").load().drop_indexes("t").isel(t=[0, 1, 3])
+    opened.nexus.to_nexus(tmp_path / "b.nxs")
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    np.testing.assert_array_equal(again.t_bounds, [[0, 1], [1, np.nan], [3, 4]])
+
+
+def test_rebinning_leaves_out_bounds_that_were_left_behind(tmp_path: Path) -> None:
+    opened = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
+    with pytest.warns(nexus_xr.NexusWarning, match="t: an operation has left 't_bounds' beside other values"):
+        rebinned = opened.assign_coords(t=opened.t * 2).nexus.rebin(t=2)
+    assert "t_bounds" not in rebinned.variables
+
+
+REASONS: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
+    "gaps": (lambda dataset: dataset.isel(t=[0, 2]), "its bins leave gaps or overlap"),
+    "scaled": (lambda dataset: dataset.assign_coords(t=dataset.t * 2), "an operation has left 't_bounds' beside"),
+    "moved": (
+        lambda dataset: dataset.drop_vars("t_bounds").assign_coords(t_bounds=(("t", "b"), bounds_in_file() + 1)),
+        "its values aren't the middles",
+    ),
+    "turned": (
+        lambda dataset: dataset.assign_coords(t=dataset.t[::-1].values, t_bounds=(("t", "b"), bounds_in_file()[::-1])),
+        "what was computed has none",
+    ),
+    "none": (
+        lambda dataset: dataset.assign_coords(t=dataset.t * 2).drop_vars("t_bounds"),
+        "what was computed has none",
+    ),
+}
+
+
+def bounds_in_file() -> NDArray[Any]:
+    return np.stack([EDGES[:-1], EDGES[1:]], axis=-1)
+
+
+@pytest.mark.parametrize("kind", REASONS)
+def test_it_is_said_why_a_coordinate_has_no_bins_any_more(kind: str, tmp_path: Path) -> None:
+    change, reason = REASONS[kind]
+    changed = change(xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus", edges="bounds"))
+    with pytest.raises(nexus_xr.NexusError, match=f"has edges or bounds of bins in the file, and {reason}"):
+        changed.nexus.to_nexus(tmp_path / "b.nxs", layout="inplace")
+
+
+IN_PLACE = LEAVE_BEHIND | {
+    "interpolated": lambda dataset: dataset.interp(t=[7.0, 18.0, 25.0]),
+    "padded": lambda dataset: dataset.pad(t=1),
+}
+IN_PLACE.pop("not a coordinate")
 
 
 @pytest.mark.parametrize("of_array", [True, False])
-@pytest.mark.parametrize("operation", [*LEAVE_BEHIND, *AVERAGE, "gaps"])
+@pytest.mark.parametrize("operation", [*IN_PLACE, *AVERAGE, "gaps"])
 def test_centres_do_not_take_the_place_of_edges_in_a_file(operation: str, of_array: bool, tmp_path: Path) -> None:
     whole = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus")
-    changed = (LEAVE_BEHIND | AVERAGE | {"gaps": lambda dataset: dataset.isel(t=[0, 2])})[operation](whole)
+    changed = (IN_PLACE | AVERAGE | {"gaps": lambda dataset: dataset.isel(t=[0, 2])})[operation](whole)
     obj: Any = changed.n.assign_coords(t=changed.t) if of_array else changed
     has_origin = "opened" in obj.encoding or not of_array
     reason = "/entry/data/t: has edges or bounds.*assign_edges" if has_origin else "doesn't say which file"

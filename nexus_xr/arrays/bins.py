@@ -74,6 +74,40 @@ def edges_of(bounds: NDArray[Any]) -> NDArray[Any] | None:
     return np.concatenate([bounds[..., 0], bounds[..., -1:, 1]], axis=-1)
 
 
+def edges_either_way(bounds: NDArray[Any]) -> NDArray[Any] | None:
+    """The edges of which bounds are made, also of bins in reverse order; None where they leave gaps or overlap.
+
+    Examples
+    --------
+    >>> edges_either_way(np.array([[1.0, 3.0], [0.0, 1.0]]))
+    array([3., 1., 0.])
+    """
+    edges = edges_of(bounds)
+    return edges_of(np.flip(bounds, axis=-1)) if edges is None else edges
+
+
+def are_middles(values: NDArray[Any], bounds: NDArray[Any]) -> bool:
+    """Whether values are the middles of bins as their own type holds these; of times, within one tick.
+
+    Examples
+    --------
+    >>> bounds = np.array([[0.1, 0.3], [0.3, 0.7]])
+    >>> are_middles(np.array([0.2, 0.5], "f4"), bounds), are_middles(np.array([0.3, 0.5]), bounds)
+    (True, False)
+    """
+    middles = middles_of(bounds)
+    are_times = middles.dtype.kind in "mM"
+    if values.dtype.kind not in (middles.dtype.kind if are_times else "iuf"):
+        return False
+    with np.errstate(invalid="ignore", over="ignore"):  # what the type doesn't hold equals no value
+        middles = middles.astype(values.dtype)
+    if not are_times:
+        return np.array_equal(middles, values, equal_nan=values.dtype.kind == "f")
+    are_none = np.isnat(values)
+    ticks = (middles - values)[~are_none].astype(np.int64)
+    return np.array_equal(np.isnat(middles), are_none) and bool((np.abs(ticks) <= 1).all())
+
+
 def same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Whether numbers are of one type, in whichever byte order, and equal, those that are none included."""
     of_one_type = a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=")

@@ -14,13 +14,15 @@ from xarray.indexes import PandasIndex
 
 from nexus_xr.errors import NexusError
 
-from .bins import bounds_of, edges_of, middles_of, same_bits
+from .bins import are_middles, bounds_of, edges_either_way, edges_of, middles_of, same_bits
 from .edges_index import EdgesIndex, centres_alone
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
 _BOUNDS_DIM = "bnds"
 # In the encoding of bounds, which selections keep.
 _MADE = "made_of_edges"
+# Kinds of types that middles have.
+_OF_MIDDLES = "fmM"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,11 @@ class MadeOfEdges:
 def mark_as_made(bounds: xr.Variable, indexed: NDArray[Any] | None = None) -> None:
     """Note that bounds were made of edges."""
     bounds.encoding[_MADE] = MadeOfEdges(indexed)
+
+
+def forget_made(bounds: xr.Variable) -> None:
+    """Take from bounds the note that they were made of edges."""
+    bounds.encoding.pop(_MADE, None)
 
 
 def made_of_edges(bounds: xr.Variable) -> MadeOfEdges | None:
@@ -77,22 +84,20 @@ def edges_along(obj: AnyObject, name: Hashable) -> NDArray[Any]:
     if bounds is None:
         known = [each for each, index in obj.xindexes.items() if bounds_in(index) is not None]
         raise NexusError(f"{name!r} has no edges of bins in its index; there are those of {known}; see assign_edges")
-    return edges_between(name, bounds)
+    return edges_between(name, bounds, f"xindexes[{name!r}].bounds")
 
 
-def edges_between(name: Hashable, bounds: NDArray[Any]) -> NDArray[Any]:
-    """The n + 1 edges of the bins of a coordinate that have these bounds.
+def edges_between(name: Hashable, bounds: NDArray[Any], bounds_are: str) -> NDArray[Any]:
+    """The n + 1 edges of the bins of a coordinate that have these bounds, which an error calls as is told.
 
     Raises
     ------
     NexusError
         They aren't each the next one's neighbour.
     """
-    edges = edges_of(bounds)
+    edges = edges_either_way(bounds)
     if edges is None:
-        edges = edges_of(np.flip(bounds, axis=-1))  # of bins in reverse order
-    if edges is None:
-        raise NexusError(f"the bins of {name!r} leave gaps or overlap; xindexes[{name!r}].bounds has each one's two")
+        raise NexusError(f"the bins of {name!r} leave gaps or overlap; {bounds_are} has each one's two")
     return edges
 
 
@@ -158,7 +163,7 @@ def _with_bounds(dataset: xr.Dataset, name: Hashable, centres: PandasIndex, boun
         beside = xr.Variable((*made[name].dims, _free(_BOUNDS_DIM, dataset.variables)), bounds)
     else:
         beside = dataset.variables[own].copy(deep=False)
-        beside.encoding.pop(_MADE, None)
+        forget_made(beside)
     if same_bits(middles_of(bounds), np.asarray(made[name].values)):
         mark_as_made(beside)
     if own in dataset.data_vars:
@@ -181,6 +186,33 @@ def bounds_named(coordinate: xr.Variable) -> str | None:
     """What a coordinate says that its CF bounds are called."""
     name = coordinate.attrs.get("bounds", coordinate.encoding.get("bounds"))
     return name if isinstance(name, str) else None
+
+
+def edges_told(dataset: xr.Dataset, name: Any) -> tuple[Any, NDArray[Any]] | None:
+    """Name of a coordinate's bounds, and the edges that they came from; None where they don't follow from edges."""
+    variable = dataset.variables[name]
+    bounds = bounds_beside(dataset, name) if variable.ndim else None
+    if bounds is None:
+        return None
+    beside, centres = dataset.variables[bounds], np.asarray(variable.values)
+    pairs = np.asarray(beside.values)
+    if made_of_edges(beside) is not None and centres.dtype.kind in _OF_MIDDLES:
+        edges, has_middles = edges_either_way(pairs), are_middles(centres, pairs)
+    else:  # whose own order and middles nothing but themselves would tell
+        edges = edges_of(pairs)
+        has_middles = edges is not None and same_bits(middles_of(pairs), centres)
+    return None if edges is None or not has_middles else (bounds, edges)
+
+
+def why_no_edges(dataset: xr.Dataset, name: Any) -> str:
+    """Why the bounds beside a coordinate aren't told as edges."""
+    centres = dataset.variables[name]
+    pairs = np.asarray(dataset.variables[bounds_named(centres)].values)
+    if edges_either_way(pairs) is None:
+        return "its bins leave gaps or overlap"
+    if not are_middles(np.asarray(centres.values), pairs):
+        return "its values aren't the middles of its bins"
+    return "its values or bounds have another type or order than edges would give them"
 
 
 def _free(name: str, taken: Container[Any]) -> str:

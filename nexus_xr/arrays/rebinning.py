@@ -7,14 +7,15 @@ from typing import Any
 
 import xarray as xr
 
-from nexus_xr.errors import NexusError, listed
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import NexusError, listed, warn_once
 from nexus_xr.nexus.rules.content import free_name
 
 from .accepted import has_dates_of_cftime
 from .bins import bounds_of, middles_of
 from .edges import assign_bins, bounds_beside, edges_along, edges_between, mark_as_made, with_bounds_last
 from .edges_index import EdgesIndex
-from .stale_bounds import without_stale_bounds
+from .stale_bounds import stale_bounds, without_stale_bounds
 from .uncertainties import errors_as_data, errors_by_owner, errors_in, is_uncertain, joined, values_in
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
@@ -35,13 +36,24 @@ def rebin(obj: AnyObject, numbers: Mapping[Any, int]) -> AnyObject:
 
 
 def _rebinned(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
-    dataset = without_stale_bounds(with_bounds_last(dataset))
+    dataset = with_bounds_last(dataset)
+    stale = {
+        name: bounds
+        for name, bounds in stale_bounds(dataset).items()
+        if numbers.keys() & set(dataset.variables[name].dims)
+    }
+    _tell_of_stale(stale)
+    dataset = without_stale_bounds(dataset, stale)
     indexed = {name: index.bounds for name, index in dataset.xindexes.items() if isinstance(index, EdgesIndex)}
     for dim in indexed.keys() & numbers.keys():
         indexed[dim] = bounds_of(edges_along(dataset, dim)[:: numbers[dim]])
-    beside = {name: each for name in dataset.variables if (each := bounds_beside(dataset, name)) is not None}
+    beside = {
+        name: each
+        for name in dataset.variables
+        if name not in stale and (each := bounds_beside(dataset, name)) is not None
+    }
     alone = {
-        name: _joined_bounds(name, dataset.variables[bounds], numbers)
+        name: _joined_bounds(name, bounds, dataset.variables[bounds], numbers)
         for name, bounds in beside.items()
         if name not in indexed and numbers.keys() & set(dataset.variables[name].dims)
     }
@@ -53,10 +65,18 @@ def _rebinned(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
     return rebinned.set_coords(are_coordinates)
 
 
-def _joined_bounds(name: Hashable, bounds: xr.Variable, numbers: Mapping[Any, int]) -> xr.Variable:
+def _tell_of_stale(stale: Mapping[Hashable, str]) -> None:
+    diagnostics = Diagnostics()
+    for name, bounds in stale.items():
+        message = f"an operation has left {bounds!r} beside other values; left it out (see assign_edges)"
+        diagnostics.add(Code.BOUNDS_MISSING, str(name), message)
+    warn_once("bins are put together, but not all have edges", diagnostics)
+
+
+def _joined_bounds(name: Hashable, named: str, bounds: xr.Variable, numbers: Mapping[Any, int]) -> xr.Variable:
     """From the lowest lower to the highest upper one of those that are put together."""
     if bounds.ndim == 2:
-        edges_between(name, bounds.values)
+        edges_between(name, bounds.values, repr(named))
     lower, upper = (xr.DataArray(bounds[..., side]) for side in (0, 1))
     windows = {dim: number for dim, number in numbers.items() if dim in lower.dims}
     if bool((lower > upper).all()):  # of bins in reverse order

@@ -16,7 +16,7 @@ from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
 from nexus_xr.arrays.bins import middles_of, same_bits
-from nexus_xr.arrays.edges import bounds_named
+from nexus_xr.arrays.edges import bounds_in, bounds_named, forget_made, made_of_edges, mark_as_made
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.nexus.rules.attributes import text
@@ -78,11 +78,14 @@ def with_dates(variables: Variables, diagnostics: Diagnostics) -> Variables:
         bounds = variables.coordinates.get(named := bounds_named(times) or "")
         if bounds is not None:
             coordinates[named] = _like_those_of(times, bounds)
+            forget_made(coordinates[named])  # as rounding to ticks leaves other middles than dates that are read alone
         if name in indexes:
             has_middles = bounds is not None and same_bits(middles_of(bounds.values), times.values)
             dates, edges = coordinates[name], coordinates[named] if has_middles else None
             indexes[name] = _index_of_dates(indexes[name], name, dates, edges)
             coordinates |= indexes[name].create_variables({name: dates})
+            if bounds is not None and made_of_edges(bounds) is not None and edges is not None:
+                mark_as_made(edges, bounds_in(indexes[name]))
     return Variables(data, coordinates, indexes)
 
 

@@ -7,10 +7,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from nexus_xr.arrays.edges import bounds_beside, bounds_named, edges_to_bounds
-from nexus_xr.arrays.stale_bounds import without_stale_bounds
+from nexus_xr.arrays.edges import (
+    bounds_beside,
+    bounds_in,
+    bounds_named,
+    edges_to_bounds,
+    edges_told,
+    why_no_edges,
+)
+from nexus_xr.arrays.stale_bounds import stale_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, errors_as_data, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError
@@ -47,7 +55,7 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening
 from nexus_xr.opening.session import Opened, assemble, did_grow_of
 from nexus_xr.writing.fields.comparison import first_difference
-from nexus_xr.writing.fields.variables import LazyVariable, Storing, edges_told, fields_of
+from nexus_xr.writing.fields.variables import LazyVariable, Storing, fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
@@ -298,7 +306,8 @@ class _Data:
         # Also what was left out at opening: it is in the file.
         whole = replace(opening, options=replace(opening.options, drop_variables=None))
         self.before = assemble(whole, described)
-        self.now = edges_to_bounds(without_stale_bounds(without_uncertainties(now)))
+        self.indexed = {name for name, index in now.xindexes.items() if bounds_in(index) is not None}
+        self.now = edges_to_bounds(without_uncertainties(now))
         self.rules = rules
 
     def _report_doubtful(self) -> None:
@@ -387,16 +396,40 @@ class _Data:
         bounds = bounds_named(self.before.variables[variable.name])
         own = [name for name in (variable.name, bounds) if name is not None and name in self.now.variables]
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in own})
-        if bounds in self.before.variables and not _has_bins(dataset, variable):
+        why = self._why_no_bins(dataset, variable) if bounds in self.before.variables else None
+        if why is not None:
             message = (
-                "has edges or bounds of bins in the file, and what was computed has none that are each the next one's "
-                "neighbour; give it some (see assign_edges, and bounds_to_edges where those beside it are right)"
+                f"has edges or bounds of bins in the file, and {why}; give it some (see assign_edges, and "
+                "bounds_to_edges where those beside it are right)"
             )
             self.rules.diagnostics.add(Code.BOUNDS_MISSING, path, message)
             return
         node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.diagnostics).get(variable.name)
         if node is not None:
             yield self._with_marks(Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source), variable)
+
+    def _why_no_bins(self, dataset: xr.Dataset, variable: Variable) -> str | None:
+        """Why a coordinate no longer has what the file says of its bins, edges, or bounds as a field of their own.
+
+        Of one that is a single value no dimension has bins any more.
+        """
+        name = variable.name
+        if not dataset.variables[name].ndim:
+            return None
+        bounds = bounds_beside(dataset, name)
+        if bounds is None:
+            return "what was computed has none"
+        if name in stale_bounds(dataset) or (variable.bounds is None and self._are_beside_others(name, bounds)):
+            return f"an operation has left {bounds!r} beside other values"
+        return why_no_edges(dataset, name) if variable.bounds and edges_told(dataset, name) is None else None
+
+    def _are_beside_others(self, name: str, bounds: str) -> bool:
+        """Whether bounds are still the file's, and the values, which no index has with them, aren't."""
+        if name in self.indexed or not self._is_unchanged(bounds):
+            return False
+        before, now = self.before.variables[name].values, self.now.variables[name].values
+        are_numbers = before.dtype.kind in "iuf" and now.dtype.kind in "iuf"
+        return not (are_numbers and np.array_equal(before.astype(now.dtype), now, equal_nan=now.dtype.kind == "f"))
 
     def _with_marks(self, edit: Edit, variable: Variable) -> Edit:
         """The same with the attributes that say what stored values stand for, and without those that no longer do."""
@@ -469,17 +502,6 @@ class _Data:
         if name in self.now.variables:
             return DataField(FieldNode(None), _dims(self._in_order(name)), name in self.now.coords)
         return DataField(FieldNode(None), _dims(self.before.variables[name]), name in self.before.coords)
-
-
-def _has_bins(dataset: xr.Dataset, variable: Variable) -> bool:
-    """Whether a coordinate still has what the file says of its bins: edges, or bounds as a field of their own.
-
-    Of one that is a single value no dimension has bins any more.
-    """
-    if not dataset.variables[variable.name].ndim:
-        return True
-    found = edges_told if variable.bounds else bounds_beside
-    return found(dataset, variable.name) is not None
 
 
 def _dims(variable: xr.Variable) -> tuple[str, ...]:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from xarray.indexes import PandasMultiIndex
 
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
-from nexus_xr.arrays.bins import edges_of, middles_of, same_bits
-from nexus_xr.arrays.edges import bounds_beside, bounds_in, bounds_named, edges_to_bounds
-from nexus_xr.arrays.stale_bounds import without_stale_bounds
+from nexus_xr.arrays.edges import bounds_in, bounds_named, edges_to_bounds, edges_told, why_no_edges
+from nexus_xr.arrays.stale_bounds import stale_bounds, without_stale_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, listed, warn_once
@@ -281,10 +280,11 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
     """The fields of a Dataset: each variable, with the edges of bins put together again from their bounds."""
     fields: dict[str, DataField] = {}
     indexed = {name for name, index in dataset.xindexes.items() if bounds_in(index) is not None}
-    dataset = edges_to_bounds(without_stale_bounds(dataset))
+    stale = stale_bounds(dataset)
+    dataset = edges_to_bounds(without_stale_bounds(dataset, stale))
     edges = {name: found for name in _may_have_edges(dataset) if (found := edges_told(dataset, name))}
-    lost = {name for name in dataset.coords if _names_absent_bounds(dataset, name)}
-    _tell_of_bins(path, indexed - edges.keys(), lost)
+    lost = stale.keys() | {name for name in dataset.coords if _names_absent_bounds(dataset, name)}
+    _tell_of_bins(path, {name: _why_apart(dataset, name) for name in indexed - edges.keys()}, lost)
     dropped = {bounds for bounds, _ in edges.values()}
     for name, variable in dataset.variables.items():
         where = f"{path}/{name}"
@@ -344,12 +344,17 @@ def _names_absent_bounds(dataset: xr.Dataset, name: Any) -> bool:
     return named is not None and named not in dataset.variables
 
 
-def _tell_of_bins(path: str, apart: Iterable[Any], lost: Iterable[Any]) -> None:
+def _why_apart(dataset: xr.Dataset, name: Any) -> str:
+    if name not in _may_have_edges(dataset):
+        return "no data spans its bins"
+    return why_no_edges(dataset, name)
+
+
+def _tell_of_bins(path: str, apart: Mapping[Any, str], lost: Iterable[Any]) -> None:
     """Warn of edges that can't be written as such."""
     diagnostics = Diagnostics()
-    for name in sorted(apart, key=str):
-        message = "its bins leave gaps or overlap, or no data spans them; wrote the two bounds of each"
-        diagnostics.add(Code.BINS_APART, f"{path}/{name}", message)
+    for name, why in sorted(apart.items(), key=str):
+        diagnostics.add(Code.BINS_APART, f"{path}/{name}", f"{why}; wrote the two bounds of each")
     for name in sorted(lost, key=str):
         message = (
             "what was computed has no edges of its bins any more; wrote its values alone (see assign_edges, or "
@@ -363,19 +368,6 @@ def _scaled_by(name: Any, variable: xr.Variable, dataset: xr.Dataset) -> str | N
     """The variable that would be scaled by another's value when both are fields of a group."""
     owners = (owner_of(str(name), suffix, dataset.variables) for suffix in (SCALING_FACTOR, OFFSET))
     return next((owner for owner in owners if owner is not None), None) if variable.size == 1 else None
-
-
-def edges_told(dataset: xr.Dataset, name: Any) -> tuple[Any, NDArray[Any]] | None:
-    """Name of a coordinate's bounds, and the edges that they came from; None where they don't follow from edges."""
-    variable = dataset.variables[name]
-    bounds = bounds_beside(dataset, name) if variable.ndim else None
-    if bounds is None:
-        return None
-    values = np.asarray(dataset.variables[bounds].values)
-    edges = edges_of(values)
-    if edges is None or not same_bits(middles_of(values), np.asarray(variable.values)):
-        return None
-    return bounds, edges
 
 
 def field_of(
