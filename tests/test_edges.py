@@ -755,6 +755,19 @@ def test_rebinning_leaves_out_bounds_that_were_left_behind(tmp_path: Path) -> No
     assert "t_bounds" not in rebinned.variables
 
 
+def test_what_is_added_up_does_not_ask_for_the_type_of_its_parts() -> None:
+    counts = xr.Dataset({"n": ("t", np.array([200, 200], "u1")), "n_errors": ("t", [3.0, 4.0]), "other": ("y", [1])})
+    encoding = {"dtype": "u1", "_FillValue": 255, "scale_factor": 2, "add_offset": 1, "chunksizes": (2,)}
+    for name in counts.variables:
+        counts[name].encoding = {**encoding, "original_shape": (2,), "zlib": True}
+    for dataset in (counts, counts.drop_vars("n_errors")):
+        rebinned = dataset.nexus.rebin(t=2)
+        assert rebinned.n.values.tolist() == [400]
+        assert all(rebinned[name].encoding == {"zlib": True} for name in rebinned.variables if name != "other")
+        assert rebinned.other.encoding == counts.other.encoding
+    assert counts.n.encoding["dtype"] == "u1"
+
+
 REASONS: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "gaps": (lambda dataset: dataset.isel(t=[0, 2]), "its bins leave gaps or overlap"),
     "scaled": (lambda dataset: dataset.assign_coords(t=dataset.t * 2), "an operation has left 't_bounds' beside"),

@@ -21,6 +21,9 @@ from .uncertainties import errors_as_data, errors_by_owner, errors_in, is_uncert
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
 # Kinds of types that can be added up, and of those that have a mean.
 _ADDED, _AVERAGED = "biufcm", "biufcmM"
+# What an encoding says of values and their number, and isn't true of those that become of them.
+_OF_VALUES = {"dtype", "_FillValue", "missing_value", "scale_factor", "add_offset"}
+_OF_SHAPE = {"chunksizes", "chunks", "preferred_chunks", "original_shape", "default_slice"}
 
 
 def rebin(obj: AnyObject, numbers: Mapping[Any, int]) -> AnyObject:
@@ -112,6 +115,8 @@ def _added(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
     added = windows.sum()
     if found := [name for name in propagating.data_vars if name in flags]:
         added = added.assign(propagating[found].coarsen(numbers).max().data_vars)
+    for name in along & added.variables.keys():
+        added[name].encoding = _encoding_of(added.variables[name])
     apart: dict[Hashable, xr.Variable] = {}
     for owner, errors in pairs.items():
         apart[owner] = _like(dataset.variables[owner], values_in(added[owner]))
@@ -121,7 +126,11 @@ def _added(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
 
 def _like(before: xr.Variable, now: xr.Variable) -> xr.Variable:
     """With the attributes, and the marks of where it came from and what it belongs to."""
-    return xr.Variable(now.dims, now.data, before.attrs, before.encoding)
+    return xr.Variable(now.dims, now.data, before.attrs, _encoding_of(before))
+
+
+def _encoding_of(before: xr.Variable) -> dict[Any, Any]:
+    return {key: value for key, value in before.encoding.items() if key not in _OF_VALUES | _OF_SHAPE}
 
 
 def _check_types(dataset: xr.Dataset, along: set[Hashable], numbers: Mapping[Any, int]) -> None:
