@@ -124,6 +124,21 @@ def test_edges_of_bins_come_back_in_their_indexes(way: Way, write: Write, tmp_pa
         np.testing.assert_array_equal(got.xindexes[name].bounds, obj.xindexes[name].bounds)
 
 
+@each_way
+def test_bounds_that_an_operation_has_left_behind_stay_behind(way: Way, write: Write, tmp_path: Path) -> None:
+    data = nxdata({"counts": np.arange(3.0), "tof": np.array([0.0, 1.0, 4.0, 9.0])}, signal="counts", axes="tof")
+    opened = xr.open_dataset(write({"entry": nxentry({"data": data})}), engine="nexus")
+    shifted = opened.assign_coords(tof=(opened.tof + 1).assign_attrs(opened.tof.attrs))
+    with pytest.warns(nexus_xr.NexusWarning, match="tof: an operation has left 'tof_bounds' beside other values"):
+        got = way(shifted, tmp_path / "shifted")
+    assert shifted.tof.attrs["bounds"] == "tof_bounds"
+    expected = shifted.drop_vars("tof_bounds").copy()
+    expected.tof.attrs = {key: value for key, value in expected.tof.attrs.items() if key != "bounds"}
+    assert_same(got, expected)
+    right = shifted.assign_coords(tof_bounds=opened.tof_bounds + 1)
+    assert_same(way(right, tmp_path / "right"), right)
+
+
 @each_way_of_trees
 def test_a_tree_comes_back(way: Way, write: Write, tmp_path: Path) -> None:
     file = scan_file()

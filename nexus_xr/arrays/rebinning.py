@@ -7,15 +7,14 @@ from typing import Any
 
 import xarray as xr
 
-from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import NexusError, listed, warn_once
+from nexus_xr.errors import NexusError, listed
 from nexus_xr.nexus.rules.content import free_name
 
 from .accepted import has_dates_of_cftime
 from .bins import bounds_of, middles_of
 from .edges import assign_bins, bounds_beside, edges_along, edges_between, mark_as_made, with_bounds_last
 from .edges_index import EdgesIndex
-from .stale_bounds import stale_bounds, without_stale_bounds
+from .stale_bounds import stale_bounds, tell_of_stale_bounds, without_stale_bounds
 from .uncertainties import errors_as_data, errors_by_owner, errors_in, is_uncertain, joined, values_in
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
@@ -45,7 +44,7 @@ def _rebinned(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
         for name, bounds in stale_bounds(dataset).items()
         if numbers.keys() & set(dataset.variables[name].dims)
     }
-    _tell_of_stale(stale)
+    tell_of_stale_bounds("bins are put together", stale)
     dataset = without_stale_bounds(dataset, stale)
     indexed = {name: index.bounds for name, index in dataset.xindexes.items() if isinstance(index, EdgesIndex)}
     for dim in indexed.keys() & numbers.keys():
@@ -66,14 +65,6 @@ def _rebinned(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
         rebinned = _with_bounds(rebinned, name, beside[name], bounds)
     are_coordinates = {beside[name] for name in alone if beside[name] in dataset.coords}
     return rebinned.set_coords(are_coordinates)
-
-
-def _tell_of_stale(stale: Mapping[Hashable, str]) -> None:
-    diagnostics = Diagnostics()
-    for name, bounds in stale.items():
-        message = f"an operation has left {bounds!r} beside other values; left it out (see assign_edges)"
-        diagnostics.add(Code.BOUNDS_MISSING, str(name), message)
-    warn_once("bins are put together, but not all have edges", diagnostics)
 
 
 def _joined_bounds(name: Hashable, named: str, bounds: xr.Variable, numbers: Mapping[Any, int]) -> xr.Variable:

@@ -9,6 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import warn_once
+
 from .bins import are_middles
 from .edges import bounds_beside, bounds_in, made_of_edges
 
@@ -27,6 +30,18 @@ def without_stale_bounds(dataset: xr.Dataset, stale: Mapping[Hashable, str]) -> 
     """The same without stale bounds, but for those that are another coordinate's, too, and right there."""
     right = {bounds_beside(dataset, name) for name in dataset.variables if name not in stale}
     return dataset.drop_vars({*stale.values()} - right)
+
+
+def tell_of_stale_bounds(done: str, stale: Mapping[Hashable, str]) -> None:
+    """Warn of stale bounds that are left out where something is done."""
+    diagnostics = Diagnostics()
+    for name, bounds in stale.items():
+        message = (
+            f"an operation has left {bounds!r} beside other values; left it out (see assign_edges, or bounds_to_edges "
+            "where it is right)"
+        )
+        diagnostics.add(Code.BOUNDS_MISSING, str(name), message)
+    warn_once(f"{done}, but not all with edges", diagnostics)
 
 
 def _is_stale(dataset: xr.Dataset, name: Hashable, beside: str) -> bool:

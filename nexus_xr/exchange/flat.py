@@ -17,6 +17,7 @@ from xarray.indexes import PandasIndex, PandasMultiIndex
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
+from nexus_xr.arrays.stale_bounds import stale_bounds, tell_of_stale_bounds, without_stale_bounds
 from nexus_xr.arrays.uncertainties import doubtful, errors_by_owner, without_uncertainties
 from nexus_xr.arrays.uncertainties import mark as mark_errors
 from nexus_xr.errors import NexusError
@@ -87,7 +88,7 @@ def of_nodes(
 
 
 def _flat(dataset: xr.Dataset, large_arrays: str, of_array: Mapping[str, Any] = MappingProxyType({})) -> xr.Dataset:
-    dataset = without_uncertainties(dataset)
+    dataset = _with_right_bounds(without_uncertainties(dataset))
     if of_array:
         dataset = dataset.set_coords([name for name in dataset.data_vars if name != of_array["array"]])
     kept = LargeArrays(dataset, large_arrays == WRITE)
@@ -120,6 +121,19 @@ def _flat(dataset: xr.Dataset, large_arrays: str, of_array: Mapping[str, Any] = 
     )
     made.set_close(dataset._close)
     return made
+
+
+def _with_right_bounds(dataset: xr.Dataset) -> xr.Dataset:
+    """The same without stale bounds, which no coordinate names then."""
+    stale = stale_bounds(dataset)
+    if not stale:
+        return dataset
+    tell_of_stale_bounds("a Dataset is converted", stale)
+    left = without_stale_bounds(dataset, stale).copy(deep=False)
+    for name in stale:
+        left[name].attrs = {key: value for key, value in left[name].attrs.items() if key != "bounds"}
+    left.set_close(dataset._close)
+    return left
 
 
 def _edges(dataset: xr.Dataset, variables: Mapping[str, xr.Variable]) -> tuple[dict[str, str], dict[str, xr.Variable]]:
