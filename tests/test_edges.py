@@ -739,6 +739,19 @@ def test_edges_in_reverse_or_beside_rounded_values_stay_edges(layout: str, tmp_p
                 np.testing.assert_array_equal(file["entry1/n/t" if layout == "new" else "entry/data/t"], edges)
 
 
+@pytest.mark.filterwarnings("error", "ignore:.*not all bins as edges")
+@pytest.mark.parametrize("part", [slice(None), slice(4, None), slice(1, None, 4)])
+def test_bounds_of_joined_files_are_written_without_their_index(part: slice, tmp_path: Path) -> None:
+    first = xr.open_dataset(histogram_file(tmp_path / "a.nxs"), engine="nexus").load()
+    first.nexus.assign_edges(t=EDGES + 50).nexus.to_nexus(tmp_path / "b.nxs")
+    second = xr.open_dataset(tmp_path / "b.nxs", engine="nexus").load()
+    joined = xr.concat([first, second], "t")
+    changed = joined.drop_indexes("t").isel(t=part)
+    changed.nexus.to_nexus(tmp_path / "c.nxs")
+    again = xr.open_dataset(tmp_path / "c.nxs", engine="nexus")
+    np.testing.assert_array_equal(again.t_bounds, changed.t_bounds)
+
+
 def test_edges_that_are_no_numbers_are_known_again(tmp_path: Path) -> None:
     edges = [0.0, 1.0, np.nan, 3.0, 4.0]
     xr.DataArray(np.arange(4.0), dims="t", name="n").nexus.assign_edges(t=edges).nexus.to_nexus(tmp_path / "a.nxs")

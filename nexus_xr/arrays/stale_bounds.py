@@ -20,7 +20,7 @@ def stale_bounds(dataset: xr.Dataset) -> dict[Hashable, str]:
     """The coordinates that name bounds which aren't those of their bins any more, with the names of these.
 
     Bounds that an index knows are right. Those that were made of edges are while the values are their middles, and
-    while they are what stood beside an index. Of others nothing is known that would speak against them.
+    while they aren't means of those that stood beside an index. Of others nothing speaks against them.
     """
     beside = ((name, bounds_beside(dataset, name)) for name in dataset.variables)
     return {name: bounds for name, bounds in beside if bounds is not None and _is_stale(dataset, name, bounds)}
@@ -52,10 +52,16 @@ def _is_stale(dataset: xr.Dataset, name: Hashable, beside: str) -> bool:
     pairs = np.asarray(bounds.values)
     if not are_middles(np.asarray(centres.values), pairs):
         return True
-    return centres.ndim == 1 and made.indexed is not None and _are_others(pairs, made.indexed)
+    return centres.ndim == 1 and made.indexed is not None and _are_means(pairs, made.indexed)
 
 
-def _are_others(pairs: NDArray[Any], indexed: NDArray[Any]) -> bool:
-    """Whether there are bins among these that the index beside them hadn't, bit for bit, as means of neighbours are."""
+def _are_means(pairs: NDArray[Any], indexed: NDArray[Any]) -> bool:
+    """Whether these lie within the bins that the index beside them had, and are none of them, as means of neighbours.
+
+    Beside some of them, or farther out, there may be bins of other files, to which these were joined.
+    """
     mine, known = ({row.tobytes() for row in each} for each in (pairs, indexed.astype(pairs.dtype)))
-    return not mine <= known
+    if not mine or not mine.isdisjoint(known):
+        return False
+    lowest, highest = (end.reduce(indexed, axis=None) for end in (np.fmin, np.fmax))
+    return not ((pairs < lowest) | (pairs > highest)).any()
