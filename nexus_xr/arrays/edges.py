@@ -32,7 +32,7 @@ class MadeOfEdges:
     Parameters
     ----------
     indexed
-        The bounds that the index beside them has; None where there is none.
+        The bounds of all bins that there were along a dimension; None where they weren't read.
     """
 
     indexed: NDArray[Any] | None = None

@@ -20,7 +20,7 @@ def stale_bounds(dataset: xr.Dataset) -> dict[Hashable, str]:
     """The coordinates that name bounds which aren't those of their bins any more, with the names of these.
 
     Bounds that an index knows are right. Those that were made of edges are while the values are their middles, and
-    while they aren't means of those that stood beside an index. Of others nothing speaks against them.
+    while they aren't means of those that there were. Of others nothing speaks against them.
     """
     beside = ((name, bounds_beside(dataset, name)) for name in dataset.variables)
     return {name: bounds for name, bounds in beside if bounds is not None and _is_stale(dataset, name, bounds)}
@@ -56,11 +56,12 @@ def _is_stale(dataset: xr.Dataset, name: Hashable, beside: str) -> bool:
 
 
 def _are_means(pairs: NDArray[Any], indexed: NDArray[Any]) -> bool:
-    """Whether these lie within the bins that the index beside them had, and are none of them, as means of neighbours.
+    """Whether these lie within the bins that there were, and are none of them, as means of neighbours.
 
     Beside some of them, or farther out, there may be bins of other files, to which these were joined.
     """
-    mine, known = ({row.tobytes() for row in each} for each in (pairs, indexed.astype(pairs.dtype)))
+    either_way = np.concatenate([indexed, np.flip(indexed, axis=-1)]).astype(pairs.dtype)
+    mine, known = ({row.tobytes() for row in each} for each in (pairs, either_way))
     if not mine or not mine.isdisjoint(known):
         return False
     lowest, highest = (end.reduce(indexed, axis=None) for end in (np.fmin, np.fmax))

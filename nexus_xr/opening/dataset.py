@@ -13,7 +13,7 @@ from xarray.indexes import PandasIndex
 
 from nexus_xr.arrays.bins import bounds_of, centres_of
 from nexus_xr.arrays.edges import mark_as_made
-from nexus_xr.arrays.edges_index import EdgesIndex
+from nexus_xr.arrays.edges_index import EdgesIndex, centres_alone
 from nexus_xr.arrays.uncertainties import errors_among, mark, with_uncertainties
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
@@ -102,7 +102,7 @@ def variables_of(
     wanted = [variable for variable in described.variables if variable.name not in drop_variables]
     fields = GroupFields(content, group, file, mask_and_scale)
     sources = {variable.name: fields.source(variable) for variable in wanted}
-    indexes, without_index = _read_indexes(wanted, sources, fields, indexes_edges)
+    indexes, without_index = _read_indexes(wanted, sources, fields)
     dims = _other_dimensions(described, without_index, group) if without_index else {}
     data: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
@@ -115,6 +115,8 @@ def variables_of(
         coordinates |= index.create_variables({name: coordinates[name]})
         if isinstance(index, EdgesIndex):
             mark_as_made(coordinates[coordinates[name].attrs["bounds"]], index.bounds)
+    if not indexes_edges:
+        indexes = {name: centres_alone(index) for name, index in indexes.items()}
     for owner, errors in errors_among(data).items():
         mark(data[owner], data[errors], errors)
     if described.signal in data and described.default_slice is not None:
@@ -171,7 +173,7 @@ def _lazy_variable(
 
 
 def _read_indexes(
-    variables: Iterable[Variable], sources: Mapping[str, Stored], fields: GroupFields, indexes_edges: bool
+    variables: Iterable[Variable], sources: Mapping[str, Stored], fields: GroupFields
 ) -> tuple[dict[str, PandasIndex], list[str]]:
     """An index for each variable that names its dimension, and the names of those that can't have one."""
     indexes: dict[str, PandasIndex] = {}
@@ -183,7 +185,7 @@ def _read_indexes(
         try:
             if source.shape[0] * source.dtype.itemsize > INDEX_BYTES:
                 raise MemoryError(f"it is too long for an index in memory: {source.shape[0]} values")
-            indexes[variable.name] = _index_with_edges(variable.name, source, indexes_edges)
+            indexes[variable.name] = _index_with_edges(variable.name, source)
         except Exception as error:  # reading may fail in nearly any way, by what is broken
             without.append(variable.name)
             message = f"axis {variable.field!r} gives its dimension no index ({error})"
@@ -191,8 +193,8 @@ def _read_indexes(
     return indexes, without
 
 
-def _index_with_edges(name: str, source: Stored, indexes_edges: bool) -> PandasIndex:
-    if not indexes_edges or not isinstance(source, DerivedArray):
+def _index_with_edges(name: str, source: Stored) -> PandasIndex:
+    if not isinstance(source, DerivedArray):
         return index_of(name, np.asarray(source[...]))
     edges = np.asarray(source.source[...])
     return EdgesIndex.around(index_of(name, centres_of(edges).astype(source.dtype, copy=False)), bounds_of(edges))

@@ -16,7 +16,7 @@ from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
 from nexus_xr.arrays.bins import middles_of, same_bits
-from nexus_xr.arrays.edges import bounds_in, bounds_named, forget_made, made_of_edges, mark_as_made
+from nexus_xr.arrays.edges import bounds_named, forget_made, made_of_edges, mark_as_made
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.nexus.rules.attributes import text
@@ -85,7 +85,7 @@ def with_dates(variables: Variables, diagnostics: Diagnostics) -> Variables:
             indexes[name] = _index_of_dates(indexes[name], name, dates, edges)
             coordinates |= indexes[name].create_variables({name: dates})
             if bounds is not None and made_of_edges(bounds) is not None and edges is not None:
-                mark_as_made(edges, bounds_in(indexes[name]))
+                mark_as_made(edges, np.asarray(edges.values))
     return Variables(data, coordinates, indexes)
 
 
