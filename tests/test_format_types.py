@@ -13,11 +13,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from h5py import h5a, h5d, h5f, h5o, h5p, h5r, h5s, h5t
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import nexus_xr
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.attributes import Attribute, BrokenAttribute, read_attributes
 from nexus_xr.hdf5.format.cache_image import file_bytes
@@ -735,3 +737,22 @@ def test_a_damaged_datatype_is_parsed_or_said_to_be_none(dtype: np.dtype[Any], d
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.sampled_from([0, 1, 8, 127, 255]))
     with suppress(FormatError, UnsupportedError):
         parse_datatype(bytes(content[: data.draw(st.integers(1, len(content)))]))
+
+
+def test_a_tag_by_which_numpy_would_end_the_process_is_damage(tmp_path: Path) -> None:
+    """It divides by what stands behind the slash."""
+    kind = h5t.create(h5t.OPAQUE, 8)
+    kind.set_tag(b"NUMPY:M8[ns/0]")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        h5d.create(file.id, b"dates", kind, h5s.create_simple((3,)))
+        file["n"] = [1, 2]
+        h5a.create(file["n"].id, b"date", kind, h5s.create_simple((1,)))
+    before = (tmp_path / "f.h5").read_bytes()
+    with pytest.warns(nexus_xr.NexusWarning) as warned:
+        opened = xr.open_dataset(tmp_path / "f.h5", engine="nexus")
+    assert opened.n.values.tolist() == [1, 2]
+    told = "\n".join(str(each.message) for each in warned)
+    assert told.count("has the tag b'NUMPY:M8[ns/0]', which is that of no dtype") == 2
+    with pytest.raises(nexus_xr.NexusError, match="which is that of no dtype"):
+        nexus_xr.repack(tmp_path / "f.h5")
+    assert (tmp_path / "f.h5").read_bytes() == before

@@ -40,6 +40,8 @@ _ENCODINGS = {0: "ascii", 1: "utf-8"}
 _SEQUENCE, _TEXT = 0, 1
 _OBJECT, _REGION = 0, 1
 _BOOLEAN = {"FALSE": 0, "TRUE": 1}
+# Of a part of a unit of time, as NumPy never writes it: of one by zero it ends the process.
+_OF_NO_DTYPE = b"/"
 # What h5py writes in the tag of opaque elements that are of a NumPy dtype.
 _NUMPY_TAG = re.compile(rb"NUMPY:([<>=|]?[biufcmM]\d{0,2}(?:\[\w{0,20}\])?)\Z")
 
@@ -133,6 +135,8 @@ def _opaque(head: _Head, fields: Fields, level: int) -> Datatype:
     tag = fields.take(head.flags & 0xFF).partition(b"\0")[0]
     if not tag.startswith(b"NUMPY:"):
         return plain(head.size, stored_type.numpy_dtype(f"V{head.size}"))
+    if _OF_NO_DTYPE in tag:
+        raise FormatError(f"{_WHAT} has the tag {tag!r}, which is that of no dtype")
     described = _NUMPY_TAG.match(tag)
     if not described:
         raise UnsupportedError("opaque elements of a dtype of any kind")
