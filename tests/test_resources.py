@@ -256,10 +256,14 @@ def test_a_local_file_may_be_called_like_a_url(write: Write) -> None:
     assert open_nexus(write(scan_file(), name="a::b.nxs")).counts.shape == (3, 4)
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")  # of fsspec's, which fails to close it
 def test_storage_options_reach_the_file_system(write: Write) -> None:
     path = write(scan_file())
     options = {"target_protocol": "file"}
-    assert open_nexus(f"blockcache://{path}", storage_options=options).counts.shape == (3, 4)
+    opened = open_nexus(f"blockcache://{path}", storage_options=options)
+    assert opened.counts.shape == (3, 4)
+    del opened
+    gc.collect()
 
 
 @pytest.mark.parametrize("url", ["memory://nothing.nxs", "nosuch://bucket/scan.nxs"])

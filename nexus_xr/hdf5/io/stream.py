@@ -6,6 +6,7 @@ import io
 import os
 import weakref
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -45,7 +46,7 @@ class OpenStream:
                 # Kept, as some file systems close what they opened once nobody has them any more.
                 self._opener = fsspec.open(reference.where, "rb", **reference.storage_options)
                 self._stream = cast(BinaryIO, self._opener.open())
-            weakref.finalize(self, self._stream.close)
+            weakref.finalize(self, _close, self._stream)
         else:
             self._stream = reference.where
 
@@ -79,3 +80,9 @@ class OpenStream:
         if isinstance(getattr(stream, "raw", None), io.FileIO):  # a file of the operating system after all
             return LocalSource(stream.fileno(), os.fstat(stream.fileno()).st_size, key)
         return StreamSource(stream, phil, key)  # libhdf5 reads from the same stream
+
+
+def _close(stream: BinaryIO) -> None:
+    """Close what nobody reads any more; some of fsspec's own caches fail over that, when it is done."""
+    with suppress(Exception):
+        stream.close()
