@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LIST, REFERENCE_LIST
+from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+
+from .atomic_file import failing
 
 _DIMENSION_LIST, _REFERENCE_LIST = DIMENSION_LIST.encode(), REFERENCE_LIST.encode()
 AnyObject: TypeAlias = h5py.Group | h5py.Dataset | h5py.Datatype
@@ -20,10 +23,39 @@ AnyObject: TypeAlias = h5py.Group | h5py.Dataset | h5py.Datatype
 Successor: TypeAlias = Callable[[Any], Any]
 
 
-def has_references(item: AnyObject) -> bool:
-    """Whether there are references among the values or the attributes of an object."""
-    is_dataset = isinstance(item, h5py.Dataset)
-    return (is_dataset and _refers(item.id.get_type())) or any(True for _ in _referring_attributes(item))
+class ReferringCopies:
+    """Copies of objects that refer to others, which may not be there yet.
+
+    Parameters
+    ----------
+    successor
+        Gives the object that has taken the place of one.
+    """
+
+    def __init__(self, successor: Successor) -> None:
+        self._successor = successor
+        self._noted: list[tuple[AnyObject, AnyObject]] = []
+
+    def note(self, source: AnyObject, made: AnyObject) -> None:
+        """Note the copy of an object if that refers to others. It has the same attributes and is as large."""
+        if _refers_to_others(source):
+            self._noted.append((source, made))
+
+    def redirect(self, name: str, failure: str) -> None:
+        """Have the copies refer to what the objects have become that the originals refer to.
+
+        References to what is gone, and such as are damaged, refer to nothing then.
+
+        Parameters
+        ----------
+        name
+            What the file is called in an error.
+        failure
+            What is said where libhdf5 can't read or write an object.
+        """
+        for source, made in self._noted:
+            with failing(name, decode(made.name), failure):
+                _redirect(source, made, self._successor)
 
 
 def refuse_unknown(dataset: h5py.Dataset, name: str) -> None:
@@ -45,19 +77,7 @@ def refuse_unknown(dataset: h5py.Dataset, name: str) -> None:
         raise NexusError(f"{name}: has references as HDF5 has them since 1.12, which h5py doesn't read; use h5repack")
 
 
-def redirect(source: AnyObject, made: AnyObject, successor: Successor) -> None:
-    """Have the copy of an object refer to what the objects have become that the original refers to.
-
-    References to what is gone, and such as are damaged, refer to nothing then.
-
-    Parameters
-    ----------
-    source, made
-        The object, and its copy, which has the same attributes and is as large.
-    successor
-        Gives the object that has taken the place of one.
-    """
-
+def _redirect(source: AnyObject, made: AnyObject, successor: Successor) -> None:
     def led(reference: Any) -> Any:
         return _led(reference, source.id, successor)
 
@@ -86,6 +106,12 @@ def _shorten(scale: AnyObject, name: bytes, attribute: h5a.AttrID, values: NDArr
     h5a.delete(scale.id, name)
     if len(kept):
         h5a.create(scale.id, name, kind, h5s.create_simple(kept.shape)).write(kept)
+
+
+def _refers_to_others(item: AnyObject) -> bool:
+    """Whether there are references among the values or the attributes of an object."""
+    is_dataset = isinstance(item, h5py.Dataset)
+    return (is_dataset and _refers(item.id.get_type())) or any(True for _ in _referring_attributes(item))
 
 
 def _referring_attributes(item: AnyObject) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes,
 from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import copy_values
-from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect, refuse_unknown
+from nexus_xr.hdf5.writing.references import AnyObject, ReferringCopies, refuse_unknown
 from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.fields.variables import fill
 
@@ -139,7 +139,7 @@ class _Consolidation:
         self._made: dict[tuple[str, int], Any] = {}
         self._orders: dict[str, list[str]] = {}
         self._entered: list[tuple[h5py.Group, h5py.Group]] = []
-        self._referring: list[tuple[AnyObject, AnyObject]] = []
+        self._referring = ReferringCopies(self._successor)
 
     def run(self, paths: Sequence[str]) -> None:
         """Replace what is at these paths by what it leads to."""
@@ -149,9 +149,7 @@ class _Consolidation:
                 are_own |= self._replace(path)
         if are_own:
             self._note_own()
-        for source, made in self._referring:
-            with failing(self._name, made.name, _FAILURE):
-                redirect(source, made, self._successor)
+        self._referring.redirect(self._name, _FAILURE)
         for above, names in self._orders.items():
             with failing(self._name, above, _FAILURE):
                 restore_order(self._new[above], names)
@@ -178,7 +176,7 @@ class _Consolidation:
         for path, item, _ in [("/", self._asked["/"], False), *_own_members(self._asked, self._name)]:
             with failing(self._name, path, _FAILURE):
                 if item is not None and _key_of(item.id) not in self._made:
-                    self._note(item, self._new[path])
+                    self._referring.note(item, self._new[path])
 
     def _is_own(self, found: h5i.ObjectID) -> bool:
         return bool(_key_of(found)[0] == os.path.realpath(self._asked.filename))
@@ -201,7 +199,7 @@ class _Consolidation:
         elif isinstance(found, h5py.Group):
             self._made[key] = create_group(group, name)
             copy_attributes(found, self._made[key])
-            self._note(found, self._made[key])
+            self._referring.note(found, self._made[key])
             self._entered.append((found, self._made[key]))
         else:
             if isinstance(found, h5py.Dataset):
@@ -211,12 +209,7 @@ class _Consolidation:
             else:
                 copy_object(found, group, name)
             self._made[key] = group[name]
-            self._note(found, self._made[key])
-
-    def _note(self, found: AnyObject, made: AnyObject) -> None:
-        """Note what refers to others, which may not be there yet."""
-        if has_references(found):
-            self._referring.append((found, made))
+            self._referring.note(found, self._made[key])
 
     def _take_in_member(self, found: h5py.Group, member: str, made: h5py.Group) -> None:
         link = link_of(found, member)

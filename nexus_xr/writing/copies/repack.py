@@ -35,7 +35,7 @@ from nexus_xr.hdf5.writing.creation import (
 from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, put_link
 from nexus_xr.hdf5.writing.new_objects import create_group
-from nexus_xr.hdf5.writing.references import AnyObject, has_references, redirect, refuse_unknown
+from nexus_xr.hdf5.writing.references import ReferringCopies, refuse_unknown
 from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.defaults import KEEP
 from nexus_xr.writing.fields.variables import fill
@@ -246,7 +246,7 @@ class _Repacking:
         self._total = total
         self._done = 0
         self._made: dict[Any, h5py.HLObject] = {}
-        self._referring: list[tuple[AnyObject, AnyObject]] = []
+        self._referring = ReferringCopies(self._successor)
 
     def run(self, source: h5py.File, new: h5py.File) -> None:
         self._made[address_of(source["/"].id)] = new["/"]
@@ -258,15 +258,8 @@ class _Repacking:
             for name in _names_in(group):
                 with failing(self._asked.name, _path_of(group, name), _FAILURE):
                     waiting += self._bring(group, name, made)
-        self._note(source["/"], new["/"])
-        for item, made in self._referring:
-            with failing(self._asked.name, _path_of(item), _FAILURE):
-                redirect(item, made, self._successor)
-
-    def _note(self, item: AnyObject, made: AnyObject) -> None:
-        """Note what refers to others, which may not be there yet."""
-        if has_references(item):
-            self._referring.append((item, made))
+        self._referring.note(source["/"], new["/"])
+        self._referring.redirect(self._asked.name, _FAILURE)
 
     def _successor(self, found: h5i.ObjectID) -> h5i.ObjectID | None:
         made = self._made.get(address_of(found))
@@ -285,12 +278,12 @@ class _Repacking:
         elif isinstance(item, h5py.Group):
             self._made[key] = create_group(made, name)
             copy_attributes(item, self._made[key])
-            self._note(item, self._made[key])
+            self._referring.note(item, self._made[key])
             yield item, self._made[key]
         else:
             self._copy(item, made, name)
             self._made[key] = made[as_h5py_takes_it(name)]
-            self._note(item, self._made[key])
+            self._referring.note(item, self._made[key])
 
     def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
         form = self._form.of(item) if isinstance(item, h5py.Dataset) else None
