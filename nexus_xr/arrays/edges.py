@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from xarray.indexes import PandasIndex
 
 from nexus_xr.errors import NexusError
+from nexus_xr.nexus.rules.content import free_name
 
 from .bins import are_middles, bounds_of, edges_either_way, edges_of, middles_of, same_bits
 from .edges_index import EdgesIndex, centres_alone
@@ -156,11 +157,11 @@ def with_bounds_last(dataset: xr.Dataset) -> xr.Dataset:
 
 def _with_bounds(dataset: xr.Dataset, name: Hashable, centres: PandasIndex, bounds: NDArray[Any]) -> xr.Dataset:
     own = bounds_beside(dataset, name)
-    named = own or _free(f"{name}_bounds", dataset.variables)
+    named = own or free_name(f"{name}_bounds", dataset.variables)
     made = centres.create_variables({name: dataset.variables[name]})
     made[name].attrs = {**made[name].attrs, "bounds": named}
     if own is None:
-        beside = xr.Variable((*made[name].dims, _free(_BOUNDS_DIM, dataset.variables)), bounds)
+        beside = xr.Variable((*made[name].dims, free_name(_BOUNDS_DIM, dataset.variables)), bounds)
     else:
         beside = dataset.variables[own].copy(deep=False)
         forget_made(beside)
@@ -213,12 +214,6 @@ def why_no_edges(dataset: xr.Dataset, name: Any) -> str:
     if not are_middles(np.asarray(centres.values), pairs):
         return "its values aren't the middles of its bins"
     return "its values or bounds have another type or order than edges would give them"
-
-
-def _free(name: str, taken: Container[Any]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def bounds_to_edges(dataset: xr.Dataset) -> xr.Dataset:

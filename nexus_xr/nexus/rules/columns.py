@@ -36,7 +36,7 @@ def without_signal(content: GroupContent, diagnostics: Diagnostics) -> list[Vari
         Is given what can't be honoured.
     """
     shape = _shape_told_by_axes(content)
-    signal = content.free_name("signal")
+    signal = free_name("signal", content)
     as_if = replace(content, fields={**content.fields, signal: Field(shape, np.dtype(np.float64))})
     axes = find_axes(as_if, signal, diagnostics) if shape else ()
     dims = name_dimensions(as_if, signal, axes)
@@ -98,7 +98,7 @@ def as_columns(
     rows = Counter(shape[0] for shape in free.values() if shape and shape[0] not in inner)
     lists = {shape[0] for shape in free.values() if len(shape) == 1}
     of_tables = [length for length, count in rows.items() if count > 1 and length > 1 and length in lists]
-    unused = (name for number in count_from(0) if (name := content.free_name(f"dim_{number}")) not in known)
+    unused = (name for number in count_from(0) if (name := free_name(f"dim_{number}", content)) not in known)
     shared = dict(zip(of_tables, unused, strict=False))
     for name, shape in shapes.items():
         first = [shared[length] for length in shape[:1] if length in shared]

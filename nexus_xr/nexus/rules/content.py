@@ -180,14 +180,12 @@ class GroupContent:
         """Whether a member is a group."""
         return self.others.get(name) == _IS_GROUP
 
-    def free_name(self, name: str) -> str:
-        """The name, with underscores behind it while a member has it."""
-        while name in self.fields or name in self.others:
-            name += "_"
-        return name
+    def __contains__(self, name: object) -> bool:
+        """Whether a member has a name."""
+        return name in self.fields or name in self.others
 
 
-def free_name(name: str, taken: Container[str]) -> str:
+def free_name(name: str, taken: Container[Any]) -> str:
     """The name, with underscores behind it while it is taken.
 
     Examples

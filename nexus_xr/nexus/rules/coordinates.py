@@ -23,12 +23,12 @@ def coordinates_of(
         field = content.fields[name]
         spanned = own_dimensions(content, name, field.ndim)
         is_edges = field.is_numeric and field.shape[-1:] > (1,) and lengths.get(spanned[-1]) == field.shape[-1] - 1
-        bounds = content.free_name(name + BOUNDS) if is_edges else None
+        bounds = free_name(name + BOUNDS, content) if is_edges else None
         own = zip(spanned, field.shape, strict=True)
         if not is_edges and any(lengths.setdefault(dim, length) != length for dim, length in own):
             message = f"{name!r} has other lengths along {spanned} than others have; it has dimensions of its own"
             diagnostics.add(Code.AXIS_WRONG_LENGTH, content.path, message)
-            spanned = tuple(content.free_name(f"{name}_dim_{dim}") for dim in range(field.ndim))
+            spanned = tuple(free_name(f"{name}_dim_{dim}", content) for dim in range(field.ndim))
         yield Variable(name, name, spanned, Role.AXIS, bounds)
         if not is_edges:
             yield from find_errors(content, name, spanned, Role.AXIS_ERRORS, diagnostics)
@@ -40,7 +40,7 @@ def axis_variables(
     """Axes with their uncertainties, and those of bin edges with a name for their bounds."""
     for axis in axes:
         spanned = _spanned(content, axis, dims)
-        bounds = content.free_name(axis.field + BOUNDS) if axis.has_bounds else None
+        bounds = free_name(axis.field + BOUNDS, content) if axis.has_bounds else None
         yield Variable(axis.field, axis.field, spanned, Role.AXIS, bounds)
         if not axis.has_bounds:
             yield from find_errors(content, axis.field, spanned, Role.AXIS_ERRORS, diagnostics)
@@ -83,9 +83,9 @@ def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) ->
         if not name
     ):
         recorded = ("",) * rank
-    unnamed = (free or content.free_name(f"dim_{dim}") for dim, free in enumerate(recorded))
+    unnamed = (free or free_name(f"dim_{dim}", content) for dim, free in enumerate(recorded))
     return tuple(name or other for name, other in zip(dims, unnamed, strict=True))
 
 
 def own_dimensions(content: GroupContent, name: str, rank: int) -> tuple[str, ...]:
-    return content.fields[name].recorded_dims or tuple(content.free_name(f"{name}_dim_{dim}") for dim in range(rank))
+    return content.fields[name].recorded_dims or tuple(free_name(f"{name}_dim_{dim}", content) for dim in range(rank))

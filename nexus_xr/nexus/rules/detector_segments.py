@@ -13,7 +13,7 @@ import numpy as np
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import some
 
-from .content import Field, GroupContent, why_no_field
+from .content import Field, GroupContent, free_name, why_no_field
 from .signal import find_auxiliary_signals, find_signal
 
 _SEGMENT = re.compile(r"(?P<stem>.+)_(?P<number>\d{3,18})", re.ASCII)
@@ -68,7 +68,7 @@ def _joined(
     first = content.fields[segments[0]]
     fields = {name: content.fields[name] for name in segments}
     alike = {name: f for name, f in fields.items() if (f.shape[1:], f.dtype) == (first.shape[1:], first.dtype)}
-    name = content.free_name(stem)
+    name = free_name(stem, content)
     gone = [f"{each} ({why_no_field(content, each)})" for each in numbered.values() if each not in fields]
     gone += [f"{each} (has shape {f.shape} of {f.dtype})" for each, f in fields.items() if each not in alike]
     digits = len(numbered[min(numbered)]) - len(stem) - 1

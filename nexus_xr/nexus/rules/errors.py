@@ -8,7 +8,7 @@ from typing import Any
 from nexus_xr.diagnostics import Code, Diagnostics
 
 from .attributes import names, text
-from .content import GroupContent, why_no_field
+from .content import GroupContent, free_name, why_no_field
 from .reserved import ERRORS, SIGNAL_ERRORS, owner_of
 from .variables import Role, Variable
 
@@ -74,7 +74,7 @@ def find_errors(
             f"{owner!r} of shape {content.fields[owner].shape}; left them out",
         )
         return []
-    return [Variable(by_name if found == by_name else content.free_name(by_name), found, dims, role)]
+    return [Variable(by_name if found == by_name else free_name(by_name, content), found, dims, role)]
 
 
 def find_resolutions(content: GroupContent, axis: Variable) -> list[Variable]:

@@ -173,7 +173,7 @@ def _companions(content: GroupContent, found: Sequence[Variable], diagnostics: D
         for name, other in content.fields.items():
             if other.will_be_like(content.fields[signal.field]):
                 alike = zip(signal.dims, other.shape, shape, strict=True)
-                own = (content.free_name(f"{name}_dim_{dim}") for dim in range(other.ndim))
+                own = (free_name(f"{name}_dim_{dim}", content) for dim in range(other.ndim))
                 dims = tuple(dim if a == b else free for (dim, a, b), free in zip(alike, own, strict=True))
                 yield Variable(name, name, dims, Role.OTHER)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.hdf5.reading.array import LazyArray, same_values
+from nexus_xr.nexus.rules.content import free_name
 
 from .html import html_of
 
@@ -112,6 +113,17 @@ class MetadataField(Metadata):
         units = attributes.get("units") if isinstance(attributes, Mapping) else None
         shown = short_value(self.get("value"))
         return f"<{shown} {_short(units)}>" if isinstance(units, str) and units.strip() else f"<{shown}>"
+
+
+def key_in_tree(name: str, members: Container[str]) -> str:
+    """The key of a member of a group beside others, as one that is called as the group's attributes gives way to these.
+
+    Examples
+    --------
+    >>> key_in_tree("attrs", {}), key_in_tree("title", {"title"})
+    ('attrs_', 'title_')
+    """
+    return free_name("attrs_" if name == "attrs" else name, members)
 
 
 def member_at(tree: Mapping[str, Any], path: str) -> Any:

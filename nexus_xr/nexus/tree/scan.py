@@ -23,7 +23,7 @@ from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.detector_segments import has_segments
 from nexus_xr.nexus.rules.reserved import ADDED, COORDINATES, PLAIN, listed, without_added
 
-from .metadata import MetadataAttributes, MetadataField, MetadataGroup
+from .metadata import MetadataAttributes, MetadataField, MetadataGroup, key_in_tree
 
 # An array of the tree larger than this stays in the file, and so does a single element that is no value but a document.
 LAZY_BYTES = 64 * 2**10
@@ -267,16 +267,10 @@ class _Part:
 
     def _put(self, name: str, member: Any) -> None:
         """Under its name, unless that is taken: by the group's attributes, or by a name that can't be told apart."""
-        if name in self._tree or name == "attrs":
-            name = self._renamed(name)
-        self._tree[name] = member
-
-    def _renamed(self, name: str) -> str:
-        key = name + "_"
-        while key in self._tree:
-            key += "_"
-        self._group.report(Code.MEMBER_RENAMED, f"its member {name!r} stands under {key!r}")
-        return key
+        key = key_in_tree(name, self._tree)
+        if key != name:
+            self._group.report(Code.MEMBER_RENAMED, f"its member {name!r} stands under {key!r}")
+        self._tree[key] = member
 
 
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:

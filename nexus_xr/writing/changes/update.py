@@ -47,7 +47,7 @@ from nexus_xr.nexus.rules.reserved import (
 )
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import entry_of
-from nexus_xr.nexus.tree.metadata import is_field, is_of_tree
+from nexus_xr.nexus.tree.metadata import is_field, is_of_tree, key_in_tree
 from nexus_xr.opening.arrays import origin_of, same_origin
 from nexus_xr.opening.datatree import describe_nodes
 from nexus_xr.opening.fields.stored import stored_array
@@ -177,10 +177,7 @@ def _names_in_tree(group: Group) -> dict[str, str]:
     """The names of members as they are in the file by those that a tree gives them, in their order."""
     names: dict[str, str] = {}
     for name, _, _ in group.members():
-        key = name
-        while key in names or key == "attrs":
-            key += "_"
-        names[key] = name
+        names[key_in_tree(name, names)] = name
     return names
 
 
