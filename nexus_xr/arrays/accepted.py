@@ -10,6 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
+from nexus_xr.nexus.output.quantities import is_quantity, units_of
+
 WHY_LENGTHS_UNKNOWN = "has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()"
 # From there on, not all integers are floats.
 _EXACT = 2**53
@@ -41,16 +43,6 @@ def accepted(variable: xr.Variable) -> xr.Variable:
 def has_unknown_lengths(variable: xr.Variable) -> bool:
     """Whether dask doesn't know before it computes them how long the blocks of an array are."""
     return any(math.isnan(size) for size in variable.shape)
-
-
-def is_quantity(value: Any) -> bool:
-    """Whether a value has units of its own, as those of pint have."""
-    return hasattr(value, "magnitude") and hasattr(value, "units")
-
-
-def units_of(quantity: Any) -> str:
-    """The units of a quantity, as ``m/s``."""
-    return f"{quantity.units:~C}"
 
 
 def _check_kind(data: Any) -> None:

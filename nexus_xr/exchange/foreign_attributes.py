@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.text import is_unicode
-from nexus_xr.nexus.output.nodes import storable, why_no_name
+from nexus_xr.nexus.output.nodes import why_no_name
+from nexus_xr.nexus.output.storable import storable
 
 # What Zarr calls the numbers that JSON has not, which Python's `float` takes as well.
 # Source: "Fill value" of the Zarr core specification, version 3.

@@ -19,7 +19,9 @@ from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset, in_words, why_unfit
 from nexus_xr.hdf5.writing.part_files import Form, Joined, join_parts, write_part
-from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, PendingWrite, raw_dtype
+from nexus_xr.nexus.output.node_writing import PendingWrite
+from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node
+from nexus_xr.nexus.output.storable import raw_dtype
 from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, align_blocks
 
 # Arrays up to this size come to the process that writes the master, and go into that.

@@ -28,16 +28,8 @@ from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA, ROOT_ATTRIBUTES
-from nexus_xr.nexus.output.nodes import (
-    GroupNode,
-    Node,
-    PendingWrite,
-    node_of,
-    raise_unstorable,
-    why_no_name,
-    write_attributes,
-    write_members,
-)
+from nexus_xr.nexus.output.node_writing import PendingWrite, write_attributes, write_members
+from nexus_xr.nexus.output.nodes import GroupNode, Node, node_of, raise_unstorable, why_no_name
 from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.signatures import takes
 

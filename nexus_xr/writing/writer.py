@@ -25,7 +25,7 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.writable_file import close_file, open_file, why_unwritten
-from nexus_xr.nexus.output.nodes import storable
+from nexus_xr.nexus.output.storable import storable
 from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with

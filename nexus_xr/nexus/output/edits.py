@@ -26,19 +26,9 @@ from nexus_xr.hdf5.writing.part_files import Joined
 from nexus_xr.hdf5.writing.scales import DetachedScales
 from nexus_xr.nexus.tree.metadata import is_field, same_tree
 
-from .nodes import (
-    FieldNode,
-    GroupNode,
-    Node,
-    PendingWrite,
-    Skip,
-    attributes_of,
-    node_of,
-    raw_dtype,
-    too_large_for_old,
-    write_attributes,
-    write_members,
-)
+from .node_writing import PendingWrite, too_large_for_old, write_attributes, write_members
+from .nodes import FieldNode, GroupNode, Node, Skip, attributes_of, node_of
+from .storable import raw_dtype
 
 # The version of object headers that hold no attribute of 64 KiB.
 _OLD_HEADER = 1

@@ -21,7 +21,8 @@ from nexus_xr.nexus.rules.reserved import ADDED, ANCILLARY, COORDINATES, DIMENSI
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, TITLE, as_collection
-from .nodes import FieldNode, GroupNode, Node, raw_dtype
+from .nodes import FieldNode, GroupNode, Node
+from .storable import raw_dtype
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.output.edits import as_text_of
 from nexus_xr.nexus.output.entry import DataField
-from nexus_xr.nexus.output.nodes import raise_unstorable, storable
+from nexus_xr.nexus.output.nodes import raise_unstorable
+from nexus_xr.nexus.output.storable import storable
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, EDGES, recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described

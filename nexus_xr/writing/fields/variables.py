@@ -34,15 +34,8 @@ from nexus_xr.hdf5.writing.creation import (
     growing_chunks,
 )
 from nexus_xr.nexus.output.entry import DataField
-from nexus_xr.nexus.output.nodes import (
-    FieldNode,
-    attributes_of,
-    is_ragged,
-    raw_dtype,
-    storable,
-    why_no_name,
-    why_too_many,
-)
+from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, why_no_name
+from nexus_xr.nexus.output.storable import is_ragged, raw_dtype, storable, why_too_many
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import ADDED, DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
