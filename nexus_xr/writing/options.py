@@ -19,7 +19,7 @@ from .defaults import KEEP
 if TYPE_CHECKING:
     from nexus_xr.hdf5.writing.creation import Compression
 
-    from .fields.variables import Storing
+    from .fields.storage import Storing
 
 _MODES = ("w", "x", "a", "r+")
 _LAYOUTS = ("entry", "inplace")
@@ -121,7 +121,7 @@ class WritingOptions:
     @cached_property
     def storing(self) -> Storing:
         """How arrays are to be stored."""
-        from .fields.variables import Storing
+        from .fields.storage import Storing
 
         return Storing(
             self.compression,

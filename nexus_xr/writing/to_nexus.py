@@ -39,7 +39,8 @@ from .changes.update import Rules, changes
 from .data_tree import TreeWriting, first_data
 from .defaults import KEEP
 from .distributed import Workers
-from .fields.variables import fields_of, fill, with_true_errors
+from .fields.blockwise import fill
+from .fields.variables import fields_of, with_true_errors
 from .options import WritingOptions, tabled
 from .signals import Signal, signals_in
 from .storing import stores

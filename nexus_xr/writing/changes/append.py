@@ -28,7 +28,7 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset, why_unfit
 from nexus_xr.nexus.rules.reserved import DTYPE, recorded_dtype
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
-from nexus_xr.writing.fields.variables import LazyVariable, fill
+from nexus_xr.writing.fields.blockwise import LazyVariable, fill
 from nexus_xr.writing.signals import signals_in
 from nexus_xr.writing.storing import stores
 

@@ -22,9 +22,11 @@ from nexus_xr.nexus.output.storable import storable
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, EDGES, recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described
+from nexus_xr.writing.fields.blockwise import LazyVariable
 from nexus_xr.writing.fields.casting import cast
 from nexus_xr.writing.fields.comparison import Difference, first_difference
-from nexus_xr.writing.fields.variables import LazyVariable, Storing, fields_of, with_true_errors
+from nexus_xr.writing.fields.storage import Storing
+from nexus_xr.writing.fields.variables import fields_of, with_true_errors
 
 
 @dataclass(frozen=True)

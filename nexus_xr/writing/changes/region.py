@@ -30,9 +30,10 @@ from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
 from nexus_xr.opening.session import assemble
+from nexus_xr.writing.fields.blockwise import LazyVariable
 from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.comparison import first_difference
-from nexus_xr.writing.fields.variables import LazyVariable, with_true_errors
+from nexus_xr.writing.fields.variables import with_true_errors
 
 from .growth import names_in, refuse_others, text_of
 from .targets import group_with, known

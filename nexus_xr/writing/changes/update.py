@@ -54,8 +54,10 @@ from nexus_xr.opening.fields.stored import stored_array
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening
 from nexus_xr.opening.session import Opened, assemble, did_grow_of
+from nexus_xr.writing.fields.blockwise import LazyVariable
 from nexus_xr.writing.fields.comparison import first_difference
-from nexus_xr.writing.fields.variables import LazyVariable, Storing, fields_of
+from nexus_xr.writing.fields.storage import Storing
+from nexus_xr.writing.fields.variables import fields_of
 
 Writable = xr.DataArray | xr.Dataset | xr.DataTree
 

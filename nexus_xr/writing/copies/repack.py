@@ -38,7 +38,7 @@ from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.references import ReferringCopies, refuse_unknown
 from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.defaults import KEEP
-from nexus_xr.writing.fields.variables import fill
+from nexus_xr.writing.fields.blockwise import fill
 
 from .soundness import refuse_damaged
 

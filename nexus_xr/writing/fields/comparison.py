@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.objects.text import decode_array
 
-from .variables import blocks
+from .blockwise import blocks
 
 _MAY_BE_NONE = set("biufcmM")  # what NumPy tells NaN and NaT of
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from xarray.indexes import PandasMultiIndex
 
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
@@ -17,21 +14,13 @@ from nexus_xr.arrays.edges import bounds_in, bounds_named, edges_to_bounds, edge
 from nexus_xr.arrays.stale_bounds import stale_bounds, without_stale_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import NexusError, listed, warn_once
+from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.objects.datatypes import has_references
-from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import is_unicode
-from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.creation import (
     SMALL_BYTES,
-    Compression,
     default_chunks,
-    filters_named,
-    filters_of_source,
-    fitting_chunks,
-    growing_chunks,
 )
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, why_no_name
@@ -41,198 +30,15 @@ from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import ADDED, DIMENSIONS, DTYPE, OFFSET, SCALING_FACTOR, owner_of
 from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.opening.arrays import file_array
-from nexus_xr.opening.chunks import block_shape
-from nexus_xr.signatures import check_types
-from nexus_xr.writing.defaults import KEEP
 
+from .blockwise import LazyVariable
 from .casting import cast, may_become
-
-
-@dataclass(frozen=True)
-class Storing:
-    """How arrays are to be stored: what the user asks for."""
-
-    compression: Compression
-    compression_opts: Any = None
-    shuffle: bool | None = None
-    chunks: Sequence[int] | Mapping[Any, int] | None = None
-    #: Of one variable: the type of what is stored, where it is another than that of the values.
-    dtype: Any = None
-    #: Of one variable: which of its dimensions have no end.
-    growing: tuple[bool, ...] = ()
-    unlimited_dims: Collection[str] = ()
-    encoding: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        for name in self.encoding:
-            self.of(name, ())
-        try:
-            np.dtype(self.dtype)
-        except TypeError as error:
-            raise NexusError(f"dtype={self.dtype!r}: {error}") from None
-        if self.compression == KEEP:
-            if self.compression_opts is not None or self.shuffle is not None:
-                raise NexusError("compression_opts and shuffle need compression to be named")
-        else:
-            filters_named(self.compression, self.compression_opts, self.shuffle)
-        lengths = self.chunks.values() if isinstance(self.chunks, Mapping) else self.chunks
-        if lengths is not None and (
-            isinstance(lengths, str)
-            or not isinstance(lengths, Iterable)
-            or not all(isinstance(each, int | np.integer) and each > 0 for each in lengths)
-        ):
-            raise NexusError(
-                f"chunks={self.chunks!r}: expected a length of 1 or more for each dimension, or by dimension"
-            )
-
-    def of(self, name: Any, dims: Sequence[Any]) -> Storing:
-        """How one variable is to be stored: as its own encoding says, and else as all are."""
-        given = self.encoding.get(name, {})
-        if not isinstance(given, Mapping) or not given.keys() <= _ENCODING.keys():
-            raise NexusError(
-                f"encoding of {name!r}: {given!r}: expected a dictionary with any of {', '.join(_ENCODING)}"
-            )
-        own = {_ENCODING[key]: value for key, value in given.items()}
-        if "compression" in own:  # whose options are its own
-            own = {"compression_opts": None, "shuffle": None, **own}
-        growing = tuple(dim in self.unlimited_dims for dim in dims)
-        try:
-            return replace(self, **own, growing=growing if any(growing) else (), encoding={})
-        except NexusError as error:
-            raise NexusError(f"encoding of {name!r}: {error}") from None
-
-    def as_encoded(self, variable: xr.Variable) -> Storing:
-        """How a variable is to be stored in the type that its encoding asks for, where nothing else is asked for.
-
-        The encoding of what was opened from a NeXus file tells of that file, and asks for nothing.
-        """
-        asked = None if _comes_from_file(variable) else variable.encoding.get("dtype")
-        if asked is None or self.dtype is not None or not {np.dtype(asked).kind, variable.dtype.kind} <= set("iuf"):
-            return self
-        return replace(self, dtype=asked)
-
-    def check(self, datasets: Sequence[xr.Dataset]) -> None:
-        """Find chunks, dimensions and encodings that are meant for other arrays than these.
-
-        Raises
-        ------
-        NexusError
-            Chunks name a dimension that there isn't, or are for another number of them than any array has; a variable
-            or a dimension isn't there.
-        """
-        arrays = {str(name): array.dims for dataset in datasets for name, array in dataset.data_vars.items()}
-        if not arrays:
-            return
-        _check_chunks(self.chunks, arrays)
-        variables = {str(name): array.dims for dataset in datasets for name, array in dataset.variables.items()}
-        dims = {dim for dims in variables.values() for dim in dims}
-        for name in self.encoding:
-            if name not in variables:
-                raise NexusError(f"encoding: there is no variable {name!r}; there are {', '.join(variables)}")
-            _check_chunks(self.of(name, ()).chunks if self.encoding[name] else None, {name: variables[name]})
-        if unknown := [dim for dim in self.unlimited_dims if dim not in dims]:
-            there_are = ", ".join(map(repr, sorted(map(str, dims))))
-            raise NexusError(f"unlimited_dims: no variable has a dimension {unknown[0]!r}; there are {there_are}")
-
-    @property
-    def keeps_source(self) -> bool:
-        return self.compression == KEEP and self.chunks is None and self.dtype is None and not self.growing
-
-    def filters(self, variable: xr.Variable) -> tuple[Filter, ...]:
-        """The filters of a variable: those asked for, else those of its source, else gzip."""
-        if self.compression != KEEP:
-            return filters_named(self.compression, self.compression_opts, self.shuffle)
-        encoding = variable.encoding
-        if "hdf5_filters" in encoding:
-            own = filters_of_source([Filter(**step) for step in encoding["hdf5_filters"]])
-            return filters_named("gzip") if own is None else own
-        return () if _comes_from_file(variable) else filters_named("gzip")
-
-    def chunk_shape(self, variable: xr.Variable) -> tuple[int, ...] | None:
-        """The chunks of a variable: those asked for, else those of its source, else whole frames."""
-        if isinstance(self.chunks, Mapping):
-            if any(dim in self.chunks for dim in variable.dims):
-                asked = [int(self.chunks.get(dim, size)) for dim, size in self._sizes(variable)]
-                return self._within(asked, variable)
-        elif self.chunks is not None and len(self.chunks) == variable.ndim:
-            return self._within(list(map(int, self.chunks)), variable)
-        own = variable.encoding.get("chunksizes")
-        if own and (fitting := fitting_chunks(own, variable.shape)):
-            return fitting
-        if self.growing:
-            return growing_chunks(variable.shape, variable.dtype.itemsize, self.growing)
-        is_contiguous = _comes_from_file(variable) and self.compression == KEEP
-        return None if is_contiguous else default_chunks(variable.shape, variable.dtype.itemsize)
-
-    def _within(self, asked: Sequence[int], variable: xr.Variable) -> tuple[int, ...] | None:
-        """Chunks that are no longer than the array, but along dimensions that grow."""
-        growing = self.growing or (False,) * variable.ndim
-        lengths = zip(asked, variable.shape, growing, strict=True)
-        chunks = [chunk if grows or not size else min(chunk, size) for chunk, size, grows in lengths]
-        return fitting_chunks(chunks, variable.shape)
-
-    def _sizes(self, variable: xr.Variable) -> Iterator[tuple[Any, int]]:
-        """Lengths of dimensions; one that grows has an element, if only in a while."""
-        for (dim, size), grows in zip(variable.sizes.items(), self.growing or (False,) * variable.ndim, strict=True):
-            yield dim, max(size, int(grows))
-
-
-# What the encoding of a variable may say, also by the names that xarray has for it.
-_ENCODING = {
-    "chunks": "chunks",
-    "chunksizes": "chunks",
-    "compression": "compression",
-    "compression_opts": "compression_opts",
-    "shuffle": "shuffle",
-    "dtype": "dtype",
-}
-
-
-def _check_chunks(chunks: Sequence[int] | Mapping[Any, int] | None, arrays: Mapping[str, tuple[Any, ...]]) -> None:
-    if chunks is None:
-        return
-    if isinstance(chunks, Mapping):
-        fits = chunks.keys() <= {dim for dims in arrays.values() for dim in dims}
-    else:
-        fits = any(len(dims) == len(chunks) for dims in arrays.values())
-    if not fits:
-        raise NexusError(
-            f"chunks={chunks!r}: the arrays to write have other dimensions:\n"
-            + listed(f"{name}: {dims}" for name, dims in arrays.items())
-        )
-
+from .storage import Storing, comes_from_file
 
 # What a variable was in the file that it comes from, where it comes from one, by which others are shown with it.
 _PLOTTED = (None, Role.SIGNAL.value, Role.AUXILIARY.value)
 # By which an encoding asks for numbers from which the values are computed.
 _PACKING = {"scale_factor", "add_offset"}
-
-
-def _comes_from_file(variable: xr.Variable) -> bool:
-    return "nexus_path" in variable.encoding
-
-
-@dataclass(frozen=True, eq=False)
-class LazyVariable:
-    """The values of a variable that are neither in memory nor dask's, block by block."""
-
-    variable: xr.Variable
-    #: The type that they become, where it is another.
-    stored: np.dtype[Any] | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.variable.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = np.dtype(self.variable.dtype)
-        return self.stored or dtype
-
-    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
-        values: NDArray[Any] = cast(np.asarray(self.variable[key].values), self.dtype)
-        return values
 
 
 def with_true_errors(dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) -> xr.Dataset:
@@ -379,7 +185,7 @@ def field_of(
         message = f"attribute {reserved.pop()!r} has a meaning of its own here; rename it"
         diagnostics.add(Code.ATTRIBUTE_RESERVED, where, message)
     source = file_array(variable)
-    if _PACKING & variable.encoding.keys() and (source is not None or not _comes_from_file(variable)):
+    if _PACKING & variable.encoding.keys() and (source is not None or not comes_from_file(variable)):
         message = (
             "its encoding asks for packed values, which are not written; have it written as it is: drop_encoding()"
         )
@@ -457,22 +263,3 @@ def _as_integers(
     native = variable.dtype.newbyteorder("=")
     integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)
     return integers, {"units": units, DTYPE: native.name}
-
-
-def fill(target: WrittenDataset, values: Any, begin: Sequence[int] | None = None) -> None:
-    """Write all values into a dataset, from some element on; those that aren't in memory block by block."""
-    begin = begin or (0,) * len(values.shape)
-    if isinstance(values, np.ndarray):
-        target.write(tuple((at, at + size) for at, size in zip(begin, values.shape, strict=True)), values)
-        return
-    for region in blocks(values, target.chunks):
-        there = tuple((at + first, at + last) for at, (first, last) in zip(begin, region, strict=True))
-        target.write(there, np.asarray(values[tuple(slice(*each) for each in region)]))
-
-
-def blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
-    """Regions that cover an array, of whole chunks and of as much as is worth a read."""
-    block = block_shape(values.shape, max(values.dtype.itemsize, 1), chunks)
-    ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
-    for corner in product(*ranges):
-        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))

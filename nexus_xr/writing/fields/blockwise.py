@@ -1,0 +1,59 @@
+"""Values that are written block by block, as they needn't fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
+from nexus_xr.opening.chunks import block_shape
+
+from .casting import cast
+
+
+@dataclass(frozen=True, eq=False)
+class LazyVariable:
+    """The values of a variable that are neither in memory nor dask's, block by block."""
+
+    variable: xr.Variable
+    #: The type that they become, where it is another.
+    stored: np.dtype[Any] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.variable.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = np.dtype(self.variable.dtype)
+        return self.stored or dtype
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        values: NDArray[Any] = cast(np.asarray(self.variable[key].values), self.dtype)
+        return values
+
+
+def fill(target: WrittenDataset, values: Any, begin: Sequence[int] | None = None) -> None:
+    """Write all values into a dataset, from some element on; those that aren't in memory block by block."""
+    begin = begin or (0,) * len(values.shape)
+    if isinstance(values, np.ndarray):
+        target.write(tuple((at, at + size) for at, size in zip(begin, values.shape, strict=True)), values)
+        return
+    for region in blocks(values, target.chunks):
+        there = tuple((at + first, at + last) for at, (first, last) in zip(begin, region, strict=True))
+        target.write(there, np.asarray(values[tuple(slice(*each) for each in region)]))
+
+
+def blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
+    """Regions that cover an array, of whole chunks and of as much as is worth a read."""
+    block = block_shape(values.shape, max(values.dtype.itemsize, 1), chunks)
+    ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
+    for corner in product(*ranges):
+        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))
