@@ -34,8 +34,9 @@ from nexus_xr.nexus.tree.find import Keys
 from nexus_xr.signatures import takes
 
 from .changes.append import append, check_append
+from .changes.data_update import Rules
 from .changes.region import check_region, write_region
-from .changes.update import Rules, changes
+from .changes.update import Writable, changes
 from .data_tree import TreeWriting, first_data
 from .defaults import KEEP
 from .distributed import Workers
@@ -44,8 +45,6 @@ from .fields.variables import fields_of, with_true_errors
 from .options import WritingOptions, tabled
 from .signals import Signal, signals_in
 from .storing import stores
-
-Writable = xr.DataArray | xr.Dataset | xr.DataTree
 
 
 @takes(WritingOptions)

@@ -18,10 +18,7 @@ from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.text import is_unicode
 from nexus_xr.hdf5.writing.copying import Copied
-from nexus_xr.hdf5.writing.creation import (
-    SMALL_BYTES,
-    default_chunks,
-)
+from nexus_xr.hdf5.writing.creation import SMALL_BYTES, default_chunks
 from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, why_no_name
 from nexus_xr.nexus.output.storable import is_ragged, raw_dtype, storable, why_too_many
