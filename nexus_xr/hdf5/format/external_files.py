@@ -50,6 +50,5 @@ def read_external_files(file: FileBytes, content: bytes) -> tuple[ExternalSlot, 
 
 
 def _slot(fields: Fields, names: bytes, length_size: int) -> ExternalSlot:
-    name_offset, offset, size = (fields.number(length_size) for _ in range(3))
-    is_unlimited = size == (1 << 8 * length_size) - 1
-    return ExternalSlot(name_at(names, name_offset), offset, None if is_unlimited else size)
+    name_offset, offset = fields.number(length_size), fields.number(length_size)
+    return ExternalSlot(name_at(names, name_offset), offset, fields.optional(length_size))

@@ -81,6 +81,18 @@ class Fields:
         """The number in the next bytes."""
         return int.from_bytes(self.take(size), "little")
 
+    def optional(self, size: int) -> int | None:
+        """The number in the next bytes, None where all their bits are set: an address that is none, no limit.
+
+        Examples
+        --------
+        >>> fields = Fields(bytes((2, 0, 255, 255)), "an example")
+        >>> fields.optional(2), fields.optional(2)
+        (2, None)
+        """
+        number = self.number(size)
+        return None if number == (1 << 8 * size) - 1 else number
+
     def text(self) -> bytes:
         """The bytes up to a null, which is left out."""
         end = self.content.find(0, self.position)

@@ -105,22 +105,22 @@ def _old(fields: Fields, version: int, base: int) -> Superblock:
     fields.take(1 + 4 + 4)  # reserved, the least entries of groups' nodes, flags without a meaning
     if version == 1:
         fields.take(4)
-    stored_base, _free_space, end, driver_info = (fields.number(offset_size) for _ in range(4))
+    stored_base, _free_space, end = (fields.number(offset_size) for _ in range(3))
+    driver_info = fields.optional(offset_size)
     fields.take(length_size)  # the name of the root group, which has none
     root = fields.number(offset_size)
-    driver = _optional(driver_info, offset_size)
-    return Superblock(version, base, offset_size, length_size, end - stored_base + base, root, None, driver, 0)
+    return Superblock(version, base, offset_size, length_size, end - stored_base + base, root, None, driver_info, 0)
 
 
 def _new(fields: Fields, version: int, base: int) -> Superblock:
     """Versions 2 and 3, which have a checksum."""
     offset_size, length_size = _sizes(fields)
     fields.take(1)  # flags
-    stored_base, extension, end, root = (fields.number(offset_size) for _ in range(4))
+    stored_base, extension = fields.number(offset_size), fields.optional(offset_size)
+    end, root = fields.number(offset_size), fields.number(offset_size)
     checked(fields.content[: fields.position + CHECKSUM_BYTES], _WHAT)
-    found = _optional(extension, offset_size)
     flags = flags_of(fields.content)
-    return Superblock(version, base, offset_size, length_size, end - stored_base + base, root, found, None, flags)
+    return Superblock(version, base, offset_size, length_size, end - stored_base + base, root, extension, None, flags)
 
 
 def _sizes(fields: Fields) -> tuple[int, int]:
@@ -130,7 +130,3 @@ def _sizes(fields: Fields) -> tuple[int, int]:
     if max(sizes) > 8:
         raise UnsupportedError("addresses or lengths of more than eight bytes")
     return sizes
-
-
-def _optional(address: int, offset_size: int) -> int | None:
-    return None if address == (1 << 8 * offset_size) - 1 else address

@@ -76,8 +76,4 @@ def parse_dataspace(content: bytes, length_size: int = 8) -> Dataspace:
         raise FormatError(f"{_WHAT} has more elements than there can be")
     if not flags & _HAS_MAXIMUM:
         return Dataspace(shape, shape)
-    return Dataspace(shape, tuple(_maximum(fields.number(length_size), length_size) for _ in range(rank)))
-
-
-def _maximum(length: int, length_size: int) -> int | None:
-    return None if length == (1 << 8 * length_size) - 1 else length
+    return Dataspace(shape, tuple(fields.optional(length_size) for _ in range(rank)))

@@ -42,12 +42,27 @@ class Compact(NamedTuple):
 
     data: bytes
 
+    def values(self, size: int) -> bytes:
+        """The bytes of all elements, which are as many; a FormatError where there are fewer."""
+        _check_size(len(self.data), size)
+        return self.data[:size]
+
 
 class Contiguous(NamedTuple):
     """One piece; old messages don't say how large it is. Without an address where there is nothing yet."""
 
     address: int | None
     size: int | None
+
+    def check(self, size: int) -> None:
+        """Raise a FormatError where it is said to be smaller than all elements are."""
+        if self.size is not None:
+            _check_size(self.size, size)
+
+
+def _check_size(found: int, size: int) -> None:
+    if found < size:
+        raise FormatError(f"there are {found} of its {size} bytes")
 
 
 # A named tuple's own way takes three times as long.
@@ -149,13 +164,13 @@ def parse_layout(content: bytes, offset_size: int = 8, length_size: int = 8) -> 
     if kind == _COMPACT:
         return Compact(fields.take(fields.number(2)))
     if kind == _CONTIGUOUS:
-        return Contiguous(_address(fields, offset_size), fields.number(length_size))
+        return Contiguous(fields.optional(offset_size), fields.number(length_size))
     if kind == _CHUNKED and version == 3:
         return _chunks_of_a_btree(fields, offset_size)
     if kind == _CHUNKED:
         return _chunks_of_any_index(fields, version, offset_size, length_size)
     if kind == _VIRTUAL and version > 3:
-        return Virtual(_address(fields, offset_size), fields.number(_INDEX_BYTES))
+        return Virtual(fields.optional(offset_size), fields.number(_INDEX_BYTES))
     raise FormatError(f"{_WHAT} is of class {kind}")
 
 
@@ -165,7 +180,7 @@ def _versions_1_and_2(fields: Fields, offset_size: int) -> LayoutMessage:
     if kind == _COMPACT:
         fields.take(4 * rank)
         return Compact(fields.take(fields.number(4)))
-    address = _address(fields, offset_size)
+    address = fields.optional(offset_size)
     if kind == _CONTIGUOUS:
         return Contiguous(address, None)
     if kind == _CHUNKED:
@@ -174,7 +189,7 @@ def _versions_1_and_2(fields: Fields, offset_size: int) -> LayoutMessage:
 
 
 def _chunks_of_a_btree(fields: Fields, offset_size: int) -> Chunked:
-    rank, address = fields.number(1), _address(fields, offset_size)
+    rank, address = fields.number(1), fields.optional(offset_size)
     return Chunked(*_short_chunk(fields, rank, 4), IndexKind.BTREE_1, address)
 
 
@@ -190,7 +205,7 @@ def _chunks_of_any_index(fields: Fields, version: int, offset_size: int, length_
     sizes = (length_size, 4) if is_filtered_single else _PARAMETERS[kind]
     parameters = tuple(fields.number(size) for size in sizes)
     leaves_partial = bool(flags & _PARTIAL_UNFILTERED)
-    return Chunked(shape, element_size, kind, _address(fields, offset_size), parameters, leaves_partial, version)
+    return Chunked(shape, element_size, kind, fields.optional(offset_size), parameters, leaves_partial, version)
 
 
 def _chunk(fields: Fields, rank: int, size_bytes: int) -> tuple[tuple[int, ...], int]:
@@ -209,8 +224,3 @@ def _short_chunk(fields: Fields, rank: int, size_bytes: int) -> tuple[tuple[int,
     if prod(shape) * element_size > _MOST_SHORT_BYTES:
         raise FormatError(f"{_WHAT} has chunks of 4 GiB or more")
     return shape, element_size
-
-
-def _address(fields: Fields, size: int) -> int | None:
-    address = fields.number(size)
-    return None if address == (1 << 8 * size) - 1 else address

@@ -62,18 +62,11 @@ def stored_bytes(layout: LayoutMessage, size: int, file: ParsedFile) -> bytes | 
     if isinstance(layout, Contiguous):
         if layout.address is None or not size:
             return b"" if not size else None
-        if layout.size is not None and layout.size < size:
-            raise FormatError(f"there are {layout.size} of its {size} bytes")
+        layout.check(size)
         return file.bytes.read(layout.address, size)
     if isinstance(layout, Compact):
-        return _whole(layout.data, size)
+        return layout.values(size)
     raise UnsupportedError("values in chunks, or in other datasets")
-
-
-def _whole(content: bytes, size: int) -> bytes:
-    if len(content) < size:
-        raise FormatError(f"there are {len(content)} of its {size} bytes")
-    return content[:size]
 
 
 def fill_bytes(fill: FillValue | None, array_type: ArrayType) -> bytes:

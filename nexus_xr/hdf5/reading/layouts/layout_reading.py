@@ -142,7 +142,7 @@ def _in_pieces(stored: StoredValues, own_shape: tuple[int, ...]) -> StoredLayout
     layout = StoredLayout(shape, element, carrier, pieces, False, (), run, fill, conversion=conversion)
     size = math.prod(shape) * carrier.itemsize
     if isinstance(stored.layout, Compact):
-        return replace(layout, inline=_whole(stored.layout.data, size))
+        return replace(layout, inline=stored.layout.values(size))
     assert isinstance(stored.layout, Contiguous)
     if stored.external:
         extents = tuple(_raw_extent(slot, stored.path or "") for slot in stored.external)
@@ -152,8 +152,7 @@ def _in_pieces(stored: StoredValues, own_shape: tuple[int, ...]) -> StoredLayout
         nothing = np.zeros(0, np.int64)
         grid = tuple(-(-size // piece) for size, piece in zip(shape, pieces, strict=True))
         return replace(layout, index=ChunkIndex(grid, nothing, nothing, nothing, None))
-    if stored.layout.size is not None and stored.layout.size < size:
-        raise FormatError(f"there are {stored.layout.size} of its {size} bytes")
+    stored.layout.check(size)
     return replace(layout, index=replace(run, offset=stored.file.base + address))
 
 
@@ -163,12 +162,6 @@ def _made_of_others(stored: StoredValues, own_shape: tuple[int, ...]) -> Virtual
     if mappings is None:
         raise UnsupportedError("parts of other datasets that don't go together dimension by dimension")
     return VirtualLayout(own_shape, element, fill, mappings, grows(stored.mappings))
-
-
-def _whole(content: bytes, size: int) -> bytes:
-    if len(content) < size:
-        raise FormatError(f"there are {len(content)} of its {size} bytes")
-    return content[:size]
 
 
 def _pieces(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
