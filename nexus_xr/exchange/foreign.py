@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import xarray as xr
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.nexus.rules.reserved import ANCILLARY, COORDINATES
+from nexus_xr.opening.datatree import parents_of
 
 from .foreign_attributes import storable_attributes, storable_tree
 
@@ -122,7 +123,7 @@ class ForeignGroups:
                 told.add(Code.VALUE_STAYS_MASKED, _joined(path, name), message)
         attributes = dict(group.attrs)
         coordinates: dict[Any, xr.Variable] = {}
-        for above in _parents(path):
+        for above in parents_of(path):
             attributes = {**self.decoded[above].attrs, **attributes}
             for name, coordinate in self.decoded[above].coords.items():
                 fits = all(group.sizes.get(dim) == size for dim, size in coordinate.sizes.items())
@@ -173,13 +174,6 @@ def _is_of_data(group: xr.Dataset) -> bool:
 
 def _entry_of(path: str) -> str:
     return "/" + path.split("/")[1]
-
-
-def _parents(path: str) -> Iterator[str]:
-    """The groups above one, the nearest first."""
-    while path != "/":
-        path = path.rpartition("/")[0] or "/"
-        yield path
 
 
 def _joined(path: str, name: Any) -> str:

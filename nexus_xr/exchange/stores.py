@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +56,7 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     """
     if options.get("engine") is None:
         require("netcdf")
-    made = _with_whole_text(streamed(flat(obj, large_arrays)))
+    made = _of_each(streamed(flat(obj, large_arrays)), _checked)
     _refuse_other_years(made)
     if (engine := _engine(options)) == "netcdf4":
         _refuse_long({**_names(made), **_names_in_variables(made)}, "netCDF", 'write it with engine="h5netcdf"')
@@ -145,14 +145,15 @@ def _is_whole(options: Mapping[str, Any]) -> bool:
     return options.get("mode") in (None, "w", "w-") and options.get("compute", True) and not adds
 
 
-def _with_whole_text(made: Flat) -> Flat:
-    """The same, with text of which netCDF's libraries would write less looked for wherever it is read."""
+def _of_each(made: _Flat, make: Callable[[xr.Dataset], xr.Dataset]) -> _Flat:
+    """What is made of a Dataset, or of each node of a tree."""
     if isinstance(made, xr.DataTree):
-        return of_nodes(made, str, _checked)
-    return _checked(made)
+        return of_nodes(made, str, make)
+    return make(made)
 
 
 def _checked(dataset: xr.Dataset) -> xr.Dataset:
+    """The same, with text of which netCDF's libraries would write less looked for wherever it is read."""
     texts = {name: variable for name, variable in dataset.variables.items() if variable.dtype.kind == "O"}
     return dataset.assign({name: _checked_text(str(name), variable) for name, variable in texts.items()})
 
@@ -218,9 +219,7 @@ def _datasets(made: Flat) -> Iterator[xr.Dataset]:
 
 def streamed(made: _Flat) -> _Flat:
     """The same as xarray can write it: large arrays that stay in a file as dask's, as xarray reads others at once."""
-    if isinstance(made, xr.DataTree):
-        return of_nodes(made, str, _streamed)
-    return _streamed(made)
+    return _of_each(made, _streamed)
 
 
 def _streamed(dataset: xr.Dataset) -> xr.Dataset:

@@ -23,7 +23,7 @@ from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.nexus.rules.content import GroupContent, free_name
 from nexus_xr.nexus.rules.nxdata import NXdata
-from nexus_xr.nexus.rules.variables import Role, Variable
+from nexus_xr.nexus.rules.variables import Variable
 
 from .arrays import Chunks, FileArray, chunked
 from .chunks import chunking
@@ -32,7 +32,6 @@ from .fields.stored import DerivedArray, ScaledArray, Stored, TypedArray
 
 # An index is held in memory; a longer axis stays in the file, and its dimension has no index.
 INDEX_BYTES = 32 * 2**20
-_COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def variables_of(
     coordinates: dict[str, xr.Variable] = {}
     for variable in wanted:
         renamed = replace(variable, dims=tuple(dims.get(dim, dim) for dim in variable.dims)) if dims else variable
-        is_coordinate = variable.role in _COORDINATES or variable.name in indexes
+        is_coordinate = variable.role.is_coordinate or variable.name in indexes
         target = coordinates if is_coordinate else data
         target |= _built(fields, renamed, sources[variable.name], described.bounds_dim)
     for name, index in indexes.items():

@@ -39,7 +39,7 @@ def tree_of(nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
 def _with_parents(paths: Iterable[str]) -> list[str]:
     """The root, and the paths with those above them, from the shallowest to the deepest."""
     by_depth = sorted(paths, key=lambda path: path.count("/"))
-    return list(dict.fromkeys(each for path in ("/", *by_depth) for each in (*_parents(path), path)))
+    return list(dict.fromkeys(each for path in ("/", *by_depth) for each in (*parents_of(path), path)))
 
 
 def open_groups(file: File, options: Options, did_grow: frozenset[str] = frozenset()) -> dict[str, xr.Dataset]:
@@ -127,7 +127,7 @@ def _described(opening: Opening, found: Iterable[Found]) -> dict[str, Described]
 
 def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
     """Data above other data gets dimensions of its own, so that nothing below inherits its coordinates."""
-    above = {parent for path in described for parent in _parents(path)}
+    above = {parent for path in described for parent in parents_of(path)}
     apart = dict(described)
     meant = {path for path, node in described.items() if ADDED in node.content.attributes}  # as a tree had them
     for path in sorted(described.keys() & above - meant, key=len, reverse=True):
@@ -137,7 +137,14 @@ def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
     return apart
 
 
-def _parents(path: str) -> Iterator[str]:
+def parents_of(path: str) -> Iterator[str]:
+    """The paths of the groups above one, the nearest first.
+
+    Examples
+    --------
+    >>> list(parents_of("/entry/data"))
+    ['/entry', '/']
+    """
     while path != "/":
         path = path.rpartition("/")[0] or "/"
         yield path

@@ -10,9 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .letters import number, printable
+from .scale import Numbers
 from .view import DrawnView
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

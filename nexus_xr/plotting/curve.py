@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .letters import Letters
-from .scale import Range
+from .scale import Numbers, Range
 
-Numbers = NDArray[np.float64]
 # Bits of Braille's patterns, from U+2800 on, by row and column of the dot.
 _BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _BLANK = 0x2800

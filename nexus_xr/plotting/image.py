@@ -8,9 +8,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from .scale import Range
+from .scale import Numbers, Range
 
-Numbers = NDArray[np.float64]
 # From few to much, without colours; nothing where there is no number.
 SHADES = ".:-=+*#%@"
 # Viridis, which also tells who sees few colours, or none, what is more.

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from nexus_xr.signatures import checks
 
@@ -16,10 +15,9 @@ from .axis import DrawnAxis, as_numbers, axis_of, name_of
 from .curve import drawn_curve
 from .image import SHADES, coloured, resampled, shaded
 from .letters import ASCII, UNICODE, Letters, number, printable
-from .scale import Range
+from .scale import Numbers, Range
 from .view import DrawnView, opened_array, view_of
 
-Numbers = NDArray[np.float64]
 # Lines around what is drawn, beside the heading: the name of what goes up, the axis below, and what that is of.
 _AROUND = 3
 _LEAST_LINES, _LEAST_COLUMNS = 3, 10

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import product
 from typing import Any
 
-from nexus_xr.hdf5.reading.block_shapes import grouped
+from nexus_xr.hdf5.reading.block_shapes import covering, grouped
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 
 from .distributed import aligned, aligned_blocks
@@ -68,15 +67,9 @@ def _write_in_passes(source: Any, target: WrittenDataset, begin: Sequence[int]) 
     import dask.array as da
 
     chunks = target.chunks or (1,) * source.ndim
-    for part in _parts(source.shape, grouped(chunks, source.shape, source.dtype.itemsize, MOST_TOGETHER_BYTES)):
+    for part in covering(source.shape, grouped(chunks, source.shape, source.dtype.itemsize, MOST_TOGETHER_BYTES)):
         whole = source[_slices(part, (0,) * source.ndim)].rechunk(-1)
         da.store([whole], [target], regions=[_slices(part, begin)], lock=False)  # type: ignore[list-item]
-
-
-def _parts(shape: Sequence[int], lengths: Sequence[int]) -> Iterator[Region]:
-    """The regions of some lengths that cover an array."""
-    for corner in product(*(range(0, size, length) for size, length in zip(shape, lengths, strict=True))):
-        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, lengths, shape, strict=True))
 
 
 def _whole(shape: Sequence[int]) -> Region:

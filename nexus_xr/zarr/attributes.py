@@ -13,6 +13,7 @@ from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.objects.node import Node
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.objects.values import is_empty
+from nexus_xr.nexus.rules.attributes import UNITS_OF_TIME
 from nexus_xr.opening.fields.stored import ScaledArray
 
 from .data_types import named_number
@@ -22,15 +23,7 @@ _FILL_VALUE = "_FillValue"
 _CF_CODING = frozenset({"scale_factor", "add_offset", _FILL_VALUE, "missing_value", "_Unsigned", "dtype"})
 # Over which xarray fails where they are of another type than it expects.
 _DECODED = frozenset({_FILL_VALUE, "scale_factor", "add_offset", "coordinates"})
-_UNITS = {
-    "D": "days",
-    "h": "hours",
-    "m": "minutes",
-    "s": "seconds",
-    "ms": "milliseconds",
-    "us": "microseconds",
-    "ns": "nanoseconds",
-}
+_UNITS = {unit: words for unit, words in UNITS_OF_TIME.items() if unit != "W"}  # weeks, which xarray doesn't know
 _NOT_A_TIME = int(np.iinfo(np.int64).min)
 
 

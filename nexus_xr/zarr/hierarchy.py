@@ -15,7 +15,6 @@ from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, free_name
 from nexus_xr.nexus.rules.nxdata import describe_apart
-from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.nexus.tree.scan import DEEPEST, MOST_PATHS, Found, report_missing_target
 from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.select import Described, Opening
@@ -28,7 +27,6 @@ from .fields import Codecs, FieldArrays, Node
 # Names that no group and no array of Zarr can have: they mean something else in a key.
 _RESERVED = ("", ".", "..", "zarr.json")
 _SEPARATORS = frozenset("/\\")  # zarr-python takes either for one
-_COORDINATES = (Role.AXIS, Role.AXIS_ERRORS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +133,7 @@ class _Walk:
         fields = FieldArrays(arrays, self.codecs, data.bounds_dim)
         for variable in data.variables:
             for name, node in fields.nodes_of(variable):
-                yield name, node, variable.role in _COORDINATES
+                yield name, node, variable.role.is_coordinate
 
     def _others(self, described: Described) -> Iterator[_Named]:
         """The arrays of all other fields, with dimensions of their own."""

@@ -1,9 +1,10 @@
-"""Shapes of the blocks in which an array is read: whole chunks, grouped until they are worth the trouble."""
+"""Blocks in which an array is read: whole chunks, grouped until they are worth the trouble."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 def grouped(unit: Sequence[int], shape: Sequence[int], itemsize: int, target: int) -> tuple[int, ...]:
@@ -38,6 +39,18 @@ def grouped(unit: Sequence[int], shape: Sequence[int], itemsize: int, target: in
             break
         block[dimension] = max(1, min(in_units * unit[dimension], shape[dimension]))
     return tuple(block)
+
+
+def covering(shape: Sequence[int], block: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Where blocks of one shape that cover an array begin and end along each dimension; the last are shorter.
+
+    Examples
+    --------
+    >>> list(covering((3, 2), (2, 2)))
+    [((0, 2), (0, 2)), ((2, 3), (0, 2))]
+    """
+    for corner in itertools.product(*(range(0, size, length) for size, length in zip(shape, block, strict=True))):
+        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, shape, strict=True))
 
 
 def nearest_part(length: int, whole: int) -> int:

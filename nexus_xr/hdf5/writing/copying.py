@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.text import encode, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.block_shapes import grouped
+from nexus_xr.hdf5.reading.block_shapes import covering, grouped
 
 from .creation import put
 from .link_targets import copy_attributes
@@ -238,7 +237,5 @@ def _copy_bytes(source: h5d.DatasetID, target: h5d.DatasetID) -> None:
 
 def _blocks(shape: tuple[int, ...], itemsize: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Where the parts begin that are copied at once, and their lengths."""
-    block = grouped((1,) * len(shape), shape, itemsize, _COPIED_AT_ONCE)
-    for start in itertools.product(*(range(0, size, length) for size, length in zip(shape, block, strict=True))):
-        along = zip(start, block, shape, strict=True)
-        yield start, tuple(min(length, size - at) for at, length, size in along)
+    for region in covering(shape, grouped((1,) * len(shape), shape, itemsize, _COPIED_AT_ONCE)):
+        yield tuple(begin for begin, _ in region), tuple(end - begin for begin, end in region)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 # Units of NumPy's dates and lengths of time, in the words of CF.
-_UNITS_OF_TIME = {
+UNITS_OF_TIME = {
     "W": "weeks",
     "D": "days",
     "h": "hours",
@@ -108,7 +108,7 @@ def units_of_time(dtype: np.dtype[Any]) -> str | None:
     >>> units_of_time(np.dtype("M8[s]")), units_of_time(np.dtype("m8[ns]")), units_of_time(np.dtype("M8[Y]"))
     ('seconds since 1970-01-01T00:00:00', 'nanoseconds', None)
     """
-    unit = _UNITS_OF_TIME.get(np.datetime_data(dtype)[0])
+    unit = UNITS_OF_TIME.get(np.datetime_data(dtype)[0])
     return f"{unit} since 1970-01-01T00:00:00" if unit is not None and dtype.kind == "M" else unit
 
 

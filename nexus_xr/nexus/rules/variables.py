@@ -19,6 +19,11 @@ class Role(Enum):
     AXIS = "axis"
     AXIS_ERRORS = "errors of an axis"
 
+    @property
+    def is_coordinate(self) -> bool:
+        """Whether it says where values of the signal are."""
+        return self in (Role.AXIS, Role.AXIS_ERRORS)
+
 
 @dataclass(frozen=True)
 class Variable:

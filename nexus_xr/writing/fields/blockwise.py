@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.block_shapes import covering
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.opening.chunks import block_shape
 
@@ -53,7 +53,4 @@ def fill(target: WrittenDataset, values: Any, begin: Sequence[int] | None = None
 
 def blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
     """Regions that cover an array, of whole chunks and of as much as is worth a read."""
-    block = block_shape(values.shape, max(values.dtype.itemsize, 1), chunks)
-    ranges = (range(0, size, length) for size, length in zip(values.shape, block, strict=True))
-    for corner in product(*ranges):
-        yield tuple((at, min(at + length, size)) for at, length, size in zip(corner, block, values.shape, strict=True))
+    return covering(values.shape, block_shape(values.shape, max(values.dtype.itemsize, 1), chunks))

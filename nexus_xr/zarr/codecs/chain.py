@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_xr.hdf5.filters.codec import Codec
+from nexus_xr.hdf5.filters.codec import Bytes, Codec
 from nexus_xr.hdf5.filters.codecs.blosc import BLOSC
 from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
 from nexus_xr.hdf5.filters.codecs.fletcher32 import FLETCHER32
@@ -18,7 +18,7 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.stored_chunks import StoredChunk
 from nexus_xr.hdf5.runtime.memory import Roomy
 
-from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Bytes, Encoded, is_frame, stored_frame
+from .frames import HEADER_BYTES, MOST_FRAME_BYTES, MOST_WIDTH, Encoded, is_frame, stored_frame
 from .reframing import Framing, Recipe, recipe, reframed
 
 # What Zarr has a codec for that decodes what the filters of HDF5 made, in the order of encoding.

@@ -10,9 +10,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nexus_xr.hdf5.filters.codec import BYTE, address_of
+from nexus_xr.hdf5.filters.codec import BYTE, Bytes, address_of
 from nexus_xr.hdf5.filters.compiled import frame_blocks
 from nexus_xr.hdf5.runtime.memory import Roomy
 
@@ -25,7 +24,7 @@ HEADER_BYTES = 16
 _HEADER = struct.Struct("<BBBBIII")
 _VERSION, _VERSION_OF_COMPRESSOR = 2, 1
 _IS_STORED, _IS_NEVER_SPLIT, _IS_EXTENDED = 0x02, 0x10, 0x08
-Bytes = NDArray[np.uint8]
+
 # A chunk as a reader of Zarr has it.
 Encoded = bytes | memoryview
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nexus_xr.hdf5.filters.codec import BYTE, DecodeError, address_of
+from nexus_xr.hdf5.filters.codec import BYTE, Bytes, DecodeError, address_of
 from nexus_xr.hdf5.filters.codecs.bitshuffle import BITSHUFFLE
 from nexus_xr.hdf5.filters.codecs.blosc import BLOSC
 from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
@@ -24,7 +24,6 @@ from nexus_xr.hdf5.runtime.memory import Roomy
 from .frames import (
     HEADER_BYTES,
     MOST_FRAME_BYTES,
-    Bytes,
     Encoded,
     Format,
     FrameBlocks,
