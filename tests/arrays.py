@@ -39,6 +39,12 @@ def assert_same_bits(got: Any, expected: NDArray[Any]) -> None:
     assert np.asarray(got).tobytes() == np.asarray(expected[()]).tobytes()  # a scalar in native byte order
 
 
+def native(values: Any) -> NDArray[Any]:
+    """Values in the byte order of this machine."""
+    array = np.asarray(values)
+    return array.astype(array.dtype.newbyteorder("="))
+
+
 def take(values: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:
     """What NumPy selects with one indexer after the other."""
     for dimension, indexer in reversed(list(enumerate(key))):

@@ -1,8 +1,10 @@
-"""Files for tests: small ones written from nested dictionaries, and the corpus of real ones."""
+"""What tests ask for by name: files, real or written from dictionaries, and what mustn't happen meanwhile."""
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,18 +19,12 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.mapped_regions import chunk_form, mapped_regions_of
 from nexus_xr.writing.copies import consolidate as consolidation
 
+from .corpus import CORPUS
 from .files import write_tree
 
 # Opening the first file of a process takes longer than any deadline; what CI finds it finds again.
 settings.register_profile("nexus_xr", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("nexus_xr")
-
-CORPUS = Path(os.environ.get("NEXUS_XR_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
-
-
-def corpus_files() -> list[Path]:
-    """Every file of the corpus; none where it isn't there."""
-    return sorted(path for path in CORPUS.rglob("*") if path.is_file())
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +83,35 @@ def only_copies(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail(f"values are decoded, for {chunk_form(target._dataset)}, from\n{sources}")
 
     monkeypatch.setattr(consolidation, "fill", refuse)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Have nothing of a cycle freed meanwhile."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
+def without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have other processes draw into files alone."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def hyperspy() -> Any:
+    """HyperSpy's interface, without what it says of its own future."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("hyperspy.api")
+
+
+@pytest.fixture(scope="session")
+def corpus_client(corpus: Path) -> Iterator[Any]:
+    """A client of a service of the corpus."""
+    from .services import client_of
+
+    with client_of(corpus) as client:
+        yield client

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+
+# What the fixture of that name is: it writes a tree as a file, and gives its path.
+Write = Callable[..., Path]
 
 
 class Field:
@@ -37,6 +40,13 @@ def fill(group: h5py.Group, tree: Mapping[str, Any]) -> None:
             dataset.attrs.update(value.attributes)
         else:
             group[name] = value
+
+
+def paths_in(group: h5py.Group) -> list[str]:
+    """The paths of all that is in a group, each once."""
+    paths: list[str] = []
+    group.visit(paths.append)
+    return paths
 
 
 def nxdata(fields: Mapping[str, Any], **attributes: Any) -> dict[str, Any]:

@@ -26,45 +26,10 @@ from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.writing.fields import variables
 
+from .appended import FRAMES, assert_same, bins, named, stack
+from .opened import open_nexus
 from .test_detector_segments import write_master
 from .waiting import PATIENCE_SECONDS
-
-FRAMES = np.random.default_rng(7).poisson(3, (12, 6, 8)).astype("u2")
-
-
-def stack(count: int = 12, start: int = 0, dims: tuple[str, ...] = ("frame", "y", "x")) -> xr.Dataset:
-    """Frames with all that may go along with them."""
-    frames = slice(start, start + count)
-    at = np.arange(start, start + count)
-    dataset = xr.Dataset(
-        {
-            "counts": (("frame", "y", "x"), FRAMES[frames], {"units": "counts"}),
-            "counts_errors": (("frame", "y", "x"), np.sqrt(FRAMES[frames])),
-            "monitor": (("frame",), 10.0 * at),
-            "mask": (("y", "x"), FRAMES[0] > 4),
-        },
-        coords={
-            "frame": ("frame", 0.5 * at, {"units": "s"}),
-            "when": ("frame", np.array("2024-01-01", "M8[ms]") + at.astype("m8[h]")),
-            "label": ("frame", [f"frame {number}" for number in at]),
-            "x": ("x", np.arange(8.0), {"units": "mm"}),
-            "height": 1.5,
-        },
-        attrs={"sample": {"name": "iron"}},
-    )
-    return dataset.transpose(*dims)
-
-
-def opened(path: Path, **options: Any) -> xr.Dataset:
-    return xr.open_dataset(path, engine="nexus", **options)
-
-
-def assert_same(found: xr.Dataset, expected: xr.Dataset) -> None:
-    """Whether all is the same but the metadata, of which no test here is."""
-    found = found.copy()
-    found.attrs = expected.attrs
-    xr.testing.assert_identical(found, expected)
-
 
 # --- how single variables are stored ---------------------------------------------------------------------------
 
@@ -79,7 +44,7 @@ def test_dimensions_may_have_no_end(tmp_path: Path, unlimited: Any) -> None:
         assert data["mask"].maxshape == (6, 8)
         assert data["mask"].chunks is None
         assert data["counts"].chunks == (12 * (64 * 1024 // (12 * 48 * 2)), 6, 8)
-    assert_same(opened(tmp_path / "f.nxs"), stack())
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack())
 
 
 @pytest.mark.parametrize(
@@ -104,11 +69,11 @@ def test_a_stack_of_no_frames_has_chunks(tmp_path: Path, shape: Any, chunks: Any
 
 def test_an_array_of_a_file_gets_dimensions_without_an_end(tmp_path: Path) -> None:
     to_nexus(stack(), tmp_path / "f.nxs", chunks={"frame": 2}, compression="lzf")
-    to_nexus(opened(tmp_path / "f.nxs"), tmp_path / "g.nxs", unlimited_dims="frame")
+    to_nexus(open_nexus(tmp_path / "f.nxs"), tmp_path / "g.nxs", unlimited_dims="frame")
     with h5py.File(tmp_path / "g.nxs") as file:
         counts = file["entry1/counts/counts"]
         assert (counts.maxshape, counts.chunks, counts.compression) == ((None, 6, 8), (2, 6, 8), "lzf")
-    assert opened(tmp_path / "g.nxs").identical(opened(tmp_path / "f.nxs"))
+    assert open_nexus(tmp_path / "g.nxs").identical(open_nexus(tmp_path / "f.nxs"))
 
 
 def test_edges_of_bins_have_no_end_either(tmp_path: Path) -> None:
@@ -117,7 +82,7 @@ def test_edges_of_bins_have_no_end_either(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.nxs") as file:
         tof = file["entry1/counts/tof"]
         assert (tof.shape, tof.maxshape) == ((4,), (None,))
-    assert opened(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4]
+    assert open_nexus(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize("form", ["memory", "dask", "file"])
@@ -127,7 +92,7 @@ def test_each_variable_may_be_stored_in_its_own_way(tmp_path: Path, form: str) -
         dataset = dataset.chunk({"frame": 5})
     elif form == "file":
         to_nexus(dataset, tmp_path / "source.nxs", chunks=(1, 6, 8))
-        dataset = opened(tmp_path / "source.nxs")
+        dataset = open_nexus(tmp_path / "source.nxs")
     encoding = {
         "counts": {"chunksizes": (4, 3, 8), "compression": "lzf", "dtype": "u4"},
         "counts_errors": {"chunks": {"frame": 3}, "compression": None, "dtype": "f4"},
@@ -140,7 +105,7 @@ def test_each_variable_may_be_stored_in_its_own_way(tmp_path: Path, form: str) -
         assert (counts.chunks, counts.compression, counts.shuffle, counts.dtype) == ((4, 3, 8), "lzf", True, "u4")
         assert (errors.chunks, errors.compression, errors.shuffle, errors.dtype) == ((3, 6, 8), None, False, "f4")
         assert data["x"].dtype == "f4"
-    found = opened(tmp_path / "f.nxs")
+    found = open_nexus(tmp_path / "f.nxs")
     np.testing.assert_array_equal(found.counts, FRAMES)
     np.testing.assert_array_equal(found.counts_errors, np.sqrt(FRAMES).astype("f4"))
 
@@ -148,11 +113,11 @@ def test_each_variable_may_be_stored_in_its_own_way(tmp_path: Path, form: str) -
 def test_a_large_array_of_a_file_is_converted_block_by_block(tmp_path: Path) -> None:
     values = np.arange(40 * 100 * 100, dtype="i4").reshape(40, 100, 100)
     to_nexus(xr.DataArray(values, dims=("n", "y", "x"), name="counts"), tmp_path / "f.nxs")
-    source = opened(tmp_path / "f.nxs").counts
+    source = open_nexus(tmp_path / "f.nxs").counts
     to_nexus(source, tmp_path / "g.nxs", encoding={"counts": {"dtype": "i8"}})
     assert not source.variable._in_memory
-    assert opened(tmp_path / "g.nxs").counts.dtype == "i8"
-    np.testing.assert_array_equal(opened(tmp_path / "g.nxs").counts, values)
+    assert open_nexus(tmp_path / "g.nxs").counts.dtype == "i8"
+    np.testing.assert_array_equal(open_nexus(tmp_path / "g.nxs").counts, values)
     with pytest.raises(NexusError, match="there are values that int16 doesn't hold"):
         to_nexus(source, tmp_path / "h.nxs", encoding={"counts": {"dtype": "i2"}})
     assert not (tmp_path / "h.nxs").exists()
@@ -166,8 +131,8 @@ def test_numbers_are_stored_as_a_type_that_holds_them(tmp_path: Path, is_lazy: b
 
     for values, dtype in (([0, 65535], "u2"), ([1.5, np.inf, np.nan], "f2")):
         write(values, dtype)
-        assert opened(tmp_path / "f.nxs").n.dtype == dtype
-        np.testing.assert_array_equal(opened(tmp_path / "f.nxs").n, values)
+        assert open_nexus(tmp_path / "f.nxs").n.dtype == dtype
+        np.testing.assert_array_equal(open_nexus(tmp_path / "f.nxs").n, values)
     for values, dtype in (([-1, 0], "u2"), ([1e6, 1.0], "f2"), ([2**20], "f2")):
         with pytest.raises(NexusError, match=r"there are values that .* doesn't hold"):
             write(values, dtype)
@@ -210,7 +175,7 @@ def test_encodings_and_dimensions_are_of_types(tmp_path: Path) -> None:
     to_nexus(stack(), tmp_path / "f.nxs")
     with pytest.raises(NexusError, match="takes no unlimited_dims, encoding; leave that out"):
         to_nexus(
-            opened(tmp_path / "f.nxs"), tmp_path / "g.nxs", layout="inplace", unlimited_dims="x", encoding={"x": {}}
+            open_nexus(tmp_path / "f.nxs"), tmp_path / "g.nxs", layout="inplace", unlimited_dims="x", encoding={"x": {}}
         )
     assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/counts"]
 
@@ -230,7 +195,7 @@ def in_form(dataset: xr.Dataset, form: str, path: Path) -> xr.Dataset:
         return dataset.chunk({"frame": 2, "y": 4})
     if form == "file":
         to_nexus(dataset, path, mode="w")
-        return opened(path)
+        return open_nexus(path)
     return dataset
 
 
@@ -244,7 +209,7 @@ def test_a_stack_grows(
     path = grown(tmp_path / "f.nxs", chunks={"frame": chunk, "y": 4}, encoding={"counts": {"compression": compression}})
     more = in_form(stack(7, 5), form, tmp_path / "more.nxs")
     to_nexus(more, path, append_dim="frame")
-    assert_same(opened(path), stack())
+    assert_same(open_nexus(path), stack())
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["entry1/counts/counts"], FRAMES)
         assert file["entry1/counts/counts"].chunks == (chunk, 4, 8)
@@ -283,7 +248,7 @@ def test_any_blocks_make_the_stack_that_they_are_of(
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["entry1/n/n"], expected.n)
         np.testing.assert_array_equal(file["entry1/n/frame"], expected.frame)
-    found = opened(path)
+    found = open_nexus(path)
     if found.sizes["frame"]:
         assert_same(found, expected)
 
@@ -293,7 +258,7 @@ def test_a_stack_begins_without_a_frame(tmp_path: Path) -> None:
     to_nexus(empty.drop_vars("label"), tmp_path / "f.nxs", unlimited_dims="frame")
     for start in range(0, 12, 4):
         to_nexus(stack(4, start).drop_vars("label"), tmp_path / "f.nxs", append_dim="frame", mode="a")
-    assert_same(opened(tmp_path / "f.nxs"), stack().drop_vars("label"))
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack().drop_vars("label"))
 
 
 def test_what_is_appended_may_be_computed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +270,7 @@ def test_what_is_appended_may_be_computed_later(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     job.compute()
-    assert_same(opened(tmp_path / "f.nxs"), stack())
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack())
 
 
 def test_a_block_of_dask_is_computed_once(tmp_path: Path) -> None:
@@ -322,18 +287,13 @@ def test_a_block_of_dask_is_computed_once(tmp_path: Path) -> None:
     )
     to_nexus(more.assign(counts=more.counts.copy(data=blocks)), path, append_dim="frame")
     assert computed == [(0, 0, 0)]
-    assert_same(opened(path), stack())
+    assert_same(open_nexus(path), stack())
 
 
 def test_bins_continue_where_those_of_the_file_end(tmp_path: Path) -> None:
-    def bins(*edges: int) -> xr.DataArray:
-        counts = xr.DataArray(np.ones(len(edges) - 1), dims="tof", name="counts")
-        made: xr.DataArray = counts.nexus.assign_edges(tof=list(edges))
-        return made
-
     to_nexus(bins(0, 1, 2), tmp_path / "f.nxs", unlimited_dims="tof")
     to_nexus(bins(2, 4, 8, 16), tmp_path / "f.nxs", append_dim="tof")
-    assert opened(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4, 8, 16]
+    assert open_nexus(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4, 8, 16]
     for more, said in (
         (bins(17, 18), r"tof: nothing was written, as the bins begin at \[17.*those of the file end at \[16"),
         (xr.DataArray([1.0], {"tof": [20]}, name="counts"), "as the file has edges of bins, not middles"),
@@ -353,19 +313,16 @@ def test_types_that_hold_all_values_are_taken(tmp_path: Path) -> None:
         when=more.when.astype("M8[s]"), label=("frame", [*list("abcdef"), "a longer one than all"])
     )
     to_nexus(more, path, append_dim="frame")
-    found = opened(path)
+    found = open_nexus(path)
     assert (found.monitor.dtype, found.counts.dtype, found.when.dtype) == ("f8", "u2", "M8[ms]")
     assert_same(found.drop_vars("label"), stack().drop_vars("label"))
     assert found.label.values.tolist() == [*stack(5).label.values, *more.label.values]
 
 
 def test_text_of_a_fixed_length_grows_as_far_as_it_fits(tmp_path: Path) -> None:
-    def named(*names: bytes) -> xr.Dataset:
-        return xr.Dataset({"n": ("x", np.ones(len(names))), "name": ("x", np.array(names))})
-
     to_nexus(named(b"iron", b"lead"), tmp_path / "f.nxs", unlimited_dims="x")
     to_nexus(named(b"tin"), tmp_path / "f.nxs", append_dim="x")
-    assert opened(tmp_path / "f.nxs").name.values.tolist() == ["iron", "lead", "tin"]
+    assert open_nexus(tmp_path / "f.nxs").name.values.tolist() == ["iron", "lead", "tin"]
     before = (tmp_path / "f.nxs").read_bytes()
     with pytest.raises(NexusError, match=r"name: nothing was written, as there is text that .* doesn't hold"):
         to_nexus(named(b"copper"), tmp_path / "f.nxs", append_dim="x")
@@ -381,10 +338,10 @@ def test_objects_of_dask_grow_where_they_are_text(tmp_path: Path, first: Any) ->
     to_nexus(labelled(first), path, unlimited_dims="x")
     more = np.array(["off", "", "läänger"], object)
     to_nexus(labelled(more).chunk(x=2), path, append_dim="x")
-    to_nexus(opened(path, chunks={}).load(), tmp_path / "g.nxs", unlimited_dims="x")
-    to_nexus(opened(path, chunks={}), tmp_path / "g.nxs", append_dim="x")
-    assert opened(path).label.values.tolist() == [*first, *more]
-    assert opened(tmp_path / "g.nxs").label.values.tolist() == [*first, *more] * 2
+    to_nexus(open_nexus(path, chunks={}).load(), tmp_path / "g.nxs", unlimited_dims="x")
+    to_nexus(open_nexus(path, chunks={}), tmp_path / "g.nxs", append_dim="x")
+    assert open_nexus(path).label.values.tolist() == [*first, *more]
+    assert open_nexus(tmp_path / "g.nxs").label.values.tolist() == [*first, *more] * 2
     before = path.read_bytes()
     other = [np.array(["a", 1], object), np.array([[1], [2, 3]], object), np.array(["a", "b\0c"], object)]
     for labels, said in zip(other, ["can't be stored", "it is no text", "with a zero"], strict=True):
@@ -405,9 +362,9 @@ def test_files_of_others_grow(tmp_path: Path) -> None:
         data["counts"] = h5py.SoftLink("/entry/detector/data")
         data.create_dataset("time", data=[0.0, 1.0, 2.0], maxshape=(None,), chunks=(64,))
         assert counts.shape == (3, 8)
-    more = opened(tmp_path / "f.nxs").isel(time=[0, 0]).load().assign(counts=(("time", "dim_1"), FRAMES[3:5, 0]))
+    more = open_nexus(tmp_path / "f.nxs").isel(time=[0, 0]).load().assign(counts=(("time", "dim_1"), FRAMES[3:5, 0]))
     to_nexus(more.assign_coords(time=[3.0, 4.0]), tmp_path / "f.nxs", append_dim="time")
-    found = opened(tmp_path / "f.nxs")
+    found = open_nexus(tmp_path / "f.nxs")
     np.testing.assert_array_equal(found.counts, FRAMES[:5, 0])
     assert found.time.values.tolist() == [0, 1, 2, 3, 4]
 
@@ -418,15 +375,15 @@ def test_what_stays_in_another_file_is_appended_in_the_order_of_this_one(
     monkeypatch.setattr(variables, "SMALL_BYTES", 0)
     to_nexus(stack(7, 5), tmp_path / "more.nxs")
     path = grown(tmp_path / "f.nxs", chunks={"frame": 2})
-    more = opened(tmp_path / "more.nxs").transpose("x", "y", "frame")
+    more = open_nexus(tmp_path / "more.nxs").transpose("x", "y", "frame")
     to_nexus(more, path, append_dim="frame")
     assert not more.counts.variable._in_memory
-    assert_same(opened(path), stack())
+    assert_same(open_nexus(path), stack())
 
 
 def test_what_was_opened_before_is_refreshed(tmp_path: Path) -> None:
     path = grown(tmp_path / "f.nxs", chunks={"frame": 2})
-    before = opened(path)
+    before = open_nexus(path)
     to_nexus(stack(7, 5), path, append_dim="frame")
     with pytest.raises(NexusFileError, match="open it again"):
         before.counts.load()
@@ -435,7 +392,7 @@ def test_what_was_opened_before_is_refreshed(tmp_path: Path) -> None:
 
 def test_segments_of_a_detector_are_not_continued(tmp_path: Path) -> None:
     write_master(tmp_path, {1: 3, 2: 3})
-    more = opened(tmp_path / "scan_master.h5").load()
+    more = open_nexus(tmp_path / "scan_master.h5").load()
     with pytest.raises(NexusError, match="/entry/data/data: several datasets are one variable"):
         to_nexus(more, tmp_path / "scan_master.h5", append_dim="dim_0")
 
@@ -451,7 +408,7 @@ def test_chunks_that_were_never_stored_are(tmp_path: Path) -> None:
         )
         sparse.attrs.update(attributes)
     to_nexus(stack(7, 5), path, append_dim="frame")
-    np.testing.assert_array_equal(opened(path).counts, np.concatenate([0 * FRAMES[:5], FRAMES[5:]]))
+    np.testing.assert_array_equal(open_nexus(path).counts, np.concatenate([0 * FRAMES[:5], FRAMES[5:]]))
 
 
 def test_a_file_that_can_not_be_closed_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,7 +430,7 @@ def test_a_system_that_makes_no_room_is_no_obstacle(tmp_path: Path, monkeypatch:
     path = grown(tmp_path / "f.nxs")
     monkeypatch.setattr("os.posix_fallocate", unsupported)
     to_nexus(stack(7, 5), path, append_dim="frame")
-    assert_same(opened(path), stack())
+    assert_same(open_nexus(path), stack())
 
 
 Change = Callable[[xr.Dataset], Any]
@@ -581,7 +538,7 @@ def test_what_does_not_go_with_appending_is_refused(tmp_path: Path, options: Any
     path = grown(tmp_path / "f.nxs")
     with pytest.raises(NexusError, match=said):
         to_nexus(stack(7, 5), path, append_dim="frame", **options)
-    assert_same(opened(path), stack(5))
+    assert_same(open_nexus(path), stack(5))
 
 
 def test_only_files_here_are_continued(tmp_path: Path) -> None:
@@ -602,7 +559,7 @@ def test_only_files_here_are_continued(tmp_path: Path) -> None:
         pytest.raises(NexusError, match="only this process changes what is there"),
     ):
         to_nexus(stack(7, 5).chunk({"frame": 1}), path, append_dim="frame")
-    assert_same(opened(path), stack(5))
+    assert_same(open_nexus(path), stack(5))
 
 
 def test_a_list_of_free_space_is_not_kept_up(tmp_path: Path) -> None:
@@ -611,7 +568,7 @@ def test_a_list_of_free_space_is_not_kept_up(tmp_path: Path) -> None:
         file.copy("entry1", other)
     with pytest.raises(NexusFileError, match="keeps a list of its free space"):
         to_nexus(stack(7, 5), tmp_path / "g.nxs", append_dim="frame")
-    assert opened(tmp_path / "g.nxs").counts.shape == (5, 6, 8)
+    assert open_nexus(tmp_path / "g.nxs").counts.shape == (5, 6, 8)
 
 
 def test_several_threads_append_one_after_the_other(tmp_path: Path) -> None:
@@ -620,7 +577,7 @@ def test_several_threads_append_one_after_the_other(tmp_path: Path) -> None:
     to_nexus(stack(0).drop_vars("label"), path, unlimited_dims="frame", chunks={"frame": 2})
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda block: to_nexus(block, path, append_dim="frame"), blocks))
-    assert_same(opened(path).sortby("frame"), stack().drop_vars("label"))
+    assert_same(open_nexus(path).sortby("frame"), stack().drop_vars("label"))
 
 
 # --- what fails leaves the file as it was --------------------------------------------------------------------------
@@ -669,7 +626,7 @@ def test_a_file_is_as_it_was_where_appending_fails(
     assert path.read_bytes() == before
     monkeypatch.undo()
     to_nexus(stack(7, 5), path, append_dim="frame")
-    found = opened(path)
+    found = open_nexus(path)
     np.testing.assert_array_equal(found.counts, FRAMES)
 
 
@@ -712,9 +669,9 @@ def test_a_file_is_as_it_was_where_who_appends_is_killed(tmp_path: Path, libver:
                 assert file["entry1/counts/counts"].shape == (5, 6, 8)
             print(file=process.stdin, flush=True)
         process.kill()
-    assert_same(opened(path), stack(5))
+    assert_same(open_nexus(path), stack(5))
     to_nexus(stack(7, 5), path, append_dim="frame")
-    assert_same(opened(path), stack())
+    assert_same(open_nexus(path), stack())
 
 
 TOO_LARGE = """
@@ -772,7 +729,7 @@ def test_an_entry_is_replaced(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs.update(default="entry3", operator="somebody")
         before = dict(file.attrs)
-    read = opened(path, dataset_path="/entry2/counts", drop_variables="counts_errors")
+    read = open_nexus(path, dataset_path="/entry2/counts", drop_variables="counts_errors")
     to_nexus(read.assign(counts=read.counts + np.uint16(1)), path, mode="r+", entry="entry2")
     with h5py.File(path) as file:
         assert list(file) == ["entry1", "entry2", "entry3"]
@@ -780,7 +737,7 @@ def test_an_entry_is_replaced(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["entry2/counts/counts"], FRAMES[:4] + 1)
         np.testing.assert_array_equal(file["entry3/counts/counts"], FRAMES[:5])
     to_nexus(stack(1), path, mode="r+", entry="entry1", use_default=True)
-    assert opened(path).sizes["frame"] == 1
+    assert open_nexus(path).sizes["frame"] == 1
     with h5py.File(path) as file:
         assert (list(file), file.attrs["default"]) == (["entry1", "entry2", "entry3"], "entry1")
 

@@ -28,7 +28,7 @@ from nexus_xr.hdf5.writing.atomic_file import PARTS
 from nexus_xr.writing import distributed as parts
 
 from .calls import recorded
-from .files import Field, nxdata, nxentry, write_tree
+from .files import Field, nxdata, nxentry, paths_in, write_tree
 from .processes import run
 from .waiting import PATIENCE_SECONDS, interrupted_after, wait_until
 
@@ -308,18 +308,12 @@ def layout(path: Path | str) -> dict[str, Any]:
     """What a file is made of, values and the ways in which they are stored aside."""
     found: dict[str, Any] = {}
     with h5py.File(path) as file:
-        for name in ("/", *_paths(file)):
+        for name in ("/", *paths_in(file)):
             item = file[name]
             members = list(item) if isinstance(item, h5py.Group) else (item.shape, item.dtype)
             attributes = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
             found[name] = (members, {key: each for key, each in attributes.items() if key not in ("file_time", PARTS)})
     return found
-
-
-def _paths(group: h5py.Group) -> list[str]:
-    names: list[str] = []
-    group.visit(names.append)
-    return names
 
 
 @pytest.mark.usefixtures("small_parts")

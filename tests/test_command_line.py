@@ -16,36 +16,16 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 import nexus_xr
 from nexus_xr.cli import progress
 from nexus_xr.cli import screen as screens
-from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
 
-from .conftest import corpus_files
+from .corpus import corpus_files
 from .pages import DOCS, write_scan
 from .processes import run
-
-
-def invoke(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)
-
-
-def said(*arguments: Any) -> str:
-    """What a command prints that does what it is asked."""
-    result = invoke(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: Any) -> str:
-    """What a command says that can't do what it is asked."""
-    result = invoke(*arguments)
-    assert result.exit_code == 1
-    assert "Error: " in result.stderr
-    return result.stderr
+from .shell import invoke, refused, said
 
 
 @pytest.fixture

@@ -12,23 +12,18 @@ import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
-from click.testing import CliRunner, Result
 from h5py import h5d, h5f, h5l, h5p, h5s, h5t
 
 import nexus_xr
 from benchmarks.serving import RangeServer
 from nexus_xr import extras
-from nexus_xr.cli.main import main
 from nexus_xr.exchange import foreign, stores
 from nexus_xr.inspection.outline import OutlineNode
 
 from .processes import run
+from .shell import invoke
 
 VALUES = np.arange(20 * 60 * 50, dtype="u2").reshape(20, 60, 50)
-
-
-def invoke(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)
 
 
 @pytest.fixture

@@ -16,13 +16,8 @@ import nexus_xr
 from nexus_xr import NexusPathError, NexusWarning
 from nexus_xr.opening.guess import is_nexus
 
-from .conftest import CORPUS, corpus_files
+from .corpus import each_file
 
-FILES = corpus_files()
-# Without the corpus, one parameter is left that says so and is skipped.
-each_file = pytest.mark.parametrize(
-    "path", FILES or [CORPUS / "absent"], ids=lambda path: str(path.relative_to(CORPUS))
-)
 pytestmark = pytest.mark.usefixtures("corpus")
 
 

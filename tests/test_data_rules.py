@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -26,9 +25,7 @@ from nexus_xr.nexus.rules.reserved import recorded_dtype
 from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role
 
-from .files import Field, nxdata
-
-Write = Callable[..., Path]
+from .files import Field, Write, nxdata
 
 
 def described(write: Write, group: Mapping[str, Any], signal: str | None = None) -> NXdata:

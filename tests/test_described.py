@@ -28,7 +28,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 
-from .conftest import CORPUS, corpus_files
+from .corpus import CORPUS, corpus_files
 
 SMALL_BYTES = 1 << 16
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,7 @@ import nexus_xr
 from nexus_xr import Diagnostic, NexusFileError, NexusWarning, read_metadata
 from nexus_xr.diagnostics import Code, Diagnostics
 
-from .files import Field, nxdata, nxentry
-
-Write = Callable[..., Path]
+from .files import Field, Write, nxdata, nxentry
 
 X4, Y3 = np.arange(4.0), np.arange(3.0)
 NOWHERE = h5py.SoftLink("/nowhere")

@@ -24,16 +24,12 @@ from nexus_xr.signatures import documentation
 
 from .pages import DOCS, ROOT, commands, fault_of, pages, run
 
+pytestmark = pytest.mark.usefixtures("without_windows")
 GALLERY = sorted((DOCS / "gallery").glob("plot_*.py"))
 
 
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
-
-
-@pytest.fixture(autouse=True)
-def _without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

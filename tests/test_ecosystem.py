@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,11 @@ from dask.distributed import Client, LocalCluster
 import nexus_xr
 from nexus_xr.opening.guess import is_nexus
 
-from .files import Field, nxdata, nxentry, scan_file
+from .files import Field, Write, nxdata, nxentry, scan_file
+from .opened import open_nexus
 from .processes import run
 
 mpl.use("Agg")
-Write = Callable[..., Path]
-
-
-def open_nexus(path: Any, **options: Any) -> xr.Dataset:
-    return xr.open_dataset(path, engine="nexus", **options)
 
 
 def histogram(write: Write) -> Path:

@@ -33,13 +33,12 @@ from nexus_xr.exchange.names import joined, quoted, split, unquoted
 from nexus_xr.exchange.values import as_attribute, of_attribute
 from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
-from .conftest import CORPUS, corpus_files
-from .files import Field, nxdata, nxentry, scan_file
+from .corpus import CORPUS, corpus_files
+from .files import Field, Write, nxdata, nxentry, scan_file
 from .processes import run
 
 each_engine = pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
 
-Write = Callable[..., Path]
 Way = Callable[[Any, Path], Any]
 
 

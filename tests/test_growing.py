@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import pickle
@@ -41,10 +40,11 @@ from nexus_xr.hdf5.objects.parsed import parsed_file
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.layouts import index_building as index
 
-from .files import nxdata, nxentry, scan_file, write_tree
+from .files import Write, nxdata, nxentry, scan_file, write_tree
+from .opened import open_nexus
+from .processes import Talker
 from .stacks import chunked
 
-Write = Callable[..., Path]
 FRAME = (6, 8)
 
 
@@ -103,21 +103,8 @@ print("closed", flush=True)
 """
 
 
-class Writer:
+class Writer(Talker):
     """A process that adds frames to a file as it is told."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def tell(self, line: str = "") -> str:
-        """Say what to do, and wait for what it has to say."""
-        assert self._process.stdin is not None
-        print(line, file=self._process.stdin, flush=True)
-        return self.said()
-
-    def said(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
 
     def add(self, count: int) -> int:
         """Have frames added; gives how many there are."""
@@ -143,10 +130,6 @@ def assert_frames(dataset: xr.Dataset, count: int) -> None:
     np.testing.assert_array_equal(dataset.counts, np.array([frame(n) for n in range(count)]).reshape(-1, *FRAME))
     np.testing.assert_array_equal(dataset.time, 0.5 * np.arange(count))
     assert dataset.time.attrs == {"units": "s"}
-
-
-def open_nexus(path: Path, **options: Any) -> xr.Dataset:
-    return xr.open_dataset(path, engine="nexus", **options)
 
 
 @pytest.fixture
@@ -209,14 +192,6 @@ def test_a_length_is_what_signal_and_axes_have_in_common(tmp_path: Path) -> None
         assert live.counts.dims == ("time", "dim_1", "dim_2")
         assert writer.tell() == "5"
         assert_frames(live.nexus.refresh(), 5)
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.usefixtures("without_libhdf5")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import xarray as xr
 
 import nexus_xr
 from nexus_xr import NexusError, NexusPathError, to_nexus
+
+from .opened import only_signal
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # HyperSpy says much of its own future
 RANDOM = np.random.default_rng(0)
@@ -132,14 +133,6 @@ def test_a_signal_has_the_interpretation_of_its_group(tmp_path: Path) -> None:
 
 
 # --- what HyperSpy saves, opened and written here, and loaded there ---------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def hyperspy() -> Any:
-    """HyperSpy's interface, without what it says of its own future."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("hyperspy.api")
 
 
 def titled(signal: Any, title: str) -> Any:
@@ -282,18 +275,13 @@ def files(corpus: Path) -> Path:
 DLS = "nexus_dls_example.nxs"
 
 
-def only(path: Path, **options: Any) -> xr.DataArray:
-    [signal] = nexus_xr.open_signals(path, nxdata_only=True, **options)
-    return signal
-
-
 def test_one_that_is_no_link_has_its_axes_and_metadata(files: Path) -> None:
-    signal = only(files / DLS, hardlinks_only=True)
+    signal = only_signal(files / DLS, hardlinks_only=True)
     assert (signal.dims[:2], signal.nexus.signal_dims) == (("y", "x"), (signal.dims[2],))
     mirror = signal.attrs["instrument"]["beamline"]["M1"]
     assert mirror["attrs"]["NX_class"] == "NXmirror"
     assert mirror["m1_y"] == {"value": -4.0, "attrs": {**mirror["m1_y"]["attrs"], "units": "mm"}}
-    without = only(files / "nexus_dls_example_no_axes.nxs", hardlinks_only=True)
+    without = only_signal(files / "nexus_dls_example_no_axes.nxs", hardlinks_only=True)
     assert without.dims == ("dim_0", "dim_1", "dim_2")
     assert without.attrs["instrument"]["beamline"]["M1"]["m1_y"]["value"] == -4.0
 
@@ -306,12 +294,12 @@ def test_metadata_of_other_groups_is_at_its_place_in_the_whole_tree(files: Path)
 
 def test_paths_and_keys_choose_what_is_opened(files: Path) -> None:
     path = "/entry1/testdata/nexustest"
-    assert only(files / DLS, dataset_path=path).encoding["nexus_path"] == f"{path}/data"
+    assert only_signal(files / DLS, dataset_path=path).encoding["nexus_path"] == f"{path}/data"
     with pytest.raises(NexusPathError, match="/wrong is not there"):
         nexus_xr.open_signals(files / DLS, dataset_path=[path, "wrong"])
     [rocks] = nexus_xr.open_signals(files / "saved_multi_signal.nxs", nxdata_only=True, dataset_key=["rocks"])
     assert rocks.encoding["nexus_path"] == "/entry1/rocks/data"
-    default = only(files / "saved_multi_signal.nxs", use_default=True, dataset_key="unnamed__1")
+    default = only_signal(files / "saved_multi_signal.nxs", use_default=True, dataset_key="unnamed__1")
     assert default.encoding["nexus_path"] == "/entry1/rocks/data"
     assert nexus_xr.list_datasets(files / DLS, dataset_key="xyz") == ([], [])
 
@@ -353,13 +341,13 @@ def test_metadata_is_written_and_read_as_what_it_is(tmp_path: Path) -> None:
     told = {"number": 44.0, "mixed": ["a", 2, "b"], "pair": (1, 2), "many": np.arange(5), "keys": 2.0, "odd": "ÿþW["}
     plain = xr.DataArray([0.1, 0.2], dims="x", name="n", attrs={"told": told})
     to_nexus(plain, tmp_path / "f.nxs")
-    back = only(tmp_path / "f.nxs", use_default=True).attrs["told"]
+    back = only_signal(tmp_path / "f.nxs", use_default=True).attrs["told"]
     assert isinstance(back["number"], float)
     assert back["mixed"].tolist() == ["a", "2", "b"]
     assert (back["pair"].tolist(), back["many"].tolist()) == ([1, 2], [0, 1, 2, 3, 4])
     assert (back["keys"], back["odd"]) == (2.0, "ÿþW[")
     to_nexus(plain, tmp_path / "f.nxs", skip_metadata_key="pair")
-    assert "pair" not in only(tmp_path / "f.nxs").attrs["told"]
+    assert "pair" not in only_signal(tmp_path / "f.nxs").attrs["told"]
 
 
 def test_a_group_without_a_signal_is_told_of(tmp_path: Path) -> None:

@@ -22,13 +22,8 @@ import nexus_xr
 from nexus_xr import NexusError, to_nexus
 from nexus_xr.hdf5.writing.exact_numbers import in_type
 
-from .conftest import CORPUS, corpus_files
+from .corpus import each_file
 from .files import Field, nxdata, nxentry, scan_file, with_references, with_scales, write_tree
-
-FILES = corpus_files()
-each_file = pytest.mark.parametrize(
-    "path", FILES or [CORPUS / "absent"], ids=lambda path: str(path.relative_to(CORPUS))
-)
 
 # --- what the same tree is ---------------------------------------------------------------------------------------
 

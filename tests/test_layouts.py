@@ -30,7 +30,7 @@ from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
 
 from .arrays import assert_same_bits
-from .conftest import CORPUS, corpus_files
+from .corpus import CORPUS, corpus_files
 from .stacks import LOSSLESS, LOSSY, ONLY_LIBHDF5, counts
 from .thresholds import moved, thresholds
 

@@ -27,9 +27,8 @@ from nexus_xr.hdf5.reading.selection import expand, normalize
 from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
 
 from .arrays import indexers, indexers_within, take
-from .files import Field, nxdata, nxentry, write_tree
+from .files import Field, Write, nxdata, nxentry, write_tree
 
-Write = Callable[..., Path]
 STACK = np.arange(5 * 6 * 7, dtype="i4").reshape(5, 6, 7)
 
 

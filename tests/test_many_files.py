@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,8 @@ import nexus_xr
 from nexus_xr import NexusFileError, NexusPathError, common_attrs
 from nexus_xr.opening.files import natural_order
 
-from .conftest import corpus_files
-from .files import Field, nxdata, nxentry, scan_file
-
-Write = Callable[..., Path]
+from .corpus import corpus_files
+from .files import Field, Write, nxdata, nxentry, scan_file
 
 
 def numbered(number: int) -> dict[str, Any]:

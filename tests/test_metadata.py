@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from nexus_xr import common_attrs
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, same_tree
 
-from .files import nxdata, nxentry, scan_file
-
-Write = Callable[..., Path]
+from .files import Write, nxdata, nxentry, scan_file
 
 OTHERS = [
     "a scan",

@@ -21,9 +21,7 @@ from nexus_xr import NexusError, NexusPathError
 from nexus_xr.metadata import table
 from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
-from .files import Field, nxdata, nxentry, scan_file
-
-Write = Callable[..., Path]
+from .files import Field, Write, nxdata, nxentry, scan_file
 
 
 @pytest.fixture

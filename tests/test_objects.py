@@ -36,7 +36,7 @@ from nexus_xr.hdf5.objects.parsed.parsed_group import ParsedGroup
 from nexus_xr.hdf5.writing.link_targets import link_target, other_names
 
 from .calls import recorded
-from .files import Field, nxdata, nxentry, write_tree
+from .files import Field, nxdata, nxentry, paths_in, write_tree
 from .processes import run
 
 TEXT, OBJECT, REGION = h5py.string_dtype(), h5py.ref_dtype, h5py.regionref_dtype
@@ -200,19 +200,13 @@ def intertwined(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
             file[f"an early name {number}"] = group
         file["group 1/soft"] = h5py.SoftLink("/group 0")
         file.create_dataset("é", data=np.arange(2))
-        found = [file["/"], *map(file.get, names_of(file))]
+        found = [file["/"], *map(file.get, paths_in(file))]
         nameless = file.create_dataset(None, data=np.arange(3))
         objects = [each.ref for each in [*found, nameless]]
         parts = [each.regionref[:1] for each in [*found, nameless] if isinstance(each, h5py.Dataset)]
         file.create_dataset("objects", data=np.array(objects, OBJECT), dtype=OBJECT)
         file.create_dataset("parts", data=np.array(parts, REGION), dtype=REGION)
     return path
-
-
-def names_of(file: h5py.File) -> list[str]:
-    names: list[str] = []
-    file.visit(names.append)
-    return names
 
 
 @pytest.fixture(params=["bytes", "libhdf5"])

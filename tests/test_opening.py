@@ -40,15 +40,9 @@ from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.options import Options
 from nexus_xr.signatures import documentation
 
-from .files import Field, nxdata, nxentry, scan_file
+from .files import Field, Write, nxdata, nxentry, paths_in, scan_file
+from .opened import open_nexus
 from .processes import run
-
-Write = Callable[..., Path]
-
-
-def open_nexus(path: Any, **options: Any) -> xr.Dataset:
-    return xr.open_dataset(path, engine="nexus", **options)
-
 
 # --- the data model --------------------------------------------------------------------------------------------
 
@@ -303,13 +297,7 @@ def test_data_called_attrs_leaves_the_attributes_of_the_group_above(below: str, 
     dataset.nexus.to_nexus(tmp_path / "changed.nxs", layout="inplace")
     with h5py.File(tmp_path / "changed.nxs") as file:
         assert file[f"entry/{below}/title"][()] == b"another"
-        assert not any("attrs_" in each for each in _paths(file))
-
-
-def _paths(file: h5py.File) -> list[str]:
-    paths: list[str] = []
-    file.visit(paths.append)
-    return paths
+        assert not any("attrs_" in each for each in paths_in(file))
 
 
 def test_an_axis_that_is_too_long_for_an_index_stays_in_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

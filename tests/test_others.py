@@ -69,14 +69,6 @@ def in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- HyperSpy --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def hyperspy() -> Any:
-    """HyperSpy's interface, without what it says of its own future."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("hyperspy.api")
-
-
 @pytest.mark.parametrize("lazy", [False, True])
 def test_hyperspy_loads_data_axes_and_metadata(hyperspy: Any, written: Path, lazy: bool) -> None:
     signal = hyperspy.load(str(written), lazy=lazy, nxdata_only=True)

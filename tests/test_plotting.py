@@ -20,14 +20,10 @@ from nexus_xr.cli import screen as screens
 from .files import nxdata, write_tree
 from .pages import write_scan
 from .processes import run
-from .test_command_line import invoke, refused, said
+from .shell import invoke, refused, said
 
+pytestmark = pytest.mark.usefixtures("without_windows")
 CODES = re.compile(r"\x1b\[[\d;]*m")
-
-
-@pytest.fixture(autouse=True)
-def _without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from nexus_xr.hdf5.reading.reductions import compiled
 from nexus_xr.hdf5.runtime.memory import Recent
 
 from .arrays import truths
+from .opened import open_nexus
 from .thresholds import moved, thresholds
 
 DTYPES = ["?", "u1", "<u2", ">u2", "<u4", "<u8", "i1", "<i2", "<i4", ">i8", "<f2", "<f4", ">f4", "<f8", "<c8", "<c16"]
@@ -214,12 +215,8 @@ def stack(tmp_path: Path) -> Path:
     return path
 
 
-def dataset(path: Path, **options: Any) -> xr.Dataset:
-    return xr.open_dataset(path, engine="nexus", **options)
-
-
 def test_the_result_has_the_coordinates_and_attributes_that_are_left(stack: Path) -> None:
-    counts = dataset(stack).counts
+    counts = open_nexus(stack).counts
     by_frame = nexus_xr.reduce(counts, "sum", ["dim_1", "x"])
     assert by_frame.dims == ("frame",)
     assert list(by_frame.coords) == ["frame"]
@@ -232,7 +229,7 @@ def test_the_result_has_the_coordinates_and_attributes_that_are_left(stack: Path
 
 
 def test_scaled_values_are_reduced_scaled(stack: Path) -> None:
-    scaled = dataset(stack).scaled
+    scaled = open_nexus(stack).scaled
     for op in ("sum", "mean", "std", "max"):
         np.testing.assert_allclose(
             nexus_xr.reduce(scaled, op, "frame"), getattr((COUNTS + 3.0) * 0.5, op)(axis=0), rtol=1e-14
@@ -241,7 +238,7 @@ def test_scaled_values_are_reduced_scaled(stack: Path) -> None:
 
 @pytest.mark.parametrize("chunks", [None, {}])
 def test_a_function_is_given_each_frame(stack: Path, chunks: Any) -> None:
-    counts = dataset(stack, chunks=chunks).counts
+    counts = open_nexus(stack, chunks=chunks).counts
     found = nexus_xr.reduce(counts, np.median, ["dim_1", "x"])
     np.testing.assert_array_equal(found, np.median(COUNTS, axis=(1, 2)))
     turned = nexus_xr.reduce(counts, lambda frame: frame[3, 1], ["x", "frame"])
@@ -250,7 +247,7 @@ def test_a_function_is_given_each_frame(stack: Path, chunks: Any) -> None:
 
 
 def test_a_function_of_a_selection(stack: Path) -> None:
-    counts = dataset(stack).counts[::-2, 3:15, [4, 1, 9]]
+    counts = open_nexus(stack).counts[::-2, 3:15, [4, 1, 9]]
     found = nexus_xr.reduce(counts, lambda frame: float(frame[0, 2]), ["dim_1", "x"])
     np.testing.assert_array_equal(found, COUNTS[::-2, 3, 9])
 
@@ -273,12 +270,12 @@ def test_a_function_of_a_selection(stack: Path) -> None:
 )
 def test_what_makes_no_sense_is_an_error(stack: Path, options: dict[str, Any], match: str) -> None:
     with pytest.raises(NexusError, match=match):
-        nexus_xr.reduce(dataset(stack).counts, **options)
+        nexus_xr.reduce(open_nexus(stack).counts, **options)
 
 
 def test_what_is_no_array_of_a_file_is_an_error(stack: Path) -> None:
-    counts = dataset(stack).counts
-    chunked = dataset(stack, chunks={}).counts
+    counts = open_nexus(stack).counts
+    chunked = open_nexus(stack, chunks={}).counts
     for array in (chunked + 1, chunked[:3], counts.transpose("x", ...)):
         with pytest.raises(NexusError, match=r"isn't what it was opened as.* transposed, .*transpose the result"):
             nexus_xr.reduce(array, "sum")
@@ -287,7 +284,7 @@ def test_what_is_no_array_of_a_file_is_an_error(stack: Path) -> None:
 
 
 def test_what_is_in_memory_is_reduced_there(stack: Path) -> None:
-    counts = dataset(stack).counts
+    counts = open_nexus(stack).counts
     masked = np.zeros((16, 20), bool)
     np.asarray(counts)  # from where on xarray keeps it
     for array in (counts, counts * 1, counts[2:, ::3]):
@@ -304,7 +301,7 @@ def test_arrays_of_no_dimensions_and_of_no_values(tmp_path: Path, chunks: Any) -
         file["empty"], file["none"] = np.zeros((0, 3), "u2"), np.zeros((0, 0), "u2")
         file["one"], file["image"] = np.uint16(7), COUNTS[0]
     empty, none, one, image = (
-        dataset(tmp_path / "f.nxs", dataset_path=name, chunks=chunks)[name]
+        open_nexus(tmp_path / "f.nxs", dataset_path=name, chunks=chunks)[name]
         for name in ("empty", "none", "one", "image")
     )
     assert nexus_xr.reduce(empty, "sum").compute().item() == 0
@@ -328,7 +325,7 @@ def test_text_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("by_name", [True, False])
 def test_masks_go_by_the_names_of_dimensions(stack: Path, by_name: bool) -> None:
-    counts = dataset(stack).counts
+    counts = open_nexus(stack).counts
     kept = np.random.default_rng(1).random((20, 12)) > 0.4
     mask: Any = xr.DataArray(kept, dims=("x", "frame")) if by_name else kept.T[:, None]
     found = nexus_xr.reduce(counts, "mean", ["x", "frame"], where=mask)
@@ -340,7 +337,7 @@ def labelled(tmp_path: Path) -> xr.DataArray:
     with h5py.File(tmp_path / "l.nxs", "w") as file:
         file["entry/data/s"], file["entry/data/omega"] = np.arange(12).reshape(6, 2), np.arange(6.0)
         file["entry/data"].attrs.update(NX_class="NXdata", signal="s", axes=["omega", "."])
-    array = dataset(tmp_path / "l.nxs").s
+    array = open_nexus(tmp_path / "l.nxs").s
     assert isinstance(array, xr.DataArray)
     return array
 
@@ -402,7 +399,7 @@ def test_a_damaged_chunk_is_an_error_that_names_it(stack: Path) -> None:
         stream.seek(at)
         stream.write(bytes(10))
     with pytest.raises(NexusFileError, match=r"scan.nxs:/entry/data/counts.*chunk \(2, 1, 0\)"):
-        nexus_xr.reduce(dataset(stack).counts, "sum")
+        nexus_xr.reduce(open_nexus(stack).counts, "sum")
 
 
 def test_virtual_datasets_and_segments_are_reduced_as_their_sources(tmp_path: Path) -> None:
@@ -537,7 +534,7 @@ def test_sums_of_floats_are_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_several_threads_reduce_at_once_and_workers_do_from_a_pickle(stack: Path) -> None:
-    counts = pickle.loads(pickle.dumps(dataset(stack).counts))
+    counts = pickle.loads(pickle.dumps(open_nexus(stack).counts))
     found: list[int] = []
     workers = [threading.Thread(target=lambda: found.append(counts.nexus.reduce("sum").item())) for _ in range(4)]
     for worker in workers:
@@ -545,5 +542,5 @@ def test_several_threads_reduce_at_once_and_workers_do_from_a_pickle(stack: Path
     for worker in workers:
         worker.join()
     assert found == [int(COUNTS.sum())] * 4
-    lazy = nexus_xr.reduce(dataset(stack, chunks={}).counts, "sum", "frame")
+    lazy = nexus_xr.reduce(open_nexus(stack, chunks={}).counts, "sum", "frame")
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazy)).compute(), COUNTS.sum(axis=0))

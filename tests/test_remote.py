@@ -43,6 +43,7 @@ from nexus_xr.hdf5.reading.array import LazyArray
 
 from .arrays import indexers_within, take
 from .files import Field, nxdata, nxentry, scan_file, write_tree
+from .opened import open_nexus
 from .processes import run
 from .servers import FaultyServer
 from .stacks import INDEXES, write_indexed
@@ -67,10 +68,6 @@ def server(tmp_path: Path) -> Iterator[FaultyServer]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow one another faster than for a server in trouble."""
     monkeypatch.setattr(object_store, "PAUSE_SECONDS", 0.01)
-
-
-def open_nexus(path: Any, **options: Any) -> xr.Dataset:
-    return xr.open_dataset(path, engine="nexus", **options)
 
 
 def write_stack(path: Path, frames: Any = FRAMES, **options: Any) -> None:

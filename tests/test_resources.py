@@ -13,7 +13,7 @@ import pickle
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,12 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.runtime import fork
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 
-from .files import Field, nxdata, nxentry, scan_file
+from .files import Field, Write, nxdata, nxentry, scan_file
+from .opened import open_nexus
 from .processes import run
 from .waiting import PATIENCE_SECONDS
 
-Write = Callable[..., Path]
 COUNTS = np.arange(12, dtype="u2").reshape(3, 4)
-
-
-def open_nexus(path: Any, **options: Any) -> xr.Dataset:
-    return xr.open_dataset(path, engine="nexus", **options)
 
 
 def descriptors(path: Path) -> int:
@@ -334,14 +330,6 @@ def test_a_copy_of_a_file_that_remembers_its_free_space_can_be_given_up(strategy
 def open_identifiers() -> int:
     """Of files and of what is in them; datatypes in memory belong to none."""
     return int(h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_ALL & ~h5py.h5f.OBJ_DATATYPE))
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def linked(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import nexus_xr
 from nexus_xr import Link, NexusError, to_nexus
 
-from .conftest import CORPUS, corpus_files
+from .corpus import CORPUS, corpus_files
 from .files import with_references
 from .test_writing import VALUES, datasets
 

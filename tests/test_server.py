@@ -49,7 +49,7 @@ from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.pool import Pool
 from nexus_xr.zarr.view import ZarrView
 
-from .conftest import CORPUS, corpus_files
+from .corpus import CORPUS, corpus_files
 from .files import scan_file, write_tree
 from .services import HERE, client_of, data
 

@@ -15,7 +15,7 @@ from h5grove.encoders import encode
 from h5py import h5a, h5d, h5s, h5t
 from starlette.testclient import TestClient
 
-from .conftest import CORPUS, corpus_files
+from .corpus import CORPUS, corpus_files
 from .services import client_of
 
 
@@ -27,14 +27,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[TestClient]:
     with client_of(folder) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def corpus_client() -> Iterator[TestClient]:
-    if not CORPUS.is_dir():
-        pytest.skip(f"the corpus of real files is not at {CORPUS}")
-    with client_of(CORPUS) as client:
         yield client
 
 

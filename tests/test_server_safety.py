@@ -51,7 +51,7 @@ from nexus_xr.server.workers.held import Held, Memory
 from nexus_xr.server.workers.pool import Counts, Pool
 from nexus_xr.server.workers.starting import Nursery
 
-from .conftest import CORPUS
+from .corpus import CORPUS
 from .fuzz_files import write_damaged
 from .processes import run
 from .services import HERE, TOKEN, client_of, data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ import nexus_xr
 from nexus_xr import NexusError, NexusWarning
 from nexus_xr.opening.times import clock_attributes, dates_of
 
-from .files import Field, nxdata, nxentry
-
-Write = Callable[..., Path]
+from .files import Field, Write, nxdata, nxentry
 
 
 def scan(write: Write, time: Any, **attributes: Any) -> Path:

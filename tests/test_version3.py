@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -18,9 +17,7 @@ from nexus_xr.nexus.rules.content import GroupContent, read_content
 from nexus_xr.nexus.rules.detector_segments import join_segments
 from nexus_xr.nexus.rules.nxdata import apply_rules
 
-from .files import Field, nxdata
-
-Write = Callable[..., Path]
+from .files import Field, Write, nxdata
 
 
 def content_of(write: Write, group: Mapping[str, Any]) -> GroupContent:

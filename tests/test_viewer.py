@@ -21,7 +21,7 @@ import nexus_xr
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.server.settings import Limits
 
-from .conftest import CORPUS, corpus_files
+from .corpus import CORPUS, corpus_files
 from .files import Field, nxdata, nxentry, write_tree
 from .services import TOKEN, client_of, served
 
@@ -301,14 +301,6 @@ def test_real_data_plots_with_its_axes(
     for label in labels:
         page.get_by_text(label).first.wait_for()
     assert page.get_by_role("tab", selected=True).count()
-
-
-@pytest.fixture(scope="module")
-def corpus_client() -> Iterator[TestClient]:
-    if not CORPUS.is_dir():
-        pytest.skip(f"the corpus of real files is not at {CORPUS}")
-    with client_of(CORPUS) as client:
-        yield client
 
 
 def attributes(client: TestClient, file: Path, path: str) -> dict[str, Any]:

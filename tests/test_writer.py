@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 from nexus_xr import NexusError, NexusFileError, NexusWriter, to_nexus
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
-from .test_appending import FRAMES, assert_same, opened
-from .test_appending import stack as stack_with_text
+from .appended import FRAMES, assert_same, bins, named
+from .appended import stack as stack_with_text
+from .opened import open_nexus
+from .processes import Talker
 
 
 def stack(count: int = 12, start: int = 0) -> xr.Dataset:
@@ -53,20 +55,11 @@ for line in sys.stdin:
 """
 
 
-class Reader:
+class Reader(Talker):
     """A process that tells what it sees of a file when it is asked."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def said(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
     def sees(self) -> tuple[int, int, float, float]:
-        assert self._process.stdin is not None
-        print(file=self._process.stdin, flush=True)
-        length, *sums = self.said().split()
+        length, *sums = self.tell().split()
         return int(length), int(sums[0]), float(sums[1]), float(sums[2])
 
 
@@ -97,7 +90,7 @@ def test_a_reader_sees_what_was_flushed(tmp_path: Path, compression: Any, chunk:
             assert reader.sees() == (last, seen.counts.sum(), seen.frame.sum(), seen.monitor.sum())
         writer.close()
         assert reader.sees()[0] == 12
-    assert_same(opened(path), stack())
+    assert_same(open_nexus(path), stack())
 
 
 @pytest.mark.filterwarnings("ignore:The specified chunks separate the stored chunks")
@@ -139,9 +132,9 @@ def test_a_file_is_not_replaced_while_it_is_written(tmp_path: Path) -> None:
             with pytest.raises(NexusFileError, match="is open for writing in this process; close it first"):
                 replace()
         writer.append(stack(1, 3))
-    assert_same(opened(path), stack(4))
+    assert_same(open_nexus(path), stack(4))
     to_nexus(stack(2), path)
-    assert_same(opened(path), stack(2))
+    assert_same(open_nexus(path), stack(2))
 
 
 def test_a_file_is_not_replaced_while_another_process_has_locked_it(tmp_path: Path) -> None:
@@ -153,7 +146,7 @@ def test_a_file_is_not_replaced_while_another_process_has_locked_it(tmp_path: Pa
             to_nexus(stack(2), path)
         fcntl.flock(stream, fcntl.LOCK_SH)  # as readers do
         to_nexus(stack(2), path)
-    assert_same(opened(path), stack(2))
+    assert_same(open_nexus(path), stack(2))
 
 
 def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
@@ -164,16 +157,16 @@ def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "written\n"
         process.kill()
-    found = opened(path)
+    found = open_nexus(path)
     np.testing.assert_array_equal(found.counts, FRAMES[:7])
     np.testing.assert_array_equal(found.monitor, stack(7).monitor)
     with pytest.raises(NexusFileError, match="another process is writing it, or was when that was killed"):
         to_nexus(stack(2, 7), path, append_dim="frame")
     to_nexus(found, tmp_path / "whole.nxs", unlimited_dims="frame")  # which is no longer marked
     to_nexus(stack(5, 7), tmp_path / "whole.nxs", append_dim="frame")
-    np.testing.assert_array_equal(opened(tmp_path / "whole.nxs").counts, FRAMES)
+    np.testing.assert_array_equal(open_nexus(tmp_path / "whole.nxs").counts, FRAMES)
     to_nexus(stack(2), path)
-    assert_same(opened(path), stack(2))
+    assert_same(open_nexus(path), stack(2))
 
 
 # --- blocks --------------------------------------------------------------------------------------------------------
@@ -216,7 +209,7 @@ def test_any_blocks_make_the_stack_that_they_are_of(
         np.testing.assert_array_equal(file["entry1/n/n"], whole.n)
         np.testing.assert_array_equal(file["entry1/n/frame"], whole.frame)
     if count:
-        assert_same(opened(path), whole)
+        assert_same(open_nexus(path), whole)
 
 
 @pytest.mark.parametrize("form", ["numpy", "dask", "list", "array", "nameless"])
@@ -232,35 +225,27 @@ def test_values_of_the_signal_are_enough_where_nothing_else_grows(tmp_path: Path
     with NexusWriter(tmp_path / "f.nxs", template, mode="x", chunks={"frame": 5}) as writer:
         for part in (FRAMES[0], FRAMES[1:9], FRAMES[9:]):
             writer.append(made(part))
-    np.testing.assert_array_equal(opened(tmp_path / "f.nxs").counts, FRAMES)
+    np.testing.assert_array_equal(open_nexus(tmp_path / "f.nxs").counts, FRAMES)
     with pytest.raises(NexusFileError, match="is there already"):
         NexusWriter(tmp_path / "f.nxs", template, mode="x")
 
 
 def test_edges_of_bins_grow(tmp_path: Path) -> None:
-    def bins(*edges: int) -> xr.DataArray:
-        counts = xr.DataArray(np.ones(len(edges) - 1), dims="tof", name="counts")
-        made: xr.DataArray = counts.nexus.assign_edges(tof=list(edges))
-        return made
-
     with NexusWriter(tmp_path / "f.nxs", bins(0, 1, 2)) as writer:
         writer.append(bins(2, 4, 8))
         with pytest.raises(NexusError, match=r"the bins begin at .*those of the file end at"):
             writer.append(bins(9, 10))
         writer.append(bins(8, 10))
-    assert opened(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4, 8, 10]
+    assert open_nexus(tmp_path / "f.nxs").counts.nexus.edges("tof").tolist() == [0, 1, 2, 4, 8, 10]
 
 
 def test_text_of_a_length_grows_as_far_as_it_fits(tmp_path: Path) -> None:
-    def named(*names: bytes) -> xr.Dataset:
-        return xr.Dataset({"n": ("x", np.ones(len(names))), "name": ("x", np.array(names))})
-
     with NexusWriter(tmp_path / "f.nxs", named(b"iron", b"lead")) as writer:
         writer.append(named(b"tin"))
         with pytest.raises(NexusError, match=r"name: nothing was written, as there is text that .* doesn't hold"):
             writer.append(named(b"copper"))
         writer.append(named(b"gold"))
-    assert opened(tmp_path / "f.nxs").name.values.tolist() == ["iron", "lead", "tin", "gold"]
+    assert open_nexus(tmp_path / "f.nxs").name.values.tolist() == ["iron", "lead", "tin", "gold"]
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
@@ -288,7 +273,7 @@ def test_a_block_that_does_not_fit_is_refused(tmp_path: Path, block: Any, said: 
             writer.append(block)
         assert len(writer) == 2
         writer.append(stack(10, 2))
-    assert_same(opened(tmp_path / "f.nxs"), stack())
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack())
 
 
 @pytest.mark.parametrize(
@@ -329,9 +314,9 @@ def test_a_closed_writer_says_so(tmp_path: Path) -> None:
     for use in (writer.flush, lambda: writer.append(stack(1))):
         with pytest.raises(NexusError, match="the writer is closed; append to the file with to_nexus"):
             use()
-    assert_same(opened(tmp_path / "f.nxs"), stack())
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack())
     to_nexus(stack(3), tmp_path / "f.nxs", append_dim="frame")
-    assert opened(tmp_path / "f.nxs").sizes["frame"] == 15
+    assert open_nexus(tmp_path / "f.nxs").sizes["frame"] == 15
 
 
 def test_what_was_appended_is_there_when_the_block_ends_by_an_error(tmp_path: Path) -> None:
@@ -342,7 +327,7 @@ def test_what_was_appended_is_there_when_the_block_ends_by_an_error(tmp_path: Pa
 
     with pytest.raises(RuntimeError, match="no more"):
         write()
-    assert_same(opened(tmp_path / "f.nxs"), stack(7))
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack(7))
 
 
 def test_what_was_written_before_a_disk_was_full_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,16 +345,16 @@ def test_what_was_written_before_a_disk_was_full_can_be_read(tmp_path: Path, mon
     with pytest.raises(NexusFileError, match="No space"):
         write()
     monkeypatch.undo()
-    assert_same(opened(tmp_path / "f.nxs"), stack(7))
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack(7))
 
 
 def test_who_writes_reads_as_well(tmp_path: Path) -> None:
     with NexusWriter(tmp_path / "f.nxs", stack(2)) as writer:
         writer.append(stack(3, 2))
         writer.flush()
-        np.testing.assert_array_equal(opened(tmp_path / "f.nxs").counts, FRAMES[:5])
+        np.testing.assert_array_equal(open_nexus(tmp_path / "f.nxs").counts, FRAMES[:5])
         writer.append(stack(7, 5))
-    assert_same(opened(tmp_path / "f.nxs"), stack())
+    assert_same(open_nexus(tmp_path / "f.nxs"), stack())
 
 
 def test_a_file_that_can_not_be_written_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import pickle
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -28,10 +28,10 @@ from nexus_xr.hdf5.reading.engine.chunk import ChunkReader
 from nexus_xr.zarr import chunks as zarr_chunks
 from nexus_xr.zarr import view
 
-from .arrays import assert_same_bits, h5py_values, lazy
+from .arrays import assert_same_bits, h5py_values, lazy, native
 from .calls import recorded
-from .conftest import corpus_files
-from .files import Field, nxdata, nxentry, scan_file, write_tree
+from .corpus import corpus_files
+from .files import Field, Write, nxdata, nxentry, scan_file, write_tree
 from .processes import run
 from .stacks import LOSSLESS, ONLY_LIBHDF5, counts, write_raw
 
@@ -39,8 +39,6 @@ zarr = pytest.importorskip("zarr")
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest  # noqa: E402
 from zarr.core.buffer import default_buffer_prototype  # noqa: E402
-
-Write = Callable[..., Path]
 
 SHAPE, CHUNKS = (7, 20, 33), (2, 8, 33)
 # Of the table of filters, those whose chunks have to be decoded and encoded anew.
@@ -69,12 +67,6 @@ def document(path: Path, name: str) -> dict[str, Any]:
     assert found is not None
     decoded: dict[str, Any] = json.loads(found)
     return decoded
-
-
-def native(values: Any) -> NDArray[Any]:
-    """Values in the byte order of this machine, in which zarr gives them."""
-    array = np.asarray(values)
-    return array.astype(array.dtype.newbyteorder("="))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import itertools
 import shutil
 import zlib
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from nexus_xr.hdf5.io.source import LocalSource
 from nexus_xr.zarr import batches
 
 from .arrays import h5py_values
-from .files import scan_file
+from .files import Write, scan_file
 from .stacks import LOSSLESS, counts
 from .waiting import interrupted_after, wait_until
 from .zarr_clients import CLIENTS, Client, digest
@@ -34,8 +33,6 @@ from .zarr_clients import CLIENTS, Client, digest
 zarr = pytest.importorskip("zarr")
 
 from zarr.storage import MemoryStore  # noqa: E402
-
-Write = Callable[..., Path]
 
 DTYPES = ("<u2", ">i4", "<f8", "u1", ">f4")
 # Chunks that are cut at every edge, and frames whose elements are no multiple of 8.

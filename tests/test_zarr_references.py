@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ import nexus_xr
 from nexus_xr import NexusError, NexusPathError, NexusWarning
 from nexus_xr.hdf5.reading.block_shapes import nearest_part
 
-from .arrays import assert_same_bits, h5py_values
-from .conftest import corpus_files
+from .arrays import assert_same_bits, h5py_values, native
+from .corpus import corpus_files
 from .files import nxdata, nxentry, write_tree
 from .stacks import LOSSLESS, counts
 
 zarr = pytest.importorskip("zarr")
 
-Write = Callable[..., Path]
 
 SHAPE, CHUNKS = (7, 20, 33), (2, 8, 33)
 BLOSC = [name for name in LOSSLESS if name.startswith("blosc ")]
@@ -47,12 +45,6 @@ def opened(refs: dict[str, Any], group: str = "", **options: Any) -> xr.Dataset:
     described = {"version": 1, "refs": json.loads(json.dumps(refs))}
     found: xr.Dataset = xr.open_zarr("reference://", group=group, storage_options={"fo": described}, **options)
     return found
-
-
-def native(values: Any) -> NDArray[Any]:
-    """Values in the byte order of this machine, in which zarr gives them."""
-    array = np.asarray(values)
-    return array.astype(array.dtype.newbyteorder("="))
 
 
 def alike(shape: tuple[int, ...]) -> NDArray[Any]:
