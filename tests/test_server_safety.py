@@ -46,8 +46,8 @@ from nexus_xr.server.observed import Observed, log
 from nexus_xr.server.settings import Folder, Settings, folders_of, root_path_of, settings_of, token_of
 from nexus_xr.server.speaking import HeadsWithBodies, configured, log_requests, patient
 from nexus_xr.server.workers import landlock
-from nexus_xr.server.workers.frames import ROOMS
 from nexus_xr.server.workers.held import Held, Memory
+from nexus_xr.server.workers.messages import ROOMS
 from nexus_xr.server.workers.pool import Counts, Pool
 from nexus_xr.server.workers.starting import Nursery
 

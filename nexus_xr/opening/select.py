@@ -111,10 +111,10 @@ def examine_with(
 
 def _is_of_h5py(error: Exception) -> bool:
     """Whether h5py raised an error, which may be of nearly any type by what is broken in a file."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    return frame is not None and "h5py" in frame.tb_frame.f_code.co_filename
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and "h5py" in last.tb_frame.f_code.co_filename
 
 
 def _needs_to_join_writers(file: File, diagnostics: Diagnostics) -> bool:
@@ -385,7 +385,7 @@ class Opening:
         tree = select_metadata(tree, keys, path) if keys else tree
         return MetadataGroup(without_arrays(tree) if self.options.skip_array_metadata else tree)
 
-    def attributes(self, described: Described) -> MetadataGroup:
+    def attrs(self, described: Described) -> MetadataGroup:
         """The attrs of one Dataset: the tree of its entry; in a HyperSpy file, the metadata that the entry restores."""
         entry = entry_of(self.root, described.group)
         tree = self.entry_tree(entry)

@@ -100,5 +100,5 @@ def _open_one(opening: Opening) -> xr.Dataset:
     if found.is_group:
         opening.diagnostics.extend(described.data.diagnostics)
     dataset = assemble(opening, described)
-    give_attrs(dataset, opening.attributes(described))
+    give_attrs(dataset, opening.attrs(described))
     return dataset

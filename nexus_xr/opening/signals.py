@@ -127,7 +127,7 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
         if found.is_group:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
-        give_attrs(signal.variable, MetadataGroup({**opening.attributes(described), **signal.attrs}))
+        give_attrs(signal.variable, MetadataGroup({**opening.attrs(described), **signal.attrs}))
         signal.set_close(opening.file.close)
         signals.append(signal)
     return signals

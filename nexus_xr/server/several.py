@@ -23,7 +23,7 @@ from .listening import listening_at
 from .metrics import bytes_of_figures
 from .settings import Settings
 from .speaking import READY, ProcessSettings
-from .workers.frames import framed, new_memory
+from .workers.messages import behind_its_length, new_memory
 
 # Of so many that read, one speaks HTTP: that is less work, and requests wait for workers of their own process only.
 _WORKERS_EACH = 4
@@ -137,7 +137,7 @@ class _OneOf:
             )
         self._channel.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._channel, framed(pickle.dumps(self.part)))
+        await loop.sock_sendall(self._channel, behind_its_length(pickle.dumps(self.part)))
         if await loop.sock_recv(self._channel, len(READY)) != READY:
             raise NexusError("a process that speaks HTTP doesn't start; what it wrote says why")
 

@@ -26,7 +26,7 @@ from .deadline import Deadline
 from .endpoints.responses import BrokenOffError
 from .observed import log
 from .settings import Settings
-from .workers.frames import receive
+from .workers.messages import receive
 
 READY = b"r"
 # Of the head of a request, and of requests that wait for the one before them on a connection.

@@ -22,7 +22,7 @@ _NOT_THERE = 2**64 - 1
 
 
 def shard_shape(array: ZarrArray, most_bytes: int) -> tuple[int, ...] | None:
-    """Shape of the shards of an array: whole chunks, whole frames first; None where no shard would hold two of them.
+    """Shape of the shards of an array: whole chunks, whole images first; None where no shard would hold two of them.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from nexus_xr.hdf5.io.reference import reach_within
 from nexus_xr.server.jobs.served_files import State, state_of
 from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
-from nexus_xr.server.workers.frames import OUTBOX_BYTES, ROOM_BYTES
+from nexus_xr.server.workers.messages import OUTBOX_BYTES, ROOM_BYTES
 from nexus_xr.server.workers.outbox import PASSING, Outbox
 
 from .replies import response_with

@@ -12,8 +12,8 @@ import orjson
 
 from nexus_xr.server.deadline import Deadline
 
-from .frames import GO_ON, MOST_HEAD_BYTES, ROOM_BYTES, framed, place_of, taken
 from .held import Held, Memory, shortened
+from .messages import GO_ON, MOST_HEAD_BYTES, ROOM_BYTES, behind_its_length, place_of, taken
 from .outbox import PASSING, Outbox
 
 # What is copied sooner than lent.
@@ -115,7 +115,7 @@ class Worker(asyncio.Protocol):
         room = self.outbox.take()
         self._deadline.set(seconds)
         self._exchange = _Exchange(room, ended, memory)
-        self._channel.write(framed(bytes((room,)) + request))
+        self._channel.write(behind_its_length(bytes((room,)) + request))
 
     def data_received(self, data: bytes) -> None:
         self._heard += data

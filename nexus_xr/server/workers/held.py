@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.server.failures import Failure
 
-from .frames import ROOM_BYTES
+from .messages import ROOM_BYTES
 
 # A body in pieces, each of which is free again once nobody has it any more.
 Memory = tuple[NDArray[np.uint8], ...]

@@ -24,7 +24,7 @@ from nexus_xr.server.jobs.served_files import Identities, identities_of
 from nexus_xr.server.settings import Settings
 
 from . import landlock
-from .frames import NEW_WORKER, mapped, receive
+from .messages import NEW_WORKER, mapped, receive
 from .worker import work
 
 # What workers may need, so that none imports it anew; only with h5py, what only libhdf5 reads.

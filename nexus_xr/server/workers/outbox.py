@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import ROOMS, place_of
+from .messages import ROOMS, place_of
 
 # The room in which nothing stays.
 PASSING = 0

@@ -15,8 +15,8 @@ from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.settings import Settings
 
 from .exchange import Reply, Worker
-from .frames import OUTDATED, ROOM_BYTES
 from .held import Held, Memory
+from .messages import OUTDATED, ROOM_BYTES
 from .starting import Nursery
 
 # Of a request: another worker may have been started just while folders were replaced.

@@ -17,8 +17,8 @@ from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Settings
 
 from .exchange import Worker
-from .frames import NEW_WORKER, framed, mapped, new_outbox
 from .held import Held
+from .messages import NEW_WORKER, behind_its_length, mapped, new_outbox
 from .outbox import Outbox
 
 
@@ -59,7 +59,7 @@ class Nursery:
         loop = asyncio.get_running_loop()
         answer = b""
         with suppress(ConnectionError):  # it has ended
-            await loop.sock_sendall(self._requests, framed(pickle.dumps(settings)))
+            await loop.sock_sendall(self._requests, behind_its_length(pickle.dumps(settings)))
             answer = await loop.sock_recv(self._requests, len(NEW_WORKER))
         if answer != NEW_WORKER:
             raise Failure(503, "the processes that read files don't start; its log says why")

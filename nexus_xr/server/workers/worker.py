@@ -17,7 +17,7 @@ from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.served_files import Identities, identities_of
 from nexus_xr.server.settings import Settings
 
-from .frames import GO_ON, OUTDATED, ROOM_BYTES, framed, place_of, receive
+from .messages import GO_ON, OUTDATED, ROOM_BYTES, behind_its_length, place_of, receive
 from .sandbox import limit, start_clock
 
 
@@ -79,12 +79,12 @@ def _deliver(answer: Answer, channel: socket.socket, room: memoryview) -> None:
     }
     if at is None:
         room[: min(len(body), ROOM_BYTES)] = body[:ROOM_BYTES]
-    channel.sendall(framed(orjson.dumps(head)))
+    channel.sendall(behind_its_length(orjson.dumps(head)))
     for begin in range(ROOM_BYTES, len(body), ROOM_BYTES):
         channel.recv(len(GO_ON))
         part = body[begin : begin + ROOM_BYTES]
         room[: len(part)] = part
-        channel.sendall(framed(b""))
+        channel.sendall(behind_its_length(b""))
 
 
 def _place_in(room: memoryview, body: memoryview) -> int | None:

@@ -205,7 +205,7 @@ def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Open
         left, path = opening.left_over(described), described.group.path
         yield from _edits_of_metadata(opening, left, now.attrs, path, described, rules)
     elif rules.with_metadata:
-        before = opening.attributes(described)
+        before = opening.attrs(described)
         for place, keys in _places(described, opening, now.attrs).items():
             old, new = ({key: tree[key] for key in keys if key in tree} for tree in (before, now.attrs))
             yield from _at_their_places(opening, place, tree_edits(old, new, place, rules.diagnostics, rules.skip))

@@ -55,8 +55,8 @@ def mapped(descriptor: int) -> mmap.mmap:
         os.close(descriptor)
 
 
-def framed(content: bytes) -> bytes:
-    """A message behind its length."""
+def behind_its_length(content: bytes) -> bytes:
+    """A message as it is sent."""
     return LENGTH.pack(len(content)) + content
 
 
@@ -75,7 +75,7 @@ def taken(heard: bytearray, most: int) -> bytes | None:
 
     Examples
     --------
-    >>> heard = bytearray(framed(b"one") + framed(b"two")[:-1])
+    >>> heard = bytearray(behind_its_length(b"one") + behind_its_length(b"two")[:-1])
     >>> taken(heard, 10), taken(heard, 10)
     (b'one', None)
     """
