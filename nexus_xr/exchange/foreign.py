@@ -11,8 +11,8 @@ import xarray as xr
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
+from nexus_xr.hdf5.objects.paths import parents_of, path_of_member
 from nexus_xr.nexus.rules.reserved import ANCILLARY, COORDINATES
-from nexus_xr.opening.datatree import parents_of
 
 from .foreign_attributes import storable_attributes, storable_tree
 
@@ -57,7 +57,7 @@ class ForeignGroups:
         """The group that ``@default`` leads to, as far as there are groups of these names."""
         path, group = "/", self.decoded["/"]
         while isinstance(name := group.attrs.get("default"), str):
-            path = f"{path.rstrip('/')}/{name}"
+            path = path_of_member(path, name)
             if (found := self.decoded.get(path)) is None:
                 return None
             group = found
@@ -92,7 +92,7 @@ class ForeignGroups:
         """The same with attributes of arrays as HDF5 has them."""
         others = {
             path: {
-                name: {**field, "attrs": storable_attributes(field["attrs"], _joined(path, name), told)}
+                name: {**field, "attrs": storable_attributes(field["attrs"], path_of_member(path, name), told)}
                 for name, field in fields.items()
             }
             for path, fields in self.others.items()
@@ -120,7 +120,7 @@ class ForeignGroups:
             if is_long and variable.attrs.keys() & _MASKED and not variable.attrs.keys() & _PACKED:
                 raw[name] = variable
                 message = "keeps its integers, not all of which floats hold, and the one for what is missing"
-                told.add(Code.VALUE_STAYS_MASKED, _joined(path, name), message)
+                told.add(Code.VALUE_STAYS_MASKED, path_of_member(path, str(name)), message)
         attributes = dict(group.attrs)
         coordinates: dict[Any, xr.Variable] = {}
         for above in parents_of(path):
@@ -165,7 +165,7 @@ class ForeignGroups:
                 continue
             for name in (*group.variables, *self.others.get(path, ())):
                 message = "is in no entry with data, for which there is no place; it is left out"
-                told.add(Code.VALUE_OF_NO_ENTRY, _joined(path, name), message)
+                told.add(Code.VALUE_OF_NO_ENTRY, path_of_member(path, name), message)
 
 
 def _is_of_data(group: xr.Dataset) -> bool:
@@ -176,15 +176,11 @@ def _entry_of(path: str) -> str:
     return "/" + path.split("/")[1]
 
 
-def _joined(path: str, name: Any) -> str:
-    return f"{path.rstrip('/')}/{name}"
-
-
 def _with_attributes(group: xr.Dataset, path: str, told: Diagnostics) -> xr.Dataset:
     """A group whose arrays have attributes as HDF5 has them."""
     made = group.copy(deep=False)
     for name, variable in made.variables.items():
-        variable.attrs = storable_attributes(variable.attrs, _joined(path, name), told)
+        variable.attrs = storable_attributes(variable.attrs, path_of_member(path, str(name)), told)
     return made
 
 

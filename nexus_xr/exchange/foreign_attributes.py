@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.text import is_unicode
 from nexus_xr.nexus.output.nodes import why_no_name
 from nexus_xr.nexus.output.storable import storable
@@ -47,7 +48,7 @@ def storable_attributes(attributes: Mapping[Any, Any], path: str, told: Diagnost
 def storable_tree(tree: Mapping[Any, Any], path: str, told: Diagnostics) -> dict[Any, Any]:
     """The same of metadata, in which dictionaries are groups."""
     return {
-        name: storable_tree(value, f"{path.rstrip('/')}/{name}", told)
+        name: storable_tree(value, path_of_member(path, name), told)
         if isinstance(value, Mapping) and not any(map(why_no_name, value))
         else _storable(name, value, path, told)
         for name, value in tree.items()

@@ -16,6 +16,7 @@ from nexus_xr.errors import NexusError, NexusPathError
 from nexus_xr.hdf5.filters.words import in_words
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.objects.paths import parent_of
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkIndex
@@ -278,7 +279,7 @@ def _others(opening: Opening, default: Found | None) -> Iterator[OtherData]:
             signal = described.data.signal
             shape = None if signal is None else described.content.fields[signal].shape
             yield OtherData(found.path, True, signal, shape)
-        elif (found.path.rpartition("/")[0] or "/") not in groups and found != default:
+        elif parent_of(found.path) not in groups and found != default:
             member = opening.root.find(found.path)
             yield OtherData(found.path, False, None, member.shape if isinstance(member, Dataset) else None)
 

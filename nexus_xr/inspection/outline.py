@@ -14,6 +14,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
@@ -125,7 +126,7 @@ def _node(
 def _members(path: str, group: Group, depth: int, above: Mapping[Address, str]) -> Iterator[OutlineNode]:
     for name, member, is_linked in group.members():
         target = str(group.link_to(name)) if is_linked and not isinstance(member, Link) else None
-        yield _node(f"{path.rstrip('/')}/{name}", member, target, depth, above)
+        yield _node(path_of_member(path, name), member, target, depth, above)
 
 
 def _value(dataset: Dataset) -> str | int | float | bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import xarray as xr
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.objects.paths import parents_of
 from nexus_xr.hdf5.runtime.compat import give_attrs
 from nexus_xr.nexus.rules.content import free_name, read_content
 from nexus_xr.nexus.rules.nxdata import NXdata, describe_apart
@@ -135,19 +136,6 @@ def _apart(described: Mapping[str, Described]) -> dict[str, Described]:
         below = [other.data for at, other in apart.items() if at != path and at.startswith(prefix)]
         apart[path] = replace(described[path], data=_renamed(described[path].data, path, below))
     return apart
-
-
-def parents_of(path: str) -> Iterator[str]:
-    """The paths of the groups above one, the nearest first.
-
-    Examples
-    --------
-    >>> list(parents_of("/entry/data"))
-    ['/entry', '/']
-    """
-    while path != "/":
-        path = path.rpartition("/")[0] or "/"
-        yield path
 
 
 def _renamed(data: NXdata, path: str, below: Iterable[NXdata]) -> NXdata:

@@ -21,6 +21,7 @@ from nexus_xr.hdf5.filters.codecs.lzf import LZF
 from nexus_xr.hdf5.filters.codecs.only_libhdf5 import SZIP
 from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
 from nexus_xr.hdf5.filters.registry import CODECS
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.runtime.h5py_lock import phil
@@ -237,7 +238,7 @@ def create_dataset(
         kind = h5t.py_create(dtype, logical=True)
         made = h5d.create(group.id, encode(name), kind, space, properties, link_properties())
     except ValueError as error:
-        where = f"{group.name.rstrip('/')}/{name}"
+        where = path_of_member(group.name, name)
         raise NexusError(
             f"{where}: {dtype} in chunks of {chunks} can't be stored so ({error}); "
             "choose another compression or other chunks"

@@ -14,6 +14,7 @@ from h5py import h5a, h5l, h5o, h5s
 
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.objects.links import LINKS_OF_HDF5
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.text import as_text, decode, encode
 
 from .new_objects import link_properties
@@ -56,7 +57,7 @@ class LinkTarget:
 
     def present(self) -> h5py.Group | h5py.Dataset | None:
         """What stands there, None where nothing does."""
-        path = f"{self.parent.rstrip('/')}/{self.name}"
+        path = path_of_member(self.parent, self.name)
         return None if self.is_external or path not in self.file else self.file[path]
 
 
@@ -80,14 +81,16 @@ def link_target(file: h5py.File, path: str) -> LinkTarget:
         link = _link(file, at, name)
         if isinstance(link, h5py.ExternalLink):
             if waiting:
-                return LinkTarget(file, at, name, leaves_by=f"{at.rstrip('/')}/{name} -> {link.filename}:{link.path}")
+                return LinkTarget(
+                    file, at, name, leaves_by=f"{path_of_member(at, name)} -> {link.filename}:{link.path}"
+                )
             return LinkTarget(file, at, name, is_external=True, is_link=True)
         if isinstance(link, UserDefinedLink):
-            here = f"{at.rstrip('/')}/{name}"
+            here = path_of_member(at, name)
             return LinkTarget(file, at, name, leaves_by=f"{here}, which is of a kind that only its writer follows")
         if isinstance(link, h5py.SoftLink) and followed < _MOST_LINKS:
             target = [part for part in link.path.split("/") if part not in ("", ".")]
-            if not waiting and f"{at.rstrip('/')}/{name}" not in file:
+            if not waiting and path_of_member(at, name) not in file:
                 return LinkTarget(file, at, name, is_link=True)  # the link leads nowhere, and gives way
             followed += 1
             waiting.extendleft(reversed(target))
@@ -156,7 +159,7 @@ def other_names(file: h5py.File, dataset: h5py.Dataset) -> list[tuple[str, str]]
                 found.append((path, name))
             elif address not in visited and isinstance(group.get(name), h5py.Group):
                 visited.add(address)
-                waiting.append(f"{path.rstrip('/')}/{name}")
+                waiting.append(path_of_member(path, name))
     return found
 
 

@@ -16,6 +16,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS, DIMENSION_LIST
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.copying import Copied
@@ -76,7 +77,7 @@ def tree_edits(
         Tells of a path whether it is left as it is.
     """
     for name, member in now.items():
-        here = f"{path.rstrip('/')}/{name}"
+        here = path_of_member(path, name)
         if skip(here) or (name in before and same_tree(before[name], member)):
             continue
         if name == "attrs" and isinstance(member, Mapping):

@@ -11,6 +11,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.paths import parent_of
 from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.nxdata import NXDATA
@@ -142,7 +143,7 @@ def candidates(root: Group, found: Iterable[Found]) -> list[Candidate]:
     """
     by_group: dict[str, list[Found]] = {}
     for item in found:
-        by_group.setdefault(_above(item.path), []).append(item)
+        by_group.setdefault(parent_of(item.path), []).append(item)
     ranked: list[tuple[int, Candidate]] = []
     for path, items in by_group.items():
         group = root.find(path)
@@ -210,14 +211,10 @@ def _nearest_data(root: Group, starts: Iterable[Group]) -> Group | None:
     return guessed or without_signal
 
 
-def _above(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
-
-
 def _groups_of(root: Group, found: Iterable[Found]) -> Iterator[Group]:
     """The groups of datasets, each once, whatever its names."""
     seen = set()
-    for path in dict.fromkeys(_above(item.path) for item in found):
+    for path in dict.fromkeys(parent_of(item.path) for item in found):
         group = root.find(path)
         if isinstance(group, Group) and group.address not in seen:
             seen.add(group.address)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.hdf5.reading.array import LazyArray, same_values
 from nexus_xr.nexus.rules.content import free_name
@@ -252,7 +253,7 @@ def select_metadata(tree: Mapping[str, Any], keys: Sequence[str], path: str = ""
     for name, member in tree.items():
         if name == "attrs":
             continue
-        member_path = f"{path.rstrip('/')}/{name}"
+        member_path = path_of_member(path, name)
         if any(key in member_path for key in keys):
             selected[name] = member
         elif isinstance(member, MetadataGroup) and (inner := select_metadata(member, keys, member_path)):

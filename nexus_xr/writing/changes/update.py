@@ -16,6 +16,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.nexus.output.edits import Edit, report_conflicts, tree_edits
 from nexus_xr.nexus.output.entry import data_group
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA, TITLE, restored_metadata
@@ -165,8 +166,10 @@ def _edits_of_metadata(
 ) -> Iterator[Edit]:
     """What of the tree of a node is different, which one with data may have in a group of its own."""
     stored_in = None if described is None else text(described.content.attributes.get(METADATA_GROUP))
-    places = {path: ["attrs"], f"{path.rstrip('/')}/{stored_in}": [name for name in now if name != "attrs"]}
-    for place, names_there in places.items() if stored_in is not None else [(path, list(now))]:
+    places = {path: list(now)}
+    if stored_in is not None:
+        places = {path: ["attrs"], path_of_member(path, stored_in): [name for name in now if name != "attrs"]}
+    for place, names_there in places.items():
         old, new = ({name: tree[name] for name in names_there if name in tree} for tree in (before, now))
         yield from _at_their_places(opening, place, tree_edits(old, new, place, rules.diagnostics, rules.skip))
 
@@ -178,7 +181,7 @@ def _edits_of_new(dataset: xr.Dataset, path: str, is_absent: bool, rules: Rules)
         yield Edit(path, group)
         return
     for name, member in group.members.items():
-        yield Edit(f"{path.rstrip('/')}/{name}", member)
+        yield Edit(path_of_member(path, name), member)
     if group.attributes:
         yield Edit(path, None, group.attributes)
 
@@ -232,7 +235,7 @@ def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> 
     entry = entry_of(opening.root, described.group)
     if not opening.is_hyperspy or restored_metadata(opening.entry_tree(entry)) is None:
         return {entry.path: list(tree)}
-    auxiliary = f"{entry.path.rstrip('/')}/auxiliary"
+    auxiliary = path_of_member(entry.path, "auxiliary")
     aside = [key for key in tree if key in METADATA[1:]]
     places = {auxiliary: aside, f"{auxiliary}/{METADATA[0]}": [key for key in tree if key not in aside]}
     return {**places, entry.path: [TITLE]} if isinstance(entry.get(TITLE), Dataset) and _has_title(tree) else places

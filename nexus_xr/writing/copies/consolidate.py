@@ -16,6 +16,7 @@ from nexus_xr.hdf5.io.writers import refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed, failing
@@ -103,7 +104,7 @@ def _own_members(root: h5py.File, file: str) -> Iterator[tuple[str, AnyObject | 
             names = [] if address_of(group.id) in seen else list(group)
             seen.add(address_of(group.id))
         for name in names:
-            path = f"{above.rstrip('/')}/{name}"
+            path = path_of_member(above, name)
             with failing(file, path, _FAILURE):
                 link = link_of(group, name)
                 item = group[name] if isinstance(link, h5py.HardLink) else None

@@ -18,6 +18,7 @@ from nexus_xr.hdf5.io.writers import refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.datatypes import numpy_type
 from nexus_xr.hdf5.library.storage import filters_of
+from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import as_h5py_takes_it, as_text, decode
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -208,7 +209,7 @@ def _names_in(group: h5py.Group) -> list[str]:
 def _path_of(item: h5py.Group | h5py.Dataset, member: str = "") -> str:
     """The path of an object, or of a member of a group, as it reads."""
     path = decode(item.name)
-    return f"{path.rstrip('/')}/{decode(member)}" if member else path
+    return path_of_member(path, decode(member)) if member else path
 
 
 def _moved(name: str, path: str) -> NexusError:
