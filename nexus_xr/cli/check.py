@@ -12,7 +12,7 @@ from nexus_xr.inspection.pieces import BadPiece
 
 from .arguments import as_json, file_argument, storage_options
 from .progress import progress_bar
-from .screen import Screen, print_json, screen
+from .screen import Screen, print_json, screen, show_list
 from .words import size_in_words
 
 # Of each dataset, so many chunks are told.
@@ -44,13 +44,13 @@ def _show(report: CheckReport, on: Screen) -> None:
     on.heading(report.file, f"{len(report.datasets)} datasets, {pieces} chunks, {size} of values")
     for dataset in report.damaged:
         on.heading(f"\n{dataset.path}", f"{len(dataset.failures)} of {max(dataset.pieces, 1)} can't be read")
-        _show_lines([_in_words(each) for each in dataset.failures], on)
+        show_list([_in_words(each) for each in dataset.failures], on, _MOST_LINES, "--json")
     if report.faults:
         on.heading("\nDamaged or missing")
-        _show_lines([str(each) for each in report.faults], on)
+        show_list([str(each) for each in report.faults], on, _MOST_LINES, "--json")
     if report.unread:
         on.heading("\nNot read, as NumPy has no such type")
-        _show_lines([str(each) for each in report.unread], on)
+        show_list([str(each) for each in report.unread], on, _MOST_LINES, "--json")
     whole = "All else" if report.unread else "All of it"
     on.heading(f"\n{whole} can be read." if report.is_sound else f"\n{_verdict(report.damaged, report)}")
 
@@ -66,10 +66,3 @@ def _in_words(failure: BadPiece) -> str:
     chunk = "" if failure.chunk is None else f"chunk {failure.chunk}"
     where = "" if failure.offset is None else f" at byte {failure.offset}"
     return ": ".join(filter(None, [f"{chunk}{where}", failure.reason]))
-
-
-def _show_lines(lines: list[str], on: Screen) -> None:
-    for line in lines[:_MOST_LINES]:
-        on.line(line, "- ")
-    if len(lines) > _MOST_LINES:
-        on.line(f"{len(lines) - _MOST_LINES} more; --json tells all", "… ")

@@ -10,7 +10,7 @@ from nexus_xr.inspection.description import ArrayDescription, FileDescription, O
 from nexus_xr.plotting.letters import number
 
 from .arguments import as_json, file_argument, storage_options
-from .screen import Screen, print_json, screen
+from .screen import Screen, print_json, screen, show_list
 from .words import dims_in_words, shape_in_words, size_in_words
 
 # Of what there is beside the default plot, and of what could not be honoured, so much is told on one screen.
@@ -49,7 +49,7 @@ def _show(description: FileDescription, on: Screen, most: int | None) -> None:
     _show_others(description, on, most)
     if description.diagnostics:
         on.heading("\nNot honoured")
-        _show_lines([str(each) for each in description.diagnostics], on, most)
+        show_list([str(each) for each in description.diagnostics], on, most, "--all")
 
 
 def _row(array: ArrayDescription) -> tuple[str, ...]:
@@ -86,10 +86,3 @@ def _in_words(other: OtherData) -> str:
     if not other.is_group:
         return shape
     return f"{other.signal}  {shape}" if other.signal else "no signal"
-
-
-def _show_lines(lines: list[str], on: Screen, most: int | None) -> None:
-    for line in lines[:most]:
-        on.line(line, "- ")
-    if most is not None and len(lines) > most:
-        on.line(f"{len(lines) - most} more; --all tells all", "… ")

@@ -35,6 +35,14 @@ class Screen(Protocol):
         """A line below a heading, behind a mark."""
 
 
+def show_list(lines: Sequence[str], on: Screen, most: int | None, option: str) -> None:
+    """A line for each; of more than are told at most, the first ones, and by which option all are."""
+    for line in lines[:most]:
+        on.line(line, "- ")
+    if most is not None and len(lines) > most:
+        on.line(f"{len(lines) - most} more; {option} tells all", "… ")
+
+
 def screen() -> Screen:
     """That of this process."""
     return _Terminal() if _in_terminal() and has_rich() else _Text()

@@ -6,11 +6,11 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from h5py import h5, h5f, h5g, h5i, h5l, h5r
 
 from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.object_paths import Step, path_of_steps
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 
@@ -52,14 +52,7 @@ class FileNumbers:
 file_numbers = FileNumbers()
 
 
-class _Step(NamedTuple):
-    """How an object is reached: the address of a group, and the object's name there; none for the root."""
-
-    group: int
-    name: bytes
-
-
-_Steps = Mapping[int, _Step]
+_Steps = Mapping[int, Step]
 
 
 @dataclass
@@ -102,7 +95,7 @@ class Names:
             with suppress(AnyHdf5Error):
                 address = address_of(h5r.dereference(reference, location))[1]
                 if address in known.steps or len(known.steps) < _MOST_STEPS:
-                    return _path(known.steps, address)
+                    return path_of_steps(known.steps, address)
                 return _name(reference, location)
         return None
 
@@ -128,7 +121,7 @@ def _steps_of(file: h5f.FileID) -> _Steps:
     """The first step to each object of a file, in the order in which libhdf5 comes to them."""
     root = h5g.open(file, b"/")
     top = address_of(root)[1]
-    steps = {top: _Step(top, b"")}
+    steps = {top: Step(top, b"")}
     waiting: list[tuple[int, h5g.GroupID, Iterator[bytes]]] = [(top, root, _hard_links(root))]
     while waiting and len(steps) < _MOST_STEPS:
         above, group, names = waiting[-1]
@@ -140,7 +133,7 @@ def _steps_of(file: h5f.FileID) -> _Steps:
             info = h5g.get_objinfo(group, name)
             address = _address(info)[1]
             if address not in steps:
-                steps[address] = _Step(above, name)
+                steps[address] = Step(above, name)
                 if info.type == h5g.GROUP:
                     inner = h5g.open(group, name)
                     waiting.append((address, inner, _hard_links(inner)))
@@ -152,15 +145,6 @@ def _hard_links(group: h5g.GroupID) -> Iterator[bytes]:
     with suppress(AnyHdf5Error):  # what could be listed counts
         group.links.iterate(lambda name, info: links.append((name, info.type)), info=True, order=h5.ITER_NATIVE)
     return (name for name, kind in links if kind == h5l.TYPE_HARD)
-
-
-def _path(steps: _Steps, address: int) -> bytes | None:
-    names: list[bytes] = []
-    step = steps.get(address)
-    while step is not None and step.name:
-        names.append(step.name)
-        step = steps.get(step.group)
-    return None if step is None else b"/" + b"/".join(reversed(names))
 
 
 object_names = Names()

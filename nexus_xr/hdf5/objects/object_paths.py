@@ -5,7 +5,7 @@ Source: `H5Rget_name` in the HDF5 reference manual, and what it gives for object
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
@@ -20,11 +20,28 @@ from nexus_xr.hdf5.format.object_header import read_object_header
 _MOST_STEPS = 1 << 20
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """How an object is reached: the address of a group, and the object's name there; none for the root."""
 
     group: int
     name: bytes
+
+
+def path_of_steps(steps: Mapping[int, Step], address: int) -> bytes | None:
+    """The path of the object at an address, by the last step to each; None where one of these is missing.
+
+    Examples
+    --------
+    >>> steps = {96: Step(96, b""), 800: Step(96, b"entry"), 900: Step(800, b"data")}
+    >>> path_of_steps(steps, 900), path_of_steps(steps, 96), path_of_steps(steps, 1000)
+    (b'/entry/data', b'/', None)
+    """
+    names: list[bytes] = []
+    step = steps.get(address)
+    while step is not None and step.name:
+        names.append(step.name)
+        step = steps.get(step.group)
+    return None if step is None else b"/" + b"/".join(reversed(names))
 
 
 class _HardLink(NamedTuple):
@@ -47,7 +64,7 @@ class ObjectPaths:
 
     def __init__(self, file: FileBytes, root: int) -> None:
         self._file = file
-        self._steps = {root: _Step(root, b"")}
+        self._steps = {root: Step(root, b"")}
         self._unknown: UnsupportedError | None = None
         self._root = root
 
@@ -60,7 +77,7 @@ class ObjectPaths:
             Only libhdf5 can tell.
         """
         if address in self._steps or address in self._walk:
-            return self._path(address)
+            return path_of_steps(self._steps, address)
         if self._unknown is not None:
             raise self._unknown
         return None
@@ -88,7 +105,7 @@ class ObjectPaths:
             elif link.address not in self._steps:
                 if len(self._steps) >= _MOST_STEPS:
                     raise UnsupportedError("names of very many objects")
-                self._steps[link.address] = _Step(group, link.name)
+                self._steps[link.address] = Step(group, link.name)
                 waiting.append((link.address, self._hard_links(link.address)))
                 yield link.address
 
@@ -101,11 +118,3 @@ class ObjectPaths:
         for link in links:
             if isinstance(link, StoredLink) and link.address is not None:
                 yield _HardLink(link.name, link.address)
-
-    def _path(self, address: int) -> bytes:
-        names: list[bytes] = []
-        step = self._steps[address]
-        while step.name:
-            names.append(step.name)
-            step = self._steps[step.group]
-        return b"/" + b"/".join(reversed(names))
