@@ -247,7 +247,7 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_named(write: Write) 
         }
     )
     with pytest.warns(NexusWarning) as caught:
-        dataset = open_nexus(write({"entry": entry}))
+        dataset = xr.open_dataset(write({"entry": entry}), engine="nexus")
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert dataset.n.values.tolist() == [1, 2, 3]
