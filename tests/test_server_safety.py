@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
+from urllib.parse import urljoin, urlsplit
 
 import h5py
 import numpy as np
@@ -269,6 +270,46 @@ def test_a_visit_with_the_token_sets_a_cookie_that_scripts_do_not_see(stranger: 
     assert stranger.get("/api/files").status_code == 200
     stranger.cookies.clear()
     assert stranger.get("/api/files", params={"token": "wrong"}).status_code == 401
+
+
+def visit(client: TestClient, address: str = "/") -> Any:
+    """The answer to a first visit with the token, after which the client forgets its cookie."""
+    answer = client.get(address, params={"token": TOKEN}, follow_redirects=False)
+    client.cookies.clear()
+    return answer
+
+
+def test_a_cookie_shows_the_token_and_does_not_tell_it(stranger: TestClient, folders: tuple[Path, Path]) -> None:
+    said = visit(stranger).headers["Set-Cookie"]
+    cookie = said.partition(";")[0]
+    name, _, value = cookie.partition("=")
+    assert TOKEN not in said
+    assert stranger.get("/api/files", headers={"Cookie": cookie}).status_code == 200
+    for wrong in (f"{name}={value[:-1]}", f"{name}={TOKEN}", f"{name}=", f"other={value}"):
+        assert stranger.get("/api/files", headers={"Cookie": wrong}).status_code == 401
+    assert stranger.get("/api/files", headers={"Authorization": f"Bearer {value}"}).status_code == 401
+    with TestClient(app(folders[0], token=TOKEN, limits=Limits(workers=1)), HERE) as of_same_token:
+        assert of_same_token.get("/api/files", headers={"Cookie": cookie}).status_code == 200
+    with TestClient(app(folders[0], token="another", limits=Limits(workers=1)), HERE) as of_another:
+        assert of_another.get("/api/files", headers={"Cookie": cookie}).status_code == 401
+
+
+@pytest.mark.parametrize("others", [["a=b", "{}"], ["{}", "a=b"], ["a=b; {}", "c=d"]])
+def test_cookies_may_come_in_several_headers(stranger: TestClient, others: list[str]) -> None:
+    cookie = visit(stranger).headers["Set-Cookie"].partition(";")[0]
+    shown = [("Cookie", each.format(cookie)) for each in others]
+    assert stranger.get("/api/files", headers=shown).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "///evil.example/", "/\\evil.example/", "//evil.example//x"])
+@pytest.mark.parametrize("root_path", ["", "/data"])
+def test_a_visit_with_the_token_leads_to_the_same_host(folders: tuple[Path, Path], path: str, root_path: str) -> None:
+    application = app(folders[0], token=TOKEN, limits=Limits(workers=1))
+    with TestClient(application, HERE, root_path=root_path) as client:
+        place = visit(client, f"{HERE}{root_path}{path}").headers["Location"]
+    assert place.startswith(f"{root_path}/")
+    assert not place.startswith("//")
+    assert urlsplit(urljoin(HERE, place)).netloc == urlsplit(HERE).netloc
 
 
 def test_tokens_are_random_unless_told_otherwise(folders: tuple[Path, Path]) -> None:

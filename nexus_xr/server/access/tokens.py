@@ -1,8 +1,11 @@
-"""The token that clients have to show: as a bearer's, or in a cookie that a first visit with ``?token=`` sets."""
+"""The token that clients have to show: as a bearer's, or by a cookie that a first visit with ``?token=`` sets.
+
+Browsers send the cookies of a host to all of its ports, where services of others may listen. What is in the cookie is
+derived from the token, which nobody learns by it; processes that are told one token know each other's cookies.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -11,10 +14,13 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexus_xr.server.headers import header
+from nexus_xr.server.paths import path_within
 
 from .refusals import refuse
 
 QUERY = "token"
+_PURPOSE = b"cookie of nexus_xr.server"
+_NAME_DIGITS = 12
 _MESSAGE = (
     "a token is needed: send it as 'Authorization: Bearer TOKEN', or open the address with ?token=TOKEN once; "
     "the service showed it when it started"
@@ -35,8 +41,8 @@ class Tokens:
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token
-        # Cookies of one machine go to all of its ports.
-        self._cookie = f"nexus-xr-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
+        derived = hmac.digest(token.encode(), _PURPOSE, "sha256").hex()
+        self._cookie, self._derived = f"nexus-xr-{derived[:_NAME_DIGITS]}", derived[_NAME_DIGITS:]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,21 +61,28 @@ class Tokens:
         kind, _, shown = (header(scope, b"authorization") or "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(shown.strip()):
             return True
-        return self._is_token(cookie_parser(header(scope, b"cookie") or "").get(self._cookie, ""))
+        cookies = "; ".join(str(value, "latin-1") for name, value in scope["headers"] if name == b"cookie")
+        return _are_same(cookie_parser(cookies).get(self._cookie, ""), self._derived)
 
     def _is_token(self, shown: str) -> bool:
-        return hmac.compare_digest(shown.encode(), self._token.encode())
+        return _are_same(shown, self._token)
 
     def _welcome(self, scope: Scope, query: list[tuple[str, str]]) -> RedirectResponse:
         """Back to the same address without the token, which a cookie shows from now on."""
-        address = quote(scope.get("root_path", "") + scope["path"].removeprefix(scope.get("root_path", "")))
+        # Behind two slashes at the beginning of an address stands the name of a host.
+        address = quote(f"{scope.get('root_path', '')}/{path_within(scope).lstrip('/')}")
         response = RedirectResponse(f"{address}?{urlencode(query)}" if query else address, 303)
         response.set_cookie(
             self._cookie,
-            self._token,
+            self._derived,
             path=scope.get("root_path", "") or "/",
             secure=scope["scheme"] == "https",
             httponly=True,
             samesite="strict",
         )
         return response
+
+
+def _are_same(shown: str, expected: str) -> bool:
+    """Whether two texts are the same, which takes as long where they are as where they aren't."""
+    return hmac.compare_digest(shown.encode(), expected.encode())

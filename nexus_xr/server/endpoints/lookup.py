@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexus_xr.server.failures import Failure
+from nexus_xr.server.paths import path_within
 
 from .endpoint import PATH_OF_ENDPOINT, Endpoint
 from .responses import Responder, failure_response
@@ -36,7 +37,7 @@ class Endpoints:
         self._with_rest = [each for each in endpoints if each.name_of_rest]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._find(_path_in(scope)) if scope["type"] == "http" else None
+        endpoint = self._find(path_within(scope)) if scope["type"] == "http" else None
         if endpoint is None:
             await self._app(scope, receive, send)
             return
@@ -55,7 +56,7 @@ class Endpoints:
         if request.method not in _METHODS:
             return _refused(request.method)
         try:
-            return await endpoint.response(self._responder, request, _path_in(request.scope))
+            return await endpoint.response(self._responder, request, path_within(request.scope))
         except Failure as failure:
             return failure_response(failure)
 
@@ -64,10 +65,3 @@ def _refused(method: str) -> Response:
     response = failure_response(Failure(405, f"{method}: nothing but {' and '.join(_METHODS)} can be done here"))
     response.headers["Allow"] = ", ".join(_METHODS)
     return response
-
-
-def _path_in(scope: Scope) -> str:
-    """The path within this application, which may have a place in another."""
-    path: str = scope["path"]
-    rest = path.removeprefix(scope.get("root_path", ""))
-    return rest if rest.startswith("/") else path
