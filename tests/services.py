@@ -29,9 +29,16 @@ def client_of(folders: Any, **options: Any) -> Iterator[TestClient]:
 
 
 @contextmanager
-def served(folders: Any) -> Iterator[str]:
+def served(folders: Any, **options: Any) -> Iterator[str]:
     """The address of a service of some folders, for clients in other processes."""
-    server = uvicorn.Server(uvicorn.Config(app(folders, token=TOKEN), "127.0.0.1", 0, log_level="warning"))
+    with listening(app(folders, **{"token": TOKEN, **options})) as address:
+        yield address
+
+
+@contextmanager
+def listening(application: Any) -> Iterator[str]:
+    """The address at which an application answers."""
+    server = uvicorn.Server(uvicorn.Config(application, "127.0.0.1", 0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     wait_until(lambda: server.started)

@@ -523,6 +523,87 @@ def test_pages_of_others_are_refused(client: TestClient, origin: str) -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
+MARKS = ("X-Content-Type-Options", "Cross-Origin-Resource-Policy")
+
+
+def begun(site: str, mode: str = "no-cors", dest: str = "script") -> dict[str, str]:
+    """What a browser says of a request."""
+    return {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("address", [*EVERYTHING, "/", "/view?file=own.h5", "/viewer.js", "/nothing"])
+@pytest.mark.parametrize(
+    ("mode", "dest"), [("no-cors", "script"), ("no-cors", "image"), ("navigate", "object"), ("cors", "empty")]
+)
+def test_what_pages_of_strangers_begin_is_refused(
+    client: TestClient, address: str, site: str, mode: str, dest: str
+) -> None:
+    answer = client.get(address, headers=begun(site, mode, dest))
+    assert answer.status_code == 403
+    assert "a page from elsewhere" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("dest", ["document", "iframe"])
+def test_pages_are_opened_from_anywhere_and_nothing_else(client: TestClient, site: str, dest: str) -> None:
+    opened = begun(site, "navigate", dest)
+    for address, status in (("/", 200), ("/view?file=own.h5", 200), ("/file/own.h5", 403), ("/api/files", 403)):
+        assert client.get(address, headers=opened).status_code == status
+
+
+@pytest.mark.parametrize("headers", [{}, begun("same-origin"), begun("none", "navigate", "document")])
+@pytest.mark.parametrize("address", EVERYTHING)
+def test_what_no_page_of_strangers_begins_is_answered(
+    client: TestClient, address: str, headers: dict[str, str]
+) -> None:
+    answer = client.get(address, headers=headers)
+    assert answer.status_code == 200
+    assert [answer.headers[mark] for mark in MARKS] == ["nosniff", "same-origin"]
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("/view", {}, 200),
+        ("/nothing", {}, 404),
+        ("/file/gone.h5", {}, 404),
+        ("/file/own.h5", {"Range": "bytes=0-3"}, 206),
+        ("/file/own.h5", {"If-None-Match": "*"}, 304),
+        ("/api/files", {"Host": "evil.example"}, 403),
+        ("/api/files", {"Authorization": ""}, 401),
+        ("/api/files", begun("cross-site"), 403),
+    ],
+)
+def test_every_answer_is_for_pages_of_its_own_alone(
+    client: TestClient, address: str, headers: dict[str, str], status: int
+) -> None:
+    for _ in range(2):  # as what is remembered is marked anew
+        answer = client.get(address, headers=headers)
+        assert answer.status_code == status
+        assert [answer.headers.get_list(mark) for mark in MARKS] == [["nosniff"], ["same-origin"]]
+
+
+def test_pages_behind_a_proxy_are_opened_from_anywhere(folders: tuple[Path, Path]) -> None:
+    application = app(folders[0], token=False, limits=Limits(workers=1))
+    with TestClient(application, HERE, root_path="/data") as client:
+        for address, status in (("/data/", 200), ("/data/view", 200), ("/data/api/files", 403), ("/data/x/view", 403)):
+            opened = client.get(address, headers=begun("same-site", "navigate", "document"))
+            assert opened.status_code == status
+
+
+@pytest.mark.parametrize(("origins", "policy"), [("https://viewer.example", "same-origin"), ("*", "cross-origin")])
+def test_pages_that_are_known_say_who_they_are(folders: tuple[Path, Path], origins: str, policy: str) -> None:
+    origin = {"Origin": "https://viewer.example"}
+    with client_of(folders[0], origins=origins, limits=Limits(workers=1)) as client:
+        answer = client.get("/file/own.h5", headers={**origin, **begun("cross-site", "cors", "empty")})
+        assert answer.status_code == 200
+        assert answer.headers["Access-Control-Allow-Origin"] in ("https://viewer.example", "*")
+        assert answer.headers["Cross-Origin-Resource-Policy"] == policy
+        unsaid = client.get("/file/own.h5", headers=begun("cross-site"))
+        assert unsaid.status_code == (200 if origins == "*" else 403)
+
+
 def test_pages_that_are_known_may_read(folders: tuple[Path, Path]) -> None:
     origin = "https://viewer.example"
     with client_of(folders[0], origins=[origin], hosts=["data.example"], limits=Limits(workers=1)) as client:
@@ -539,6 +620,20 @@ def test_pages_that_are_known_may_read(folders: tuple[Path, Path]) -> None:
         from_elsewhere = {**asked, "Access-Control-Request-Private-Network": "true"}
         assert client.options("/file/own.h5", headers=from_elsewhere).status_code == 200
         assert client.get("/api/files", headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_pages_that_ask_otherwise_than_they_may_are_told(folders: tuple[Path, Path]) -> None:
+    origin = "https://viewer.example"
+    asked = {"Origin": origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}
+    with client_of(folders[0], origins=[origin], limits=Limits(workers=1)) as client:
+        assert client.options("/file/own.h5", headers=asked).status_code == 200
+        for wrong in ({"Access-Control-Request-Method": "PUT"}, {"Access-Control-Request-Headers": "x-mine"}):
+            answer = client.options("/file/own.h5", headers={**asked, **wrong})
+            assert answer.status_code == 400
+            assert "may ask by GET and HEAD" in answer.json()["message"]
+            assert next(iter(wrong.values())) in answer.json()["message"]
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            assert "PUT" not in answer.headers["Access-Control-Allow-Methods"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

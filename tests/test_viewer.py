@@ -15,6 +15,10 @@ import httpx
 import numpy as np
 import pytest
 import xarray as xr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import nexus_xr
@@ -23,7 +27,7 @@ from nexus_xr.server.settings import Limits
 
 from .corpus import CORPUS, corpus_files
 from .files import Field, nxdata, nxentry, write_tree
-from .services import TOKEN, client_of, served
+from .services import TOKEN, client_of, listening, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -249,6 +253,70 @@ def test_what_cant_be_shown_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "shown.h5").rename(tmp_path / name)
         with pytest.raises(nexus_xr.NexusError, match=r"names begin with a dot, or aren't UTF-8, aren't served"):
             nexus_xr.view(tmp_path / name, browser=False)
+
+
+# Counts letters that scripts ask for as names, and says what of it may be had otherwise.
+STRANGE_PAGE = """<script>
+let named = '';
+for (const letter of 'abcdefghij') Object.defineProperty(window, letter, {get() { named += letter; return 0; }});
+const included = (tag, url) => new Promise(resolve => {
+  const element = document.createElement(tag);
+  element.onload = () => resolve(`${tag} loaded`);
+  element.onerror = () => resolve(`${tag} failed`);
+  element.src = url;
+  document.head.append(element);
+});
+const fetched = url => fetch(url).then(answer => answer.text(), () => 'fetch failed');
+const all = (...urls) => Promise.all([
+  included('script', urls[0]), included('script', urls[1]), included('img', urls[2]), fetched(urls[3]),
+]).then(told => [named, ...told]);
+</script>"""
+
+
+def page_at(content: str) -> Starlette:
+    async def send(_: Request) -> HTMLResponse:
+        return HTMLResponse(content)
+
+    return Starlette(routes=[Route("/", send)])
+
+
+def asked_by_strange_page(page: Page, address: str) -> Any:
+    below = f"{address}/api/data"
+    return page.evaluate(
+        "urls => all(...urls)",
+        [
+            f"{below}/letters.h5?path=/letter&selection=0",
+            f"{below}/letters.h5?path=/script",
+            f"{below}/old.nxs?path=/run/bank/counts&format=png",
+            f"{below}/letters.h5?path=/number&format=json",
+        ],
+    )
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_pages_of_strangers_get_nothing(browser: Browser, folder: Path, name: str) -> None:
+    """By the one name they are of another site, by the other at another port of the same host."""
+    letters = {"letter": np.frombuffer(b"e", "u1"), "script": np.frombuffer(b"named += 'script'", "u1"), "number": 7}
+    write_tree(folder / "letters.h5", letters)
+    with listening(page_at(STRANGE_PAGE)) as elsewhere, browser.new_context() as context:
+        page = context.new_page()
+        there = elsewhere.replace("127.0.0.1", name)
+        page.goto(there)
+        with served(folder, token=False) as address:
+            assert asked_by_strange_page(page, address) == ["", *["script failed"] * 2, "img failed", "fetch failed"]
+        with served(folder, token=False, origins=[there]) as address:
+            assert asked_by_strange_page(page, address)[-2:] == ["img failed", "7"]
+        with served(folder, token=False, origins="*") as address:
+            assert asked_by_strange_page(page, address)[-2:] == ["img loaded", "7"]
+
+
+def test_the_viewer_is_shown_within_a_notebook(browser: Browser, folder: Path) -> None:
+    shown = nexus_xr.view(folder / "curve.nxs", browser=False)
+    with listening(page_at(shown._repr_html_())) as notebook, browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(notebook.replace("127.0.0.1", "localhost"))
+        page.frame_locator("iframe").get_by_text("NX Line").first.wait_for()
 
 
 def test_what_cant_be_opened_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from .access.hosts import KnownHosts
+from .access.preflights import Preflights
+from .access.strangers import Strangers
 from .access.tokens import Tokens
 from .endpoints.lookup import Endpoints
 from .endpoints.responses import Responder, json_response
@@ -22,13 +23,12 @@ from .endpoints.table import ENDPOINTS
 from .metrics import MEDIA_TYPE, OTHER, Metrics, bytes_of_figures
 from .observed import Observed
 from .openapi import described
-from .pages import page_routes
+from .pages import PAGES, page_routes
 from .settings import Limits, Settings, settings_of
 from .workers.pool import Pool
 
 # What is counted apart.
 COUNTED = (*(each.path for each in ENDPOINTS), OTHER)
-_EXPOSED = ("Content-Range", "Content-Length", "Accept-Ranges", "ETag", "X-Shape", "X-Dtype", "X-Filters")
 
 
 def app(
@@ -109,18 +109,13 @@ def application_of(settings: Settings, figures: memoryview | None = None, proces
 
 
 def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
-    layers = [Middleware(Observed, metrics), Middleware(KnownHosts, settings.hosts, settings.origins)]
+    layers = [
+        Middleware(Observed, metrics),
+        Middleware(Strangers, PAGES, settings.origins),
+        Middleware(KnownHosts, settings.hosts, settings.origins),
+    ]
     if settings.origins:
-        layers.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.origins,
-                allow_methods=["GET", "HEAD"],
-                allow_headers=["Authorization", "Range", "If-Range", "If-Match", "If-None-Match"],
-                allow_private_network=True,
-                expose_headers=_EXPOSED,
-            )
-        )
+        layers.append(Middleware(Preflights, settings.origins))
     if settings.token is not None:
         layers.append(Middleware(Tokens, settings.token))
     return layers

@@ -17,9 +17,10 @@ from .endpoints.conditions import status_by_conditions
 
 _FOLDER = files("nexus_xr.server") / "viewer"
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
+# What is opened by its address: the list and the viewer.
+PAGES = ("/", "/view")
 _FILES = {
-    "/": "index.html",
-    "/view": "index.html",
+    **dict.fromkeys(PAGES, "index.html"),
     "/viewer.js": "viewer.js",
     "/viewer.css": "viewer.css",
     "/viewer-licenses.txt": "LICENSES.txt",
