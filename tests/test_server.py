@@ -6,10 +6,13 @@ import io
 import json
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import quote
 
 import h5py
@@ -40,11 +43,12 @@ from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.h5grove.data import ReadValues
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.meta import ReadMeta
+from nexus_xr.server.jobs.stored_file import ReadFile
 from nexus_xr.server.jobs.values import blocks
 from nexus_xr.server.jobs.values.reduced import REDUCTIONS
 from nexus_xr.server.jobs.values.selection import Selection, chunks_touched, parse_selection
 from nexus_xr.server.jobs.zarr import ReadKey
-from nexus_xr.server.settings import Folder, Limits, Settings, folders_of
+from nexus_xr.server.settings import Folder, Limits, Settings, folders_of, settings_of
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.pool import Pool
 from nexus_xr.zarr.view import ZarrView
@@ -761,7 +765,7 @@ def test_ranges_of_a_date_are_sent_where_that_tells_states_apart(tmp_path: Path)
     with client_of(tmp_path, limits=Limits(workers=1)) as client:
         for name, status in (("old.h5", 206), ("new.h5", 200)):
             os.utime(tmp_path / name, None if status == 200 else (1e9, 1e9))
-            date = client.get(f"/file/{name}").headers["Last-Modified"]
+            date = formatdate(int((tmp_path / name).stat().st_mtime), usegmt=True)
             answer = client.get(f"/file/{name}", headers={"Range": "bytes=0-9", "If-Range": date})
             assert answer.status_code == status
         other = "Sat, 01 Jan 2000 00:00:00 GMT"
@@ -815,8 +819,13 @@ def test_what_has_no_state_is_in_none_that_is_asked_for(client: TestClient, addr
     assert client.get(address, headers={"If-None-Match": '"x"'}).status_code == 200
 
 
-def test_what_is_asked_of_another_state_is_not_sent(client: TestClient) -> None:
-    address = "/file/stack.h5"
+def test_what_is_asked_of_another_state_is_not_sent(tmp_path: Path) -> None:
+    write_old(tmp_path / "old.h5")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        check_conditions(client, "/file/old.h5")
+
+
+def check_conditions(client: TestClient, address: str) -> None:
     tag, modified = (client.get(address).headers[name] for name in ("ETag", "Last-Modified"))
     before, after = "Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 
@@ -834,6 +843,28 @@ def test_what_is_asked_of_another_state_is_not_sent(client: TestClient) -> None:
     assert status(If_Modified_Since=modified) == 304
     assert status(If_Modified_Since=before) == 200
     assert status(If_None_Match='"other"', If_Modified_Since=modified) == 200
+
+
+def test_dates_tell_states_that_no_other_has_since(tmp_path: Path) -> None:
+    path = tmp_path / "scan.h5"
+    write_old(path)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+
+        def ask(date: str = "") -> Any:
+            return client.get("/file/scan.h5", headers={"If-Modified-Since": date} if date else {})
+
+        date, now = ask().headers["Last-Modified"], time.time_ns()
+        later = formatdate(now // 10**9, usegmt=True)
+        assert (ask(date).status_code, ask(later).status_code) == (304, 200)
+        write_tree(tmp_path / "other.h5", {"x": 1.0})
+        os.utime(tmp_path / "other.h5", (5e8, 5e8))
+        os.replace(tmp_path / "other.h5", path)
+        assert ask(date).content == path.read_bytes()
+        for past, is_told in ((10**9, False), (10**10, True)):
+            os.utime(path, ns=(now - past, now - past))
+            with mock.patch("nexus_xr.server.jobs.served_files.time.time_ns", return_value=now):
+                answer = ReadFile("scan.h5").answer(Context(settings_of(tmp_path, False, (), (), None)))
+            assert ("Last-Modified" in answer.headers) == is_told
 
 
 def test_a_file_whose_time_was_set_back_is_another(client: TestClient, folder: Path) -> None:

@@ -25,7 +25,8 @@ def status_by_conditions(scope: Scope, etag: str, modified: str = "") -> int | N
     etag
         What tells the present state from others; empty where nothing does.
     modified
-        Since when it is so, as the header ``Last-Modified`` has it; empty where that isn't told.
+        Since when it is so, as the header ``Last-Modified`` has it; empty where that isn't told. It is known by this
+        date alone, and by no later one.
 
     Examples
     --------
@@ -45,7 +46,7 @@ def status_by_conditions(scope: Scope, etag: str, modified: str = "") -> int | N
     if known is not None:
         is_known = bool(etag) and (known.strip() == "*" or etag in (tag.removeprefix("W/") for tag in _tags(known)))
     else:
-        is_known = since is not None and known_since is not None and since <= known_since
+        is_known = since is not None and known_since == since  # an older file may have come in its place
     return NOT_MODIFIED if is_known else None
 
 

@@ -42,12 +42,13 @@ class ReadFile(FileJob):
             return self._of(place, stream, context)
 
     def _of(self, place: ServedFile, stream: BinaryIO, context: Context) -> Answer:
-        modified = formatdate(place.state[3] // 10**9, usegmt=True)
-        wanted = asked_range(self.asked, place.size, self.condition, place.tag, modified if place.is_settled else "")
+        # A date counts whole seconds: one that another state may have, too, isn't told, for clients to know it by.
+        modified = formatdate(place.state[3] // 10**9, usegmt=True) if place.is_settled else ""
+        wanted = asked_range(self.asked, place.size, self.condition, place.tag, modified)
         if wanted is not None and not wanted:
             return no_such_bytes(self.asked, place.size, place.tag)
         asked = range(place.size) if wanted is None else wanted
-        headers = {"Accept-Ranges": "bytes", "Last-Modified": modified}
+        headers = {"Accept-Ranges": "bytes", **({"Last-Modified": modified} if modified else {})}
         if wanted is not None:
             headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{place.size}"
         part = part_of(asked, self.part)
