@@ -401,6 +401,17 @@ def test_urls_are_held_if_they_are_below(url: str) -> None:
         nexus_xr.read_metadata(url, within="https://host/runs/")
 
 
+@pytest.mark.parametrize(
+    ("path", "is_hidden"),
+    [("a.h5", False), (".a.h5", True), (".b/a.h5", True), ("b/.c/a.h5", True), ("b./a..h5", False)],
+)
+def test_what_is_hidden_is_held_unless_told_otherwise(tmp_path: Path, path: str, is_hidden: bool) -> None:
+    root = tmp_path / ".root"
+    assert reach_within(root).holds_file(str(root / path))
+    assert reach_within(root, has_hidden=False).holds_file(str(root / path)) == (not is_hidden)
+    assert reach_within([root, root / ".b"], has_hidden=False).holds_file(str(root / ".b/a.h5"))
+
+
 def test_a_path_that_is_none_is_not_held() -> None:
     assert not reach_within("/tmp").holds_file("/tmp/\0")
     assert not reach_within([]).holds_file("/tmp/x")

@@ -34,7 +34,7 @@ from nexus_xr.server import Limits, app, serve
 from nexus_xr.server.access.hosts import KnownHosts
 from nexus_xr.server.deadline import Deadline
 from nexus_xr.server.endpoints.responses import BrokenOffError, failure_response
-from nexus_xr.server.failures import Failure, failure_of
+from nexus_xr.server.failures import Failure, failure_of, without_places
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.data import ReadData
@@ -188,6 +188,53 @@ def test_other_files_of_the_folders_are_reached(client: TestClient) -> None:
     assert data(client, "ways.h5", "inside", format="json").json() == [0, 1, 2]
 
 
+@pytest.fixture(scope="module")
+def with_hidden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A client of a folder that lies below one with a dot, and has hidden files and ways to these."""
+    served = tmp_path_factory.mktemp("top") / ".above" / "served"
+    (served / ".hidden").mkdir(parents=True)
+    for path in (served / ".hidden/secret.h5", served / ".secret.h5"):
+        with h5py.File(path, "w") as file:
+            file["x"] = SECRET
+    (served / ".secret.bin").write_bytes(SECRET.tobytes())
+    (served / "link.h5").symlink_to(".hidden/secret.h5")
+    (served / "folder").symlink_to(".hidden")
+    (served / "two.dots..h5").write_bytes((served / ".secret.h5").read_bytes())
+    with h5py.File(served / "ways.h5", "w") as file:
+        file["external"] = h5py.ExternalLink(".hidden/secret.h5", "/x")
+        file["external too"] = h5py.ExternalLink(".secret.h5", "/x")
+        file["by link"] = h5py.ExternalLink("link.h5", "/x")
+        for name, source in (("virtual", ".hidden/secret.h5"), ("virtual too", "folder/secret.h5")):
+            layout = h5py.VirtualLayout(SECRET.shape, "i4")
+            layout[:] = h5py.VirtualSource(source, "x", SECRET.shape)
+            file.create_virtual_dataset(name, layout)
+        raw = [(str(served / ".secret.bin"), 0, SECRET.nbytes)]
+        file.create_dataset("raw", SECRET.shape, "i4", external=raw)
+        file["shown"] = h5py.ExternalLink("./two.dots..h5", "/x")
+    with client_of(served, limits=Limits(workers=1)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("way", ["external", "external too", "by link", "virtual", "virtual too", "raw"])
+@pytest.mark.parametrize("address", ["/api/data/ways.h5?path={}", "/h5grove/data?file=ways.h5&path={}"])
+def test_nothing_in_a_file_leads_to_what_is_hidden(with_hidden: TestClient, address: str, way: str) -> None:
+    answer = with_hidden.get(address.format(way))
+    assert answer.status_code == 403, answer.content
+    assert "outside of the folders" in answer.json()["message"]
+
+
+def test_no_name_leads_to_what_is_hidden(with_hidden: TestClient) -> None:
+    for name in ("link.h5", "folder/secret.h5", ".hidden/secret.h5", ".secret.h5"):
+        assert with_hidden.get(f"/file/{name}").status_code == 404
+    assert with_hidden.get("/api/files/folder").status_code == 404
+    assert [item["name"] for item in with_hidden.get("/api/files").json()["items"]] == ["two.dots..h5", "ways.h5"]
+
+
+def test_dots_above_what_is_served_and_within_names_hide_nothing(with_hidden: TestClient) -> None:
+    for name, path in (("two.dots..h5", "x"), ("ways.h5", "shown")):
+        assert data(with_hidden, name, path).content == SECRET.tobytes()
+
+
 @pytest.mark.parametrize("address", WITH_FILE)
 @pytest.mark.parametrize("content", [b"hunter22 and more", b""])
 def test_nothing_is_said_of_files_of_another_kind(tmp_path: Path, address: str, content: bytes) -> None:
@@ -210,6 +257,32 @@ def test_messages_do_not_say_where_the_folders_are(client: TestClient, folders: 
         assert str(folders[0]) not in message
     assert client.get("/api/meta/broken.h5").status_code == 500
     (folders[0] / "broken.h5").unlink()
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_messages_do_not_say_where_a_folder_is_that_was_taken_for_a_file(tmp_path: Path, ending: str) -> None:
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        layout = h5py.VirtualLayout(SECRET.shape, "i4")
+        layout[:] = h5py.VirtualSource(f"{tmp_path}{ending}", "x", SECRET.shape)
+        file.create_virtual_dataset("virtual", layout)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        answer = data(client, "master.h5", "virtual")
+    assert answer.status_code == 403
+    assert answer.json()["message"].startswith(".: is no regular file")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("/data/run/a.h5", "run/a.h5"),
+        ("/data/run", "run"),
+        ("'/data/run': no", "'run': no"),
+        ("/data/run-2/a.h5", "/data/run-2/a.h5"),
+        ("/data/run.bak", "/data/run.bak"),
+    ],
+)
+def test_places_are_left_out_of_words(words: str, said: str) -> None:
+    assert without_places(words, [Folder("run", "/data/run")]) == said
 
 
 @pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from nexus_xr.errors import (
@@ -15,6 +16,9 @@ from nexus_xr.errors import (
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 
 from .settings import Folder
+
+# Where a path ends in the words of a message, rather than go on with another name than was looked for.
+_END_OF_PATH = r"(?=[\s:;,'\")\]]|$)"
 
 
 class Failure(Exception):  # noqa: N818  it is what a client is told, and no error here
@@ -80,9 +84,11 @@ def without_places(words: str, folders: Iterable[Folder]) -> str:
 
     Examples
     --------
-    >>> without_places("/data/scans/a.nxs: damaged", [Folder("", "/data/scans")])
-    'a.nxs: damaged'
+    >>> folders = [Folder("", "/data/scans")]
+    >>> without_places("/data/scans/a.nxs: damaged", folders), without_places("/data/scans: is no file", folders)
+    ('a.nxs: damaged', '.: is no file')
     """
     for folder in folders:
         words = words.replace(folder.path.rstrip("/") + "/", f"{folder.name}/" if folder.name else "")
+        words = (folder.name or ".").join(re.split(re.escape(folder.path) + _END_OF_PATH, words))
     return words

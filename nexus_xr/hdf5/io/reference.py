@@ -85,8 +85,15 @@ class FileReference:
         return (where, self.identity, repr(self.storage_options))
 
 
-def reach_within(roots: Roots) -> Reach:
+def reach_within(roots: Roots, *, has_hidden: bool = True) -> Reach:
     """The reach that ends with folders, files or URLs; none ends it nowhere.
+
+    Parameters
+    ----------
+    roots
+        The folders, files or URLs.
+    has_hidden
+        Whether what is hidden below the folders is within reach.
 
     Examples
     --------
@@ -98,7 +105,7 @@ def reach_within(roots: Roots) -> Reach:
     several = [roots] if isinstance(roots, str | os.PathLike) else roots
     names = [local_path(os.fspath(root)) for root in several]
     folders = tuple(os.path.realpath(name) for name in names if not is_url(name))
-    return Reach(folders, tuple(filter(is_url, names)))
+    return Reach(folders, tuple(filter(is_url, names)), has_hidden)
 
 
 def as_file_like(source: Any) -> FileLike:

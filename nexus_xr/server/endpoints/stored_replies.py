@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from nexus_xr.errors import NexusReachError
-from nexus_xr.hdf5.io.reference import reach_within
-from nexus_xr.server.jobs.served_files import State, state_of
+from nexus_xr.server.jobs.served_files import State, reach_of, state_of
 from nexus_xr.server.settings import Folder
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.messages import OUTBOX_BYTES, ROOM_BYTES
@@ -112,7 +111,7 @@ class StoredBodies:
     """
 
     def __init__(self, folders: Sequence[Folder]) -> None:
-        self._reach = reach_within([folder.path for folder in folders])
+        self._reach = reach_of(folders)
         self._outbox = Outbox(mmap.mmap(-1, OUTBOX_BYTES))
 
     def read(self, stored: StoredReply) -> memoryview | None:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.reference import reach_within
+from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
 from nexus_xr.hdf5.runtime.memory import results_in
 from nexus_xr.opening.options import Options
@@ -22,7 +22,7 @@ from nexus_xr.zarr.view import ZarrView
 
 from .answer import Answer
 from .kept import Kept
-from .served_files import ServedFile, file_at
+from .served_files import ServedFile, file_at, reach_of
 from .values.selection import Selection
 from .values.served_array import ServedArray
 
@@ -52,10 +52,10 @@ class Context:
     answers: Kept[Answer] = field(default_factory=lambda: Kept(_MOST_ANSWER_BYTES))
 
     def __post_init__(self) -> None:
-        folders = [folder.path for folder in self.settings.folders]
         # Every request reads without help: it is other requests that keep the other cores busy.
-        self.options = Options(num_threads=1, within=folders)
-        self._reach = reach_within(folders)
+        self.options = Options(num_threads=1)
+        self._reach = reach_of(self.settings.folders)
+        self._policy = ReadingPolicy(self.options.num_threads, reach=self._reach)
         self._answering: ExitStack | None = None
 
     @contextmanager
@@ -111,7 +111,7 @@ class Context:
         with self.opened(place) as stream:
             if not has_hdf5_signature(stream):
                 raise Failure(415, f"{place.address} isn't an HDF5 file; choose another from /api/files")
-        return self.options.file(place.path)
+        return File(place.path, policy=self._policy)
 
     def room_for(self, size: int) -> memoryview:
         """Room for so many bytes, from where they need not be copied to be sent if they aren't very many."""

@@ -15,7 +15,7 @@ from nexus_xr.server.failures import Failure, denied
 
 from .answer import Answer, json_answer
 from .context import Context
-from .served_files import NOT_FOUND, is_shown, lies_below, resolved
+from .served_files import NOT_FOUND, is_served, is_shown, resolved
 
 _EXTENSIONS = (*EXTENSIONS, ".h5", ".hdf5", ".hdf", ".he5", ".cxi", ".nxspe", ".nc", ".nc4")
 
@@ -42,7 +42,7 @@ class ListFolder:
             items: list[dict[str, Any]] = [{"name": each.name, "kind": "folder"} for each in folders]
             return json_answer(self._page(items, items))
         path = resolved(folders, self.folder)
-        roots = [each.path for each in folders if lies_below(each.path, path)]
+        roots = [each.path for each in folders if is_served(each.path, path)]
         try:
             with os.scandir(path) as entries:
                 shown = sorted(_shown(entries, roots), key=lambda each: natural_order(each[0]))
@@ -71,7 +71,7 @@ def _shown(entries: Iterator[os.DirEntry[str]], roots: Sequence[str]) -> Iterato
 
 def _stays_within(path: str, roots: Sequence[str]) -> bool:
     real = os.path.realpath(path)
-    return any(lies_below(root, real) for root in roots)
+    return any(is_served(root, real) for root in roots)
 
 
 def _item(path: str, name: str, is_folder: bool) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from nexus_xr.hdf5.io.naming.reach import Reach, is_hidden
 from nexus_xr.hdf5.io.naming.real_path import real_path
+from nexus_xr.hdf5.io.reference import reach_within
 from nexus_xr.server.failures import Failure, denied
 from nexus_xr.server.settings import Folder
 
@@ -83,6 +85,11 @@ def state_named(tag: str) -> State:
     return device, inode, size, changed, described
 
 
+def reach_of(folders: Sequence[Folder]) -> Reach:
+    """Which files may be read for who asks: those below the folders, but for what is hidden there."""
+    return reach_within([folder.path for folder in folders], has_hidden=False)
+
+
 def identities_of(folders: Sequence[Folder]) -> Identities:
     """What tells the folders that are there from others of their names that come later; None of one that is gone."""
     return tuple(map(_identity, folders))
@@ -122,13 +129,13 @@ def resolved(folders: Sequence[Folder], address: str) -> str:
     Raises
     ------
     Failure
-        It leads out of the folders, or has names that aren't shown.
+        It leads out of the folders or to what is hidden in them, or has names that aren't shown.
     """
     folder, rest = split(folders, address)
     if folder is None or not all(map(is_shown, rest)):
         raise Failure(404, NOT_FOUND.format(address=address))
     path = real_path(os.path.join(folder.path, *rest))
-    if not lies_below(folder.path, path):
+    if not is_served(folder.path, path):
         raise Failure(404, NOT_FOUND.format(address=address))
     return path
 
@@ -151,12 +158,13 @@ def is_shown(name: str) -> bool:
     return is_utf_8 and not name.startswith(".") and "\0" not in name and os.sep not in name
 
 
-def lies_below(folder: str, path: str) -> bool:
-    """Whether a path is that of a folder, or lies below it.
+def is_served(folder: str, path: str) -> bool:
+    """Whether a path is that of a folder that is served, or lies below it and isn't hidden there.
 
     Examples
     --------
-    >>> lies_below("/data", "/data/a.nxs"), lies_below("/data", "/data-2/a.nxs")
-    (True, False)
+    >>> [is_served("/data", path) for path in ("/data/a.nxs", "/data-2/a.nxs", "/data/.git/a.nxs")]
+    [True, False, False]
     """
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+    is_below = path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+    return is_below and not is_hidden(path, folder)

@@ -40,6 +40,9 @@ class Reach:
         any file may.
     urls
         URLs below which files may be read, where `folders` isn't None.
+    has_hidden
+        Whether files may be read that are hidden below the folders: by names that begin with a dot, of their own or of
+        folders on the way.
 
     Examples
     --------
@@ -50,6 +53,7 @@ class Reach:
 
     folders: tuple[str, ...] | None = None
     urls: tuple[str, ...] = ()
+    has_hidden: bool = True
 
     @property
     def is_everywhere(self) -> bool:
@@ -68,7 +72,10 @@ class Reach:
         return None
 
     def _holds_resolved(self, path: str) -> bool:
-        return any(_is_below(path, folder, os.sep) for folder in self.folders or ())
+        return any(
+            _is_below(path, folder, os.sep) and (self.has_hidden or not is_hidden(path, folder))
+            for folder in self.folders or ()
+        )
 
     def holds_url(self, url: str) -> bool:
         """Whether what is behind a URL may be read."""
@@ -187,6 +194,17 @@ def out_of_reach(name: str) -> NexusReachError:
         f"{shown(name)}: lies outside of the folders that may be read; open the file with `within` naming its folder "
         "as well, if that is to be trusted"
     )
+
+
+def is_hidden(place: str, root: str) -> bool:
+    """Whether a file or folder below another has a name, or is in one of a name, that begins with a dot.
+
+    Examples
+    --------
+    >>> is_hidden("/home/me/.data/a.h5", "/home/me"), is_hidden("/home/me/.data/a.h5", "/home/me/.data")
+    (True, False)
+    """
+    return f"{os.sep}." in place[len(root.rstrip(os.sep)) :]
 
 
 def _is_below(place: str, root: str, separator: str) -> bool:
