@@ -973,9 +973,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     jobs: list[Job] = []
     run = Pool.run
 
-    async def noted(pool: Pool, job: Job, size: int = 0) -> Reply:
+    async def noted(pool: Pool, job: Job, client: str = "", size: int = 0) -> Reply:
         jobs.append(job)
-        return await run(pool, job, size)
+        return await run(pool, job, client, size)
 
     monkeypatch.setattr(Pool, "run", noted)
     return jobs

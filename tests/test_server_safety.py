@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -33,6 +34,7 @@ from nexus_xr.errors import NexusError, NexusFileChangedError, NexusFileError
 from nexus_xr.server import Limits, app, serve
 from nexus_xr.server.access.hosts import KnownHosts
 from nexus_xr.server.deadline import Deadline
+from nexus_xr.server.endpoints.presence import ClientGoneError, found_for
 from nexus_xr.server.endpoints.responses import BrokenOffError, failure_response
 from nexus_xr.server.failures import Failure, failure_of, without_places
 from nexus_xr.server.jobs.answer import Answer
@@ -49,6 +51,7 @@ from nexus_xr.server.speaking import HeadsWithBodies, configured, log_requests, 
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.held import Held, Memory
 from nexus_xr.server.workers.messages import ROOMS
+from nexus_xr.server.workers.places import Asker, Places
 from nexus_xr.server.workers.pool import Counts, Pool
 from nexus_xr.server.workers.starting import Nursery
 
@@ -982,7 +985,7 @@ def test_large_answers_wait_for_memory_and_small_ones_do_not(tmp_path: Path) -> 
 def test_memory_that_is_claimed_before_is_enough_for_less_and_for_more(tmp_path: Path) -> None:
     async def work(pool: Pool) -> None:
         for claimed in (5 << 20, 9 << 20, 20 << 20):
-            reply = await pool.run(Filled(claimed & 255, 9 << 20), claimed)
+            reply = await pool.run(Filled(claimed & 255, 9 << 20), size=claimed)
             assert b"".join(reply.pieces) == bytes([claimed & 255]) * (9 << 20)
             del reply
 
@@ -1005,9 +1008,12 @@ def test_answers_that_no_room_is_left_for_are_counted(tmp_path: Path) -> None:
     """Rooms are lent to slow clients first, of a fixed number; what is copied beyond them is held."""
 
     async def work(pool: Pool) -> None:
-        kept = [await pool.run(Filled(value, 1 << 20)) for value in range(ROOMS + 1)]
-        with pytest.raises(Failure, match="waits to be sent"):
+        kept = [await pool.run(Filled(value, 1 << 20)) for value in range(ROOMS)]
+        with pytest.raises(Failure, match="waits to be sent"):  # a client has half of the memory at most
             await pool.run(Filled(0, 1 << 20))
+        kept.append(await pool.run(Filled(ROOMS, 1 << 20), "another"))
+        with pytest.raises(Failure, match="waits to be sent"):
+            await pool.run(Filled(0, 1 << 20), "a third")
         assert all(bytes(reply.body) == bytes([value]) * (1 << 20) for value, reply in enumerate(kept))
 
     with_pool(work, tmp_path, held=2 << 20, patience=0.1)
@@ -1016,16 +1022,16 @@ def test_answers_that_no_room_is_left_for_are_counted(tmp_path: Path) -> None:
 def test_memory_goes_to_who_claimed_it_first() -> None:
     async def do() -> list[int]:
         held = Held(100)
-        first = held.take(60)
+        first = held.take(60, "first")
         order: list[int] = []
 
         async def claim(size: int, seconds: float = PATIENCE_SECONDS) -> None:
-            memory = await held.claim(size, seconds)
+            memory = await held.claim(size, "second", seconds)
             order.append(sum(piece.nbytes for piece in memory))
 
         claims = [asyncio.create_task(claim(size)) for size in (90, 30, 20)]
         await asyncio.sleep(0)
-        assert held.take(30) is None  # though there is enough, others wait
+        assert held.take(30, "third") is None  # though there is enough, others wait
         claims[0].cancel()
         await asyncio.gather(*claims[:1], return_exceptions=True)
         await asyncio.gather(*claims[1:])
@@ -1034,6 +1040,129 @@ def test_memory_goes_to_who_claimed_it_first() -> None:
         return order
 
     assert asyncio.run(do()) == [30, 20]
+
+
+def test_a_client_has_no_more_memory_than_it_leaves_to_others() -> None:
+    async def do() -> None:
+        held = Held(100)
+        first = [held.take(25, "many"), held.take(25, "many")]
+        assert None not in first
+        assert held.take(1, "many") is None
+        waiting = asyncio.create_task(held.claim(10, "many", PATIENCE_SECONDS))
+        await asyncio.sleep(0)
+        other = held.take(20, "other")  # which doesn't wait for one that waits for its own
+        assert other is not None
+        assert held.take(5, "other") is not None
+        assert held.take(6, "other") is None
+        assert not waiting.done()
+        first.pop()
+        assert sum(piece.nbytes for piece in await waiting) == 10
+
+    asyncio.run(do())
+
+
+def test_places_are_had_in_turn_by_who_wait_for_them() -> None:
+    async def do() -> None:
+        places: Places[str] = Places()
+        places.put("a")
+        places.put("b")
+        many = Asker("many", "one file")
+        assert [await places.take(many), await places.take(many)] == ["b", "a"]
+        order: list[str] = []
+
+        async def wait(name: str, asker: Asker) -> None:
+            await places.take(asker)
+            order.append(name)
+
+        askers = [*[("one", many)] * 3, ("other", Asker("many", "another file")), *[("few", Asker("few"))] * 3]
+        waiting = [asyncio.create_task(wait(*each)) for each in askers]
+        await asyncio.sleep(0)
+        for had in (many, Asker("few"), many, Asker("few"), many, Asker("few"), many):
+            places.give_back(had, "a")
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        assert order == ["few", "few", "one", "few", "other", "one", "one"]
+
+    asyncio.run(do())
+
+
+def test_a_place_is_handed_on_by_who_goes_just_when_it_is_its_turn() -> None:
+    async def do() -> None:
+        places: Places[str] = Places()
+        asker = Asker("a client")
+        going, waiting, last = [asyncio.create_task(places.take(asker)) for _ in range(3)]
+        await asyncio.sleep(0)
+        last.cancel()
+        places.put("a place")
+        going.cancel()
+        assert await waiting == "a place"
+        assert going.cancelled() or await asyncio.gather(going, return_exceptions=True)
+        places.give_back(asker, "a place")
+        assert places.take_out() == ["a place"]
+
+    asyncio.run(do())
+
+
+def test_who_waits_for_most_gives_way_where_too_many_wait(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        many = [asyncio.create_task(pool.run(Sleeping(0.2), "many")) for _ in range(5)]
+        await asyncio.sleep(0)
+        few = [asyncio.create_task(pool.run(ListFolder(""), "few")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Failure, match="too many"):  # it would have no fewer that wait than the other
+            await pool.run(ListFolder(""), "few")
+        assert [(await reply).status for reply in few] == [200, 200]
+        found = await asyncio.gather(*many, return_exceptions=True)
+        assert [isinstance(each, Failure) for each in found] == [False] * 3 + [True] * 2
+
+    with_pool(work, tmp_path, waiting=4)
+
+
+def test_nothing_is_done_for_who_has_gone(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        blocking = asyncio.create_task(pool.run(Sleeping(0.2)))
+        await asyncio.sleep(0)
+        leaves = asyncio.Event()
+
+        async def receive() -> Any:
+            await leaves.wait()
+            return {"type": "http.disconnect"}
+
+        asked = [asyncio.create_task(found_for(receive, pool.run(Sleeping(1000)))) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert pool.counts.waiting == 3
+        leaves.set()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(each) for each in found} == {ClientGoneError}
+        assert pool.counts.waiting == 0
+        await blocking
+        assert (await pool.run(ListFolder(""))).status == 200
+
+    with_pool(work, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_workers_end_with_the_service_and_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async def work(pool: Pool) -> int:
+        asked = asyncio.create_task(pool.run(Sleeping(1000)))
+        wait = pool.counts
+        while not wait.busy:
+            await asyncio.sleep(0.01)
+        asked.cancel()
+        assert pool._nursery is not None
+        return pool._nursery._popen.pid
+
+    group = with_pool(work, tmp_path)
+    wait_until(lambda: not any(_is_of(each, group) for each in Path("/proc").glob("[0-9]*")))
+    assert capfd.readouterr().err == ""
+
+
+def _is_of(process: Path, group: int) -> bool:
+    """Whether a process that hasn't ended is of a group."""
+    with suppress(OSError):
+        state, _, its_group = (process / "stat").read_text().rpartition(") ")[2].split()[:3]
+        return int(its_group) == group and state != "Z"
+    return False
 
 
 def test_who_goes_away_costs_no_worker(tmp_path: Path) -> None:
@@ -1250,10 +1379,10 @@ def test_the_head_of_a_response_goes_with_its_body() -> None:
 
 
 @contextmanager
-def served(folder: Path, patience: float, **limits: Any) -> Iterator[uvicorn.Server]:
+def served(folder: Path, patience: float, loop: Any = "auto", **limits: Any) -> Iterator[uvicorn.Server]:
     """A service that is run by uvicorn in this process."""
     application = app(folder, token=False, limits=Limits(workers=1, **limits))
-    config = uvicorn.Config(application, port=0, http=patient(patience), log_level="error")
+    config = uvicorn.Config(application, port=0, http=patient(patience), log_level="error", loop=loop)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -1263,6 +1392,11 @@ def served(folder: Path, patience: float, **limits: Any) -> Iterator[uvicorn.Ser
     finally:
         server.should_exit = True
         thread.join()
+
+
+def port_of(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 def connected(port: int, said: bytes, receive_buffer: int | None = None) -> socket.socket:
@@ -1279,7 +1413,7 @@ def test_clients_that_are_too_slow_are_left(folders: tuple[Path, Path]) -> None:
     with h5py.File(folders[0] / "large.h5", "w") as file:
         file["x"] = np.zeros(1 << 24, "u1")
     with served(folders[0], patience=0.5) as server:
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = port_of(server)
         with connected(port, b"") as silent, connected(port, b"GET /api/files HTTP/1.1\r\nHos") as halting:
             assert silent.recv(1) == halting.recv(1) == b""
         with connected(port, b"GET /file/large.h5 HTTP/1.1\r\nHost: localhost\r\n\r\n", 1 << 12) as reading_nothing:
@@ -1289,6 +1423,9 @@ def test_clients_that_are_too_slow_are_left(folders: tuple[Path, Path]) -> None:
         with connected(port, b"GET /api/files HTTP/1.1\r\nHost: localhost\r\n\r\n") as quick:
             assert quick.recv(1 << 16).startswith(b"HTTP/1.1 200")
     (folders[0] / "large.h5").unlink()
+
+
+ASKED = b"GET /api/files HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def answers(client: socket.socket) -> bytes:
@@ -1302,7 +1439,7 @@ def test_clients_that_take_nothing_have_no_more_memory_than_there_is(folders: tu
     lent: list[int] = []
     request = f"GET {address} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     with patched_memory(lent), served(folders[0], PATIENCE_SECONDS, held=12 << 20) as server, ExitStack() as stack:
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = port_of(server)
         clients = [stack.enter_context(connected(port, request, 1 << 12)) for _ in range(12)]
         with connected(port, b"GET /api/files HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as other:
             assert answers(other).startswith(b"HTTP/1.1 200")
@@ -1319,9 +1456,9 @@ def patched_memory(lent: list[int]) -> Iterator[None]:
     """Note how much memory for answers is lent, whenever some is."""
     take = Held._lent
 
-    def noted(held: Held, size: int) -> Memory:
-        memory = take(held, size)
-        lent.append(held._bytes)
+    def noted(held: Held, size: int, client: str) -> Memory:
+        memory = take(held, size, client)
+        lent.append(held._bytes.total())
         return memory
 
     with mock.patch.object(Held, "_lent", noted):
@@ -1332,7 +1469,7 @@ def test_requests_with_too_much_to_them_are_refused(folders: tuple[Path, Path]) 
     begin, end = b"GET /api/files HTTP/1.1\r\nHost: localhost\r\n", b"Connection: close\r\n\r\n"
     large = b"".join(b"x-%d: %s\r\n" % (number, bytes([120]) * 1000) for number in range(40))
     with served(folders[0], patience=PATIENCE_SECONDS) as server:
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = port_of(server)
 
         def status(*parts: bytes) -> bytes:
             with connected(port, b"") as client:
@@ -1357,10 +1494,87 @@ def test_requests_with_too_much_to_them_are_refused(folders: tuple[Path, Path]) 
         assert status(b"no request\r\n\r\n") == b"400"
 
 
+@pytest.mark.parametrize("is_reset", [False, True])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_who_has_gone_is_not_waited_for(folders: tuple[Path, Path], is_reset: bool, loop: str) -> None:
+    given_up: list[bool] = []
+
+    async def never(*_: Any) -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.append(True)
+
+    with mock.patch.object(Pool, "run", never), served(folders[0], PATIENCE_SECONDS, loop) as server:
+        with connected(port_of(server), ASKED) as client:
+            wait_until(lambda: bool(server.server_state.tasks))
+            if is_reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wait_until(lambda: not server.server_state.connections and not server.server_state.tasks)
+    assert given_up == [True]
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_who_goes_with_requests_that_wait_is_no_fault_of_the_service(
+    folders: tuple[Path, Path], is_reset: bool, loop: str
+) -> None:
+    asked, has_gone = [], threading.Event()
+
+    async def slow(*_: Any) -> Any:
+        """Answer the first two when the client has gone, which finds that out, and others when that is known."""
+        asked.append(True)
+        while not has_gone.is_set() or (len(asked) > 2 and server.server_state.connections):
+            await asyncio.sleep(0.01)
+        raise Failure(503, "later")
+
+    told = mock.patch.object(logging.getLogger("uvicorn.error"), "error")
+    with told as errors, mock.patch.object(Pool, "run", slow), served(folders[0], PATIENCE_SECONDS, loop) as server:
+        with connected(port_of(server), ASKED * 50) as client:
+            wait_until(lambda: bool(asked))
+            if is_reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        has_gone.set()
+        wait_until(lambda: not server.server_state.connections and not server.server_state.tasks)
+    errors.assert_not_called()
+
+
+@pytest.mark.parametrize(("size", "status"), [(1 << 20, b"200"), ((1 << 20) + 1, b"413")])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_bodies_of_requests_are_refused_where_they_are_large(
+    folders: tuple[Path, Path], is_chunked: bool, size: int, status: bytes
+) -> None:
+    is_sent, run = threading.Event(), Pool.run
+    begin = ASKED[:-2] + b"Connection: close\r\n"
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (size, bytes(size))
+    said = begin + (chunked if is_chunked else b"Content-Length: %d\r\n\r\n%s" % (size, bytes(size)))
+
+    async def slow(*asked: Any) -> Any:
+        while not is_sent.is_set():
+            await asyncio.sleep(0.01)
+        return await run(*asked)
+
+    patched = mock.patch.object(Pool, "run", slow)
+    with patched, served(folders[0], PATIENCE_SECONDS) as server, connected(port_of(server), b"") as client:
+        send_if_taken(client, said)
+        if status == b"200":
+            is_sent.set()
+        assert answers_to(client, 1).split(b" ", 2)[1] == status
+
+
+def test_a_body_that_is_refused_when_its_request_is_answered_has_no_second_answer(folders: tuple[Path, Path]) -> None:
+    size = 3 << 20
+    with served(folders[0], PATIENCE_SECONDS) as server, connected(port_of(server), b"") as client:
+        client.sendall(ASKED[:-2] + b"Content-Length: %d\r\n\r\n" % size)
+        assert answers_to(client, 1).startswith(b"HTTP/1.1 200")
+        send_if_taken(client, bytes(size))
+        assert b"HTTP/1.1" not in answers_to(client, 1)
+
+
 def test_who_has_asked_all_and_says_so_is_answered(folders: tuple[Path, Path]) -> None:
     begin = b"GET /api/files HTTP/1.1\r\nHost: localhost\r\n"
     with served(folders[0], patience=PATIENCE_SECONDS) as server:
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = port_of(server)
         for said, count in ((begin + b"\r\n", 1), ((begin + b"\r\n") * 3, 3), (begin, 0), (b"", 0)):
             with connected(port, said) as client:
                 client.shutdown(socket.SHUT_WR)
@@ -1375,7 +1589,7 @@ def test_requests_that_nobody_takes_answers_to_do_not_pile_up(
     request = b"GET /api/files HTTP/1.1\r\nHost: localhost\r\nx: %s\r\n\r\n" % bytes([120] * headers)
     count = 5000
     with served(folders[0], patience=PATIENCE_SECONDS) as server:
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = port_of(server)
         with connected(port, b"", 1 << 12) as client:
             sending = threading.Thread(target=send_if_taken, args=(client, request * count))
             sending.start()
@@ -1486,6 +1700,23 @@ def test_who_is_left_when_the_service_ends_is_told(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.INFO, log.name), pytest.raises(asyncio.CancelledError):
         asyncio.run(Observed(ended, metrics)(scope, ended, ended))
     assert json.loads(caplog.records[-1].getMessage())["broken_off"] == "the service has come to its end"
+
+
+def test_who_waits_when_the_service_ends_may_ask_again() -> None:
+    sent: list[Any] = []
+
+    async def ended(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/"}
+    metrics = Metrics((OTHER,), memoryview(bytearray(bytes_of_figures((OTHER,)))), Counts())
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(Observed(ended, metrics)(scope, ended, send))
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (503, b"2")
+    assert "come to its end" in json.loads(sent[1]["body"])["message"]
 
 
 # --- hostile files ---------------------------------------------------------------------------------------------------

@@ -12,9 +12,14 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .endpoints.endpoint import PATH_OF_ENDPOINT
-from .endpoints.responses import BrokenOffError
+from .endpoints.presence import ClientGoneError
+from .endpoints.responses import BrokenOffError, failure_response
+from .failures import Failure
 from .metrics import OTHER, Metrics
 
+# What nginx writes of these; nobody gets it.
+_CLIENT_GONE = 499
+_ENDED = "the service has come to its end"
 log = logging.getLogger("nexus_xr.server")
 
 
@@ -39,7 +44,11 @@ class Observed:
             return
         told: dict[str, Any] = {"status": 500, "sent": 0}
 
+        is_begun = False
+
         async def sending(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
             told["status"] = message.get("status", told["status"])
             told["sent"] += len(message.get("body", b""))
             await send(message)
@@ -49,8 +58,12 @@ class Observed:
             await self._app(scope, receive, sending)
         except BrokenOffError as error:  # the connection is closed before the end, by which clients know
             told["broken_off"] = str(error)
+        except ClientGoneError:
+            told |= {"status": _CLIENT_GONE, "broken_off": "the client has gone"}
         except asyncio.CancelledError:
-            told["broken_off"] = "the service has come to its end"
+            told["broken_off"] = _ENDED
+            if not is_begun:
+                await failure_response(Failure(503, f"{_ENDED}; ask again when it is there"))(scope, receive, sending)
             raise
         finally:
             seconds = time.perf_counter() - begin

@@ -62,7 +62,8 @@ class Limits:
     whole
         Bytes of values of an answer that can't be made in parts: an image.
     held
-        Bytes of answers that may wait in memory to be sent; further large answers wait for that.
+        Bytes of answers that may wait in memory to be sent; further large answers wait for that. One client has no more
+        than it leaves free for others, half of it where it is alone.
     waiting
         Requests that may wait for a worker, or for memory, at a time. Each is a connection of 16 KiB, and an open file,
         of which a process has 1024 unless ``ulimit -n`` says otherwise.

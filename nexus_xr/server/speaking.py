@@ -13,13 +13,16 @@ import pickle
 import signal
 import socket
 import sys
+from collections.abc import Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO, cast
 
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from .application import application_of
 from .deadline import Deadline
@@ -31,9 +34,15 @@ from .workers.messages import receive
 READY = b"r"
 # Of the head of a request, and of requests that wait for the one before them on a connection.
 _MOST_HEAD_BYTES, _MOST_FIELDS, _MOST_WAITING = 64 << 10, 128, 1024
+_MOST_BODY_BYTES = 1 << 20
+_LARGE_BODY = 413, f"a request has a body of at most {_MOST_BODY_BYTES} bytes, of which nothing is made"
 _NO_REQUEST = 400, "this isn't a request of HTTP/1.1"
 _LARGE_HEAD = 431, f"a request has at most {_MOST_FIELDS} headers, with its address of {_MOST_HEAD_BYTES} bytes in all"
 _MANY_REQUESTS = 400, f"at most {_MOST_WAITING} requests wait on a connection; take the answers to those before"
+# What says that a request is being worked on, before its response.
+_INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Between two of these.
+_PROBE_SECONDS = 1.0
 # Whose messages are written, too.
 _OTHERS = ("uvicorn", "asyncio")
 # How the head of a response begins and ends.
@@ -156,6 +165,18 @@ def main(descriptor: str) -> None:
     _OneOfSeveral(configured(application, part.settings, part.root_path), channel).run(listening)
 
 
+class _Flow(FlowControl):
+    """Receives no more as long as requests wait for the one before them, whoever else would have it go on."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
+
+
 class Bounded(HttpToolsProtocol):
     """A connection on which requests are refused that have too much to them, or are too many at once."""
 
@@ -163,7 +184,24 @@ class Bounded(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._refusal = _NO_REQUEST
         self._is_in_head = self._is_in_message = False
-        self._head_bytes = self._arriving = 0
+        self._head_bytes = self._body_bytes = self._arriving = 0
+        self._answered: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        answered = self._answered
+        if answered is not None and not answered.response_complete:  # which isn't the last, where others wait for it
+            answered.disconnected = True
+            answered.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         self._arriving = len(data)
@@ -179,10 +217,25 @@ class Bounded(HttpToolsProtocol):
         if self._is_in_message or last is None or last.response_complete:
             return False
         last.keep_alive = False
+        self._probe()
         return True
+
+    def _probe(self) -> None:
+        """Find out whether a client that sends nothing more takes anything, time and again until it is answered.
+
+        Its system says no more than that, be the connection closed altogether or in one direction, but refuses what it
+        is sent in the first case. Others pass over an interim response.
+        """
+        cycle = self._answered
+        if cycle is None or cycle.response_complete or self.transport.is_closing():
+            return
+        if not cycle.response_started and cycle.scope["http_version"] == "1.1":
+            self.transport.write(_INTERIM)
+        self.loop.call_later(_PROBE_SECONDS, self._probe)
 
     def on_message_begin(self) -> None:
         self._is_in_head = self._is_in_message = True
+        self._body_bytes = 0
         self._head_bytes = -self._arriving  # of which any part may be of the request before
         super().on_message_begin()
 
@@ -206,10 +259,11 @@ class Bounded(HttpToolsProtocol):
         self._is_in_message = False
         super().on_message_complete()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.pipeline:  # else each answer that is sent has more requests come in
-            self.flow.pause_reading()
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > _MOST_BODY_BYTES:
+            self._refuse(_LARGE_BODY)
 
     def _refuse(self, refusal: tuple[int, str]) -> NoReturn:
         """Have the parser stop, whereupon the refusal is sent."""
@@ -220,8 +274,15 @@ class Bounded(HttpToolsProtocol):
         status, message = self._refusal
         body = orjson.dumps({"message": message})
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + head + body)
+        if not self._is_said_otherwise():
+            self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+
+    def _is_said_otherwise(self) -> bool:
+        """Whether a refusal would be taken for a part of another answer, or for the answer to another request."""
+        answered, is_in_body = self._answered, self._is_in_message and not self._is_in_head
+        is_under_way = answered is not None and answered.response_started and not answered.response_complete
+        return is_under_way or (is_in_body and self.cycle.response_started)
 
 
 def patient(seconds: float) -> type[HttpToolsProtocol]:

@@ -16,6 +16,7 @@ from nexus_xr.server.jobs.summary import ReadSummary
 from nexus_xr.server.workers.exchange import Reply
 
 from .conditions import status_by_conditions
+from .presence import client_of, found_for
 from .responses import Responder, json_response, unmet
 
 # Files that are opened for one page.
@@ -28,16 +29,21 @@ async def list_folder(responder: Responder, request: Request, values: Mapping[st
     job = ListFolder(values.get("folder", ""), values["offset"], limit)
     if not values["details"]:
         return await responder.respond(request, job)
-    page = _content(await responder.pool.run(job))
-    files = [item for item in page["items"] if item["kind"] == "file"]
-    at_once = asyncio.Semaphore(responder.pool.settings.limits.worker_count)
-    addresses = ("/".join(filter(None, [page["folder"], item["name"]])) for item in files)
-    summaries = await asyncio.gather(*(_summary(responder, address, at_once) for address in addresses))
-    for item, summary in zip(files, summaries, strict=True):
-        item.update(summary)
+    page = await found_for(request.receive, _detailed(responder, job, client_of(request.scope)))
     if status_by_conditions(request.scope, "") is not None:
         raise unmet()
     return json_response(page)
+
+
+async def _detailed(responder: Responder, job: ListFolder, client: str) -> dict[str, Any]:
+    page = _content(await responder.pool.run(job, client))
+    files = [item for item in page["items"] if item["kind"] == "file"]
+    at_once = asyncio.Semaphore(responder.pool.settings.limits.worker_count)
+    addresses = ("/".join(filter(None, [page["folder"], item["name"]])) for item in files)
+    summaries = await asyncio.gather(*(_summary(responder, address, client, at_once) for address in addresses))
+    for item, summary in zip(files, summaries, strict=True):
+        item.update(summary)
+    return page
 
 
 def _content(reply: Reply) -> dict[str, Any]:
@@ -47,10 +53,10 @@ def _content(reply: Reply) -> dict[str, Any]:
     return content
 
 
-async def _summary(responder: Responder, address: str, at_once: asyncio.Semaphore) -> dict[str, Any]:
+async def _summary(responder: Responder, address: str, client: str, at_once: asyncio.Semaphore) -> dict[str, Any]:
     """What a file is about, or what is wrong with it."""
     try:
         async with at_once:
-            return _content(await responder.pool.run(ReadSummary(address)))
+            return _content(await responder.pool.run(ReadSummary(address), client))
     except Failure as failure:
         return {"trouble": failure.message}

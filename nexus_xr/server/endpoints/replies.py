@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from nexus_xr.server.workers.exchange import Piece, Reply
 
+from .presence import gone
+
 
 def whole_response(reply: Reply) -> Response:
     """The response of an answer that has one part."""
@@ -56,7 +58,7 @@ class InPieces(StreamingResponse):
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.create_task(_gone(receive))
+        leaving = asyncio.create_task(gone(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async with aclosing(self._pieces):
@@ -68,12 +70,6 @@ class InPieces(StreamingResponse):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             leaving.cancel()
-
-
-async def _gone(receive: Receive) -> None:
-    """Wait until the client is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def headers_of(reply: Reply) -> dict[str, str]:

@@ -18,6 +18,7 @@ from nexus_xr.server.workers.exchange import Piece, Reply
 from nexus_xr.server.workers.pool import Pool
 
 from .conditions import NOT_MODIFIED, PRECONDITION_FAILED, status_by_conditions
+from .presence import client_of, found_for
 from .remembered import Remembered
 from .replies import InPieces, SameHead, headers_of, whole_response
 
@@ -42,7 +43,7 @@ class Responder:
     async def respond(self, request: Request, job: Job) -> Response:
         """The response to a request."""
         known = self._remembered.find(job)
-        reply = await self._asked_first(job) if known is None else known.reply
+        reply = await self._asked_first(request, job) if known is None else known.reply
         status = status_by_conditions(request.scope, reply.etag, reply.headers.get("Last-Modified", ""))
         if status == PRECONDITION_FAILED:
             raise unmet()
@@ -54,21 +55,23 @@ class Responder:
             return known.response
         if reply.parts == len(reply.pieces) == 1:
             return whole_response(reply)
-        return InPieces(self._parts(job, reply), reply.status, _headers(reply), reply.media_type)
+        return InPieces(
+            self._parts(job, client_of(request.scope), reply), reply.status, _headers(reply), reply.media_type
+        )
 
-    async def _asked_first(self, job: Job) -> Reply:
-        reply = await self.pool.run(job)
+    async def _asked_first(self, request: Request, job: Job) -> Reply:
+        reply = await found_for(request.receive, self.pool.run(job, client_of(request.scope)))
         self._remembered.keep(job, reply)
         return reply
 
-    async def _parts(self, job: Job, reply: Reply) -> AsyncGenerator[Piece, None]:
+    async def _parts(self, job: Job, client: str, reply: Reply) -> AsyncGenerator[Piece, None]:
         """All parts of an answer, of which nothing is kept that is sent; the next is being made while one is sent."""
         tag, parts, size, pieces = reply.tag, reply.parts, reply.size, deque(reply.pieces)
         del reply
         upcoming: asyncio.Task[Reply] | None = None
         try:
             for number in range(1, parts + 1):
-                upcoming = self._asked(job, number, tag, size) if number < parts else None
+                upcoming = self._asked(job, client, number, tag, size) if number < parts else None
                 while pieces:
                     yield pieces.popleft()
                 if upcoming is not None:
@@ -77,9 +80,9 @@ class Responder:
             if upcoming is not None:
                 upcoming.cancel()
 
-    def _asked(self, job: Job, number: int, tag: str, size: int) -> asyncio.Task[Reply]:
+    def _asked(self, job: Job, client: str, number: int, tag: str, size: int) -> asyncio.Task[Reply]:
         part = cast(Job, replace(cast(FileJob, job), part=number, tag=tag))
-        return asyncio.create_task(self.pool.run(part, size))
+        return asyncio.create_task(self.pool.run(part, client, size))
 
 
 async def _checked(upcoming: asyncio.Task[Reply]) -> Reply:

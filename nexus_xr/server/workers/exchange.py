@@ -64,8 +64,9 @@ Ended = Callable[["Worker", Reply | None], None]
 
 @dataclass
 class _Exchange:
-    """A request that is answered: what came so far of the answer, and the memory for its body."""
+    """A request that is answered: whose it is, what came so far of the answer, and the memory for its body."""
 
+    client: str
     room: int
     ended: Ended
     memory: Memory | None
@@ -98,13 +99,15 @@ class Worker(asyncio.Protocol):
         self._channel = cast(asyncio.Transport, transport)
         self._deadline = Deadline(asyncio.get_running_loop(), self.let_go)
 
-    def ask(self, request: bytes, seconds: float, ended: Ended, memory: Memory | None = None) -> None:
+    def ask(self, request: bytes, client: str, seconds: float, ended: Ended, memory: Memory | None = None) -> None:
         """Have it answer a request, when it has answered the one before.
 
         Parameters
         ----------
         request
             The request.
+        client
+            On whose behalf.
         seconds
             How long it may take.
         ended
@@ -114,7 +117,7 @@ class Worker(asyncio.Protocol):
         """
         room = self.outbox.take()
         self._deadline.set(seconds)
-        self._exchange = _Exchange(room, ended, memory)
+        self._exchange = _Exchange(client, room, ended, memory)
         self._channel.write(behind_its_length(bytes((room,)) + request))
 
     def data_received(self, data: bytes) -> None:
@@ -152,7 +155,7 @@ class Worker(asyncio.Protocol):
     def _memory(self, exchange: _Exchange) -> Memory | None:
         """Memory for the body, which may be longer than what was claimed for it."""
         claimed = None if exchange.memory is None else shortened(exchange.memory, exchange.size)
-        return self.held.take(exchange.size) if claimed is None else claimed
+        return self.held.take(exchange.size, exchange.client) if claimed is None else claimed
 
     def _take_part(self, exchange: _Exchange) -> None:
         """Copy what lies in the room, if there is memory for it."""

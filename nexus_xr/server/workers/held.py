@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections import deque
+from collections import Counter, deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ _FULL = "too much waits to be sent to clients that take it slowly; ask again in 
 class Held:
     """Memory of the process that speaks HTTP.
 
+    A client that has some already gets more only where as much as it has then is left free for others: alone it has
+    half of all at most, and however many have as much as they may, another finds some.
+
     Parameters
     ----------
     most
@@ -29,27 +32,31 @@ class Held:
     Examples
     --------
     >>> held = Held(100)
-    >>> first = held.take(70)
-    >>> held.take(70) is None
-    True
+    >>> first = held.take(30, "one")
+    >>> held.take(30, "one") is None, held.take(80, "other") is None
+    (True, True)
+    >>> [piece.nbytes for piece in held.take(60, "other")]
+    [60]
     >>> del first
-    >>> [piece.nbytes for piece in held.take(1000)]
+    >>> [piece.nbytes for piece in held.take(1000, "other")]
     [1000]
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._bytes = 0
+        self._bytes: Counter[str] = Counter()
         # What is free again is noted here first, as garbage is collected in any thread.
-        self._freed: deque[int] = deque()
-        self._claims: deque[tuple[int, asyncio.Future[Memory]]] = deque()
+        self._freed: deque[tuple[str, int]] = deque()
+        self._claims: dict[str, deque[tuple[int, asyncio.Future[Memory]]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def take(self, size: int) -> Memory | None:
+    def take(self, size: int, client: str) -> Memory | None:
         """Memory for a body, None where there is too little or others wait for it."""
-        self._grant()
-        return self._lent(size) if not self._claims and self._has_room(size) else None
+        if not self._grant() or client in self._claims:
+            return None
+        return None if self._is_too_much(size, client) or not self._has_room(size) else self._lent(size, client)
 
-    async def claim(self, size: int, seconds: float) -> Memory:
+    async def claim(self, size: int, client: str, seconds: float) -> Memory:
         """Memory for a body, as soon as there is enough.
 
         Raises
@@ -57,12 +64,12 @@ class Held:
         Failure
             There isn't in so many seconds.
         """
-        memory = self.take(size)
+        memory = self.take(size, client)
         if memory is not None:
             return memory
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         granted: asyncio.Future[Memory] = loop.create_future()
-        self._claims.append((size, granted))
+        self._claims.setdefault(client, deque()).append((size, granted))
         alarm = loop.call_later(seconds, _refuse, granted)
         try:
             return await granted
@@ -70,31 +77,57 @@ class Held:
             alarm.cancel()
             self._grant()
 
-    def _grant(self) -> None:
-        """Give memory to those who claimed it first, and forget who doesn't wait for it any more."""
-        while self._claims and (self._claims[0][1].done() or self._has_room(self._claims[0][0])):
-            size, claim = self._claims.popleft()
-            if not claim.done():
-                claim.set_result(self._lent(size))
+    def _grant(self) -> bool:
+        """Give memory to those who claimed it first, and forget who doesn't wait for it any more.
+
+        Returns
+        -------
+        bool
+            Whether all who wait do so as they have much already, so that others need not wait for them.
+        """
+        for client, claims in [*self._claims.items()]:
+            while claims and (claims[0][1].done() or not self._is_too_much(claims[0][0], client)):
+                size, claim = claims[0]
+                if not claim.done() and not self._has_room(size):
+                    return False
+                claims.popleft()
+                if not claim.done():
+                    claim.set_result(self._lent(size, client))
+            if not claims:
+                del self._claims[client]
+        return True
 
     def _has_room(self, size: int) -> bool:
+        """Whether there is memory for so many bytes."""
+        held = self._total()
+        return held + size <= self._most or not held
+
+    def _is_too_much(self, size: int, client: str) -> bool:
+        """Whether a client that has some would have more than what is left."""
+        free = self._most - self._total() - size
+        return self._bytes[client] > 0 and self._bytes[client] + size > free
+
+    def _total(self) -> int:
         while self._freed:
-            self._bytes -= self._freed.popleft()
-        return self._bytes + size <= self._most or not self._bytes
+            client, size = self._freed.popleft()
+            self._bytes[client] -= size
+            if not self._bytes[client]:
+                del self._bytes[client]
+        return self._bytes.total()
 
-    def _lent(self, size: int) -> Memory:
-        self._bytes += size
-        return tuple(self._piece(min(ROOM_BYTES, size - begin)) for begin in range(0, size, ROOM_BYTES))
+    def _lent(self, size: int, client: str) -> Memory:
+        self._bytes[client] += size
+        return tuple(self._piece(min(ROOM_BYTES, size - begin), client) for begin in range(0, size, ROOM_BYTES))
 
-    def _piece(self, size: int) -> NDArray[np.uint8]:
+    def _piece(self, size: int, client: str) -> NDArray[np.uint8]:
         piece = np.empty(size, np.uint8)
-        weakref.finalize(piece, self._give_back, size).atexit = False
+        weakref.finalize(piece, self._give_back, client, size).atexit = False
         return piece
 
-    def _give_back(self, size: int) -> None:
-        self._freed.append(size)
-        if self._claims:
-            self._claims[0][1].get_loop().call_soon_threadsafe(self._grant)
+    def _give_back(self, client: str, size: int) -> None:
+        self._freed.append((client, size))
+        if self._loop is not None and self._claims:
+            self._loop.call_soon_threadsafe(self._grant)
 
 
 def shortened(memory: Memory, size: int) -> Memory | None:

@@ -72,6 +72,8 @@ def _be_worker(settings: Settings, folders: Identities, channel: int, outbox: in
     try:
         work(socket.socket(fileno=channel), mapped(outbox), settings, folders)
         status = 0
+    except ConnectionError:  # nobody waits for its answers any more
+        pass
     except Exception:
         traceback.print_exc()
     finally:

@@ -17,6 +17,7 @@ from nexus_xr.server.settings import Settings
 from .exchange import Reply, Worker
 from .held import Held, Memory
 from .messages import OUTDATED, ROOM_BYTES
+from .places import Asker, Places
 from .starting import Nursery
 
 # Of a request: another worker may have been started just while folders were replaced.
@@ -50,9 +51,9 @@ class Pool:
     counts: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
-        self._idle: asyncio.LifoQueue[Worker | None] = asyncio.LifoQueue()
+        self._places: Places[Worker | None] = Places()
         for _ in range(self.settings.limits.worker_count):
-            self._idle.put_nowait(None)  # a place for one
+            self._places.put(None)  # for a worker
         self._held = Held(self.settings.limits.held)
         self._nursery: Nursery | None = None
         self._lock = asyncio.Lock()
@@ -65,13 +66,15 @@ class Pool:
             if self._nursery is None:
                 self._nursery = await Nursery.started(self.settings)
 
-    async def run(self, job: Job, size: int = 0) -> Reply:
-        """The answer to a request.
+    async def run(self, job: Job, client: str = "", size: int = 0) -> Reply:
+        """The answer to a request; who doesn't wait for it any more has no worker made ready for it.
 
         Parameters
         ----------
         job
             The request.
+        client
+            Who asks, as those who wait are taken in turn by that.
         size
             How many bytes the body will probably have, so that it isn't made before there is memory for it.
 
@@ -80,38 +83,42 @@ class Pool:
         Failure
             There are too many requests, no memory for the answer, or the worker has ended over this one.
         """
-        memory = await self._claimed(size) if size > ROOM_BYTES else None
-        while (reply := await self._of_present_folders(job, memory)).missing:
-            memory = await self._claimed(reply.missing)
+        asker = Asker(client, (type(job), getattr(job, "file", "")))
+        memory = await self._claimed(size, asker) if size > ROOM_BYTES else None
+        while (reply := await self._of_present_folders(job, memory, asker)).missing:
+            memory = await self._claimed(reply.missing, asker)
         return reply
 
-    async def _of_present_folders(self, job: Job, memory: Memory | None) -> Reply:
+    async def _of_present_folders(self, job: Job, memory: Memory | None, asker: Asker) -> Reply:
         for _ in range(_TRIES):
-            reply = await self._answered(job, memory)
+            reply = await self._answered(job, memory, asker)
             if reply.status != OUTDATED:
                 return reply
         raise Failure(503, "folders that are served are being replaced; ask again in a few seconds")
 
-    async def _claimed(self, size: int) -> Memory:
-        with self._waiting():
-            return await self._held.claim(size, self.settings.limits.patience)
+    async def _claimed(self, size: int, asker: Asker) -> Memory:
+        with self._waiting(asker):
+            return await self._held.claim(size, asker.client, self.settings.limits.patience)
 
-    async def _answered(self, job: Job, memory: Memory | None) -> Reply:
-        with self._waiting():
-            worker = await self._idle.get()
+    async def _answered(self, job: Job, memory: Memory | None, asker: Asker) -> Reply:
+        with self._waiting(asker):
+            worker = await self._places.take(asker)
         if worker is None or worker.is_lost:
-            worker = await self._hired()
+            worker = await self._hired(asker)
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._busy.add(worker)
         self.counts.busy = len(self._busy)
-        ended = partial(self._ended, job, answered, time.monotonic())
-        worker.ask(pickle.dumps(job), self.settings.limits.seconds + _GRACE_SECONDS, ended, memory)
+        ended = partial(self._ended, job, asker, answered, time.monotonic())
+        seconds = self.settings.limits.seconds + _GRACE_SECONDS
+        worker.ask(pickle.dumps(job), asker.client, seconds, ended, memory)
         return await answered
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def _waiting(self, asker: Asker) -> Iterator[None]:
         if self.counts.waiting >= self.settings.limits.waiting:
-            raise Failure(503, "too many requests are waiting; ask again in a few seconds")
+            refused = Failure(503, "too many requests are waiting; ask again in a few seconds")
+            if not self._places.refuse_newest(asker.client, refused):
+                raise refused
         self.counts.waiting += 1
         try:
             yield
@@ -119,7 +126,13 @@ class Pool:
             self.counts.waiting -= 1
 
     def _ended(
-        self, job: Job, answered: asyncio.Future[Reply], begin: float, worker: Worker, reply: Reply | None
+        self,
+        job: Job,
+        asker: Asker,
+        answered: asyncio.Future[Reply],
+        begin: float,
+        worker: Worker,
+        reply: Reply | None,
     ) -> None:
         """Give a worker's place back, with it unless it is lost, whether or not somebody still listens."""
         if reply is not None and reply.status == OUTDATED and not worker.is_outdated:
@@ -128,7 +141,7 @@ class Pool:
         self.counts.busy = len(self._busy)
         if worker.is_outdated:
             worker.let_go()
-        self._idle.put_nowait(None if reply is None or worker.is_outdated else worker)
+        self._places.give_back(asker, None if reply is None or worker.is_outdated else worker)
         failure = self._told(job, time.monotonic() - begin) if reply is None else None
         if answered.done():
             return
@@ -139,11 +152,10 @@ class Pool:
 
     def _replace_all(self) -> None:
         """Have all workers be replaced, as others have to be allowed to read the folders that are there by now."""
-        idle = [self._idle.get_nowait() for _ in range(self._idle.qsize())]
-        for worker in idle:
+        for worker in self._places.take_out():
             if worker is not None:
                 worker.let_go()
-            self._idle.put_nowait(None)
+            self._places.put(None)
         for worker in self._busy:
             worker.is_outdated = True
         if self._nursery is not None:
@@ -159,7 +171,7 @@ class Pool:
         reason = "the file may be damaged, or memory have run out (see Limits.worker_memory)"
         return Failure(500, f"{name}: the process that read it came to its end; {reason}")
 
-    async def _hired(self) -> Worker:
+    async def _hired(self, asker: Asker) -> Worker:
         """A new worker; if nobody waits for it any more, it takes its place without having been asked."""
         hiring = asyncio.create_task(self._hire())
         self._hiring.add(hiring)
@@ -167,15 +179,15 @@ class Pool:
         try:
             return await asyncio.shield(hiring)
         except asyncio.CancelledError:
-            hiring.add_done_callback(self._take_place)
+            hiring.add_done_callback(partial(self._take_place, asker))
             raise
         except BaseException:
-            self._idle.put_nowait(None)
+            self._places.give_back(asker, None)
             raise
 
-    def _take_place(self, hiring: asyncio.Task[Worker]) -> None:
+    def _take_place(self, asker: Asker, hiring: asyncio.Task[Worker]) -> None:
         is_there = not hiring.cancelled() and hiring.exception() is None
-        self._idle.put_nowait(hiring.result() if is_there else None)
+        self._places.give_back(asker, hiring.result() if is_there else None)
 
     async def _hire(self) -> Worker:
         async with self._lock:
@@ -198,10 +210,9 @@ class Pool:
         await asyncio.gather(*self._hiring, return_exceptions=True)
         for worker in [*self._busy]:
             worker.let_go()
-        while not self._idle.empty():
-            worker_or_place = self._idle.get_nowait()
-            if worker_or_place is not None:
-                worker_or_place.let_go()
+        for worker_or_none in self._places.take_out():
+            if worker_or_none is not None:
+                worker_or_none.let_go()
         if self._nursery is not None:
-            self._nursery.end()
+            self._nursery.end_all()
             self._nursery = None

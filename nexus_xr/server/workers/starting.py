@@ -6,6 +6,7 @@ import asyncio
 import mmap
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -89,10 +90,16 @@ class Nursery:
         return mapped(outbox)
 
     def end(self) -> None:
-        """End it; workers end when their channels are closed."""
+        """End it; workers end when their channels are closed and they have done what they do."""
         self._requests.close()
         self._popen.kill()
         self._popen.wait()
+
+    def end_all(self) -> None:
+        """End it with its workers, whatever they do."""
+        with suppress(ProcessLookupError, PermissionError):  # it and they have ended
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self.end()
 
 
 def _modest_environment() -> dict[str, str]:
