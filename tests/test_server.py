@@ -35,6 +35,7 @@ from nexus_xr.server import app
 from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.endpoints.stored_replies import StoredReply
 from nexus_xr.server.failures import Failure, failure_of
+from nexus_xr.server.formats.encoding import Shown, ValuePart
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.chunk import ReadChunk
@@ -609,6 +610,37 @@ def test_blocks_hold_each_position_once_in_order(selection: str) -> None:
     seen = np.arange(math.prod(parsed.shape)).reshape(parsed.shape)
     found = [seen[tuple(slice(at.start, at.stop) for at in cut.block(number).within)] for number in range(cut.count)]
     assert np.concatenate([part.reshape(-1) for part in found]).tolist() == seen.reshape(-1).tolist()
+
+
+def test_an_element_larger_than_a_block_is_a_block() -> None:
+    for itemsize, count in ((blocks.MOST_BLOCK_BYTES, 6), (blocks.MOST_BLOCK_BYTES + 1, 6)):
+        cut = blocks.blocks_of(parse_selection("", (2, 3)), (1, 3), itemsize)
+        assert cut.count == count
+        assert [cut.block(number).shape for number in range(count)] == [(1, 1)] * count
+
+
+def test_large_elements_are_sent(tmp_path: Path) -> None:
+    length = blocks.MOST_BLOCK_BYTES + 8
+    expected = np.array([np.void(b"a" * length), np.void(b"b" * length)])
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"] = expected
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert data(client, "f.h5", "x").content == expected.tobytes()
+        assert data(client, "f.h5", "x", format="json").json() == ["a" * length, "b" * length]
+
+
+@pytest.mark.parametrize("count", range(1, 70, 4))
+def test_names_of_any_letters_are_in_files_of_numpy(tmp_path: Path, count: int) -> None:
+    dtype = np.dtype([("\N{GREEK SMALL LETTER SIGMA}" * count, "f8"), ("plain", "i2")])
+    values = np.arange(6, dtype="f8").astype(dtype).reshape(2, 3)
+    shown = Shown("x", values.shape, dtype)
+    form = FORMATS["npy"]
+    content = bytes(form.encode(shown, ValuePart(values, (range(2), range(3)), 0)))
+    assert len(content) == form.length(shown)
+    loaded = np.load(io.BytesIO(content))
+    assert loaded.dtype == dtype
+    assert (loaded == values).all()
+    assert (len(content) - values.nbytes) % 64 == 0
 
 
 @given(st.integers(0, 20), st.integers(1, 30), st.integers(1, 9), st.integers(1, 7))

@@ -268,6 +268,18 @@ def test_the_paths_below_a_group_are_those_of_h5grove(client: TestClient, kinds:
         assert sorted(answer.json()) == sorted(expected)
 
 
+def test_paths_are_listed_however_deep_groups_lie(tmp_path: Path) -> None:
+    depth = 1500
+    with h5py.File(tmp_path / "deep.h5", "w") as file:
+        group = file
+        for _ in range(depth):
+            group = group.create_group("g")
+        file["behind"] = 1
+    with client_of(tmp_path) as client:
+        paths = client.get("/h5grove/paths", params={"file": "deep.h5"}).json()
+    assert paths == ["/", "/behind", *("/g" * level for level in range(1, depth + 1))]
+
+
 @pytest.mark.parametrize("how", ["only_valid", "none", "all"])
 @pytest.mark.parametrize("name", ["soft", "nowhere", "elsewhere"])
 def test_links_are_followed_as_h5grove_follows_them(client: TestClient, kinds: Path, how: str, name: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 
 import numpy as np
 
 from .encoding import Buffer, Shown, ValuePart, check_plain, is_first, raw
+
+_LENGTH = struct.Struct("<I")
 
 
 class Npy:
@@ -29,7 +32,16 @@ class Npy:
 
 
 def _head(shown: Shown) -> bytes:
+    """What stands before the values: of version 2, or 3 where a name needs it, which NumPy has no public function for.
+
+    Source: "Format Version 3.0" in the documentation of `numpy.lib.format`.
+    """
+    described = {"descr": np.lib.format.dtype_to_descr(shown.dtype), "fortran_order": False, "shape": shown.shape}
     stream = io.BytesIO()
-    described = np.lib.format.dtype_to_descr(shown.dtype)
-    np.lib.format.write_array_header_2_0(stream, {"descr": described, "fortran_order": False, "shape": shown.shape})
+    try:
+        np.lib.format.write_array_header_2_0(stream, described)
+    except UnicodeEncodeError:
+        begin, text = np.lib.format.magic(3, 0), repr(described).encode()
+        padding = -(len(begin) + _LENGTH.size + len(text) + 1) % np.lib.format.ARRAY_ALIGN
+        return begin + _LENGTH.pack(len(text) + padding + 1) + text + b" " * padding + b"\n"
     return stream.getvalue()

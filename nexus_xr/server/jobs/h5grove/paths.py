@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.node import Address
@@ -36,8 +37,17 @@ class ListPaths(EntityJob):
 
 
 def _below(group: Group, path: str, seen: set[Address]) -> Iterator[str]:
-    for name, member, is_soft in group.members():
-        yield f"{path}/{name}"
+    within = [_members(group, path)]
+    while within:  # and no function in itself, of which there may be fewer than levels of groups
+        path, member, is_soft = next(within[-1], ("", None, False))
+        if member is None:
+            within.pop()
+            continue
+        yield path
         if isinstance(member, Group) and not is_soft and member.address not in seen:
             seen.add(member.address)
-            yield from _below(member, f"{path}/{name}", seen)
+            within.append(_members(member, path))
+
+
+def _members(group: Group, path: str) -> Iterator[tuple[str, Any, bool]]:
+    return ((f"{path}/{name}", member, is_soft) for name, member, is_soft in group.members())

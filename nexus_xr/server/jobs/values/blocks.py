@@ -88,6 +88,8 @@ class Blocks:
 def blocks_of(selection: Selection, chunks: tuple[int, ...], itemsize: int) -> Blocks:
     """Cut what is asked for into blocks of about `BLOCK_BYTES`, between chunks where these aren't very large.
 
+    An element is never cut, however large it is.
+
     Parameters
     ----------
     selection
@@ -106,13 +108,14 @@ def blocks_of(selection: Selection, chunks: tuple[int, ...], itemsize: int) -> B
     shape = selection.shape
     if not shape:
         return Blocks((), 0, 1, 1)
-    axis = next(axis for axis in range(len(shape)) if _bytes_behind(shape, axis, itemsize) <= MOST_BLOCK_BYTES)
+    fitting = (axis for axis in range(len(shape)) if _bytes_behind(shape, axis, itemsize) <= MOST_BLOCK_BYTES)
+    axis = next(fitting, len(shape) - 1)  # no block is less than an element
     behind = max(1, _bytes_behind(shape, axis, itemsize))
     part, chunk = selection.parts[selection.kept[axis]], chunks[selection.kept[axis]]
     assert isinstance(part, range)
     in_chunk = max(1, chunk // part.step)
     if in_chunk * behind > MOST_BLOCK_BYTES:
-        rows = MOST_BLOCK_BYTES // behind
+        rows = max(1, MOST_BLOCK_BYTES // behind)
         return Blocks(shape, axis, rows, rows)
     rows = max(1, BLOCK_BYTES // behind // in_chunk) * in_chunk
     ahead = part.start % chunk // part.step if part.step < chunk else 0
