@@ -1145,9 +1145,9 @@ def test_a_virtual_dataset_that_is_made_of_itself_is_not_read(tmp_path: Path) ->
         group.attrs.update(NX_class="NXdata", signal="n", axes="x")
         group["n"] = np.zeros(4)
         group.create_virtual_dataset("x", layout)
-    with pytest.warns(NexusWarning, match=r"made of (itself|virtual datasets without end)"):
+    with pytest.warns(NexusWarning, match=r"made of (itself|virtual datasets which .* without end)"):
         dataset = open_nexus(path)
-    with pytest.raises(NexusFileError, match=r"made of (itself|virtual datasets without end)"):
+    with pytest.raises(NexusFileError, match=r"made of (itself|virtual datasets which .* without end)"):
         dataset.x.load()
 
 

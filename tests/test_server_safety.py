@@ -1647,6 +1647,14 @@ def test_what_can_not_be_finished_is_broken_off_and_told(
     assert "changed while it was sent" in json.loads(caplog.records[-1].getMessage())["broken_off"]
 
 
+@pytest.mark.parametrize(("reason", "status"), [(MemoryError(), 413), (ValueError(), 500)])
+def test_what_takes_more_memory_than_there_is_is_no_fault_of_the_file(reason: Exception, status: int) -> None:
+    error = NexusFileError("/data/a.h5: there is none")
+    error.__context__ = ValueError("it has 9 bytes")  # as of one that is raised while this is handled
+    error.__context__.__context__ = reason
+    assert failure_of(error, [Folder("", "/data")]).status == status
+
+
 def test_who_asks_while_a_file_changes_is_told_to_ask_again() -> None:
     failure = failure_of(NexusFileChangedError("/data/a.h5: the file changed"), [Folder("", "/data")])
     assert (failure.status, failure.message) == (409, "a.h5: the file changed")

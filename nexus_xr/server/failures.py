@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from nexus_xr.errors import (
     NexusError,
@@ -38,6 +38,7 @@ class Failure(Exception):  # noqa: N818  it is what a client is told, and no err
         self.message = message
 
 
+_FAULT = 500
 # The first that an error is one of, from the particular to the general.
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NexusFileNotFoundError, 404),
@@ -45,7 +46,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NexusPathError, 404),
     (NexusFileChangedError, 409),
     (BeingWrittenError, 503),
-    (NexusFileError, 500),
+    (NexusFileError, _FAULT),
     (NexusError, 422),
     (IndexError, 422),
 )
@@ -60,9 +61,19 @@ def failure_of(error: BaseException, folders: Iterable[Folder]) -> Failure:
     for each in (error, error.__cause__):
         if isinstance(each, PermissionError):
             return denied(_address(each.filename, folders))
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), _FAULT)
+    if status == _FAULT and any(isinstance(each, MemoryError) for each in _with_reasons(error)):
+        status = 413  # as a file that is whole may have chunks that are too large
     words = str(error) if isinstance(error, NexusError | IndexError) else f"{type(error).__name__}: {error}"
     return Failure(status, without_places(words, folders))
+
+
+def _with_reasons(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it came of."""
+    reason: BaseException | None = error
+    while reason is not None:
+        yield reason
+        reason = reason.__cause__ or reason.__context__
 
 
 def denied(address: str) -> Failure:

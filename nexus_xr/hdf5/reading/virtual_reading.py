@@ -83,7 +83,10 @@ def read_virtual(
         A source can't be read.
     """
     if depth > DEEPEST:
-        raise NexusFileError(f"{holder.name}:{path}: it is made of virtual datasets without end")
+        raise NexusFileError(
+            f"{holder.name}:{path}: it is made of virtual datasets which are made of others, more than {DEEPEST} times "
+            "or without end; have its mappings name the datasets that hold the values"
+        )
     rising = [_rising(indexer) for indexer in indexers]
     values = _Reading(virtual, holder, path, rising, found_sources, depth).values()
     turned = (isinstance(indexer, slice) and indexer.step < 0 for indexer in indexers)

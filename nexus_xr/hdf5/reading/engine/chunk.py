@@ -60,7 +60,7 @@ def room_found(chunk_bytes: int) -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        reason = f"it has {chunk_bytes} bytes when it is decoded, for which there is no memory; the file may be damaged"
+        reason = f"it has {chunk_bytes} bytes when it is decoded, for which there is no memory, or the file is damaged"
         raise BadChunkError(reason) from None
 
 
