@@ -37,12 +37,14 @@ from nexus_xr.server.endpoints.stored_replies import StoredReply
 from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.formats.encoding import Shown, ValuePart
 from nexus_xr.server.formats.table import FORMATS
+from nexus_xr.server.jobs import served_files
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.chunk import ReadChunk
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.h5grove.data import ReadValues
 from nexus_xr.server.jobs.job import Job
+from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.meta import ReadMeta
 from nexus_xr.server.jobs.stored_file import ReadFile
 from nexus_xr.server.jobs.values import blocks
@@ -120,6 +122,46 @@ def test_files_are_listed_page_by_page_in_natural_order(client: TestClient) -> N
     page = client.get("/api/files/below?offset=1&limit=1")
     assert names(page) == ["scan_10.nxs"]
     assert page.json()["total"] == 2
+
+
+def test_a_folder_is_listed_anew_when_something_is_put_there_or_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context(Settings(folders_of(tmp_path), None))
+    scanned: list[str] = []
+    scan = os.scandir
+
+    def noted(path: str) -> Any:
+        scanned.append(path)
+        return scan(path)
+
+    def listed() -> list[str]:
+        return [item["name"] for item in json.loads(bytes(ListFolder("").answer(context).body))["items"]]
+
+    monkeypatch.setattr(os, "scandir", noted)
+    target = tmp_path / "a.h5"
+    target.touch()
+    (tmp_path / "link.h5").symlink_to("b.h5")
+    assert listed() == listed() == ["a.h5"]
+    assert len(scanned) == 2  # it has just changed, and may do so again at the same time by its clock
+    monkeypatch.setattr(served_files, "_SETTLED_NS", -(10**18))
+    assert listed() == listed() == ["a.h5"]
+    assert len(scanned) == 3
+    target.rename(tmp_path / "b.h5")
+    os.utime(tmp_path, ns=(0, 10**18))  # a time that is another, however coarse the clock
+    assert listed() == listed() == ["b.h5", "link.h5"]
+    assert len(scanned) == 4
+
+
+def test_what_a_link_leads_to_is_looked_at_whenever_a_folder_is_listed(tmp_path: Path) -> None:
+    served, other = tmp_path / "served", tmp_path / "served" / "below"
+    other.mkdir(parents=True)
+    (served / "link.h5").symlink_to("below/there.h5")
+    os.utime(served, (0, 0))
+    with client_of(served, limits=Limits(workers=1)) as client:
+        assert names(client.get("/api/files")) == ["below"]
+        (other / "there.h5").touch()
+        assert names(client.get("/api/files")) == ["below", "link.h5"]
 
 
 def test_details_say_what_each_file_is_about(client: TestClient, folder: Path) -> None:

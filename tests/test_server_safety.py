@@ -464,6 +464,7 @@ def test_what_the_service_may_not_read_is_told(folders: tuple[Path, Path], monke
         with pytest.raises(Failure, match=r"Permission denied of 'a/b\.h5'") as caught:
             file_at(served, "a/b.h5")
         assert caught.value.status == 403
+    (folders[0] / "closed").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
         with pytest.raises(Failure, match="Permission denied of 'closed'") as caught:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -27,8 +27,26 @@ from .values.selection import Selection
 from .values.served_array import ServedArray
 
 _MOST_ANSWER_BYTES = 16 << 20
-_MOST_ARRAYS, _MOST_VIEWS = 256, 16
+_MOST_ARRAYS, _MOST_VIEWS, _MOST_ENTRIES = 256, 16, 500_000
 _Found = TypeVar("_Found")
+
+
+class Entry(NamedTuple):
+    """What is in a folder.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    is_folder
+        Whether it is a folder and no file.
+    is_link
+        Whether it is a symbolic link, of which that isn't known.
+    """
+
+    name: str
+    is_folder: bool
+    is_link: bool = False
 
 
 @dataclass
@@ -39,7 +57,7 @@ class Context:
     ----------
     settings
         What the service was told.
-    arrays, views, answers
+    arrays, views, answers, listings
         What was found out before.
     room
         Where the answer is laid in the end.
@@ -50,6 +68,7 @@ class Context:
     views: Kept[ZarrView] = field(default_factory=lambda: Kept(_MOST_VIEWS))
     room: memoryview = field(default_factory=lambda: memoryview(bytearray()))
     answers: Kept[Answer] = field(default_factory=lambda: Kept(_MOST_ANSWER_BYTES))
+    listings: Kept[Sequence[Entry]] = field(default_factory=lambda: Kept(_MOST_ENTRIES))
 
     def __post_init__(self) -> None:
         # Every request reads without help: it is other requests that keep the other cores busy.

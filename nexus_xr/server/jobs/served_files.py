@@ -59,13 +59,18 @@ class ServedFile:
 
     @property
     def is_settled(self) -> bool:
-        """Whether its next change will show: times of files are coarse, so that two changes may have the same."""
-        return time.time_ns() - self.state[3] > _SETTLED_NS
+        """Whether its next change will show."""
+        return is_settled(self.state)
 
 
 def state_of(found: os.stat_result) -> State:
     """What tells a file from others, and from itself once it changed."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def is_settled(state: State) -> bool:
+    """Whether the next change of what is in this state will show: times are coarse, so that two may have the same."""
+    return time.time_ns() - state[3] > _SETTLED_NS
 
 
 def tag_of(state: State) -> str:
