@@ -60,7 +60,7 @@ def in_both_ways(path: Path, name: str) -> tuple[Any, Any]:
     with file.source() as source:
         theirs = layout_by_libhdf5(file, name, source)
     try:
-        ours: Any = known_layouts._from_bytes(file, name, None, None)
+        ours: Any = known_layouts._from_bytes(file, name, None)
     except UnsupportedError:
         ours = theirs
     if isinstance(ours, StoredLayout) and ours.conversion is not None:

@@ -39,14 +39,13 @@ class Array(NamedTuple):
         Address of the array's header.
     is_filtered
         Whether the chunks went through filters, so that elements tell their sizes.
-    first, stop
-        Which of its elements are wanted.
+    stop
+        Which of its elements are wanted: those before.
     """
 
     file: FileBytes
     header: int
     is_filtered: bool
-    first: int
     stop: int
 
     def prefix(self, signature: bytes) -> bytes:
@@ -57,9 +56,9 @@ class Array(NamedTuple):
         """What any other part with a signature begins with."""
         return self.prefix(signature) + self.header.to_bytes(self.file.offset_size, "little")
 
-    def wants(self, number: int, length: int) -> bool:
-        """Whether some of so many elements from a number on are wanted."""
-        return number < self.stop and self.first < number + length
+    def wants(self, number: int) -> bool:
+        """Whether some of the elements from a number on are wanted."""
+        return number < self.stop
 
     def is_address(self, address: int) -> bool:
         """Whether there is anything: what was never needed has no address."""
@@ -140,7 +139,7 @@ class Pages(NamedTuple):
         """The pages that were written and are wanted, with elements of so many bytes."""
         for at in np.flatnonzero(written).tolist():
             number, length = self.number + at * self.page, min(self.page, self.length - at * self.page)
-            if array.wants(number, length):
+            if array.wants(number):
                 address = self.address + at * (self.page * width + CHECKSUM_BYTES)
                 yield ArrayPart(address, b"", length * width, number, length)
 
@@ -174,5 +173,5 @@ def elements(array: Array, width: int, runs: Iterable[ElementRun]) -> Elements:
     numbers = np.concatenate([np.zeros(0, np.int64), *counted])
     locations = parse_locations(rows, array.file.offset_size, array.is_filtered)
     is_stored = locations.addresses.view(np.uint64) != array.file.undefined
-    kept = is_stored & (numbers >= array.first) & (numbers < array.stop)
+    kept = is_stored & (numbers < array.stop)
     return Elements(numbers[kept], locations.of(kept))

@@ -65,13 +65,8 @@ class ChunkedDataset(NamedTuple):
         """The first dimension that has no end, or the first of all."""
         return self.maximum.index(None) if None in self.maximum else 0
 
-    @property
-    def is_in_array(self) -> bool:
-        """Whether chunks that are new are found without the others."""
-        return self.layout.index_kind in _ARRAYS
 
-
-def read_chunks(file: FileBytes, dataset: ChunkedDataset, first: int = 0) -> ChunkRecords:
+def read_chunks(file: FileBytes, dataset: ChunkedDataset) -> ChunkRecords:
     """The chunks that are stored, also those of a dataset that was larger, or is by now.
 
     Parameters
@@ -80,8 +75,6 @@ def read_chunks(file: FileBytes, dataset: ChunkedDataset, first: int = 0) -> Chu
         The bytes of the file.
     dataset
         The dataset.
-    first
-        Where to begin along the growing dimension, if the chunks are in an array.
 
     Raises
     ------
@@ -97,8 +90,6 @@ def read_chunks(file: FileBytes, dataset: ChunkedDataset, first: int = 0) -> Chu
     address, kind = dataset.layout.index_address, dataset.layout.index_kind
     if address is None or not math.prod(dataset.shape):
         return no_chunks(rank)
-    if kind in _ARRAYS:
-        return _from_array(file, dataset, address, first)
     return _READERS[kind](file, dataset, address)
 
 
@@ -130,14 +121,14 @@ def _implicit(file: FileBytes, dataset: ChunkedDataset, address: int) -> ChunkRe
     return _records(dataset, coordinates, ChunkAddresses(address + numbers * dataset.chunk_bytes, None, None))
 
 
-def _from_array(file: FileBytes, dataset: ChunkedDataset, address: int, first: int) -> ChunkRecords:
+def _from_array(file: FileBytes, dataset: ChunkedDataset, address: int) -> ChunkRecords:
     """Elements are in the order of chunks that a dataset as large as it may get has, the growing dimension slowest."""
     growing = dataset.growing_dimension
     order = [growing, *(dimension for dimension in range(len(dataset.shape)) if dimension != growing)]
     room = _chunks_in(_ends(dataset), dataset.layout.chunk_shape)
     lengths = [room[dimension] for dimension in order[1:]]
     row = math.prod(lengths)
-    array = Array(file, address, dataset.is_filtered, first * row, dataset.grid[growing] * row)
+    array = Array(file, address, dataset.is_filtered, dataset.grid[growing] * row)
     found = _ARRAYS[dataset.layout.index_kind](array)
     coordinates = np.empty((len(found.numbers), len(order)), np.int64)
     for dimension, part in zip(order, _unravelled(found.numbers, lengths), strict=True):
@@ -190,5 +181,7 @@ _READERS: dict[int, _Reader] = {
     IndexKind.BTREE_1: _from_btree1,
     IndexKind.SINGLE: _single,
     IndexKind.IMPLICIT: _implicit,
+    IndexKind.FIXED_ARRAY: _from_array,
+    IndexKind.EXTENSIBLE_ARRAY: _from_array,
     IndexKind.BTREE_2: _from_btree2,
 }

@@ -153,7 +153,7 @@ def _behind_super_blocks(
     known = [
         (level, ArrayPart(address, array.block_prefix(b"EASB"), header.number_bytes + level.super_bytes(array.file)))
         for level, address in zip(levels, addresses, strict=True)
-        if array.is_address(address) and array.wants(level.number, level.blocks * level.length)
+        if array.is_address(address) and array.wants(level.number)
     ]
     contents = read_parts(array.file, [part for _, part in known])
     for (level, _), content in zip(known, contents, strict=True):
@@ -169,7 +169,7 @@ def _blocks_of(
     prefix, width = array.block_prefix(b"EADB"), header.width
     for at, address in enumerate(addresses):
         number = level.number + at * level.length
-        if not (array.is_address(address) and array.wants(number, level.length)):
+        if not (array.is_address(address) and array.wants(number)):
             continue
         if not level.pages:
             yield ArrayPart(address, prefix, header.number_bytes + level.length * width, number, level.length)

@@ -1,9 +1,8 @@
-"""Finding out where the chunks of a dataset are, all at once or only those that are new."""
+"""Finding out where the chunks of a dataset are, all at once."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,25 +14,11 @@ from nexus_xr.hdf5.format.file_bytes import FileBytes
 from .chunk_index import ChunkIndex, Integers, steps_of
 
 
-@dataclass(frozen=True)
-class EarlierIndex:
-    """What was known of a dataset when it was smaller, in a file of which nothing that is written moves."""
+def build_index(file: FileBytes, dataset: ChunkedDataset, grid: tuple[int, ...]) -> ChunkIndex:
+    """Find out where the chunks are, of a dataset that grows once for each state of its file.
 
-    index: ChunkIndex
-    shape: tuple[int, ...]
-
-
-def build_index(
-    file: FileBytes,
-    dataset: ChunkedDataset,
-    grid: tuple[int, ...],
-    chunks: tuple[int, ...],
-    earlier: EarlierIndex | None = None,
-) -> ChunkIndex:
-    """Find out where the chunks are, all at once, or only those that are new.
-
-    New are all behind those that were known, and from the first on that was missing or reached beyond the end: when
-    it is filled up, it may be moved.
+    What was known of an earlier state is no help: a chunk that somebody writes to again, as one of several points is
+    with each of these, may be stored anew elsewhere.
 
     Parameters
     ----------
@@ -43,10 +28,6 @@ def build_index(
         The dataset, as the file describes it.
     grid
         How many chunks there are along each dimension, those of an array datatype among them.
-    chunks
-        Shape of a chunk.
-    earlier
-        What was known of it before.
 
     Raises
     ------
@@ -56,8 +37,6 @@ def build_index(
         Only libhdf5 finds the chunks.
     """
     try:
-        if earlier is not None and _is_longer(earlier, dataset):
-            return _extended(earlier, dataset, file, grid, chunks)
         return _compact(grid, *_in_order(read_chunks(file, dataset), grid, file.base))
     except FormatError as error:
         raise FormatError(f"the chunk index is damaged: {error}") from error
@@ -91,26 +70,3 @@ def _compact(
         sizes.astype(np.uint32) if small else sizes,
         masks.astype(np.uint32) if masks.any() else None,
     )
-
-
-def _is_longer(earlier: EarlierIndex, dataset: ChunkedDataset) -> bool:
-    """Whether the dataset is what it was, or longer, and what is new in it is found without the rest."""
-    now, before = dataset.shape, earlier.shape[: len(dataset.shape)]
-    is_alike = not dataset.growing_dimension and now[1:] == before[1:] and now[0] >= before[0]
-    return is_alike and dataset.is_in_array
-
-
-def _extended(
-    earlier: EarlierIndex, dataset: ChunkedDataset, file: FileBytes, grid: tuple[int, ...], chunks: tuple[int, ...]
-) -> ChunkIndex:
-    """What was known of a dataset that grows along its first dimension, and what is new."""
-    index, in_row = earlier.index, math.prod(grid[1:])
-    stored = len(index.offsets)
-    if index.numbers is not None and len(gaps := np.flatnonzero(index.numbers != np.arange(stored))):
-        stored = int(gaps[0])
-    first = min(earlier.shape[0] // chunks[0], stored // max(in_row, 1))
-    new = _in_order(read_chunks(file, dataset, first), grid, file.base)
-    same = first * in_row
-    masks = np.zeros(same, np.uint32) if index.masks is None else index.masks
-    kept = (np.arange(same), index.offsets, index.sizes, masks)
-    return _compact(grid, *(np.concatenate([old[:same], added]) for old, added in zip(kept, new, strict=True)))

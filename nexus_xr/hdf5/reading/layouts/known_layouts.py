@@ -52,22 +52,22 @@ def layout_of(file: File, path: str, source: Source, address: Address | None = N
         There is no such dataset, or what the file says of it is damaged.
     """
 
-    def find(known: Layout | None) -> Layout | None:
+    def find() -> Layout | None:
         try:
             seconds = 0.0 if file.snapshot is None else MOST_SECONDS
-            return consistent(lambda: _from_bytes(file, path, address, known), seconds)
+            return consistent(lambda: _from_bytes(file, path, address), seconds)
         except FormatError as error:
             raise unreadable_values(file.name, path, error) from error
         except UnsupportedError as reason:
             file.leave_to_libhdf5(path, str(reason))
         from .library_layouts import layout_by_libhdf5
 
-        return layout_by_libhdf5(file, path, source, known)
+        return layout_by_libhdf5(file, path, source)
 
     return known_layouts.get((source.key, path, file.policy.reach), find, file.snapshot)
 
 
-def _from_bytes(file: File, path: str, address: Address | None, known: Layout | None) -> Layout:
+def _from_bytes(file: File, path: str, address: Address | None) -> Layout:
     with parsed_file(file) as parsed:
         dataset = _dataset_of(parsed, path, address)
         if isinstance(dataset, Link) and dataset.is_refused:
@@ -76,7 +76,7 @@ def _from_bytes(file: File, path: str, address: Address | None, known: Layout | 
             raise UnsupportedError("what libhdf5 finds, or says why it doesn't")
         if dataset.address[0] != parsed.number:
             return ExternalDataset(*dataset.origin)
-        return layout_from(dataset.stored, known)
+        return layout_from(dataset.stored)
 
 
 def _dataset_of(parsed: ParsedFile, path: str, address: Address | None) -> Node | Link | None:
@@ -85,11 +85,11 @@ def _dataset_of(parsed: ParsedFile, path: str, address: Address | None) -> Node 
     return parsed_root(parsed, Diagnostics()).find(path)
 
 
-Find = Callable[[Layout | None], Layout | None]
+Find = Callable[[], Layout | None]
 
 
 class _Known(NamedTuple):
-    """A layout, and of which states of a growing file it is known to be right."""
+    """A layout, and for which states of a growing file it stands: that in which it was found, and earlier ones."""
 
     layout: Layout | None
     states: tuple[Hashable, ...]
@@ -120,9 +120,9 @@ class KnownLayouts:
         key
             What tells the dataset from others.
         find
-            Finds it out, or what is new in it since it was known for another state.
+            Finds it out.
         state
-            The state of a file that grows, in which the layout has to be right.
+            The state of a file that grows. The layout is of that, or of a later one.
         """
         with self._lock:
             known = self._right(key, state)
@@ -136,7 +136,7 @@ class KnownLayouts:
                     return known.layout
                 before = self._known.get(key, _Known(None, ()))
             try:
-                found = _Known(find(before.layout), (*before.states[1 - _MOST_STATES :], state))
+                found = _Known(find(), (*before.states[1 - _MOST_STATES :], state))
                 if not (isinstance(found.layout, VirtualLayout) and found.layout.grows):
                     with self._lock:
                         self._keep(key, found)

@@ -25,8 +25,8 @@ from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_mapping import grows, read_mappings
 
 from .chunk_index import ChunkIndex, ContiguousRun
-from .index_building import EarlierIndex, build_index
-from .layout import Layout, Libhdf5Layout, StoredLayout, carrier_of
+from .index_building import build_index
+from .layout import Libhdf5Layout, StoredLayout, carrier_of
 
 # As HDF5's own buffer for contiguous data: what is read around a few elements.
 PIECE_BYTES = 64 * 1024
@@ -34,15 +34,13 @@ PIECE_BYTES = 64 * 1024
 _UNLIMITED_BYTES = (1 << 64) - 1
 
 
-def layout_from(stored: StoredValues, known: Layout | None = None) -> StoredLayout | Libhdf5Layout | VirtualLayout:
+def layout_from(stored: StoredValues) -> StoredLayout | Libhdf5Layout | VirtualLayout:
     """The layout of a dataset.
 
     Parameters
     ----------
     stored
         What its file says of it.
-    known
-        Its layout when it was smaller.
 
     Raises
     ------
@@ -56,7 +54,7 @@ def layout_from(stored: StoredValues, known: Layout | None = None) -> StoredLayo
     if isinstance(stored.layout, Chunked):
         if _needs_libhdf5(stored, stored.layout):
             return _left_to_libhdf5(stored, stored.layout)
-        return _in_chunks(stored, stored.layout, known)
+        return _in_chunks(stored, stored.layout)
     if isinstance(stored.layout, Virtual):
         return _made_of_others(stored, stored.dataspace.shape)
     return _in_pieces(stored, stored.dataspace.shape)
@@ -109,7 +107,7 @@ def _left_to_libhdf5(stored: StoredValues, layout: Chunked) -> Libhdf5Layout:
     return Libhdf5Layout(shape, chunks, element, missing_filters(stored.filters))
 
 
-def _in_chunks(stored: StoredValues, layout: Chunked, known: Layout | None) -> StoredLayout:
+def _in_chunks(stored: StoredValues, layout: Chunked) -> StoredLayout:
     own_shape, maximum = stored.dataspace
     element, inner, fill, conversion = _elements_of(stored)
     assert own_shape is not None
@@ -119,18 +117,12 @@ def _in_chunks(stored: StoredValues, layout: Chunked, known: Layout | None) -> S
     dataset = ChunkedDataset(own_shape, maximum, layout, bool(stored.filters))
     shape, chunks = (*own_shape, *inner), (*layout.shape_for(len(own_shape)), *inner)
     grid = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
-    index = build_index(stored.file, dataset, grid, chunks, _earlier(known, chunks))
+    index = build_index(stored.file, dataset, grid)
     if stored.filters and layout.leaves_partial_unfiltered:
         partial = tuple(bool(size % chunk) for size, chunk in zip(shape, chunks, strict=True))
         index = replace(index, partial=partial)
     made = StoredLayout(shape, element, carrier_of(element), chunks, True, stored.filters, index, fill)
     return replace(made, conversion=conversion)
-
-
-def _earlier(known: Layout | None, chunks: tuple[int, ...]) -> EarlierIndex | None:
-    if isinstance(known, StoredLayout) and isinstance(known.index, ChunkIndex) and known.chunks == chunks:
-        return EarlierIndex(known.index, known.shape)
-    return None
 
 
 def _in_pieces(stored: StoredValues, own_shape: tuple[int, ...]) -> StoredLayout:

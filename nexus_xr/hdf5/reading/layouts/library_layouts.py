@@ -37,7 +37,7 @@ from .layout_reading import layout_from
 _MOST_ATTEMPTS = 100
 
 
-def layout_by_libhdf5(file: File, path: str, source: Source, known: Layout | None = None) -> Layout | None:
+def layout_by_libhdf5(file: File, path: str, source: Source) -> Layout | None:
     """The layout of a dataset that isn't known from bytes, None where only libhdf5 can read it at all.
 
     Parameters
@@ -46,19 +46,15 @@ def layout_by_libhdf5(file: File, path: str, source: Source, known: Layout | Non
         The file that is asked, and the dataset's path in it.
     source
         The bytes of the file.
-    known
-        The layout when the dataset was smaller.
     """
     with file.opened() as handle, open_dataset(file, handle, path) as dataset:
         if address_of(dataset.id)[0] == address_of(handle.id)[0]:
-            return read_layout(dataset.id, source, known)
+            return read_layout(dataset.id, source)
         found = located(dataset.id)
         return None if found is None else ExternalDataset(*found)
 
 
-def read_layout(
-    dataset: h5d.DatasetID, source: Source, known: Layout | None = None
-) -> StoredLayout | Libhdf5Layout | VirtualLayout | None:
+def read_layout(dataset: h5d.DatasetID, source: Source) -> StoredLayout | Libhdf5Layout | VirtualLayout | None:
     """The layout of an open dataset, None where only libhdf5 can read it at all.
 
     Parameters
@@ -67,8 +63,6 @@ def read_layout(
         The open dataset.
     source
         The bytes of the file that it is in.
-    known
-        Its layout when it was smaller.
     """
     intent = h5i.get_file_id(dataset).get_intent()
     # What this process writes may not be in the file yet; and a fill value of variable length may be damaged.
@@ -76,15 +70,13 @@ def read_layout(
         return None
     for _ in range(_MOST_ATTEMPTS - 1 if intent & h5f.ACC_SWMR_READ else 0):
         with suppress(FormatError):
-            return _read_once(dataset, source, known)
-    return _read_once(dataset, source, known)
+            return _read_once(dataset, source)
+    return _read_once(dataset, source)
 
 
-def _read_once(
-    dataset: h5d.DatasetID, source: Source, known: Layout | None
-) -> StoredLayout | Libhdf5Layout | VirtualLayout | None:
+def _read_once(dataset: h5d.DatasetID, source: Source) -> StoredLayout | Libhdf5Layout | VirtualLayout | None:
     with suppress(UnsupportedError):
-        return layout_from(stored_values(dataset, source), known)
+        return layout_from(stored_values(dataset, source))
     return None
 
 
