@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusPathError, NexusWarning
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.errors import NexusFileChangedError
 from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.chunk_indexes.chunk_records import ChunkRecords
 from nexus_xr.hdf5.format.chunk_indexes.chunked_dataset import ChunkedDataset, read_chunks
@@ -924,6 +925,34 @@ def test_a_file_that_was_replaced_while_it_grew_is_an_error(tmp_path: Path) -> N
     (tmp_path / "other.nxs").replace(path)
     with pytest.raises(NexusFileError, match="changed since it was opened"):
         live.counts.load()
+
+
+def being_written(path: Path, count: int) -> bytes:
+    """A file of so many values that is being written, and says when its root was made, at byte 66."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    with h5py.File(h5py.h5f.create(bytes(path), h5py.h5f.ACC_TRUNC, creation, access)) as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="n")
+        data.create_dataset("n", data=range(count), chunks=(1,), maxshape=(None,))
+        file.swmr_mode = True
+        return path.read_bytes()
+
+
+def test_a_file_that_was_written_anew_in_the_place_of_one_that_grew_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    content, larger = being_written(path, 3), being_written(path, 4)
+    later = (int.from_bytes(content[66:70], "little") + 1).to_bytes(4, "little")
+    path.write_bytes(content)
+    live = open_nexus(path, chunks={})
+    assert live.n.values.tolist() == [0, 1, 2]
+    path.write_bytes(larger[:66] + content[66:70] + larger[70:])
+    assert live.n.values.tolist() == [0, 1, 2]
+    for other in (content[:66] + later + content[70:], larger[:66] + later + larger[70:], content[:-1], content[:40]):
+        path.write_bytes(other)
+        with pytest.raises(NexusFileChangedError, match="another was written in its place"):
+            live.n.values  # noqa: B018
 
 
 def test_what_is_refreshed_is_written_as_ever(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
         "_SIZE_BYTES",
         "_SUPERBLOCK_BYTES",
     },
-    "io.superblock": {"SWMR", "WRITING", "_FIRST_WITH_FLAGS", "_FLAGS_AT"},
+    "io.superblock": {"SWMR", "WRITING", "_FIRST_WITH_FLAGS", "_FLAGS_AT", "_STORES_TIMES", "_SUPERBLOCK_BYTES"},
     "library.addresses": {"_MAY_CHANGE"},
     "library.datatypes": {"_HEAP_REFERENCE_BYTES"},
     "library.virtual": {"_UNLIMITED"},

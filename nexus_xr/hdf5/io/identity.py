@@ -39,17 +39,37 @@ class Version(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What tells the times apart at which a file was opened while another process was writing to it."""
+    """What tells the times apart at which a file was opened while another process was writing to it.
+
+    Parameters
+    ----------
+    inode
+        Where the system has the file.
+    size
+        Bytes of it then, of which a writer takes none away that others read beside it.
+    birth
+        When its root was made, by which a file is told from one that is written anew in its place; None where it
+        doesn't say that.
+    token
+        What no other time has.
+    """
 
     inode: int
+    size: int
+    birth: int | None
     token: str
 
     @classmethod
-    def of(cls, stat: os.stat_result) -> Snapshot:
-        return cls(stat.st_ino, uuid.uuid4().hex)
+    def of(cls, stat: os.stat_result, birth: int | None) -> Snapshot:
+        return cls(stat.st_ino, stat.st_size, birth, uuid.uuid4().hex)
+
+    def may_become(self, stat: os.stat_result, birth: int | None, is_growing: bool) -> bool:
+        """Whether it may be the same file that is found later, which is still being written or isn't any more."""
+        is_cut = is_growing and stat.st_size < self.size
+        return stat.st_ino == self.inode and birth == self.birth and not is_cut
 
 
-def changed(name: str, known: Identity | Version, now: Identity | Version) -> NexusFileChangedError:
+def changed(name: str, known: Identity | Version | Snapshot, now: Identity | Version) -> NexusFileChangedError:
     """The error for a file that isn't any more the one that was described.
 
     Examples
@@ -57,6 +77,10 @@ def changed(name: str, known: Identity | Version, now: Identity | Version) -> Ne
     >>> changed("a.nxs", Identity(800, 0), Identity(800, 1))
     NexusFileChangedError('a.nxs: the file changed since it was opened (it was written to meanwhile); open it again')
     """
-    is_as_long = known.size == now.size
-    what = "it was written to meanwhile" if is_as_long else f"it had {known.size} bytes, now {now.size}"
+    if isinstance(known, Snapshot):
+        what = "it was being written, and another was written in its place"
+    elif known.size == now.size:
+        what = "it was written to meanwhile"
+    else:
+        what = f"it had {known.size} bytes, now {now.size}"
     return NexusFileChangedError(f"{name}: the file changed since it was opened ({what}); open it again")

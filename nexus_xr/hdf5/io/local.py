@@ -18,7 +18,7 @@ from .naming.reach import Reach
 from .reference import FileReference
 from .remote.urls import local_path
 from .source import GrowingSource, LocalSource, Source
-from .superblock import is_being_written
+from .superblock import birth_of, is_being_written
 from .unreadable import unopened
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class LocalFile:
             self._identity = now
         elif self._snapshot is not None:  # growth is what a single writer and its readers agreed on
             if stat.st_ino != self._snapshot.inode:
-                raise changed(self._reference.name, self._identity, now)
+                raise changed(self._reference.name, self._snapshot, now)
         elif now != self._identity:
             if not self.is_written_here:
                 raise changed(self._reference.name, self._identity, now)
@@ -133,7 +133,8 @@ class LocalFile:
         key = (self._path, found.st_dev, found.st_ino, is_beside_writers, self._reach)
         handle = handles.take(key, lambda: open_local(self._path, is_beside_writers, self._reach))
         if handle.swmr_mode and self._snapshot is None:
-            self._snapshot = Snapshot.of(self._look_up())
+            with open(self._reach.open(self._path), "rb") as stream:
+                self._snapshot = Snapshot.of(os.fstat(stream.fileno()), birth_of(stream))
         return handle
 
     @contextmanager
@@ -148,13 +149,17 @@ class LocalFile:
         try:
             stat = os.fstat(descriptor)
             may_grow = self._snapshot is not None or self._identity is None
-            is_growing = may_grow and is_being_written(io.FileIO(descriptor, closefd=False))
+            stream = io.FileIO(descriptor, closefd=False)
+            is_growing = may_grow and is_being_written(stream)
+            birth = birth_of(stream) if is_growing or self._snapshot is not None else None
             if is_growing and self._snapshot is None:
-                self._snapshot = Snapshot.of(stat)
+                self._snapshot = Snapshot.of(stat, birth)
             self._check(stat)
+            if self._snapshot is not None and not self._snapshot.may_become(stat, birth, is_growing):
+                raise changed(self._reference.name, self._snapshot, Identity.of(stat))
             try:
                 if is_growing:
-                    yield GrowingSource(descriptor, (stat.st_dev, stat.st_ino))
+                    yield GrowingSource(descriptor, (stat.st_dev, stat.st_ino, birth))
                 else:
                     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
                     yield LocalSource(descriptor, stat.st_size, key)

@@ -13,6 +13,8 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Flags of a superblock: somebody has the file open to write it, and others may read it meanwhile.
 WRITING, SWMR = 1, 4
 _FIRST_WITH_FLAGS = 3  # the version, which is the first byte behind the signature
+# Of versions 2 and 3, with addresses of 8 bytes, up to the address of the root; and a flag of an object header.
+_SUPERBLOCK_BYTES, _STORES_TIMES = 44, 0x20
 _FLAGS_AT = len(HDF5_SIGNATURE) + 3  # behind the version and two sizes
 
 
@@ -60,6 +62,29 @@ def is_being_written(stream: Seekable) -> bool:
     stream.seek(offset)
     start = stream.read(_FLAGS_AT + 1) or b""
     return len(start) > _FLAGS_AT and bool(flags_of(start) & SWMR)
+
+
+def birth_of(stream: Seekable) -> int | None:
+    """When the root group was made, in seconds; None where that isn't said, or the file is of a format before 1.8.
+
+    Source: section IV.A.1.b of the specification (version 2 object headers).
+    """
+    offset = superblock_offset(stream)
+    if offset is None:
+        return None
+    start = _bytes_at(stream, offset, _SUPERBLOCK_BYTES)
+    if len(start) < _SUPERBLOCK_BYTES or start[len(HDF5_SIGNATURE)] not in (2, 3):
+        return None
+    width = start[len(HDF5_SIGNATURE) + 1]
+    base, _, _, root = (int.from_bytes(start[at : at + width], "little") for at in range(12, 12 + 4 * width, width))
+    header = _bytes_at(stream, base + root, 22)
+    has_times = header[:5] == b"OHDR\2" and len(header) == 22 and bool(header[5] & _STORES_TIMES)
+    return int.from_bytes(header[18:], "little") if has_times else None
+
+
+def _bytes_at(stream: Seekable, offset: int, size: int) -> bytes:
+    stream.seek(offset)
+    return stream.read(size) or b""
 
 
 def flags_of(start: bytes) -> int:
