@@ -262,6 +262,8 @@ def test_frames_to_come_of_a_virtual_dataset_are_fill_values(tmp_path: Path) -> 
         for count in (3, 5):
             expected = [frame(n) if n < count else np.full(FRAME, 7) for n in range(9)]
             np.testing.assert_array_equal(live.counts, expected)
+            with pytest.raises(NexusFileError, match=r"is of shape .*, less than what is made of it"):
+                open_nexus(tmp_path / "master.nxs", missing="raise").counts.load()
             writer.add(2)
             live = live.nexus.refresh()
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import nexus_xr
-from nexus_xr import NexusError, NexusWarning
-from nexus_xr.diagnostics import Diagnostics
+from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.source import LocalSource, Source
@@ -581,9 +581,17 @@ def test_sources_of_other_numbers_that_are_short_leave_fill_values(tmp_path: Pat
     expected[: 2 * frames : 2] = values
     whole = xr.open_dataset(tmp_path / "master.nxs", engine="nexus").counts
     within = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", within=tmp_path).counts
-    for found in (whole, within):
-        assert found.dtype == np.dtype(own)
-        np.testing.assert_array_equal(found.values, expected)
+    with warnings.catch_warnings(action="always", record=True) as caught:
+        for found in (whole, within):
+            assert found.dtype == np.dtype(own)
+            np.testing.assert_array_equal(found.values, expected)
+    told = [each for warning in caught for each in warning.message.diagnostics]  # type: ignore[union-attr]
+    assert [each.code for each in told] == [Code.SOURCE_MISSING] * (frames < 3)
+    strict = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", missing="raise").counts
+    np.testing.assert_array_equal(strict[: 2 * frames : 2].values, expected[: 2 * frames : 2])
+    if frames < 3:
+        with pytest.raises(NexusFileError, match=r"part\.h5:data is of shape .*, less than what is made of it"):
+            strict.load()
 
 
 def test_sources_of_other_numbers_that_overlap_beside_a_hole_do_so_in_any_selection(tmp_path: Path) -> None:

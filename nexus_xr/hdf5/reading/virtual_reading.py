@@ -32,6 +32,7 @@ from .virtual_datasets.found_sources import (
     FoundSources,
     SourceName,
     check_missing,
+    check_whole,
     is_told,
     tell_of_missing,
 )
@@ -228,7 +229,11 @@ class _Reading:
             common = None
         elif opened.mapping is not mapping or not mapping.is_held_by(opened.layout.shape):
             common = intersect(opened.mapping, opened.layout.shape, self._indexers)
-        if not is_filled and (common is None or common.size < nominal.size):
+        is_short = common is None or common.size < nominal.size
+        may_be_told = opened is not None and (opened.file.snapshot is None or not self._holder.policy.fills_missing)
+        if opened is not None and is_short and may_be_told:  # what is being written gets longer
+            check_whole(SourceName(mapping.file, mapping.path), opened.layout.shape, self._holder, self._path)
+        if not is_filled and is_short:
             values[outer_key(list(nominal.goal))] = self._virtual.fill
         if opened is None or common is None:
             return

@@ -180,6 +180,16 @@ def check_missing(source: SourceName, holder: File, path: str, found_sources: Fo
     raise MissingSourceError(f'{message}, and reads as fill values with missing="fill"')
 
 
+def check_whole(source: SourceName, shape: tuple[int, ...], holder: File, path: str) -> None:
+    """Raise, or warn once in a process, where a source has less than what is made of it."""
+    message = f"{source.absolute(holder)} is of shape {shape}{_here()}, less than what is made of it"
+    if not holder.policy.fills_missing:
+        name = f"{holder.name}:{path}"
+        raise MissingSourceError(f'{name}: {message}, which reads as fill values with missing="fill"')
+    if _not_told(holder, path, [source]):
+        _warn(holder, path, f"reads as fill values behind the end of a source: {message}")
+
+
 def is_filled(source: SourceName, holder: File, found_sources: FoundSources | None) -> bool:
     """Whether fill values stand for a source that is missing, as it was when its dataset was opened."""
     was_there = found_sources is not None and found_sources.saw(source)
@@ -190,9 +200,12 @@ def tell_of_missing(holder: File, path: str, missing: Iterable[SourceName]) -> N
     """Warn, once in a process, of sources of a dataset that are missing and read as fill values."""
     names = [each.absolute(holder) for each in _not_told(holder, path, missing)]
     if names:
-        message = f"reads as fill values where its sources are missing{_here()}: {_few(names)}"
-        diagnostic = Diagnostic.of(Code.SOURCE_MISSING, path, message)
-        warnings.warn(NexusWarning(f"{holder.name}:{diagnostic}", [diagnostic]), stacklevel=2)
+        _warn(holder, path, f"reads as fill values where its sources are missing{_here()}: {_few(names)}")
+
+
+def _warn(holder: File, path: str, message: str) -> None:
+    diagnostic = Diagnostic.of(Code.SOURCE_MISSING, path, message)
+    warnings.warn(NexusWarning(f"{holder.name}:{diagnostic}", [diagnostic]), stacklevel=3)
 
 
 def _not_told(holder: File, path: str, missing: Iterable[SourceName]) -> list[SourceName]:
