@@ -35,6 +35,7 @@ from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.superblock import read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import BytesSource, GrowingSource
+from nexus_xr.hdf5.io.superblock import birth_of
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.parsed import parsed_file
@@ -963,3 +964,27 @@ def test_what_is_refreshed_is_written_as_ever(tmp_path: Path) -> None:
         count = writer.add(9)
         live.nexus.refresh().nexus.to_nexus(tmp_path / "copy.nxs")
     assert_frames(open_nexus(tmp_path / "copy.nxs"), count)
+
+
+@pytest.mark.parametrize(
+    ("version", "width", "base", "root", "flags", "born"),
+    [
+        (3, 8, 0, 48, 0x20, 1234),
+        (2, 8, 8, 40, 0x27, 1234),
+        (3, 8, 0, 48, 0x07, None),
+        (1, 8, 0, 48, 0x20, None),
+        (3, 0, 0, 48, 0x20, None),
+        (3, 4, 0, 48, 0x20, None),
+        (3, 8, 0, 60, 0x20, None),
+        (3, 8, (1 << 64) - 1, (1 << 64) - 1, 0x20, None),
+        (3, 8, 0, (1 << 63) - 1, 0x20, None),
+    ],
+)
+def test_when_the_root_of_a_file_was_made(
+    version: int, width: int, base: int, root: int, flags: int, born: int | None
+) -> None:
+    superblock = b"\x89HDF\r\n\x1a\n" + bytes([version, width, 8, 0])
+    superblock += b"".join(part.to_bytes(8, "little") for part in (base, 0, 0, root)) + bytes(4)
+    header = b"OHDR\2" + bytes([flags]) + bytes(12) + (1234).to_bytes(4, "little")
+    assert birth_of(io.BytesIO(superblock + header)) == born
+    assert birth_of(io.BytesIO(superblock[:40])) is None
