@@ -18,8 +18,9 @@ class FaultyServer(RangeServer):
     """A server of ranges with faults to come.
 
     ``faults`` are the ways in which the next requests go wrong, one each; ``always`` is how all of them do. Requests
-    for files in ``refused`` are refused. What was asked for is in ``requests``, its files are in ``files``, and in
-    ``most_at_once`` is how many requests there were at the same time.
+    for files in ``refused`` are refused, and so are those without the ``token`` in their header X-Token. What was
+    asked for is in ``requests``, its files are in ``files``, and in ``most_at_once`` is how many requests there were
+    at the same time.
     """
 
     def __init__(self, folder: Path, latency: float = 0.0) -> None:
@@ -27,6 +28,7 @@ class FaultyServer(RangeServer):
         self.faults: list[str] = []
         self.always: str | None = None
         self.refused: set[str] = set()
+        self.token: str | None = None
         self.files: list[str] = []
         self.most_at_once = 0
         self._at_once = 0
@@ -93,7 +95,8 @@ class FaultyHandler(RangeHandler):
         """Answer a request, or do what else is to happen."""
         with self.server.counted():
             self.server.files.append(self.path)
-            self._fault = "403" if self.path in self.server.refused else self.server.next_fault()
+            is_refused = self.path in self.server.refused or self.headers.get("X-Token") != self.server.token
+            self._fault = "403" if is_refused else self.server.next_fault()
             refusals: dict[str | None, Callable[[], None]] = {
                 "dropped": self._drop,
                 **{code: partial(self._refuse, int(code)) for code in ("403", "429", "500", "503")},

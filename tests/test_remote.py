@@ -24,6 +24,7 @@ import pytest
 import xarray as xr
 from fsspec.asyn import AsyncFileSystem
 from fsspec.registry import known_implementations
+from fsspec.spec import AbstractBufferedFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -899,6 +900,16 @@ def test_file_objects_of_other_file_systems_for_the_same_protocols_are_read(
         np.testing.assert_array_equal(open_nexus(stream).counts, FRAMES)
 
 
+def test_open_file_objects_are_asked_for_with_what_they_were_opened_with(server: FaultyServer, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    server.token = "secret"
+    system = fsspec.filesystem("http")
+    with system.open(f"{server.url}/scan.nxs", headers={"X-Token": "secret"}) as stream:
+        np.testing.assert_array_equal(open_nexus(stream).counts, FRAMES)
+    with pytest.raises(NexusFileError, match="are refused"):
+        open_nexus(system.open(f"{server.url}/scan.nxs", size=(tmp_path / "scan.nxs").stat().st_size))
+
+
 class SlowFileSystem(AsyncFileSystem):  # type: ignore[misc]
     """A store that fsspec knows nothing more of than that it is asynchronous."""
 
@@ -929,6 +940,30 @@ def test_any_asynchronous_file_system_works(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(SlowFileSystem, "faults", [RuntimeError("its own kind")])
     with pytest.raises(NexusFileError, match=r"can't be read \(RuntimeError: its own kind\)"):
         open_nexus("slow://scan.nxs")
+
+
+class PinnedFile(AbstractBufferedFile):  # type: ignore[misc]
+    """An open file of a version that its file system by itself doesn't give."""
+
+    content = b""
+
+    def __init__(self, fs: Any, path: str, **options: Any) -> None:
+        super().__init__(fs, path, size=len(self.content), **options)
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.content[start:end]
+
+
+def test_a_file_object_that_asks_in_a_way_of_its_own_gives_its_own_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack(tmp_path / "old.nxs", FRAMES)
+    write_stack(tmp_path / "new.nxs", FRAMES + 1)
+    monkeypatch.setattr(SlowFileSystem, "content", (tmp_path / "new.nxs").read_bytes())
+    monkeypatch.setattr(PinnedFile, "content", (tmp_path / "old.nxs").read_bytes())
+    system = SlowFileSystem()
+    np.testing.assert_array_equal(open_nexus(PinnedFile(system, "scan.nxs"), chunks={}).counts, FRAMES)
+    np.testing.assert_array_equal(open_nexus(AbstractBufferedFile(system, "scan.nxs")).counts, FRAMES + 1)
 
 
 # --- S3 ----------------------------------------------------------------------------------------------------------
@@ -992,6 +1027,35 @@ def test_an_object_that_changed_is_an_error(s3: dict[str, Any], tmp_path: Path) 
     fsspec.filesystem("s3", **s3).rm("scans/scan.nxs")
     with pytest.raises(NexusFileNotFoundError, match=r"scans/scan.nxs: no such file"):
         dataset.counts.load()
+
+
+def test_an_open_file_object_of_s3_gives_the_version_that_it_is_of(s3: dict[str, Any], tmp_path: Path) -> None:
+    system = fsspec.filesystem("s3", version_aware=True, **s3)
+    with suppress(FileExistsError):
+        system.mkdir("versions")
+    system.call_s3("put_bucket_versioning", Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
+    for number in range(2):
+        write_stack(tmp_path / "scan.nxs", FRAMES + number)
+        _put(s3, tmp_path / "scan.nxs", "versions/scan.nxs")
+    newest, oldest = system.object_version_info("versions/scan.nxs")
+    chosen = system.open("versions/scan.nxs", version_id=oldest["VersionId"])
+    np.testing.assert_array_equal(open_nexus(chosen, chunks={}).counts, FRAMES)
+    pinned = system.open("versions/scan.nxs")
+    write_stack(tmp_path / "scan.nxs", FRAMES + 2)
+    _put(s3, tmp_path / "scan.nxs", "versions/scan.nxs")
+    assert pinned.version_id == newest["VersionId"]
+    np.testing.assert_array_equal(open_nexus(pinned).counts, FRAMES + 1)
+
+
+def test_a_file_object_of_s3_that_was_opened_before_its_file_changed_is_an_error(
+    s3: dict[str, Any], tmp_path: Path
+) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    stream = fsspec.open(_put(s3, tmp_path / "scan.nxs"), **s3).open()
+    write_stack(tmp_path / "scan.nxs", FRAMES + 1)
+    _put(s3, tmp_path / "scan.nxs")
+    with pytest.raises(NexusFileChangedError, match=r"scan.nxs: the file changed since its file object was opened"):
+        open_nexus(stream)
 
 
 @pytest.mark.parametrize("url", ["s3://scans/no.nxs", "s3://no-bucket/scan.nxs"])

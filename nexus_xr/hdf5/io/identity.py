@@ -84,3 +84,14 @@ def changed(name: str, known: Identity | Version | Snapshot, now: Identity | Ver
     else:
         what = f"it had {known.size} bytes, now {now.size}"
     return NexusFileChangedError(f"{name}: the file changed since it was opened ({what}); open it again")
+
+
+def expired(name: str) -> NexusFileChangedError:
+    """The error for a file that isn't any more the one of which somebody else opened a file object.
+
+    Examples
+    --------
+    >>> expired("a.nxs")
+    NexusFileChangedError('a.nxs: the file changed since its file object was opened; open one again')
+    """
+    return NexusFileChangedError(f"{name}: the file changed since its file object was opened; open one again")

@@ -64,3 +64,12 @@ async def get_s3_object(fs: Any, **arguments: Any) -> Any:
     What version the bytes are of is told in the answer alone. In s3fs since 0.5.
     """
     return await fs._call_s3("get_object", **arguments)
+
+
+def opened_s3_options(opened: Any) -> dict[str, Any]:
+    """What an open file of s3fs asks S3 for beside a range of itself: a version, one that is still the same, who pays.
+
+    Before s3fs had ``read_kw``, ``req_kw`` was all of it but for the version.
+    """
+    asked = {"VersionId": opened.version_id, **getattr(opened, "read_kw", opened.req_kw)}
+    return {name: value for name, value in asked.items() if value is not None}

@@ -6,13 +6,15 @@ import asyncio
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from fsspec.spec import AbstractBufferedFile
+
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
-from nexus_xr.hdf5.io.identity import Version, changed
+from nexus_xr.hdf5.io.identity import Version, changed, expired
 from nexus_xr.hdf5.io.naming.url_path import said_of
-from nexus_xr.hdf5.runtime.compat import get_s3_object
+from nexus_xr.hdf5.runtime.compat import get_s3_object, opened_s3_options
 
 # A fault that passes is mostly gone at once; after these attempts, with pauses that double, three seconds have passed.
 ATTEMPTS = 5
@@ -52,16 +54,32 @@ class StoreFile:
         The file system.
     path
         Its path there.
+    options
+        What requests for it ask for beside what the file system itself does: a version, headers.
+    opened
+        The open file that ranges of it are had from, where the file system alone can't tell which bytes these are.
     """
 
     name: str
     fs: Any
     path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    opened: Any = None
+
+    @classmethod
+    def of_opened(cls, name: str, opened: AbstractBufferedFile) -> StoreFile:
+        """The file that is open, with all that it was opened with."""
+        if _is_a(opened.fs, _OF_WEB_SERVERS):
+            return cls(name, opened.fs, opened.path, opened.kwargs)
+        if _is_a(opened.fs, _OF_S3):
+            return cls(name, opened.fs, opened.path, opened_s3_options(opened))
+        asks_itself = type(opened)._fetch_range is not AbstractBufferedFile._fetch_range
+        return cls(name, opened.fs, opened.path, opened=opened if asks_itself else None)
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, str, str]:
         """What tells it from the files of other stores, and from itself with other options."""
-        return (self.fs._fs_token, self.path)
+        return (self.fs._fs_token, self.path, repr(self.options))
 
     def in_this_process(self) -> StoreFile:
         """The same with a file system whose connections were not inherited through a fork."""
@@ -139,7 +157,7 @@ async def _get_http(file: StoreFile, begin: int, end: int) -> VersionedBytes:
 
     try:
         session = await file.fs.set_session()
-        async with session.get(file.fs.encode_url(file.path), **_http_options(file.fs, begin, end)) as response:
+        async with session.get(file.fs.encode_url(file.path), **_http_options(file, begin, end)) as response:
             size = _told_size(file, response, begin)
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
             return VersionedBytes(await response.read() if response.status == 206 else b"", Version(size, tag))
@@ -147,13 +165,13 @@ async def _get_http(file: StoreFile, begin: int, end: int) -> VersionedBytes:
         raise _FaultError(_words(error)) from error
 
 
-def _http_options(fs: Any, begin: int, end: int) -> Mapping[str, Any]:
+def _http_options(file: StoreFile, begin: int, end: int) -> Mapping[str, Any]:
     import aiohttp
 
-    options = dict(fs.kwargs)
+    options = {**file.fs.kwargs, **file.options}
     wanted = {"Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
     options["headers"] = {**options.get("headers", {}), **wanted}
-    if "timeout" not in fs.client_kwargs:
+    if "timeout" not in file.fs.client_kwargs:
         stalled = aiohttp.ClientTimeout(sock_connect=_STALL_SECONDS, sock_read=_STALL_SECONDS)
         options.setdefault("timeout", stalled)
     return options
@@ -192,9 +210,15 @@ def _told_size(file: StoreFile, response: Any, begin: int) -> int:
 
 async def _get_s3(file: StoreFile, begin: int, end: int) -> VersionedBytes:
     bucket, key, version_id = file.fs.split_path(file.path)
-    chosen = {"VersionId": version_id} if version_id else {}
+    chosen = {**({"VersionId": version_id} if version_id else {}), **file.options}
+    wanted = {"Bucket": bucket, "Key": key, "Range": f"bytes={begin}-{end - 1}"}
     # Tried again by boto and s3fs, as the file system's options say.
-    response = await get_s3_object(file.fs, Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}", **chosen)
+    try:
+        response = await get_s3_object(file.fs, **wanted, **chosen)
+    except OSError as error:
+        if "IfMatch" in file.options and "pre-condition" in str(error):
+            raise expired(file.name) from error
+        raise
     async with response["Body"] as body:
         told = _CONTENT_RANGE.fullmatch(response.get("ContentRange", ""))
         if told is None:
@@ -207,20 +231,34 @@ async def _get_s3(file: StoreFile, begin: int, end: int) -> VersionedBytes:
 
 
 async def _get_any(file: StoreFile, begin: int, end: int, known: Version | None) -> VersionedBytes:
-    from fsspec.utils import tokenize
-
     try:
-        if known is None:
-            info = await file.fs._info(file.path)
-            if info.get("size") is None:
-                raise file.without_ranges("it doesn't tell the size of the file")
-            known = Version(int(info["size"]), tokenize(info))
+        known = await _version_of_any(file) if known is None else known
         end = min(end, known.size)
-        return VersionedBytes(await file.fs._cat_file(file.path, start=begin, end=end) if begin < end else b"", known)
+        return VersionedBytes(await _cat_any(file, begin, end) if begin < end else b"", known)
     except (NexusError, FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError):
         raise
     except OSError as error:
         raise _FaultError(_words(error)) from error
+
+
+async def _version_of_any(file: StoreFile) -> Version:
+    from fsspec.utils import tokenize
+
+    if file.opened is None:
+        info = await file.fs._info(file.path)
+        size, tag = info.get("size"), tokenize(info)
+    else:  # which is of a version that nobody else may know
+        size, tag = file.opened.size, ""
+    if size is None:
+        raise file.without_ranges("it doesn't tell the size of the file")
+    return Version(int(size), tag)
+
+
+async def _cat_any(file: StoreFile, begin: int, end: int) -> bytes:
+    if file.opened is None:
+        return bytes(await file.fs._cat_file(file.path, start=begin, end=end))
+    _ = file.opened.fs.loop  # an error after a fork, which the one who waits for the parent's threads never gets
+    return bytes(await asyncio.to_thread(file.opened._fetch_range, begin, end))
 
 
 def _words(error: BaseException) -> str:

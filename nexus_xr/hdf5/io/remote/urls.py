@@ -41,12 +41,12 @@ def store_file(where: str | BinaryIO, storage_options: Mapping[str, Any]) -> Sto
             if storage_options.get("asynchronous"):
                 raise TypeError("asynchronous=True is for those who await what they read; leave it out")
             fs, path = url_to_fs(where, **storage_options)
-        name = where
+        file = StoreFile(shown(where), fs, path)
     elif isinstance(where, AbstractBufferedFile) and where.mode == "rb":
-        fs, path, name = where.fs, where.path, where.full_name
+        file = StoreFile.of_opened(shown(where.full_name), where)
     else:
         return None
-    return StoreFile(shown(name), fs, path) if _is_asynchronous(fs) else None
+    return file if _is_asynchronous(file.fs) else None
 
 
 def _is_asynchronous(fs: Any) -> bool:
