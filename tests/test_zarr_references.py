@@ -233,15 +233,18 @@ def _scan(folder: Path) -> Path:
     return folder / "a scan.nxs"
 
 
-def test_icechunk_reads_what_the_engine_reads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder_name", ["scans", "5 µm + é (1)"])
+def test_icechunk_reads_what_the_engine_reads(folder_name: str, tmp_path: Path) -> None:
     pytest.importorskip("virtualizarr")
     icechunk = pytest.importorskip("icechunk")
-    path = _scan(tmp_path)
+    folder = tmp_path / folder_name
+    folder.mkdir()
+    path = _scan(folder)
     virtual = nexus_xr.zarr_store(path, codecs="native").virtual_dataset("/entry/data")
     assert "ManifestArray" in repr(virtual["counts"])
-    where = f"file://{tmp_path}/"
+    where = f"file://{folder}/"
     config = icechunk.RepositoryConfig.default()
-    files = icechunk.local_filesystem_store(str(tmp_path))
+    files = icechunk.local_filesystem_store(str(folder))
     config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(where, files))
     kept = icechunk.in_memory_storage()
     repository = icechunk.Repository.create(kept, config, authorize_virtual_chunk_access={where: None})
@@ -255,6 +258,19 @@ def test_icechunk_reads_what_the_engine_reads(tmp_path: Path) -> None:
     for name, variable in expected.variables.items():
         assert_same_bits(read.variables[name].values, native(variable.values))
     assert set(read.coords) == set(expected.coords)
+
+
+@pytest.mark.parametrize("name", ["scan.nxs", "a #1?.nxs", "100% (é)+%20.nxs"])
+def test_paths_in_virtual_datasets_are_as_they_are(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("virtualizarr")
+    path = _scan(tmp_path).rename(tmp_path / name)
+    virtual = nexus_xr.zarr_store(path, codecs="native").virtual_dataset("entry/data")
+    manifest = virtual["counts"].data.manifest
+    assert {each["path"] for each in manifest.dict().values()} == {f"file://{path}"}
+    virtual[["counts"]].vz.to_kerchunk(str(tmp_path / "scan.json"), format="json")
+    options = {"fo": str(tmp_path / "scan.json")}
+    referred = xr.open_zarr("reference://", consolidated=False, mask_and_scale=False, storage_options=options)
+    np.testing.assert_array_equal(referred["counts"], counts((6, 20)))
 
 
 def test_a_virtual_dataset_has_no_array_that_can_not_be_referred_to(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import warn_once
+from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.zarr.arrays import ZarrArray
 from nexus_xr.zarr.metadata import array_document
 from nexus_xr.zarr.view import ZarrView
@@ -61,8 +62,17 @@ def _manifest_array(array: ZarrArray, ranges: ByteRanges) -> ManifestArray:
 
     paths, offsets, lengths = np.empty(array.grid, _URLS), np.zeros(array.grid, "u8"), np.zeros(array.grid, "u8")
     for coordinate, where in ranges.items():
-        paths[coordinate], offsets[coordinate], lengths[coordinate] = where
+        url, offset, length = cast(ByteRange, where)
+        paths[coordinate], offsets[coordinate], lengths[coordinate] = _with_protocol(url), offset, length
     manifest = ChunkManifest.from_arrays(paths=paths, offsets=offsets, lengths=lengths)
     document: dict[str, Any] = {**array_document(array), "attributes": {}}
     document.pop("dimension_names", None)
     return ManifestArray(metadata=ArrayV3Metadata.from_dict(document), chunkmanifest=manifest)
+
+
+def _with_protocol(url: str) -> str:
+    """A path or URL as VirtualiZarr's own parsers have it: no character of a path is quoted.
+
+    VirtualiZarr itself quotes paths without a protocol, and finds nothing under what that makes of them.
+    """
+    return url if is_url(url) else f"file://{url}"
