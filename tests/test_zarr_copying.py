@@ -214,6 +214,37 @@ def test_nothing_is_left_of_a_copy_behind_a_url_that_another_one_should_replace(
         memory.rm("/new.zarr", recursive=True)
 
 
+class StrictStore(MemoryStore):
+    """A store that takes no chunk of an array that it knows nothing of, and is in no hurry to know it."""
+
+    async def set(self, key: str, value: Any, *arguments: Any) -> None:
+        array, is_chunk, _ = key.partition("/c/")
+        assert not is_chunk or f"{array}/zarr.json" in self._store_dict
+        assert "zarr.json" not in self._store_dict, "the root is the last"
+        await asyncio.sleep(0 if is_chunk else 0.01)
+        await super().set(key, value, *arguments)
+
+
+@pytest.mark.parametrize("shards", [None, 1 << 14])
+def test_documents_are_written_before_their_chunks_and_that_of_the_root_last(write: Write, shards: int | None) -> None:
+    path, store = write(scan_file()), StrictStore()
+    nexus_xr.to_zarr(path, store, shards=shards)
+    assert xr.open_zarr(store, group="entry/data").equals(xr.open_dataset(path, engine="nexus"))
+
+
+def test_icechunk_takes_copies_and_keeps_nothing_of_those_that_fail(write: Write, tmp_path: Path) -> None:
+    icechunk = pytest.importorskip("icechunk")
+    path = write(scan_file())
+    session = icechunk.Repository.create(icechunk.in_memory_storage()).writable_session("main")
+    with pytest.raises(NexusFileError, match=r"chunk \(39, 0\)"):
+        nexus_xr.to_zarr(_damaged(tmp_path / "f.h5"), session.store, verify=True)
+    nexus_xr.to_zarr(path, session.store)
+    nexus_xr.to_zarr(path, session.store, mode="w")
+    assert xr.open_zarr(session.store, group="entry/data", consolidated=False)["counts"].equals(
+        xr.open_dataset(path, engine="nexus")["counts"]
+    )
+
+
 class SlowStore(MemoryStore):
     """A store for which each key takes a while."""
 

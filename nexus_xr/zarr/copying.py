@@ -200,8 +200,9 @@ async def _fill_store(store: Store, plan: _Plan, is_new: bool, interrupted: thre
             raise stands_there(store)
         await _empty(store)
     try:
-        entries = plan.entries(with_root=False)
-        await _side_by_side(lambda: _write(store, entries, interrupted))
+        # Some stores, as icechunk's, take no chunk of an array that they know nothing of.
+        for entries in (plan.documents(with_root=False), plan.chunks()):
+            await _side_by_side(partial(_write, store, entries, interrupted))
         await _write(store, plan.entries_of([""]), interrupted)
     except BaseException:
         await _empty(store)
@@ -268,13 +269,17 @@ class _Plan:
         """Whether chunks of a file of this system are copied by themselves, and without being decoded."""
         return self.shards is None and not self.view.verify and self.view.file.is_local
 
-    def entries(self, *, with_root: bool = True) -> _Entries:
-        """All chunks, or shards of them, and then all documents, that of the root at the end or not at all."""
+    def entries(self) -> _Entries:
+        """All chunks, or shards of them, and then all documents, that of the root at the end."""
+        yield from self.chunks()
+        yield from self.documents()
+
+    def chunks(self) -> _Entries:
+        """All chunks, or shards of them."""
         for path, array in self.view.hierarchy.arrays.items():
             shape = self._shard_shape(array)
             for coordinate in array.coordinates() if shape is None else shard_coordinates(array, shape):
                 yield chunk_key(path, coordinate), partial(self._value, array, coordinate, shape)
-        yield from self.documents(with_root=with_root)
 
     def documents(self, *, with_root: bool = True) -> _Entries:
         """All documents, that of the root at the end or not at all."""
