@@ -196,6 +196,15 @@ def test_a_file_is_sent_to_a_url_or_left_alone() -> None:
         of_values([1.0]).nexus.to_nexus("nowhere://x")
 
 
+def test_what_a_file_system_raises_of_its_own_is_an_error_that_names_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("its own kind")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "put_file", fail)
+    with pytest.raises(NexusFileError, match=r"memory://own.nxs: can't be written \(RuntimeError: its own kind\)"):
+        of_values([1.0]).nexus.to_nexus("memory://own.nxs")
+
+
 def test_a_file_is_sent_to_s3() -> None:
     pytest.importorskip("s3fs")
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)

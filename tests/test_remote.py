@@ -942,6 +942,93 @@ def test_any_asynchronous_file_system_works(tmp_path: Path, monkeypatch: pytest.
         open_nexus("slow://scan.nxs")
 
 
+class WholeFileSystem(SlowFileSystem):
+    """A store that is asynchronous, and can't be asked for a part of a file."""
+
+    async def _cat_file(self, path: str, **kwargs: Any) -> bytes:  # type: ignore[override]
+        pytest.fail("the whole file was asked for")
+
+    def _open(self, path: str, *arguments: Any, **options: Any) -> Any:
+        return io.BytesIO(self.content)
+
+
+class CarelessFileSystem(SlowFileSystem):
+    """A store that sends all of a file whatever it is asked for."""
+
+    asked = 0
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        type(self).asked += 1
+        return self.content
+
+
+@pytest.mark.parametrize("url", ["slow://scan.nxs", "dir://scan.nxs"])
+def test_a_store_that_knows_no_parts_of_files_is_read_as_a_stream(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("slow", WholeFileSystem, clobber=True)
+    write_stack(tmp_path / "scan.nxs")
+    monkeypatch.setattr(SlowFileSystem, "content", (tmp_path / "scan.nxs").read_bytes())
+    options = {"path": "/folder", "target_protocol": "slow"} if url.startswith("dir") else None
+    np.testing.assert_array_equal(open_nexus(url, chunks={}, storage_options=options).counts, FRAMES)
+
+
+def test_a_store_that_sends_whole_files_is_told_of_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("slow", CarelessFileSystem, clobber=True)
+    write_stack(tmp_path / "scan.nxs")
+    monkeypatch.setattr(SlowFileSystem, "content", (tmp_path / "scan.nxs").read_bytes())
+    monkeypatch.setattr(CarelessFileSystem, "asked", 0)
+    with pytest.raises(NexusFileError, match=r"slow://scan.nxs: .*it answers with all of the file.*simplecache::"):
+        open_nexus("slow://scan.nxs")
+    assert CarelessFileSystem.asked == 1
+
+
+@pytest.mark.parametrize("protocol", ["zip", "tar", "blockcache"])
+def test_what_a_file_system_raises_of_its_own_is_an_error_that_names_the_url(protocol: str, tmp_path: Path) -> None:
+    write_tree(tmp_path / "scan.nxs", scan_file())
+    fsspec.filesystem("memory").pipe("/scan.nxs", (tmp_path / "scan.nxs").read_bytes())
+    url = "blockcache::memory://scan.nxs" if protocol == "blockcache" else f"{protocol}://a.nxs::memory://scan.nxs"
+    with pytest.raises(NexusFileError, match=rf"{url}: can't be opened \(\w+Error|{url}: can't be opened \(BadZip"):
+        open_nexus(url)
+
+
+# --- file objects and paths ----------------------------------------------------------------------------------------
+
+
+class SilentStream:
+    """A file object that seeks and doesn't say where to, as that of paramiko."""
+
+    def __init__(self, content: bytes) -> None:
+        self._stream = io.BytesIO(content)
+
+    def seek(self, offset: int, whence: int = 0) -> None:
+        self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._stream.read(size)
+
+
+def test_a_file_object_that_does_not_say_where_it_seeks_to_is_read(tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    stream = SilentStream((tmp_path / "scan.nxs").read_bytes())
+    np.testing.assert_array_equal(open_nexus(stream).counts, FRAMES)
+    with pytest.raises(NexusFileError, match="this is a netCDF-3 file"):
+        open_nexus(SilentStream(b"CDF\x01" * 300))
+
+
+@pytest.mark.parametrize("kind", ["file", "bytes"])
+def test_a_file_object_that_was_closed_is_an_error_that_says_so(kind: str, tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    content = (tmp_path / "scan.nxs").read_bytes()
+    with (tmp_path / "scan.nxs").open("rb") if kind == "file" else io.BytesIO(content) as stream:
+        dataset = open_nexus(stream)
+    with pytest.raises(NexusFileError, match=r"the file object can't be read .*closed.*; it has to stay open"):
+        dataset.counts.load()
+
+
 class PinnedFile(AbstractBufferedFile):  # type: ignore[misc]
     """An open file of a version that its file system by itself doesn't give."""
 
@@ -1071,7 +1158,12 @@ def test_an_s3_server_in_trouble_is_an_error(s3: dict[str, Any], server: FaultyS
     dataset = open_nexus("s3://scans/scan.nxs", storage_options=options)
     server.faults = ["short body", "503", "dropped"]
     np.testing.assert_array_equal(dataset.counts[40], BIG[40])
-    for fault, what in {"short body": f"at the last of {object_store.ATTEMPTS} attempts", "403": "credentials"}.items():
+    told = {
+        "short body": f"at the last of {object_store.ATTEMPTS} attempts",
+        "403": "credentials",
+        "503": "try again when the server is well",
+    }
+    for fault, what in told.items():
         server.always = fault
         with pytest.raises(NexusFileError, match=rf"s3://scans/scan.nxs: bytes \d+ to \d+ .*{what}"):
             dataset.counts[41].load()

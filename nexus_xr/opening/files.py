@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
-from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.io.reference import FileLike, as_file_like
 from nexus_xr.nexus.tree.metadata import common_tree
 
@@ -62,8 +62,8 @@ def _matching_urls(pattern: str, storage_options: Mapping[str, Any] | None) -> l
     try:
         system, path = fsspec.url_to_fs(pattern, **dict(storage_options or {}))
         return [system.unstrip_protocol(found) for found in system.glob(path)]
-    except (ValueError, ImportError, OSError) as error:
-        said = said_of(pattern, error)
+    except Exception as error:  # each file system raises its own
+        said = said_of(pattern, words_of(error))
         raise NexusFileError(f"{shown(pattern)}: the files that match can't be listed ({said})") from error
 
 

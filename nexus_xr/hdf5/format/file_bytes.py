@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from nexus_xr.errors import NexusFileError
-from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.io.source import FileObjectError, Source
 
 from .faults import FormatError
 
@@ -128,7 +128,7 @@ def _read(source: Source, begin: int, size: int) -> bytes:
     view = memoryview(bytearray(size))
     try:
         return bytes(view[: source.read_into(view, begin)])
-    except NexusFileError:  # it isn't these bytes that are wrong
-        raise
     except OSError as error:
+        if isinstance(error, NexusFileError) and not isinstance(error, FileObjectError):
+            raise  # it isn't these bytes that are wrong
         raise FormatError(f"the bytes from {begin} on can't be read ({error})") from error

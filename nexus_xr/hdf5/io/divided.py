@@ -5,10 +5,9 @@ Source: the HDF5 file format specification, sections II.B "File Driver Info" and
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-from .superblock import HDF5_SIGNATURE, Seekable, superblock_offset
+from .superblock import HDF5_SIGNATURE, Seekable, size_of, superblock_offset
 
 
 class _Place(NamedTuple):
@@ -91,7 +90,7 @@ def _said_of_driver(stream: Seekable) -> bytes:
 
 
 def _read(stream: Seekable, offset: int, size: int) -> bytes:
-    if offset >= stream.seek(0, os.SEEK_END):
+    if offset >= size_of(stream):
         return b""
     stream.seek(offset)
     return stream.read(size) or b""

@@ -10,7 +10,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
+from nexus_xr.errors import NexusError, NexusFileError
+
 from .naming.reach import Reach
+from .naming.url_path import said_of, words_of
+from .superblock import size_of
 
 Extents = tuple[Sequence[int], Sequence[int]]
 
@@ -100,12 +104,22 @@ class GrowingSource(Immediate):
         return LocalSource(self.descriptor, 0).read_into(view, offset)
 
 
+class FileObjectError(NexusFileError):
+    """A file object raised an error, be it of whatever type."""
+
+
 @contextmanager
-def _told_as_os_error() -> Iterator[None]:
+def stream_explained(name: str) -> Iterator[None]:
+    """Have what a file object raises meanwhile become an error that names it."""
     try:
         yield
+    except NexusError:
+        raise
     except Exception as error:
-        raise OSError(f"the file object can't be read ({error})") from error
+        said = said_of(name, error if isinstance(error, OSError | ValueError) else words_of(error))
+        raise FileObjectError(
+            f"{name}: the file object can't be read ({said}); it has to stay open, and be able to seek"
+        ) from error
 
 
 class StreamSource(Immediate):
@@ -113,20 +127,21 @@ class StreamSource(Immediate):
 
     Raises
     ------
-    OSError
-        The object raises an error, be it of whatever type.
+    FileObjectError
+        The object raises an error.
     """
 
-    def __init__(self, stream: BinaryIO, lock: AbstractContextManager[object], key: Hashable) -> None:
+    def __init__(self, name: str, stream: BinaryIO, lock: AbstractContextManager[object], key: Hashable) -> None:
         self.key = key
+        self._name = name
         self._stream = stream
         self._lock = lock
-        with lock, _told_as_os_error():
-            self.size = stream.seek(0, os.SEEK_END)
+        with lock, stream_explained(name):
+            self.size = size_of(stream)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         done = 0
-        with self._lock, _told_as_os_error():
+        with self._lock, stream_explained(self._name):
             self._stream.seek(offset)
             while done < len(view):
                 count = self._read_some(view[done:])

@@ -20,7 +20,7 @@ from .reference import FileReference
 from .remote.remote_file import RemoteFile
 from .remote.remote_stream import RemoteStream
 from .remote.urls import url_explained
-from .source import LocalSource, Source, StreamSource
+from .source import LocalSource, Source, StreamSource, stream_explained
 from .unreadable import explain_stream
 
 
@@ -78,8 +78,9 @@ class OpenStream:
         """
         stream = cast(BinaryIO, self._stream)
         if isinstance(getattr(stream, "raw", None), io.FileIO):  # a file of the operating system after all
-            return LocalSource(stream.fileno(), os.fstat(stream.fileno()).st_size, key)
-        return StreamSource(stream, phil, key)  # libhdf5 reads from the same stream
+            with stream_explained(self._name):
+                return LocalSource(stream.fileno(), os.fstat(stream.fileno()).st_size, key)
+        return StreamSource(self._name, stream, phil, key)  # libhdf5 reads from the same stream
 
 
 def _close(stream: BinaryIO) -> None:

@@ -24,9 +24,17 @@ _FLAGS_AT = len(HDF5_SIGNATURE) + 3  # behind the version and two sizes
 class Seekable(Protocol):
     """A stream of bytes that can be read at any position."""
 
-    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+    def seek(self, offset: int, whence: int = ..., /) -> object: ...
+
+    def tell(self) -> int: ...
 
     def read(self, size: int = ..., /) -> bytes | None: ...
+
+
+def size_of(stream: Seekable) -> int:
+    """How many bytes there are, which `seek` doesn't tell for every stream."""
+    stream.seek(0, os.SEEK_END)
+    return stream.tell()
 
 
 def has_hdf5_signature(stream: Seekable) -> bool:
@@ -36,7 +44,7 @@ def has_hdf5_signature(stream: Seekable) -> bool:
 
 def superblock_offset(stream: Seekable) -> int | None:
     """Where the signature is: at the start, or behind a user block of 512, 1024, ... bytes; None where it isn't."""
-    for offset in possible_offsets(stream.seek(0, os.SEEK_END)):
+    for offset in possible_offsets(size_of(stream)):
         stream.seek(offset)
         if stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
             return offset

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from nexus_xr.errors import NexusError, NexusFileError
-from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.io.remote.urls import local_path
 
 _NAME = "stream.nxs"
@@ -68,7 +68,8 @@ def _local(name: str) -> Iterator[str]:
 def _explained(target: str) -> Iterator[None]:
     try:
         yield
-    except NexusFileError:
+    except NexusError:
         raise
-    except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        raise NexusFileError(f"{shown(target)}: can't be written ({said_of(target, error)})") from error
+    except Exception as error:  # each file system raises its own
+        said = error if isinstance(error, OSError | ImportError) else words_of(error)
+        raise NexusFileError(f"{shown(target)}: can't be written ({said_of(target, said)})") from error

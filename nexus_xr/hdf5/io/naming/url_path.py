@@ -56,6 +56,17 @@ def said_of(url: str, error: object) -> str:
     return _URL.sub(lambda found: shown(found[0]), words)
 
 
+def words_of(error: BaseException) -> str:
+    """What an error says, and of which kind it is.
+
+    Examples
+    --------
+    >>> words_of(KeyError("scan")), words_of(TimeoutError())
+    ("KeyError: 'scan'", 'TimeoutError')
+    """
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
 class UrlPath(NamedTuple):
     """A URL whose path is apart from what is before it, and from other URLs that are chained behind it.
 

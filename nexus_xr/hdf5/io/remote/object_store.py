@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from fsspec.spec import AbstractBufferedFile
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.identity import Version, changed, expired
-from nexus_xr.hdf5.io.naming.url_path import said_of
+from nexus_xr.hdf5.io.naming.url_path import said_of, words_of
 from nexus_xr.hdf5.runtime.compat import get_s3_object, opened_s3_options
 
 # A fault that passes is mostly gone at once; after these attempts, with pauses that double, three seconds have passed.
@@ -22,6 +23,9 @@ PAUSE_SECONDS = 0.2
 # A server that sends nothing for so long isn't going to.
 _STALL_SECONDS = 30
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# By which s3fs tells of these, when it has tried often enough itself.
+_PASSING_ERRORS = frozenset({errno.EBUSY, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", 121)})
+_WHEN_WELL = "try again when the server is well"
 # File systems that are asked in ways of their own. Others may have the same protocols.
 _OF_WEB_SERVERS = ("fsspec.implementations.http", "HTTPFileSystem")
 _OF_S3 = ("s3fs.core", "S3FileSystem")
@@ -106,10 +110,12 @@ class StoreFile:
         except _FaultError as error:
             said = said_of(self.path, error)
             raise NexusFileError(
-                f"{what} can't be read: {said}, at the last of {ATTEMPTS} attempts; try again when the server is well"
+                f"{what} can't be read: {said}, at the last of {ATTEMPTS} attempts; {_WHEN_WELL}"
             ) from error
         except Exception as error:  # each file system raises its own
-            said, advice = said_of(self.path, _words(error)), "check the URL and storage_options"
+            said = said_of(self.path, words_of(error))
+            is_passing = isinstance(error, OSError) and error.errno in _PASSING_ERRORS
+            advice = _WHEN_WELL if is_passing else "check the URL and storage_options"
             raise NexusFileError(f"{what} can't be read ({said}); {advice}") from error
 
     async def _try_again(self, begin: int, end: int, known: Version | None) -> VersionedBytes:
@@ -132,6 +138,8 @@ class StoreFile:
         if known is not None and answer.version.differs_from(known):
             raise changed(self.name, known, answer.version)
         wanted = min(end, answer.version.size) - begin
+        if len(answer.data) == answer.version.size > wanted:
+            raise self.without_ranges("it answers with all of the file")
         if len(answer.data) != wanted:
             raise _FaultError(f"{len(answer.data)} bytes came in place of {wanted}")
         return answer
@@ -162,7 +170,7 @@ async def _get_http(file: StoreFile, begin: int, end: int) -> VersionedBytes:
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
             return VersionedBytes(await response.read() if response.status == 206 else b"", Version(size, tag))
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
-        raise _FaultError(_words(error)) from error
+        raise _FaultError(words_of(error)) from error
 
 
 def _http_options(file: StoreFile, begin: int, end: int) -> Mapping[str, Any]:
@@ -226,7 +234,7 @@ async def _get_s3(file: StoreFile, begin: int, end: int) -> VersionedBytes:
         try:
             data = await body.read()
         except Exception as error:  # boto's own, or aiohttp's
-            raise _FaultError(_words(error)) from error
+            raise _FaultError(words_of(error)) from error
     return VersionedBytes(data, Version(int(told[3]), response.get("ETag", "")))
 
 
@@ -238,7 +246,7 @@ async def _get_any(file: StoreFile, begin: int, end: int, known: Version | None)
     except (NexusError, FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError):
         raise
     except OSError as error:
-        raise _FaultError(_words(error)) from error
+        raise _FaultError(words_of(error)) from error
 
 
 async def _version_of_any(file: StoreFile) -> Version:
@@ -259,7 +267,3 @@ async def _cat_any(file: StoreFile, begin: int, end: int) -> bytes:
         return bytes(await file.fs._cat_file(file.path, start=begin, end=end))
     _ = file.opened.fs.loop  # an error after a fork, which the one who waits for the parent's threads never gets
     return bytes(await asyncio.to_thread(file.opened._fetch_range, begin, end))
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")

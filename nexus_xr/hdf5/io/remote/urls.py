@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +12,9 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
-from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
+from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.extras import advice
-from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.runtime.compat import this_worker
 
 from .object_store import StoreFile
@@ -46,16 +47,23 @@ def store_file(where: str | BinaryIO, storage_options: Mapping[str, Any]) -> Sto
         file = StoreFile.of_opened(shown(where.full_name), where)
     else:
         return None
-    return file if _is_asynchronous(file.fs) else None
+    return file if _gives_ranges(file.fs) else None
 
 
-def _is_asynchronous(fs: Any) -> bool:
-    """Whether a file system answers many at once, and so does the one within it, if there is one."""
+def _gives_ranges(fs: Any) -> bool:
+    """Whether a file system gives ranges to many at once, and so does the one within it, if there is one."""
     # Asked of the class, as file systems that cache others answer for these.
-    if not type(fs).async_impl or fs.asynchronous:
+    if not type(fs).async_impl or fs.asynchronous or not _gives_parts(fs):
         return False
     within = getattr(fs, "fs", None)
-    return within is None or isinstance(within, dict) or _is_asynchronous(within)
+    return within is None or isinstance(within, dict) or _gives_ranges(within)
+
+
+def _gives_parts(fs: Any) -> bool:
+    """Whether a file system can be asked for a part of a file, of which some send all whatever they are asked for."""
+    parameters = inspect.signature(fs._cat_file).parameters
+    hands_on = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters.values())
+    return hands_on or "start" in parameters
 
 
 @contextmanager
@@ -64,6 +72,8 @@ def url_explained(url: str) -> Iterator[None]:
     name = shown(url)
     try:
         yield
+    except NexusError:
+        raise
     except FileNotFoundError as error:
         worker = this_worker()
         where = "" if worker is None else f" on {worker}"
@@ -78,3 +88,5 @@ def url_explained(url: str) -> Iterator[None]:
         raise NexusFileError(f"{name}: can't be opened ({said_of(url, error)}); check storage_options") from error
     except OSError as error:
         raise NexusFileError(f"{name}: can't be opened ({said_of(url, error)})") from error
+    except Exception as error:  # each file system, archive and cache raises its own
+        raise NexusFileError(f"{name}: can't be opened ({said_of(url, words_of(error))})") from error
