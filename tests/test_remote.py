@@ -1029,6 +1029,48 @@ def test_a_file_object_that_was_closed_is_an_error_that_says_so(kind: str, tmp_p
         dataset.counts.load()
 
 
+PATHS = {
+    "memory": "memory://m/scan.nxs",
+    "archive": "zip://scan.nxs::memory://m/all.zip",
+    "web": "{server}/scan.nxs",
+    "cache": "simplecache::{server}/scan.nxs",
+    "local": "{folder}/scan.nxs",
+    "local URL": "file://{folder}/scan.nxs",
+}
+
+
+@pytest.mark.parametrize("kind", PATHS)
+@pytest.mark.parametrize("of", ["fsspec", "universal_pathlib"])
+def test_paths_in_file_systems_open_as_urls_do(of: str, kind: str, server: FaultyServer, tmp_path: Path) -> None:
+    make = fsspec.open if of == "fsspec" else pytest.importorskip("upath").UPath
+    write_stack(tmp_path / "scan.nxs", compression="gzip")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(tmp_path / "scan.nxs", "scan.nxs")
+    memory = fsspec.filesystem("memory")
+    for name in ("scan.nxs", "all.zip"):
+        memory.pipe(f"/m/{name}", (tmp_path / name).read_bytes())
+    server.token = "secret"
+    options = {"headers": {"X-Token": "secret"}} if kind == "web" else {}
+    if kind == "cache":
+        server.token, options = None, {"simplecache": {"cache_storage": str(tmp_path / "cache")}}
+    path = make(PATHS[kind].format(server=server.url, folder=tmp_path), **options)
+    dataset = open_nexus(path, chunks={})
+    np.testing.assert_array_equal(dataset.counts, FRAMES)
+    if kind != "cache":  # of which no URL by itself leads to the same file system
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts, FRAMES)
+    assert [array.name for array in nexus_xr.open_signals([path])] == ["counts"]
+
+
+def test_paths_in_file_systems_have_what_else_they_are_opened_with(tmp_path: Path) -> None:
+    write_stack(tmp_path / "scan.nxs")
+    with fsspec.open(f"{tmp_path}/scan.nxs.gz", "wb", compression="gzip") as stream:
+        stream.write((tmp_path / "scan.nxs").read_bytes())
+    packed = fsspec.open(f"file://{tmp_path}/scan.nxs.gz", compression="gzip")
+    np.testing.assert_array_equal(open_nexus(packed).counts, FRAMES)
+    with pytest.raises(NexusFileError, match="expected a path, a URL or an open binary file, found OpenFile"):
+        open_nexus(fsspec.open(f"{tmp_path}/scan.nxs", "r"))
+
+
 class PinnedFile(AbstractBufferedFile):  # type: ignore[misc]
     """An open file of a version that its file system by itself doesn't give."""
 

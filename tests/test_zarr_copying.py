@@ -245,6 +245,60 @@ def test_icechunk_takes_copies_and_keeps_nothing_of_those_that_fail(write: Write
     )
 
 
+class FailingStore(MemoryStore):
+    """A store that fails in a way of its own when there is something in it."""
+
+    async def set(self, key: str, value: Any, *arguments: Any) -> None:
+        if len(self._store_dict) > 3:
+            raise RuntimeError("its own kind")
+        await super().set(key, value, *arguments)
+
+
+def test_what_a_store_raises_of_its_own_is_an_error_that_names_it(write: Write) -> None:
+    path, store = write(scan_file()), FailingStore()
+    with pytest.raises(NexusFileError, match=r"^memory://\d+: can't be written \(RuntimeError: its own kind\)"):
+        nexus_xr.to_zarr(path, store)
+    assert not store._store_dict
+    with pytest.raises(NexusFileError, match=r"can't be written \(ValueError: .*read-only"):
+        nexus_xr.to_zarr(path, MemoryStore(read_only=True))
+    with pytest.raises(NexusFileError, match=r"^nowhere://out.zarr: can't be written \(ValueError: Protocol not known"):
+        nexus_xr.to_zarr(path, "nowhere://out.zarr")
+
+
+class SynchronousFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """A file system that has no options, as that of sftp:// has none that it doesn't know."""
+
+    protocol = "synchronous"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def test_a_file_system_that_zarr_can_not_write_by_says_so(write: Write) -> None:
+    fsspec.register_implementation("synchronous", SynchronousFileSystem, clobber=True)
+    with pytest.raises(NexusFileError, match=r"^synchronous://out.zarr: Zarr can't write .*; copy into a folder"):
+        nexus_xr.to_zarr(write(scan_file()), "synchronous://out.zarr")
+
+
+def test_targets_of_other_types_are_taken_or_say_what_to_do(write: Write, tmp_path: Path) -> None:
+    upath = pytest.importorskip("upath")
+    path = write(scan_file())
+    expected = xr.open_dataset(path, engine="nexus")
+    store, memory = MemoryStore(), upath.UPath("memory://typed.zarr")
+    nexus_xr.to_zarr(path, zarr.storage.StorePath(store))
+    nexus_xr.to_zarr(path, upath.UPath(f"file://{tmp_path}/typed.zarr"))
+    try:
+        nexus_xr.to_zarr(path, memory)
+        for written in (store, tmp_path / "typed.zarr", str(memory)):
+            assert xr.open_zarr(written, group="entry/data").equals(expected)
+    finally:
+        memory.fs.rm("/typed.zarr", recursive=True)
+    others: list[Any] = [{}, zarr.storage.StorePath(store, "a"), 5]
+    for target in others:
+        with pytest.raises(TypeError, match=rf"can't be of type {type(target).__name__}; wrap a dict in"):
+            nexus_xr.to_zarr(path, target)
+
+
 class SlowStore(MemoryStore):
     """A store for which each key takes a while."""
 

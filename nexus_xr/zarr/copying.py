@@ -16,11 +16,11 @@ from typing import Any
 from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, StorePath
 
-from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.io.naming.url_path import is_url
-from nexus_xr.hdf5.io.remote.urls import local_path
+from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
+from nexus_xr.hdf5.io.remote.urls import is_named, local_path, url_of
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.writing.replacing import replacing_folder, stands_there, unwritten
 
@@ -32,7 +32,7 @@ from .metadata import Document, array_document, encoded, node_document
 from .shards import shard_coordinates, shard_of, shard_shape, sharded
 from .view import METADATA, ZarrView, chunk_key, join, view_of
 
-Target = str | os.PathLike[str] | Store
+Target = str | os.PathLike[str] | Store | StorePath
 # A key, and what makes its value; None where nothing is stored.
 _Make = Callable[[], Encoded | None]
 _Entries = Generator[tuple[str, _Make], None, None]
@@ -65,7 +65,7 @@ def to_zarr(
     path
         Path, URL or open binary file.
     target
-        Path of a folder, URL, or Zarr store, which can be written.
+        Path of a folder, URL, path of universal_pathlib, or Zarr store, which can be written.
     mode
         "w-" refuses a target in which there is anything, "w" replaces it: a folder when its new content is complete,
         what is in other stores before anything is written.
@@ -79,7 +79,7 @@ def to_zarr(
     NexusError
         The file isn't HDF5, isn't there or can't be read, or the target is there already.
     TypeError
-        ``shards`` is no whole number.
+        ``shards`` is no whole number, or ``target`` none of these.
 
     Examples
     --------
@@ -97,18 +97,47 @@ def to_zarr(
     view = view_of(path, codecs, verify, storage_options)
     is_new = mode == "w-"
     plan = _Plan(view, most_bytes)
-    if not isinstance(target, Store):
-        target = local_path(os.fspath(target))
-    if isinstance(target, str) and not is_url(target):
-        with replacing_folder(Path(target), is_new) as folder:
+    where, options = _where(target)
+    if isinstance(where, str) and not is_url(where):
+        with replacing_folder(Path(where), is_new) as folder:
             _fill_folder(folder, plan)
         return
     try:
-        _fill(FsspecStore.from_url(target) if isinstance(target, str) else target, plan, is_new)
-    except NexusError:
+        _fill(_store_at(where, options) if isinstance(where, str) else where, plan, is_new)
+    except (NexusError, MemoryError):
         raise
-    except OSError as error:
-        raise unwritten(str(target), error) from error
+    except Exception as error:  # each store raises its own
+        raise unwritten(str(where), error) from error
+
+
+def _store_at(url: str, options: dict[str, Any]) -> Store:
+    """The store behind a URL."""
+    try:
+        return FsspecStore.from_url(url, options)
+    except (TypeError, RuntimeError) as error:  # of file systems that can't be asynchronous, as those of sftp://
+        raise NexusFileError(
+            f"{shown(url)}: Zarr can't write by this file system ({said_of(url, words_of(error))}); copy into a folder "
+            "of this machine and send that, or give a store of zarr"
+        ) from error
+
+
+def _where(target: Any) -> tuple[str | Store, dict[str, Any]]:
+    """A path or URL with options for that, or a store."""
+    if isinstance(target, StorePath) and not target.path:
+        target = target.store
+    if isinstance(target, Store):
+        return target, {}
+    if isinstance(target, str | os.PathLike):
+        return local_path(os.fspath(target)), {}
+    found = url_of(target) if is_named(target) else None
+    if found is None:
+        raise TypeError(
+            "the target of a copy is the path of a folder, a URL, or a store of zarr that has nothing else in it, and "
+            f"can't be of type {type(target).__name__}; wrap a dict in zarr.storage.MemoryStore, a store of obstore in "
+            "zarr.storage.ObjectStore, a file system of fsspec in zarr.storage.FsspecStore"
+        )
+    url, options = found
+    return local_path(url), options
 
 
 def _shard_bytes(shards: Any) -> int:

@@ -13,7 +13,7 @@ from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
 from .identity import Identity, Snapshot, Version
 from .naming.reach import EVERYWHERE, Reach
 from .naming.url_path import is_url, shown
-from .remote.urls import absolute, local_path
+from .remote.urls import absolute, is_named, local_path, opened, url_of
 
 FileLike = str | os.PathLike[str] | BinaryIO
 # Folders, files or URLs beyond which nothing is read.
@@ -47,10 +47,22 @@ class FileReference:
     @classmethod
     def of(cls, where: FileLike, storage_options: Mapping[str, Any] | None = None) -> FileReference:
         """The file that is meant by a path, a URL, or a binary file object that can seek."""
+        if not isinstance(where, os.PathLike) and is_named(where):
+            return cls._of_named(where, dict(storage_options or {}))
         if isinstance(where, str | os.PathLike) and not os.fspath(where):
             raise NexusFileNotFoundError("the name of the file is empty; give the path of one")
         given = local_path(os.fspath(where)) if isinstance(where, str | os.PathLike) else where
         return cls(given, absolute(given) if isinstance(given, str) else given, dict(storage_options or {}))
+
+    @classmethod
+    def _of_named(cls, named: Any, storage_options: Mapping[str, Any]) -> FileReference:
+        """The file at a path in a file system."""
+        found = url_of(named)
+        if found is None:
+            stream = opened(named)
+            return cls(stream, stream)
+        url, options = found
+        return cls.of(url, {**options, **storage_options})
 
     def anew(self) -> FileReference:
         """The same, as it is by now."""
@@ -109,11 +121,13 @@ def reach_within(roots: Roots, *, has_hidden: bool = True) -> Reach:
 
 
 def as_file_like(source: Any) -> FileLike:
-    """Accept what xarray passes on: a path, a URL, a file object, or the bytes themselves."""
+    """Accept what xarray passes on: a path, a URL, a file object or what can be opened as one, or the bytes."""
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(bytes(source))
     if isinstance(source, str | os.PathLike):
         return source
+    if is_named(source):
+        return cast(FileLike, source)
     if hasattr(source, "seek") and not isinstance(source, io.TextIOBase) and not getattr(source, "closed", False):
         return cast(FileLike, source)
     raise NexusFileError(f"{source!r}: expected a path, a URL or an open binary file, found {type(source).__name__}")

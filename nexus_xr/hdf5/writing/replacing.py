@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
-from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown
+from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.io.remote.urls import local_path
 
 from .target_path import target_path
@@ -111,8 +111,8 @@ def remove_folders(*folders: str | os.PathLike[str]) -> None:
         raise interrupt
 
 
-def unwritten(path: str | os.PathLike[str], error: OSError) -> NexusFileError:
-    """The error of what the system doesn't let be written.
+def unwritten(path: str | os.PathLike[str], error: Exception) -> NexusFileError:
+    """The error of what the system, or what is written to, doesn't let be written.
 
     Examples
     --------
@@ -120,4 +120,5 @@ def unwritten(path: str | os.PathLike[str], error: OSError) -> NexusFileError:
     NexusFileError("scan.csv: can't be written (No space left on device)")
     """
     name = os.fspath(path)
-    return NexusFileError(f"{shown(name)}: can't be written ({said_of(name, error.strerror or error)})")
+    said = (error.strerror or error) if isinstance(error, OSError) else words_of(error)
+    return NexusFileError(f"{shown(name)}: can't be written ({said_of(name, said)})")

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -33,6 +33,32 @@ def absolute(where: str) -> str:
         return where if is_url(where) and not os.path.exists(where) else os.path.abspath(where)
     except OSError:  # the current directory is gone
         return where
+
+
+def is_named(where: Any) -> bool:
+    """Whether something is a path in a file system of fsspec: of `universal_pathlib`, or a file that isn't open yet."""
+    is_binary = getattr(where, "mode", "rb") == "rb"
+    return hasattr(where, "fs") and hasattr(where, "path") and not hasattr(where, "seek") and is_binary
+
+
+def url_of(named: Any) -> tuple[str, dict[str, Any]] | None:
+    """The URL of a path in a file system, and the options for that; None where these by themselves don't lead there."""
+    fs, path = named.fs, named.path
+    if getattr(named, "compression", None):
+        return None
+    try:
+        url, options = fs.unstrip_protocol(path), dict(fs.storage_options)
+        is_same = url_to_fs(url, **options) == (fs, path)
+    except Exception:  # what a file system makes of its own options is its own affair
+        return None
+    return (url, options) if is_same else None
+
+
+def opened(named: Any) -> BinaryIO:
+    """The open file at a path in a file system."""
+    with url_explained(named.path):
+        stream = named.fs.open(named.path, "rb", compression=getattr(named, "compression", None))
+    return cast(BinaryIO, stream)
 
 
 def store_file(where: str | BinaryIO, storage_options: Mapping[str, Any]) -> StoreFile | None:
