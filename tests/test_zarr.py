@@ -412,6 +412,10 @@ def test_attributes_are_json_that_every_reader_knows(write: Write) -> None:
     attributes = {
         "units": "mm",
         "limits": [0.0, np.nan, -np.inf],
+        "many": np.linspace(0, 1, 5, dtype=">f4"),
+        "long": np.longdouble(1.5),
+        "longs": np.array([1.5, np.nan], "longdouble"),
+        "long complex": np.clongdouble(1 + 2j),
         "count": np.uint64(2**63),
         "words": ["a", "b"],
         "nothing": h5py.Empty("f4"),
@@ -422,6 +426,10 @@ def test_attributes_are_json_that_every_reader_knows(write: Write) -> None:
     assert document(path, "data")["attributes"] == {
         "units": "mm",
         "limits": [0.0, "NaN", "-Infinity"],
+        "many": [0.0, 0.25, 0.5, 0.75, 1.0],
+        "long": 1.5,
+        "longs": [1.5, "NaN"],
+        "long complex": [1.0, 2.0],
         "count": 2**63,
         "words": ["a", "b"],
         "nothing": None,

@@ -47,7 +47,8 @@ def document(value: Any) -> Any:
             return [document(each) for each in value]
         return {name: document(value[name]) for name in value.dtype.names}
     if isinstance(value, np.ndarray | np.generic):
-        return document(value.tolist())
+        numbers = _of_python(value)
+        return numbers.tolist() if _has_only_json(numbers) else document(numbers.tolist())
     if isinstance(value, list | tuple):
         return [document(each) for each in value]
     if isinstance(value, bytes):
@@ -81,6 +82,18 @@ def array_documents(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> tupl
     failing = [name for name, value in made.items() if value is None]
     told = documents(attributes) | made
     return {name: value for name, value in told.items() if name not in failing}, failing
+
+
+def _has_only_json(value: np.ndarray[Any, Any] | np.generic) -> bool:
+    """Whether all elements are numbers that JSON has, of which there may be too many to look at each by itself."""
+    return value.dtype.kind in "biuf" and bool(np.isfinite(value).all())
+
+
+def _of_python(value: np.ndarray[Any, Any] | np.generic) -> np.ndarray[Any, Any] | np.generic:
+    """The same in double precision where it has more, for which neither Python nor JSON has numbers."""
+    doubles = {"g": "f8", "G": "c16"}.get(value.dtype.char)
+    with np.errstate(over="ignore"):
+        return value if doubles is None else value.astype(doubles)
 
 
 def _coding_document(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
