@@ -25,7 +25,7 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from .appended import FRAMES, assert_same, bins, named
 from .appended import stack as stack_with_text
 from .opened import open_nexus
-from .processes import Talker
+from .processes import Talker, run
 
 
 def stack(count: int = 12, start: int = 0) -> xr.Dataset:
@@ -312,7 +312,9 @@ def test_a_closed_writer_says_so(tmp_path: Path) -> None:
     writer.close()
     assert repr(writer).endswith("12 along 'frame', closed>")
     for use in (writer.flush, lambda: writer.append(stack(1))):
-        with pytest.raises(NexusError, match="the writer is closed; append to the file with to_nexus"):
+        with pytest.raises(
+            NexusError, match=r"the writer is closed; append to the file with to_nexus.* has 12 along 'frame'"
+        ):
             use()
     assert_same(open_nexus(tmp_path / "f.nxs"), stack())
     to_nexus(stack(3), tmp_path / "f.nxs", append_dim="frame")
@@ -346,6 +348,110 @@ def test_what_was_written_before_a_disk_was_full_can_be_read(tmp_path: Path, mon
         write()
     monkeypatch.undo()
     assert_same(open_nexus(tmp_path / "f.nxs"), stack(7))
+
+
+VALUES = np.random.default_rng(0).integers(0, 2**16, (200, 64), "u2")
+
+
+def part(first: int, last: int) -> xr.Dataset:
+    frames = np.arange(first, last)
+    return xr.Dataset({"n": (("t", "x"), VALUES[first:last]), "m": ("t", 2 * frames)}, {"t": frames / 2})
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+@pytest.mark.parametrize("stored", [1, 8, 17])
+@pytest.mark.parametrize(
+    ("size", "chunk", "compression"),
+    [(4, 1, None), (2, 3, None), (1, 5, "gzip"), (3, 7, "lzf"), (30, 1, None), (13, 4, "gzip"), (1, 1, "gzip")],
+)
+def test_a_disk_that_gets_full_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, chunk: int, compression: Any, stored: int, flushes: bool
+) -> None:
+    room, store, path = iter(range(stored)), WrittenDataset._store, tmp_path / "f.nxs"
+
+    def full(target: WrittenDataset, *arguments: Any, **options: Any) -> None:
+        if target.shape[1:] and next(room, None) is None:
+            raise NexusFileError(f"{target._where}: can't be written (No space left on device)")
+        store(target, *arguments, **options)
+
+    monkeypatch.setattr(WrittenDataset, "_store", full)
+    writer = NexusWriter(path, part(0, 0), chunks={"t": chunk}, compression=compression)
+    appended = flushed = 0
+
+    def write() -> None:
+        nonlocal appended, flushed
+        while True:
+            writer.append(part(appended, appended + size))
+            appended += size
+            if flushes:
+                writer.flush()
+                flushed = appended
+
+    with pytest.raises(NexusFileError, match=r"/entry1/n/n: can't be written \(No space"):
+        write()
+    assert flushed <= len(writer) <= appended
+    with pytest.raises(NexusError, match=f"the writer is closed; .* which has {len(writer)} along 't'"):
+        writer.append(part(0, size))
+    writer.close()
+    monkeypatch.undo()
+    with h5py.File(path) as file:
+        assert {len(file["entry1/n"][name]) for name in "nmt"} == {len(writer)}
+    to_nexus(part(len(writer), len(writer) + 3), path, append_dim="t")
+    np.testing.assert_array_equal(open_nexus(path).n, VALUES[: len(writer) + 3])
+    np.testing.assert_array_equal(open_nexus(path).m, 2 * np.arange(len(writer) + 3))
+
+
+LIMITED = """
+import resource, sys
+import numpy as np, xarray as xr, nexus_xr
+
+ones = xr.DataArray(np.ones((4, 4096)), dims=("t", "x"), name="n", coords={"t": np.arange(4)})
+writer = nexus_xr.NexusWriter(sys.argv[1], ones, chunks={"t": 1})
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+try:
+    while True:
+        writer.append(ones)
+        writer.flush()
+except nexus_xr.NexusFileError as error:
+    print(len(writer), error)
+"""
+
+
+def test_a_file_that_can_not_be_closed_opens_with_what_was_flushed(tmp_path: Path) -> None:
+    length, said = run(LIMITED, tmp_path / "f.nxs").split(" ", 1)
+    assert "can't be written (File too large)" in said
+    found = open_nexus(tmp_path / "f.nxs")
+    assert found.sizes["t"] == int(length) > 4
+    assert (found.n == 1).all()
+    np.testing.assert_array_equal(found.t, np.arange(int(length)) % 4)
+
+
+@pytest.mark.parametrize("at", ["flush", "close"])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_who_writes_is_told_that_the_file_is_elsewhere(tmp_path: Path, at: str, is_kept: bool) -> None:
+    path, moved = tmp_path / "f.nxs", tmp_path / "moved.nxs"
+    to_nexus(stack(1), tmp_path / "other.nxs")
+    writer = NexusWriter(path, stack(2))
+    writer.append(stack(3, 2))
+    writer.flush()
+    if is_kept:
+        path.rename(moved)
+        said = "f.nxs: was moved while it was written; all that was appended is in it"
+    else:
+        (tmp_path / "other.nxs").rename(path)
+        said = "f.nxs: was replaced or removed while it was written, and all that was appended is lost"
+    writer.append(stack(7, 5))
+    with pytest.raises(NexusFileError, match=said):
+        getattr(writer, at)()
+    assert repr(writer).endswith("open>" if at == "flush" else "closed>")
+    if at == "flush":
+        with pytest.raises(NexusFileError, match=said):
+            writer.close()
+    writer.close()
+    if is_kept:
+        assert_same(open_nexus(moved), stack())
+    else:
+        assert_same(open_nexus(path), stack(1))
 
 
 def test_who_writes_reads_as_well(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -20,19 +20,17 @@ from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
-from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.delivery import is_elsewhere
-from nexus_xr.hdf5.writing.writable_file import close_file, open_file, why_unwritten
-from nexus_xr.nexus.output.storable import storable
+from nexus_xr.hdf5.writing.writable_file import close_file, closing_file, open_file, why_elsewhere, why_unwritten
 from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
 from nexus_xr.signatures import takes
 
-from .changes.growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
+from .changes.growth import Targets, check_same, names_in, targets_of, values_for
 from .changes.targets import group_with, known
+from .growing_field import GrowingField
 from .options import WritingOptions
 from .signals import Signal, signals_in
 from .to_nexus import write_file
@@ -101,10 +99,10 @@ class NexusWriter:
         settings = _settings(signal, self._dim, self.path, options)
         write_file(template, self.path, settings, is_latest=True)
         self._targets, self._others, recent = _layout(signal, self._dim, File(self.path))
-        self._length = self._targets.length
+        self._length = self._flushed = self._targets.length
         self._file = _opened(self.path)
         self._fields = {
-            name: _Field(self._file[target.path], target, f"{self.path}:{target.path}", settings.num_threads)
+            name: GrowingField(self._file[target.path], target, f"{self.path}:{target.path}", settings.num_threads)
             for name, target in self._targets.growing.items()
         }
         for name, values in recent.items():
@@ -112,7 +110,7 @@ class NexusWriter:
         self._file.swmr_mode = True
 
     def __len__(self) -> int:
-        """How many frames were appended, with those of the template, flushed or not."""
+        """How many frames there are with the template's, flushed or not; once it is closed, those in the file."""
         return self._length
 
     def __repr__(self) -> str:
@@ -136,7 +134,7 @@ class NexusWriter:
         NexusError
             It doesn't fit to the template, which is found before anything is written, or the writer is closed.
         NexusFileError
-            It can't be written.
+            It can't be written, as on a full disk: nothing of the block is in the file then, which is closed.
         """
         with self._lock:
             self._check_open()
@@ -149,36 +147,44 @@ class NexusWriter:
             count, fields = dataset.sizes[self._dim], self._fields
             arrays = _computed([values[name] for name in fields])
             more = [field.added(array, count) for field, array in zip(fields.values(), arrays, strict=True)]
-            for field, array in zip(fields.values(), more, strict=True):
-                field.add(array)
+            with self._whole_or_not():
+                for field, array in zip(fields.values(), more, strict=True):
+                    field.add(array)
             self._length += count
 
     def flush(self) -> None:
-        """Have all that was appended in the file, where others see it."""
+        """Have all that was appended in the file, where others see it.
+
+        Raises
+        ------
+        NexusFileError
+            It can't be written, or the file isn't at its path any more.
+        """
         with self._lock:
             self._check_open()
-            for field in reversed(self._fields.values()):  # the signal last, by whose length readers go
-                field.flush()
+            self._flush()
+            self._check_place()
 
     def close(self) -> None:
-        """Flush and close it; once more, nothing happens."""
+        """Flush and close it; once more, nothing happens.
+
+        Raises
+        ------
+        NexusFileError
+            It can't be written, or the file isn't at its path any more.
+        """
         with self._lock:
-            file = self._file
-            if not file:
+            if not self._file:
                 return
-            try:
-                self.flush()
-            except BaseException:
-                self._file = None
-                with suppress(OSError, RuntimeError):
-                    self._cut()
-                    close_file(file)
-                raise
-            self._file = None
+            self._flush()
+            file, self._file = self._file, None
+            missing = why_elsewhere(file, self.path)
             try:
                 close_file(file)
             except (OSError, RuntimeError) as error:
                 raise NexusFileError(f"{self.path}: can't be written ({why_unwritten(error)})") from error
+            if missing is not None:
+                raise NexusFileError(f"{self.path}: {missing}")
 
     def __enter__(self) -> Self:
         return self
@@ -192,16 +198,55 @@ class NexusWriter:
         with suppress(NexusError):  # which would hide why
             self.close()
 
-    def _cut(self) -> None:
-        """Leave no field longer than the others, where one couldn't be written."""
-        length = min(field.length for field in self._fields.values())
-        for field in self._fields.values():
-            field.cut(length)
+    def _flush(self) -> None:
+        try:
+            for field in reversed(self._fields.values()):  # the signal last, by whose length readers go
+                field.flush()
+        except BaseException:
+            self._end()
+            raise
+        self._flushed = self._length
+
+    @contextmanager
+    def _whole_or_not(self) -> Iterator[None]:
+        """Where a ``with`` block that writes fails, leave nothing of what it wrote in the file, which is closed."""
+        before = [(field, field.progress) for field in self._fields.values()]
+        try:
+            yield
+        except BaseException:
+            for field, progress in before:
+                field.progress = progress
+            with suppress(OSError, RuntimeError):
+                self._flush()  # what was appended before
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        """Close a file into which something can't be written, with no field longer than the others."""
+        file, self._file = self._file, None
+        if not file:
+            return
+        self._length = self._flushed  # of what isn't closed
+        with suppress(OSError, RuntimeError):
+            is_there = why_elsewhere(file, self.path) is None
+            close_file(file)
+            self._length = min(field.length for field in self._fields.values())
+            # Opened anew, as a dataset ends within a chunk only once that is stored anew: while others read the file,
+            # libhdf5 needs more of the disk for it, and takes what was just written for what was there before.
+            if is_there:
+                with closing_file(open_file(self.path, "r+", is_latest=True), self.path) as again:
+                    for field in self._fields.values():
+                        field.cut(again, self._length)
+
+    def _check_place(self) -> None:
+        if self._file and (missing := why_elsewhere(self._file, self.path)) is not None:
+            raise NexusFileError(f"{self.path}: {missing}")
 
     def _check_open(self) -> None:
         if not self._file:
             raise NexusError(
-                f"{self.path}: the writer is closed; append to the file with to_nexus(..., append_dim=...)"
+                f"{self.path}: the writer is closed; append to the file with to_nexus(..., append_dim=...), "
+                f"which has {self._length} along {self._dim!r}"
             )
 
     def _dataset(self, block: Any) -> xr.Dataset:
@@ -233,111 +278,6 @@ class NexusWriter:
         if array.ndim != len(dims):
             raise NexusError(f"{self.path}: nothing was written, as a block of shape {array.shape} isn't of {dims}")
         return xr.Variable(dims, array)
-
-
-class _Field:
-    """A dataset that grows chunk by chunk, and what waits until a chunk is full.
-
-    Parameters
-    ----------
-    dataset
-        The open dataset.
-    target
-        What it was at first.
-    where
-        What it is called in errors.
-    num_threads
-        Most threads that encode.
-    """
-
-    def __init__(self, dataset: h5py.Dataset, target: Target, where: str, num_threads: int | None) -> None:
-        assert target.axis is not None
-        self._dataset = dataset
-        self._target = target
-        self._where = where
-        self._written = WrittenDataset(dataset, num_threads, where, is_new=False)
-        self._axis = target.axis
-        self._chunk: int = dataset.chunks[target.axis]
-        shape = tuple(self._chunk if axis == self._axis else size for axis, size in enumerate(target.shape))
-        self._waiting = np.zeros(shape, dataset.dtype)
-        self._count = 0
-        self._begin = 0
-        self._is_flushed = True
-        self._written_to = target.shape[target.axis]
-        self._last: NDArray[Any] | None = None
-
-    def continue_with(self, recent: NDArray[Any]) -> None:
-        """Continue what is there, of which these are the last values: those of its last chunk, and one before."""
-        length, found = self._target.shape[self._axis], recent.shape[self._axis]
-        if is_text(recent.dtype):
-            recent = text_for(self._dataset, storable(recent), self._where)
-        self._count = length % self._chunk
-        self._begin = length - self._count
-        self._waiting[self._at(0, self._count)] = recent[self._at(found - self._count, found)]
-        self._last = recent[self._at(found - 1, found)] if found else None
-
-    def added(self, values: NDArray[Any], count: int) -> NDArray[Any]:
-        """What some values add to those that are there."""
-        return self._as_text(without_first_edge(values, self._target, count, self._last, self._where))
-
-    def _as_text(self, values: NDArray[Any]) -> NDArray[Any]:
-        return text_for(self._dataset, values, self._where) if is_text(self._dataset.dtype) else values
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Write full chunks, and keep a copy of what is left."""
-        length = values.shape[self._axis]
-        first = min(self._chunk - self._count, length) if self._count else 0
-        self._keep(values[self._at(0, first)])
-        if self._count == self._chunk:
-            self._write(self._waiting)
-            self._begin, self._count = self._begin + self._chunk, 0
-        whole = (length - first) // self._chunk * self._chunk
-        if whole:
-            self._write(values[self._at(first, first + whole)])
-            self._begin += whole
-        self._keep(values[self._at(first + whole, length)])
-        if length:
-            self._last = np.array(values[self._at(length - 1, length)])
-
-    @property
-    def length(self) -> int:
-        """How many elements are written."""
-        return self._written_to - self._target.has_edges
-
-    def cut(self, length: int) -> None:
-        """Have it no longer than that."""
-        if self._written.shape[self._axis] > length + self._target.has_edges:
-            self._resize(length + self._target.has_edges)
-
-    def flush(self) -> None:
-        """Write what waits, which may be written again as a part of more."""
-        if not self._is_flushed:
-            self._write(self._waiting[self._at(0, self._count)])
-            self._is_flushed = True
-        self._written.flush()
-
-    def _keep(self, values: NDArray[Any]) -> None:
-        length = values.shape[self._axis]
-        self._waiting[self._at(self._count, self._count + length)] = values
-        self._count += length
-        self._is_flushed = self._is_flushed and not length
-
-    def _write(self, values: NDArray[Any]) -> None:
-        """Write values behind all full chunks."""
-        end = self._begin + values.shape[self._axis]
-        if end > self._written.shape[self._axis]:
-            self._resize(end)
-        shape = self._written.shape
-        region = tuple((self._begin, end) if axis == self._axis else (0, size) for axis, size in enumerate(shape))
-        self._written.write(region, values)
-        self._written_to = end
-
-    def _resize(self, length: int) -> None:
-        shape = self._written.shape
-        self._written.resize((*shape[: self._axis], length, *shape[self._axis + 1 :]))
-
-    def _at(self, first: int, last: int) -> tuple[slice, ...]:
-        return (*(slice(None),) * self._axis, slice(first, last))
 
 
 def _path(path: Any) -> str:

@@ -72,7 +72,8 @@ class WrittenDataset:
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Give the dataset another shape."""
-        self._dataset.resize(shape)
+        with self._explained():
+            self._dataset.resize(shape)
         self.shape = shape
 
     def flush(self) -> None:

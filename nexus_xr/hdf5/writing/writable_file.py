@@ -213,3 +213,23 @@ def why_unwritten(error: Exception) -> str:
     """
     found = re.search("error message = '(.*?)'", str(error))
     return found[1] if found else getattr(error, "strerror", None) or reason_of(error)
+
+
+def why_elsewhere(file: h5py.File, path: str) -> str | None:
+    """What became of an open file that isn't at its path any more, and of what is written into it; None where it is."""
+    own = os.fstat(file.id.get_vfd_handle())
+    try:
+        # Opened, as names in network file systems are looked up anew only then.
+        with open(path, "rb") as stream:
+            if os.path.samestat(own, os.fstat(stream.fileno())):
+                return None
+    except FileNotFoundError:
+        pass
+    except OSError:  # which says nothing of it
+        return None
+    if own.st_nlink:
+        return "was moved while it was written; all that was appended is in it, under the name that it has now"
+    return (
+        "was replaced or removed while it was written, and all that was appended is lost; write it anew, where no "
+        "other program does"
+    )
