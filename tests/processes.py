@@ -59,15 +59,15 @@ class Talker:
     """A script in another process that says something, a line at a time, and goes on when it is told to."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+        self.process = process
 
     def tell(self, line: str = "") -> str:
         """Say what to do, and wait for what it has to say."""
-        assert self._process.stdin is not None
-        print(line, file=self._process.stdin, flush=True)
+        assert self.process.stdin is not None
+        print(line, file=self.process.stdin, flush=True)
         return self.said()
 
     def said(self) -> str:
         """The next line that it says."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()

@@ -174,8 +174,8 @@ def test_a_reader_that_never_waits_sees_whole_frames(tmp_path: Path) -> None:
         seen = set()
         for step in range(40):
             if step % 4 == 0:
-                assert writer._process.stdin is not None
-                print(9, file=writer._process.stdin, flush=True)
+                assert writer.process.stdin is not None
+                print(9, file=writer.process.stdin, flush=True)
             live = live.nexus.refresh()
             seen.add(len(live.time))
             assert_frames(live, len(live.time))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import fcntl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +22,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusError, NexusFileError, NexusWriter, to_nexus
+from nexus_xr.hdf5.io import locks
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
 from .appended import FRAMES, assert_same, bins, named
 from .appended import stack as stack_with_text
 from .opened import open_nexus
 from .processes import Talker, run
+from .waiting import PATIENCE_SECONDS
 
 
 def stack(count: int = 12, start: int = 0) -> xr.Dataset:
@@ -135,6 +139,149 @@ def test_a_file_is_not_replaced_while_it_is_written(tmp_path: Path) -> None:
     assert_same(open_nexus(path), stack(4))
     to_nexus(stack(2), path)
     assert_same(open_nexus(path), stack(2))
+
+
+@contextmanager
+def writing(path: Path, code: str) -> Iterator[Talker]:
+    """A process that has a file open, which is killed at the end."""
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            talker = Talker(process)
+            assert talker.said() == "ready"
+            yield talker
+        finally:
+            process.kill()
+
+
+WRITER = """
+import sys
+import xarray as xr
+from nexus_xr import NexusWriter
+
+stack = xr.open_dataset(sys.argv[1], engine="nexus").load()
+writer = NexusWriter(sys.argv[1], stack[{"frame": slice(0, 2)}])
+print("ready", flush=True)
+for _ in sys.stdin:
+    writer.append(stack[{"frame": slice(2, 4)}])
+    writer.flush()
+    print("written", flush=True)
+"""
+
+
+def test_what_another_process_still_writes_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus(stack(4), path)
+    with writing(path, WRITER) as writer:
+        name = f"process {writer.process.pid} on "
+        said = rf"f\.nxs: nothing was written, as {name}.* is writing it; wait until it is closed"
+        for write in (
+            lambda: NexusWriter(path, stack(1), mode="w"),
+            lambda: to_nexus(stack(1), path),
+            lambda: to_nexus(stack(1), path, mode="a"),
+            lambda: to_nexus(stack(2, 4), path, append_dim="frame"),
+            lambda: to_nexus(stack(1), path, region={"frame": slice(0, 1)}),
+        ):
+            with pytest.raises(NexusFileError, match=said):
+                write()
+        with pytest.raises(NexusFileError, match=rf"as {name}.* is writing it, or was when"):
+            NexusWriter(path, stack(1))
+        assert writer.tell() == "written"
+    assert_same(open_nexus(path), stack(4))
+    with pytest.raises(
+        NexusFileError, match=r'as another process is writing it, or was when .* give mode="w" to replace'
+    ):
+        NexusWriter(path, stack(1))
+    assert_same(open_nexus(path), stack(4))
+    NexusWriter(path, stack(1), mode="w").close()
+    assert_same(open_nexus(path), stack(1))
+    NexusWriter(path, stack(2)).close()  # what is closed is replaced, as ever
+    assert [each.name for each in tmp_path.iterdir()] == ["f.nxs"]
+
+
+def test_a_writer_that_fails_to_begin_claims_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus(stack(1), path)
+    with pytest.raises(NexusFileError, match="is there already"):
+        NexusWriter(path, stack(1), mode="x")
+    assert [each.name for each in tmp_path.iterdir()] == ["f.nxs"]
+    with pytest.raises(NexusFileError, match=r"as there is no folder .*none; make it"):
+        NexusWriter(tmp_path / "none" / "f.nxs", stack(1))
+    NexusWriter(path, stack(2)).close()
+    assert_same(open_nexus(path), stack(2))
+
+
+OPENED = """
+import sys, h5py
+file = h5py.File(sys.argv[1], {mode!r}, libver={libver!r})
+if {swmr}:
+    file.swmr_mode = True
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "append_dim": {"append_dim": "frame"},
+    "region": {"region": {"frame": slice(0, 4)}},
+    "a": {"mode": "a"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("mode", "swmr", "said"),
+    [
+        ("r+", False, r"f\.nxs: is open for writing still after 0 s; close it, and do it again"),
+        ("r", False, r"f\.nxs: can't be written, as another process has it open for reading, .* locking=False"),
+        ("r+", True, r"f\.nxs: nothing was written, as another process is writing it, or was .*`h5clear --status`"),
+    ],
+)
+def test_who_has_a_file_open_is_told_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, mode: str, swmr: bool, said: str
+) -> None:
+    path = tmp_path / "f.nxs"
+    if swmr:
+        NexusWriter(path, stack(4)).close()
+    else:
+        to_nexus(stack(4), path, unlimited_dims="frame")
+    monkeypatch.setattr(locks, "MOST_SECONDS", 0.05)
+    with writing(path, OPENED.format(mode=mode, libver="latest" if swmr else "earliest", swmr=swmr)):
+        if (way, mode) == ("a", "r"):  # a copy takes its place
+            to_nexus(stack(4), path, **WAYS[way])
+            return
+        with pytest.raises(NexusFileError, match=said):
+            to_nexus(stack(4), path, **WAYS[way])
+    assert_same(open_nexus(path), stack(4))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_has_a_file_open_in_this_process_is_told(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "f.nxs"
+    with NexusWriter(path, stack(4)), pytest.raises(NexusFileError, match="is open for writing in this process"):
+        to_nexus(stack(4), path, **WAYS[way])
+    if way != "a":
+        with h5py.File(path), pytest.raises(NexusFileError, match="as this process has it open for reading; close it"):
+            to_nexus(stack(4), path, **WAYS[way])
+    assert_same(open_nexus(path), stack(4))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_has_a_file_open_for_writing_is_waited_for(tmp_path: Path, way: str) -> None:
+    path, is_told = tmp_path / "f.nxs", threading.Event()
+    to_nexus(stack(4), path, unlimited_dims="frame")
+    with (
+        writing(path, OPENED.format(mode="r+", libver="earliest", swmr=False)) as holder,
+        pytest.MonkeyPatch.context() as patch,
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+    ):
+        patch.setattr(locks, "_QUIET_SECONDS", 0.0)
+        patch.setattr("nexus_xr.hdf5.io.locks.warnings.warn", lambda *_, **__: is_told.set())
+        written = pool.submit(to_nexus, stack(4), path, **WAYS[way])
+        assert is_told.wait(PATIENCE_SECONDS)
+        assert not written.done()
+        holder.process.kill()
+        written.result(PATIENCE_SECONDS)
 
 
 def test_a_file_is_not_replaced_while_another_process_has_locked_it(tmp_path: Path) -> None:
@@ -473,6 +620,6 @@ def test_a_file_that_can_not_be_written_is_told_of(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("nexus_xr.writing.writer.close_file", broken)
     with pytest.raises(NexusFileError, match=r"f\.nxs: can't be written \(Input/output error\)"):
         writer.close()
-    monkeypatch.setattr("nexus_xr.writing.writer.open_file", broken)
+    monkeypatch.setattr("nexus_xr.hdf5.writing.writable_file.open_file", broken)
     with pytest.raises(NexusFileError, match=r"g\.nxs: can't be written \(Input/output error\)"):
         NexusWriter(tmp_path / "g.nxs", stack(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,9 +21,10 @@ from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
+from nexus_xr.hdf5.io.writers import claim, refuse_unfinished
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.delivery import is_elsewhere
-from nexus_xr.hdf5.writing.writable_file import close_file, closing_file, open_file, why_elsewhere, why_unwritten
+from nexus_xr.hdf5.writing.writable_file import close_file, closing_file, open_present, why_elsewhere, why_unwritten
 from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
@@ -49,7 +51,8 @@ class NexusWriter:
     Parameters
     ----------
     path
-        The file. What stands there is replaced when the template is written, unless `mode` is ``x``.
+        The file. What stands there is replaced when the template is written, unless `mode` is ``x``, or says that it is
+        being written: what a killed writer left is replaced with `mode` ``w`` alone, what another still writes never.
     template
         A DataArray, or a Dataset whose first variable is the signal, of none or of the first frames: the names, types,
         coordinates and metadata of what is to be written.
@@ -63,7 +66,7 @@ class NexusWriter:
     NexusError
         The template can't be stored, or has text of any length along the dimension.
     NexusFileError
-        The file can't be written.
+        The file can't be written, or another process is writing it, or was when that was killed.
 
     Examples
     --------
@@ -97,10 +100,21 @@ class NexusWriter:
         self._dim = append_dim if append_dim is not None else str(next(iter(dims), ""))
         self._name = signal.field
         settings = _settings(signal, self._dim, self.path, options)
+        if settings.mode is None:
+            refuse_unfinished(self.path)
+        self._claim = claim(self.path)
+        weakref.finalize(self, self._claim.close)
+        try:
+            self._begin(template, signal, settings)
+        except BaseException:
+            self._claim.close()
+            raise
+
+    def _begin(self, template: xr.DataArray | xr.Dataset, signal: Signal, settings: WritingOptions) -> None:
         write_file(template, self.path, settings, is_latest=True)
         self._targets, self._others, recent = _layout(signal, self._dim, File(self.path))
         self._length = self._flushed = self._targets.length
-        self._file = _opened(self.path)
+        self._file = open_present(self.path, is_latest=True)
         self._fields = {
             name: GrowingField(self._file[target.path], target, f"{self.path}:{target.path}", settings.num_threads)
             for name, target in self._targets.growing.items()
@@ -183,6 +197,8 @@ class NexusWriter:
                 close_file(file)
             except (OSError, RuntimeError) as error:
                 raise NexusFileError(f"{self.path}: can't be written ({why_unwritten(error)})") from error
+            finally:
+                self._claim.close()
             if missing is not None:
                 raise NexusFileError(f"{self.path}: {missing}")
 
@@ -234,9 +250,10 @@ class NexusWriter:
             # Opened anew, as a dataset ends within a chunk only once that is stored anew: while others read the file,
             # libhdf5 needs more of the disk for it, and takes what was just written for what was there before.
             if is_there:
-                with closing_file(open_file(self.path, "r+", is_latest=True), self.path) as again:
+                with closing_file(open_present(self.path, is_latest=True), self.path) as again:
                     for field in self._fields.values():
                         field.cut(again, self._length)
+        self._claim.close()
 
     def _check_place(self) -> None:
         if self._file and (missing := why_elsewhere(self._file, self.path)) is not None:
@@ -334,13 +351,6 @@ def _find_layout(names: list[str], dim: str, opening: Opening) -> tuple[Targets,
             first = max(0, target.shape[axis] - (member.storage.chunks or target.shape)[axis])
             recent[name] = np.asarray(values[(*(slice(None),) * axis, slice(first, None))])
     return targets, others, recent
-
-
-def _opened(path: str) -> h5py.File:
-    try:
-        return open_file(path, "r+", is_latest=True)
-    except OSError as error:
-        raise NexusFileError(f"{path}: can't be written ({why_unwritten(error)})") from error
 
 
 def _computed(values: list[Any]) -> list[NDArray[Any]]:

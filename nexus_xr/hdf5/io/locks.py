@@ -42,7 +42,7 @@ class Lock:
         if self._descriptor is not None:
             with suppress(OSError):  # a full disk
                 os.ftruncate(self._descriptor, 0)
-                os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                os.write(self._descriptor, this_process().encode())
 
     def close(self) -> None:
         """Release it; once more, nothing happens."""
@@ -80,6 +80,11 @@ def _lock(descriptor: int, with_readers: bool = False) -> bool:
     return True
 
 
+def this_process() -> str:
+    """What this process says of itself in the locks that it holds."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
 def holder_of(path: str) -> str | None:
     """Who says in a lock's file to hold it, or to have held it; None where there is no such file."""
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
@@ -93,9 +98,18 @@ def is_of_this_host(holder: str | None) -> bool:
 
 def is_open_for_writing(path: str) -> bool:
     """Whether libhdf5, in whatever process, has a file open for writing, as far as it has locked it."""
+    return _is_locked(path, with_readers=True)
+
+
+def is_open(path: str) -> bool:
+    """Whether libhdf5, in whatever process, has a file open for writing or reading, as far as it has locked it."""
+    return _is_locked(path, with_readers=False)
+
+
+def _is_locked(path: str, with_readers: bool) -> bool:
     with suppress(OSError), open(path, "rb", opener=_without_waiting) as stream:
         try:
-            _lock(stream.fileno(), with_readers=True)
+            _lock(stream.fileno(), with_readers)
         except BlockingIOError:
             return True
     return False
@@ -123,21 +137,31 @@ def alone(path: str) -> Iterator[None]:
 
 
 def _lock_beside(path: str) -> Lock:
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".{name[:200]}.lock")
+    beside = lock_file(path, "lock")
     for pause in _pauses():
         try:
             return Lock(beside)
         except BlockingIOError:
             time.sleep(pause)
-        except FileNotFoundError as error:
-            raise NexusFileError(f"{path}: can't be written, as there is no folder {folder}; make it") from error
         except OSError as error:
-            raise NexusFileError(f"{path}: can't be written ({error})") from error
+            raise unlocked(path, error) from error
     holder = holder_of(beside) or "another process"
     raise NexusFileError(
         f"{path}: {holder} is still writing it after {MOST_SECONDS:.0f} s; wait for that, or end it, and do it again"
     )
+
+
+def lock_file(path: str, kind: str) -> str:
+    """The file of a lock of some kind beside a file."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name[:200]}.{kind}")
+
+
+def unlocked(path: str, error: OSError) -> NexusFileError:
+    """The error for a file beside which no lock can be made."""
+    if isinstance(error, FileNotFoundError):
+        return NexusFileError(f"{path}: can't be written, as there is no folder {os.path.dirname(path)}; make it")
+    return NexusFileError(f"{path}: can't be written ({error})")
 
 
 def wait_until_closed(path: str) -> None:

@@ -67,12 +67,17 @@ def possible_offsets(size: int) -> Iterator[int]:
 
 def is_being_written(stream: Seekable) -> bool:
     """Whether another process has a file open as well, to add to it (SWMR)."""
+    return bool(flags_in(stream) & SWMR)
+
+
+def flags_in(stream: Seekable) -> int:
+    """What the superblock of a file says of those who have it open; nothing where there is none."""
     offset = superblock_offset(stream)
     if offset is None:
-        return False
+        return 0
     stream.seek(offset)
     start = stream.read(_FLAGS_AT + 1) or b""
-    return len(start) > _FLAGS_AT and bool(flags_of(start) & SWMR)
+    return flags_of(start) if len(start) > _FLAGS_AT else 0
 
 
 def birth_of(stream: Seekable) -> int | None:

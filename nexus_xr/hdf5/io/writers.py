@@ -8,7 +8,8 @@ from nexus_xr.errors import NexusFileError
 
 from .file import File
 from .h5py_handles import is_written_here
-from .locks import is_open_for_writing
+from .locks import Lock, holder_of, is_open, is_open_for_writing, lock_file, this_process, unlocked
+from .superblock import SWMR, WRITING, flags_in
 
 
 def refuse_written(file: File) -> None:
@@ -26,7 +27,7 @@ def refuse_written(file: File) -> None:
     """
     refuse_written_here(file)
     if file.snapshot is not None or is_open_for_writing(file.path):
-        raise written_elsewhere(file.name)
+        raise written_elsewhere(file.name, file.path)
 
 
 def refuse_written_here(file: File) -> None:
@@ -48,12 +49,102 @@ def refuse_writers(path: str) -> None:
     if os.path.isfile(path):
         if is_written_here(path):
             raise _written_here(path)
-        if is_open_for_writing(path):
-            raise written_elsewhere(path)
+        if is_open_for_writing(path) or _writer_of(path) is not None:
+            raise written_elsewhere(path, path)
 
 
-def written_elsewhere(name: str) -> NexusFileError:
-    """The error for a file that another process is writing."""
+def refuse_growing(path: str) -> None:
+    """Raise an error where the file at a path says that somebody adds to it, and lets others read it (SWMR)."""
+    if _flags_at(path) & SWMR:
+        raise _written_here(path) if is_written_here(path) else written_elsewhere(path, path)
+
+
+def refuse_unfinished(path: str) -> None:
+    """Raise an error where the file at a path says that it is being written, perhaps by who was killed since."""
+    if _flags_at(path) & (SWMR | WRITING):
+        if is_written_here(path):
+            raise _written_here(path)
+        raise NexusFileError(
+            f"{path}: nothing was written, as {_writer_of(path) or 'another process'} is writing it, or was when that "
+            'was killed; open it and write a copy with to_nexus, or give mode="w" to replace it once nobody writes it'
+        )
+
+
+def _flags_at(path: str) -> int:
+    """What a file says of those who have it open; nothing where there is none."""
+    if not os.path.isfile(path):
+        return 0
+    with open(path, "rb") as stream:
+        return flags_in(stream)
+
+
+def claim(path: str) -> Lock:
+    """Tell other processes that this one writes a file that isn't locked, so that they can read it, until it is closed.
+
+    Parameters
+    ----------
+    path
+        A local path.
+
+    Raises
+    ------
+    NexusFileError
+        Another does so.
+    """
+    try:
+        return Lock(_claim_of(path))
+    except BlockingIOError:
+        raise _written_here(path) if is_written_here(path) else written_elsewhere(path, path) from None
+    except OSError as error:
+        raise unlocked(path, error) from error
+
+
+def _claim_of(path: str) -> str:
+    return lock_file(path, "writer")
+
+
+def _writer_of(path: str) -> str | None:
+    """Which other process has claimed to write a file, and lives; None where none has."""
+    holder = holder_of(_claim_of(path))
+    if holder is None or holder == this_process() or not is_open_for_writing(_claim_of(path)):
+        return None
+    return holder or "another process"
+
+
+def unwritable(name: str, path: str, error: OSError, reason: str) -> NexusFileError:
+    """The error for a file that libhdf5 doesn't open for writing, which says who seems to have it open.
+
+    Parameters
+    ----------
+    name, path
+        What it is called in errors, and its path.
+    error, reason
+        What h5py raised, and what it comes down to where nobody has it open.
+    """
+    said = str(error)
+    if "already open for read" in said:
+        return NexusFileError(f"{name}: can't be written, as this process has it open for reading; close it first")
+    is_locked = "unable to lock" in said
+    if "already open for" in said or (is_locked and is_open_for_writing(path)):
+        return written_elsewhere(name, path)
+    if is_locked and is_open(path):
+        return NexusFileError(
+            f"{name}: can't be written, as another process has it open for reading, and has locked it; close it there, "
+            "or open it there without a lock (in h5py locking=False), and do it again"
+        )
+    return NexusFileError(f"{name}: can't be written ({reason})")
+
+
+def written_elsewhere(name: str, path: str) -> NexusFileError:
+    """The error for a file that another process is writing.
+
+    Parameters
+    ----------
+    name, path
+        What it is called in errors, and its path.
+    """
+    if (writer := _writer_of(os.path.realpath(path))) is not None:
+        return NexusFileError(f"{name}: nothing was written, as {writer} is writing it; wait until it is closed")
     return NexusFileError(
         f"{name}: nothing was written, as another process is writing it, or was when that was killed; "
         "wait until it is closed, or run `h5clear --status` if there is no such process"

@@ -18,7 +18,7 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
-from nexus_xr.hdf5.io.writers import refuse_writers
+from nexus_xr.hdf5.io.writers import refuse_growing, refuse_writers
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
 from .target_path import target_path
@@ -103,6 +103,7 @@ class NewFile:
                 else:
                     if self._is_successor and not origin.is_written_here:
                         wait_until_closed(self.path)
+                        refuse_growing(self.path)
                         self._began_with = _version(self.path)
                     copy_file(origin, self._temporary)
         except BaseException:
@@ -185,6 +186,7 @@ class NewFile:
     def _keep_up(self) -> None:
         """Where others have changed the target since this began with what it holds, have what they wrote too."""
         wait_until_closed(self.path)
+        refuse_growing(self.path)
         found = _version(self.path)
         if found is None or found == self._began_with:
             return

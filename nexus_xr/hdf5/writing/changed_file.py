@@ -24,7 +24,7 @@ from .writable_file import (
     keep_in_memory,
     keeps_free_space,
     make_room,
-    open_file,
+    open_present,
     why_unwritten,
 )
 
@@ -98,10 +98,10 @@ def changing(path: str) -> Iterator[ChangedFile]:
     try:
         with open(path, "rb") as stream:
             at = superblock_offset(stream) or 0
-        before = {at: _bytes_at(path, at, _SUPERBLOCK_BYTES)}
-        changed = ChangedFile(open_file(path, "r+"), path, os.path.getsize(path), before)
+        before, length = {at: _bytes_at(path, at, _SUPERBLOCK_BYTES)}, os.path.getsize(path)
     except OSError as error:
         raise NexusFileError(f"{path}: can't be written ({why_unwritten(error)})") from error
+    changed = ChangedFile(open_present(path), path, length, before)
     try:
         if keeps_free_space(changed.file):
             raise NexusFileError(

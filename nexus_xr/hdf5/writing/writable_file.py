@@ -20,6 +20,7 @@ import h5py
 from h5py import h5f, h5i, h5p
 
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.io.writers import unwritable
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 
 from .new_objects import properties_of_members
@@ -61,6 +62,28 @@ def open_file(
         with open(path, "r+b") as stream:
             stream.write(user_block)
     return made
+
+
+def open_present(path: str | os.PathLike[str], *, is_latest: bool = False) -> h5py.File:
+    """Open a file that is there for writing, to be closed by `close_file`.
+
+    Parameters
+    ----------
+    path
+        A local path.
+    is_latest
+        Whether what is new is in the latest version of the format.
+
+    Raises
+    ------
+    NexusFileError
+        It can't be opened, as where somebody has it open.
+    """
+    name = os.fspath(path)
+    try:
+        return open_file(path, "r+", is_latest=is_latest)
+    except OSError as error:
+        raise unwritable(name, name, error, why_unwritten(error)) from error
 
 
 def keep_in_memory(file: h5py.File) -> None:

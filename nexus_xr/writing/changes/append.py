@@ -176,7 +176,7 @@ def _check_growing(targets: Targets, datasets: dict[str, Dataset], file: File) -
             f'write the whole with unlimited_dims="{targets.dim}" at first'
         )
     if any(dataset.is_being_written for dataset in datasets.values()):
-        raise written_elsewhere(file.name)
+        raise written_elsewhere(file.name, file.path)
 
 
 def _why_fixed(dataset: Dataset, target: Target, file: File) -> str | None:

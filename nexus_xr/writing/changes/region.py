@@ -16,13 +16,15 @@ import xarray as xr
 from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
-from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.locks import alone
+from nexus_xr.hdf5.io.h5py_handles import is_written_here
+from nexus_xr.hdf5.io.locks import alone, wait_until_closed
+from nexus_xr.hdf5.io.writers import refuse_growing
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
-from nexus_xr.hdf5.writing.writable_file import closing_file, open_file
+from nexus_xr.hdf5.writing.writable_file import closing_file, open_present
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
@@ -84,12 +86,13 @@ def write_region(
         fit; nothing has been written then.
     """
     wanted = _wanted(obj, os.fspath(path), region)
-    with _opening, alone(os.path.realpath(path)):  # not while it is copied or replaced
+    resolved = os.path.realpath(path)
+    with _opening, alone(resolved):  # not while it is copied or replaced
+        refuse_growing(resolved)
+        if not is_written_here(resolved):  # by another thread, at a region of its own
+            wait_until_closed(resolved)
         parts = _parts(wanted, os.fspath(path), region, entry)
-        try:
-            file = open_file(path, "r+")
-        except OSError as error:
-            raise NexusFileError(f"{os.fspath(path)}: can't be written ({error})") from error
+        file = open_present(path)
     with closing_file(file, path):
         targets = [_target(file, part.path, num_threads) for part in parts]
         for part, target in zip(parts, targets, strict=True):
