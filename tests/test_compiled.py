@@ -12,16 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_xr.hdf5.format import compiled
+from nexus_xr.hdf5.format.array_type import parse_array_type
 from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, read_attributes, usual_attributes
 from nexus_xr.hdf5.format.checksum import python_lookup3
+from nexus_xr.hdf5.format.datasets import DatasetDescription, usual_dataset
 from nexus_xr.hdf5.format.datatypes.stored_type import varying_text
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import parse_link
 from nexus_xr.hdf5.format.groups.symbol_table import group_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.messages.layout import Contiguous, parse_layout
 from nexus_xr.hdf5.format.messages.message_types import MessageType
-from nexus_xr.hdf5.format.object_header import read_object_header
+from nexus_xr.hdf5.format.object_header import messages_in, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, SharedTable
 from nexus_xr.hdf5.format.values import decode_one
 from nexus_xr.hdf5.io.source import BytesSource
@@ -40,7 +43,7 @@ CONTENTS = st.binary(max_size=40)
 def in_plain_python() -> Iterator[None]:
     """Without the compiled module."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("header", "messages", "attributes", "entries", "link", "heap_objects", "text"):
+        for name in ("header", "messages", "attributes", "dataset", "group", "entries", "link", "heap_objects", "text"):
             patch.setattr(compiled, name, lambda *_: None)
         yield
 
@@ -192,8 +195,9 @@ def shown(found: list[AnyAttribute], heap: GlobalHeap) -> dict[str, Any] | None:
 def test_attributes(messages: list[tuple[int, bytes]]) -> None:
     file, header = file_of(FILE), {MessageType.ATTRIBUTE: messages}
     found = read_attributes(file, header, SharedTable(file, {}))  # which makes heads known
-    expected = outcome(lambda: shown(found, GlobalHeap(file)))
-    usual = usual_attributes(file, header, GlobalHeap(file))
+    heap = GlobalHeap(file)
+    expected = outcome(lambda: shown(found, heap))  # which makes objects known
+    usual = usual_attributes(file, header, heap)
     if usual is not None:
         assert list(usual.items()) == list(expected.items())
     elif isinstance(expected, dict) and all(flags == 0 and _says_all(content) for flags, content in messages):
@@ -284,6 +288,171 @@ def test_a_usual_symbol_table_is_not_left_to_python() -> None:
     assert compiled.entries(hard + soft, segment, 15, 8, 8) is None
 
 
+def test_a_usual_group_is_not_left_to_python() -> None:
+    names = [b"a", b"b", b"c"]
+    segment = b"\0a\0b\0c\0"
+    entries = [number(2 * i + 1, 8) + number(500 + i, 8) + bytes(24) for i in range(3)]
+    nodes = [b"SNOD\1\0" + number(2, 2) + entries[0] + entries[1], b"SNOD\1\0" + number(1, 2) + entries[2]]
+    children = [(200, b""), (300, b"")]
+    tree = b"TREE\0\0" + number(2, 2) + bytes(16) + b"".join(bytes(8) + number(at, 8) for at, _ in children)
+    heap = b"HEAP\0\0\0\0" + number(len(segment), 8) + bytes(8) + number(440, 8)
+    content = tree.ljust(200, b"\0") + nodes[0].ljust(100, b"\0") + nodes[1].ljust(100, b"\0")
+    content += heap.ljust(40, b"\0") + segment
+    file = file_of(content)
+    assert compiled.group(file.kept, 0, 400) is None  # nothing is kept yet
+    file.read(0, 1)
+    expected = [(name, 0, 500 + i, b"", 0) for i, name in enumerate(names)]
+    assert compiled.group(file.kept, 0, 400) == expected
+    assert compiled.group(file.kept, 0, (1 << 64) - 1) is None
+    twice = file_of(content.replace(number(300, 8), number(200, 8)))
+    twice.read(0, 1)
+    assert compiled.group(twice.kept, 0, 400) is None
+
+
+@pytest.mark.parametrize(("nodes", "is_usual"), [(1, True), (64, True), (65, False), (0, False)])
+def test_groups_of_many_nodes_are_left_to_python(nodes: int, is_usual: bool) -> None:
+    begin = 24 + 16 * 65
+    tree = b"TREE\0\0" + number(nodes, 2) + bytes(16)
+    tree += b"".join(bytes(8) + number(begin + 48 + 48 * i, 8) for i in range(nodes))
+    content = tree.ljust(begin, b"\0") + (b"HEAP\0\0\0\0" + number(500, 8) + bytes(8) + number(begin + 4000, 8)).ljust(
+        48, b"\0"
+    )
+    for i in range(nodes):
+        content += b"SNOD\1\0" + number(1, 2) + number(4 * i + 1, 8) + number(i, 8) + bytes(24)
+    content = content.ljust(begin + 4000, b"\0") + b"".join(b"\0%03d" % i for i in range(nodes)).ljust(500, b"\0")
+    file = file_of(content)
+    links = assert_same_both_ways(lambda: list(group_links(file, 0, begin)))
+    assert [link.address for link in links] == list(range(nodes))
+    assert (compiled.group(file.kept, 0, begin) is not None) == is_usual
+
+
+# --- datasets --------------------------------------------------------------------------------------------------
+
+BLOCK = 32 << 10
+DATA = bytes(range(256)) * 2
+KINDS_BESIDE = st.sampled_from([0, 2, 4, 5, 7, 11, 13, 17, 18, 22, 24, 30])
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> bytes:
+    """Data in the message itself, in one piece, and in chunks."""
+    version = draw(st.sampled_from([3, 3, 3, 4, 5, 1]))
+    address = draw(st.sampled_from([600, 600, 0, BLOCK - 4, (1 << 64) - 1, 1 << 40]))
+    contiguous = bytes([version, 1]) + number(address, 8) + number(draw(st.sampled_from([8, 512, 4, 0])), 8)
+    compact = bytes([version, 0]) + number(8, 2) + DATA[:8]
+    chunked = bytes([3, 2, 2]) + number(600, 8) + number(4, 4) + number(8, 4)
+    return draw(st.sampled_from([contiguous, contiguous, contiguous, compact, chunked]))
+
+
+@st.composite
+def dataset_messages(draw: st.DrawFn) -> list[tuple[int, int, bytes]]:
+    """What datasets say of themselves, now and then something less, or something beside."""
+    said = [
+        (MessageType.DATATYPE, 0, bytes.fromhex(draw(st.sampled_from([INTEGER, SHORT])))),
+        (MessageType.DATASPACE, 0, bytes.fromhex(draw(st.sampled_from([SCALAR, PAIR, NULL])))),
+        (MessageType.LAYOUT, 0, draw(layouts())),
+    ]
+    attributes = draw(st.lists(attribute_messages(), max_size=2))
+    beside = draw(st.lists(st.tuples(KINDS_BESIDE, st.sampled_from([0, 0, 1]), CONTENTS), max_size=2))
+    if draw(st.integers(0, 9)) == 0:
+        said[draw(st.integers(0, 2))] = (draw(st.sampled_from([0, 1, 3, 8])), draw(st.sampled_from([0, SHARED])), b"")
+    messages = [*said, *((MessageType.ATTRIBUTE, 0, each) for each in attributes), *beside]
+    return draw(st.permutations(messages))
+
+
+@st.composite
+def dataset_headers(draw: st.DrawFn) -> bytes:
+    """Their headers, in both versions."""
+    messages = draw(dataset_messages())
+    if draw(st.booleans()):
+        block = b"".join(number(k, 2) + number(len(c), 2) + bytes([f, 0, 0, 0]) + c for k, f, c in messages)
+        return b"\x01\0\0\0\1\0\0\0" + number(len(block), 4) + bytes(4) + block
+    block = b"".join(bytes([kind]) + number(len(c), 2) + bytes([flags]) + c for kind, flags, c in messages)
+    content = b"OHDR\2\1" + number(len(block), 2) + block
+    return content + number(python_lookup3(content), 4)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.one_of(dataset_headers(), dataset_headers(), damaged(dataset_headers())), st.sampled_from([0, BLOCK - 40]))
+def test_datasets(header: bytes, address: int) -> None:
+    content = (FILE.ljust(600, b"\0") + DATA).ljust(max(address, 2000), b"\0")
+    at = address or 2000
+    file = file_of(content + header.ljust(1200, b"\0"))
+    heap = GlobalHeap(file)
+    expected = outcome(lambda: described_in_python(file, at, heap))
+    found = outcome(lambda: usual_dataset(file, at, heap))
+    if isinstance(found, DatasetDescription):
+        array_type, layout, messages, attributes, data = expected
+        assert (found.type, found.layout, found.has_raw_files) == (array_type, layout, False)
+        assert isinstance(found.header, bytes)
+        assert messages_in(found.header) == messages
+        assert found.attributes is None or list(found.attributes.items()) == list(attributes.items())
+        assert found.data is None or found.data == data
+    elif found is not None:  # what is wrong with it
+        assert found == expected
+
+
+def described_in_python(file: FileBytes, address: int, heap: GlobalHeap) -> Any:
+    """What is said about a dataset, message by message; what it takes becomes known."""
+    with in_plain_python():
+        header = read_object_header(file, address)
+    if (
+        {2, 7, 17} & set(header)
+        or not {1, 3, 8} <= set(header)
+        or any(header[kind][0][0] & SHARED for kind in (1, 3, 8))
+    ):
+        return None
+    array_type = parse_array_type(header[3][0][1], header[1][0][1], 8)
+    layout = parse_layout(header[8][0][1])
+    attributes = read_attributes(file, header, SharedTable(file, {}))
+    values = outcome(lambda: shown(attributes, heap))
+    place = layout.address if isinstance(layout, Contiguous) else None
+    return array_type, layout, header, values, None if place is None else file.read_up_to(place, array_type.size)
+
+
+@pytest.mark.parametrize(("count", "is_given"), [(0, False), (1, True), (64, True), (65, False)])
+def test_few_bytes_are_given_with_what_is_said(count: int, is_given: bool) -> None:
+    space = bytes.fromhex("02010001") + number(count, 8)
+    layout = bytes([3, 1]) + number(0, 8) + number(4 * count, 8)
+    said = [
+        (MessageType.DATATYPE, bytes.fromhex(INTEGER)),
+        (MessageType.DATASPACE, space),
+        (MessageType.LAYOUT, layout),
+    ]
+    block = b"".join(number(kind, 2) + number(len(c), 2) + bytes(4) + c for kind, c in said)
+    header = b"\x01\0\0\0\1\0\0\0" + number(len(block), 4) + bytes(4) + block
+    file = file_of(DATA + header)
+    heap = GlobalHeap(file)
+    assert usual_dataset(file, len(DATA), heap) is None  # nothing is kept yet
+    file.read(0, 1)
+    parse_array_type(said[0][1], said[1][1], 8)
+    found = usual_dataset(file, len(DATA), heap)
+    assert found is not None
+    assert found.data == (DATA[: 4 * count] if is_given else None)
+    assert found.attributes == {}
+    beyond = file_of((DATA + header)[: len(DATA) + 40])
+    beyond.read(0, 1)
+    assert usual_dataset(beyond, len(DATA), heap) is None
+
+
+@pytest.mark.parametrize(("count", "is_usual"), [((1 << 60) - 1, True), (1 << 60, False)])
+def test_datasets_of_more_bytes_than_there_can_be_are_not_usual(count: int, is_usual: bool) -> None:
+    space = bytes.fromhex("02010001") + number(count, 8)
+    layout = bytes([3, 1]) + number(0, 8) + number(4 * count % (1 << 64), 8)
+    said = [
+        (MessageType.DATATYPE, bytes.fromhex(INTEGER)),
+        (MessageType.DATASPACE, space),
+        (MessageType.LAYOUT, layout),
+    ]
+    block = b"".join(number(kind, 2) + number(len(c), 2) + bytes(4) + c for kind, c in said)
+    file = file_of(b"\x01\0\0\0\1\0\0\0" + number(len(block), 4) + bytes(4) + block)
+    file.read(0, 1)
+    assert parse_array_type(said[0][1], said[1][1], 8).size == 4 * count
+    found = usual_dataset(file, 0, GlobalHeap(file))
+    assert (found is not None) == is_usual
+    assert found is None or (found.data is None and found.type.size == 4 * count)
+
+
 # --- the global heap -------------------------------------------------------------------------------------------
 
 
@@ -328,7 +497,9 @@ def test_usual_collections_are_not_left_to_python(objects: dict[int, bytes]) -> 
 def test_text_of_varying_length(length: int, address: int, index: int, offset_size: int) -> None:
     element = number(length, 4) + number(address, offset_size) + number(index, 4)
     heap = GlobalHeap(file_of(FILE))
-    expected = outcome(lambda: decode(decode_one(element, varying_text(len(element), str), GlobalHeap(heap.file))))
+    expected = outcome(
+        lambda: decode(decode_one(element, varying_text(len(element), str), heap))
+    )  # which it then knows
     found = heap.text(element)
     assert found is None or found == expected
     if isinstance(expected, str) and expected.isascii():

@@ -115,66 +115,126 @@ static int are_widths(Py_ssize_t lengths, Py_ssize_t offsets) {
     return 0 < lengths && lengths <= MOST_WIDTH && 0 < offsets && offsets <= MOST_WIDTH;
 }
 
+/* --- what is kept of a file -------------------------------------------------------------------------------------- */
+
+/* What is kept of a file: its blocks of so many bytes by their numbers, and where its addresses count from. */
+typedef struct {
+    PyObject *blocks;
+    Py_ssize_t block_size, base, lengths, offsets;
+} File;
+
+static int is_file(PyObject *kept, File *file) {
+    return PyArg_ParseTuple(kept, "O!nnnn", &PyDict_Type, &file->blocks, &file->block_size, &file->base, &file->lengths,
+                            &file->offsets);
+}
+
+static int is_usual_file(const File *file) {
+    return file->block_size > 0 && file->base >= 0 && are_widths(file->lengths, file->offsets);
+}
+
+/* The block that an address is in, if it is kept, and what of it is behind the address. */
+static PyObject *block_at(const File *file, uint64_t address, Span *behind) {
+    if (address > INT64_MAX - (uint64_t)file->base) return NULL;
+    uint64_t begin = address + (uint64_t)file->base, size = (uint64_t)file->block_size;
+    PyObject *key = PyLong_FromUnsignedLongLong(begin / size);
+    PyObject *block = key ? PyDict_GetItemWithError(file->blocks, key) : NULL;
+    Py_XDECREF(key);
+    if (!block || !is_span(block, behind) || behind->size <= begin % size) return NULL;
+    *behind = (Span){behind->bytes + begin % size, behind->size - (size_t)(begin % size)};
+    return Py_NewRef(block);
+}
+
 /* --- object headers ---------------------------------------------------------------------------------------------- */
 
 enum { PREFIX_1 = 8, PREFIX_2 = 4, ORDERED_PREFIX_2 = 6, HEAD_1 = 16, HEAD_2 = 6, CHECKSUM = 4 };
 enum { FAIL_IF_UNKNOWN = 0x80, ORDER_TRACKED = 0x04, PHASES_STORED = 0x10, TIMES_STORED = 0x20, KNOWN_FLAGS = 0x3F };
 
-static int is_entered(PyObject *found, long kind, long flags, Span content) {
-    PyObject *key = PyLong_FromLong(kind);
+typedef struct {
+    long kind, flags;
+    Span content;
+} Message;
+
+static PyObject *flagged(Message message) {
+    return pair(PyLong_FromLong(message.flags), as_bytes(message.content.bytes, message.content.size));
+}
+
+static int is_entered(PyObject *found, Message message) {
+    PyObject *key = PyLong_FromLong(message.kind);
     PyObject *known = key ? PyDict_GetItemWithError(found, key) : NULL;
     PyObject *made = known || PyErr_Occurred() ? NULL : PyList_New(0);
     int failed = made && PyDict_SetItem(found, key, made);
     PyObject *list = known ? known : made;
-    failed |= !list || !is_appended(list, pair(PyLong_FromLong(flags), as_bytes(content.bytes, content.size)));
+    failed |= !list || !is_appended(list, flagged(message));
     Py_XDECREF(made);
     Py_XDECREF(key);
     return !failed;
 }
 
-static PyObject *messages_of(Span block, size_t prefix) {
+/* Messages in a block, each behind a prefix of so many bytes, and the bytes of all that the block is in. */
+typedef struct {
+    Span left;
+    size_t prefix, whole;
+} Block;
+
+static int is_empty(const Block *block) { return block->left.size < block->prefix; }
+
+/* The next message, if it is whole and one that may be unknown. */
+static int is_taken(Block *block, Message *message) {
+    const uint8_t *at = block->left.bytes;
+    size_t kind_size = block->prefix == PREFIX_1 ? 2 : 1, left = block->left.size - block->prefix;
+    size_t size = (size_t)number(at + kind_size, 2);
+    *message = (Message){(long)number(at, kind_size), at[kind_size + 2], {at + block->prefix, size}};
+    if (size > left || message->flags & FAIL_IF_UNKNOWN) return 0;
+    block->left = (Span){message->content.bytes + size, left - size};
+    return 1;
+}
+
+static PyObject *messages_of(Block block) {
     PyObject *found = PyDict_New();
-    const uint8_t *at = block.bytes;
-    size_t left = block.size;
     int is_whole = found != NULL;
-    while (is_whole && left >= prefix) {
-        size_t kind_size = prefix == PREFIX_1 ? 2 : 1;
-        long kind = (long)number(at, kind_size), flags = at[kind_size + 2];
-        size_t size = (size_t)number(at + kind_size, 2);
-        at += prefix, left -= prefix;
-        is_whole = size <= left && !(flags & FAIL_IF_UNKNOWN);
-        if (is_whole && kind) is_whole = is_entered(found, kind, flags, (Span){at, size});
-        if (is_whole) at += size, left -= size;
+    while (is_whole && !is_empty(&block)) {
+        Message message;
+        is_whole = is_taken(&block, &message);
+        if (is_whole && message.kind) is_whole = is_entered(found, message);
     }
     return given(found, is_whole);
 }
 
-static PyObject *header_1(Span start) {
+static int is_header_1(Span start, Block *block) {
     uint64_t size = start.size < HEAD_1 ? UINT64_MAX : number(start.bytes + 8, 4);
-    if (start.size < HEAD_1 || size > start.size - HEAD_1) Py_RETURN_NONE;
-    return messages_of((Span){start.bytes + HEAD_1, (size_t)size}, PREFIX_1);
+    if (start.size < HEAD_1 || size > start.size - HEAD_1) return 0;
+    *block = (Block){{start.bytes + HEAD_1, (size_t)size}, PREFIX_1, HEAD_1 + (size_t)size};
+    return 1;
 }
 
-static PyObject *header_2(Span start) {
+static int is_header_2(Span start, Block *block) {
     int flags = start.size < HEAD_2 ? 0xFF : start.bytes[5];
-    if (flags & ~KNOWN_FLAGS || start.bytes[4] != 2) Py_RETURN_NONE;
+    if (flags & ~KNOWN_FLAGS || start.bytes[4] != 2) return 0;
     size_t width = (size_t)1 << (flags & 3), at = HEAD_2;
     at += (flags & TIMES_STORED ? 16u : 0) + (flags & PHASES_STORED ? 4u : 0);
-    if (start.size < at + width + CHECKSUM) Py_RETURN_NONE;
+    if (start.size < at + width + CHECKSUM) return 0;
     uint64_t size = number(start.bytes + at, width);
     at += width;
-    if (size > start.size - at - CHECKSUM) Py_RETURN_NONE;
+    if (size > start.size - at - CHECKSUM) return 0;
     size_t end = at + (size_t)size;
-    if (checksum(start.bytes, end) != word(start.bytes + end, CHECKSUM)) Py_RETURN_NONE;
-    return messages_of((Span){start.bytes + at, (size_t)size}, flags & ORDER_TRACKED ? ORDERED_PREFIX_2 : PREFIX_2);
+    if (checksum(start.bytes, end) != word(start.bytes + end, CHECKSUM)) return 0;
+    size_t prefix = flags & ORDER_TRACKED ? ORDERED_PREFIX_2 : PREFIX_2;
+    *block = (Block){{start.bytes + at, (size_t)size}, prefix, end + CHECKSUM};
+    return 1;
+}
+
+/* The messages of an object header, as far as it doesn't continue elsewhere. */
+static int is_header(Span start, Block *block) {
+    if (start.size && start.bytes[0] == 1) return is_header_1(start, block);
+    return start.size >= 4 && !memcmp(start.bytes, "OHDR", 4) && is_header_2(start, block);
 }
 
 static PyObject *header(PyObject *module, PyObject *content) {
     Span start;
+    Block block;
     (void)module;
     if (!is_span(content, &start)) return NULL;
-    if (start.size && start.bytes[0] == 1) return header_1(start);
-    if (start.size >= 4 && !memcmp(start.bytes, "OHDR", 4)) return header_2(start);
+    if (is_header(start, &block)) return messages_of(block);
     Py_RETURN_NONE;
 }
 
@@ -185,7 +245,7 @@ static PyObject *messages(PyObject *module, PyObject *args) {
     (void)module;
     if (!PyArg_ParseTuple(args, "Sn", &content, &prefix) || !is_span(content, &block)) return NULL;
     if (prefix != PREFIX_1 && prefix != PREFIX_2 && prefix != ORDERED_PREFIX_2) Py_RETURN_NONE;
-    return messages_of(block, (size_t)prefix);
+    return messages_of((Block){block, (size_t)prefix, block.size});
 }
 
 /* --- the global heap --------------------------------------------------------------------------------------------- */
@@ -225,16 +285,14 @@ static PyObject *heap_objects(PyObject *module, PyObject *args) {
     return given(found, is_whole);
 }
 
-/* The object of a collection, which those who know the others may read now. It is kept alive, as it may be forgotten. */
+/* The object of a collection, if that is known by now. It is kept alive, as it may be forgotten. */
 static PyObject *object_of(PyObject *collections, uint64_t address, uint64_t index) {
     PyObject *place = PyLong_FromUnsignedLongLong(address);
-    PyObject *collection = place ? PyObject_GetItem(collections, place) : NULL;
-    PyObject *key = collection ? PyLong_FromUnsignedLongLong(index) : NULL;
-    PyObject *object = key && PyDict_Check(collection) ? PyDict_GetItemWithError(collection, key) : NULL;
-    if (place && !collection && PyErr_ExceptionMatches(PyExc_KeyError)) PyErr_Clear();
+    PyObject *collection = place ? PyDict_GetItemWithError(collections, place) : NULL;
+    PyObject *key = collection && PyDict_Check(collection) ? PyLong_FromUnsignedLongLong(index) : NULL;
+    PyObject *object = key ? PyDict_GetItemWithError(collection, key) : NULL;
     Py_XINCREF(object);
     Py_XDECREF(place);
-    Py_XDECREF(collection);
     Py_XDECREF(key);
     return object;
 }
@@ -345,6 +403,125 @@ static PyObject *attributes(PyObject *module, PyObject *args) {
     return ordered;
 }
 
+/* --- datasets ---------------------------------------------------------------------------------------------------- */
+
+enum { DATASPACE = 1, LINK_INFO = 2, DATATYPE = 3, EXTERNAL_FILES = 7, LAYOUT = 8, ATTRIBUTE = 12 };
+enum { CONTINUATION = 16, SYMBOL_TABLE = 17, ATTRIBUTE_INFO = 21 };
+enum { CONTIGUOUS = 1, FIRST_LAYOUT = 3, LAST_LAYOUT = 4, INFO_TRACKS_ORDER = 1, FEW_BYTES = 256 };
+
+typedef struct {
+    Span type, space, layout;
+} Said;
+
+static int has_heap(Span info, size_t offsets) {
+    size_t at = info.size > 1 && info.bytes[1] & INFO_TRACKS_ORDER ? 4 : 2;
+    if (info.size < at + offsets || info.bytes[0]) return 1;
+    for (size_t i = 0; i < offsets; i++)
+        if (info.bytes[at + i] != 0xFF) return 1;
+    return 0;
+}
+
+/* Notes the first message of a kind, unless it is said elsewhere. */
+static int is_noted(Span *noted, Message message) {
+    if (!noted->bytes) *noted = message.content;
+    return !(message.flags & SHARED);
+}
+
+/* Notes what a dataset has to say of itself, if that is all that there is to say about what it is. */
+static int is_said(Said *said, Message message) {
+    switch (message.kind) {
+    case DATATYPE: return is_noted(&said->type, message);
+    case DATASPACE: return is_noted(&said->space, message);
+    case LAYOUT: return is_noted(&said->layout, message);
+    case LINK_INFO: case SYMBOL_TABLE: case EXTERNAL_FILES: case CONTINUATION: return 0;
+    default: return 1;
+    }
+}
+
+/* The attribute that a message is, if it is usual; other messages aren't. */
+static int is_usual(PyObject *found, Message message, size_t offsets, PyObject *heads, PyObject *collections) {
+    if (message.kind == ATTRIBUTE_INFO) return !has_heap(message.content, offsets);
+    if (message.kind != ATTRIBUTE) return 1;
+    size_t at = message.flags & SHARED ? 0 : data_at(message.content);
+    return at && at <= message.content.size && is_added(found, message.content, at, heads, collections);
+}
+
+/* Address, which may be none, and size of a dataset in one piece; else the message. */
+static PyObject *layout_of(Span layout, const File *file, uint64_t *address, uint64_t *size) {
+    size_t offsets = (size_t)file->offsets, lengths = (size_t)file->lengths;
+    int is_contiguous = layout.size >= 2 + offsets + lengths && layout.bytes[1] == CONTIGUOUS
+        && FIRST_LAYOUT <= layout.bytes[0] && layout.bytes[0] <= LAST_LAYOUT;
+    if (!is_contiguous) return as_bytes(layout.bytes, layout.size);
+    uint64_t undefined = offsets < 8 ? ((uint64_t)1 << 8 * offsets) - 1 : UINT64_MAX;
+    uint64_t stored = number(layout.bytes + 2 + offsets, lengths);
+    *address = number(layout.bytes + 2, offsets);
+    if (*address == undefined) return pair(Py_NewRef(Py_None), PyLong_FromUnsignedLongLong(stored));
+    *size = stored;
+    return pair(PyLong_FromUnsignedLongLong(*address), PyLong_FromUnsignedLongLong(stored));
+}
+
+/* The bytes of all elements, if they are few and kept; else None. */
+static PyObject *few_bytes(const File *file, PyObject *type, uint64_t address, uint64_t stored) {
+    Span behind;
+    size_t size = PyLong_AsSize_t(PyTuple_GetItem(type, 3));
+    if (PyErr_Occurred()) return NULL;
+    if (!size || size > FEW_BYTES || size > stored) Py_RETURN_NONE;
+    PyObject *block = block_at(file, address, &behind);
+    PyObject *found = block && size <= behind.size ? as_bytes(behind.bytes, size) : NULL;
+    Py_XDECREF(block);
+    return found || PyErr_Occurred() ? found : Py_NewRef(Py_None);
+}
+
+static PyObject *known_type(PyObject *types, const Said *said) {
+    PyObject *key = pair(as_bytes(said->type.bytes, said->type.size), as_bytes(said->space.bytes, said->space.size));
+    PyObject *type = key ? PyDict_GetItemWithError(types, key) : NULL;
+    Py_XINCREF(type);
+    Py_XDECREF(key);
+    return type;
+}
+
+/* Type, layout, header, attributes and bytes of all elements. */
+static PyObject *described(const File *file, const Said *said, PyObject *types, Span header, PyObject *attributes) {
+    PyObject *type = said->type.bytes && said->space.bytes && said->layout.bytes ? known_type(types, said) : NULL;
+    PyObject *made = type && PyTuple_Size(type) == 5 ? PyTuple_New(5) : NULL;
+    uint64_t address = 0, size = 0;
+    int is_whole = made && is_set(made, 0, Py_NewRef(type)) && is_set(made, 1, layout_of(said->layout, file, &address, &size));
+    is_whole = is_whole && is_set(made, 2, as_bytes(header.bytes, header.size)) && is_set(made, 3, Py_NewRef(attributes));
+    is_whole = is_whole && is_set(made, 4, few_bytes(file, type, address, size));
+    Py_XDECREF(type);
+    return given(made, is_whole);
+}
+
+static PyObject *dataset(PyObject *module, PyObject *args) {
+    File file;
+    PyObject *kept, *types, *heads, *collections;
+    unsigned long long address;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!KO!O!O!", &PyTuple_Type, &kept, &address, &PyDict_Type, &types, &PyDict_Type, &heads,
+                          &PyDict_Type, &collections))
+        return NULL;
+    if (!is_file(kept, &file)) return NULL;
+    Span start;
+    Block messages;
+    Said said = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+    PyObject *block = is_usual_file(&file) ? block_at(&file, address, &start) : NULL;
+    PyObject *found = block ? PyDict_New() : NULL;
+    int is_whole = found && is_header(start, &messages), are_usual = 1;
+    while (is_whole && !is_empty(&messages)) {
+        Message message;
+        is_whole = is_taken(&messages, &message) && is_said(&said, message);
+        are_usual = are_usual && is_whole && is_usual(found, message, (size_t)file.offsets, heads, collections);
+        is_whole = is_whole && !PyErr_Occurred();
+    }
+    PyObject *ordered = is_whole && are_usual ? in_order(found) : is_whole ? Py_NewRef(Py_None) : NULL;
+    Span whole = {start.bytes, is_whole ? messages.whole : 0};
+    PyObject *made = is_whole && ordered ? described(&file, &said, types, whole, ordered) : given(NULL, 0);
+    Py_XDECREF(ordered);
+    Py_XDECREF(found);
+    Py_XDECREF(block);
+    return made;
+}
+
 /* --- links ------------------------------------------------------------------------------------------------------- */
 
 /* A stored link: name, kind, address, target and place in the order. */
@@ -381,6 +558,14 @@ static PyObject *entry(Span segment, const uint8_t *bytes, size_t lengths, size_
     return link_of(name, HARD, PyLong_FromUnsignedLongLong(number(bytes + lengths, offsets)), target, 0);
 }
 
+static int are_entries(PyObject *found, Span node, Span segment, size_t lengths, size_t offsets, size_t *room) {
+    int is_whole = 1;
+    size_t width = lengths + offsets + 24;
+    for (; is_whole && node.size >= width; node.bytes += width, node.size -= width)
+        is_whole = is_appended(found, entry(segment, node.bytes, lengths, offsets, room));
+    return is_whole;
+}
+
 static PyObject *entries(PyObject *module, PyObject *args) {
     PyObject *content, *heap;
     Py_ssize_t room, lengths, offsets;
@@ -390,12 +575,76 @@ static PyObject *entries(PyObject *module, PyObject *args) {
     if (!is_span(content, &node) || !is_span(heap, &segment)) return NULL;
     if (room < 0 || !are_widths(lengths, offsets)) Py_RETURN_NONE;
     PyObject *found = PyList_New(0);
-    int is_whole = found != NULL;
-    size_t width = (size_t)lengths + (size_t)offsets + 24, left = (size_t)room;
-    for (; is_whole && node.size >= width; node.bytes += width, node.size -= width)
-        is_whole = is_appended(found, entry(segment, node.bytes, (size_t)lengths, (size_t)offsets, &left));
+    size_t left = (size_t)room;
+    int is_whole = found && are_entries(found, node, segment, (size_t)lengths, (size_t)offsets, &left);
     found = given(found, is_whole);
     return found && is_whole ? pair(found, PyLong_FromSize_t(left)) : found;
+}
+
+enum { HEAP_AT = 8, TREE_AT = 8, NODE_AT = 8, MOST_NODES = 64 };
+
+/* The names of a group, which are kept. */
+static PyObject *names_at(const File *file, uint64_t address, Span *names) {
+    Span head;
+    size_t lengths = (size_t)file->lengths, offsets = (size_t)file->offsets;
+    PyObject *block = block_at(file, address, &head), *found = NULL;
+    if (block && head.size >= HEAP_AT + 2 * lengths + offsets && !memcmp(head.bytes, "HEAP\0", 5)) {
+        uint64_t size = number(head.bytes + HEAP_AT, lengths);
+        found = block_at(file, number(head.bytes + HEAP_AT + 2 * lengths, offsets), names);
+        if (found && size <= names->size) {
+            names->size = (size_t)size;
+        } else {
+            Py_XDECREF(found);
+            found = NULL;
+        }
+    }
+    Py_XDECREF(block);
+    return found;
+}
+
+static int is_node(PyObject *found, const File *file, uint64_t address, Span names, size_t *left) {
+    Span node;
+    size_t lengths = (size_t)file->lengths, offsets = (size_t)file->offsets;
+    PyObject *block = block_at(file, address, &node);
+    size_t size = block && node.size >= NODE_AT ? (size_t)number(node.bytes + 6, 2) * (lengths + offsets + 24) : 0;
+    int is_whole = block && node.size >= NODE_AT && !memcmp(node.bytes, "SNOD\1", 5) && size <= node.size - NODE_AT
+        && are_entries(found, (Span){node.bytes + NODE_AT, size}, names, lengths, offsets, left);
+    Py_XDECREF(block);
+    return is_whole;
+}
+
+/* The nodes below the root of a tree, if there are no others between, each of them once. */
+static size_t nodes_of(const File *file, uint64_t address, uint64_t *nodes) {
+    Span tree;
+    size_t lengths = (size_t)file->lengths, offsets = (size_t)file->offsets, width = lengths + offsets;
+    size_t count = 0, begin = TREE_AT + 2 * offsets;
+    PyObject *block = block_at(file, address, &tree);
+    if (block && tree.size >= begin && !memcmp(tree.bytes, "TREE\0\0", 6)) count = (size_t)number(tree.bytes + 6, 2);
+    if (count > MOST_NODES || count * width > tree.size - begin) count = 0;
+    for (size_t i = 0; i < count; i++) {
+        nodes[i] = number(tree.bytes + begin + i * width + lengths, offsets);
+        for (size_t j = 0; j < i; j++)
+            if (nodes[j] == nodes[i]) count = 0;
+    }
+    Py_XDECREF(block);
+    return count;
+}
+
+static PyObject *group(PyObject *module, PyObject *args) {
+    File file;
+    PyObject *kept;
+    unsigned long long btree, heap;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!KK", &PyTuple_Type, &kept, &btree, &heap) || !is_file(kept, &file)) return NULL;
+    Span names;
+    uint64_t nodes[MOST_NODES];
+    size_t count = is_usual_file(&file) ? nodes_of(&file, btree, nodes) : 0;
+    PyObject *segment = count ? names_at(&file, heap, &names) : NULL, *found = segment ? PyList_New(0) : NULL;
+    int is_whole = found != NULL;
+    size_t left = is_whole ? names.size : 0;
+    for (size_t i = 0; is_whole && i < count; i++) is_whole = is_node(found, &file, nodes[i], names, &left);
+    Py_XDECREF(segment);
+    return given(found, is_whole);
 }
 
 enum { LINK_ORDER = 0x04, LINK_KIND = 0x08, LINK_ENCODING = 0x10, LINK_FLAGS = 0x1F };
@@ -442,7 +691,9 @@ static PyObject *lookup3(PyObject *module, PyObject *content) {
 
 static PyMethodDef methods[] = {
     {"attributes", attributes, METH_VARARGS, "The attributes that are messages, by their names."},
+    {"dataset", dataset, METH_VARARGS, "What is said about a dataset that says all itself, with its attributes."},
     {"entries", entries, METH_VARARGS, "The links in a node of a symbol table, and what room is left for names."},
+    {"group", group, METH_VARARGS, "The links in a symbol table that is kept as a whole."},
     {"header", header, METH_O, "The messages of an object header, by their kinds."},
     {"heap_objects", heap_objects, METH_VARARGS, "The objects of a collection of the global heap, by their indexes."},
     {"link", link_message, METH_VARARGS, "The link that a message describes."},

@@ -13,8 +13,9 @@ from .datatypes.stored_type import Datatype
 from .faults import UnsupportedError
 from .messages.dataspace import Dataspace, parse_dataspace
 
-# Files have few, for any number of attributes and datasets.
 _MOST_TYPES = 4096
+# More bytes are no number that the compiled module can take.
+_LARGEST = 1 << 62
 
 
 class ArrayType(NamedTuple):
@@ -39,7 +40,6 @@ class ArrayType(NamedTuple):
     is_single: bool
 
 
-@lru_cache(_MOST_TYPES)
 def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> ArrayType:
     """What messages describe.
 
@@ -57,6 +57,24 @@ def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> Arr
     UnsupportedError
         Only libhdf5 knows such elements.
     """
+    known, messages = known_types(length_size), (datatype, dataspace)
+    found = known.get(messages)
+    if found is None:
+        found = _parse(datatype, dataspace, length_size)
+        if found.size < _LARGEST:
+            if len(known) >= _MOST_TYPES:
+                known.clear()
+            known[messages] = found
+    return found
+
+
+@lru_cache
+def known_types(length_size: int) -> dict[tuple[bytes, bytes], ArrayType]:
+    """What datatype and dataspace describe, by the bytes of the two: files have few, for any number of datasets."""
+    return {}
+
+
+def _parse(datatype: bytes, dataspace: bytes, length_size: int) -> ArrayType:
     elements, space = parse_datatype(datatype), parse_dataspace(dataspace, length_size)
     if elements.has_varying_regions:
         raise UnsupportedError("references to regions of varying number")

@@ -102,12 +102,7 @@ def usual_attributes(file: FileBytes, header: ObjectHeader, heap: GlobalHeap) ->
     """
     if MessageType.ATTRIBUTE_INFO in header and not _is_without_heap(file, header):
         return None
-    try:
-        return compiled.attributes(
-            header.get(MessageType.ATTRIBUTE, []), _known_heads(file.length_size), heap.collections
-        )
-    except FormatError:  # of the heap, in which not all of them may be
-        return None
+    return compiled.attributes(header.get(MessageType.ATTRIBUTE, []), known_heads(file.length_size), heap.collections)
 
 
 def _is_without_heap(file: FileBytes, header: ObjectHeader) -> bool:
@@ -246,7 +241,7 @@ def _name(stored: bytes) -> bytes:
 
 
 @lru_cache
-def _known_heads(length_size: int) -> dict[bytes, _KnownHead]:
+def known_heads(length_size: int) -> dict[bytes, _KnownHead]:
     """The heads of attributes that say all themselves, by their bytes: the attributes of all files have few."""
     return {}
 
@@ -255,7 +250,7 @@ def _own_head(pieces: _Pieces, content: bytes, length_size: int) -> _Head:
     """The head of an attribute that says all itself, which is known from then on."""
     array_type = parse_array_type(pieces.datatype, pieces.dataspace, length_size)
     if array_type.size < 1 << 16:  # more is in no message, and may be a number that the compiled module can't take
-        known = _known_heads(length_size)
+        known = known_heads(length_size)
         if len(known) >= _MOST_HEADS:
             known.clear()
         name = pieces.name.decode() if pieces.name.isascii() else None

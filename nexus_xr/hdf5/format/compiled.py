@@ -13,6 +13,8 @@ from typing import Any
 
 # Flags and content of the messages of an object header, by their kinds.
 Messages = dict[int, list[tuple[int, bytes]]]
+# Blocks of a file by their numbers, bytes of a block, where addresses count from, bytes of a length and of an address.
+Kept = tuple[dict[int, bytes], int, int, int, int]
 # Name, kind, address, target and place in the order of a link.
 LinkFields = tuple[bytes, int, int | None, bytes, int]
 
@@ -37,6 +39,13 @@ messages: Callable[[bytes, int], Messages | None] = getattr(_parse, "messages", 
 # asked for -> attributes by their names, one text of varying length as such, others as type and data.
 attributes: Callable[[list[tuple[int, bytes]], dict[bytes, Any], dict[int, dict[int, bytes]]], dict[str, Any] | None]
 attributes = getattr(_parse, "attributes", _nothing)
+# What is kept of a file, the address of an object header, known types by the messages that say them, known heads and
+# objects as for attributes -> type, layout (address, if there is one, and size of what is in one piece; else the
+# message), header, attributes as above, if all can be told, and the bytes of all elements, if they are few and kept.
+dataset: Callable[[Kept, int, dict[tuple[bytes, bytes], Any], dict[bytes, Any], dict[int, dict[int, bytes]]], Any]
+dataset = getattr(_parse, "dataset", _nothing)
+# What is kept of a file, the addresses of a B-tree and of a local heap -> the links of the group that has these.
+group: Callable[[Kept, int, int], list[LinkFields] | None] = getattr(_parse, "group", _nothing)
 # Entries of a node of a symbol table, names of its group, how many bytes of names are left, bytes of a length and of an
 # address -> the links, and how many bytes are left then.
 entries: Callable[[bytes, bytes, int, int, int], tuple[list[LinkFields], int] | None]

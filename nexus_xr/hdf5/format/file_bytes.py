@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.source import FileObjectError, Source
 
+from .compiled import Kept
 from .faults import FormatError
 
 _BLOCK_BYTES = 32 << 10
@@ -38,9 +39,11 @@ class FileBytes:
         Bytes from the base to the end of the file.
     undefined
         The address of what isn't there.
+    kept
+        What is kept of it, for the compiled module.
     """
 
-    __slots__ = ("_blocks", "base", "length_size", "offset_size", "size", "source", "undefined")
+    __slots__ = ("_blocks", "base", "kept", "length_size", "offset_size", "size", "source", "undefined")
 
     def __init__(self, source: Source, base: int = 0, offset_size: int = 8, length_size: int = 8) -> None:
         self.source = source
@@ -50,6 +53,7 @@ class FileBytes:
         self.length_size = length_size
         self.size = source.size - base
         self.undefined = (1 << 8 * offset_size) - 1
+        self.kept: Kept = (self._blocks, _BLOCK_BYTES, base, length_size, offset_size)
 
     def read(self, address: int, size: int) -> bytes:
         """So many bytes from an address on.

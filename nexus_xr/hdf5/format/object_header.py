@@ -54,6 +54,13 @@ def read_object_header(file: FileBytes, address: int) -> ObjectHeader:
     return found
 
 
+def messages_in(whole: bytes) -> ObjectHeader:
+    """The messages of a header that the compiled module found whole, in one block."""
+    found = compiled.header(whole)
+    assert found is not None
+    return found
+
+
 def _prefix(start: bytes) -> struct.Struct:
     """What is before each message of a header that starts so."""
     if not start.startswith(b"OHDR"):

@@ -47,6 +47,10 @@ def group_links(file: FileBytes, btree: int, heap: int) -> Iterator[StoredLink |
     FormatError
         No more links can be read.
     """
+    whole = compiled.group(file.kept, btree, heap)
+    if whole is not None:
+        yield from map(as_link, whole)
+        return
     segment = read_local_heap(file, heap)
     room = len(segment)
     for node in _symbol_nodes(file, btree, file.read(btree, 6)[5], set()):

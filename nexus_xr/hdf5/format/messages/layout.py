@@ -66,7 +66,7 @@ def _check_size(found: int, size: int) -> None:
 
 
 # A named tuple's own way takes three times as long.
-_as_contiguous: Callable[[tuple[int | None, int | None]], Contiguous] = partial(tuple.__new__, Contiguous)
+as_contiguous: Callable[[tuple[int | None, int | None]], Contiguous] = partial(tuple.__new__, Contiguous)
 
 
 class Chunked(NamedTuple):
@@ -153,7 +153,7 @@ def parse_layout(content: bytes, offset_size: int = 8, length_size: int = 8) -> 
     if offset_size == length_size == 8 and len(content) >= _CONTIGUOUS_3.size:  # as nearly all are
         version, kind, place, size = _CONTIGUOUS_3.unpack_from(content)
         if version == 3 and kind == _CONTIGUOUS:
-            return _as_contiguous((None if place == _UNDEFINED else place, size))
+            return as_contiguous((None if place == _UNDEFINED else place, size))
     fields = Fields(content, _WHAT)
     version = fields.number(1)
     if version in (1, 2):

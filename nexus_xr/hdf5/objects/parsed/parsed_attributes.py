@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nexus_xr.diagnostics import Code
-from nexus_xr.hdf5.format.attributes import AnyAttribute, Attribute, BrokenAttribute, read_attributes, usual_attributes
+from nexus_xr.hdf5.format.attributes import AnyAttribute, Attribute, BrokenAttribute, Value, read_attributes
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.object_header import ObjectHeader
 from nexus_xr.hdf5.objects.node import AttributeType, Node
@@ -15,8 +16,22 @@ from .parsed_file import ParsedFile
 from .parsed_values import presented
 
 
+def presented_attributes(found: Mapping[str, Value], file: ParsedFile) -> dict[str, Any] | None:
+    """The values of attributes, by their names; None where one can't be read, and it is to be told which.
+
+    Raises
+    ------
+    UnsupportedError
+        Only libhdf5 reads one of them.
+    """
+    try:
+        return {name: value if isinstance(value, str) else presented(*value, file) for name, value in found.items()}
+    except FormatError:
+        return None
+
+
 def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, Any]:
-    """All attributes that can be read, of the others it is reported why not.
+    """All attributes that can be read, one by one; of the others it is reported why not.
 
     Parameters
     ----------
@@ -30,16 +45,13 @@ def parsed_attributes(node: Node, file: ParsedFile, header: ObjectHeader) -> dic
     UnsupportedError
         Only libhdf5 reads one of them.
     """
-    values: dict[str, Any] | None = usual_attributes(file.bytes, header, file.heap)
-    if values is None:
-        return _one_by_one(node, file, header)
-    try:
-        for name, value in values.items():
-            if not isinstance(value, str):
-                array_type, data = value
-                values[name] = presented(array_type, data, file)
-    except FormatError:
-        return _one_by_one(node, file, header)
+    found = _found(node, file, header)
+    values = {}
+    for raw_name in node.distinct(found):
+        try:
+            values[decode_name(raw_name)] = _value(found[raw_name], file)
+        except FormatError as error:
+            node.report(Code.ATTRIBUTE_UNREADABLE, f"attribute {decode(raw_name)!r} can't be read ({error})")
     return values
 
 
@@ -70,17 +82,6 @@ def _found(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[bytes, An
     except FormatError as error:
         node.report(Code.ATTRIBUTES_UNLISTED, f"not all of its attributes can be listed ({error})")
     return found
-
-
-def _one_by_one(node: Node, file: ParsedFile, header: ObjectHeader) -> dict[str, Any]:
-    found = _found(node, file, header)
-    values = {}
-    for raw_name in node.distinct(found):
-        try:
-            values[decode_name(raw_name)] = _value(found[raw_name], file)
-        except FormatError as error:
-            node.report(Code.ATTRIBUTE_UNREADABLE, f"attribute {decode(raw_name)!r} can't be read ({error})")
-    return values
 
 
 def _known_name(attribute: AnyAttribute) -> bytes:

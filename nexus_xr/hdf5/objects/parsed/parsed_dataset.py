@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.hdf5.format.array_type import parse_array_type
+from nexus_xr.hdf5.format.attributes import Value
+from nexus_xr.hdf5.format.datasets import DatasetDescription
 from nexus_xr.hdf5.format.external_files import ExternalSlot, read_external_files
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
 from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES, FilterStep, parse_filter_pipeline
-from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual, parse_layout
+from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual
 from nexus_xr.hdf5.format.messages.message_types import MessageType
-from nexus_xr.hdf5.format.object_header import ObjectHeader
+from nexus_xr.hdf5.format.object_header import ObjectHeader, messages_in
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.node import Address
@@ -29,7 +30,6 @@ from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
 if TYPE_CHECKING:
     from h5py import h5d
 
-_DESCRIPTION = (MessageType.DATATYPE, MessageType.DATASPACE, MessageType.LAYOUT)
 _LAYOUTS = {Compact: "compact", Contiguous: "contiguous", Chunked: "chunked", Virtual: "virtual"}
 
 
@@ -44,20 +44,26 @@ class ParsedDataset(ParsedObject, Dataset):
         Only libhdf5 knows what it is.
     """
 
-    __slots__ = ("_header", "_layout", "_mappings", "_place", "_type")
+    __slots__ = ("_description", "_layout", "_mappings", "_place", "_type")
 
-    def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
+    def __init__(self, place: Place, description: DatasetDescription, path: str, diagnostics: Diagnostics) -> None:
         self._place = place
-        self._header = header
-        file, content = place.file, place.file.bytes
-        datatype, dataspace, layout = file.each_required(header, _DESCRIPTION)
-        if MessageType.EXTERNAL_FILES in header:
-            file.file.note_raw_files()
-        self._type = parse_array_type(datatype, dataspace, content.length_size)
-        self._layout = parse_layout(layout, content.offset_size, content.length_size)
+        self._description = description
+        self._type, self._layout = description.type, description.layout
+        if description.has_raw_files:
+            place.file.file.note_raw_files()
         self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()
         elements, space, shape, _, _ = self._type
         super().__init__(path, diagnostics, space.shape, shape, elements.element)
+
+    @property
+    def _header(self) -> ObjectHeader:
+        header = self._description.header
+        return messages_in(header) if isinstance(header, bytes) else header
+
+    def _usual_attributes(self) -> dict[str, Value] | None:
+        known = self._description.attributes
+        return super()._usual_attributes() if known is None else known
 
     def _said(self, kind: int) -> bytes | None:
         return self._place.file.said(self._header, kind)
@@ -115,7 +121,7 @@ class ParsedDataset(ParsedObject, Dataset):
 
     @property
     def reads_itself(self) -> bool:
-        return not isinstance(self._layout, Chunked) and MessageType.EXTERNAL_FILES not in self._header
+        return not (self._description.has_raw_files or isinstance(self._layout, Chunked))
 
     @property
     def stored(self) -> StoredValues:
@@ -161,7 +167,10 @@ class ParsedDataset(ParsedObject, Dataset):
 
     def _stored(self) -> bytes:
         """The bytes of all elements."""
-        if MessageType.EXTERNAL_FILES in self._header:
+        known = self._description.data
+        if known is not None:
+            return known
+        if self._description.has_raw_files:
             raise UnsupportedError("values in files of their own")
         stored = stored_bytes(self._layout, self._type.size, self._place.file)
         return fill_bytes(self._fill(), self._type) if stored is None else stored

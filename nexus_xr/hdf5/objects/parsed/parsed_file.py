@@ -9,12 +9,15 @@ from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.hdf5.format.array_type import parse_array_type
 from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.consistency import MOST_SECONDS, consistent
+from nexus_xr.hdf5.format.datasets import DatasetDescription, usual_dataset
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import Links, read_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
+from nexus_xr.hdf5.format.messages.layout import parse_layout
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, committed_at, read_shared_table, resolve
@@ -27,6 +30,8 @@ from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.object_paths import ObjectPaths
 
 _T = TypeVar("_T")
+# What each dataset says.
+_OF_DATASETS = (MessageType.DATATYPE, MessageType.DATASPACE, MessageType.LAYOUT)
 # Links of the groups that were asked for last; of some of them however many they are, as paths go through few groups
 # again and again.
 _MOST_LINKS_KEPT, _LEAST_GROUPS_KEPT = 1 << 11, 16
@@ -164,6 +169,18 @@ class ParsedFile:
             flags, content = found[0]
             contents.append(resolve(self.bytes, kind, flags, content, self.shared) if flags & SHARED else content)
         return contents
+
+    def usual_dataset(self, address: int) -> DatasetDescription | None:
+        """What is said about the dataset at an address, in one go; None where it, or what is there, isn't as usual."""
+        return None if self.is_growing else usual_dataset(self.bytes, address, self.heap)
+
+    def dataset(self, header: ObjectHeader) -> DatasetDescription:
+        """What a header says about a dataset; raises as `required` does, and where that is damaged."""
+        content = self.bytes
+        datatype, dataspace, layout = self.each_required(header, _OF_DATASETS)
+        array_type = parse_array_type(datatype, dataspace, content.length_size)
+        place = parse_layout(layout, content.offset_size, content.length_size)
+        return DatasetDescription(array_type, place, header, MessageType.EXTERNAL_FILES in header)
 
     def named_type(self, header: ObjectHeader) -> int | None:
         """Where the named datatype is that an object is of; None where it is of none."""

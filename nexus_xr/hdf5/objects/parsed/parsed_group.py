@@ -29,6 +29,8 @@ class ParsedGroup(ParsedObject, Group):
 
     __slots__ = ("_header", "_place", "_walked")
 
+    _header: ObjectHeader
+
     def __init__(
         self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics, budget: Budget | None = None
     ) -> None:
@@ -125,13 +127,16 @@ def object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget)
 
 
 def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget) -> Group | Dataset | None:
+    usual = place.file.usual_dataset(place.address)
+    if usual is not None:
+        return ParsedDataset(place, usual, path, diagnostics)
     header = read_object_header(place.file.bytes, place.address)
     if is_group(header):
         return _group_at(place, header, path, diagnostics, budget)
     if MessageType.DATATYPE not in header:
         raise FormatError("an object is neither a group nor a dataset nor a datatype")
     if MessageType.DATASPACE in header:
-        return ParsedDataset(place, header, path, diagnostics)
+        return ParsedDataset(place, place.file.dataset(header), path, diagnostics)
     ParsedDatatype(place, header, path, diagnostics).report_left_out()
     return None
 

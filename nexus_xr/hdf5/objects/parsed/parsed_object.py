@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.format.attributes import Value, usual_attributes
 from nexus_xr.hdf5.format.faults import UnsupportedError
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
 from nexus_xr.hdf5.objects.node import Address, AttributeType, Node
 
-from .parsed_attributes import attributes_named_types, parsed_attribute_types, parsed_attributes
+from .parsed_attributes import attributes_named_types, parsed_attribute_types, parsed_attributes, presented_attributes
 from .parsed_file import Place
 
 
@@ -23,14 +25,28 @@ class ParsedObject(Node):
     __slots__ = ()
 
     _place: Place
-    _header: ObjectHeader
+
+    @property
+    @abstractmethod
+    def _header(self) -> ObjectHeader:
+        """What is said about it."""
+
+    def _usual_attributes(self) -> dict[str, Value] | None:
+        """Its attributes by name; None where they aren't as they mostly are, or weren't seen before."""
+        file = self._place.file
+        return usual_attributes(file.bytes, self._header, file.heap)
 
     def _read_attributes(self) -> dict[str, Any]:
         try:
-            return parsed_attributes(self, self._place.file, self._header)
+            return self._parsed_attributes()
         except UnsupportedError as reason:
             left = leave(self._place, self, str(reason))
             return {} if left is None else left.read_attributes()
+
+    def _parsed_attributes(self) -> dict[str, Any]:
+        file, usual = self._place.file, self._usual_attributes()
+        values = None if usual is None else presented_attributes(usual, file)
+        return parsed_attributes(self, file, self._header) if values is None else values
 
     def attribute_types(self) -> dict[str, AttributeType]:
         """What the attributes are, which libhdf5 says where they aren't known here."""
@@ -55,6 +71,8 @@ class ParsedDatatype(ParsedObject):
 
     __slots__ = ("_header", "_place")
 
+    _header: ObjectHeader
+
     def __init__(self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics) -> None:
         super().__init__(path, diagnostics)
         self._place = place
@@ -66,7 +84,7 @@ class ParsedDatatype(ParsedObject):
 
     def _read_attributes(self) -> dict[str, Any]:
         try:
-            return parsed_attributes(self, self._place.file, self._header)
+            return self._parsed_attributes()
         except UnsupportedError:
             return {}
 
