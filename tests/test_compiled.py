@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -451,6 +453,42 @@ def test_datasets_of_more_bytes_than_there_can_be_are_not_usual(count: int, is_u
     found = usual_dataset(file, 0, GlobalHeap(file))
     assert (found is not None) == is_usual
     assert found is None or (found.data is None and found.type.size == 4 * count)
+
+
+# --- what is made of them --------------------------------------------------------------------------------------
+
+
+class Mine(dict[str, Any]):
+    """A dictionary of one's own, which Python always tracks."""
+
+
+@pytest.mark.parametrize(
+    ("values", "is_left_out"),
+    [
+        ({"a": 1, "b": "text"}, True),
+        ({}, True),
+        ({"a": np.zeros(3)}, True),
+        ({"a": [1]}, False),
+        ({"a": {1: []}}, False),
+    ],
+)
+def test_what_holds_nothing_tracked_is_left_out_of_the_collectors_walks(
+    values: dict[str, Any], is_left_out: bool
+) -> None:
+    held = Mine(values)
+    assert gc.is_tracked(held)
+    assert compiled.untracked(held) is held
+    assert gc.is_tracked(held) != is_left_out
+    above = compiled.untracked((1, held))
+    assert gc.is_tracked(above) != is_left_out
+
+
+def test_what_is_made_a_cycle_afterwards_is_no_trouble() -> None:
+    held = compiled.untracked(Mine(a=1))
+    held["self"] = held
+    assert held["self"]["self"] is held
+    gc.collect()
+    assert held["a"] == 1
 
 
 # --- the global heap -------------------------------------------------------------------------------------------

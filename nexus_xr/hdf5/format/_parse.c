@@ -682,6 +682,24 @@ static PyObject *link_message(PyObject *module, PyObject *args) {
     return given(are_widths(1, offsets) ? link_in(content, (size_t)offsets) : NULL, 1);
 }
 
+/* --- what is made of them ---------------------------------------------------------------------------------------- */
+
+static int holds_tracked(PyObject *container) {
+    PyObject *key, *value;
+    Py_ssize_t at = 0, count = PyTuple_Check(container) ? PyTuple_Size(container) : 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (PyObject_GC_IsTracked(PyTuple_GetItem(container, i))) return 1;
+    while (PyDict_Check(container) && PyDict_Next(container, &at, &key, &value))
+        if (PyObject_GC_IsTracked(key) || PyObject_GC_IsTracked(value)) return 1;
+    return 0;
+}
+
+static PyObject *untracked(PyObject *module, PyObject *container) {
+    (void)module;
+    if ((PyDict_Check(container) || PyTuple_Check(container)) && !holds_tracked(container)) PyObject_GC_UnTrack(container);
+    return Py_NewRef(container);
+}
+
 static PyObject *lookup3(PyObject *module, PyObject *content) {
     Span span;
     (void)module;
@@ -700,6 +718,7 @@ static PyMethodDef methods[] = {
     {"lookup3", lookup3, METH_O, "The checksum of bytes."},
     {"messages", messages, METH_VARARGS, "The messages of a block of an object header, by their kinds."},
     {"text", text, METH_VARARGS, "The text in the global heap that an element stands for."},
+    {"untracked", untracked, METH_O, "The same dictionary or tuple, left out of the collector's walks if none may be in it."},
     {NULL, NULL, 0, NULL},
 };
 

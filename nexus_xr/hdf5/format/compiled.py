@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
+_T = TypeVar("_T")
 # Flags and content of the messages of an object header, by their kinds.
 Messages = dict[int, list[tuple[int, bytes]]]
 # Blocks of a file by their numbers, bytes of a block, where addresses count from, bytes of a length and of an address.
@@ -56,3 +57,6 @@ link: Callable[[bytes, int], LinkFields | None] = getattr(_parse, "link", _nothi
 heap_objects: Callable[[bytes, int], dict[int, bytes] | None] = getattr(_parse, "heap_objects", _nothing)
 # An element of varying length, objects of collections as for attributes -> its text.
 text: Callable[[bytes, dict[int, dict[int, bytes]]], str | None] = getattr(_parse, "text", _nothing)
+# A dictionary or a tuple -> the same, left out of the garbage collector's walks where it holds nothing that these would
+# come to, as Python itself does with plain ones: a tree has many thousands, each of which they would go through.
+untracked: Callable[[_T], _T] = getattr(_parse, "untracked", lambda container: container)

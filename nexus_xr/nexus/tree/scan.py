@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.hdf5.filters.missing_filters import explained
+from nexus_xr.hdf5.format.compiled import untracked
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -209,7 +210,7 @@ class _Part:
         self._is_apart = self._is_node or not in_tree
         self._file = walk.file if is_top or in_tree else None
         own = without_added(attributes)
-        self._tree = MetadataGroup(attrs=MetadataAttributes(own)) if own else MetadataGroup()
+        self._tree = MetadataGroup(attrs=untracked(MetadataAttributes(own))) if own else MetadataGroup()
         self._plain = frozenset(listed(attributes.get(PLAIN)))
         self._found = [Found(group.path, True)] if self._holds_data else []
         if self._holds_data and walk.met is not None:
@@ -224,7 +225,8 @@ class _Part:
             self._found.insert(0, Found(self._group.path, True))  # a detector's master, whatever class it has
         if self._is_node and not self._holds_data:
             self._walk.nodes[self._group.path] = self._tree
-        return Scan(self._group.path, self._tree, tuple(self._found), tuple(self._elsewhere), self._is_apart)
+        tree, found = untracked(self._tree), untracked(tuple(self._found))
+        return untracked(Scan(self._group.path, tree, found, tuple(self._elsewhere), self._is_apart))
 
     def add(self, name: str, member: Group | Dataset | Link, is_soft: bool) -> None:
         """Take in a member."""
@@ -260,7 +262,7 @@ class _Part:
             field = field_of(dataset, attributes, self._file)
             self._put(name, field["value"] if name in self._plain and not attributes else field)
         if dataset.size >= 2 and dataset.why_no_array is None and not self._is_linked(dataset):
-            self._found.append(Found(dataset.path, False))
+            self._found.append(untracked(Found(dataset.path, False)))
 
     def _is_linked(self, item: Group | Dataset) -> bool:
         return self._walk.hardlinks_only and is_linked(self._walk.root, item)
@@ -290,5 +292,5 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
         value = LazyArray.of(dataset, file) if virtual is None else virtual
     tree = MetadataField(value=value)
     if attributes:
-        tree["attrs"] = MetadataAttributes(attributes)
-    return tree
+        tree["attrs"] = untracked(MetadataAttributes(attributes))
+    return untracked(tree)

@@ -77,7 +77,7 @@ def read_links(file: FileBytes, header: ObjectHeader) -> Links:
     links = [link for link in stored if isinstance(link, StoredLink)]
     if info is not None:
         links.sort(key=attrgetter("order" if _tracks_order(info) else "name"))
-    by_name = {link.name: link for link in links}
+    by_name = {link.name: compiled.untracked(link) for link in links}
     if len(by_name) == len(stored):
         return Links(by_name, None)
     return _with_damage(stored, links)
