@@ -363,7 +363,13 @@ def test_components_beside_a_q_or_of_another_rank_are_what_they_are(write: Write
 
 @pytest.mark.parametrize(
     ("definition", "shape", "is_errors"),
-    [("NXspe", (2, 3), True), (b"NXspe ", (2, 3), True), ("NXdirecttof", (2, 3), False), ("NXspe", (2,), False)],
+    [
+        ("NXspe", (2, 3), True),
+        (b"NXspe ", (2, 3), True),
+        ("NXSPE", (2, 3), True),
+        ("NXdirecttof", (2, 3), False),
+        ("NXspe", (2,), False),
+    ],
 )
 def test_error_holds_the_uncertainties_where_the_definition_says_so(
     definition: Any, shape: tuple[int, ...], is_errors: bool, write: Write

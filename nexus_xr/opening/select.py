@@ -328,7 +328,7 @@ class Opening:
             content = with_default_signal(self.root, group, content)
             content = class_of(content.attributes).as_data(join_segments(content, diagnostics))
             for definition in DEFINITIONS:
-                if definition.concerns(content) and definition_of(self.root, group) == definition.name:
+                if definition.concerns(content) and definition.is_meant_by(definition_of(self.root, group)):
                     content = definition.as_data(content)
         signal = None if found.is_group else found.path.rsplit("/", 1)[1]
         content = at_common_length(content, signal, diagnostics)

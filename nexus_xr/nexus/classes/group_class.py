@@ -44,7 +44,7 @@ class Definition:
     Parameters
     ----------
     name
-        The definition, as the entry's field of this name has it.
+        The definition, as the entry's field of this name has it, in letters of either case.
     concerns
         Whether it says anything of a group like this; the entry is looked at only if so.
     as_data
@@ -54,3 +54,7 @@ class Definition:
     name: str
     concerns: Callable[[GroupContent], bool]
     as_data: Callable[[GroupContent], GroupContent]
+
+    def is_meant_by(self, said: str | None) -> bool:
+        """Whether an entry that says so follows it; what writes NXspe calls it ``NXSPE``."""
+        return said is not None and said.casefold() == self.name.casefold()
