@@ -83,6 +83,21 @@ def test_attrs_of_signals_and_nodes_take_paths(write: Write) -> None:
         assert "instrument/detector/distance" in attrs._ipython_key_completions_()
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">c16", ">i4", np.dtype([("a", ">f4"), ("b", "<u2")])], ids=str)
+@pytest.mark.parametrize("length", [3, 10_000])
+def test_metadata_are_the_same_in_whatever_order_of_bytes(dtype: Any, length: int, write: Write) -> None:
+    values = np.zeros(length, dtype)
+    path = write({"entry": nxentry({"data": nxdata({"i": [1, 2]}, signal="i"), "v": values})})
+    opened = xr.open_dataset(path, engine="nexus")
+    native = np.zeros(length, values.dtype.newbyteorder("="))
+    other = np.zeros(length, np.dtype([("a", "f8"), ("b", "u2")]) if native.dtype.names else "f2")
+    same, others = (opened.assign_attrs(v={**opened.attrs["v"], "value": each}) for each in (native, other))
+    assert opened.identical(same)
+    assert same.identical(opened)
+    assert pickle.loads(pickle.dumps(opened)).identical(opened)
+    assert not opened.identical(others)
+
+
 def test_text_is_not_the_same_as_arrays_of_arrays() -> None:
     ragged = np.empty(2, object)
     ragged[:] = [np.arange(3), np.arange(2)]

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from xarray.core import indexing
 
 from nexus_xr.hdf5.objects.text import is_text
-from nexus_xr.hdf5.reading.array import LazyArray, same_values
+from nexus_xr.hdf5.reading.array import LazyArray, are_alike, same_values
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.tree.metadata import StoredArray
 from nexus_xr.opening.arrays import FileArray, origin_of
@@ -52,7 +52,7 @@ class VariableArray(StoredArray):
         """Whether all values are the same."""
         if not isinstance(other, StoredArray | np.ndarray):
             return NotImplemented
-        is_alike = self.shape == other.shape and self.dtype == other.dtype
+        is_alike = self.shape == other.shape and are_alike(self.dtype, other.dtype)
         return is_alike and same_values(np.asarray(self), np.asarray(other))
 
     __hash__ = None  # type: ignore[assignment]

@@ -273,7 +273,7 @@ class LazyArray:
             return True
         if not isinstance(other, LazyArray | np.ndarray):
             return NotImplemented
-        if self.shape != other.shape or self.dtype != other.dtype:
+        if self.shape != other.shape or not are_alike(self.dtype, other.dtype):
             return False
         if not self.ndim or not self.size:
             return same_values(np.asarray(self), np.asarray(other))
@@ -306,6 +306,17 @@ def _is_same_file(a: str, file: File) -> bool:
     return a == file.path or (file.is_local and os.path.samefile(a, file.path))
 
 
+def are_alike(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
+    """Whether two types hold the same values, in whatever order of bytes: pickled by NumPy, arrays get the native one.
+
+    Examples
+    --------
+    >>> are_alike(np.dtype(">f8"), np.dtype("<f8")), are_alike(np.dtype("f8"), np.dtype("f4"))
+    (True, False)
+    """
+    return a.newbyteorder("=") == b.newbyteorder("=")
+
+
 def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Whether two arrays hold the same values in the same shape, NaN being like NaN.
 
@@ -331,7 +342,7 @@ def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
 def _same_element(a: Any, b: Any) -> bool:
     """Whether two elements of object arrays are the same: text, or what HDF5 has of varying length."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and same_values(a, b)
+        return are_alike(a.dtype, b.dtype) and same_values(a, b)
     try:
         return a is b or bool(a == b) or bool(a != a and b != b)
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ import numpy as np
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.values import is_empty
-from nexus_xr.hdf5.reading.array import LazyArray, same_values
+from nexus_xr.hdf5.reading.array import LazyArray, are_alike, same_values
 from nexus_xr.nexus.rules.content import free_name
 
 from .html import html_of
@@ -207,7 +207,7 @@ def same_tree(a: Any, b: Any) -> bool:
         if {a.dtype.kind, b.dtype.kind} == set("UO"):  # text, which has either dtype by where it comes from
             return same_values(a.astype(object), b.astype(object))
         is_text = a.dtype.kind == b.dtype.kind == "U"  # of whatever width
-        return (is_text or a.dtype == b.dtype) and same_values(a, b)
+        return (is_text or are_alike(a.dtype, b.dtype)) and same_values(a, b)
     try:
         return bool(a == b) or bool(a != a and b != b)
     except (TypeError, ValueError):
