@@ -693,6 +693,117 @@ def test_what_is_no_uncertainty_is_not_written_as_one(name: str, path: Path, tmp
         computed.nexus.with_uncertainties()
 
 
+@pytest.fixture
+def of_both(tmp_path: Path) -> Path:
+    """A signal and an axis that both have uncertainties."""
+    coordinates = {"x": ("x", [1.0, 2.0, 3.0]), "x_errors": ("x", [0.1, 0.2, 0.3])}
+    dataset = xr.Dataset({"s": ("x", [4.0, 5.0, 6.0]), "s_errors": ("x", [0.4, 0.5, 0.6])}, coordinates)
+    dataset.nexus.to_nexus(tmp_path / "both.nxs")
+    return tmp_path / "both.nxs"
+
+
+def roles_written(obj: Any, path: Path, **options: Any) -> dict[Any, str]:
+    nexus_xr.to_nexus(obj, path, **options)
+    dataset = xr.open_dataset(path, engine="nexus")
+    return {name: each.encoding["nexus_role"] for name, each in dataset.variables.items()}
+
+
+RENAMED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "a signal": (lambda path: nexus_xr.open_signals(path, nxdata_only=True)[0].rename("q"), "q", "x"),
+    "a variable": (lambda path: xr.open_dataset(path, engine="nexus").rename(s="q"), "q", "x"),
+    "uncertainties first": (
+        lambda path: xr.open_dataset(path, engine="nexus")[["s_errors", "s"]].rename(s="q"),
+        "q",
+        "x",
+    ),
+    "with its uncertainties": (
+        lambda path: xr.open_dataset(path, engine="nexus").rename(s="q", s_errors="q_errors"),
+        "q",
+        "x",
+    ),
+    "an axis": (lambda path: xr.open_dataset(path, engine="nexus").isel(x=[0, 2]).rename(x="z"), "s", "z"),
+    "both": (lambda path: xr.open_dataset(path, engine="nexus", chunks={}).rename(s="q", x="z"), "q", "z"),
+    "a node": (
+        lambda path: xr.DataTree(xr.open_dataset(path, engine="nexus").rename(s="q", x="z")),
+        "q",
+        "z",
+    ),
+    "assigned": (
+        lambda path: (xr.open_dataset(path, engine="nexus") * 2).nexus.assign_errors(s=[1.0, 2.0, 3.0]).rename(s="q"),
+        "q",
+        "x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RENAMED)
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_uncertainties_go_along_with_what_is_renamed(name: str, of_both: Path, tmp_path: Path) -> None:
+    rename, signal, axis = RENAMED[name]
+    renamed = rename(of_both)
+    assert roles_written(renamed, tmp_path / "b.nxs") == {
+        signal: "signal",
+        f"{signal}_errors": "errors",
+        axis: "axis",
+        f"{axis}_errors": "errors of an axis",
+    }
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus").nexus.with_uncertainties()
+    if not isinstance(renamed, xr.DataTree):
+        joined = renamed.nexus.with_uncertainties()
+        joined = joined if isinstance(joined, xr.DataArray) else joined[signal]
+        assert again[signal].nexus.errors.equals(joined.nexus.errors.drop_vars("x_errors").assign_coords(again.coords))
+
+
+def test_uncertainties_under_a_name_of_their_own_keep_it(of_both: Path, tmp_path: Path) -> None:
+    opened = xr.open_dataset(of_both, engine="nexus")
+    assert "sigma" in roles_written(opened.rename(s_errors="sigma"), tmp_path / "b.nxs")
+    taken = opened.rename(s="q").assign(q_errors=opened.s)
+    assert roles_written(taken, tmp_path / "c.nxs")["s_errors"] == "other data"
+    alone = opened.drop_vars("s")
+    assert roles_written(alone, tmp_path / "d.nxs")["s_errors"] == "signal"
+
+
+def test_in_place_what_is_renamed_stands_beside_the_old_with_its_uncertainties(of_both: Path, tmp_path: Path) -> None:
+    renamed = xr.open_dataset(of_both, engine="nexus").rename(s="q")
+    roles = roles_written(renamed, tmp_path / "b.nxs", layout="inplace")
+    assert roles == {
+        "s": "signal",
+        "s_errors": "errors",
+        "q": "auxiliary signal",
+        "q_errors": "errors",
+        "x": "axis",
+        "x_errors": "errors of an axis",
+    }
+
+
+def test_a_region_of_what_is_renamed_has_its_uncertainties(of_both: Path, tmp_path: Path) -> None:
+    renamed = xr.open_dataset(of_both, engine="nexus").rename(s="q")
+    renamed.nexus.to_nexus(tmp_path / "b.nxs")
+    renamed[["q", "s_errors"]].drop_vars(["x", "x_errors"]).isel(x=[2]).nexus.to_nexus(
+        tmp_path / "b.nxs", region={"x": slice(0, 1)}
+    )
+    assert xr.open_dataset(tmp_path / "b.nxs", engine="nexus").q_errors.values.tolist() == [0.6, 0.5, 0.6]
+
+
+COMPUTED: dict[str, tuple[Callable[[xr.Dataset], Any], str]] = {
+    "a signal": (lambda dataset: (dataset.set_coords("s_errors").s * 2).rename("q"), "s_errors"),
+    "a variable": (lambda dataset: dataset.assign(s=dataset.s * 2).rename(s="q"), "s_errors"),
+    "an axis": (lambda dataset: dataset.assign_coords(x=dataset.x * 2).rename(x="z"), "x_errors"),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_uncertainties_of_what_was_computed_and_renamed_are_left_out(name: str, of_both: Path, tmp_path: Path) -> None:
+    compute, left_out = COMPUTED[name]
+    computed = compute(xr.open_dataset(of_both, engine="nexus"))
+    with pytest.warns(nexus_xr.NexusWarning, match=f"{left_out}: .*assign_errors") as told:
+        roles = roles_written(computed, tmp_path / "b.nxs")
+    assert [each.code for each in told[0].message.diagnostics] == [Code.ERRORS_DOUBTFUL]  # type: ignore[union-attr]
+    assert left_out not in roles
+    assert {"axis", "signal"} < set(roles.values())
+    assert len(roles) == 3
+
+
 def test_in_place_what_is_no_uncertainty_is_refused(path: Path, tmp_path: Path) -> None:
     dataset = xr.open_dataset(path, engine="nexus")
     with pytest.raises(nexus_xr.NexusError, match="assign_errors"):

@@ -116,8 +116,9 @@ def variables_of(
             mark_as_made(coordinates[coordinates[name].attrs["bounds"]], index.bounds)
     if not indexes_edges:
         indexes = {name: centres_alone(index) for name, index in indexes.items()}
-    for owner, errors in errors_among(data).items():
-        mark(data[owner], data[errors], errors)
+    for each in (data, coordinates):
+        for owner, errors in errors_among(each).items():
+            mark(each[owner], each[errors], errors)
     if described.signal in data and described.default_slice is not None:
         shown = zip(data[described.signal].dims, described.default_slice, strict=True)
         data[described.signal].encoding["default_slice"] = {dim: at for dim, at in shown if at is not None}

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 import xarray as xr
 
+from nexus_xr.arrays.uncertainties import called_after_owners
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.output.entry import DataField, coordinates_group, data_group
@@ -55,7 +56,7 @@ class TreeWriting:
             What others need to understand the group of a node without data.
         """
         path = node.path.rstrip("/")
-        dataset, tree = with_trees_apart(node.to_dataset(inherit=False), node.attrs)
+        dataset, tree = _data_and_tree(node)
         own = node_of(tree if self.options.save_original_metadata else {}, path, self.diagnostics, self.options.skips)
         data = self._data(dataset, self._fields(dataset, tree, path), path)
         group = with_tree(data, own, node.children) if data.members else own
@@ -71,7 +72,7 @@ class TreeWriting:
     def _child(self, child: xr.DataTree, present: Node | None, in_tree: Any, is_entry: bool) -> GroupNode:
         if present is None:
             return self.group(child, {"NX_class": "NXentry"} if is_entry else {})
-        dataset, tree = with_trees_apart(child.to_dataset(inherit=False), child.attrs)
+        dataset, tree = _data_and_tree(child)
         named = _fields_by_variable(present, in_tree, child.path) if isinstance(present, GroupNode) else {}
         fields = {named.get(name, name): each for name, each in self._fields(dataset, tree, child.path).items()}
         if isinstance(present, GroupNode) and not tree and fields.keys() <= present.members.keys():
@@ -108,6 +109,10 @@ class TreeWriting:
         if self.default is None or not self.default.startswith(above):
             return {}
         return {"default": self.default.removeprefix(above).partition("/")[0]}
+
+
+def _data_and_tree(node: xr.DataTree) -> tuple[xr.Dataset, Mapping[Any, Any]]:
+    return with_trees_apart(called_after_owners(node.to_dataset(inherit=False)), node.attrs)
 
 
 def _fields_by_variable(group: GroupNode, in_tree: Mapping[str, Any], path: str) -> dict[str, str]:

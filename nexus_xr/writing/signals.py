@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from nexus_xr.arrays.uncertainties import errors_as_data
+from nexus_xr.arrays.uncertainties import called_after_owners, errors_as_data
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.output.entry import valid_name
 from nexus_xr.nexus.output.hyperspy_metadata import title_of
@@ -72,11 +72,12 @@ def _of_array(array: xr.DataArray) -> Signal:
     own = array.variable.copy(deep=False)
     own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
     free = free_name(name, set(map(str, array.coords)))
-    dataset = errors_as_data(xr.Dataset({free: own}, coords=array.coords))
+    dataset = called_after_owners(errors_as_data(xr.Dataset({free: own}, coords=array.coords)))
     return Signal(_group_name(name, tree, own), dataset, free, tree)
 
 
 def _of_dataset(dataset: xr.Dataset, tree: Mapping[Any, Any], name: str | None) -> Iterable[Signal]:
+    dataset = called_after_owners(dataset)
     first = signal_of(dataset)
     if first is not None:
         dataset, tree = with_trees_apart(dataset, tree)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from nexus_xr.arrays.edges import bounds_beside, bounds_in, bounds_named, edges_to_bounds, edges_told, why_no_edges
 from nexus_xr.arrays.stale_bounds import stale_bounds
-from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
+from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, called_after_owners, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.datatypes import has_references
@@ -68,7 +68,7 @@ class DataUpdate:
         whole = replace(opening, options=replace(opening.options, drop_variables=None))
         self.before = assemble(whole, described)
         self.indexed = {name for name, index in now.xindexes.items() if bounds_in(index) is not None}
-        self.now = edges_to_bounds(without_uncertainties(now))
+        self.now = edges_to_bounds(called_after_owners(without_uncertainties(now)))
         self.rules = rules
 
     def _report_doubtful(self) -> None:

@@ -16,6 +16,7 @@ import xarray as xr
 from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
+from nexus_xr.arrays.uncertainties import called_after_owners
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import is_written_here
@@ -121,7 +122,7 @@ def check_region(
 def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> xr.Dataset:
     """The variables of which a part is to be written, and those that are to be the same in the file."""
     dataset = obj.to_dataset(name=obj.name or "data") if isinstance(obj, xr.DataArray) else obj
-    dataset = edges_to_bounds(with_true_errors(dataset, obj.attrs, path))
+    dataset = edges_to_bounds(with_true_errors(called_after_owners(dataset), obj.attrs, path))
     there_are = f"there are {', '.join(map(repr, dataset.dims))}"
     if not isinstance(region, Mapping):
         raise NexusError(
