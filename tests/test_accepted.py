@@ -47,6 +47,21 @@ def test_quantities_are_written_with_their_units(chunks: int | None, tmp_path: P
     assert (back.n.values.tolist(), back.x.values.tolist()) == ([1.0, 2.0], [0.0, 1.0])
 
 
+@pytest.mark.parametrize("chunks", [None, 1])
+def test_quantities_with_uncertainties_keep_both(chunks: int | None, tmp_path: Path) -> None:
+    plain = xr.DataArray([1.0, 2.0], dims="x", name="n", attrs={"units": "m"})
+    joined = plain.nexus.with_uncertainties([0.1, 0.2])
+    quantity = (joined if chunks is None else joined.chunk(chunks)).pint.quantify()
+    assert quantity.nexus.values.pint.dequantify(format="~C").equals(plain)
+    assert quantity.nexus.errors.pint.dequantify(format="~C").attrs == {"units": "m"}
+    assert quantity.nexus.variances.pint.dequantify(format="~C").attrs == {"units": "m**2"}
+    back = written(quantity * units.Quantity(2, "s"), tmp_path)
+    assert (back.n.attrs, back.n_errors.attrs) == ({"units": "m*s"}, {"units": "m*s"})
+    np.testing.assert_array_equal(back.n, [2, 4])
+    np.testing.assert_allclose(back.n_errors, [0.2, 0.4])
+    assert back.nexus.with_uncertainties().n.nexus.errors.attrs == {"units": "m*s"}
+
+
 def test_a_quantity_among_the_metadata_keeps_its_units(tmp_path: Path) -> None:
     back = written(of_metadata(units.Quantity(1.5, "mm")), tmp_path)
     assert back.attrs["sample"]["value_of"] == MetadataField(value=1.5, attrs={"units": "mm"})

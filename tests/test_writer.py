@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusError, NexusFileError, NexusWriter, to_nexus
+from nexus_xr.arrays.uncertain import UncertainArray
 from nexus_xr.hdf5.io import locks
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
@@ -377,6 +378,22 @@ def test_values_of_the_signal_are_enough_where_nothing_else_grows(tmp_path: Path
         NexusWriter(tmp_path / "f.nxs", template, mode="x")
 
 
+@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_uncertainties_that_are_joined_grow_with_their_values(as_dataset: bool, lazy: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.nxs"
+    plain = xr.DataArray(np.arange(1, 13.0).reshape(4, 3), dims=("t", "x"), name="n")
+    joined = plain.nexus.with_uncertainties(np.sqrt(plain))
+    given = joined.chunk(t=1) if lazy else joined
+    blocks = given.to_dataset() if as_dataset else given
+    with NexusWriter(path, blocks.isel(t=slice(1)), "t") as writer:
+        writer.append(blocks.isel(t=1))
+        writer.append(blocks.isel(t=slice(2, None)))
+    opened = xr.open_dataset(path, engine="nexus")
+    np.testing.assert_array_equal(opened.n, plain)
+    np.testing.assert_allclose(opened.n_errors, np.sqrt(plain))
+
+
 def test_edges_of_bins_grow(tmp_path: Path) -> None:
     with NexusWriter(tmp_path / "f.nxs", bins(0, 1, 2)) as writer:
         writer.append(bins(2, 4, 8))
@@ -434,6 +451,7 @@ def test_a_block_that_does_not_fit_is_refused(tmp_path: Path, block: Any, said: 
         (stack(2), {"compression": "zip"}, "compression='zip'"),
         (stack(2), {"encoding": {"n": {}}}, "there is no variable 'n'"),
         (stack(2).assign(bad=("frame", [1j, object()])), {}, "text of any length|can't be stored"),
+        (stack(2).assign_coords(bad=("frame", UncertainArray(np.ones(2), np.ones(2)))), {}, "/bad: .* can't be stored"),
     ],
 )
 def test_a_template_that_can_not_grow_is_refused(tmp_path: Path, template: Any, options: Any, said: str) -> None:

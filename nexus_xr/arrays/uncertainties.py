@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
+from nexus_xr.nexus.output.quantities import is_quantity
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import ERRORS
 from nexus_xr.nexus.rules.variables import Role
@@ -154,8 +155,13 @@ def assign_errors(dataset: xr.Dataset, errors: Mapping[Any, Any]) -> xr.Dataset:
 
 def is_uncertain(variable: xr.Variable) -> bool:
     """Whether a variable's values have uncertainties with them."""
-    data: Any = variable._data
-    return isinstance(getattr(data, "_meta", data), UncertainArray)
+    return isinstance(_first_of(variable._data), UncertainArray)
+
+
+def _first_of(data: Any) -> Any:
+    """What an array is made of, the units of a quantity and the blocks of dask taken away."""
+    bare = data.magnitude if is_quantity(data) else data
+    return getattr(bare, "_meta", bare)
 
 
 def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
@@ -196,7 +202,7 @@ def values_in(array: xr.DataArray) -> xr.Variable:
 
 def variances_in(array: xr.DataArray) -> xr.Variable:
     """The squares of the standard uncertainties, whose unit isn't that of the values."""
-    return xr.Variable(array.dims, _of_each(array, partial(_variances, array.name), _type_of_variances(array)))
+    return xr.Variable(array.dims, _of_each(array, partial(_variances, array.name), _type_of_variances(array), power=2))
 
 
 def errors_in(array: xr.DataArray) -> xr.Variable:
@@ -205,17 +211,22 @@ def errors_in(array: xr.DataArray) -> xr.Variable:
     return xr.Variable(array.dims, _of_each(array, partial(_errors, array.name), _type_of_variances(array)), units)
 
 
-def _of_each(array: xr.DataArray, function: Callable[[Any], NDArray[Any]], dtype: np.dtype[Any]) -> Any:
-    """What a function makes of the array, or of each block of dask's."""
+def _of_each(array: xr.DataArray, function: Callable[[Any], NDArray[Any]], dtype: np.dtype[Any], power: int = 1) -> Any:
+    """What a function makes of the array, or of each block of dask's; of quantities with a power of their units."""
     data: Any = array.data
+    if is_quantity(data):
+        return type(data)(_of_data(data.magnitude, function, dtype), data.units**power)
+    return _of_data(data, function, dtype)
+
+
+def _of_data(data: Any, function: Callable[[Any], NDArray[Any]], dtype: np.dtype[Any]) -> Any:
     if not hasattr(data, "dask"):
         return function(data)
     return data.map_blocks(function, dtype=dtype, meta=np.empty((0,) * data.ndim, dtype))
 
 
 def _type_of_variances(array: xr.DataArray) -> np.dtype[Any]:
-    data: Any = array.data
-    return variances_of(getattr(data, "_meta", data)).dtype
+    return variances_of(_first_of(array.data)).dtype
 
 
 def _variances(name: Hashable, block: Any) -> NDArray[Any]:

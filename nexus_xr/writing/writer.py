@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nexus_xr.arrays.accepted import accepted
 from nexus_xr.arrays.schedule import refuse_elsewhere
+from nexus_xr.arrays.uncertainties import without_uncertainties
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
@@ -307,7 +309,7 @@ def _signal(obj: Any) -> Signal:
     signals = list(signals_in(obj)) if isinstance(obj, xr.DataArray | xr.Dataset) else []
     if len(signals) != 1:
         raise NexusError(f"expected a DataArray, or a Dataset with a variable, found {type(obj).__name__}")
-    return signals[0]
+    return replace(signals[0], dataset=without_uncertainties(signals[0].dataset))
 
 
 def _settings(signal: Signal, dim: str, path: str, options: Mapping[str, Any]) -> WritingOptions:
@@ -319,7 +321,7 @@ def _settings(signal: Signal, dim: str, path: str, options: Mapping[str, Any]) -
     if dim not in signal.dataset.dims:
         there_are = ", ".join(map(repr, signal.dataset.dims)) or "none"
         raise NexusError(f"{path}: append_dim={dim!r}: the template has no such dimension; there are {there_are}")
-    varying = [name for name, each in variables.items() if dim in each.dims and accepted(each).dtype.kind in _VARYING]
+    varying = [name for name, each in variables.items() if dim in each.dims and _is_varying(each)]
     if varying:
         raise NexusError(
             f"{path}: {varying[0]!r}: text of any length can't be added to a file that others read meanwhile; "
@@ -327,6 +329,14 @@ def _settings(signal: Signal, dim: str, path: str, options: Mapping[str, Any]) -
         )
     refuse_elsewhere(path, (each._data for each in variables.values()))
     return settings
+
+
+def _is_varying(variable: xr.Variable) -> bool:
+    """Whether it may be text of any length; not of what can't be stored, which is told when the template is written."""
+    try:
+        return accepted(variable).dtype.kind in _VARYING
+    except ValueError:
+        return False
 
 
 _Values = dict[str, NDArray[Any]]
