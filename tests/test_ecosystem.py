@@ -88,6 +88,20 @@ def test_quantify_of_pint_xarray(write: Write) -> None:
     assert str(quantified.x.pint.units) == "micrometer"
 
 
+@pytest.mark.parametrize("as_array", [False, True])
+def test_bins_in_other_units_of_pint_are_centres(as_array: bool, write: Write, tmp_path: Path) -> None:
+    opened = open_nexus(histogram(write))
+    units = pint_xarray.unit_registry
+    quantified = (opened.n if as_array else opened).pint.quantify()
+    converted = quantified.pint.to({"t": units.Unit("ms")}).pint.dequantify(format="~C")
+    np.testing.assert_allclose(converted.t, [0.0005, 0.002, 0.005])
+    assert not isinstance(converted.xindexes["t"], nexus_xr.EdgesIndex)
+    with pytest.warns(nexus_xr.NexusWarning, match="/t: what was computed has no edges"):
+        converted.nexus.to_nexus(tmp_path / "b.nxs")
+    back = open_nexus(tmp_path / "b.nxs")
+    assert (back.t.attrs, list(back.variables)) == ({"units": "ms"}, ["n", "t"])
+
+
 def test_open_mfdataset_along_a_new_dimension(write: Write) -> None:
     paths = [write(scan_file(), name=f"scan_{number}.nxs") for number in range(3)]
     combined = xr.open_mfdataset(paths, engine="nexus", combine="nested", concat_dim="scan")

@@ -72,10 +72,18 @@ class EdgesIndex(PandasIndex, metaclass=_AlignsWithCentres):
         return cls(centres.index, centres.dim, centres.coord_dtype, fastpath=True, bounds=bounds)
 
     @classmethod
-    def from_variables(cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]) -> EdgesIndex:
-        """As `xarray.Dataset.set_xindex` makes it of a coordinate and `edges`, n + 1 of them or n pairs."""
+    def from_variables(  # type: ignore[override]
+        cls, variables: Mapping[Any, xr.Variable], *, options: Mapping[str, Any]
+    ) -> PandasIndex:
+        """As `xarray.Dataset.set_xindex` makes it of a coordinate and `edges`, n + 1 of them or n pairs.
+
+        Without edges it is an index of centres alone: whoever makes an index of the same kind of other values, as
+        pint-xarray does in other units, knows none.
+        """
         centres = PandasIndex.from_variables(variables, options={})
-        edges = np.asarray(options["edges"]) if "edges" in options else np.empty(0)
+        if "edges" not in options:
+            return centres
+        edges = np.asarray(options["edges"])
         bounds = bounds_of(edges) if edges.ndim == 1 else edges
         if bounds.shape != (centres.index.size, 2):
             raise NexusError(
