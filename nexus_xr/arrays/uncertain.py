@@ -144,6 +144,10 @@ class UncertainArray(NDArrayOperatorsMixin):
         """The same in another shape."""
         return type(self)(self.values.reshape(*shape, **options), self.variances.reshape(*shape, **options))
 
+    def ravel(self, *args: Any, **options: Any) -> UncertainArray:
+        """The same in one dimension, as functions of dask take it before those of NumPy."""
+        return type(self)(self.values.ravel(*args, **options), self.variances.ravel(*args, **options))
+
     def transpose(self, *axes: Any) -> UncertainArray:
         """The same with its dimensions in another order."""
         return type(self)(self.values.transpose(*axes), self.variances.transpose(*axes))
