@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -816,6 +817,22 @@ def test_a_region_is_written_with_its_uncertainties(path: Path, tmp_path: Path) 
     (signal[:1] * 3.0).nexus.to_nexus(tmp_path / "b.nxs", region={"y": slice(1, 2)})
     with h5py.File(tmp_path / "b.nxs") as file:
         np.testing.assert_allclose(file["entry1/counts/counts_errors"][1], 3 * np.sqrt(np.arange(4)))
+
+
+def test_a_region_tells_of_uncertainties_that_it_leaves_as_they_are(of_both: Path) -> None:
+    opened = xr.open_dataset(of_both, engine="nexus").load()
+    region = {"x": slice(1, 2)}
+    with pytest.warns(nexus_xr.NexusWarning, match="/s_errors: 's' gets other values, .* assign_errors") as told:
+        xr.DataArray([7.0], dims="x", name="s").nexus.to_nexus(of_both, region=region)
+    assert [each.code for each in told[0].message.diagnostics] == [Code.ERRORS_DOUBTFUL]  # type: ignore[union-attr]
+    assert xr.open_dataset(of_both, engine="nexus").s.values.tolist() == [4, 7, 6]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", nexus_xr.NexusWarning)
+        opened.isel(x=[1]).nexus.to_nexus(of_both, region=region)
+        opened.isel(x=[1]).drop_vars("x_errors").nexus.to_nexus(of_both, region=region)
+        opened[["s", "s_errors"]].drop_vars(["x", "x_errors"]).isel(x=[1]).nexus.to_nexus(of_both, region=region)
+        xr.DataArray([7.0], dims="x", name="s").nexus.with_uncertainties([0.7]).nexus.to_nexus(of_both, region=region)
+    assert xr.open_dataset(of_both, engine="nexus").s_errors.values.tolist() == [0.4, 0.7, 0.6]
 
 
 def test_uncertainties_taken_apart_again_are_written(path: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.arrays.uncertainties import called_after_owners
-from nexus_xr.errors import NexusError
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import is_written_here
 from nexus_xr.hdf5.io.locks import alone, wait_until_closed
@@ -28,6 +29,7 @@ from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_present
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import Field
+from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
@@ -157,6 +159,7 @@ def _find_parts(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | N
             there.check_edges(name, dataset.variables, region)
         else:
             parts.append(there.part(name, variable, region))
+    there.tell_of_errors(dataset, region)
     return parts
 
 
@@ -265,6 +268,25 @@ class _Stored:
                 f"{where}: the edges of {name!r} are others than in the file, where the bins beside it have them, too; "
                 "leave it out with drop_vars"
             )
+
+    def tell_of_errors(self, dataset: xr.Dataset, region: Mapping[Any, slice]) -> None:
+        """Warn of uncertainties of data that stay as they are beside other values."""
+        told = Diagnostics()
+        written = {name for name, each in dataset.data_vars.items() if set(each.dims) & region.keys()}
+        for owner, name in self._errors().items():
+            if owner in written and name not in dataset.variables:
+                message = (
+                    f"{owner!r} gets other values, beside which these are left as they are; write theirs as well, by "
+                    "assign_errors, or joined with the values, by with_uncertainties"
+                )
+                told.add(Code.ERRORS_DOUBTFUL, self._path(name), message)
+        warn_once(f"{self._opening.file.name} is written, but not all its uncertainties", told)
+
+    def _errors(self) -> dict[str, str]:
+        """The variables that are the uncertainties of others, by these."""
+        spans = {name: each.dims for name, each in self.variables.items()}
+        owners = {name: owner_of_errors(name, spans) for name in self.variables}
+        return {owner: name for name, owner in owners.items() if owner is not None}
 
     def part(self, name: str, variable: xr.Variable, region: Mapping[Any, slice]) -> _Part:
         """Values of a variable as they are stored, and where they go."""
