@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 import nexus_xr
 from nexus_xr.arrays import propagation
 from nexus_xr.arrays.propagation import DERIVATIVES, propagated
-from nexus_xr.arrays.uncertain import UncertainArray
+from nexus_xr.arrays.uncertain import ExactArray, UncertainArray
 from nexus_xr.diagnostics import Code
 
 from .files import scan_file, write_tree
@@ -819,6 +819,44 @@ def test_a_region_is_written_with_its_uncertainties(path: Path, tmp_path: Path) 
         np.testing.assert_allclose(file["entry1/counts/counts_errors"][1], 3 * np.sqrt(np.arange(4)))
 
 
+UNANNOUNCED: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
+    "map_blocks": lambda array: array.map_blocks(lambda block: block * 2),
+    "map_blocks of a Dataset": lambda array: array.to_dataset().map_blocks(lambda block: block * 2)["counts"],
+    "a mean of it": lambda array: array.map_blocks(lambda block: block * 2).mean("x"),
+    "what persists of it": lambda array: array.map_blocks(lambda block: block * 2).persist(),
+    "the last of groups": lambda array: array.groupby("group").last(),
+}
+
+
+@pytest.mark.parametrize("name", UNANNOUNCED)
+def test_uncertainties_that_dask_does_not_know_of_are_not_lost(name: str, tmp_path: Path) -> None:
+    plain = xr.DataArray(np.arange(1, 13.0).reshape(4, 3), dims=("y", "x"), name="counts")
+    joined = plain.nexus.with_uncertainties(plain / 10).chunk(y=2, x=3).assign_coords(group=("y", [0, 0, 1, 1]))
+    lazy = UNANNOUNCED[name](joined).rename("counts")
+    assert isinstance(lazy.data._meta, np.ndarray)
+    with pytest.raises(nexus_xr.NexusError, match=r"counts: has uncertainties of which dask .* compute it"):
+        lazy.nexus.to_nexus(tmp_path / "a.nxs")
+    with pytest.raises(nexus_xr.NexusError, match="counts: has uncertainties of which dask doesn't"):
+        lazy.nexus.to_netcdf(tmp_path / "a.nc")
+    assert list(tmp_path.iterdir()) == []
+    np.testing.assert_allclose(errors_written(lazy.compute(), tmp_path / "b.nxs"), lazy.compute().nexus.errors)
+    assert lazy.compute().nexus.errors.shape == lazy.shape
+
+
+def test_a_region_has_no_values_whose_uncertainties_dask_does_not_know_of(tmp_path: Path) -> None:
+    plain = xr.DataArray(np.arange(1, 13.0).reshape(4, 3), dims=("y", "x"), name="counts")
+    joined = plain.nexus.with_uncertainties(plain / 10)
+    joined.nexus.to_nexus(tmp_path / "a.nxs")
+    before = (tmp_path / "a.nxs").read_bytes()
+    part = joined[2:].chunk(y=1).map_blocks(lambda block: block * 2)
+    with (
+        pytest.warns(nexus_xr.NexusWarning, match="counts_errors"),
+        pytest.raises(nexus_xr.NexusError, match=r"a\.nxs:/entry1/counts/counts: has uncertainties of which"),
+    ):
+        part.nexus.to_nexus(tmp_path / "a.nxs", region={"y": slice(2, 4)})
+    assert (tmp_path / "a.nxs").read_bytes() == before
+
+
 def test_a_region_tells_of_uncertainties_that_it_leaves_as_they_are(of_both: Path) -> None:
     opened = xr.open_dataset(of_both, engine="nexus").load()
     region = {"x": slice(1, 2)}
@@ -833,6 +871,14 @@ def test_a_region_tells_of_uncertainties_that_it_leaves_as_they_are(of_both: Pat
         opened[["s", "s_errors"]].drop_vars(["x", "x_errors"]).isel(x=[1]).nexus.to_nexus(of_both, region=region)
         xr.DataArray([7.0], dims="x", name="s").nexus.with_uncertainties([0.7]).nexus.to_nexus(of_both, region=region)
     assert xr.open_dataset(of_both, engine="nexus").s_errors.values.tolist() == [0.4, 0.7, 0.6]
+
+
+def test_exact_blocks_among_others_are_values(tmp_path: Path) -> None:
+    exact = xr.DataArray(da.ones(4, chunks=2), dims="x", name="counts")
+    data = exact.data.map_blocks(lambda block: ExactArray(block, np.zeros_like(block)), meta=np.empty(0))
+    blocks = exact.copy(data=data)
+    blocks.nexus.to_nexus(tmp_path / "a.nxs")
+    assert list(xr.open_dataset(tmp_path / "a.nxs", engine="nexus").data_vars) == ["counts"]
 
 
 def test_uncertainties_taken_apart_again_are_written(path: Path, tmp_path: Path) -> None:

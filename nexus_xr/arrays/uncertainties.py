@@ -33,6 +33,11 @@ _WHY_LOST = (
 )
 
 
+_WHY_UNKNOWN = (
+    "{}: has uncertainties of which dask doesn't know, as map_blocks of xarray and first and last of groups lose them; "
+    'compute it before, or apply the function by xr.apply_ufunc(..., dask="parallelized"), which keeps them'
+)
+
 # --- pairs -----------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +248,25 @@ def _variances(name: Hashable, block: Any) -> NDArray[Any]:
 def _errors(name: Hashable, block: Any) -> NDArray[Any]:
     errors: NDArray[Any] = np.sqrt(_variances(name, block))
     return errors
+
+
+def as_announced(data: Any, where: str) -> Any:
+    """An array of dask whose blocks are an error where they turn out to have uncertainties that dask doesn't know of.
+
+    Parameters
+    ----------
+    data
+        The array.
+    where
+        What it is called in errors.
+    """
+    return data.map_blocks(partial(_without_unknown, where), dtype=data.dtype, meta=data._meta)
+
+
+def _without_unknown(where: str, block: Any) -> Any:
+    if isinstance(block, UncertainArray) and not getattr(block, "is_exact", False):
+        raise NexusError(_WHY_UNKNOWN.format(where))
+    return block
 
 
 def joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:

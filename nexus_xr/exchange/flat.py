@@ -18,11 +18,12 @@ from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.arrays.stale_bounds import stale_bounds, tell_of_stale_bounds, without_stale_bounds
-from nexus_xr.arrays.uncertainties import doubtful, errors_by_owner, without_uncertainties
+from nexus_xr.arrays.uncertainties import as_announced, doubtful, errors_by_owner, without_uncertainties
 from nexus_xr.arrays.uncertainties import mark as mark_errors
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.content import free_name
+from nexus_xr.opening.arrays import selection_of
 from nexus_xr.opening.dataset import index_of, is_looked_up
 
 from .attributes import Keep, flat_attributes, nested_attributes
@@ -175,9 +176,17 @@ def _split(variables: Mapping[str, xr.Variable], taken: set[str]) -> dict[str, x
 def _flat_variable(name: Hashable, variable: xr.Variable, keep: Keep) -> xr.Variable:
     """A variable with flat attributes, and of its encoding with what every format may have."""
     try:
-        return _flattened(accepted(variable), keep)
+        return _flattened(_as_announced(accepted(variable), str(name)), keep)
     except ValueError as error:
         raise NexusError(f"{name}: {error}") from None
+
+
+def _as_announced(variable: xr.Variable, name: str) -> xr.Variable:
+    """The same with blocks of dask that are what dask takes them for, which those that are read from a file are."""
+    data = variable._data
+    if not hasattr(data, "dask") or selection_of(variable) is not None:
+        return variable
+    return variable._replace(data=as_announced(data, name))
 
 
 def _flattened(variable: xr.Variable, keep: Keep) -> xr.Variable:

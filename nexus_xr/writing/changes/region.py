@@ -16,7 +16,7 @@ import xarray as xr
 from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
-from nexus_xr.arrays.uncertainties import called_after_owners
+from nexus_xr.arrays.uncertainties import as_announced, called_after_owners
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.io.file import File
@@ -327,8 +327,9 @@ def _placed(
     found = tuple(last - first for first, last in places)
     if variable.shape != found:
         raise NexusError(f"{where}: {name!r} has the shape {variable.shape}, and its region {found}")
+    data = variable.data
     try:
-        values = cast(variable.data, stored, where)
+        values = cast(as_announced(data, where) if hasattr(data, "dask") else data, stored, where)
     except NexusError as error:
         raise NexusError(f"{where}: {error}") from None
     if is_of_text and not hasattr(values, "dask"):

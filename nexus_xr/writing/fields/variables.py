@@ -12,7 +12,7 @@ from xarray.indexes import PandasMultiIndex
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
 from nexus_xr.arrays.edges import bounds_in, bounds_named, edges_to_bounds, edges_told, why_no_edges
 from nexus_xr.arrays.stale_bounds import stale_bounds, without_stale_bounds
-from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, left_behind, without_uncertainties
+from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, as_announced, doubtful, left_behind, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.objects.datatypes import has_references
@@ -203,7 +203,8 @@ def field_of(
         chunks = chunks or default_chunks(copied.shape, copied.dtype.itemsize)
     else:
         try:
-            values = _stored_as(storable(source) if has_links else _values_of(variable), storing.dtype, kind, where)
+            values = storable(source) if has_links else _values_of(variable, where)
+            values = _stored_as(values, storing.dtype, kind, where)
         except ValueError as error:
             diagnostics.add(Code.VALUE_UNSTORABLE, where, str(error))
             return None
@@ -225,12 +226,12 @@ def _stored_as(values: Any, wanted: Any, kind: str, where: str) -> Any:
     return cast(values, dtype, where)
 
 
-def _values_of(variable: xr.Variable) -> Any:
+def _values_of(variable: xr.Variable, where: str) -> Any:
     """The values of a variable: an array where they are in memory or few, else what gives them later."""
     data: Any = variable._data
     kind = variable.dtype.kind
     if hasattr(data, "dask"):
-        return storable(data)
+        return storable(as_announced(data, where))
     if variable._in_memory or variable.nbytes <= SMALL_BYTES or variable.dtype.hasobject:
         values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
         if is_ragged(values):
