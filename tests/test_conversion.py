@@ -149,6 +149,24 @@ def test_groups_inherit_coordinates_and_attributes(tmp_path: Path, name: str) ->
 
 
 @pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
+@pytest.mark.parametrize("writer", ["own", "another"])
+@pytest.mark.parametrize("years", [("1800", "1820"), ("2020", "2200"), ("1700", "2200")])
+def test_dates_far_from_today_come_back(years: tuple[str, str], writer: str, name: str, tmp_path: Path) -> None:
+    dates = np.array([f"{year}-01-01" for year in years], "M8[ns]")
+    scan = xr.Dataset({"c": ("t", [1.0, 2.0])}, {"t": dates})
+    if writer == "own":
+        (scan.nexus.to_zarr if name == "f.zarr" else scan.nexus.to_netcdf)(tmp_path / name)
+    else:
+        scan = scan.assign_coords(t=("t", dates.astype("M8[s]")))
+        scan.to_zarr(tmp_path / name) if name == "f.zarr" else scan.to_netcdf(tmp_path / name)
+    nexus_xr.convert(tmp_path / name, tmp_path / "f.nxs")
+    with xr.open_dataset(tmp_path / "f.nxs", engine="nexus", decode_times=True) as back:
+        np.testing.assert_array_equal(back.t, dates)
+        if writer == "another":  # read without being asked for dates, they are dates, as any that were converted
+            assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").t.dtype.kind == "M"
+
+
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc"])
 def test_long_integers_with_a_fill_value_stay_exact(tmp_path: Path, name: str) -> None:
     values = np.array([2**53 + 1, -1])
     dataset = xr.Dataset({"long": ("x", values), "short": ("x", values.astype("i4"))})

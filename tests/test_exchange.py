@@ -351,9 +351,88 @@ def test_names_that_unicode_composes_come_back(way: Way, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "dates", [["1700-01-01", "2020-01-01T00:00:00.123456789"], ["1700-01-01", "NaT", "2020-01-01T00:00:00.123456789"]]
 )
-def test_dates_that_are_centuries_apart_come_back(way: Way, dates: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["in memory", "of dask", "in one block", "lazy"])
+def test_dates_that_are_centuries_apart_come_back(way: Way, dates: list[str], kind: str, tmp_path: Path) -> None:
     dataset = xr.Dataset({"t": ("x", np.array(dates, "M8[ns]"))})
+    dataset.nexus.to_nexus(tmp_path / "in.nxs")
+    with xr.open_dataset(tmp_path / "in.nxs", engine="nexus", decode_times=True) as opened:
+        chunked = {"of dask": dataset.chunk(x=1), "in one block": dataset.chunk()}
+        written = {"in memory": dataset, **chunked, "lazy": opened}[kind]
+        assert_same(way(written, tmp_path / "out"), written.compute())
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+@pytest.mark.parametrize("name", ["d", "t"], ids=["variable", "coordinate of a dimension"])
+def test_dates_of_dask_are_read_when_they_are_written(name: str, engine: str, tmp_path: Path) -> None:
+    read: list[Any] = []
+    dates = da.from_array(np.array(["1700-01-01", "NaT"], "M8[ns]"), chunks=1)
+    noted = dates.map_blocks(lambda block: read.append(block) or block, dtype=dates.dtype, meta=dates._meta)  # type: ignore[func-returns-value]
+    dataset = xr.Dataset({"c": ("t", [1, 2])}, coords=xr.Coordinates({name: ("t", noted)}, indexes={}))
+    write = dataset.nexus.to_netcdf(tmp_path / "out.nc", engine=engine, compute=False)
+    assert not read
+    write.compute()
+    stored = xr.open_dataset(tmp_path / "out.nc", engine=engine, decode_cf=False)[name]
+    assert stored.attrs["units"] == "nanoseconds since 1970-01-01T00:00:00"
+    assert stored.attrs["_FillValue"] == stored[1] == np.iinfo(np.int64).min
+
+
+@pytest.mark.parametrize(("count", "is_far"), [(2**62 - 1, False), (2**62, True)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_dates_are_counted_where_nanoseconds_may_not_reach_from_one_to_the_other(
+    sign: int, count: int, is_far: bool, tmp_path: Path
+) -> None:
+    dataset = xr.Dataset({"t": ("x", np.array([sign * count, 0], "M8[ns]"))})
+    assert_same(through_zarr(dataset, tmp_path / "out"), dataset)
+    stored = xr.open_dataset(tmp_path / "out", engine="zarr", decode_times=False)
+    assert (stored.t.attrs["units"] == "nanoseconds since 1970-01-01T00:00:00") is is_far
+
+
+@each_way
+@pytest.mark.parametrize("date", [pd.Timestamp.min, pd.Timestamp.max])
+def test_the_first_and_the_last_date_come_back(way: Way, date: pd.Timestamp, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"t": ("x", np.array([date.to_datetime64(), "2020-01-01"], "M8[ns]"))})
     assert_same(way(dataset, tmp_path / "out"), dataset)
+
+
+@pytest.mark.parametrize("years", [("2020", "2150"), ("2150", "2020"), ("1800", "2020"), ("1800", "2150")])
+@pytest.mark.parametrize("kind", ["in memory", "of dask"])
+def test_dates_are_added_in_the_units_that_a_store_has(years: tuple[str, str], kind: str, tmp_path: Path) -> None:
+    dates = [np.array([f"{year}-01-01", f"{year}-01-02"], "M8[ns]") for year in years]
+    first, second = (xr.Dataset({"d": ("x", each), "c": ("x", [1, 2])}) for each in dates)
+    if kind == "of dask":
+        second = second.chunk()
+    first.nexus.to_zarr(tmp_path / "out")
+    second.nexus.to_zarr(tmp_path / "out", append_dim="x")
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "out").d, np.concatenate(dates))
+    second.nexus.to_zarr(tmp_path / "out", region={"x": slice(0, 2)})
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "out").d, np.concatenate([dates[1], dates[1]]))
+    first.nexus.to_zarr(tmp_path / "again")
+    second.nexus.to_zarr(tmp_path / "again", mode="a")
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "again").d, dates[1])
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.5.0", reason="NumPy wraps around")
+def test_dates_that_can_not_be_added_at_once_are_an_error(tmp_path: Path) -> None:
+    dates = np.array(["1700-01-01", "2200-01-01"], "M8[ns]")
+    xr.Dataset({"d": ("x", dates[:1])}).nexus.to_zarr(tmp_path / "out")
+    with pytest.raises(NexusError, match=f"{tmp_path / 'out'}: can't be written: there are dates further apart"):
+        xr.Dataset({"d": ("x", dates)}).nexus.to_zarr(tmp_path / "out", append_dim="x")
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "out").d, dates[:1])
+    xr.Dataset({"d": ("x", dates[1:])}).nexus.to_zarr(tmp_path / "out", append_dim="x")
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "out").d, dates)
+
+
+@pytest.mark.parametrize("way", ["netcdf", "zarr"])
+@pytest.mark.parametrize("is_tree", [False, True])
+def test_dates_are_in_the_units_that_are_told(way: str, is_tree: bool, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"t": ("x", np.array(["2020-01-01", "2150-01-01"], "M8[ns]"))})
+    obj: Any = xr.DataTree(dataset) if is_tree else dataset
+    encoding = {"t": {"units": "days since 1900-01-01", "dtype": "i4"}}
+    write = getattr(obj.nexus, f"to_{way}")
+    write(tmp_path / "out", encoding={"/": encoding} if is_tree else encoding)
+    with xr.open_dataset(tmp_path / "out", engine="zarr" if way == "zarr" else "h5netcdf") as back:
+        assert (back.t.encoding["units"], back.t.encoding["dtype"]) == ("days since 1900-01-01", "i4")
+        np.testing.assert_array_equal(back.t, dataset.t)
 
 
 @pytest.mark.parametrize("way", ["h5netcdf", "netcdf4", "zarr"])

@@ -27,6 +27,7 @@ from nexus_xr.opening.arrays import selection_of
 from nexus_xr.opening.dataset import index_of, is_looked_up
 
 from .attributes import Keep, flat_attributes, nested_attributes
+from .dates import may_be_far_apart
 from .large_arrays import LargeArrays, RestoredArrays
 from .names import OWN, quoted, unquoted
 from .parts import split_variable, whole_variables
@@ -35,8 +36,6 @@ from .parts import split_variable, whole_variables
 MARK = OWN + "flat"
 # What becomes of large arrays of metadata.
 WRITE, LEAVE = "write", "leave"
-# Two dates that are nearer to 1970 differ by fewer nanoseconds than 64 bits hold: about 146 years.
-_FAR_SECONDS = 2**62 // 10**9
 _KEPT_ENCODING = ("source", "nexus_path", "preferred_chunks")
 
 Travelling = xr.DataArray | xr.Dataset | xr.DataTree
@@ -198,19 +197,18 @@ def _flattened(variable: xr.Variable, keep: Keep) -> xr.Variable:
         encoding["chunksizes"] = variable.encoding["chunksizes"]
     if variable.encoding.get("hdf5_filters"):
         encoding |= {"zlib": True, "shuffle": True}
-    # Bounds, which xarray then writes in the same units; and dates from which it finds none.
-    if variable.dtype.kind == "M" and ("bounds" in variable.attrs or may_be_far_apart(variable)):
+    if variable.dtype.kind == "M" and _have_own_units(variable):
         encoding["units"] = units_of_time(variable.dtype)
     attributes = flat_attributes(variable.attrs, keep, is_of_time=variable.dtype.kind in "mM")
     return xr.Variable(dims, variable._data, attributes, encoding)
 
 
-def may_be_far_apart(dates: xr.Variable) -> bool:
-    """Whether dates may lie further apart than nanoseconds count; those of dask xarray counts so anyway."""
-    if not dates._in_memory:
-        return not hasattr(dates._data, "dask")
-    seconds = dates.values[~np.isnat(dates.values)].astype("M8[s]").astype(np.int64)
-    return bool((np.abs(seconds) >= _FAR_SECONDS).any())
+def _have_own_units(dates: xr.Variable) -> bool:
+    """Whether xarray is told units: of bounds, which it then writes in the same, and of dates from which it finds none.
+
+    Those of dask it writes in these anyway.
+    """
+    return not hasattr(dates._data, "dask") and ("bounds" in dates.attrs or may_be_far_apart(dates))
 
 
 def unflat(obj: xr.Dataset | xr.DataTree) -> Travelling:

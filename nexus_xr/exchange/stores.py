@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,11 +23,11 @@ from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
 from nexus_xr.hdf5.writing.replacing import replacing, replacing_folder, stands_there, unwritten
 from nexus_xr.hdf5.writing.writable_file import kept_file, open_file, why_unwritten
-from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.opening.arrays import chunked
 
 from .computed import computed
-from .flat import WRITE, Flat, Travelling, flat, may_be_far_apart, of_nodes
+from .dates import counted, may_be_far_apart
+from .flat import WRITE, Flat, Travelling, flat, of_nodes
 from .names import split, unquoted
 from .parts import TEXT
 
@@ -56,7 +57,7 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     """
     if options.get("engine") is None:
         require("netcdf")
-    made = _of_each(streamed(flat(obj, large_arrays)), _checked)
+    made = _of_each(_counted(streamed(flat(obj, large_arrays)), options), _checked)
     _refuse_other_years(made)
     if (engine := _engine(options)) == "netcdf4":
         _refuse_long({**_names(made), **_names_in_variables(made)}, "netCDF", 'write it with engine="h5netcdf"')
@@ -93,6 +94,11 @@ def _write_netcdf(made: Flat, path: str, options: Mapping[str, Any]) -> None:
 
 
 def _write_file(made: Flat, temporary: str, path: str, options: Mapping[str, Any]) -> None:
+    with _told_of_far_dates(path):
+        _write_with_library(made, temporary, path, options)
+
+
+def _write_with_library(made: Flat, temporary: str, path: str, options: Mapping[str, Any]) -> None:
     try:
         if options["engine"] != "h5netcdf" or computes_elsewhere():  # where each process opens the file by itself
             made.to_netcdf(temporary, **options)
@@ -122,17 +128,21 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     """
     require("zarr")
     made = streamed(flat(obj, large_arrays))
+    if not _adds(options):  # into arrays of other units
+        made = _counted(made, options)
     _refuse_other_years(made)
     if isinstance(store, str | os.PathLike):
         store = local_path(os.fspath(store))
         if not is_url(store):
             _refuse_long(_names(made), "a folder", "write another format")
             if _is_whole(options):
-                with replacing_folder(Path(store), options.get("mode") != "w") as folder:
+                is_new = options.get("mode") != "w"
+                with _told_of_far_dates(store), replacing_folder(Path(store), is_new) as folder:
                     made.to_zarr(folder, **{**options, "mode": "w"})
                 return None
     try:
-        return made.to_zarr(store, **options)
+        with _told_of_far_dates(str(store)):
+            return made.to_zarr(store, **options)
     except FileExistsError as error:  # by which zarr names the place within the store
         raise stands_there(store) from error
     except OSError as error:
@@ -141,8 +151,27 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
 
 def _is_whole(options: Mapping[str, Any]) -> bool:
     """Whether nothing of a store stays, and all that is new is written at once."""
-    adds = any(options.get(name) is not None for name in ("group", "append_dim", "region"))
-    return options.get("mode") in (None, "w", "w-") and options.get("compute", True) and not adds
+    return not _adds(options) and options.get("compute", True) and options.get("group") is None
+
+
+def _adds(options: Mapping[str, Any]) -> bool:
+    """Whether values may go into arrays of a store that are there."""
+    is_part = any(options.get(name) is not None for name in ("append_dim", "region"))
+    return is_part or options.get("mode") not in (None, "w", "w-")
+
+
+@contextmanager
+def _told_of_far_dates(path: str) -> Iterator[None]:
+    """Have it said what to do where NumPy, from 2.5 on, doesn't subtract dates as xarray wants it to."""
+    try:
+        yield
+    except OverflowError as error:
+        if "datetime64" not in str(error):
+            raise
+        raise NexusError(
+            f"{path}: can't be written: there are dates further apart than their unit counts ({error}); leave their "
+            'units out of the encoding, add them in parts, or make them coarser with astype("datetime64[us]")'
+        ) from error
 
 
 def _of_each(made: _Flat, make: Callable[[xr.Dataset], xr.Dataset]) -> _Flat:
@@ -174,9 +203,10 @@ def _refuse_zeros(name: str, values: NDArray[Any]) -> NDArray[Any]:
 def _refuse_other_years(made: Flat) -> None:
     for dataset in _datasets(made):
         for name, variable in dataset.variables.items():
-            if variable.dtype.kind == "M" and variable._in_memory:
-                dates = variable.values.astype(_FIRST.dtype)
-                if ((dates < _FIRST) | (dates >= _END)).any():
+            # Nanoseconds have none of these years, nor count as far as to them.
+            if variable.dtype.kind == "M" and variable._in_memory and variable.dtype != "M8[ns]":
+                dates, first, end = variable.values, _FIRST.astype(variable.dtype), _END.astype(variable.dtype)
+                if ((dates < first) | (dates >= end)).any():
                     raise NexusError(
                         f"{unquoted(str(name))}: nothing was written, as there are dates beyond the years 0 to 9999; "
                         "make them numbers, or write JSON"
@@ -223,20 +253,29 @@ def streamed(made: _Flat) -> _Flat:
 
 
 def _streamed(dataset: xr.Dataset) -> xr.Dataset:
-    made = {name: chunked(variable, {}) for name, variable in dataset.variables.items() if _is_large(variable)}
-    dates = {name: each for name, each in dataset.variables.items() if each.dtype == "M8[ns]" and each._in_memory}
-    made |= {name: _counted(each) for name, each in dates.items() if may_be_far_apart(each)}
-    return dataset.assign(made) if made else dataset
+    large = {name: chunked(variable, {}) for name, variable in dataset.variables.items() if _is_large(variable)}
+    return _with(dataset, large) if large else dataset
 
 
-def _counted(dates: xr.Variable) -> xr.Variable:
-    """Dates as CF counts them: xarray finds units by subtracting neighbours, which may be too far apart for that."""
-    counts = dates.values.view(np.int64)
-    encoding = {name: value for name, value in dates.encoding.items() if name != "units"}
-    if np.isnat(dates.values).any():
-        encoding["_FillValue"] = np.iinfo(np.int64).min
-    attributes = {**dates.attrs, "units": units_of_time(dates.dtype), "calendar": "proleptic_gregorian"}
-    return xr.Variable(dates.dims, counts, attributes, encoding)
+def _with(dataset: xr.Dataset, variables: Mapping[Hashable, xr.Variable]) -> xr.Dataset:
+    """The same with other variables in the place of some, none of which is read to be an index."""
+    coordinates = {name: variable for name, variable in variables.items() if name in dataset.coords}
+    data = {name: variable for name, variable in variables.items() if name not in coordinates}
+    return dataset.assign_coords(xr.Coordinates(coordinates, indexes={})).assign(data)
+
+
+def _counted(made: _Flat, options: Mapping[str, Any]) -> _Flat:
+    """The same with dates counted that may be too far apart for xarray, unless the options say in which units."""
+    encoding = options.get("encoding") or {}
+    nodes = encoding.values() if isinstance(made, xr.DataTree) else [encoding]
+    told = {name for node in nodes for name, of_variable in node.items() if {"units", "calendar"} & of_variable.keys()}
+    return _of_each(made, partial(_with_counts, told=told))
+
+
+def _with_counts(dataset: xr.Dataset, told: Collection[Hashable]) -> xr.Dataset:
+    dates = {name: each for name, each in dataset.variables.items() if each.dtype == "M8[ns]" and name not in told}
+    far = {name: counted(each) for name, each in dates.items() if may_be_far_apart(each)}
+    return _with(dataset, far) if far else dataset
 
 
 def _is_large(variable: xr.Variable) -> bool:
