@@ -157,7 +157,7 @@ def test_all_kinds_of_values_are_read(tmp_path: Path) -> None:
         file["lists"] = np.array([np.arange(3), np.arange(2)], h5py.vlen_dtype("i4"))
         file["none"] = np.zeros((0, 3))
         file["pair"] = np.zeros(3, [("a", "i4"), ("b", "f8")])
-        file.create_dataset("unwritten", (100, 100), chunks=(10, 10), compression="gzip")
+        file.create_dataset("unwritten", (100, 100), "f4", chunks=(10, 10), compression="gzip")
         file.create_dataset("szip", data=VALUES, chunks=CHUNKS, compression="szip")
         file.create_dataset("texts", data=["x"] * 10, chunks=(4,))
     report = nexus_xr.check(path)
@@ -329,7 +329,7 @@ def test_the_report_is_json_on_demand(tmp_path: Path) -> None:
 
 def test_many_failures_are_told_as_a_few(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
-        data = file.create_dataset("data", (30,), chunks=(1,), compression="gzip")
+        data = file.create_dataset("data", (30,), "f4", chunks=(1,), compression="gzip")
         for number in range(30):
             data.id.write_direct_chunk((number,), b"damaged")
         for number in range(12):

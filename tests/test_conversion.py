@@ -542,7 +542,7 @@ def test_a_file_is_compressed_anew_with_all_that_it_holds(scan: Path, tmp_path: 
         file["entry/soft"] = h5py.SoftLink("/entry/title")
         file["entry/gone"] = h5py.ExternalLink("gone.h5", "/x")
         file["entry/plain"] = np.zeros((100, 1000))
-        file["entry/filled"] = file.create_dataset(None, (100, 1000), chunks=(10, 1000), fillvalue=7)
+        file["entry/filled"] = file.create_dataset(None, (100, 1000), "f4", chunks=(10, 1000), fillvalue=7)
     target = tmp_path / "new.nxs"
     result = invoke("repack", scan, target, "-c", "zstd")
     assert result.exit_code == 0, result.output

@@ -717,7 +717,7 @@ def test_bounds_of_dates_that_were_left_behind_are_not_written(edges: str, opera
 @pytest.mark.parametrize(("ticks", "are_right"), [(0, True), (1, True), (-1, True), (2, False), (-2, False)])
 def test_dates_are_middles_within_a_tick(ticks: int, are_right: bool) -> None:
     bounds = np.stack([DAYS[:-1], DAYS[1:]], axis=-1)
-    middles = np.append(centres_of(DAYS) + np.timedelta64(ticks, "ns"), np.datetime64("NaT"))
+    middles = np.append(centres_of(DAYS) + np.timedelta64(ticks, "ns"), np.datetime64("NaT", "ns"))
     bounds = np.concatenate([bounds, np.full((1, 2), "NaT", "M8[ns]")])
     assert are_middles(middles, bounds) is are_right
     assert not are_middles(middles.astype("i8"), bounds)

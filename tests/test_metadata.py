@@ -31,7 +31,7 @@ OTHERS = [
     h5py.Empty("f4"),
     Link("/entry/nothing"),
     np.float64(1.5),
-    np.datetime64("NaT"),
+    np.datetime64("NaT", "ns"),
     np.array(1.5),
     np.array([1, 2]),
     np.array(["a", None], dtype=object),
