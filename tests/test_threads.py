@@ -476,6 +476,31 @@ print("fine")
 """
 )
 
+# Reader processes that wait for more to do, and such as are in use.
+LEFT_TO_THEIR_PARENT = (
+    f"{UNWARNED}\n"
+    + """
+import gc
+from nexus_xr.hdf5.reading import processes
+warnings.simplefilter("error", ResourceWarning)
+sys.unraisablehook = lambda raised: os._exit(1)
+part = ("/data", [(0, size) for size in shape])
+array[...]
+with processes._processes.one(new=True) as used:
+    used.read(path, part, 1 << 20)
+    child = os.fork()
+    if not child:
+        gc.collect()
+        is_closed = used._child._to.closed and used._child._from.closed
+        used.end()
+        os._exit(not (is_closed and np.array_equal(array[...], expected)))
+    assert os.waitpid(child, 0)[1] == 0
+    used.read(path, part, 1 << 20)
+assert np.array_equal(array[...], expected)
+print("fine")
+"""
+)
+
 EXITING = """
 import atexit
 def read_at_exit():
@@ -543,6 +568,10 @@ def test_a_process_forked_in_the_middle_of_reads_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["gzip", "sz"])
 def test_a_process_forked_after_reads_reads(tmp_path: Path, name: str) -> None:
     assert run_reading(tmp_path, FORKING_ONCE_READ, name=name) == "fine\n"
+
+
+def test_a_forked_process_closes_what_is_its_parents_and_leaves_it_running(tmp_path: Path) -> None:
+    assert run_reading(tmp_path, LEFT_TO_THEIR_PARENT, name="sz") == "fine\n"
 
 
 def test_a_spawned_process_reads(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+from .fork import after_fork
+
 # One chunk takes much less; a decoder that was led astray by damaged data may never come back.
 PATIENCE_SECONDS = 120
 _PACKAGE_FOLDER = Path(__file__).parents[__name__.count(".")]
@@ -64,6 +66,7 @@ class Child:
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
         self._to, self._from = self._popen.stdin, self._popen.stdout
+        after_fork(self._leave)
 
     def __enter__(self) -> Child:
         return self
@@ -113,6 +116,12 @@ class Child:
         """End it, whatever it does."""
         self._popen.kill()
         self._popen.wait()
+        self._to.close()
+        self._from.close()
+
+    def _leave(self) -> None:
+        """Close what a forked process has of it, to which it is no child: it goes on for the one that started it."""
+        self._popen.poll()  # which finds none to wait for
         self._to.close()
         self._from.close()
 
