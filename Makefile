@@ -4,16 +4,17 @@ VENV ?= .venv
 PICTURE ?= demo.png
 IN_VENV = $(VENV)/bin/python
 
-.PHONY: demo test coverage lowest sanitize lint docs wheel viewer clean
+.PHONY: demo test coverage lowest newest sanitize lint docs wheel viewer clean
 
 # make demo [FILE=scan.nxs [DATASET=/entry/data]]: open a file (one is made where none is given), reduce it with dask,
 # save a picture.
 demo: $(VENV)/.plot
 	$(IN_VENV) examples/demo.py $(if $(FILE),"$(FILE)") $(if $(DATASET),--dataset "$(DATASET)") --picture $(PICTURE)
 
+# MODULES: the ones of tests/ that are run, test_times.py by its name times; all where there are none.
 TESTS = $(IN_VENV) -m pytest -n auto -q
 test: $(VENV)/.test
-	$(TESTS)
+	$(TESTS) $(MODULES:%=tests/test_%.py)
 
 # The same, and which lines and branches of the package they run; too few of them are an error. It takes half as much
 # CPU time again, and more.
@@ -32,6 +33,14 @@ $(VENV)-lowest/.core: pyproject.toml .ci/lowest.py
 		hypothesis 'pytest>=9' pytest-xdist
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+# The tests of what differs with the versions of Python and NumPy, with the newest Python that is found here, in an
+# environment of its own.
+NEWEST = accepted conversion edges exchange format_types metadata reductions resources threads times uncertainties
+newest:
+	@python="$$($(PYTHON) .ci/newest.py)"; \
+	if test -z "$$python"; then echo "make newest: there is no Python 3.13 or 3.12, with which it could be tried"; \
+	else $(MAKE) test VENV=$(VENV)-newest PYTHON="$$python" MODULES="$(NEWEST)"; fi
 
 # The compiled modules, built with sanitizers and driven by their fuzz tests.
 sanitize: $(VENV)/.test
@@ -62,4 +71,4 @@ $(VENV)/.%: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest demo.nxs demo.png build dist docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.nc docs/gallery/*.zarr docs/gallery/*.h5
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest demo.nxs demo.png build dist docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.nc docs/gallery/*.zarr docs/gallery/*.h5
