@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nexus_xr
 from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.array_type import parse_array_type
 from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, read_attributes, usual_attributes
@@ -542,3 +545,12 @@ def test_text_of_varying_length(length: int, address: int, index: int, offset_si
     assert found is None or found == expected
     if isinstance(expected, str) and expected.isascii():
         assert found is not None
+
+
+def test_no_compiled_module_takes_arguments_that_a_newer_python_builds_otherwise() -> None:
+    """Built by Python 3.13, a format with a length is no more the one that Python before it takes."""
+    sources = sorted(Path(nexus_xr.__file__).parent.rglob("*.c"))
+    format_of = re.compile(r'(?:ParseTuple|BuildValue)\([^"]*"([^"]*)"')
+    formats = [each for path in sources for each in format_of.findall(path.read_text())]
+    assert formats
+    assert not [each for each in formats if "#" in each]

@@ -447,17 +447,18 @@ static int is_written(int folder, char *name, const uint8_t *data, int64_t size)
  * bytes as the largest has, behind so much room. names: those of the files, in an open folder, each with a zero behind it.
  */
 static PyObject *copy(PyObject *module, PyObject *args) {
-    PyObject *places, *names;
+    PyObject *header, *places, *names;
     Py_ssize_t head_size, memory, room, places_size, names_size, done = 0;
     long long length, unit;
     int source, folder, kind;
-    const char *head;
-    char *raw_places, *raw_names;
+    char *head, *raw_places, *raw_names;
     (void)module;
-    if (!PyArg_ParseTuple(args, "iy#LLiSnniS", &kind, &head, &head_size, &length, &unit, &source, &places, &memory, &room,
-                          &folder, &names))
+    if (!PyArg_ParseTuple(args, "iSLLiSnniS", &kind, &header, &length, &unit, &source, &places, &memory, &room, &folder,
+                          &names))
         return NULL;
-    if (PyBytes_AsStringAndSize(places, &raw_places, &places_size) || PyBytes_AsStringAndSize(names, &raw_names, &names_size))
+    /* Not by formats with a length: built by Python 3.13, these are no more the ones that Python before it takes. */
+    if (PyBytes_AsStringAndSize(header, &head, &head_size) || PyBytes_AsStringAndSize(places, &raw_places, &places_size) ||
+        PyBytes_AsStringAndSize(names, &raw_names, &names_size))
         return NULL;
     if (head_size != HEADER || length < 1 || unit < 1) {
         PyErr_SetString(PyExc_ValueError, "expected a header of 16 bytes, and chunks of at least one");
