@@ -6,6 +6,7 @@ import asyncio
 import json
 import pickle
 import warnings
+import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from h5py import h5d, h5p, h5s, h5t, h5z
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -24,9 +26,11 @@ from numpy.typing import NDArray
 import nexus_xr
 from benchmarks.serving import RangeServer
 from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.engine.chunk import ChunkReader
 from nexus_xr.zarr import chunks as zarr_chunks
 from nexus_xr.zarr import view
+from nexus_xr.zarr.codecs.chain import documents, native_chain
 
 from .arrays import assert_same_bits, h5py_values, lazy, native
 from .calls import recorded
@@ -36,6 +40,7 @@ from .processes import run
 from .stacks import LOSSLESS, ONLY_LIBHDF5, counts, write_raw
 
 zarr = pytest.importorskip("zarr")
+numcodecs = pytest.importorskip("numcodecs")
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest  # noqa: E402
 from zarr.core.buffer import default_buffer_prototype  # noqa: E402
@@ -199,6 +204,59 @@ def test_filters_in_an_order_that_zarr_has_not_are_undone(tmp_path: Path) -> Non
     write_raw(tmp_path / "f.h5", values, (3, 40), [(3, ()), (1, (4,)), (2, (2,))])
     assert_same_bits(read(tmp_path / "f.h5"), values)
     assert_same_bits(read(tmp_path / "f.h5", codecs="native"), values)
+
+
+ZSTD, DEFLATE = 32015, 1
+
+
+@pytest.mark.parametrize("codecs", ["core", "native"])
+@pytest.mark.parametrize(
+    ("number", "level", "told"),
+    [
+        (ZSTD, 2**32 - 5, -5),
+        (ZSTD, 2**31, -(2**17)),
+        (ZSTD, 22, 22),
+        (ZSTD, 23, 22),
+        (DEFLATE, 9, 9),
+        (DEFLATE, 10, 9),
+        (DEFLATE, 2**32 - 1, 0),
+    ],
+)
+def test_levels_that_readers_of_zarr_refuse_keep_nothing_from_being_read(
+    tmp_path: Path, codecs: str, number: int, level: int, told: int
+) -> None:
+    values = counts((6, 40))
+    encode = zlib.compress if number == DEFLATE else numcodecs.Zstd().encode
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((3, 40))
+        properties.set_filter(number, h5z.FLAG_OPTIONAL, (level,))
+        made = h5d.create(file.id, b"data", h5t.NATIVE_UINT16, h5s.create_simple(values.shape), properties)
+        for row in (0, 3):
+            made.write_direct_chunk((row, 0), encode(values[row : row + 3].tobytes()))
+        file["beside"] = np.arange(5)
+    store = nexus_xr.zarr_store(tmp_path / "f.h5", codecs=codecs)
+    group = zarr.open_group(store, mode="r")
+    assert_same_bits(group["beside"][...], np.arange(5))
+    assert_same_bits(group["data"][...], values)
+    [codec] = json.loads(value(store, "data/zarr.json") or b"")["codecs"][1:]
+    assert codec["name"] == "blosc" or codec["configuration"]["level"] == told
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (Filter(2, "shuffle", (0,)), {"elementsize": 1}),
+        (Filter(32001, "blosc", (2, 2, 0, 240, 5, 1, 1)), {"typesize": 1}),
+        (Filter(32001, "blosc", (2, 2, 255, 240, 5, 1, 1)), {"typesize": 255}),
+        (Filter(32001, "blosc", (2, 2, 256, 240, 5, 1, 1)), {"typesize": 1}),
+    ],
+)
+def test_widths_that_readers_of_zarr_refuse_are_those_of_bytes(step: Filter, told: dict[str, int]) -> None:
+    chain = native_chain((step,), 240)
+    assert chain is not None
+    [codec] = documents(chain)
+    assert codec["configuration"].items() >= told.items()
 
 
 # --- what isn't stored, and what is damaged -----------------------------------------------------------------------

@@ -27,6 +27,8 @@ Chain = tuple[Filter, ...]
 _CHECKSUM_BYTES = 4
 # Of Blosc's options: two versions, width, bytes of a chunk, level, whether to shuffle bytes, number of LZ4.
 _LEVEL, _SHUFFLES, _LZ4 = 5, 1, 1
+# The levels that readers of Zarr take, who refuse a whole hierarchy over any other.
+_ZLIB_LEVELS, _ZSTD_LEVELS = (0, 9), (-(2**17), 22)
 
 
 def core_chain(filters: Chain, width: int, chunk_bytes: int, *, is_joined: bool = False) -> Chain:
@@ -55,7 +57,7 @@ def native_chain(filters: Chain, chunk_bytes: int) -> Chain | None:
     """The pipeline itself, None where Zarr knows no codecs that undo it."""
     is_known = all(step.id in _DOCUMENTS for step in filters)
     # Zarr's shuffle takes whole elements alone, which only a decoded chunk is sure to consist of.
-    widths = [max(step.options[:1], default=1) for step in filters if step.id == SHUFFLE.number]
+    widths = [_width(step.options) for step in filters if step.id == SHUFFLE.number]
     is_shuffled_first = not widths or (filters[0].id == SHUFFLE.number and len(widths) == 1)
     return filters if is_known and is_shuffled_first and not chunk_bytes % max(widths, default=1) else None
 
@@ -85,17 +87,29 @@ def _codec(name: str, **configuration: Any) -> dict[str, Any]:
     return {"name": name, "configuration": configuration}
 
 
+def _level(options: Sequence[int], default: int, bounds: tuple[int, int]) -> int:
+    """The level among a filter's options, the nearest to it that there is: it says nothing about how to decode."""
+    level = options[0] if options else default
+    least, most = bounds
+    return min(max(level - 2**32 if level >= 2**31 else level, least), most)  # as options are stored without a sign
+
+
+def _width(options: Sequence[int]) -> int:
+    """The bytes of an element that are shuffled; none are where an element has none."""
+    return max(options[0], 1) if options else 1
+
+
 def _blosc(options: Sequence[int]) -> dict[str, Any]:
-    width = options[2] if len(options) > 2 else 1
+    width = options[2] if len(options) > 2 and 1 <= options[2] <= MOST_WIDTH else 1
     shuffle = "shuffle" if width > 1 else "noshuffle"
     return _codec("blosc", typesize=width, cname="lz4", clevel=_LEVEL, shuffle=shuffle, blocksize=0)
 
 
 _DOCUMENTS: Mapping[int, Callable[[Sequence[int]], dict[str, Any]]] = {
     BLOSC.number: _blosc,
-    ZSTD.number: lambda options: _codec("zstd", level=max(options[:1], default=0), checksum=False),
-    DEFLATE.number: lambda options: _codec("numcodecs.zlib", level=max(options[:1], default=6)),
-    SHUFFLE.number: lambda options: _codec("numcodecs.shuffle", elementsize=max(options[:1], default=1)),
+    ZSTD.number: lambda options: _codec("zstd", level=_level(options, 0, _ZSTD_LEVELS), checksum=False),
+    DEFLATE.number: lambda options: _codec("numcodecs.zlib", level=_level(options, 6, _ZLIB_LEVELS)),
+    SHUFFLE.number: lambda options: _codec("numcodecs.shuffle", elementsize=_width(options)),
     FLETCHER32.number: lambda options: _codec("numcodecs.fletcher32"),
 }
 
