@@ -559,6 +559,26 @@ def test_what_was_left_out_at_opening_is_replaced(file: Path, tmp_path: Path) ->
         np.testing.assert_array_equal(new["entry/data/i0"], 2 * dataset.counts)
 
 
+@pytest.mark.parametrize("opening", [xr.open_dataset, xr.open_datatree])
+def test_records_with_lists_of_several_lengths_are_compared_one_by_one(tmp_path: Path, opening: Any) -> None:
+    kind = np.dtype([("number", "f8"), ("list", h5py.vlen_dtype("i4")), ("text", h5py.string_dtype())])
+    records = np.zeros(3, kind)
+    for at in range(3):
+        records[at] = (np.nan, np.arange(at + 1, dtype="i4"), f"{at}")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("v", data=records)
+        file["x"] = np.arange(4)
+    options = {"dataset_path": "/v"} if opening is xr.open_dataset else {}
+    opened = opening(tmp_path / "f.h5", engine="nexus", **options).load()
+    to_nexus(opened, tmp_path / "same.h5", layout="inplace")
+    with h5py.File(tmp_path / "same.h5") as file:
+        assert [each.tolist() for each in file["v"]["list"]] == [[0], [0, 1], [0, 1, 2]]
+    opened["v"].values[1]["list"][1] = 7
+    to_nexus(opened, tmp_path / "other.h5", layout="inplace")
+    with h5py.File(tmp_path / "other.h5") as file:
+        assert [each.tolist() for each in file["v"]["list"]] == [[0], [0, 7], [0, 1, 2]]
+
+
 def test_a_part_takes_the_place_of_the_whole_under_each_of_its_names(tmp_path: Path) -> None:
     frames = np.arange(40, dtype="u2").reshape(10, 4)
     with h5py.File(tmp_path / "old.nxs", "w") as file:

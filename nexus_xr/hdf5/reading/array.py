@@ -332,14 +332,14 @@ def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
             same_values(np.asarray(a[name]), np.asarray(b[name])) for name in a.dtype.names
         )
     if a.dtype.hasobject:
-        return all(map(_same_element, a.flat, b.flat))
+        return all(map(same_element, a.flat, b.flat))
     same = a == b
     if a.dtype.kind in "fcmM" and b.dtype.kind in "fcmM":
         same = same | (np.isnan(a) & np.isnan(b))
     return bool(np.all(same))
 
 
-def _same_element(a: Any, b: Any) -> bool:
+def same_element(a: Any, b: Any) -> bool:
     """Whether two elements of object arrays are the same: text, or what HDF5 has of varying length."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return are_alike(a.dtype, b.dtype) and same_values(a, b)

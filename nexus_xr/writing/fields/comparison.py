@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.hdf5.objects.text import decode_array
+from nexus_xr.hdf5.reading.array import same_element
 
 from .blockwise import blocks
 
@@ -57,6 +58,15 @@ def first_difference(values: Any, stored: Any, are_texts: bool) -> Difference | 
 
 
 def _same(some: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which elements are the same, those of records where all their members are."""
+    if some.dtype.names and some.dtype.names == others.dtype.names:
+        alike = np.ones(some.shape, np.bool_)
+        for name in some.dtype.names:
+            member = _same(some[name], others[name])
+            alike &= member.all(axis=tuple(range(some.ndim, member.ndim)))
+        return alike
+    if some.dtype.hasobject and some.shape == others.shape:
+        return np.fromiter(map(same_element, some.flat, others.flat), np.bool_, some.size).reshape(some.shape)
     same: NDArray[np.bool_] = np.broadcast_to(np.asarray(some == others, np.bool_), some.shape)
     if {some.dtype.kind, others.dtype.kind} <= _MAY_BE_NONE:
         same = same | (np.isnan(some) & np.isnan(others))
