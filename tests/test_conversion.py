@@ -571,6 +571,25 @@ def test_datasets_of_a_named_datatype_are_of_an_equal_one(tmp_path: Path) -> Non
         assert (file["n"][...].tolist(), file["words"].asstr()[...].tolist()) == ([1, 2, 3], ["none"] * 3)
 
 
+@pytest.mark.parametrize("compression", ["keep", "gzip"])
+@pytest.mark.parametrize("count", [3, 30])  # in the header, and in a heap
+def test_attributes_stay_in_the_order_in_which_they_were_made(tmp_path: Path, compression: str, count: int) -> None:
+    names = [f"{at * 7 % count}" for at in range(count, 0, -1)]
+    with h5py.File(tmp_path / "f.h5", "w", track_order=True) as file:
+        values = np.arange(30_000)
+        made = file.create_group("group", track_order=True), file.create_dataset("large", data=values, track_order=True)
+        for item in (file, *made):
+            for name in names:
+                item.attrs[name] = 1
+        unordered = file.create_group("unordered", track_order=False)
+        unordered.attrs.update(z=1, a=2)
+    nexus_xr.repack(tmp_path / "f.h5", tmp_path / "g.h5", compression=compression)
+    with h5py.File(tmp_path / "g.h5") as file:
+        for item in (file, file["group"], file["large"]):
+            assert list(item.attrs) == names
+        assert dict(file["unordered"].attrs) == {"z": 1, "a": 2}
+
+
 def test_a_file_is_packed_in_its_own_place(scan: Path) -> None:
     with h5py.File(scan, "a") as file:
         file["rubbish"] = np.random.default_rng(0).random(100_000)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import h5py
 import numpy as np
-from h5py import h5a, h5l, h5o, h5s
+from h5py import h5, h5a, h5l, h5o, h5p, h5s
 
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.objects.links import LINKS_OF_HDF5
@@ -164,10 +164,8 @@ def other_names(file: h5py.File, dataset: h5py.Dataset) -> list[tuple[str, str]]
 
 
 def copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py.Dataset) -> None:
-    """Give an object all attributes of another, as they are stored there."""
-    names: list[bytes] = []
-    h5a.iterate(source.id, names.append)
-    for name in names:
+    """Give an object all attributes of another, as they are stored there, and in their order where that is known."""
+    for name in _attribute_names(source):
         attribute = h5a.open(source.id, name)
         stored = attribute.get_type()
         made = h5a.create(target.id, name, stored, attribute.get_space())
@@ -177,6 +175,16 @@ def copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py
             kind = None if attribute.dtype.hasobject else stored
             attribute.read(values, kind)
             made.write(values, kind)
+
+
+def _attribute_names(item: h5py.Group | h5py.Dataset | h5py.Datatype) -> list[bytes]:
+    """The names of attributes in the order in which they were made, by their names where none was kept."""
+    order = item.id.get_create_plist().get_attr_creation_order()
+    names: list[bytes] = []
+    h5a.iterate(
+        item.id, names.append, index_type=h5.INDEX_CRT_ORDER if order & h5p.CRT_ORDER_TRACKED else h5.INDEX_NAME
+    )
+    return names
 
 
 def restore_order(group: h5py.Group, names: Sequence[str]) -> None:
