@@ -18,6 +18,7 @@ import nexus_xr
 from benchmarks.serving import RangeServer
 from nexus_xr import extras
 from nexus_xr.exchange import foreign, stores
+from nexus_xr.hdf5.writing import stored_anew
 from nexus_xr.inspection.outline import OutlineNode
 
 from .processes import run
@@ -840,6 +841,143 @@ def test_what_numpy_has_no_type_for_is_written_anew(tmp_path: Path, name: str, c
         found = np.empty(3, content.dtype)
         dataset.read(h5s.ALL, h5s.ALL, found, kind)
         assert (dataset.get_type(), found.tobytes()) == (kind, content.tobytes())
+
+
+def _kinds_that_numpy_has_no_word_for() -> dict[str, Any]:
+    """Datatypes of which another one has the same dtype."""
+    precise, odd = h5t.STD_I32LE.copy(), h5t.STD_U32BE.copy()
+    precise.set_precision(12)
+    precise.set_offset(4)
+    odd.set_precision(24)
+    tagged = h5t.create(h5t.OPAQUE, 5)
+    tagged.set_tag(b"a tag")
+    texts = {}
+    for name, pad in {"padded": h5t.STR_SPACEPAD, "ended": h5t.STR_NULLTERM}.items():
+        texts[name] = h5t.C_S1.copy()
+        texts[name].set_size(6)
+        texts[name].set_strpad(pad)
+    records = h5t.create(h5t.COMPOUND, 13)
+    records.insert(b"bits", 0, h5t.STD_B16LE)
+    records.insert(b"number", 3, precise)
+    records.insert(b"text", 7, texts["padded"])
+    array = h5t.array_create(h5t.STD_I16BE, (2, 3))
+    return {
+        "bits": h5t.STD_B8LE,
+        "bits, others first": h5t.STD_B32BE,
+        "precise": precise,
+        "odd": odd,
+        "tagged": tagged,
+        **texts,
+        "records": records,
+        "array": array,
+        "number": h5t.STD_U16LE,
+    }
+
+
+# What repack leaves as it is stored.
+_LEFT_BY_REPACK = {"padded", "ended", "array"}
+
+
+def _stored(dataset: h5d.DatasetID) -> bytes:
+    elements = np.empty(dataset.shape, f"V{dataset.get_type().get_size()}")
+    dataset.read(h5s.ALL, h5s.ALL, elements, dataset.get_type())
+    return elements.tobytes()
+
+
+def _compress_anew(source: Path, target: Path, way: str, **options: Any) -> None:
+    if way == "repack":
+        nexus_xr.repack(source, target, **options)
+    else:
+        xr.open_datatree(source, engine="nexus").nexus.to_nexus(target, layout="inplace", **options)
+
+
+@pytest.mark.parametrize("at_once", [1 << 24, 50_000])
+@pytest.mark.parametrize("way", ["repack", "inplace"])
+@pytest.mark.parametrize("name", _kinds_that_numpy_has_no_word_for())
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "gzip"}, {"scaleoffset": 0}], ids=["none", "gzip", "libhdf5's"]
+)
+def test_types_stay_where_arrays_are_compressed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Any, name: str, way: str, at_once: int
+) -> None:
+    monkeypatch.setattr(stored_anew, "_BLOCK_BYTES", at_once)
+    kind = _kinds_that_numpy_has_no_word_for()[name]
+    if "scaleoffset" in options and name != "number":
+        pytest.skip("is for numbers")
+    rows = 180_000 // kind.get_size()
+    content = np.random.default_rng(0).integers(0, 128, (rows, kind.get_size()), "u1")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        template = file.create_dataset("template", (1,), "i2", chunks=(1,) if options else None, **options)
+        properties = template.id.get_create_plist()
+        if options:
+            properties.set_chunk((1000,))
+        made = h5d.create(file.id, b"x", kind, h5s.create_simple((rows,)), properties)
+        made.write(h5s.ALL, h5s.ALL, content.view(f"V{kind.get_size()}")[:, 0], kind)
+        made = _stored(made)
+    _compress_anew(tmp_path / "f.h5", tmp_path / "g.h5", way, compression="lzf")
+    with h5py.File(tmp_path / "g.h5") as file:
+        dataset = file["x"]
+        assert dataset.id.get_type() == kind
+        assert dataset.shape == (rows,)
+        assert _stored(dataset.id) == made
+        is_left = way == "repack" and (name in _LEFT_BY_REPACK or "scaleoffset" in options)
+        assert dataset.compression == (options.get("compression") if is_left else "lzf")
+
+
+@pytest.mark.parametrize("way", ["repack", "inplace"])
+def test_elements_that_only_libhdf5_encodes_are_written_by_it(tmp_path: Path, way: str) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"] = VALUES.astype(">u2")
+    _compress_anew(tmp_path / "f.h5", tmp_path / "g.h5", way, compression="szip")
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert (file["x"].compression, file["x"].dtype) == ("szip", np.dtype(">u2"))
+        np.testing.assert_array_equal(file["x"], VALUES)
+
+
+@pytest.mark.parametrize("fill", [0, 7])
+@pytest.mark.parametrize("way", ["repack", "inplace"])
+def test_what_nobody_has_written_is_not_written_where_arrays_are_compressed_anew(
+    tmp_path: Path, way: str, fill: int
+) -> None:
+    with h5py.File(tmp_path / "f.h5", "w", libver="latest") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((4, 1000))
+        properties.set_fill_value(np.array(fill, "i4"))
+        space = h5s.create_simple((40_000_000, 1000), (h5s.UNLIMITED, 1000))
+        dataset = h5py.Dataset(h5d.create(file.id, b"x", h5t.STD_I32LE, space, properties))
+        dataset[6:9, 5:] = 3
+        dataset[-4:] = fill
+    _compress_anew(tmp_path / "f.h5", tmp_path / "g.h5", way, compression="gzip")
+    with h5py.File(tmp_path / "g.h5") as file:
+        dataset = file["x"]
+        assert (dataset.compression, dataset.maxshape, dataset.fillvalue) == ("gzip", (None, 1000), fill)
+        assert dataset.id.get_num_chunks() == 2
+        assert dataset[4:12, 4].tolist() == [fill] * 8
+        assert dataset[4:12, 5].tolist() == [fill] * 2 + [3] * 3 + [fill] * 3
+        assert dataset[-4:, 999].tolist() == [fill] * 4
+
+
+def test_zeros_are_written_where_it_is_not_known_what_reads_as_zero(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("x", (40_000,), "i4", chunks=(10_000,))[:20_000] = 0
+    content = (tmp_path / "f.h5").read_bytes()
+    defined = content.index(b"\x02\x03\x02\x01" + bytes(4)) + 3  # in the message of the fill value
+    (tmp_path / "f.h5").write_bytes(content[:defined] + b"\0" + content[defined + 1 :])
+    _compress_anew(tmp_path / "f.h5", tmp_path / "g.h5", "inplace", compression="gzip")
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert file["x"].id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_UNDEFINED
+        assert (file["x"].compression, file["x"][:20_000].any()) == ("gzip", False)
+        assert file["x"].id.get_num_chunks() >= 2
+
+
+@pytest.mark.parametrize("way", ["repack", "inplace"])
+def test_lengths_that_arrays_may_grow_to_stay_where_they_are_compressed_anew(tmp_path: Path, way: str) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(40_000), chunks=(10_000,), maxshape=(50_000,))
+    _compress_anew(tmp_path / "f.h5", tmp_path / "g.h5", way, compression="gzip")
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert (file["x"].compression, file["x"].maxshape) == ("gzip", (50_000,))
+        np.testing.assert_array_equal(file["x"], np.arange(40_000))
 
 
 # --- consolidate ---------------------------------------------------------------------------------------------------

@@ -92,6 +92,7 @@ ELSEWHERE: dict[str, str] = {
     "writing.creation._SMALLEST_CHUNK": "the doctest of default_chunks",
     "io.file_copy._COPIED_AT_ONCE": "how much of a stream is copied at once",
     "writing.copying._COPIED_AT_ONCE": "test_writing.py: contiguous values are copied in any parts",
+    "writing.stored_anew._BLOCK_BYTES": "test_conversion.py: types stay where arrays are compressed anew",
     "runtime.memory._ALIGNMENT": "where results begin in memory that is lent",
     "runtime.memory._GRANULE": "what sizes of blocks are rounded to",
     "runtime.memory._MOST_WANTED": "how much is remembered",

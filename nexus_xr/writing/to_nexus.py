@@ -25,6 +25,7 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import restore_order
+from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
 from nexus_xr.nexus.output.hyperspy_metadata import METADATA, ROOT_ATTRIBUTES
@@ -400,6 +401,8 @@ def _write(pending: Sequence[PendingWrite], path: str, num_threads: int | None) 
     for write in pending:
         if hasattr(write.values, "dask"):
             of_dask.append(write)
+        elif isinstance(write.values, StoredAnew):
+            write.values.write_into(write.dataset, num_threads, f"{path}:{write.dataset.name}")
         else:
             fill(WrittenDataset(write.dataset, num_threads, f"{path}:{write.dataset.name}"), write.values)
     return of_dask

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import h5py
 import numpy as np
+from h5py import h5d, h5s, h5t
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
@@ -22,6 +23,7 @@ from nexus_xr.hdf5.filters.codec import DecodeError
 from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.filters.pipeline import Pipeline, Workspace
 from nexus_xr.hdf5.library.storage import filters_of
+from nexus_xr.hdf5.reading.layouts.layout import carrier_of
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.memory import empty
@@ -46,7 +48,9 @@ class WrittenDataset:
     where
         What the dataset is called in errors, by default its file's name and its own.
     is_new
-        Whether nothing is stored in it yet, so that chunks of zeros need not be; None to find it out.
+        Whether nothing is stored in it yet, so that chunks of the fill value need not be; None to find it out.
+    as_stored
+        Whether blocks are elements as they are stored, in a dtype as large as one; of a new dataset.
     """
 
     def __init__(
@@ -55,20 +59,22 @@ class WrittenDataset:
         num_threads: int | None = None,
         where: str | None = None,
         is_new: bool | None = None,
+        as_stored: bool = False,
     ) -> None:
+        self._kind = dataset.id.get_type() if as_stored else None
         self.shape: tuple[int, ...] = dataset.shape
-        self.dtype: np.dtype[Any] = dataset.dtype
+        self.dtype: np.dtype[Any] = dataset.dtype if self._kind is None else _carrier_of(self._kind)
         self.chunks: tuple[int, ...] | None = dataset.chunks
         self._dataset = dataset
         self._where = where or f"{dataset.file.filename}:{dataset.name}"
         self._num_threads = num_threads
-        self._coders = _coders_of(dataset)
+        self._coders = _coders_of(dataset, self.dtype)
         self._fill = np.empty(1, self.dtype)
         self._is_new = not dataset.id.get_storage_size() if is_new is None else is_new
-        self._leaves_zeros = False
+        self._leaves_fill = False
         if self._coders is not None:
-            self._fill[...] = dataset.fillvalue
-            self._leaves_zeros = self._is_new and _is_zero(self._fill.view(np.uint8))
+            self._fill[...] = dataset.fillvalue if self._kind is None else _unwritten_element(dataset, self._kind)
+            self._leaves_fill = self._is_new and _has_fill(dataset)
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Give the dataset another shape."""
@@ -175,7 +181,7 @@ class WrittenDataset:
     def _store(self, corner: tuple[int, ...], chunk: NDArray[Any], may_be_there: bool) -> None:
         assert self._coders is not None
         content = chunk.reshape(-1).view(np.uint8)
-        if self._leaves_zeros and not may_be_there and _is_zero(content):
+        if self._leaves_fill and not may_be_there and _consists_of(content, self._fill.view(np.uint8)):
             return  # as it reads where nothing is stored
         stored, mask = self._coders.encoder.encode(content)
         # h5py of some versions calls libhdf5 here without the lock that libhdf5 needs.
@@ -192,6 +198,9 @@ class WrittenDataset:
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:
         values = values.astype(object, copy=False) if self.dtype.hasobject else values
         with self._explained():
+            if self._kind is not None:
+                _put_stored(self._dataset, region, values, self._kind)
+                return
             put(self._dataset, [begin for begin, _ in region], values, self._where)
 
     @contextmanager
@@ -217,16 +226,41 @@ class _Coders(NamedTuple):
     pipeline: Pipeline
 
 
-def _coders_of(dataset: h5py.Dataset) -> _Coders | None:
+def _coders_of(dataset: h5py.Dataset, dtype: np.dtype[Any]) -> _Coders | None:
     """What encodes and decodes the chunks of a dataset; None where libhdf5 has to write it."""
-    if dataset.chunks is None or dataset.dtype.hasobject:
+    if dataset.chunks is None or dtype.hasobject:
         return None
-    chunk_bytes = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
+    chunk_bytes = int(np.prod(dataset.chunks)) * dtype.itemsize
     try:
         filters = filters_of(dataset.id.get_create_plist())
         return _Coders(Encoder(filters, chunk_bytes), Pipeline(filters, chunk_bytes))
     except LookupError:
         return None
+
+
+def _carrier_of(kind: h5t.TypeID) -> np.dtype[Any]:
+    return carrier_of(np.dtype((np.void, kind.get_size())))
+
+
+def _has_fill(dataset: h5py.Dataset) -> bool:
+    """Whether it is known what elements read as that nobody has written."""
+    return bool(dataset.id.get_create_plist().fill_value_defined() != h5d.FILL_VALUE_UNDEFINED)
+
+
+def _unwritten_element(dataset: h5py.Dataset, kind: h5t.TypeID) -> NDArray[Any]:
+    """What elements of a new dataset have as long as nobody has written them."""
+    element, one, space = np.zeros(1, _carrier_of(kind)), (1,) * dataset.ndim, dataset.id.get_space()
+    if _has_fill(dataset):
+        space.select_hyperslab((0,) * dataset.ndim, one)
+        dataset.id.read(h5s.create_simple((1,)), space, element, kind)
+    return element
+
+
+def _put_stored(dataset: h5py.Dataset, region: Region, values: NDArray[Any], kind: h5t.TypeID) -> None:
+    """Have libhdf5 write elements that are as they are to be stored."""
+    space = dataset.id.get_space()
+    space.select_hyperslab(tuple(begin for begin, _ in region), values.shape)
+    dataset.id.write(h5s.create_simple(values.shape), space, np.ascontiguousarray(values), kind)
 
 
 def why_unfit(values: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:
@@ -258,6 +292,15 @@ _PEEK_BYTES = 4096
 def _is_zero(content: NDArray[np.uint8]) -> bool:
     """Whether all bytes are zero, which the first of them mostly deny."""
     return not content[:_PEEK_BYTES].any() and not content.any()
+
+
+def _consists_of(content: NDArray[np.uint8], element: NDArray[np.uint8]) -> bool:
+    """Whether all elements are one, which the first of them mostly denies."""
+    if not element.any():
+        return _is_zero(content)
+    return np.array_equal(content[: element.size], element) and bool(
+        (content.reshape(-1, element.size) == element).all()
+    )
 
 
 def _corners(region: Region, chunks: Sequence[int]) -> Iterator[tuple[int, ...]]:

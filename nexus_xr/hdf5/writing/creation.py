@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import h5py
@@ -23,10 +23,10 @@ from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.storage import Filter
-from nexus_xr.hdf5.objects.text import encode
+from nexus_xr.hdf5.objects.text import decode, encode
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 
-from .new_objects import link_properties, properties_of
+from .new_objects import IN_ORDER, link_properties, properties_of
 
 # An array that is smaller is stored as it is, in one piece.
 SMALL_BYTES = 64 * 1024
@@ -227,23 +227,74 @@ def create_dataset(
     # Every element is written, so nothing is to be filled before.
     properties.set_fill_time(h5d.FILL_TIME_IFSET)
     space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
-    try:
+    with _explained(group, name, dtype, chunks):
         if chunks:
-            _check_chunks(filters, chunks, dtype.itemsize)
-            properties.set_chunk(chunks)
-            for step in filters:
-                _append(properties, step)
+            _set_storage(properties, chunks, filters, dtype.itemsize)
         if fill is not None:
             properties.set_fill_value(fill)
         kind = h5t.py_create(dtype, logical=True)
         made = h5d.create(group.id, encode(name), kind, space, properties, link_properties())
+    return h5py.Dataset(made)
+
+
+def create_alike(
+    source: h5py.Dataset, group: h5py.Group, name: str, chunks: tuple[int, ...] | None, filters: Sequence[Filter]
+) -> h5py.Dataset:
+    """Make a dataset without values that is like another, with its type as the file has it, but for how it is stored.
+
+    Raises
+    ------
+    NexusError
+        The filters aren't for such elements, or such chunks.
+    """
+    kind, properties = source.id.get_type().copy(), _properties_alike(source)
+    chunks = chunks or (source.chunks if None in source.maxshape else None) or (source.shape if filters else None)
+    largest = tuple(h5s.UNLIMITED if most is None else most for most in source.maxshape)
+    if chunks:  # which nothing can have that is shorter and can't grow
+        largest = tuple(h5s.UNLIMITED if most < length else most for most, length in zip(largest, chunks, strict=True))
+    with _explained(group, name, source.dtype, chunks):
+        if chunks:
+            _set_storage(properties, chunks, filters, kind.get_size())
+        else:
+            properties.set_layout(h5d.CONTIGUOUS)
+        space = h5s.create_simple(source.shape, largest)
+        made = h5d.create(group.id, encode(name), kind, space, properties, link_properties())
+    return h5py.Dataset(made)
+
+
+def _properties_alike(source: h5py.Dataset) -> h5p.PropDCID:
+    """Properties of a dataset with the fill value of another, which says nothing of how it is stored."""
+    if source.external:  # which nothing takes from properties again
+        properties = properties_of(h5p.DATASET_CREATE)
+        if (fill := fill_of(source)) is not None:
+            properties.set_fill_value(fill)
+    else:
+        properties = source.id.get_create_plist()
+        properties.set_attr_creation_order(IN_ORDER)
+        properties.set_alloc_time(h5d.ALLOC_TIME_DEFAULT)
+        if properties.get_nfilters():
+            properties.remove_filter(h5z.FILTER_ALL)
+    properties.set_fill_time(h5d.FILL_TIME_IFSET)
+    return properties
+
+
+def _set_storage(properties: h5p.PropDCID, chunks: tuple[int, ...], filters: Sequence[Filter], itemsize: int) -> None:
+    _check_chunks(filters, chunks, itemsize)
+    properties.set_chunk(chunks)
+    for step in filters:
+        _append(properties, step)
+
+
+@contextmanager
+def _explained(group: h5py.Group, name: str, dtype: np.dtype[Any], chunks: tuple[int, ...] | None) -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
-        where = path_of_member(group.name, name)
+        where = path_of_member(decode(group.name), decode(name))
         raise NexusError(
             f"{where}: {dtype} in chunks of {chunks} can't be stored so ({error}); "
             "choose another compression or other chunks"
         ) from error
-    return h5py.Dataset(made)
 
 
 def fill_of(dataset: h5py.Dataset) -> NDArray[Any] | None:

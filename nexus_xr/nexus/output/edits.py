@@ -20,11 +20,13 @@ from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.text import encode
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.copying import Copied
+from nexus_xr.hdf5.writing.creation import create_alike
 from nexus_xr.hdf5.writing.exact_numbers import in_type
 from nexus_xr.hdf5.writing.link_targets import LinkTarget, copy_attributes, link_target, other_names
 from nexus_xr.hdf5.writing.new_objects import stored_bytes
 from nexus_xr.hdf5.writing.part_files import Joined
 from nexus_xr.hdf5.writing.scales import DetachedScales
+from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.nexus.tree.metadata import is_field, same_tree
 
 from .node_writing import PendingWrite, too_large_for_old, write_attributes, write_members
@@ -198,7 +200,10 @@ def _put_values(
     names = other_names(group.file, present)
     scales.detach(present)
     del group[name]
-    pending = write_members(group, GroupNode({name: replace(node, attributes={})}))
+    if isinstance(values, StoredAnew):
+        pending = [PendingWrite(create_alike(present, group, name, node.chunks, node.filters), values)]
+    else:
+        pending = write_members(group, GroupNode({name: replace(node, attributes={})}))
     made = group[name]
     copy_attributes(present, made)
     if made.ndim != present.ndim:

@@ -13,9 +13,9 @@ from nexus_xr.arrays.stale_bounds import stale_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, called_after_owners, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES
+from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.nexus.output.claims import true_of_data
 from nexus_xr.nexus.output.edits import Edit, attribute_edits, is_stored_as
 from nexus_xr.nexus.output.entry import DataField, data_group
@@ -210,22 +210,24 @@ class DataUpdate:
     def _stored_otherwise(self, variable: Variable, path: str) -> Iterator[Edit]:
         """The field as it is, with the chunks and filters that were asked for.
 
-        Not one whose values are elsewhere, and none of references, which would no longer be such.
+        Not one whose values are elsewhere, as those of varying length are.
         """
         before = self.before.variables[variable.name]
         origin = origin_of(before)
         if origin is None:
             return
         raw = stored_array(origin)
-        if raw.nbytes <= SMALL_BYTES or has_references(raw.raw_dtype):
+        if raw.nbytes <= SMALL_BYTES or raw.raw_dtype.hasobject or raw.layout is not None:
             return
         chunks, filters = self.rules.storing.chunk_shape(before), self.rules.storing.filters(before)
-        node = FieldNode(raw, {}, chunks, filters if chunks else ())
         dataset = self.group.find(variable.field)
         if not isinstance(dataset, Dataset) or raw.file is not self.opening.file or dataset.is_virtual:
             return
+        rank = len(dataset.extent)
+        whole = (*chunks[:rank], *dataset.shape[rank:]) if chunks else None  # as an array datatype is in one piece
+        node = FieldNode(StoredAnew(raw), {}, whole, filters if chunks else ())
         if not is_stored_as(dataset, node):
-            yield Edit(path, node, keeps_storage=False)
+            yield Edit(path, replace(node, chunks=chunks and chunks[:rank]), keeps_storage=False)
 
     def _growing_dims(self) -> Iterator[str]:
         """The dimensions along which the file's variables have no end, so that new ones must not have one either."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import h5py
-import numpy as np
 from h5py import h5d, h5i
 
 from nexus_xr.errors import NexusError
@@ -23,12 +22,11 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import as_h5py_takes_it, as_text, decode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.atomic_file import NewFile, completed, failing
-from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.copying import copy_object
 from nexus_xr.hdf5.writing.creation import (
     SMALL_BYTES,
     Compression,
-    create_dataset,
+    create_alike,
     default_chunks,
     filters_named,
     filters_of_source,
@@ -37,9 +35,9 @@ from nexus_xr.hdf5.writing.delivery import is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, put_link
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.references import ReferringCopies, refuse_unknown
+from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.defaults import KEEP
-from nexus_xr.writing.fields.blockwise import fill
 
 from .soundness import refuse_damaged
 
@@ -65,7 +63,7 @@ def repack(
     """Write a file anew with all that it holds, and without the room that what was deleted from it has left.
 
     Large arrays of numbers are compressed anew where that is asked for; all else, and arrays that would lose something
-    by it (a fill value, a length that they may grow to, a lossy filter), is copied as it is stored. Links stay links.
+    by it (with a lossy filter), is copied as it is stored. Links stay links.
     References lead to the same objects there. A named datatype is copied, too; datasets that are of it are of one that
     is equal, and not of that itself.
 
@@ -97,7 +95,7 @@ def repack(
     Examples
     --------
     >>> with h5py.File("scan.nxs", "w") as file:
-    ...     file["counts"] = np.zeros((4, 128, 128))
+    ...     file["counts"] = [[0] * 200] * 200
     >>> repack("scan.nxs", "small.nxs", compression="gzip")
     >>> os.path.getsize("small.nxs") * 10 < os.path.getsize("scan.nxs")
     True
@@ -157,17 +155,12 @@ class _Form:
 
 
 def _can_change(dataset: h5py.Dataset) -> bool:
-    """Whether nothing is lost when a dataset is made anew."""
+    """Whether a dataset is an array that can be made anew with the type, fill value and lengths that it has."""
     dtype = numpy_type(dataset.id)
     is_plain = dtype is not None and dtype.kind in "biufcV" and not dtype.hasobject and dtype.subdtype is None
     if not is_plain or not dataset.size or dataset.is_virtual or dataset.external:
         return False
-    if any(most not in (None, size) for most, size in zip(dataset.maxshape, dataset.shape, strict=True)):
-        return False
-    if dataset.id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_UNDEFINED:
-        return False
-    fill_value = np.full(1, dataset.fillvalue, dtype)
-    return not fill_value.view(np.uint8).any() and (dataset.chunks is not None or None not in dataset.maxshape)
+    return bool(dataset.id.get_create_plist().fill_value_defined() != h5d.FILL_VALUE_UNDEFINED)
 
 
 # --- what can't be written anew --------------------------------------------------------------------------------------
@@ -304,10 +297,7 @@ class _Repacking:
         chunks: Sequence[int] | None,
         filters: Sequence[Filter],
     ) -> None:
-        growing = [most is None for most in dataset.maxshape]
-        made = create_dataset(
-            group, name, dataset.shape, dataset.dtype, tuple(chunks) if chunks else None, filters, growing
-        )
+        made = create_alike(dataset, group, name, tuple(chunks) if chunks else None, filters)
         copy_attributes(dataset, made)
         array = LazyArray(self._asked, _path_of(dataset), dataset.shape, dataset.dtype)
-        fill(WrittenDataset(made, self._num_threads, f"{self._asked.name}:{_path_of(made)}"), array)
+        StoredAnew(array).write_into(made, self._num_threads, f"{self._asked.name}:{_path_of(made)}")

@@ -1,0 +1,73 @@
+"""The elements of a dataset as the bytes that they have in the file, whatever these mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+from h5py import h5s
+from numpy.typing import NDArray
+
+from .array import LazyArray
+from .engine.engine import read
+from .layouts.known_layouts import layout_of
+from .layouts.layout import StoredLayout, carrier_of
+from .unreadable import values_explained
+
+# First element and the one behind the last, for each dimension.
+Region = tuple[tuple[int, int], ...]
+Elements = NDArray[np.generic]
+
+
+@contextmanager
+def stored_elements(array: LazyArray, num_threads: int | None = None) -> Iterator[Callable[[Region], Elements]]:
+    """What gives the elements of a region as they are stored, in a dtype as large as one, within a ``with`` block.
+
+    Parameters
+    ----------
+    array
+        All of a dataset none of whose elements, or parts of them, are elsewhere in the file.
+    num_threads
+        Most threads that decode.
+
+    Raises
+    ------
+    NexusFileError
+        It can't be read.
+    """
+    with array.opened() as dataset, array.file.source() as asked, values_explained(array.file.name, array.path):
+        carrier = carrier_of(np.dtype((np.void, dataset.id.get_type().get_size())))
+        layout = None if array.file.is_written_here else layout_of(array.file, array.path, asked, array.address)
+        if not isinstance(layout, StoredLayout):
+            yield lambda region: _read_by_libhdf5(dataset, region, carrier)
+            return
+        inner = [slice(0, length, 1) for length in layout.shape[dataset.ndim :]]  # of an array datatype
+        with layout.source(asked) as source:
+
+            def decoded(region: Region) -> Elements:
+                indexers = [*(slice(begin, end, 1) for begin, end in region), *inner]
+                return _whole(read(layout, source, indexers, num_threads, comes_back=False), _lengths(region), carrier)
+
+            yield decoded
+
+
+def _read_by_libhdf5(dataset: h5py.Dataset, region: Region, carrier: np.dtype[np.generic]) -> Elements:
+    lengths, space = _lengths(region), dataset.id.get_space()
+    space.select_hyperslab(tuple(begin for begin, _ in region), lengths)
+    elements = np.empty(lengths, carrier)
+    dataset.id.read(h5s.create_simple(lengths), space, elements, dataset.id.get_type())
+    return elements
+
+
+def _whole(parts: Elements, lengths: Sequence[int], carrier: np.dtype[np.generic]) -> Elements:
+    """Elements as one value each, which those of an array datatype are not when they are read."""
+    if parts.dtype == carrier and parts.shape == tuple(lengths):
+        return parts
+    return np.frombuffer(parts.tobytes(), carrier, math.prod(lengths)).reshape(lengths)
+
+
+def _lengths(region: Region) -> tuple[int, ...]:
+    return tuple(end - begin for begin, end in region)
