@@ -2330,6 +2330,47 @@ def test_elements_of_varying_length_keep_their_type(
     assert xr.open_dataset(tmp_path / "g.nxs", engine="nexus").identical(ds)
 
 
+def test_lengths_of_time_in_metadata_come_back(tmp_path: Path) -> None:
+    records = np.array([(1, np.timedelta64(3, "s"))], [("a", "i4"), ("t", "m8[s]")])
+    with h5py.File(tmp_path / "old.nxs", "w") as file:
+        entry = file.create_group("entry/data").parent
+        entry.attrs["NX_class"] = "NXentry"
+        entry["data"].attrs.update(NX_class="NXdata", signal="y")
+        entry["data/y"] = np.arange(3.0)
+        for name, kind in {"seconds": "m8[s]", "others": ">m8[25us]"}.items():
+            entry[name] = np.array([1, 2], kind).astype(h5py.opaque_dtype(np.dtype(kind)))
+        entry["data"].attrs["waited"] = np.array([1, 2], "m8[ms]").astype(h5py.opaque_dtype(np.dtype("m8[ms]")))
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus")
+    dataset.attrs["records"] = {"value": records}
+    to_nexus(dataset, tmp_path / "new.nxs")
+    again = xr.open_dataset(tmp_path / "new.nxs", engine="nexus")
+    assert again.attrs["seconds"]["value"].dtype == np.dtype("m8[s]")
+    assert again.attrs["others"]["value"].dtype == np.dtype(">m8[25us]")
+    assert again.attrs["others"]["value"].astype("i8").tolist() == [1, 2]
+    assert again.attrs["records"]["value"] == records[0]
+    np.testing.assert_array_equal(again.attrs["data"]["attrs"]["waited"], np.array([1, 2], "m8[ms]"))
+
+
+def test_lengths_of_time_without_a_unit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(NexusError, match="'waited': an array of timedelta64 can't be stored"):
+        to_nexus(scan().assign_attrs(waited=np.array([1, 2], "m8")), tmp_path / "g.nxs")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lists_of_arrays_say_how_the_rest_is_written(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.nxs", "w") as file:
+        file["x"] = np.arange(5)
+        inner = h5t.array_create(h5t.IEEE_F32LE, (2,))
+        h5d.create(file.id, b"lists", h5t.vlen_create(inner), h5s.create_simple((2,)))
+    dataset = xr.open_dataset(tmp_path / "old.nxs", engine="nexus", dataset_path="/x")
+    with pytest.raises(NexusError, match=r"lists: its elements are lists of arrays.*skip_metadata_key.*inplace"):
+        to_nexus(dataset, tmp_path / "new.nxs")
+    to_nexus(dataset, tmp_path / "new.nxs", skip_metadata_key=["lists"])
+    to_nexus(dataset, tmp_path / "same.nxs", layout="inplace")
+    with h5py.File(tmp_path / "same.nxs") as file:
+        assert file["lists"].id.get_type() == h5t.vlen_create(inner)
+
+
 def test_elements_that_are_of_another_type_now_are_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("points", (2,), h5py.vlen_dtype(h5py.string_dtype()))

@@ -137,7 +137,13 @@ def _is_list(value: Any) -> bool:
 
 def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     kind = array.dtype.kind
-    if kind == "O" and varying_element(array.dtype) is not None and _holds(array, array.dtype):
+    inner = varying_element(array.dtype)
+    if inner is not None and inner.subdtype is not None:
+        raise UnstorableError(
+            "its elements are lists of arrays, which h5py doesn't write; leave it out by skip_metadata_key, or keep it "
+            'as it is in its file by layout="inplace"'
+        )
+    if inner is not None and _holds(array, array.dtype):
         return array
     if kind == "O" and all(map(_is_reference, array.flat)):
         return _as_text_array(map(_path_of, array.flat)).reshape(array.shape)
@@ -146,6 +152,8 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
     if kind == "M":
         array = array.astype(str)
         kind = "U"
+    if kind == "m" and np.datetime_data(array.dtype)[0] != "generic":
+        return array.astype(h5py.opaque_dtype(array.dtype))
     if kind in "biufcS":
         return array if array.dtype.itemsize else array.astype("S1")
     if kind == "U" and array.ndim:
@@ -166,9 +174,9 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _has_text_or_dates(dtype: np.dtype[Any]) -> bool:
-    """Whether records have elements that HDF5 stores otherwise than NumPy does."""
+    """Whether records have elements that HDF5 stores otherwise than NumPy does: text, dates, lengths of time."""
     if dtype.names is None:
-        return dtype.base.kind in "OUM"
+        return dtype.base.kind in "OUMm"
     return any(_has_text_or_dates(dtype[name]) for name in dtype.names)
 
 
