@@ -12,13 +12,14 @@ import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
-from h5py import h5d, h5s, h5t
+from h5py import h5d, h5p, h5s, h5t
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusFileError, NexusFileNotFoundError, NexusWarning, consolidate, to_nexus
 from nexus_xr.writing.copies import consolidate as consolidation
 
+from .kinds import kinds_that_numpy_has_no_word_for, stored_bytes
 from .stacks import counts
 
 VALUES = counts((12, 6, 8))
@@ -208,6 +209,49 @@ def test_what_numpy_has_no_type_for_is_copied(tmp_path: Path) -> None:
     os.unlink("a.h5")
     with h5py.File("master.nxs") as file:
         assert h5d.open(file.id, b"time").get_type().get_class() == h5t.TIME
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (30_000,)])
+@pytest.mark.parametrize("name", kinds_that_numpy_has_no_word_for())
+def test_raw_data_of_other_files_keep_their_type(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    kind = kinds_that_numpy_has_no_word_for()[name]
+    content = np.random.default_rng(0).integers(0, 128, int(np.prod(shape)) * kind.get_size(), "u1").tobytes()
+    Path("raw").write_bytes(content)
+    with h5py.File("master.nxs", "w") as file, h5py.File("a.h5", "w") as other:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_external(b"raw", 0, 2 * len(content))
+        longest = tuple(2 * length for length in shape)
+        h5d.create(other.id, b"x", kind, h5s.create_simple(shape, longest), properties)
+        file["x"] = h5py.ExternalLink("a.h5", "x")
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        made = file["x"]
+        assert made.external is None
+        assert made.id.get_type() == kind
+        assert (made.shape, made.maxshape) == (shape, longest)
+        assert stored_bytes(made.id) == content
+
+
+@pytest.mark.parametrize("name", kinds_that_numpy_has_no_word_for())
+def test_chunks_are_moved_only_into_what_is_of_their_type(name: str, tmp_path: Path) -> None:
+    kind = kinds_that_numpy_has_no_word_for()[name]
+    content = np.random.default_rng(0).integers(0, 128, (40, kind.get_size()), "u1").view(f"V{kind.get_size()}")[:, 0]
+    space = h5s.create_simple((40,))
+    with h5py.File("a.h5", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((10,))
+        properties.set_deflate(4)
+        h5d.create(file.id, b"x", kind, space, properties).write(h5s.ALL, h5s.ALL, content, kind)
+    with h5py.File("master.nxs", "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_virtual(space, b"a.h5", b"x", space)
+        before = stored_bytes(h5d.create(file.id, b"x", kind, space, properties))
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        made = file["x"]
+        assert (made.is_virtual, made.chunks, made.compression) == (False, (10,), "gzip")
+        assert made.id.get_type() == kind
+        assert stored_bytes(made.id) == before
 
 
 def test_missing_sources_are_an_error_that_names_them() -> None:

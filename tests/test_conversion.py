@@ -21,6 +21,7 @@ from nexus_xr.exchange import foreign, stores
 from nexus_xr.hdf5.writing import stored_anew
 from nexus_xr.inspection.outline import OutlineNode
 
+from .kinds import kinds_that_numpy_has_no_word_for, stored_bytes
 from .processes import run
 from .shell import invoke
 
@@ -843,45 +844,8 @@ def test_what_numpy_has_no_type_for_is_written_anew(tmp_path: Path, name: str, c
         assert (dataset.get_type(), found.tobytes()) == (kind, content.tobytes())
 
 
-def _kinds_that_numpy_has_no_word_for() -> dict[str, Any]:
-    """Datatypes of which another one has the same dtype."""
-    precise, odd = h5t.STD_I32LE.copy(), h5t.STD_U32BE.copy()
-    precise.set_precision(12)
-    precise.set_offset(4)
-    odd.set_precision(24)
-    tagged = h5t.create(h5t.OPAQUE, 5)
-    tagged.set_tag(b"a tag")
-    texts = {}
-    for name, pad in {"padded": h5t.STR_SPACEPAD, "ended": h5t.STR_NULLTERM}.items():
-        texts[name] = h5t.C_S1.copy()
-        texts[name].set_size(6)
-        texts[name].set_strpad(pad)
-    records = h5t.create(h5t.COMPOUND, 13)
-    records.insert(b"bits", 0, h5t.STD_B16LE)
-    records.insert(b"number", 3, precise)
-    records.insert(b"text", 7, texts["padded"])
-    array = h5t.array_create(h5t.STD_I16BE, (2, 3))
-    return {
-        "bits": h5t.STD_B8LE,
-        "bits, others first": h5t.STD_B32BE,
-        "precise": precise,
-        "odd": odd,
-        "tagged": tagged,
-        **texts,
-        "records": records,
-        "array": array,
-        "number": h5t.STD_U16LE,
-    }
-
-
 # What repack leaves as it is stored.
 _LEFT_BY_REPACK = {"padded", "ended", "array"}
-
-
-def _stored(dataset: h5d.DatasetID) -> bytes:
-    elements = np.empty(dataset.shape, f"V{dataset.get_type().get_size()}")
-    dataset.read(h5s.ALL, h5s.ALL, elements, dataset.get_type())
-    return elements.tobytes()
 
 
 def _compress_anew(source: Path, target: Path, way: str, **options: Any) -> None:
@@ -893,7 +857,7 @@ def _compress_anew(source: Path, target: Path, way: str, **options: Any) -> None
 
 @pytest.mark.parametrize("at_once", [1 << 24, 50_000])
 @pytest.mark.parametrize("way", ["repack", "inplace"])
-@pytest.mark.parametrize("name", _kinds_that_numpy_has_no_word_for())
+@pytest.mark.parametrize("name", kinds_that_numpy_has_no_word_for())
 @pytest.mark.parametrize(
     "options", [{}, {"compression": "gzip"}, {"scaleoffset": 0}], ids=["none", "gzip", "libhdf5's"]
 )
@@ -901,7 +865,7 @@ def test_types_stay_where_arrays_are_compressed_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Any, name: str, way: str, at_once: int
 ) -> None:
     monkeypatch.setattr(stored_anew, "_BLOCK_BYTES", at_once)
-    kind = _kinds_that_numpy_has_no_word_for()[name]
+    kind = kinds_that_numpy_has_no_word_for()[name]
     if "scaleoffset" in options and name != "number":
         pytest.skip("is for numbers")
     rows = 180_000 // kind.get_size()
@@ -913,13 +877,13 @@ def test_types_stay_where_arrays_are_compressed_anew(
             properties.set_chunk((1000,))
         made = h5d.create(file.id, b"x", kind, h5s.create_simple((rows,)), properties)
         made.write(h5s.ALL, h5s.ALL, content.view(f"V{kind.get_size()}")[:, 0], kind)
-        made = _stored(made)
+        made = stored_bytes(made)
     _compress_anew(tmp_path / "f.h5", tmp_path / "g.h5", way, compression="lzf")
     with h5py.File(tmp_path / "g.h5") as file:
         dataset = file["x"]
         assert dataset.id.get_type() == kind
         assert dataset.shape == (rows,)
-        assert _stored(dataset.id) == made
+        assert stored_bytes(dataset.id) == made
         is_left = way == "repack" and (name in _LEFT_BY_REPACK or "scaleoffset" in options)
         assert dataset.compression == (options.get("compression") if is_left else "lzf")
 

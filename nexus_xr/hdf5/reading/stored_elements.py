@@ -56,7 +56,8 @@ def stored_elements(array: LazyArray, num_threads: int | None = None) -> Iterato
 
 def _read_by_libhdf5(dataset: h5py.Dataset, region: Region, carrier: np.dtype[np.generic]) -> Elements:
     lengths, space = _lengths(region), dataset.id.get_space()
-    space.select_hyperslab(tuple(begin for begin, _ in region), lengths)
+    if lengths:
+        space.select_hyperslab(tuple(begin for begin, _ in region), lengths)
     elements = np.empty(lengths, carrier)
     dataset.id.read(h5s.create_simple(lengths), space, elements, dataset.id.get_type())
     return elements

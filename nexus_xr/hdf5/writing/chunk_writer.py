@@ -258,9 +258,10 @@ def _unwritten_element(dataset: h5py.Dataset, kind: h5t.TypeID) -> NDArray[Any]:
 
 def _put_stored(dataset: h5py.Dataset, region: Region, values: NDArray[Any], kind: h5t.TypeID) -> None:
     """Have libhdf5 write elements that are as they are to be stored."""
-    space = dataset.id.get_space()
-    space.select_hyperslab(tuple(begin for begin, _ in region), values.shape)
-    dataset.id.write(h5s.create_simple(values.shape), space, np.ascontiguousarray(values), kind)
+    memory, space = h5s.create_simple(values.shape), dataset.id.get_space()
+    if values.ndim:
+        space.select_hyperslab(tuple(begin for begin, _ in region), values.shape)
+    dataset.id.write(memory, space, np.ascontiguousarray(values), kind)
 
 
 def why_unfit(values: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:

@@ -248,7 +248,8 @@ def create_alike(
         The filters aren't for such elements, or such chunks.
     """
     kind, properties = source.id.get_type().copy(), _properties_alike(source)
-    chunks = chunks or (source.chunks if None in source.maxshape else None) or (source.shape if filters else None)
+    if not chunks and (filters or source.maxshape != source.shape):  # for which it has to be of chunks
+        chunks = source.chunks or tuple(max(length, 1) for length in source.shape)
     largest = tuple(h5s.UNLIMITED if most is None else most for most in source.maxshape)
     if chunks:  # which nothing can have that is shorter and can't grow
         largest = tuple(h5s.UNLIMITED if most < length else most for most, length in zip(largest, chunks, strict=True))
@@ -264,7 +265,7 @@ def create_alike(
 
 def _properties_alike(source: h5py.Dataset) -> h5p.PropDCID:
     """Properties of a dataset with the fill value of another, which says nothing of how it is stored."""
-    if source.external:  # which nothing takes from properties again
+    if source.external or source.is_virtual:  # which nothing takes from properties again
         properties = properties_of(h5p.DATASET_CREATE)
         if (fill := fill_of(source)) is not None:
             properties.set_fill_value(fill)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5t
 
 from nexus_xr.hdf5.io.naming.linked_files import find_file
 from nexus_xr.hdf5.io.naming.reach import EVERYWHERE
@@ -50,7 +50,7 @@ class MappedRegion:
 class ChunkForm:
     """What chunks must have in common to be moved from one dataset to another as they are stored."""
 
-    dtype: np.dtype[Any]
+    kind: h5t.TypeID
     chunks: tuple[int, ...]
     filters: tuple[Filter, ...]
     fill: bytes
@@ -89,14 +89,23 @@ def chunk_form(dataset: h5py.Dataset) -> ChunkForm | None:
     """What the chunks of a dataset are like; None where it isn't chunked."""
     if dataset.chunks is None or dataset.dtype.hasobject:
         return None
-    fill = np.full(1, dataset.fillvalue, dataset.dtype).tobytes()
-    return ChunkForm(dataset.dtype, dataset.chunks, filters_of(dataset.id.get_create_plist()), fill)
+    return ChunkForm(_kind(dataset), dataset.chunks, filters_of(dataset.id.get_create_plist()), _fill(dataset))
+
+
+def _kind(dataset: h5py.Dataset) -> h5t.TypeID:
+    """The datatype, which is no object of the file, and stays when that is closed."""
+    return dataset.id.get_type().copy()
+
+
+def _fill(dataset: h5py.Dataset) -> bytes:
+    element = np.zeros(1, dataset.dtype)  # with zeros where records have nothing, too
+    element[...] = dataset.fillvalue
+    return element.tobytes()
 
 
 def are_chunks_of(dataset: h5py.Dataset, regions: list[MappedRegion], form: ChunkForm) -> bool:
     """Whether the chunks of all regions are chunks of the whole as well, each of one region."""
-    fill = np.full(1, dataset.fillvalue, dataset.dtype).tobytes()
-    if (dataset.dtype, fill) != (form.dtype, form.fill) or len(form.chunks) != dataset.ndim:
+    if (_kind(dataset), _fill(dataset)) != (form.kind, form.fill) or len(form.chunks) != dataset.ndim:
         return False
     taken = np.zeros([-(-size // chunk) for size, chunk in zip(dataset.shape, form.chunks, strict=True)], bool)
     for mapped in regions:

@@ -17,17 +17,27 @@ from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.paths import path_of_member
+from nexus_xr.hdf5.objects.storage import Filter
+from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.virtual_datasets.found_sources import find_sources
 from nexus_xr.hdf5.writing.atomic_file import PARTS, NewFile, completed, failing
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.copying import as_stored, copy_object
-from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, fill_of, filters_named, filters_of_source
+from nexus_xr.hdf5.writing.creation import (
+    create_alike,
+    create_dataset,
+    default_chunks,
+    fill_of,
+    filters_named,
+    filters_of_source,
+)
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
-from nexus_xr.hdf5.writing.mapped_regions import MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
+from nexus_xr.hdf5.writing.mapped_regions import ChunkForm, MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
 from nexus_xr.hdf5.writing.new_objects import create_group
 from nexus_xr.hdf5.writing.part_files import copy_values
 from nexus_xr.hdf5.writing.references import AnyObject, ReferringCopies, refuse_unknown
+from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.fields.blockwise import fill
 
@@ -246,14 +256,17 @@ class _Consolidation:
         if filters is None:
             filters = filters_named("gzip")
         filters = filters if chunks and not source.dtype.hasobject else ()
-        made = create_dataset(group, name, source.shape, source.dtype, chunks, filters, fill=fill_of(source))
-        copy_attributes(source, made)
-        if regions and form is not None and chunk_form(made) == form and are_chunks_of(source, regions, form):
-            for mapped in regions:
-                _copy_region(mapped, made)
-        elif made.size:
-            written = WrittenDataset(made, self._num_threads, f"{self._name}:{made.name}")
-            fill(written, as_stored(LazyArray(file, source.name, source.shape, source.dtype)))
+        array = LazyArray(file, source.name, source.shape, source.dtype)
+        where = f"{self._name}:{path_of_member(decode(group.name), decode(name))}"
+        if source.external and not source.dtype.hasobject:
+            made = create_alike(source, group, name, chunks, filters)
+            if made.size:
+                StoredAnew(array).write_into(made, self._num_threads, where)
+        elif not (regions and form is not None and _move_chunks(source, regions, form, group, name, filters)):
+            made = create_dataset(group, name, source.shape, source.dtype, chunks, filters, fill=fill_of(source))
+            if made.size:
+                fill(WrittenDataset(made, self._num_threads, where), as_stored(array))
+        copy_attributes(source, group[name])
 
 
 def _key_of(item: h5i.ObjectID) -> tuple[str, int]:
@@ -261,12 +274,32 @@ def _key_of(item: h5i.ObjectID) -> tuple[str, int]:
     return os.path.realpath(os.fsdecode(h5f.get_name(item))), address_of(item)[1]
 
 
+def _move_chunks(
+    source: h5py.Dataset,
+    regions: list[MappedRegion],
+    form: ChunkForm,
+    group: h5py.Group,
+    name: str,
+    filters: Sequence[Filter],
+) -> bool:
+    """Make a dataset of the chunks of others as they are stored, unless these can't be its own."""
+    if not are_chunks_of(source, regions, form):
+        return False
+    made = create_alike(source, group, name, form.chunks, filters)
+    if chunk_form(made) != form:
+        del group[name]
+        return False
+    for mapped in regions:
+        _copy_region(mapped, made)
+    return True
+
+
 def _copy_region(mapped: MappedRegion, made: h5py.Dataset) -> None:
     with h5py.File(mapped.file, "r", locking=False) as file:
         copy_values(file[mapped.path], made, mapped.box, [first for first, _ in mapped.region])
 
 
-def _form_of(regions: list[MappedRegion]) -> Any:
+def _form_of(regions: list[MappedRegion]) -> ChunkForm | None:
     with h5py.File(regions[0].file, "r", locking=False) as file:
         source = file.get(regions[0].path)
         return chunk_form(source) if isinstance(source, h5py.Dataset) else None
