@@ -21,6 +21,7 @@ import nexus_xr
 import nexus_xr.inspection.check as check_module
 from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
+from nexus_xr.hdf5.reading.virtual_datasets import found_sources
 from nexus_xr.inspection.checking import PieceRange, Where, tell_datasets, verify_runs
 from nexus_xr.inspection.pieces import BadPiece
 from nexus_xr.opening.options import Options
@@ -129,6 +130,53 @@ def test_what_is_missing_is_no_success(tmp_path: Path) -> None:
     assert not report.damaged
     assert {each.code for each in report.faults} == {Code.LINK_TARGET_MISSING, Code.SOURCE_MISSING}
     assert in_this_process(path)[0] == {"/virtual": 0}
+
+
+@pytest.mark.parametrize("short", [0, 1])
+@pytest.mark.parametrize("name", ["/virtual", "/linked"])
+def test_sources_that_are_short_are_no_success(tmp_path: Path, short: int, name: str) -> None:
+    """Those of the first are told of when they are described, and those of others when they are read."""
+    layout = h5py.VirtualLayout((12,), "u2")
+    for number in range(3):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            file["data"] = np.arange(3 if number == short else 4)
+        if number < 2:
+            layout[4 * number : 4 * number + 4] = h5py.VirtualSource(f"{number}.h5", "data", (4,))[:]
+    layout[8:] = h5py.VirtualSource("gone.h5", "data", (4,))[:]
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_virtual_dataset("virtual", layout)
+    with h5py.File(tmp_path / "g.h5", "w") as file:
+        file["linked"] = h5py.ExternalLink("f.h5", "virtual")
+    path = tmp_path / ("f.h5" if name == "/virtual" else "g.h5")
+    report = nexus_xr.check(path)
+    assert (report.is_sound, report.damaged) == (False, ())
+    assert [(each.code, each.path) for each in report.faults] == [(Code.SOURCE_MISSING, name)] * 2
+    gone, told = (each.message for each in report.faults)
+    assert gone == "reads as fill values where its sources are missing: gone.h5"
+    assert told.startswith("reads as fill values behind the end of its sources: ")
+    assert told.endswith(f"{short}.h5:data of shape (3,)")
+
+
+def test_sources_that_are_missing_beyond_those_that_are_looked_for_are_told_of_when_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = h5py.VirtualLayout((3,), "u2")
+    for number in range(3):
+        layout[number] = h5py.VirtualSource(f"{number}.h5", "data", (1,))[0]
+    for number in (0, 2):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            file["data"] = [number]
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_virtual_dataset("virtual", layout)
+    for most, at_once, later in ((1, [], ["source-missing"]), (2, ["source-missing"], [])):
+        monkeypatch.setattr(found_sources, "MOST_LOOKED_FOR", most)
+        found_sources._told.clear()
+        where, said = Where(str(tmp_path / "f.h5"), Options()), list[list[Any]]()
+        tell_datasets(where, said.append)
+        assert [each[1] for each in said if each[0] == "diagnostic"] == at_once
+        said.clear()
+        verify_runs(where, [PieceRange("/virtual", 0, 1)], said.append)
+        assert [each[1] for each in said if each[0] == "diagnostic"] == later
 
 
 def test_what_lies_in_other_files_is_read_too(tmp_path: Path) -> None:

@@ -265,6 +265,22 @@ def test_missing_sources_are_an_error_that_names_them() -> None:
     assert sorted(os.listdir()) == ["a.h5", "master.nxs"]
 
 
+@pytest.mark.parametrize("short", [0, 1])
+@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"chunks": None}], ids=["copied", "written anew"])
+def test_sources_that_are_short_are_an_error_that_names_them(options: Any, short: int) -> None:
+    for number, (name, part) in enumerate(HALVES):
+        write_source(name, VALUES[part][: 4 if number == short else None], **options)
+    write_master(HALVES)
+    before = Path("master.nxs").read_bytes()
+    name = HALVES[short][0]
+    said = (
+        rf"(?s)master.nxs:/entry/counts: nothing was done.*whole:\n  - /\S*/{name}:data is of shape \(4, 6, 8\), less"
+    )
+    with pytest.raises(NexusFileError, match=said):
+        consolidate("master.nxs")
+    assert Path("master.nxs").read_bytes() == before
+
+
 def test_a_file_that_is_changed_meanwhile_stays_as_that_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
     write_source("a.h5", VALUES[:6])
     write_source("b.h5", VALUES[6:])

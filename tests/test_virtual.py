@@ -579,19 +579,77 @@ def test_sources_of_other_numbers_that_are_short_leave_fill_values(tmp_path: Pat
     nexus(tmp_path / "master.nxs", layout, fillvalue=9)
     expected = np.full((6, 2), 9, own)
     expected[: 2 * frames : 2] = values
-    whole = xr.open_dataset(tmp_path / "master.nxs", engine="nexus").counts
-    within = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", within=tmp_path).counts
+    for within in (None, tmp_path):
+        with warnings.catch_warnings(action="always", record=True) as caught:
+            found = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", within=within).counts
+        assert diagnostics_of(caught) == [
+            (
+                Code.SOURCE_MISSING,
+                f"reads as fill values behind the end of its sources: part.h5:data of shape {part.shape}",
+            )
+        ] * (frames < 3)
+        assert found.dtype == np.dtype(own)
+        np.testing.assert_array_equal(found.values, expected)
+
+
+def diagnostics_of(caught: list[warnings.WarningMessage]) -> list[tuple[Code, str]]:
+    messages = (warning.message for warning in caught if isinstance(warning.message, NexusWarning))
+    return [(each.code, each.message) for message in messages for each in message.diagnostics]
+
+
+def write_short(folder: Path) -> NDArray[Any]:
+    """Sources of four frames of which two, as not the first, have fewer; gives the values."""
+    layout = h5py.VirtualLayout((20,), "i4")
+    expected = np.full(20, 9, "i4")
+    for number, count in enumerate((4, 3, 4, 4, 0)):
+        begin = 4 * number
+        write(folder / f"{number}.h5", np.arange(begin, begin + count, dtype="i4"), chunks=(1,), maxshape=(None,))
+        layout[begin : begin + 4] = h5py.VirtualSource(f"{number}.h5", "data", (4,))[:]
+        expected[begin : begin + count] = np.arange(begin, begin + count)
+    nexus(folder / "master.nxs", layout, fillvalue=9)
+    return expected
+
+
+def test_sources_that_are_short_are_told_of_when_they_are_read(tmp_path: Path) -> None:
+    expected = write_short(tmp_path)
+    found = xr.open_dataset(tmp_path / "master.nxs", engine="nexus").counts
+    np.testing.assert_array_equal(found[:7].values, expected[:7])
     with warnings.catch_warnings(action="always", record=True) as caught:
-        for found in (whole, within):
-            assert found.dtype == np.dtype(own)
-            np.testing.assert_array_equal(found.values, expected)
-    told = [each for warning in caught for each in warning.message.diagnostics]  # type: ignore[union-attr]
-    assert [each.code for each in told] == [Code.SOURCE_MISSING] * (frames < 3)
-    strict = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", missing="raise").counts
-    np.testing.assert_array_equal(strict[: 2 * frames : 2].values, expected[: 2 * frames : 2])
-    if frames < 3:
-        with pytest.raises(NexusFileError, match=r"part\.h5:data is of shape .*, less than what is made of it"):
-            strict.load()
+        np.testing.assert_array_equal(found[6:].values, expected[6:])
+        np.testing.assert_array_equal(found.values, expected)
+    names = f"{tmp_path}/1.h5:data of shape (3,), {tmp_path}/4.h5:data of shape (0,)"
+    told = f"reads as fill values behind the end of its sources: {names}"
+    assert diagnostics_of(caught) == [(Code.SOURCE_MISSING, told)]
+
+
+def test_sources_that_are_short_are_an_error_where_those_are_that_are_missing(tmp_path: Path) -> None:
+    write_short(tmp_path)
+    said = r"1\.h5:data is of shape \(3,\), less than what is made of it\n.*4\.h5:data is of shape \(0,\), less"
+    with pytest.raises(NexusFileError, match=said):
+        xr.open_dataset(tmp_path / "master.nxs", engine="nexus", missing="raise")
+
+
+def test_sources_that_became_short_are_an_error_where_those_are_that_are_missing(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((4,), "i4")
+    layout[:] = write(tmp_path / "part.h5", np.arange(4, dtype="i4"), chunks=(1,), maxshape=(None,))
+    nexus(tmp_path / "master.nxs", layout)
+    found = xr.open_dataset(tmp_path / "master.nxs", engine="nexus", missing="raise").counts
+    write(tmp_path / "part.h5", np.arange(3, dtype="i4"), chunks=(1,), maxshape=(None,))
+    anew = xr.open_dataset(tmp_path / "master.nxs", engine="nexus").counts
+    np.testing.assert_array_equal(anew.values, [0, 1, 2, 0])
+    with pytest.raises(NexusFileError, match=r"part\.h5:data is of shape \(3,\), less than what is made of it"):
+        pickle.loads(pickle.dumps(found)).load()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6,)])
+def test_all_of_a_source_that_has_as_much_in_another_shape_is_not_short(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write(tmp_path / "part.h5", np.arange(6, dtype="i4").reshape(shape))
+    layout = h5py.VirtualLayout((1, 6), "i4")
+    layout[...] = h5py.VirtualSource("part.h5", "data", (1, 6))
+    nexus(tmp_path / "master.nxs", layout)
+    with warnings.catch_warnings(action="always", record=True) as caught:
+        xr.open_dataset(tmp_path / "master.nxs", engine="nexus").counts.load()
+    assert not diagnostics_of(caught)
 
 
 def test_sources_of_other_numbers_that_overlap_beside_a_hole_do_so_in_any_selection(tmp_path: Path) -> None:

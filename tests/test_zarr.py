@@ -580,6 +580,27 @@ def test_chunks_whose_sources_are_all_missing_are_missing_keys(tmp_path: Path, m
     assert_same_bits(zarr.open_array(tmp_path / "f.zarr", path="data", mode="r")[:], values)
 
 
+@pytest.mark.parametrize("short", [0, 1])
+def test_sources_that_are_short_are_told_of(tmp_path: Path, short: int) -> None:
+    """That is as the first source is described, or as another is read."""
+    values = write_sources(tmp_path, (1, 6, 8), (3, 5))
+    with h5py.File(tmp_path / f"source_{short}.h5", "w") as file:
+        kept = values[3 * short : 3 * short + 2]
+        file.create_dataset("data", data=kept, chunks=(1, 6, 8), compression="gzip", shuffle=True)
+    expected = values.copy()
+    expected[2:3] = expected[2:3] if short else 9
+    expected[5:] = 9 if short else expected[5:]
+    with pytest.warns(
+        NexusWarning, match=rf"behind the end of its sources.*source_{short}\.h5:data of shape \(2, 6, 8\)"
+    ):
+        nexus_xr.to_zarr(tmp_path / "f.h5", tmp_path / "f.zarr")
+    assert_same_bits(zarr.open_array(tmp_path / "f.zarr", path="data", mode="r")[:], expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NexusWarning)
+        store = nexus_xr.zarr_store(tmp_path / "f.h5")
+    assert_same_bits(zarr.open_array(store, path="data", mode="r")[:], expected)
+
+
 def test_a_source_that_is_gone_since_is_an_error_and_no_missing_key(tmp_path: Path) -> None:
     write_sources(tmp_path, (1, 6, 8))
     store = nexus_xr.zarr_store(tmp_path / "f.h5")

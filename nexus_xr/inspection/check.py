@@ -151,8 +151,8 @@ def check(
         crash = _ask(checker, where, None, listing.take)
     if crash is not None:
         raise NexusFileError(f"{where.path}: can't be described, at {listing.at}: {crash}")
-    found = _verified(where, listing, processes or thread_count(), progress)
-    faults = tuple(each for each in listing.diagnostics if each.code in FAULTS)
+    found, met = _verified(where, listing, processes or thread_count(), progress)
+    faults = tuple(each for each in dict.fromkeys([*listing.diagnostics, *met]) if each.code in FAULTS)
     unread = tuple(each for each in listing.diagnostics if each.code is Code.DATATYPE_UNREADABLE)
     return CheckReport(where.path, found, faults, unread)
 
@@ -179,9 +179,13 @@ class _Listing:
             path, reason = rest
             self.datasets[path] = CheckedDataset(path, "unknown", (), 0, 0, (BadPiece(None, None, reason),))
         elif kind == "diagnostic":
-            self.diagnostics.append(Diagnostic(_CODES[rest[0]], *rest[1:]))
+            self.diagnostics.append(_told_diagnostic(*rest))
         else:
             raise _told_error(*rest)
+
+
+def _told_diagnostic(code: str, *rest: str) -> Diagnostic:
+    return Diagnostic(_CODES[code], *rest)
 
 
 def _told_error(is_missing: bool, words: str) -> NexusFileError:
@@ -207,7 +211,10 @@ def _runs(listing: _Listing) -> Iterator[list[PieceRange]]:
         yield portion
 
 
-def _verified(where: Where, listing: _Listing, processes: int, progress: Progress | None) -> tuple[CheckedDataset, ...]:
+def _verified(
+    where: Where, listing: _Listing, processes: int, progress: Progress | None
+) -> tuple[tuple[CheckedDataset, ...], list[Diagnostic]]:
+    """The datasets with what came of reading all of them, and what else was met."""
     work = _Work(where, listing, progress)
     threads = [threading.Thread(target=work.help, daemon=True) for _ in range(min(processes, work.portions.qsize()))]
     for thread in threads:
@@ -220,10 +227,11 @@ def _verified(where: Where, listing: _Listing, processes: int, progress: Progres
     if work.errors:
         raise work.errors[0]
     failures = work.failures
-    return tuple(
+    checked = tuple(
         replace(each, failures=(*each.failures, *sorted(failures.get(each.path, ()), key=_by_place)))
         for each in listing.datasets.values()
     )
+    return checked, sorted(work.diagnostics, key=lambda each: (each.path, each.message))
 
 
 def _by_place(failure: BadPiece) -> tuple[Any, ...]:
@@ -243,6 +251,7 @@ class _Work:
         self._is_over = False
         self.portions: queue.SimpleQueue[list[PieceRange]] = queue.SimpleQueue()
         self.failures: dict[str, list[BadPiece]] = {}
+        self.diagnostics: list[Diagnostic] = []
         self.errors: list[BaseException] = []
         for portion in _runs(listing):
             self.portions.put(portion)
@@ -268,6 +277,7 @@ class _Work:
     def _verify(self, checker: Child, portion: list[PieceRange]) -> None:
         heard = _Heard()
         crash = _ask(checker, self._where, portion, heard.take)
+        self.diagnostics += heard.diagnostics
         for path, failure in heard.failures:
             self._add(path, failure)
         if crash is None:
@@ -312,6 +322,7 @@ class _Heard:
 
     at: tuple[str, int] | None = None
     failures: list[tuple[str, BadPiece]] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def take(self, said: Sequence[Any]) -> None:
         kind, *rest = said
@@ -320,6 +331,8 @@ class _Heard:
             self.at = path, number
         elif kind == "error":
             raise _told_error(*rest)
+        elif kind == "diagnostic":
+            self.diagnostics.append(_told_diagnostic(*rest))
         else:
             path, chunk, offset, reason = rest
             self.failures.append((path, BadPiece(None if chunk is None else tuple(chunk), offset, reason)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
+from nexus_xr.diagnostics import Diagnostic
+from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError, NexusWarning
 from nexus_xr.hdf5.filters.words import in_words
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -17,6 +18,7 @@ from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.reading._reader_process import limited
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.processes import limits_of
+from nexus_xr.hdf5.reading.virtual_datasets.found_sources import report_missing
 from nexus_xr.nexus.tree.scan import report_missing_target
 from nexus_xr.opening.fields.group_fields import storage_of
 from nexus_xr.opening.options import Options
@@ -113,9 +115,13 @@ def _datasets(root: Group) -> Iterator[tuple[str, Dataset]]:
 
 
 def verify_runs(where: Where, runs: list[PieceRange], say: Say) -> None:
-    """Read pieces, each within limits; say ``["at", path, piece]`` before, and ``["bad", path, *failure]`` of some."""
+    """Read pieces, each within limits; say ``["at", path, piece]`` before, and ``["bad", path, *failure]`` of some.
+
+    What reading warns of, as telling the datasets didn't say it, is ``["diagnostic", ...]`` as there.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.simplefilter("always", NexusWarning)
         examine_with(lambda opening: _verify(opening, runs, say), where.options.file(where.path), where.options)
 
 
@@ -126,11 +132,22 @@ def _verify(opening: Opening, runs: list[PieceRange], say: Say) -> None:
             dataset = opening.root.find(run.path)
             if not isinstance(dataset, Dataset):
                 raise NexusFileError(f"{opening.file.name}:{run.path}: isn't there any more; check the file again")
-            pieces = pieces_of(LazyArray.of(dataset, opening.file), stack)
+            array = LazyArray.of(dataset, opening.file)
+            # It is said already, and reading won't say it again.
+            report_missing(dataset, array.found_sources, array.file, array.path)
+            pieces = pieces_of(array, stack)
             for number in range(run.begin, min(run.end, pieces.count)):
                 say(["at", run.path, number])
                 try:
-                    with limited(*limits_of(pieces.nbytes)):
+                    with limited(*limits_of(pieces.nbytes)), warnings.catch_warnings(record=True) as caught:
                         pieces.verify(number)
+                    for each in _diagnostics_of(caught):  # whose path may be that of a source that is virtual too
+                        say(["diagnostic", *astuple(replace(each, path=run.path))])
                 except Exception as error:  # whatever is damaged
                     say(["bad", run.path, *astuple(failure_of(error))])
+
+
+def _diagnostics_of(caught: Iterable[warnings.WarningMessage]) -> Iterator[Diagnostic]:
+    for each in caught:
+        if isinstance(each.message, NexusWarning):
+            yield from each.message.diagnostics

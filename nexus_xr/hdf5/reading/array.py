@@ -89,7 +89,8 @@ class LazyArray:
         if origin is not None and not _is_same_file(origin[0], file):
             file, path = file.linked(origin[0]), origin[1]
             file.check()  # from now on, it is that file and no other
-        found_sources = find_sources(dataset.virtual_mappings, file, thoroughly=not file.policy.fills_missing)
+        shape = dataset.shape[: len(dataset.extent)]
+        found_sources = find_sources(dataset.virtual_mappings, shape, file, thoroughly=not file.policy.fills_missing)
         return cls(file, path, dataset.shape, dataset.raw_dtype, None, found_sources, dataset.address)
 
     @classmethod
@@ -226,7 +227,7 @@ class LazyArray:
         from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 
         with self.opened() as dataset:
-            check_sources(virtual_mappings_of(dataset.id), self.file, self.path, self.found_sources)
+            check_sources(virtual_mappings_of(dataset.id), dataset.shape, self.file, self.path, self.found_sources)
         return self._read_with_hdf5(indexers)
 
     def _read_in_processes(self, layout: Libhdf5Layout, source: Source, indexers: list[Indexer]) -> NDArray[Any]:

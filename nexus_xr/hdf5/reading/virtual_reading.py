@@ -30,11 +30,13 @@ from .virtual_datasets.element_types import converted, is_alike, may_become
 from .virtual_datasets.found_sources import (
     MOST_LOOKED_FOR,
     FoundSources,
+    ShortSource,
     SourceName,
     check_missing,
-    check_whole,
+    check_short,
     is_told,
     tell_of_missing,
+    tell_of_short,
 )
 from .virtual_datasets.source_storage import DEEPEST
 from .virtual_datasets.virtual_layout import Intersection, Mapping, VirtualLayout, intersect, is_own_file
@@ -133,6 +135,7 @@ class _Reading:
         self._found_sources = found_sources
         self._depth = depth
         self._missing: dict[SourceName, None] = {}
+        self._short: dict[ShortSource, None] = {}
         self._shape = tuple(map(length, indexers))
 
     def values(self) -> NDArray[Any]:
@@ -140,6 +143,7 @@ class _Reading:
         values = self._values()
         if any(not is_told(self._holder, self._path, source) for source in self._missing):
             tell_of_missing(self._holder, self._path, [*self._missing_files(), *self._missing])
+        tell_of_short(self._holder, self._path, self._short)
         return values
 
     def _missing_files(self) -> Iterator[SourceName]:
@@ -230,9 +234,8 @@ class _Reading:
         elif opened.mapping is not mapping or not mapping.is_held_by(opened.layout.shape):
             common = intersect(opened.mapping, opened.layout.shape, self._indexers)
         is_short = common is None or common.size < nominal.size
-        may_be_told = opened is not None and (opened.file.snapshot is None or not self._holder.policy.fills_missing)
-        if opened is not None and is_short and may_be_told:  # what is being written gets longer
-            check_whole(SourceName(mapping.file, mapping.path), opened.layout.shape, self._holder, self._path)
+        if opened is not None and is_short:
+            self._fall_short(mapping, opened)
         if not is_filled and is_short:
             values[outer_key(list(nominal.goal))] = self._virtual.fill
         if opened is None or common is None:
@@ -309,6 +312,12 @@ class _Reading:
     def _miss(self, source: SourceName) -> None:
         check_missing(source, self._holder, self._path, self._found_sources)
         self._missing[source] = None
+
+    def _fall_short(self, mapping: Mapping, opened: _OpenSource) -> None:
+        name, is_being_written = SourceName(mapping.file, mapping.path), opened.file.snapshot is not None
+        source = ShortSource(name, opened.layout.shape, is_being_written)
+        check_short(source, self._holder, self._path)
+        self._short[source] = None
 
 
 def _layout_of(file: File, path: str, source: Source) -> Layout | None:

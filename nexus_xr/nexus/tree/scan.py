@@ -279,7 +279,7 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
     virtual = LazyArray.of(dataset, file) if dataset.is_virtual else None
     if virtual is not None:
-        report_missing(dataset, virtual.found_sources, virtual.file)
+        report_missing(dataset, virtual.found_sources, virtual.file, virtual.path)
     value: Any = None
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:

@@ -136,7 +136,7 @@ def storage_of(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
         return source_storage(raw.layout, file)
     if not dataset.is_virtual:
         return dataset.storage
-    report_missing(dataset, raw.found_sources, file)
+    report_missing(dataset, raw.found_sources, file, raw.path)
     is_known = dataset.shape == dataset.extent
     mappings = read_mappings(dataset.virtual_mappings, dataset.extent) if is_known else None
     if mappings is None:

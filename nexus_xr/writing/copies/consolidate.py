@@ -66,7 +66,8 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
     Raises
     ------
     NexusFileError
-        It can't be read or written, or sources of virtual datasets are missing. It is as it was then.
+        It can't be read or written, or sources of virtual datasets are missing, or have less than what is made of them.
+        It is as it was then.
     NexusError
         Other files have references of a kind that h5py doesn't read. It is as it was then.
 
@@ -242,12 +243,7 @@ class _Consolidation:
     def _make_real(self, source: h5py.Dataset, group: h5py.Group, name: str) -> None:
         """A dataset with the values of one that is made of others."""
         file = File(source.file.filename)
-        found = find_sources(virtual_mappings_of(source.id), file, thoroughly=True)
-        if found is not None and found.missing:
-            missing = listed(each.absolute(file) for each in found.missing)
-            raise NexusFileError(
-                f"{file.name}:{source.name}: nothing was done, as sources of it are missing:\n{missing}"
-            )
+        _refuse_incomplete(source, file)
         regions = mapped_regions_of(source) if source.is_virtual else None
         form = _form_of(regions) if regions else None
         filters = filters_of_source(form.filters) if form else None
@@ -267,6 +263,16 @@ class _Consolidation:
             if made.size:
                 fill(WrittenDataset(made, self._num_threads, where), as_stored(array))
         copy_attributes(source, group[name])
+
+
+def _refuse_incomplete(source: h5py.Dataset, file: File) -> None:
+    """Raise where not all is there that a virtual dataset is made of."""
+    found = find_sources(virtual_mappings_of(source.id), source.shape, file, thoroughly=True)
+    name = f"{file.name}:{source.name}: nothing was done, as sources of it"
+    if found is not None and found.missing:
+        raise NexusFileError(f"{name} are missing:\n{listed(each.absolute(file) for each in found.missing)}")
+    if found is not None and found.short:
+        raise NexusFileError(f"{name} aren't whole:\n{listed(each.explained(file) for each in found.short)}")
 
 
 def _key_of(item: h5i.ObjectID) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.reading.unreadable import MissingDatasetError
 from nexus_xr.hdf5.runtime.compat import this_worker
 from nexus_xr.hdf5.runtime.fork import after_fork
 
-from .virtual_layout import is_own_file
-from .virtual_mapping import source_file, source_names
+from .virtual_layout import is_own_file, is_short
+from .virtual_mapping import by_source, read_mappings, source_file
 
 # Files that are looked for when a virtual dataset is opened.
 MOST_LOOKED_FOR = 4096
@@ -32,11 +32,12 @@ _MOST_CARRIED = 100
 # The missing sources that this process has told of, with the file and the dataset that are made of them.
 _MOST_TOLD = 1 << 16
 _told: set[tuple[str, str, SourceName]] = set()
+_BEHIND_THE_END = "reads as fill values behind the end of its sources"
 after_fork(_told.clear)
 
 
 class MissingSourceError(NexusFileError):
-    """A source of a virtual dataset isn't there."""
+    """A source of a virtual dataset isn't there, or not all of it."""
 
 
 class SourceName(NamedTuple):
@@ -56,6 +57,34 @@ class SourceName(NamedTuple):
         return file if self.path is None else f"{file}:{self.path}"
 
 
+class ShortSource(NamedTuple):
+    """A source that has less than what is made of it.
+
+    Attributes
+    ----------
+    name
+        The source.
+    shape
+        Its shape.
+    is_being_written
+        Whether another process may add to it.
+    """
+
+    name: SourceName
+    shape: tuple[int, ...]
+    is_being_written: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} of shape {self.shape}"
+
+    def is_told_by(self, holder: File) -> bool:
+        """Whether it is told of: what is being written gets longer, unless fill values are to be an error."""
+        return not (self.is_being_written and holder.policy.fills_missing)
+
+    def explained(self, holder: File) -> str:
+        return f"{self.name.absolute(holder)} is of shape {self.shape}{_here()}, less than what is made of it"
+
+
 @dataclass(frozen=True)
 class FoundSources:
     """What there was when the sources of a virtual dataset were looked for.
@@ -70,17 +99,20 @@ class FoundSources:
         Whether it was looked for all files.
     refused
         Files that are out of reach, and sources that are links to such.
+    short
+        Sources among those that were looked for in their files which have less than what is made of them.
     """
 
     missing: tuple[SourceName, ...] = ()
     inside: SourceName | None = None
     is_complete: bool = True
     refused: tuple[SourceName, ...] = ()
+    short: tuple[ShortSource, ...] = ()
 
     @property
     def is_small(self) -> bool:
         """Whether it may be carried to other processes."""
-        return len(self.missing) + len(self.refused) <= _MOST_CARRIED
+        return len(self.missing) + len(self.refused) + len(self.short) <= _MOST_CARRIED
 
     def saw(self, source: SourceName) -> bool:
         """Whether a file was there, or in it a source."""
@@ -89,18 +121,22 @@ class FoundSources:
         return self.is_complete and was_looked_for and not is_missing
 
 
-def find_sources(mappings: Sequence[VirtualMapping], holder: File, thoroughly: bool = False) -> FoundSources | None:
+def find_sources(
+    mappings: Sequence[VirtualMapping], shape: tuple[int, ...], holder: File, thoroughly: bool = False
+) -> FoundSources | None:
     """Which sources of a virtual dataset of a local file there are; None where it has none, as it isn't virtual.
 
     Parameters
     ----------
     mappings
         What it is made of.
+    shape
+        Its shape, without the dimensions of an array datatype.
     holder
         The file that it is in.
     thoroughly
         Whether to open each file and to look for all; else it is looked whether the first thousands are there, and
-        for the first source in one that is.
+        for the first source in one that is. Only of what is looked for in its file it is known how long it is.
     """
     if not mappings:
         return None
@@ -109,10 +145,11 @@ def find_sources(mappings: Sequence[VirtualMapping], holder: File, thoroughly: b
     there: dict[str, str | None] = {}
     missing: dict[SourceName, None] = {}
     refused: dict[SourceName, None] = {}
+    short: list[ShortSource] = []
     is_complete = True
     inside: SourceName | None = None
-    for source in itertools.starmap(SourceName, source_names(mappings)):
-        file = source.file
+    for (file, path), parts in by_source(mappings).items():
+        source = SourceName(file, path)
         if file not in there and (thoroughly or len(there) < MOST_LOOKED_FOR):
             try:
                 there[file] = source_file(file, holder)
@@ -125,17 +162,25 @@ def find_sources(mappings: Sequence[VirtualMapping], holder: File, thoroughly: b
         elif found and (thoroughly or is_own_file(file) or inside is None):
             inside = inside or source
             try:
-                if not _has_dataset(holder.linked(found), str(source.path)):
-                    missing[source] = None
+                dataset = _look_into(holder.linked(found), path)
+            except MissingDatasetError:
+                missing[source] = None
             except NexusReachError:
                 refused[source] = None
-    return FoundSources(tuple(missing), None if thoroughly else inside, is_complete, tuple(refused))
+            else:
+                short += [ShortSource(source, *dataset)] if dataset and _lack(parts, dataset[0], shape) else []
+    return FoundSources(tuple(missing), None if thoroughly else inside, is_complete, tuple(refused), tuple(short))
+
+
+def _lack(parts: Sequence[VirtualMapping], source_shape: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a source of this shape has less than these parts of it; no where that isn't told by dimensions."""
+    return any(is_short(each, source_shape, shape) for each in read_mappings(parts, shape) or ())
 
 
 def _refused(mappings: Sequence[VirtualMapping], holder: File) -> tuple[SourceName, ...]:
     """The files behind URLs that are out of reach; which of the others are there takes a request for each."""
     refused = []
-    for file in dict.fromkeys(file for file, _ in source_names(mappings) if not is_own_file(file)):
+    for file in dict.fromkeys(file for file, _ in by_source(mappings) if not is_own_file(file)):
         try:
             holder.where_should_be(file)
         except NexusReachError:
@@ -143,26 +188,51 @@ def _refused(mappings: Sequence[VirtualMapping], holder: File) -> tuple[SourceNa
     return tuple(refused)
 
 
-def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder: File) -> None:
-    """Report the sources of a dataset that are not there: in one line, or each by itself where that is an error."""
-    if found_sources is not None and found_sources.refused:
+def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder: File, path: str) -> None:
+    """Report the sources of a dataset that are missing, and those that are short.
+
+    That is in one line each, or each by itself where that is an error.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    found_sources
+        Which of its sources were there.
+    holder, path
+        The file that it is in, and its path there.
+    """
+    if found_sources is None:
+        return
+    if found_sources.refused:
         names = _few(list(map(str, found_sources.refused)))
         dataset.report(Code.OUT_OF_REACH, f"can't be read where its sources lie outside of what may be read: {names}")
-    missing = () if found_sources is None else found_sources.missing
-    if missing and holder.policy.fills_missing:
-        _not_told(holder, dataset.path, missing)
+    missing = found_sources.missing
+    short = [each for each in found_sources.short if each.is_told_by(holder)]
+    if not holder.policy.fills_missing:
+        for source in missing:
+            dataset.report(Code.SOURCE_MISSING, f"its source {source.absolute(holder)} is missing{_here()}")
+        for each in short:
+            dataset.report(Code.SOURCE_MISSING, f"its source {each.explained(holder)}")
+        return
+    if missing:
+        _not_told(holder, path, missing)
         names = _few(list(map(str, missing)))
         dataset.report(Code.SOURCE_MISSING, f"reads as fill values where its sources are missing: {names}")
-    elif missing:
-        for each in missing:
-            dataset.report(Code.SOURCE_MISSING, f"its source {each.absolute(holder)} is missing{_here()}")
+    if short:
+        _not_told(holder, path, (each.name for each in short))
+        dataset.report(Code.SOURCE_MISSING, f"{_BEHIND_THE_END}: {_few(list(map(str, short)))}")
 
 
 def check_sources(
-    mappings: Sequence[VirtualMapping], holder: File, path: str, found_sources: FoundSources | None
+    mappings: Sequence[VirtualMapping],
+    shape: tuple[int, ...],
+    holder: File,
+    path: str,
+    found_sources: FoundSources | None,
 ) -> None:
     """Tell of the sources of a virtual dataset that are missing, before libhdf5 reads fill values for them."""
-    now = find_sources(mappings, holder, thoroughly=not holder.policy.fills_missing)
+    now = find_sources(mappings, shape, holder, thoroughly=not holder.policy.fills_missing)
     for each in () if now is None else now.missing:
         check_missing(each, holder, path, found_sources)
     tell_of_missing(holder, path, () if now is None else now.missing)
@@ -180,14 +250,11 @@ def check_missing(source: SourceName, holder: File, path: str, found_sources: Fo
     raise MissingSourceError(f'{message}, and reads as fill values with missing="fill"')
 
 
-def check_whole(source: SourceName, shape: tuple[int, ...], holder: File, path: str) -> None:
-    """Raise, or warn once in a process, where a source has less than what is made of it."""
-    message = f"{source.absolute(holder)} is of shape {shape}{_here()}, less than what is made of it"
+def check_short(source: ShortSource, holder: File, path: str) -> None:
+    """Raise where a source has less than what is made of it, and all of that has to be there."""
     if not holder.policy.fills_missing:
-        name = f"{holder.name}:{path}"
-        raise MissingSourceError(f'{name}: {message}, which reads as fill values with missing="fill"')
-    if _not_told(holder, path, [source]):
-        _warn(holder, path, f"reads as fill values behind the end of a source: {message}")
+        name, advice = f"{holder.name}:{path}", 'which reads as fill values with missing="fill"'
+        raise MissingSourceError(f"{name}: {source.explained(holder)}, {advice}")
 
 
 def is_filled(source: SourceName, holder: File, found_sources: FoundSources | None) -> bool:
@@ -201,6 +268,14 @@ def tell_of_missing(holder: File, path: str, missing: Iterable[SourceName]) -> N
     names = [each.absolute(holder) for each in _not_told(holder, path, missing)]
     if names:
         _warn(holder, path, f"reads as fill values where its sources are missing{_here()}: {_few(names)}")
+
+
+def tell_of_short(holder: File, path: str, short: Iterable[ShortSource]) -> None:
+    """Warn, once in a process, of sources of a dataset that have less than what is made of them."""
+    shapes = {each.name: each.shape for each in short if each.is_told_by(holder)}
+    names = [f"{each.absolute(holder)} of shape {shapes[each]}" for each in _not_told(holder, path, shapes)]
+    if names:
+        _warn(holder, path, f"{_BEHIND_THE_END}{_here()}: {_few(names)}")
 
 
 def _warn(holder: File, path: str, message: str) -> None:
@@ -231,14 +306,27 @@ def _here() -> str:
     return "" if worker is None else f" on {worker}"
 
 
-def _has_dataset(file: File, path: str) -> bool:
+def _look_into(file: File, path: str) -> tuple[tuple[int, ...], bool] | None:
+    """Shape of a source, and whether it is being written; None where that can't be told.
+
+    Raises
+    ------
+    MissingDatasetError
+        It isn't in its file.
+    NexusReachError
+        It is a link to what is out of reach.
+    """
     try:
         with described(file, Diagnostics()) as root:
             found = root.find(path)
             if isinstance(found, Link) and found.is_refused:
                 raise out_of_reach(str(found))
-            return isinstance(found, Group | Dataset)
-    except NexusReachError:
+            if not isinstance(found, Group | Dataset):
+                raise MissingDatasetError(f"{file.name}:{path}: there is no such dataset")
+            if isinstance(found, Group) or found.is_null:
+                return None
+            return found.shape, found.is_being_written
+    except (MissingDatasetError, NexusReachError):
         raise
     except NexusFileError:  # there is something, and to read it will say what is wrong with it
-        return True
+        return None

@@ -213,6 +213,16 @@ def intersect(
     return Intersection(tuple(goal), tuple(wanted))
 
 
+def is_short(mapping: Mapping, source_shape: tuple[int, ...], shape: Sequence[int]) -> bool:
+    """Whether a source of this shape has less than what a virtual dataset of that shape is said to have of it."""
+    fitted = mapping.fitted(source_shape)
+    if fitted is None or (fitted is mapping and mapping.is_held_by(source_shape)) or 0 in shape:
+        return False
+    everything = [slice(0, size, 1) for size in shape]
+    mapped, there = intersect(mapping, None, everything), intersect(fitted, source_shape, everything)
+    return mapped is not None and (there is None or there.size < mapped.size)
+
+
 def pair_dimensions(target: Sequence[Hyperslab], origin: Sequence[Hyperslab]) -> tuple[int | None, ...] | None:
     """The source's dimension for each of the target's; single positions have none.
 

@@ -126,7 +126,10 @@ def grows(stored: Sequence[VirtualMapping]) -> bool:
     return any(each.target.is_endless for each in stored)
 
 
-def source_names(stored: Sequence[VirtualMapping]) -> list[tuple[str, str]]:
-    """File and path of each source of a virtual dataset, but not where there is a name for each block."""
-    names = ((_named(decode(each.file)), _named(decode(each.path))) for each in stored if not _names_blocks(each))
-    return list(dict.fromkeys(names))
+def by_source(stored: Sequence[VirtualMapping]) -> dict[tuple[str, str], list[VirtualMapping]]:
+    """What is made of each source, by its file and path, but not where there is a name for each block."""
+    found: dict[tuple[str, str], list[VirtualMapping]] = {}
+    for each in stored:
+        if not _names_blocks(each):
+            found.setdefault((_named(decode(each.file)), _named(decode(each.path))), []).append(each)
+    return found
