@@ -49,6 +49,11 @@ class Code(StrEnum):
     NAMED_DATATYPE = "named-datatype", "", "a member of a group is a type, and no data"
     OBJECT_UNREADABLE = "object-unreadable", "HDF5: Data Object Headers", "an object can't be opened"
     OUT_OF_REACH = "out-of-reach", "", "what a link or a virtual dataset leads to may not be read"
+    RAW_FILE_SHORT = (
+        "raw-file-short",
+        "HDF5: Data Storage - External Data Files Message",
+        "a file of raw data ends before what is said to be in it",
+    )
     SOURCE_MISSING = "source-missing", _LAYOUT, "a virtual dataset is made of what isn't there"
     STORAGE_UNKNOWN = "storage-unknown", _LAYOUT, "how a dataset is stored can't be told"
     VALUE_UNREADABLE = "value-unreadable", _LAYOUT, "a value of the tree can't be read"
@@ -150,8 +155,8 @@ class Code(StrEnum):
     VALUE_UNSTORABLE = "value-unstorable", "HDF5: Datatype Message", "HDF5 can't hold a value"
 
 
-# What links and virtual datasets name, and isn't there, or isn't to be had.
-MISSING = frozenset({Code.LINK_TARGET_MISSING, Code.OUT_OF_REACH, Code.SOURCE_MISSING})
+# What of other files isn't there, or not all of it, or isn't to be had.
+MISSING = frozenset({Code.LINK_TARGET_MISSING, Code.OUT_OF_REACH, Code.RAW_FILE_SHORT, Code.SOURCE_MISSING})
 # What of a file's description can't be read.
 UNREADABLE = frozenset(
     {

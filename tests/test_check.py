@@ -21,6 +21,7 @@ import nexus_xr
 import nexus_xr.inspection.check as check_module
 from nexus_xr.cli.main import main
 from nexus_xr.diagnostics import Code
+from nexus_xr.hdf5.reading import telling
 from nexus_xr.hdf5.reading.virtual_datasets import found_sources
 from nexus_xr.inspection.checking import PieceRange, Where, tell_datasets, verify_runs
 from nexus_xr.inspection.pieces import BadPiece
@@ -170,7 +171,7 @@ def test_sources_that_are_missing_beyond_those_that_are_looked_for_are_told_of_w
         file.create_virtual_dataset("virtual", layout)
     for most, at_once, later in ((1, [], ["source-missing"]), (2, ["source-missing"], [])):
         monkeypatch.setattr(found_sources, "MOST_LOOKED_FOR", most)
-        found_sources._told.clear()
+        telling._told.clear()
         where, said = Where(str(tmp_path / "f.h5"), Options()), list[list[Any]]()
         tell_datasets(where, said.append)
         assert [each[1] for each in said if each[0] == "diagnostic"] == at_once

@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -510,6 +511,80 @@ def test_values_in_raw_data_files_that_are_there_are_read(tmp_path: Path, select
     for beyond in (np.s_[1:3], np.s_[3], np.s_[[0, 2]], np.s_[...]):
         with refused(tmp_path / "f.h5", "gone.raw"):
             lazy(tmp_path / "f.h5")[beyond]
+
+
+@pytest.mark.parametrize("kept", [63, 64])
+def test_raw_data_files_that_are_short_are_told_of(tmp_path: Path, kept: int) -> None:
+    """Zeros are what HDF5 has behind the end; the second file is said to be any number of bytes long."""
+    values = np.arange(1, 41, dtype="u2").reshape(5, 8)
+    (tmp_path / "a.raw").write_bytes(b"head" + values[:1].tobytes() + b"tail")
+    (tmp_path / "b.raw").write_bytes(values[1:].tobytes()[:kept])
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        pieces = [(str(tmp_path / "a.raw"), 4, 16), (str(tmp_path / "b.raw"), 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset("entry/data", (5, 8), "u2", external=pieces)
+        file["entry"].attrs.update(NX_class="NXdata", signal="data")
+    with h5py.File(tmp_path / "f.h5") as file:
+        expected = file["entry/data"][()]
+    is_short = kept < 64
+    told = f"reads as zeros behind the end of its files of raw data: {tmp_path}/b.raw of 63 bytes"
+    with warnings.catch_warnings(action="always", record=True) as caught:
+        opened = xr.open_dataset(tmp_path / "f.h5", engine="nexus").data
+        np.testing.assert_array_equal(opened, expected)
+        nexus_xr.open_signals(tmp_path / "f.h5", dataset_path="/entry/data")
+        tree = xr.open_datatree(tmp_path / "f.h5", engine="nexus")
+    assert _told(caught) == [(Code.RAW_FILE_SHORT, told)] * 3 * is_short
+    np.testing.assert_array_equal(tree["entry/data"], expected)
+    report = nexus_xr.check(tmp_path / "f.h5")
+    assert [(each.code, each.path, each.message) for each in report.faults] == (
+        [(Code.RAW_FILE_SHORT, "/entry/data", told)] if is_short else []
+    )
+    if not is_short:
+        xr.open_dataset(tmp_path / "f.h5", engine="nexus", missing="raise").load()
+        return
+    with pytest.raises(
+        NexusFileError, match=r"/entry/data: \S*/b\.raw ends after 63 bytes, before what is said to be in"
+    ):
+        xr.open_dataset(tmp_path / "f.h5", engine="nexus", missing="raise")
+
+
+@pytest.mark.parametrize("way", ["itself", "source", "source and numbers"])
+def test_raw_data_files_that_became_short_are_told_of_when_that_is_read(tmp_path: Path, way: str) -> None:
+    values = np.arange(1, 41, dtype="u2").reshape(5, 8)
+    (tmp_path / "a.raw").write_bytes(values.tobytes())
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[(str(tmp_path / "a.raw"), 0, 80)])
+    layout = h5py.VirtualLayout((5, 8), "u2" if way == "source" else "f8")
+    layout[...] = h5py.VirtualSource("raw.h5", "data", (5, 8))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+    path = tmp_path / ("raw.h5" if way == "itself" else "f.h5")
+    opened, strict = (
+        xr.open_dataset(path, engine="nexus", dataset_path="/data", missing=missing).data
+        for missing in ("fill", "raise")
+    )
+    os.truncate(tmp_path / "a.raw", 70)
+    expected = values.copy()
+    expected.flat[35:] = 0
+    with warnings.catch_warnings(action="always", record=True) as caught:
+        np.testing.assert_array_equal(opened[:4].values, expected[:4])
+        np.testing.assert_array_equal(strict[:4].values, expected[:4])
+    assert _told(caught) == []
+    with warnings.catch_warnings(action="always", record=True) as caught:
+        np.testing.assert_array_equal(opened[3:].values, expected[3:])
+        np.testing.assert_array_equal(opened.values, expected)
+    told = f"reads as zeros behind the end of its files of raw data: {tmp_path}/a.raw of 70 bytes"
+    assert _told(caught) == [(Code.RAW_FILE_SHORT, told)]
+    with pytest.raises(
+        NexusFileError, match=r"raw\.h5:/?data: \S*/a\.raw ends after 70 bytes, before .*, which reads as"
+    ):
+        strict.load()
+    with pytest.raises(NexusFileError, match="ends after 70 bytes"):
+        reduce(strict, "sum")
+
+
+def _told(caught: list[warnings.WarningMessage]) -> list[tuple[Code, str]]:
+    messages = (warning.message for warning in caught if isinstance(warning.message, NexusWarning))
+    return [(each.code, each.message) for message in messages for each in message.diagnostics]
 
 
 # --- reader processes ------------------------------------------------------------------------------------------

@@ -29,8 +29,8 @@ from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.source import LocalSource, Source
 from nexus_xr.hdf5.library.group import root_of
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.reading import telling
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.reading.virtual_datasets import found_sources
 
 from .arrays import indexers, lazy, take
 from .processes import run
@@ -389,7 +389,7 @@ def test_what_is_known_to_be_missing_keeps_pickled_arrays_small(tmp_path: Path) 
         dataset = xr.open_dataset(nexus(tmp_path / "master.nxs", layout), engine="nexus")
     pickled = pickle.dumps(dataset.counts.variable._data)
     assert len(pickled) < 10_000
-    found_sources._told.clear()  # as in another process
+    telling._told.clear()  # as in another process
     with pytest.warns(NexusWarning, match=r"part_0.h5, .* and 2995 more"):
         assert not np.asarray(pickle.loads(pickled)).any()
 

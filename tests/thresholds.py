@@ -117,10 +117,10 @@ ELSEWHERE: dict[str, str] = {
     "writing.chunk_writer._PEEK_BYTES": "how much of a file is looked at",
     "reading.stored_chunks._BYTES_A_BYTE_OF_ROOM": "test_zarr_copying.py: frames take the place of chunks, or don't",
     "reading.virtual_datasets.source_storage.DEEPEST": "test_virtual.py: those made of each other are an error",
-    "reading.virtual_datasets.found_sources._LISTED": "how many names a message lists",
+    "reading.telling._LISTED": "how many names a message lists",
+    "reading.telling._MOST_TOLD": "how much is remembered",
     "reading.virtual_datasets.found_sources._MOST_CARRIED": "test_virtual.py: pickled arrays stay small",
     "reading.virtual_datasets.found_sources.MOST_LOOKED_FOR": "which files are looked for at opening",
-    "reading.virtual_datasets.found_sources._MOST_TOLD": "how much is remembered",
 }
 # Remote files have a store of their own to be compared with.
 MODULES_ELSEWHERE = {

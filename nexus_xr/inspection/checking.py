@@ -18,7 +18,6 @@ from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.reading._reader_process import limited
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.processes import limits_of
-from nexus_xr.hdf5.reading.virtual_datasets.found_sources import report_missing
 from nexus_xr.nexus.tree.scan import report_missing_target
 from nexus_xr.opening.fields.group_fields import storage_of
 from nexus_xr.opening.options import Options
@@ -134,7 +133,7 @@ def _verify(opening: Opening, runs: list[PieceRange], say: Say) -> None:
                 raise NexusFileError(f"{opening.file.name}:{run.path}: isn't there any more; check the file again")
             array = LazyArray.of(dataset, opening.file)
             # It is said already, and reading won't say it again.
-            report_missing(dataset, array.found_sources, array.file, array.path)
+            array.report_missing(dataset)
             pieces = pieces_of(array, stack)
             for number in range(run.begin, min(run.end, pieces.count)):
                 say(["at", run.path, number])

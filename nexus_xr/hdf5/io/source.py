@@ -189,6 +189,11 @@ class RawFilesSource(Immediate):
     """Raw data files, one behind the other, each open from when it is first read from.
 
     Source: "External File List" of the HDF5 user guide.
+
+    Attributes
+    ----------
+    short
+        How many bytes each file has behind whose end something was read, by its path.
     """
 
     key: Hashable = None
@@ -199,6 +204,7 @@ class RawFilesSource(Immediate):
         self._stack = stack
         self._files: dict[str, io.FileIO] = {}
         self._opening = threading.Lock()
+        self.short: dict[str, int] = {}
         self.size = sum(extent.size for extent in extents)
 
     def read_into(self, view: memoryview, offset: int) -> int:
@@ -207,9 +213,11 @@ class RawFilesSource(Immediate):
             within = offset + done - begin
             if 0 <= within < extent.size and done < len(view):
                 part = view[done : done + extent.size - within]
-                file = LocalSource(self._opened(extent.path).fileno(), extent.size)
-                found = file.read_into(part, extent.offset + within)
-                part[found:] = bytes(len(part) - found)
+                descriptor = self._opened(extent.path).fileno()
+                found = LocalSource(descriptor, extent.size).read_into(part, extent.offset + within)
+                if found < len(part):
+                    part[found:] = bytes(len(part) - found)
+                    self.short[extent.path] = os.fstat(descriptor).st_size
                 done += len(part)
             begin += extent.size
         return done

@@ -19,6 +19,7 @@ from .addresses import file_numbers
 from .attributes import presented, read_attribute_types, read_attributes
 from .datatypes import encoded, known_type
 from .location import is_in_stream, located
+from .properties import properties_of
 from .storage import storage_of
 from .virtual import check_readable, is_virtual, virtual_mappings_of
 
@@ -65,6 +66,10 @@ class LibraryDataset(Dataset):
     @property
     def virtual_mappings(self) -> tuple[VirtualMapping, ...]:
         return virtual_mappings_of(self.id)
+
+    @property
+    def has_raw_files(self) -> bool:
+        return bool(properties_of(self.id).get_external_count())
 
     @property
     def origin(self) -> tuple[str, str] | None:

@@ -85,6 +85,11 @@ class Dataset(Node):
 
     @property
     @abstractmethod
+    def has_raw_files(self) -> bool:
+        """Whether its values are in files of raw data."""
+
+    @property
+    @abstractmethod
     def origin(self) -> tuple[str, str] | None:
         """The file that it is in, to which links may have led, and a path of it there; None where it has none."""
 

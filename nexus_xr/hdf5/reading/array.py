@@ -25,10 +25,11 @@ from .engine.engine import read
 from .hyperslab import Hyperslab
 from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
+from .layouts.raw_files import report_short_files, tell_of_short_files
 from .processes import read_in_processes
 from .selection import Indexer, expand, normalize, read_selection
 from .unreadable import values_explained
-from .virtual_datasets.found_sources import FoundSources, check_sources, find_sources
+from .virtual_datasets.found_sources import FoundSources, check_sources, find_sources, report_missing
 from .virtual_datasets.virtual_layout import OWN_FILE, Mapping, VirtualLayout
 from .virtual_reading import OnlyLibhdf5Error, read_virtual
 
@@ -119,6 +120,11 @@ class LazyArray:
         layout = VirtualLayout((begin, *rest), dtype, np.zeros((), carrier_of(dtype)), tuple(mappings))
         return cls(file, path, layout.shape, dtype, layout, FoundSources())
 
+    def report_missing(self, dataset: Dataset) -> None:
+        """Report of the dataset that it is what its values are made of and isn't there, or not all of it."""
+        report_missing(dataset, self.found_sources, self.file, self.path)
+        report_short_files(dataset, self.file, self.path, self.address)
+
     def __getstate__(self) -> dict[str, Any]:
         is_small = self.found_sources is None or self.found_sources.is_small
         return {**self.__dict__, "found_sources": self.found_sources if is_small else None}
@@ -176,7 +182,7 @@ class LazyArray:
                 yield self._at
                 return
             self._check_shape(layout.shape)
-            with layout.source(source) as stored:
+            with layout.source(source, partial(tell_of_short_files, self.file, self.path)) as stored:
                 yield partial(self._read_by_one, layout, stored, source)
 
     def _at(self, indexers: Sequence[Indexer]) -> NDArray[Any]:
@@ -206,7 +212,10 @@ class LazyArray:
 
     def _read(self, layout: StoredLayout, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(layout.shape)
-        with values_explained(self.file.name, self.path), layout.source(asked) as source:
+        with (
+            layout.source(asked, partial(tell_of_short_files, self.file, self.path)) as source,
+            values_explained(self.file.name, self.path),
+        ):
             raw = read(layout, source, indexers or [0], self.file.policy.num_threads)
             return values_of(raw, self.raw_dtype, layout, asked)
 

@@ -23,8 +23,10 @@ from .engine.engine import read, tasks_into
 from .hyperslab import Positions
 from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Layout, Libhdf5Layout, StoredLayout, carrier_of
+from .layouts.raw_files import tell_of_short_files
 from .processes import read_in_processes
 from .selection import Indexer, length, outer_key
+from .telling import is_told
 from .unreadable import MissingDatasetError, values_explained
 from .virtual_datasets.element_types import converted, is_alike, may_become
 from .virtual_datasets.found_sources import (
@@ -34,7 +36,6 @@ from .virtual_datasets.found_sources import (
     SourceName,
     check_missing,
     check_short,
-    is_told,
     tell_of_missing,
     tell_of_short,
 )
@@ -114,6 +115,10 @@ class _OpenSource(NamedTuple):
     path: str
     layout: StoredLayout | Libhdf5Layout | VirtualLayout
     source: Source
+
+    def stored(self, layout: StoredLayout) -> AbstractContextManager[Source]:
+        """Its bytes, where it is so stored."""
+        return layout.source(self.source, partial(tell_of_short_files, self.file, self.path))
 
 
 class _Reading:
@@ -245,8 +250,8 @@ class _Reading:
         if target is None or not is_as_stored or not isinstance(opened.layout, StoredLayout):
             yield partial(self._read_to, opened, common, values)
             return
+        source = stack.enter_context(opened.stored(opened.layout))
         with self._explained(opened):
-            source = stack.enter_context(opened.layout.source(opened.source))
             tasks = tasks_into(opened.layout, source, common.indexers, values, target)
         yield from (partial(self._do, opened, task) for task in tasks)
 
@@ -270,10 +275,10 @@ class _Reading:
         layout = opened.layout
         if isinstance(layout, VirtualLayout):
             return read_virtual(layout, opened.file, opened.path, indexers, depth=self._depth + 1)
+        if isinstance(layout, StoredLayout):
+            with opened.stored(layout) as source, self._explained(opened):
+                return read(layout, source, indexers, self._holder.policy.num_threads)
         with self._explained(opened):
-            if isinstance(layout, StoredLayout):
-                with layout.source(opened.source) as source:
-                    return read(layout, source, indexers, self._holder.policy.num_threads)
             where = opened.file.path_for_others or opened.source
             values = read_in_processes(layout, where, opened.path, indexers, self._holder.policy.num_threads)
             return values.view(carrier_of(layout.dtype))

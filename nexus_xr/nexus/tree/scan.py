@@ -17,7 +17,6 @@ from nexus_xr.hdf5.objects.node import Address, same_object
 from nexus_xr.hdf5.objects.values import to_python
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.reading.virtual_datasets.found_sources import report_missing
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text
@@ -278,8 +277,8 @@ class _Part:
 def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> MetadataField:
     """A field of the tree: its value is read if it is small, and stays in the file if it is large."""
     virtual = LazyArray.of(dataset, file) if dataset.is_virtual else None
-    if virtual is not None:
-        report_missing(dataset, virtual.found_sources, virtual.file, virtual.path)
+    if virtual is not None or dataset.has_raw_files:
+        (virtual or LazyArray.of(dataset, file)).report_missing(dataset)
     value: Any = None
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:

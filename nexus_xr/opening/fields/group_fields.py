@@ -16,7 +16,6 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.storage import Storage
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.reading.virtual_datasets.found_sources import report_missing
 from nexus_xr.hdf5.reading.virtual_datasets.source_storage import SourceStorage, source_storage
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_mapping import read_mappings
@@ -134,9 +133,9 @@ def storage_of(dataset: Dataset, raw: LazyArray) -> Storage | SourceStorage:
     file = raw.file
     if raw.layout is not None:
         return source_storage(raw.layout, file)
+    raw.report_missing(dataset)
     if not dataset.is_virtual:
         return dataset.storage
-    report_missing(dataset, raw.found_sources, file, raw.path)
     is_known = dataset.shape == dataset.extent
     mappings = read_mappings(dataset.virtual_mappings, dataset.extent) if is_known else None
     if mappings is None:

@@ -104,6 +104,10 @@ class ParsedDataset(ParsedObject, Dataset):
         return self._mappings
 
     @property
+    def has_raw_files(self) -> bool:
+        return self._description.has_raw_files
+
+    @property
     def origin(self) -> tuple[str, str]:
         return self._place.file.file.path, decode(self._place.path)
 
@@ -121,7 +125,7 @@ class ParsedDataset(ParsedObject, Dataset):
 
     @property
     def reads_itself(self) -> bool:
-        return not (self._description.has_raw_files or isinstance(self._layout, Chunked))
+        return not (self.has_raw_files or isinstance(self._layout, Chunked))
 
     @property
     def stored(self) -> StoredValues:
@@ -170,7 +174,7 @@ class ParsedDataset(ParsedObject, Dataset):
         known = self._description.data
         if known is not None:
             return known
-        if self._description.has_raw_files:
+        if self.has_raw_files:
             raise UnsupportedError("values in files of their own")
         stored = stored_bytes(self._layout, self._type.size, self._place.file)
         return fill_bytes(self._fill(), self._type) if stored is None else stored

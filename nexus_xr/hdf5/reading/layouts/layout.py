@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,19 +72,24 @@ class StoredLayout:
         return Pipeline(self.filters, math.prod(self.chunks) * self.carrier.itemsize)
 
     @contextmanager
-    def source(self, asked: Source) -> Iterator[Source]:
+    def source(self, asked: Source, tell: Callable[[Mapping[str, int]], None] | None = None) -> Iterator[Source]:
         """The bytes that the index speaks of, for the length of a ``with`` block.
 
         Parameters
         ----------
         asked
             Those of the file that was asked.
+        tell
+            Is told at the end of raw data files behind whose ends something was read: how many bytes each has.
         """
         with ExitStack() as stack:
             if self.inline is not None:
                 yield BytesSource(self.inline)
             elif self.raw_extents:
-                yield RawFilesSource(self.raw_extents, self.reach, stack)
+                raw = RawFilesSource(self.raw_extents, self.reach, stack)
+                yield raw
+                if tell is not None:
+                    tell(raw.short)
             else:
                 yield asked
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nexus_xr.diagnostics import Code, Diagnostic, Diagnostics
-from nexus_xr.errors import NexusFileError, NexusReachError, NexusWarning
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import NexusFileError, NexusReachError
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import out_of_reach
@@ -17,23 +16,17 @@ from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
+from nexus_xr.hdf5.reading.telling import few, here, not_told, warn
 from nexus_xr.hdf5.reading.unreadable import MissingDatasetError
-from nexus_xr.hdf5.runtime.compat import this_worker
-from nexus_xr.hdf5.runtime.fork import after_fork
 
 from .virtual_layout import is_own_file, is_short
 from .virtual_mapping import by_source, read_mappings, source_file
 
 # Files that are looked for when a virtual dataset is opened.
 MOST_LOOKED_FOR = 4096
-_LISTED = 5
 # Names of missing sources that travel with an array, so that it stays small.
 _MOST_CARRIED = 100
-# The missing sources that this process has told of, with the file and the dataset that are made of them.
-_MOST_TOLD = 1 << 16
-_told: set[tuple[str, str, SourceName]] = set()
 _BEHIND_THE_END = "reads as fill values behind the end of its sources"
-after_fork(_told.clear)
 
 
 class MissingSourceError(NexusFileError):
@@ -82,7 +75,7 @@ class ShortSource(NamedTuple):
         return not (self.is_being_written and holder.policy.fills_missing)
 
     def explained(self, holder: File) -> str:
-        return f"{self.name.absolute(holder)} is of shape {self.shape}{_here()}, less than what is made of it"
+        return f"{self.name.absolute(holder)} is of shape {self.shape}{here()}, less than what is made of it"
 
 
 @dataclass(frozen=True)
@@ -205,23 +198,23 @@ def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder:
     if found_sources is None:
         return
     if found_sources.refused:
-        names = _few(list(map(str, found_sources.refused)))
+        names = few(list(map(str, found_sources.refused)))
         dataset.report(Code.OUT_OF_REACH, f"can't be read where its sources lie outside of what may be read: {names}")
     missing = found_sources.missing
     short = [each for each in found_sources.short if each.is_told_by(holder)]
     if not holder.policy.fills_missing:
         for source in missing:
-            dataset.report(Code.SOURCE_MISSING, f"its source {source.absolute(holder)} is missing{_here()}")
+            dataset.report(Code.SOURCE_MISSING, f"its source {source.absolute(holder)} is missing{here()}")
         for each in short:
             dataset.report(Code.SOURCE_MISSING, f"its source {each.explained(holder)}")
         return
     if missing:
-        _not_told(holder, path, missing)
-        names = _few(list(map(str, missing)))
+        not_told(holder, path, missing)
+        names = few(list(map(str, missing)))
         dataset.report(Code.SOURCE_MISSING, f"reads as fill values where its sources are missing: {names}")
     if short:
-        _not_told(holder, path, (each.name for each in short))
-        dataset.report(Code.SOURCE_MISSING, f"{_BEHIND_THE_END}: {_few(list(map(str, short)))}")
+        not_told(holder, path, (each.name for each in short))
+        dataset.report(Code.SOURCE_MISSING, f"{_BEHIND_THE_END}: {few(list(map(str, short)))}")
 
 
 def check_sources(
@@ -243,7 +236,7 @@ def check_missing(source: SourceName, holder: File, path: str, found_sources: Fo
     if is_filled(source, holder, found_sources):
         return
     kind = "file" if source.path is None else "dataset"
-    message = f"{source.absolute(holder)}: there is no such {kind}{_here()}; {holder.name}:{path} is made of it"
+    message = f"{source.absolute(holder)}: there is no such {kind}{here()}; {holder.name}:{path} is made of it"
     if holder.policy.fills_missing:
         advice = "it was there when that was opened; put it where it was, for all workers of a cluster, or open anew"
         raise MissingSourceError(f"{message}, and {advice}")
@@ -265,45 +258,18 @@ def is_filled(source: SourceName, holder: File, found_sources: FoundSources | No
 
 def tell_of_missing(holder: File, path: str, missing: Iterable[SourceName]) -> None:
     """Warn, once in a process, of sources of a dataset that are missing and read as fill values."""
-    names = [each.absolute(holder) for each in _not_told(holder, path, missing)]
+    names = [each.absolute(holder) for each in not_told(holder, path, missing)]
     if names:
-        _warn(holder, path, f"reads as fill values where its sources are missing{_here()}: {_few(names)}")
+        message = f"reads as fill values where its sources are missing{here()}: {few(names)}"
+        warn(holder, path, Code.SOURCE_MISSING, message)
 
 
 def tell_of_short(holder: File, path: str, short: Iterable[ShortSource]) -> None:
     """Warn, once in a process, of sources of a dataset that have less than what is made of them."""
     shapes = {each.name: each.shape for each in short if each.is_told_by(holder)}
-    names = [f"{each.absolute(holder)} of shape {shapes[each]}" for each in _not_told(holder, path, shapes)]
+    names = [f"{each.absolute(holder)} of shape {shapes[each]}" for each in not_told(holder, path, shapes)]
     if names:
-        _warn(holder, path, f"{_BEHIND_THE_END}{_here()}: {_few(names)}")
-
-
-def _warn(holder: File, path: str, message: str) -> None:
-    diagnostic = Diagnostic.of(Code.SOURCE_MISSING, path, message)
-    warnings.warn(NexusWarning(f"{holder.name}:{diagnostic}", [diagnostic]), stacklevel=3)
-
-
-def _not_told(holder: File, path: str, missing: Iterable[SourceName]) -> list[SourceName]:
-    """Those that this process didn't tell of before; from now on it did."""
-    found = [each for each in dict.fromkeys(missing) if not is_told(holder, path, each)]
-    if len(_told) + len(found) > _MOST_TOLD:
-        _told.clear()
-    _told.update((holder.path, path, each) for each in found)
-    return found
-
-
-def is_told(holder: File, path: str, source: SourceName) -> bool:
-    return (holder.path, path, source) in _told
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
-
-
-def _here() -> str:
-    worker = this_worker()
-    return "" if worker is None else f" on {worker}"
+        warn(holder, path, Code.SOURCE_MISSING, f"{_BEHIND_THE_END}{here()}: {few(names)}")
 
 
 def _look_into(file: File, path: str) -> tuple[tuple[int, ...], bool] | None:
