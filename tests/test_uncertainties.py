@@ -786,23 +786,68 @@ def test_a_region_of_what_is_renamed_has_its_uncertainties(of_both: Path, tmp_pa
     assert xr.open_dataset(tmp_path / "b.nxs", engine="nexus").q_errors.values.tolist() == [0.6, 0.5, 0.6]
 
 
-COMPUTED: dict[str, tuple[Callable[[xr.Dataset], Any], str]] = {
-    "a signal": (lambda dataset: (dataset.set_coords("s_errors").s * 2).rename("q"), "s_errors"),
-    "a variable": (lambda dataset: dataset.assign(s=dataset.s * 2).rename(s="q"), "s_errors"),
-    "an axis": (lambda dataset: dataset.assign_coords(x=dataset.x * 2).rename(x="z"), "x_errors"),
+@pytest.fixture
+def two(tmp_path: Path) -> xr.Dataset:
+    """Two variables with uncertainties, as opened."""
+    parts = {"a": [1.0, 2.0], "a_errors": [0.1, 0.2], "b": [3.0, 4.0], "b_errors": [0.3, 0.4]}
+    xr.Dataset({name: ("x", values) for name, values in parts.items()}).nexus.to_nexus(tmp_path / "two.nxs")
+    return xr.open_dataset(tmp_path / "two.nxs", engine="nexus")
+
+
+MOVED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], dict[str, list[float]]]] = {
+    "swapped": (lambda two: two.rename(a="b", b="a"), {"a": [0.3, 0.4], "b": [0.1, 0.2]}),
+    "swapped with theirs": (
+        lambda two: two.rename(a="b", b="a", a_errors="b_errors", b_errors="a_errors"),
+        {"a": [0.3, 0.4], "b": [0.1, 0.2]},
+    ),
+    "reused": (lambda two: two.rename(a="c").assign(a=two.b + 1), {"b": [0.3, 0.4], "c": [0.1, 0.2]}),
+    "merged": (
+        lambda two: xr.merge([two[["a", "a_errors"]].rename(a="c"), two[["b", "b_errors"]].rename(b="a")]),
+        {"c": [0.1, 0.2], "a": [0.3, 0.4]},
+    ),
+    "copied": (lambda two: two.assign(c=two.a), {"a": [0.1, 0.2], "b": [0.3, 0.4]}),
 }
 
 
-@pytest.mark.parametrize("name", COMPUTED)
-def test_uncertainties_of_what_was_computed_and_renamed_are_left_out(name: str, of_both: Path, tmp_path: Path) -> None:
-    compute, left_out = COMPUTED[name]
-    computed = compute(xr.open_dataset(of_both, engine="nexus"))
-    with pytest.warns(nexus_xr.NexusWarning, match=f"{left_out}: .*assign_errors") as told:
-        roles = roles_written(computed, tmp_path / "b.nxs")
-    assert [each.code for each in told[0].message.diagnostics] == [Code.ERRORS_DOUBTFUL]  # type: ignore[union-attr]
-    assert left_out not in roles
-    assert {"axis", "signal"} < set(roles.values())
-    assert len(roles) == 3
+@pytest.mark.parametrize("name", MOVED)
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_uncertainties_stay_with_what_they_were_opened_with(name: str, two: xr.Dataset, tmp_path: Path) -> None:
+    move, expected = MOVED[name]
+    moved = move(two)
+    moved.nexus.to_nexus(tmp_path / "b.nxs")
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    errors = {str(each): values.values.tolist() for each, values in again.items() if str(each).endswith("_errors")}
+    found = {each.removesuffix("_errors"): values for each, values in errors.items()}
+    assert found == expected
+    joined = moved.nexus.with_uncertainties()
+    for owner, values in expected.items():
+        assert joined[owner].nexus.errors.values.tolist() == values
+
+
+LEFT: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "the signal is computed anew": lambda two: two.assign(c=two.a * 2).drop_vars("a"),
+    "the uncertainties are what it is about": lambda two: two[["a_errors"]].assign(rel=two.a_errors / two.a),
+    "beside a model": lambda two: two[["a_errors"]].assign(model=("x", [1, 1])),
+    "its name is another's": lambda two: two.drop_vars("a").rename(b="a"),
+    "its new name is taken": lambda two: two.rename(a="c").assign(c_errors=two.b * 1),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_nothing_is_left_out_of_what_nobody_computed_from(name: str, two: xr.Dataset, tmp_path: Path) -> None:
+    left = LEFT[name](two)
+    left.nexus.to_nexus(tmp_path / "b.nxs")
+    again = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    assert {each: values.values.tolist() for each, values in again.variables.items()} == {
+        each: values.values.tolist() for each, values in left.variables.items()
+    }
+
+
+def test_differences_of_signals_keep_the_uncertainties_of_both_as_coordinates(two: xr.Dataset, tmp_path: Path) -> None:
+    a, b = (two.set_coords(f"{name}_errors")[name] for name in "ab")
+    difference = (a - b).rename("c")
+    difference.nexus.to_nexus(tmp_path / "b.nxs")
+    assert {"a_errors", "b_errors"} < set(xr.open_dataset(tmp_path / "b.nxs", engine="nexus").variables)
 
 
 def test_in_place_what_is_no_uncertainty_is_refused(path: Path, tmp_path: Path) -> None:

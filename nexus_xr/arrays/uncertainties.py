@@ -14,7 +14,6 @@ from nexus_xr.errors import NexusError
 from nexus_xr.nexus.output.quantities import is_quantity
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import ERRORS
-from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 
 from .propagation import values_of, variances_of
@@ -53,64 +52,63 @@ def errors_by_owner(dataset: xr.Dataset) -> dict[Hashable, Hashable]:
 
 
 def errors_among(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
-    """The variables that are called the uncertainties of others that span the same, or were when these were opened."""
+    """The variables that are the uncertainties of others, by these: were so when they were opened, or are called so.
+
+    What was opened says it whatever it is called by now; its uncertainties do as long as they are called so. Of several
+    that could be meant, as copies under other names are, it is the one after which they are called.
+    """
+    by_mark = _pairs_by_mark(variables)
+    paired = {*by_mark, *by_mark.values()}
+    left = {name: variable for name, variable in variables.items() if name not in paired}
+    return by_mark | _pairs_by_name(left)
+
+
+def _pairs_by_name(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
     called = [name for name in variables if isinstance(name, str) and name.endswith(ERRORS)]
     spans = {name: variable.dims for name, variable in variables.items()} if called else {}
     owners = ((owner_of_errors(name, spans), name) for name in called)
-    by_name = {owner: name for owner, name in owners if owner is not None}
-    return by_name | _of_renamed(variables, by_name)
+    return {owner: name for owner, name in owners if owner is not None}
 
 
-def _of_renamed(variables: Mapping[Any, xr.Variable], by_name: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The uncertainties that are still called after what has another name now, by this."""
-    paired = {*by_name, *by_name.values()}
-    left = {name: each for name, each in variables.items() if name not in paired}
+def _pairs_by_mark(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
+    having: dict[Any, list[Any]] = {}
+    for name, variable in variables.items():
+        if _HAS in variable.encoding:
+            having.setdefault(variable.encoding[_HAS], []).append(name)
+    called = [name for name in variables if isinstance(name, str) and name.endswith(ERRORS)] if having else []
     found: dict[Any, Any] = {}
-    for name in _without_owner(variables, by_name):
-        having = (owner for owner, each in left.items() if each.encoding.get(_HAS) == name)
-        owner = next((each for each in having if left[each].dims == left[name].dims), None)
-        found |= {} if owner is None else {owner: name}
-    return found
-
-
-def _without_owner(variables: Mapping[Any, xr.Variable], pairs: Mapping[Any, Any]) -> list[Any]:
-    """The variables that were uncertainties under the name that they have, and now are nothing's."""
-    taken = set(pairs.values())
-    return [name for name, each in variables.items() if each.encoding.get(_IS_OF) == name and name not in taken]
-
-
-def left_behind(dataset: xr.Dataset) -> dict[Hashable, Hashable]:
-    """The uncertainties of what is there no more, by what was computed since and is their owner under another name.
-
-    An array that is computed and renamed still has the uncertainties of the opened one among its coordinates. What was
-    computed is told by its encoding, which has nothing of a file, and the owner of uncertainties of an axis is another.
-    """
-    variables = dataset.variables
-    pairs = errors_among(variables)
-    paired = {*pairs, *pairs.values()}
-    computed = [
-        name
-        for name, each in variables.items()
-        if name not in paired and not {"nexus_path", _HAS, _IS_OF} & each.encoding.keys()
-    ]
-    found: dict[Hashable, Hashable] = {}
-    for name in _without_owner(variables, pairs):
-        of_axis = variables[name].encoding.get("nexus_role") == Role.AXIS_ERRORS.value
-        alike = (each for each in computed if (each in dataset.coords) == of_axis)
-        owner = next((each for each in alike if variables[each].dims == variables[name].dims), None)
-        found |= {} if owner is None else {owner: name}
+    for name in called:
+        variable = variables[name]
+        owners = [
+            each
+            for each in having.get(variable.encoding.get(_IS_OF), ())
+            if each not in found and variables[each].dims == variable.dims
+        ]
+        if owners:
+            found[next((each for each in owners if name == f"{each}{ERRORS}"), owners[0])] = name
     return found
 
 
 def called_after_owners(dataset: xr.Dataset) -> xr.Dataset:
-    """The same with uncertainties called ``<name>_errors`` after what has another name than when they were opened."""
+    """The same with uncertainties called ``<name>_errors`` after what has another name than when they were opened.
+
+    Where something else has that name they keep theirs, and are variables like others.
+    """
+    names = renamed_errors(dataset)
+    if not names:
+        return dataset
+    others = dataset.drop_vars(names)  # not renamed, which takes the units from indexes of quantities
+    coords = {new: dataset.variables[name] for name, new in names.items() if name in dataset.coords}
+    data = {new: dataset.variables[name] for name, new in names.items() if name not in dataset.coords}
+    return others.assign_coords(coords).assign(data)
+
+
+def renamed_errors(dataset: xr.Dataset) -> dict[Hashable, Hashable]:
+    """The names of uncertainties that are called after something else, and those that they are to have."""
     pairs = errors_among(dataset.variables).items()
     names = {name: f"{owner}{ERRORS}" for owner, name in pairs if name != f"{owner}{ERRORS}"}
-    for name, new in names.items():
-        if new not in dataset.variables:  # not renamed, which takes the units from indexes of quantities
-            assign = dataset.assign_coords if name in dataset.coords else dataset.assign
-            dataset = assign({new: dataset.variables[name]}).drop_vars(name)
-    return dataset
+    staying = dataset.variables.keys() - names.keys()
+    return {name: new for name, new in names.items() if new not in staying}
 
 
 def doubtful(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> dict[Hashable, Hashable]:

@@ -12,7 +12,7 @@ from xarray.indexes import PandasMultiIndex
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
 from nexus_xr.arrays.edges import bounds_in, bounds_named, edges_to_bounds, edges_told, why_no_edges
 from nexus_xr.arrays.stale_bounds import stale_bounds, without_stale_bounds
-from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, as_announced, doubtful, left_behind, without_uncertainties
+from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, as_announced, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.objects.datatypes import has_references
@@ -41,7 +41,7 @@ _PACKING = {"scale_factor", "add_offset"}
 def with_true_errors(dataset: xr.Dataset, tree: Mapping[Any, Any], path: str) -> xr.Dataset:
     """A Dataset with those uncertainties that are its variables', which are variables of their own."""
     dataset = without_uncertainties(dataset)
-    doubts = doubtful(dataset, tree) | left_behind(dataset)
+    doubts = doubtful(dataset, tree)
     told = Diagnostics()
     for owner, name in doubts.items():
         told.add(Code.ERRORS_DOUBTFUL, f"{path}/{name}", f"{WHY_DOUBTFUL.format(owner)}; left it out")
