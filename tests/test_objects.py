@@ -593,3 +593,19 @@ def test_what_h5py_raises_while_a_file_is_described_names_the_file(
 def test_an_error_of_the_caller_stays_what_it_is(with_soft_link: Path) -> None:
     with pytest.raises(TypeError, match="expected a string or a list of strings"):
         xr.open_dataset(with_soft_link, engine="nexus", dataset_key=[1])
+
+
+@pytest.mark.parametrize("dtype", ["i8", "S5"])
+@pytest.mark.parametrize("count", [1, 200])
+def test_values_that_nobody_has_written_are_zeros(dtype: str, count: int, tmp_path: Path) -> None:
+    """Also where libhdf5 is told not to fill them, and leaves what was in memory before."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        space = h5py.h5s.create_simple((count,))
+        h5py.h5d.create(file.id, b"x", h5py.h5t.py_create(np.dtype(dtype)), space, dcpl=properties)
+    for _ in range(3):
+        left = [np.full((count,), 0x77, "u8") for _ in range(50)]
+        del left  # whose memory is the next that is asked for
+        value = np.asarray(nexus_xr.read_metadata(tmp_path / "f.h5")["x"]["value"])
+        assert all(each in (0, b"", "") for each in value.ravel().tolist())

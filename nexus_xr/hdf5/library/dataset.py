@@ -85,7 +85,8 @@ class LibraryDataset(Dataset):
         if self.is_null:
             return h5py.Empty(self.raw_dtype)
         check_readable(self.id)
-        values = np.empty(() if self.size == 1 else self.shape, self.raw_dtype)
+        # Of elements that nobody has written, libhdf5 leaves what is there as it is, if it is told not to fill them.
+        values = np.zeros(() if self.size == 1 else self.shape, self.raw_dtype)
         if values.size:
             self.id.read(h5s.ALL, h5s.ALL, values, mtype=self._type.memory)
         return presented(values, self._type, self.id)
