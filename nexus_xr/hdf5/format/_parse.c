@@ -415,7 +415,7 @@ typedef struct {
 
 static int has_heap(Span info, size_t offsets) {
     size_t at = info.size > 1 && info.bytes[1] & INFO_TRACKS_ORDER ? 4 : 2;
-    if (info.size < at + offsets || info.bytes[0]) return 1;
+    if (info.size < at + 2 * offsets || info.bytes[0]) return 1;
     for (size_t i = 0; i < offsets; i++)
         if (info.bytes[at + i] != 0xFF) return 1;
     return 0;
@@ -501,7 +501,7 @@ static PyObject *dataset(PyObject *module, PyObject *args) {
                           &PyDict_Type, &collections))
         return NULL;
     if (!is_file(kept, &file)) return NULL;
-    Span start;
+    Span start = {NULL, 0};
     Block messages;
     Said said = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
     PyObject *block = is_usual_file(&file) ? block_at(&file, address, &start) : NULL;
@@ -684,13 +684,16 @@ static PyObject *link_message(PyObject *module, PyObject *args) {
 
 /* --- what is made of them ---------------------------------------------------------------------------------------- */
 
+/* What may be tracked, now or later: a dictionary within is again as soon as something that is is put into it. */
+static int may_be_tracked(PyObject *item) { return PyDict_Check(item) || PyObject_GC_IsTracked(item); }
+
 static int holds_tracked(PyObject *container) {
     PyObject *key, *value;
     Py_ssize_t at = 0, count = PyTuple_Check(container) ? PyTuple_Size(container) : 0;
     for (Py_ssize_t i = 0; i < count; i++)
-        if (PyObject_GC_IsTracked(PyTuple_GetItem(container, i))) return 1;
+        if (may_be_tracked(PyTuple_GetItem(container, i))) return 1;
     while (PyDict_Check(container) && PyDict_Next(container, &at, &key, &value))
-        if (PyObject_GC_IsTracked(key) || PyObject_GC_IsTracked(value)) return 1;
+        if (may_be_tracked(key) || may_be_tracked(value)) return 1;
     return 0;
 }
 

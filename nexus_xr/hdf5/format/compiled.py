@@ -6,6 +6,7 @@ does it once more, and it alone says what is wrong.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -58,5 +59,7 @@ heap_objects: Callable[[bytes, int], dict[int, bytes] | None] = getattr(_parse, 
 # An element of varying length, objects of collections as for attributes -> its text.
 text: Callable[[bytes, dict[int, dict[int, bytes]]], str | None] = getattr(_parse, "text", _nothing)
 # A dictionary or a tuple -> the same, left out of the garbage collector's walks where it holds nothing that these would
-# come to, as Python itself does with plain ones: a tree has many thousands, each of which they would go through.
-untracked: Callable[[_T], _T] = getattr(_parse, "untracked", lambda container: container)
+# come to, as Python itself does with plain ones: a tree has many thousands, each of which they would go through. Since
+# 3.14 no dictionary is tracked again by what is put into it later.
+_has_walks_anew = sys.version_info < (3, 14)
+untracked: Callable[[_T], _T] = getattr(_parse if _has_walks_anew else None, "untracked", lambda container: container)

@@ -224,8 +224,8 @@ class _Part:
             self._found.insert(0, Found(self._group.path, True))  # a detector's master, whatever class it has
         if self._is_node and not self._holds_data:
             self._walk.nodes[self._group.path] = self._tree
-        tree, found = untracked(self._tree), untracked(tuple(self._found))
-        return untracked(Scan(self._group.path, tree, found, tuple(self._elsewhere), self._is_apart))
+        found = untracked(tuple(self._found))
+        return Scan(self._group.path, self._tree, found, tuple(self._elsewhere), self._is_apart)
 
     def add(self, name: str, member: Group | Dataset | Link, is_soft: bool) -> None:
         """Take in a member."""
@@ -292,4 +292,5 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
     tree = MetadataField(value=value)
     if attributes:
         tree["attrs"] = untracked(MetadataAttributes(attributes))
+        return tree
     return untracked(tree)
