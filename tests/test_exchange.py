@@ -435,6 +435,32 @@ def test_dates_are_in_the_units_that_are_told(way: str, is_tree: bool, tmp_path:
         np.testing.assert_array_equal(back.t, dataset.t)
 
 
+@pytest.mark.parametrize("way", ["netcdf", "zarr"])
+@pytest.mark.parametrize("is_tree", [False, True])
+@pytest.mark.parametrize("kind", ["of dask", "lazy", "far apart"])
+@pytest.mark.parametrize("told", [{"dtype": "i4"}, {"dtype": "f8"}, {"dtype": "u8"}, {"scale_factor": 2.0}])
+def test_counts_of_nanoseconds_in_a_type_that_has_no_room_for_them_are_refused(
+    told: dict[str, Any], kind: str, is_tree: bool, way: str, tmp_path: Path
+) -> None:
+    dataset = xr.Dataset({"t": ("x", np.array(["2020-01-01", "2020-01-02T00:00:00.000000001"], "M8[ns]"))})
+    dataset.nexus.to_nexus(tmp_path / "in.nxs")
+    far = xr.Dataset({"t": ("x", np.array(["1700-01-01", "2200-01-01"], "M8[ns]"))})
+    with xr.open_dataset(tmp_path / "in.nxs", engine="nexus", decode_times=True) as opened:
+        written = {"of dask": dataset.chunk(), "lazy": opened, "far apart": far}[kind]
+        obj: Any = xr.DataTree(written) if is_tree else written
+        encoding = {"t": told}
+        with pytest.raises(NexusError, match=r"t: nothing was written, .* without units.*give units with it"):
+            getattr(obj.nexus, f"to_{way}")(tmp_path / "out", encoding={"/": encoding} if is_tree else encoding)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", ["i8", ">i8", np.int64])
+def test_counts_of_nanoseconds_are_written_in_the_type_that_holds_them(dtype: Any, tmp_path: Path) -> None:
+    dataset = xr.Dataset({"t": ("x", np.array(["2020-01-01", "2020-01-02T00:00:00.000000001"], "M8[ns]"))})
+    dataset.chunk().nexus.to_zarr(tmp_path / "out", encoding={"t": {"dtype": dtype}})
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "out").t, dataset.t)
+
+
 @pytest.mark.parametrize("way", ["h5netcdf", "netcdf4", "zarr"])
 @pytest.mark.filterwarnings("ignore:Unable to decode time axis")
 def test_dates_before_the_gregorian_calendar_come_back_as_the_error_says(way: str, tmp_path: Path) -> None:

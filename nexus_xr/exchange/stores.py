@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -240,11 +240,14 @@ def _names_in_variables(made: Flat) -> dict[str, str]:
     return names
 
 
-def _datasets(made: Flat) -> Iterator[xr.Dataset]:
+def _datasets(made: Flat) -> Iterable[xr.Dataset]:
+    return _by_path(made).values()
+
+
+def _by_path(made: Flat) -> dict[str, xr.Dataset]:
     if isinstance(made, xr.Dataset):
-        yield made
-    else:
-        yield from (node.to_dataset(inherit=False) for node in made.subtree)
+        return {"/": made}
+    return {node.path: node.to_dataset(inherit=False) for node in made.subtree}
 
 
 def streamed(made: _Flat) -> _Flat:
@@ -267,15 +270,41 @@ def _with(dataset: xr.Dataset, variables: Mapping[Hashable, xr.Variable]) -> xr.
 def _counted(made: _Flat, options: Mapping[str, Any]) -> _Flat:
     """The same with dates counted that may be too far apart for xarray, unless the options say in which units."""
     encoding = options.get("encoding") or {}
-    nodes = encoding.values() if isinstance(made, xr.DataTree) else [encoding]
-    told = {name for node in nodes for name, of_variable in node.items() if {"units", "calendar"} & of_variable.keys()}
+    by_node = encoding if isinstance(made, xr.DataTree) else {"/": encoding}
+    each = [item for node in by_node.values() for item in node.items()]
+    told = {name for name, of_variable in each if {"units", "calendar"} & of_variable.keys()}
+    _refuse_other_types(made, told, by_node)
     return _of_each(made, partial(_with_counts, told=told))
 
 
 def _with_counts(dataset: xr.Dataset, told: Collection[Hashable]) -> xr.Dataset:
-    dates = {name: each for name, each in dataset.variables.items() if each.dtype == "M8[ns]" and name not in told}
-    far = {name: counted(each) for name, each in dates.items() if may_be_far_apart(each)}
+    far = {name: counted(each) for name, each in _far_apart(dataset, told).items()}
     return _with(dataset, far) if far else dataset
+
+
+def _far_apart(dataset: xr.Dataset, told: Collection[Hashable]) -> dict[Hashable, xr.Variable]:
+    dates = {name: each for name, each in dataset.variables.items() if each.dtype == "M8[ns]" and name not in told}
+    return {name: each for name, each in dates.items() if may_be_far_apart(each)}
+
+
+def _refuse_other_types(made: Flat, told: Collection[Hashable], by_node: Mapping[str, Mapping[Any, Any]]) -> None:
+    """Raise an error where nanoseconds since 1970, as dates are counted, are to be of a type that doesn't hold them."""
+    nodes = _by_path(made)
+    for path, encoding in by_node.items():
+        for name in _far_apart(nodes[path], told) if path in nodes else ():
+            if (found := _loses_counts(encoding.get(name) or {})) is not None:
+                raise NexusError(
+                    f"{unquoted(str(name))}: nothing was written, as its encoding has {found} without units, and dates "
+                    "that are far apart, or not in memory, are counted in nanoseconds then, which int64 alone holds; "
+                    'give units with it, as "units": "seconds since 1970-01-01", or leave it out'
+                )
+
+
+def _loses_counts(encoding: Mapping[str, Any]) -> str | None:
+    """What of an encoding asks for another type than that of the counts."""
+    packing = next((key for key in ("scale_factor", "add_offset") if encoding.get(key) is not None), None)
+    dtype: np.dtype[Any] = np.dtype(encoding.get("dtype") or np.int64)
+    return packing if dtype.newbyteorder("=") == np.int64 else f"dtype={dtype.name!r}"
 
 
 def _is_large(variable: xr.Variable) -> bool:
