@@ -200,6 +200,58 @@ def test_what_another_process_still_writes_is_not_replaced(tmp_path: Path) -> No
     assert [each.name for each in tmp_path.iterdir()] == ["f.nxs"]
 
 
+FORKING = """
+import os, sys
+import numpy as np
+import xarray as xr
+from nexus_xr import NexusWriter, to_nexus
+
+os.chdir(sys.argv[1])
+data = xr.DataArray(np.zeros((1, 2)), dims=("frame", "x"), name="counts")
+job = to_nexus(data.chunk(), "later.nxs", compute=False)
+writer = NexusWriter("f.nxs", data)
+begun = sorted(os.listdir())
+child = os.fork()
+if not child:
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(sorted(os.listdir()) == begun, ".f.nxs.writer" in begun)
+writer.append(data)
+writer.close()
+job.compute()
+print(sorted(os.listdir()), *(xr.load_dataset(name, engine="nexus").counts.shape for name in ("f.nxs", "later.nxs")))
+"""
+
+
+def test_a_forked_process_leaves_what_is_written_as_it_is_when_it_ends(tmp_path: Path) -> None:
+    assert run(FORKING, str(tmp_path)) == "True True\n['f.nxs', 'later.nxs'] (2, 2) (1, 2)\n"
+
+
+OUTLIVED = """
+import os, sys
+import xarray as xr
+from nexus_xr import NexusWriter
+
+writer = NexusWriter(sys.argv[1], xr.load_dataset(sys.argv[1], engine="nexus"))
+if os.fork():
+    print("ready", flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+def test_a_forked_process_holds_no_claim_of_who_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "f.nxs"
+    to_nexus(stack(1), path)
+    with writing(path, OUTLIVED) as writer:
+        with pytest.raises(NexusFileError, match=f"as process {writer.process.pid} on .* is writing it"):
+            NexusWriter(path, stack(2), mode="w")
+        writer.process.kill()
+        writer.process.wait()
+        NexusWriter(path, stack(2), mode="w").close()
+    assert_same(open_nexus(path), stack(2))
+
+
 def test_a_writer_that_fails_to_begin_claims_nothing(tmp_path: Path) -> None:
     path = tmp_path / "f.nxs"
     to_nexus(stack(1), path)

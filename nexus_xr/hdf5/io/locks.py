@@ -1,4 +1,7 @@
-"""Locks beside files, for writers in any process: each goes with the process that holds it, however that ends."""
+"""Locks beside files, for writers in any process: each goes with the process that holds it, however that ends.
+
+What that process forks, which may outlive it, holds nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from nexus_xr.errors import NexusFileError, NexusWarning, level_of_caller
+from nexus_xr.hdf5.runtime.fork import after_fork
 
 # Who holds a lock lives and is at work, copying a file of any size at most.
 MOST_SECONDS = 3600.0
@@ -37,6 +41,7 @@ class Lock:
         self._descriptor: int | None = None
         #: Whether others are kept out; the system or the file system may have no locks.
         self.is_sure = False
+        after_fork(self._leave)
         with suppress(PermissionError):
             self._descriptor, self.is_sure = _open_locked(path)
         if self._descriptor is not None:
@@ -50,6 +55,12 @@ class Lock:
         if descriptor is not None:
             with suppress(OSError):  # before it is released, so that nobody's is removed but this one's
                 os.unlink(self._path)
+            os.close(descriptor)
+
+    def _leave(self) -> None:
+        """Close what a forked process has of it, which would hold the lock, too, and let the file be."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
             os.close(descriptor)
 
 

@@ -87,7 +87,8 @@ class NewFile:
         self._handles: list[h5py.File] = []
         self._claim: list[Lock] = []
         # Also where nobody commits: the object is given up, or the interpreter ends.
-        weakref.finalize(self, _discard, self._handles, self._claim, self._temporary, self.path, self.parts)
+        remains = (self._handles, self._claim, self._temporary, self.path, self.parts)
+        weakref.finalize(self, _give_up, os.getpid(), *remains)
         try:
             with self._explained(), alone(self.path):
                 _remove_abandoned(self.path)
@@ -231,6 +232,13 @@ def completed(new: NewFile, failure: str) -> Iterator[NewFile]:
         if isinstance(error, OSError | RuntimeError) and not isinstance(error, NexusError):
             raise NexusFileError(f"{failure} ({why_unwritten(error)})") from error
         raise
+
+
+def _give_up(
+    process: int, handles: list[h5py.File], claim: list[Lock], temporary: str, target: str, parts: str
+) -> None:
+    if process == os.getpid():  # not one that it forked, which ends while it goes on
+        _discard(handles, claim, temporary, target, parts)
 
 
 def _discard(handles: list[h5py.File], claim: list[Lock], temporary: str, target: str, parts: str) -> None:
