@@ -902,6 +902,22 @@ def test_a_region_has_no_values_whose_uncertainties_dask_does_not_know_of(tmp_pa
     assert (tmp_path / "a.nxs").read_bytes() == before
 
 
+def test_a_region_tells_once_of_uncertainties_that_may_be_written_next(of_both: Path) -> None:
+    region = {"x": slice(1, 2)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", nexus_xr.NexusWarning)
+        job = xr.DataArray([7.0], dims="x", name="s").nexus.to_nexus(of_both, region=region, compute=False)
+    said = "unless you write them next, as a variable 's_errors' into the same region"
+    with pytest.warns(nexus_xr.NexusWarning, match=said) as told:
+        job.compute(scheduler="sync")
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", nexus_xr.NexusWarning)
+        xr.DataArray([0.7], dims="x", name="s_errors").nexus.to_nexus(of_both, region=region)
+    opened = xr.open_dataset(of_both, engine="nexus")
+    assert (opened.s[1], opened.s_errors[1]) == (7.0, 0.7)
+
+
 def test_a_region_tells_of_uncertainties_that_it_leaves_as_they_are(of_both: Path) -> None:
     opened = xr.open_dataset(of_both, engine="nexus").load()
     region = {"x": slice(1, 2)}

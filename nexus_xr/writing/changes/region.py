@@ -56,6 +56,14 @@ class _Part:
     values: Any
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What goes where, and the uncertainties of it that stay as they are."""
+
+    parts: list[_Part]
+    errors_left: Diagnostics
+
+
 def write_region(
     obj: xr.DataArray | xr.Dataset,
     path: str | os.PathLike[str],
@@ -94,11 +102,12 @@ def write_region(
         refuse_growing(resolved)
         if not is_written_here(resolved):  # by another thread, at a region of its own
             wait_until_closed(resolved)
-        parts = _parts(wanted, os.fspath(path), region, entry)
+        plan = _planned(wanted, os.fspath(path), region, entry)
+        warn_once(f"{os.fspath(path)} is written, but not all its uncertainties", plan.errors_left)
         file = open_present(path)
     with closing_file(file, path):
-        targets = [_target(file, part.path, num_threads) for part in parts]
-        for part, target in zip(parts, targets, strict=True):
+        targets = [_target(file, part.path, num_threads) for part in plan.parts]
+        for part, target in zip(plan.parts, targets, strict=True):
             if hasattr(part.values, "dask"):
                 import dask.array as da
 
@@ -118,7 +127,7 @@ def check_region(
 ) -> None:
     """Raise the error that `write_region` would raise before it writes."""
     with _opening:
-        _parts(_wanted(obj, os.fspath(path), region), os.fspath(path), region, entry)
+        _planned(_wanted(obj, os.fspath(path), region), os.fspath(path), region, entry)
 
 
 def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slice]) -> xr.Dataset:
@@ -137,11 +146,11 @@ def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slic
     return dataset
 
 
-def _parts(dataset: xr.Dataset, path: str, region: Mapping[Any, slice], entry: str | None) -> list[_Part]:
-    return describe_with(partial(_find_parts, dataset, region, entry), File(path), Options())
+def _planned(dataset: xr.Dataset, path: str, region: Mapping[Any, slice], entry: str | None) -> _Plan:
+    return describe_with(partial(_plan, dataset, region, entry), File(path), Options())
 
 
-def _find_parts(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, opening: Opening) -> list[_Part]:
+def _plan(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, opening: Opening) -> _Plan:
     scalars = {str(name) for name, coordinate in dataset.coords.items() if not coordinate.dims}
     names = [name for name in names_in(dataset) if name not in scalars]
     there = _Stored(opening, group_with(names, entry, opening, if_any=scalars))
@@ -159,8 +168,7 @@ def _find_parts(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | N
             there.check_edges(name, dataset.variables, region)
         else:
             parts.append(there.part(name, variable, region))
-    there.tell_of_errors(dataset, region)
-    return parts
+    return _Plan(parts, there.errors_left(dataset, region))
 
 
 class _Stored:
@@ -269,18 +277,19 @@ class _Stored:
                 "leave it out with drop_vars"
             )
 
-    def tell_of_errors(self, dataset: xr.Dataset, region: Mapping[Any, slice]) -> None:
-        """Warn of uncertainties of data that stay as they are beside other values."""
+    def errors_left(self, dataset: xr.Dataset, region: Mapping[Any, slice]) -> Diagnostics:
+        """Tell of uncertainties of data that stay as they are beside other values."""
         told = Diagnostics()
         written = {name for name, each in dataset.data_vars.items() if set(each.dims) & region.keys()}
         for owner, name in self._errors().items():
             if owner in written and name not in dataset.variables:
                 message = (
-                    f"{owner!r} gets other values, beside which these are left as they are; write theirs as well, by "
-                    "assign_errors, or joined with the values, by with_uncertainties"
+                    f"{owner!r} gets other values, beside which these are left as they are unless you write them next, "
+                    f"as a variable {name!r} into the same region; or write both at once, the uncertainties given by "
+                    "assign_errors, or joined with the values by with_uncertainties"
                 )
                 told.add(Code.ERRORS_DOUBTFUL, self._path(name), message)
-        warn_once(f"{self._opening.file.name} is written, but not all its uncertainties", told)
+        return told
 
     def _errors(self) -> dict[str, str]:
         """The variables that are the uncertainties of others, by these."""
