@@ -888,6 +888,38 @@ def test_uncertainties_that_dask_does_not_know_of_are_not_lost(name: str, tmp_pa
     assert lazy.compute().nexus.errors.shape == lazy.shape
 
 
+@pytest.mark.parametrize("encoding", [{"chunksizes": (8, 6)}, {"chunksizes": (2, 6)}, {"dtype": "f4"}])
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_uncertainties_of_blocks_that_are_put_together_or_cast_are_not_lost(
+    is_mixed: bool, encoding: dict[str, Any], tmp_path: Path
+) -> None:
+    plain = xr.DataArray(np.arange(1, 49.0).reshape(8, 6), dims=("y", "x"), name="counts")
+    lazy = plain.nexus.with_uncertainties(plain / 10).chunk(y=3).map_blocks(lambda block: block * 2)
+    written = xr.concat([plain.chunk(y=3), lazy], "y") if is_mixed else lazy
+    written.encoding = encoding
+    with pytest.raises(nexus_xr.NexusError, match="counts: has uncertainties of which dask doesn't know"):
+        written.rename("counts").nexus.to_nexus(tmp_path / "a.nxs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_blocks_are_looked_at_without_a_layer_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[Any] = []
+
+    def noting(sources: Any, *arguments: Any, store: Any = da.store, **options: Any) -> Any:
+        stored.extend(sources)
+        return store(sources, *arguments, **options)
+
+    monkeypatch.setattr(da, "store", noting)
+    data = da.ones((4, 3), chunks=(1, 3))
+    array = xr.DataArray(data, dims=("y", "x"), name="counts")
+    array.nexus.to_nexus(tmp_path / "a.nxs", compression=None)
+    array.nexus.to_nexus(tmp_path / "a.nxs", region={"y": slice(0, 4)})
+    assert stored[-1].name == data.name
+    array.encoding = {"chunksizes": (1, 3)}
+    array.nexus.to_nexus(tmp_path / "b.nxs")
+    assert stored[-1].name == data.name
+
+
 def test_a_region_has_no_values_whose_uncertainties_dask_does_not_know_of(tmp_path: Path) -> None:
     plain = xr.DataArray(np.arange(1, 13.0).reshape(4, 3), dims=("y", "x"), name="counts")
     joined = plain.nexus.with_uncertainties(plain / 10)

@@ -588,7 +588,7 @@ def test_a_disk_that_gets_full_leaves_a_whole_file(
 
     def full(target: WrittenDataset, *arguments: Any, **options: Any) -> None:
         if target.shape[1:] and next(room, None) is None:
-            raise NexusFileError(f"{target._where}: can't be written (No space left on device)")
+            raise NexusFileError(f"{target.where}: can't be written (No space left on device)")
         store(target, *arguments, **options)
 
     monkeypatch.setattr(WrittenDataset, "_store", full)

@@ -262,9 +262,22 @@ def as_announced(data: Any, where: str) -> Any:
 
 
 def _without_unknown(where: str, block: Any) -> Any:
+    refuse_unknown(where, block)
+    return block
+
+
+def refuse_unknown(where: str, block: Any) -> None:
+    """Raise an error where a block of an array of dask has uncertainties, of which dask doesn't know then.
+
+    Parameters
+    ----------
+    where
+        What the array is called in errors.
+    block
+        One of those that dask computes of an array without uncertainties.
+    """
     if isinstance(block, UncertainArray) and not getattr(block, "is_exact", False):
         raise NexusError(_WHY_UNKNOWN.format(where))
-    return block
 
 
 def joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.arrays.uncertainties import refuse_unknown
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset, in_words, why_unfit
@@ -222,6 +223,7 @@ def _in_order(tasks: Any) -> Iterator[Any]:
 
 def _write_block(values: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) -> NDArray[Any]:
     piece, part = parts.piece(block_id), parts.part_of(block_id)
+    refuse_unknown(piece, values)
     values = np.asanyarray(values)
     if values.ndim != len(block_id):
         raise NexusError(f"{piece}: a block of dask has {values.ndim} dimensions, not {len(block_id)}")

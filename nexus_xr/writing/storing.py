@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from nexus_xr.arrays.uncertainties import refuse_unknown
 from nexus_xr.hdf5.reading.block_shapes import covering, grouped
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 
@@ -16,8 +17,19 @@ from .distributed import aligned, aligned_blocks
 MOST_TOGETHER_BYTES = 512 * 2**20
 
 
+class OfBlocks(WrittenDataset):
+    """A dataset into which dask stores blocks; those that have uncertainties, of which it doesn't know, are an error.
+
+    They are looked at where they are written, as one more layer of the graph takes longer than to write small blocks.
+    """
+
+    def __setitem__(self, key: tuple[slice, ...], values: Any) -> None:
+        refuse_unknown(self.where, values)
+        super().__setitem__(key, values)
+
+
 def stores(
-    sources: Sequence[Any], targets: Sequence[WrittenDataset], begins: Sequence[Sequence[int]] | None = None
+    sources: Sequence[Any], targets: Sequence[OfBlocks], begins: Sequence[Sequence[int]] | None = None
 ) -> list[Any]:
     """What writes dask arrays into datasets, from some elements on: `Delayed` that are to be computed together.
 
@@ -36,7 +48,7 @@ def stores(
     import dask.array as da
 
     begins = begins or [(0,) * source.ndim for source in sources]
-    at_once: list[tuple[Any, WrittenDataset, Sequence[int]]] = []
+    at_once: list[tuple[Any, OfBlocks, Sequence[int]]] = []
     delayed = []
     for source, target, begin in zip(sources, targets, begins, strict=True):
         if _together_bytes(source, target) <= MOST_TOGETHER_BYTES:
@@ -56,14 +68,14 @@ def _together_bytes(source: Any, target: WrittenDataset) -> int:
     return 0 if blocks is None else math.prod(blocks) * int(source.dtype.itemsize)
 
 
-def _in_passes(source: Any, target: WrittenDataset, begin: Sequence[int]) -> Any:
+def _in_passes(source: Any, target: OfBlocks, begin: Sequence[int]) -> Any:
     import dask
 
     # Within a partial, as dask would compute an array that is an argument, and all parts of it together.
     return dask.delayed(partial(_write_in_passes, source, target, begin), pure=False)()
 
 
-def _write_in_passes(source: Any, target: WrittenDataset, begin: Sequence[int]) -> None:
+def _write_in_passes(source: Any, target: OfBlocks, begin: Sequence[int]) -> None:
     import dask.array as da
 
     chunks = target.chunks or (1,) * source.ndim

@@ -66,7 +66,8 @@ class WrittenDataset:
         self.dtype: np.dtype[Any] = dataset.dtype if self._kind is None else _carrier_of(self._kind)
         self.chunks: tuple[int, ...] | None = dataset.chunks
         self._dataset = dataset
-        self._where = where or f"{dataset.file.filename}:{dataset.name}"
+        #: What it is called in errors.
+        self.where = where or f"{dataset.file.filename}:{dataset.name}"
         self._num_threads = num_threads
         self._coders = _coders_of(dataset, self.dtype)
         self._fill = np.empty(1, self.dtype)
@@ -111,9 +112,9 @@ class WrittenDataset:
             says of them.
         """
         if not self._dataset:
-            raise NexusFileError(f"{self._where}: is closed, as this has been done, or given up; write it anew")
+            raise NexusFileError(f"{self.where}: is closed, as this has been done, or given up; write it anew")
         if (reason := why_unfit(values, tuple(end - begin for begin, end in region), self.dtype)) is not None:
-            raise NexusError(f"{self._where}: what is to be written into {in_words(region)} {reason}")
+            raise NexusError(f"{self.where}: what is to be written into {in_words(region)} {reason}")
         values = np.asarray(values)
         if self._coders is None or self.chunks is None or not values.size:
             self._write_with_hdf5(region, values)
@@ -173,7 +174,7 @@ class WrittenDataset:
                 raise DecodeError(f"it has {size} bytes, and a chunk {pipeline.chunk_bytes}")
         except DecodeError as error:
             raise NexusFileError(
-                f"{self._where}: the chunk at {corner} can't be read, of which a part is to be written ({error}); "
+                f"{self.where}: the chunk at {corner} can't be read, of which a part is to be written ({error}); "
                 "write all of it"
             ) from error
         return space.decoded.array[:size].view(self.dtype).reshape(self.chunks)
@@ -201,18 +202,18 @@ class WrittenDataset:
             if self._kind is not None:
                 _put_stored(self._dataset, region, values, self._kind)
                 return
-            put(self._dataset, [begin for begin, _ in region], values, self._where)
+            put(self._dataset, [begin for begin, _ in region], values, self.where)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            raise NexusFileError(f"{self._where}: can't be written ({why_unwritten(error)})") from error
+            raise NexusFileError(f"{self.where}: can't be written ({why_unwritten(error)})") from error
 
     def __reduce__(self) -> NoReturn:
         raise NexusError(
-            f"{self._where}: what writes in this process can't go to another; begin it where a client is there"
+            f"{self.where}: what writes in this process can't go to another; begin it where a client is there"
         )
 
     def __dask_tokenize__(self) -> tuple[str, int]:

@@ -16,7 +16,7 @@ import xarray as xr
 from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
-from nexus_xr.arrays.uncertainties import as_announced, called_after_owners
+from nexus_xr.arrays.uncertainties import called_after_owners
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.io.file import File
@@ -25,7 +25,7 @@ from nexus_xr.hdf5.io.locks import alone, wait_until_closed
 from nexus_xr.hdf5.io.writers import refuse_growing
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.atomic_file import failing
-from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
+from nexus_xr.hdf5.writing.chunk_writer import Region
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_present
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import Field
@@ -39,6 +39,7 @@ from nexus_xr.writing.fields.blockwise import LazyVariable
 from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.comparison import first_difference
 from nexus_xr.writing.fields.variables import with_true_errors
+from nexus_xr.writing.storing import OfBlocks
 
 from .growth import names_in, refuse_others, text_of
 from .targets import group_with, known
@@ -117,9 +118,9 @@ def write_region(
                 target.write(part.region, np.asarray(part.values, target.dtype))
 
 
-def _target(file: h5py.File, path: str, num_threads: int | None) -> WrittenDataset:
+def _target(file: h5py.File, path: str, num_threads: int | None) -> OfBlocks:
     with failing(file.filename, path, "can't be written to"):
-        return WrittenDataset(file[path], num_threads, is_new=False)
+        return OfBlocks(file[path], num_threads, is_new=False)
 
 
 def check_region(
@@ -338,7 +339,7 @@ def _placed(
         raise NexusError(f"{where}: {name!r} has the shape {variable.shape}, and its region {found}")
     data = variable.data
     try:
-        values = cast(as_announced(data, where) if hasattr(data, "dask") else data, stored, where)
+        values = data if data.dtype == stored and stored.kind in "biufc" else cast(data, stored, where)
     except NexusError as error:
         raise NexusError(f"{where}: {error}") from None
     if is_of_text and not hasattr(values, "dask"):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.arrays.uncertainties import refuse_unknown
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.exact_numbers import are_same
 
@@ -55,6 +56,7 @@ def cast(values: Any, dtype: np.dtype[Any], where: str = "") -> Any:
 
 
 def _cast_block(values: Any, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
+    refuse_unknown(where, values)
     try:
         return _cast(np.asanyarray(values), dtype)
     except (NexusError, TypeError) as error:

@@ -12,7 +12,7 @@ from xarray.indexes import PandasMultiIndex
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
 from nexus_xr.arrays.edges import bounds_in, bounds_named, edges_to_bounds, edges_told, why_no_edges
 from nexus_xr.arrays.stale_bounds import stale_bounds, without_stale_bounds
-from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, as_announced, doubtful, without_uncertainties
+from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.hdf5.objects.datatypes import has_references
@@ -231,7 +231,7 @@ def _values_of(variable: xr.Variable, where: str) -> Any:
     data: Any = variable._data
     kind = variable.dtype.kind
     if hasattr(data, "dask"):
-        return storable(as_announced(data, where))
+        return storable(data)
     if variable._in_memory or variable.nbytes <= SMALL_BYTES or variable.dtype.hasobject:
         values = storable(variable.values.astype(object) if kind == "U" else np.asarray(variable.values))
         if is_ragged(values):
