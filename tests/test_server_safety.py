@@ -1563,6 +1563,29 @@ def test_bodies_of_requests_are_refused_where_they_are_large(
         assert answers_to(client, 1).split(b" ", 2)[1] == status
 
 
+@pytest.mark.parametrize(("size", "status"), [(60_000, b"200"), (70_000, b"431")])
+@pytest.mark.parametrize("begin", [b"0\r\nx: ", b"1;", b"1\r\n.\r\n0\r\nx: "])
+def test_what_follows_a_head_and_is_no_body_is_refused_where_it_is_large(
+    folders: tuple[Path, Path], begin: bytes, size: int, status: bytes
+) -> None:
+    is_sent, run = threading.Event(), Pool.run
+    end = b"\r\n.\r\n0\r\n\r\n" if begin.endswith(b";") else b"\r\n\r\n"
+
+    async def slow(*asked: Any) -> Any:
+        while not is_sent.is_set():
+            await asyncio.sleep(0.01)
+        return await run(*asked)
+
+    patched = mock.patch.object(Pool, "run", slow)
+    with patched, served(folders[0], PATIENCE_SECONDS) as server, connected(port_of(server), b"") as client:
+        client.sendall(ASKED[:-2] + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+        wait_until(lambda: bool(server.server_state.tasks))
+        send_if_taken(client, begin + bytes([97]) * size + (end if status == b"200" else b""))
+        if status == b"200":
+            is_sent.set()
+        assert answers_to(client, 1).split(b" ", 2)[1] == status
+
+
 def test_a_body_that_is_refused_when_its_request_is_answered_has_no_second_answer(folders: tuple[Path, Path]) -> None:
     size = 3 << 20
     with served(folders[0], PATIENCE_SECONDS) as server, connected(port_of(server), b"") as client:

@@ -184,7 +184,7 @@ class Bounded(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._refusal = _NO_REQUEST
         self._is_in_head = self._is_in_message = False
-        self._head_bytes = self._body_bytes = self._arriving = 0
+        self._bytes = self._body_bytes = self._arriving = 0
         self._answered: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -206,8 +206,9 @@ class Bounded(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._arriving = len(data)
         super().data_received(data)
-        self._head_bytes += len(data)
-        if self._is_in_head and self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+        self._bytes += len(data)
+        beside_body = self._bytes - self._body_bytes  # the head, and what frames and follows a body in chunks
+        if self._is_in_message and beside_body > _MOST_HEAD_BYTES and not self.transport.is_closing():
             self._refusal = _LARGE_HEAD
             self.send_400_response("")
 
@@ -236,7 +237,7 @@ class Bounded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._is_in_head = self._is_in_message = True
         self._body_bytes = 0
-        self._head_bytes = -self._arriving  # of which any part may be of the request before
+        self._bytes = -self._arriving  # of which any part may be of the request before
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
