@@ -1142,6 +1142,69 @@ def test_nothing_is_done_for_who_has_gone(tmp_path: Path) -> None:
     with_pool(work, tmp_path)
 
 
+async def for_ever() -> Any:
+    await asyncio.Event().wait()
+
+
+def test_work_that_is_ended_by_others_is_not_taken_for_that_of_a_client_that_has_gone() -> None:
+    async def do() -> None:
+        leaves = asyncio.Event()
+
+        async def receive() -> Any:
+            await leaves.wait()
+            return {"type": "http.disconnect"}
+
+        ended, both = (asyncio.create_task(found_for(receive, for_ever())) for _ in range(2))
+        await asyncio.sleep(0.01)
+        ended.cancel()
+        await asyncio.wait((ended,))
+        leaves.set()
+        both.cancel()
+        await asyncio.wait((both,))
+        assert ended.cancelled()
+        assert both.cancelled()
+
+    asyncio.run(do())
+
+
+@pytest.mark.parametrize("outcome", [7, Failure(503, "later"), None])
+def test_a_task_that_a_client_has_left_goes_on_as_it_was(outcome: Any) -> None:
+    """Whatever comes of the work meanwhile, be it that it goes to its end."""
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def work() -> Any:
+        try:
+            await for_ever()
+        except asyncio.CancelledError:
+            if outcome is None:
+                raise
+        if isinstance(outcome, Failure):
+            raise outcome
+        return outcome
+
+    async def do() -> None:
+        with pytest.raises(ClientGoneError):
+            await found_for(receive, work())
+        own = asyncio.current_task()
+        assert own is not None
+        assert own.cancelling() == 0
+        await asyncio.sleep(0)
+
+    asyncio.run(do())
+
+
+def test_work_is_done_in_the_task_of_its_request() -> None:
+    async def task() -> Any:
+        return asyncio.current_task()
+
+    async def do() -> None:
+        assert await found_for(for_ever, task()) is asyncio.current_task()
+
+    asyncio.run(do())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_workers_end_with_the_service_and_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async def work(pool: Pool) -> int:

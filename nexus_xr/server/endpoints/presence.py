@@ -35,12 +35,20 @@ async def found_for(receive: Receive, work: Coroutine[Any, Any, _Found]) -> _Fou
     ClientGoneError
         The client has gone.
     """
-    working, leaving = asyncio.create_task(work), asyncio.create_task(gone(receive))
+    own = asyncio.current_task()
+    assert own is not None
+    before, has_left = own.cancelling(), False
+
+    async def leave() -> None:
+        nonlocal has_left
+        await gone(receive)
+        has_left = True
+        own.cancel()
+
+    leaving = asyncio.create_task(leave())
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGoneError
-        return working.result()
+        return await work
     finally:
         leaving.cancel()
-        working.cancel()
+        if has_left and own.uncancel() <= before:  # by nobody else
+            raise ClientGoneError from None
