@@ -14,7 +14,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +35,7 @@ from nexus_xr.server import Limits, app, serve
 from nexus_xr.server.access.hosts import KnownHosts
 from nexus_xr.server.deadline import Deadline
 from nexus_xr.server.endpoints.presence import ClientGoneError, found_for
+from nexus_xr.server.endpoints.replies import InPieces
 from nexus_xr.server.endpoints.responses import BrokenOffError, failure_response
 from nexus_xr.server.failures import Failure, failure_of, without_places
 from nexus_xr.server.jobs.answer import Answer
@@ -1732,6 +1733,34 @@ def test_what_can_not_be_finished_is_broken_off_and_told(
     assert sent[0]["status"] == 200
     assert all(message.get("more_body", True) for message in sent)
     assert "changed while it was sent" in json.loads(caplog.records[-1].getMessage())["broken_off"]
+
+
+def test_a_part_that_nobody_waits_for_is_given_up() -> None:
+    given_up: list[bool] = []
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"first"
+        try:
+            await for_ever()
+        finally:
+            given_up.append(True)
+
+    async def do() -> None:
+        is_sent = asyncio.Event()
+
+        async def receive() -> Any:
+            await is_sent.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message.get("body"):
+                is_sent.set()
+
+        response = InPieces(pieces(), 200, {}, "application/octet-stream")
+        await asyncio.wait_for(response({"type": "http"}, receive, send), PATIENCE_SECONDS)
+
+    asyncio.run(do())
+    assert given_up == [True]
 
 
 @pytest.mark.parametrize(("reason", "status"), [(MemoryError(), 413), (ValueError(), 500)])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from nexus_xr.server.workers.exchange import Piece, Reply
 
-from .presence import gone
+from .presence import ClientGoneError, found_for
 
 
 def whole_response(reply: Reply) -> Response:
@@ -58,18 +57,16 @@ class InPieces(StreamingResponse):
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.create_task(gone(receive))
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async with aclosing(self._pieces):
-                async for piece in self._pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    del piece
-                    if leaving.done():
-                        return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            leaving.cancel()
+        with suppress(ClientGoneError):
+            await found_for(receive, self._sent(send))
+
+    async def _sent(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._pieces):
+            async for piece in self._pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                del piece
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def headers_of(reply: Reply) -> dict[str, str]:
