@@ -37,6 +37,7 @@ from nexus_xr.server.deadline import Deadline
 from nexus_xr.server.endpoints.presence import ClientGoneError, found_for
 from nexus_xr.server.endpoints.replies import InPieces
 from nexus_xr.server.endpoints.responses import BrokenOffError, failure_response
+from nexus_xr.server.endpoints.table import ENDPOINTS
 from nexus_xr.server.failures import Failure, failure_of, without_places
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.context import Context
@@ -624,10 +625,34 @@ def test_what_pages_of_strangers_begin_is_refused(
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 @pytest.mark.parametrize("dest", ["document", "iframe"])
-def test_pages_are_opened_from_anywhere_and_nothing_else(client: TestClient, site: str, dest: str) -> None:
+def test_links_lead_to_anything_and_frames_to_pages(client: TestClient, site: str, dest: str) -> None:
     opened = begun(site, "navigate", dest)
-    for address, status in (("/", 200), ("/view?file=own.h5", 200), ("/file/own.h5", 403), ("/api/files", 403)):
-        assert client.get(address, headers=opened).status_code == status
+    assert {client.get(page, headers=opened).status_code for page in ("/", "/view?file=own.h5")} == {200}
+    for address in ("/file/own.h5", "/api/files"):
+        for ask in (client.get, client.head):
+            assert ask(address, headers=opened).status_code == (200 if dest == "document" else 403)
+        assert client.post(address, headers=opened).status_code == 403
+
+
+WITHOUT_SCRIPTS = {
+    "application/json",
+    "application/octet-stream",
+    "application/vnd.apache.arrow.stream",
+    "application/x-hdf5",
+    "application/x-npy",
+    "image/png",
+    "image/tiff",
+    "text/csv",
+}
+
+
+def test_nothing_that_a_link_leads_to_has_scripts(client: TestClient) -> None:
+    types = {each.partition(";")[0] for endpoint in ENDPOINTS for each in endpoint.media_types}
+    assert types == WITHOUT_SCRIPTS
+    for address in EVERYTHING:
+        answer = client.get(address, headers=begun("cross-site", "navigate", "document"))
+        assert answer.headers["Content-Type"].partition(";")[0] in {*WITHOUT_SCRIPTS, "text/plain"}
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize("headers", [{}, begun("same-origin"), begun("none", "navigate", "document")])
@@ -666,7 +691,7 @@ def test_pages_behind_a_proxy_are_opened_from_anywhere(folders: tuple[Path, Path
     application = app(folders[0], token=False, limits=Limits(workers=1))
     with TestClient(application, HERE, root_path="/data") as client:
         for address, status in (("/data/", 200), ("/data/view", 200), ("/data/api/files", 403), ("/data/x/view", 403)):
-            opened = client.get(address, headers=begun("same-site", "navigate", "document"))
+            opened = client.get(address, headers=begun("same-site", "navigate", "iframe"))
             assert opened.status_code == status
 
 

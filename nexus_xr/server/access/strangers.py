@@ -2,7 +2,9 @@
 
 A page can have a browser ask any service that this reaches, as by a script or an image that it includes, without it
 saying of which page that is in ``Origin``. It says from where, at least to this machine and where connections are
-encrypted, in ``Sec-Fetch-Site``; and to what it isn't allowed a page gets nothing of what is answered.
+encrypted, in ``Sec-Fetch-Site``; and to what it isn't allowed a page gets nothing of what is answered. So does a page
+whose link is followed, as a download or in a page of its own: that is shown to who uses the browser, and nothing that
+is sent of files is of a type that has scripts.
 
 Sources: W3C, "Fetch Metadata Request Headers"; the Fetch standard, "`Cross-Origin-Resource-Policy` header" and
 "`X-Content-Type-Options` header".
@@ -22,8 +24,8 @@ from .refusals import refuse
 
 # Of what the service's own pages ask for, and who uses the browser.
 _NO_STRANGERS = ("same-origin", "none")
-# A page as a whole, or within another as far as it lets itself be shown there.
-_DOCUMENTS = ("document", "iframe")
+# Of what only is read.
+_METHODS = ("GET", "HEAD")
 
 
 class Strangers:
@@ -34,7 +36,7 @@ class Strangers:
     app
         What answers the others.
     pages
-        Paths of pages, which may be opened from anywhere.
+        Paths of pages, which may be shown within others as far as they let themselves be.
     origins
         Origins of pages besides its own, which ask by CORS; with "*" for any nothing is refused.
     """
@@ -61,15 +63,17 @@ class Strangers:
             return
         pages = " and ".join(self._pages)
         reason = (
-            f"a page from elsewhere asks for this, which may open {pages} alone; to use the rest it needs to be among "
-            "the origins that the service is started with, and to ask by CORS"
+            f"a page from elsewhere asks for this, which may link to it, and show {pages} within; to use the rest it "
+            "needs to be among the origins that the service is started with, and to ask by CORS"
         )
         await refuse(scope, receive, sending, 403, reason)
 
     def _is_of_stranger(self, scope: Scope) -> bool:
-        """Whether a page from elsewhere begins a request, and neither says its origin nor has a page opened."""
+        """Whether a page from elsewhere begins a request, and neither says its origin nor has something opened."""
         site = header(scope, b"sec-fetch-site")
         if site is None or site in _NO_STRANGERS or header(scope, b"origin") is not None:
             return False
-        opens = header(scope, b"sec-fetch-mode") == "navigate" and header(scope, b"sec-fetch-dest") in _DOCUMENTS
-        return not (opens and path_within(scope) in self._pages)
+        if header(scope, b"sec-fetch-mode") != "navigate" or scope["method"] not in _METHODS:
+            return True
+        destination = header(scope, b"sec-fetch-dest")
+        return not (destination == "document" or (destination == "iframe" and path_within(scope) in self._pages))
