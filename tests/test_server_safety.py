@@ -49,7 +49,7 @@ from nexus_xr.server.jobs.served_files import file_at
 from nexus_xr.server.metrics import OTHER, Metrics, bytes_of_figures
 from nexus_xr.server.observed import Observed, log
 from nexus_xr.server.settings import Folder, Settings, folders_of, root_path_of, settings_of, token_of
-from nexus_xr.server.speaking import HeadsWithBodies, configured, log_requests, patient
+from nexus_xr.server.speaking import Bounded, HeadsWithBodies, configured, log_requests, patient
 from nexus_xr.server.workers import landlock
 from nexus_xr.server.workers.held import Held, Memory
 from nexus_xr.server.workers.messages import ROOMS
@@ -1692,6 +1692,27 @@ def test_who_has_asked_all_and_says_so_is_answered(folders: tuple[Path, Path]) -
             with connected(port, said) as client:
                 client.shutdown(socket.SHUT_WR)
                 assert answers(client).count(b"HTTP/1.1 200") == count
+
+
+def test_who_has_asked_all_is_told_of_no_work_where_there_is_none(folders: tuple[Path, Path]) -> None:
+    is_known = threading.Event()
+
+    async def slow(*_: Any) -> Any:
+        while not is_known.is_set():
+            await asyncio.sleep(0.01)
+        raise Failure(503, "later")
+
+    def ended(connection: Bounded) -> bool:
+        stays = of_end(connection)
+        is_known.set()
+        return stays
+
+    of_end = Bounded.eof_received
+    patched = mock.patch.object(Bounded, "eof_received", ended), mock.patch.object(Pool, "run", slow)
+    served_slowly = served(folders[0], PATIENCE_SECONDS)
+    with patched[0], patched[1], served_slowly as server, connected(port_of(server), ASKED) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert answers(client).startswith(b"HTTP/1.1 503")
 
 
 @pytest.mark.parametrize(("headers", "status"), [(1000, b"200"), (0, b"400")])

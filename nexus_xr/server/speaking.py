@@ -41,7 +41,7 @@ _LARGE_HEAD = 431, f"a request has at most {_MOST_FIELDS} headers, with its addr
 _MANY_REQUESTS = 400, f"at most {_MOST_WAITING} requests wait on a connection; take the answers to those before"
 # What says that a request is being worked on, before its response.
 _INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
-# Between two of these.
+# Before the first of these, and between two of them.
 _PROBE_SECONDS = 1.0
 # Whose messages are written, too.
 _OTHERS = ("uvicorn", "asyncio")
@@ -218,7 +218,7 @@ class Bounded(HttpToolsProtocol):
         if self._is_in_message or last is None or last.response_complete:
             return False
         last.keep_alive = False
-        self._probe()
+        self.loop.call_later(_PROBE_SECONDS, self._probe)  # by when most are answered
         return True
 
     def _probe(self) -> None:
