@@ -1266,6 +1266,16 @@ def test_who_goes_away_costs_no_worker(tmp_path: Path) -> None:
     with_pool(work, tmp_path)
 
 
+def test_workers_are_started_again_after_the_service_was_ended(tmp_path: Path) -> None:
+    async def work(pool: Pool) -> None:
+        for _ in range(2):
+            await pool.start()
+            assert (await pool.run(ListFolder(""))).status == 200
+            await pool.stop()
+
+    with_pool(work, tmp_path)
+
+
 def test_workers_are_started_again_after_the_system_ended_their_parent(tmp_path: Path) -> None:
     async def work(pool: Pool) -> None:
         await pool.start()

@@ -152,15 +152,18 @@ class Pool:
 
     def _replace_all(self) -> None:
         """Have all workers be replaced, as others have to be allowed to read the folders that are there by now."""
-        for worker in self._places.take_out():
-            if worker is not None:
-                worker.let_go()
-            self._places.put(None)
+        self._let_go_free()
         for worker in self._busy:
             worker.is_outdated = True
         if self._nursery is not None:
             self._nursery.end()
             self._nursery = None
+
+    def _let_go_free(self) -> None:
+        for worker in self._places.take_out():
+            if worker is not None:
+                worker.let_go()
+            self._places.put(None)
 
     def _told(self, job: Job, seconds: float) -> Failure:
         name = getattr(job, "file", "it")
@@ -204,15 +207,13 @@ class Pool:
         raise Failure(503, "no process could be started that reads files; ask again in a few seconds")
 
     async def stop(self) -> None:
-        """End all workers."""
+        """End all workers, in whose places there may be others."""
         for hiring in [*self._hiring]:
             hiring.cancel()
         await asyncio.gather(*self._hiring, return_exceptions=True)
         for worker in [*self._busy]:
             worker.let_go()
-        for worker_or_none in self._places.take_out():
-            if worker_or_none is not None:
-                worker_or_none.let_go()
+        self._let_go_free()
         if self._nursery is not None:
             self._nursery.end_all()
             self._nursery = None
