@@ -978,13 +978,16 @@ def test_what_is_refreshed_is_written_as_ever(tmp_path: Path) -> None:
         (3, 8, 0, 60, 0x20, None),
         (3, 8, (1 << 64) - 1, (1 << 64) - 1, 0x20, None),
         (3, 8, 0, (1 << 63) - 1, 0x20, None),
+        (3, 8, 0, 1 << 50, 0x20, None),
     ],
 )
 def test_when_the_root_of_a_file_was_made(
-    version: int, width: int, base: int, root: int, flags: int, born: int | None
+    version: int, width: int, base: int, root: int, flags: int, born: int | None, tmp_path: Path
 ) -> None:
     superblock = b"\x89HDF\r\n\x1a\n" + bytes([version, width, 8, 0])
     superblock += b"".join(part.to_bytes(8, "little") for part in (base, 0, 0, root)) + bytes(4)
     header = b"OHDR\2" + bytes([flags]) + bytes(12) + (1234).to_bytes(4, "little")
-    assert birth_of(io.BytesIO(superblock + header)) == born
+    (tmp_path / "f.h5").write_bytes(superblock + header)
+    with open(tmp_path / "f.h5", "rb", buffering=0) as stream:
+        assert birth_of(stream) == born
     assert birth_of(io.BytesIO(superblock[:40])) is None

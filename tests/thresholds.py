@@ -162,7 +162,6 @@ NO_THRESHOLDS: dict[str, set[str]] = {
         "_ADDRESS_BYTES",
         "_FIRST_WITH_FLAGS",
         "_FLAGS_AT",
-        "_FURTHEST",
         "_STORES_TIMES",
         "_SUPERBLOCK_BYTES",
     },

@@ -16,8 +16,6 @@ _FIRST_WITH_FLAGS = 3  # the version, which is the first byte behind the signatu
 # Of versions 2 and 3, with addresses of 8 bytes, up to the address of the root; and a flag of an object header.
 _SUPERBLOCK_BYTES, _STORES_TIMES = 44, 0x20
 _ADDRESS_BYTES, _ADDRESSES_AT = 8, (12, 20, 28, 36)
-# What systems take for a place in a file.
-_FURTHEST = (1 << 63) - 1
 _FLAGS_AT = len(HDF5_SIGNATURE) + 3  # behind the version and two sizes
 
 
@@ -93,7 +91,7 @@ def birth_of(stream: Seekable) -> int | None:
     if not is_known or start[len(HDF5_SIGNATURE) + 1] != _ADDRESS_BYTES:
         return None
     base, _, _, root = (int.from_bytes(start[at : at + _ADDRESS_BYTES], "little") for at in _ADDRESSES_AT)
-    if base + root > _FURTHEST:
+    if base + root > size_of(stream):
         return None
     header = _bytes_at(stream, base + root, 22)
     has_times = header[:5] == b"OHDR\2" and len(header) == 22 and bool(header[5] & _STORES_TIMES)
