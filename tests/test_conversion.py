@@ -12,7 +12,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
-from h5py import h5d, h5f, h5l, h5p, h5s, h5t
+from h5py import h5d, h5f, h5l, h5p, h5s, h5t, h5z
 
 import nexus_xr
 from benchmarks.serving import RangeServer
@@ -932,6 +932,38 @@ def test_zeros_are_written_where_it_is_not_known_what_reads_as_zero(tmp_path: Pa
         assert file["x"].id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_UNDEFINED
         assert (file["x"].compression, file["x"][:20_000].any()) == ("gzip", False)
         assert file["x"].id.get_num_chunks() >= 2
+
+
+_empty = np.empty
+
+
+def _of_used_memory(*args: Any, **options: Any) -> Any:
+    """An array in memory of which something was made before."""
+    made = _empty(*args, **options)
+    if made.ndim and made.size and not made.dtype.hasobject:
+        made.view(np.uint8)[...] = 0x77
+    return made
+
+
+@pytest.mark.parametrize("chunks", [None, (1000,)])
+def test_what_nobody_has_written_and_nothing_fills_in_is_zeros_where_it_is_compressed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: tuple[int, ...] | None
+) -> None:
+    """Also in chunks that only libhdf5 decodes, which leaves what was in memory before."""
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_fill_time(h5d.FILL_TIME_NEVER)
+    if chunks is not None:
+        properties.set_chunk(chunks)
+        properties.set_szip(h5z.SZIP_NN_OPTION_MASK, 8)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        made = h5d.create(file.id, b"x", h5t.NATIVE_INT64, h5s.create_simple((20_000,)), dcpl=properties)
+        if chunks is not None:
+            h5py.Dataset(made)[:1000] = 1
+    monkeypatch.setattr(np, "empty", _of_used_memory)
+    nexus_xr.repack(tmp_path / "f.h5", tmp_path / "g.h5", compression="gzip")
+    monkeypatch.undo()
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert not file["x"][1000:].any()
 
 
 @pytest.mark.parametrize("way", ["repack", "inplace"])

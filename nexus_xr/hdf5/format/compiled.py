@@ -60,6 +60,6 @@ heap_objects: Callable[[bytes, int], dict[int, bytes] | None] = getattr(_parse, 
 text: Callable[[bytes, dict[int, dict[int, bytes]]], str | None] = getattr(_parse, "text", _nothing)
 # A dictionary or a tuple -> the same, left out of the garbage collector's walks where it holds nothing that these would
 # come to, as Python itself does with plain ones: a tree has many thousands, each of which they would go through. Since
-# 3.14 no dictionary is tracked again by what is put into it later.
-_has_walks_anew = sys.version_info < (3, 14)
-untracked: Callable[[_T], _T] = getattr(_parse if _has_walks_anew else None, "untracked", lambda container: container)
+# 3.14 a dictionary that is left out stays so, whatever is put into it later.
+_comes_back = sys.version_info < (3, 14)
+untracked: Callable[[_T], _T] = getattr(_parse if _comes_back else None, "untracked", lambda container: container)

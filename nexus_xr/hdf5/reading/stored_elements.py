@@ -58,7 +58,7 @@ def _read_by_libhdf5(dataset: h5py.Dataset, region: Region, carrier: np.dtype[np
     lengths, space = _lengths(region), dataset.id.get_space()
     if lengths:
         space.select_hyperslab(tuple(begin for begin, _ in region), lengths)
-    elements = np.empty(lengths, carrier)
+    elements = np.zeros(lengths, carrier)  # of which libhdf5 leaves what nobody has written, where it fills nothing in
     dataset.id.read(h5s.create_simple(lengths), space, elements, dataset.id.get_type())
     return elements
 
