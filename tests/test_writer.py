@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 import dask.array as da
@@ -68,14 +68,18 @@ class Reader(Talker):
         return int(length), int(sums[0]), float(sums[1]), float(sums[2])
 
 
+_Talker = TypeVar("_Talker", bound=Talker)
+
+
 @contextmanager
-def reading(path: Path) -> Iterator[Reader]:
-    command = [sys.executable, "-c", READER, str(path)]
+def talking(kind: type[_Talker], code: str, path: Path) -> Iterator[_Talker]:
+    """A process that has a file open, which is killed at the end."""
+    command = [sys.executable, "-c", code, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            reader = Reader(process)
-            assert reader.said() == "ready"
-            yield reader
+            talker = kind(process)
+            assert talker.said() == "ready"
+            yield talker
         finally:
             process.kill()
 
@@ -86,7 +90,7 @@ def test_a_reader_sees_what_was_flushed(tmp_path: Path, compression: Any, chunk:
     path = tmp_path / "live.nxs"
     with (
         NexusWriter(path, stack(1), compression=compression, chunks={"frame": chunk}) as writer,
-        reading(path) as reader,
+        talking(Reader, READER, path) as reader,
     ):
         for first, last in ((1, 2), (2, 3), (3, 8), (8, 8), (8, 12)):
             writer.append(stack(last - first, first))
@@ -142,19 +146,6 @@ def test_a_file_is_not_replaced_while_it_is_written(tmp_path: Path) -> None:
     assert_same(open_nexus(path), stack(2))
 
 
-@contextmanager
-def writing(path: Path, code: str) -> Iterator[Talker]:
-    """A process that has a file open, which is killed at the end."""
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            talker = Talker(process)
-            assert talker.said() == "ready"
-            yield talker
-        finally:
-            process.kill()
-
-
 WRITER = """
 import sys
 import xarray as xr
@@ -173,7 +164,7 @@ for _ in sys.stdin:
 def test_what_another_process_still_writes_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "f.nxs"
     to_nexus(stack(4), path)
-    with writing(path, WRITER) as writer:
+    with talking(Talker, WRITER, path) as writer:
         name = f"process {writer.process.pid} on "
         said = rf"f\.nxs: nothing was written, as {name}.* is writing it; wait until it is closed"
         for write in (
@@ -243,7 +234,7 @@ os._exit(0)
 def test_a_forked_process_holds_no_claim_of_who_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "f.nxs"
     to_nexus(stack(1), path)
-    with writing(path, OUTLIVED) as writer:
+    with talking(Talker, OUTLIVED, path) as writer:
         with pytest.raises(NexusFileError, match=f"as process {writer.process.pid} on .* is writing it"):
             NexusWriter(path, stack(2), mode="w")
         writer.process.kill()
@@ -299,7 +290,7 @@ def test_who_has_a_file_open_is_told_alike(
     else:
         to_nexus(stack(4), path, unlimited_dims="frame")
     monkeypatch.setattr(locks, "MOST_SECONDS", 0.05)
-    with writing(path, OPENED.format(mode=mode, libver="latest" if swmr else "earliest", swmr=swmr)):
+    with talking(Talker, OPENED.format(mode=mode, libver="latest" if swmr else "earliest", swmr=swmr), path):
         if (way, mode) == ("a", "r"):  # a copy takes its place
             to_nexus(stack(4), path, **WAYS[way])
             return
@@ -324,7 +315,7 @@ def test_who_has_a_file_open_for_writing_is_waited_for(tmp_path: Path, way: str)
     path, is_told = tmp_path / "f.nxs", threading.Event()
     to_nexus(stack(4), path, unlimited_dims="frame")
     with (
-        writing(path, OPENED.format(mode="r+", libver="earliest", swmr=False)) as holder,
+        talking(Talker, OPENED.format(mode="r+", libver="earliest", swmr=False), path) as holder,
         pytest.MonkeyPatch.context() as patch,
         concurrent.futures.ThreadPoolExecutor(1) as pool,
     ):

@@ -30,8 +30,8 @@ _COPIED_AT_ONCE = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Copied:
-    """All values of a dataset of a file, to be copied as they are stored there.
+class OfDataset:
+    """All values of a dataset of a file, from which they come as they are.
 
     Parameters
     ----------
@@ -48,6 +48,10 @@ class Copied:
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.array.dtype
+
+
+class Copied(OfDataset):
+    """All values of a dataset of a file, to be copied as they are stored there."""
 
 
 def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_header: bool = False) -> bool:

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import h5py
-import numpy as np
 
-from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.block_shapes import grouped
 from nexus_xr.hdf5.reading.stored_elements import stored_elements
 
 from .chunk_writer import Region, WrittenDataset
+from .copying import OfDataset
 
 # How much is decoded and encoded at once.
 _BLOCK_BYTES = 16 << 20
 
 
-@dataclass(frozen=True, eq=False)
-class StoredAnew:
-    """All elements of a dataset of a file, to be stored otherwise.
-
-    Parameters
-    ----------
-    array
-        The dataset, none of whose elements, or parts of them, are elsewhere in its file.
-    """
-
-    array: LazyArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.array.dtype
+class StoredAnew(OfDataset):
+    """All elements of a dataset of a file, to be stored otherwise; none of them has parts that are elsewhere in it."""
 
     def write_into(self, made: h5py.Dataset, num_threads: int | None, where: str) -> None:
         """Write them into a dataset that was created like theirs; what nobody has written there isn't here either.
