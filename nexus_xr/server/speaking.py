@@ -16,11 +16,10 @@ import sys
 from collections.abc import Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import orjson
 import uvicorn
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -30,6 +29,9 @@ from .endpoints.responses import BrokenOffError
 from .observed import log
 from .settings import Settings
 from .workers.messages import receive
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 READY = b"r"
 # Of the head of a request, and of requests that wait for the one before them on a connection.
