@@ -243,6 +243,21 @@ def test_a_new_title_is_the_one_that_hyperspy_loads(hyperspy: Any, tmp_path: Pat
     assert hyperspy.load(str(tmp_path / "ours.nxs"), nxdata_only=True).metadata.General.title == "as it is called now"
 
 
+def test_keys_choose_of_the_original_metadata_alone(hyperspy: Any, tmp_path: Path) -> None:
+    from rsciio.nexus import file_writer
+
+    signal = decomposed(hyperspy)
+    signal.original_metadata.add_dictionary({"instrument": {"gain": 2}})
+    file_writer(str(tmp_path / "theirs.nxs"), signal._to_dictionary())
+    [opened] = nexus_xr.open_signals(tmp_path / "theirs.nxs", nxdata_only=True, metadata_key="instrument")
+    to_nexus(opened, tmp_path / "ours.nxs")
+    theirs = hyperspy.load(str(tmp_path / "theirs.nxs"), nxdata_only=True, metadata_key="instrument")
+    ours = hyperspy.load(str(tmp_path / "ours.nxs"), nxdata_only=True)
+    assert list(differences(state(theirs), state(ours))) == []
+    assert theirs.original_metadata.as_dictionary() == {"instrument": {"gain": 2}}
+    assert ours.original_metadata.as_dictionary() == {"attrs": {"NX_class": "NXcollection"}, "instrument": {"gain": 2}}
+
+
 @pytest.mark.parametrize(("dims", "expected"), [(("x",), "Signal1D"), (("y", "x"), "Signal2D")])
 def test_assigned_dimensions_make_the_class_of_the_signal(
     hyperspy: Any, dims: tuple[str, ...], expected: str, tmp_path: Path

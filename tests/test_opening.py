@@ -775,7 +775,13 @@ def test_hyperspy_metadata_is_restored(write: Write) -> None:
     assert attrs["hyperspy_metadata"]["General"]["title"]["value"] == "rocks"
     tree = xr.open_datatree(path, engine="nexus")
     assert "auxiliary" in tree["entry1"].attrs
-    assert list(open_nexus(path, metadata_key="energy").attrs) == ["instrument"]
+    chosen = open_nexus(path, metadata_key="energy").attrs
+    assert list(chosen) == ["instrument", "hyperspy_metadata", "learning_results"]
+    assert chosen == attrs
+    nothing = open_nexus(path, metadata_key="factors").attrs  # which is none of the original metadata
+    assert nothing == {name: attrs[name] for name in ("hyperspy_metadata", "learning_results")}
+    without_arrays = open_nexus(path, skip_array_metadata=True).attrs
+    assert (list(without_arrays), without_arrays["learning_results"]) == (list(attrs), {})
 
 
 # --- trees -----------------------------------------------------------------------------------------------------

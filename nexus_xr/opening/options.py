@@ -33,7 +33,8 @@ class Options:
     nxdata_only
         Whether to open NXdata groups alone, and no other datasets.
     metadata_key
-        Part of the path, or several, of the metadata to keep.
+        Part of the path, or several, of the metadata to keep. What HyperSpy stores beside the original metadata stays
+        whole: its own, and learning results.
     skip_array_metadata
         Whether to leave metadata of two or more elements out, with their attributes.
     hardlinks_only

@@ -6,7 +6,7 @@ What xarray's engine and the functions of this package have in common, before an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.classes.table import DEFINITIONS, class_of
-from nexus_xr.nexus.output.hyperspy_metadata import is_written_by_hyperspy, restored_metadata
+from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, is_written_by_hyperspy, restored_metadata
 from nexus_xr.nexus.output.tree_nodes import tree_of_data
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, free_name, read_content
@@ -379,10 +379,11 @@ class Opening:
             self.diagnostics.add(Code.MEMBER_RENAMED, above or "/", f"its member {name!r} stands under {keys[-1]!r}")
         return _placed(tree, keys, self.left_over(described))
 
-    def narrowed(self, tree: MetadataGroup, path: str) -> MetadataGroup:
-        """The part of a tree that the options want."""
-        keys = as_keys(self.options.metadata_key)
-        tree = select_metadata(tree, keys, path) if keys else tree
+    def narrowed(self, tree: MetadataGroup, path: str, beside: Container[str] = ()) -> MetadataGroup:
+        """The part of a tree that the options want; members beside what keys choose from stay whole."""
+        if keys := as_keys(self.options.metadata_key):
+            kept = {name: member for name, member in tree.items() if name in beside}
+            tree = MetadataGroup({**select_metadata(tree, keys, path), **kept})
         return MetadataGroup(without_arrays(tree) if self.options.skip_array_metadata else tree)
 
     def attrs(self, described: Described) -> MetadataGroup:
@@ -392,7 +393,7 @@ class Opening:
         restored = restored_metadata(tree) if self.is_hyperspy else None
         if restored is None:
             return self.narrowed(self.with_left_over(entry, tree, described), entry.path)
-        return self.narrowed(restored, entry.path)
+        return self.narrowed(restored, entry.path, BESIDE_ORIGINAL)
 
 
 def _keys(tree: Mapping[str, Any], below: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
-from nexus_xr.nexus.output.hyperspy_metadata import METADATA, ROOT_ATTRIBUTES
+from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, METADATA, ROOT_ATTRIBUTES
 from nexus_xr.nexus.output.node_writing import PendingWrite, write_attributes, write_members
 from nexus_xr.nexus.output.nodes import GroupNode, Node, node_of, raise_unstorable, why_no_name
 from nexus_xr.nexus.tree.find import Keys
@@ -321,7 +321,7 @@ def _entry(signal: Signal, options: WritingOptions, diagnostics: Diagnostics) ->
     fields = fields_of(dataset, signal.name, options.storing, diagnostics)
     if signal.field not in fields:
         return _Entry(signal.name, GroupNode())
-    aside = {key: value for key, value in signal.tree.items() if key in METADATA[1:] and isinstance(value, Mapping)}
+    aside = {key: value for key, value in signal.tree.items() if key in BESIDE_ORIGINAL and isinstance(value, Mapping)}
     original = {key: value for key, value in signal.tree.items() if key not in aside}
     trees = {METADATA[0]: original if options.save_original_metadata else {}, **aside}
     metadata = {key: node_of(tree, key, diagnostics, options.skips) for key, tree in trees.items()}

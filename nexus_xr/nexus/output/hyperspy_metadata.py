@@ -18,7 +18,10 @@ _WRITER = "hyperspy_nexus_v3"
 ROOT_ATTRIBUTES = {"file_format": "nexus", "file_writer": _WRITER}
 # The group of an entry beside its data, and what is stored in it.
 COLLECTIONS = "auxiliary"
-METADATA = ("original_metadata", "hyperspy_metadata", "learning_results")
+_ORIGINAL_METADATA = "original_metadata"
+_OWN_METADATA = "hyperspy_metadata"
+BESIDE_ORIGINAL = (_OWN_METADATA, "learning_results")
+METADATA = (_ORIGINAL_METADATA, *BESIDE_ORIGINAL)
 # What an entry has of the original metadata beside that.
 TITLE = "title"
 # Within a collection nothing is to be taken for data, nor for a link: attributes by which it would be are kept under
@@ -51,7 +54,7 @@ def title_of(tree: Mapping[Any, Any], path: str = "") -> str | None:
     >>> title_of({"hyperspy_metadata": {"General": {"title": {"value": "4D"}}}}), title_of({"sample": {}})
     ('4D', None)
     """
-    metadata = tree.get(METADATA[1])
+    metadata = tree.get(_OWN_METADATA)
     if not isinstance(metadata, Mapping):
         return None
     general = metadata.get("General")
@@ -126,9 +129,9 @@ def restored_metadata(entry: MetadataGroup) -> MetadataGroup | None:
     auxiliary = entry.get(COLLECTIONS)
     if not isinstance(auxiliary, MetadataGroup):
         return None
-    original = auxiliary.get("original_metadata")
+    original = auxiliary.get(_ORIGINAL_METADATA)
     restored = from_collection(original) if isinstance(original, MetadataGroup) else MetadataGroup()
-    for name in METADATA[1:]:
+    for name in BESIDE_ORIGINAL:
         if isinstance(auxiliary.get(name), MetadataGroup):
             restored[name] = from_collection(auxiliary[name])
     return restored

@@ -19,7 +19,7 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.nexus.output.edits import Edit, report_conflicts, tree_edits
 from nexus_xr.nexus.output.entry import data_group
-from nexus_xr.nexus.output.hyperspy_metadata import METADATA, TITLE, restored_metadata
+from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, METADATA, TITLE, restored_metadata
 from nexus_xr.nexus.output.nodes import GroupNode, node_of
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.reserved import METADATA_GROUP
@@ -236,7 +236,7 @@ def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> 
     if not opening.is_hyperspy or restored_metadata(opening.entry_tree(entry)) is None:
         return {entry.path: list(tree)}
     auxiliary = path_of_member(entry.path, "auxiliary")
-    aside = [key for key in tree if key in METADATA[1:]]
+    aside = [key for key in tree if key in BESIDE_ORIGINAL]
     places = {auxiliary: aside, f"{auxiliary}/{METADATA[0]}": [key for key in tree if key not in aside]}
     return {**places, entry.path: [TITLE]} if isinstance(entry.get(TITLE), Dataset) and _has_title(tree) else places
 
