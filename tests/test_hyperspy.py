@@ -258,6 +258,17 @@ def test_keys_choose_of_the_original_metadata_alone(hyperspy: Any, tmp_path: Pat
     assert ours.original_metadata.as_dictionary() == {"attrs": {"NX_class": "NXcollection"}, "instrument": {"gain": 2}}
 
 
+@pytest.mark.parametrize(("titles", "expected"), [(["a", "b"], "n"), (["a", "a"], "a")])
+def test_a_stack_is_called_by_the_title_that_all_have(titles: list[str], expected: str, tmp_path: Path) -> None:
+    for number, title in enumerate(titles):
+        metadata = {"General": {"title": title, "authors": "us"}, "Signal": {"signal_type": ""}}
+        to_nexus(array(hyperspy_metadata=metadata), tmp_path / f"{number}.nxs")
+    stack = nexus_xr.open_mfdataset(f"{tmp_path}/*.nxs", concat_dim="run")
+    to_nexus(stack, tmp_path / "stack.nxs")
+    assert nexus_xr.list_datasets(tmp_path / "stack.nxs")[0] == [f"/entry1/{expected}"]
+    assert nexus_xr.open_signals(tmp_path / "stack.nxs", nxdata_only=True)[0].shape == (2, 2, 3, 4)
+
+
 @pytest.mark.parametrize(("dims", "expected"), [(("x",), "Signal1D"), (("y", "x"), "Signal2D")])
 def test_assigned_dimensions_make_the_class_of_the_signal(
     hyperspy: Any, dims: tuple[str, ...], expected: str, tmp_path: Path

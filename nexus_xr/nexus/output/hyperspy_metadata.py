@@ -42,12 +42,12 @@ def title_of(tree: Mapping[Any, Any], path: str = "") -> str | None:
     tree
         The metadata of the signal.
     path
-        Path of the field that it was opened from, for a signal whose title is empty.
+        Path of the field that it was opened from, for a signal whose title is empty: its group has a name all the same.
 
     Returns
     -------
     str or None
-        None for a signal that isn't HyperSpy's.
+        None for a signal that isn't HyperSpy's, or has no title, as one that was combined of several has none.
 
     Examples
     --------
@@ -58,7 +58,9 @@ def title_of(tree: Mapping[Any, Any], path: str = "") -> str | None:
     if not isinstance(metadata, Mapping):
         return None
     general = metadata.get("General")
-    title = general.get("title") if isinstance(general, Mapping) else None
+    if not isinstance(general, Mapping) or TITLE not in general:
+        return None
+    title = general[TITLE]
     said = text(title["value"] if isinstance(title, Mapping) and is_field(title) else title)
     return said or path.rpartition("/")[0].rpartition("/")[2] or None
 
