@@ -316,6 +316,15 @@ def test_an_array_without_a_name_that_is_called_as_its_axis_comes_back(way: Way,
         assert_same(way(array, tmp_path / f"out-{name}"), array)
 
 
+@each_way
+@pytest.mark.parametrize("shape", [(2,), (2, 3), (3, 2)])
+def test_an_array_that_is_called_as_a_dimension_without_an_axis_comes_back(
+    shape: tuple[int, ...], way: Way, tmp_path: Path
+) -> None:
+    array = xr.DataArray(np.arange(float(np.prod(shape))).reshape(shape), dims=["n", "x"][: len(shape)], name="n")
+    assert_same(way(array, tmp_path / "out"), array)
+
+
 ATTRIBUTES: dict[str, Any] = {
     "units": "seconds since 2020-01-01",
     "_FillValue": 1.0,

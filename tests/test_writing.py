@@ -1236,6 +1236,12 @@ def test_a_dimension_may_be_called_like_its_array(tmp_path: Path, dims: tuple[st
     assert only_signal(tmp_path / "f.nxs").dims == dims
 
 
+def test_an_array_that_is_called_like_its_only_dimension_keeps_that(tmp_path: Path) -> None:
+    array = xr.DataArray([1.0, 2.0], dims="n", name="n")
+    to_nexus(array, tmp_path / "f.nxs")
+    assert only_signal(tmp_path / "f.nxs").identical(array.rename("n_"))
+
+
 @pytest.mark.parametrize(
     ("change", "region", "said"),
     [

@@ -65,7 +65,7 @@ def flat(obj: Travelling, large_arrays: str = WRITE) -> Flat:
         tree.attrs[MARK] = json.dumps({**json.loads(tree.attrs[MARK]), "nodes": [node.path for node in tree.subtree]})
         return tree
     if isinstance(obj, xr.DataArray):
-        name = free_name("data" if obj.name is None else str(obj.name), set(map(str, obj.coords)))
+        name = free_name("data" if obj.name is None else str(obj.name), set(map(str, (*obj.coords, *obj.dims))))
         dataset = xr.Dataset({name: obj.variable}, coords=obj.coords)
         return _flat(dataset, large_arrays, {"array": name, "name": obj.name})
     return _flat(obj, large_arrays, {})

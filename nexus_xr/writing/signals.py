@@ -71,7 +71,8 @@ def _of_array(array: xr.DataArray) -> Signal:
     tree = {key: value for key, value in array.attrs.items() if is_of_tree(value)}
     own = array.variable.copy(deep=False)
     own.attrs = {key: value for key, value in array.attrs.items() if key not in tree}
-    free = free_name(name, set(map(str, array.coords)))
+    # In a Dataset, what is called like its one dimension is a coordinate.
+    free = free_name(name, {str(each) for each in (*array.coords, *(array.dims if array.ndim == 1 else ()))})
     dataset = called_after_owners(errors_as_data(xr.Dataset({free: own}, coords=array.coords)))
     return Signal(_group_name(name, tree, own), dataset, free, tree)
 
