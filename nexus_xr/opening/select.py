@@ -288,7 +288,8 @@ class Opening:
         if isinstance(member, Dataset):
             if member.why_no_array is None:
                 return Found(path, False)
-            raise NexusPathError(f"{self.file.name}: {path} {member.why_no_array}; read_metadata gives what there is")
+            way_out = "xarray.open_datatree has it among the attrs of its group"
+            raise NexusPathError(f"{self.file.name}: {path} {member.why_no_array}; {way_out}")
         if not isinstance(member, Group):
             raise self._nothing_at(path, "name an NXdata group or a dataset that is there")
         attributes = member.read_attributes()
