@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import gc
+import io
 import re
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.array_type import parse_array_type
-from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, read_attributes, usual_attributes
+from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, Value, read_attributes, usual_attributes
 from nexus_xr.hdf5.format.checksum import python_lookup3
-from nexus_xr.hdf5.format.datasets import DatasetDescription, usual_dataset
 from nexus_xr.hdf5.format.datatypes.stored_type import varying_text
+from nexus_xr.hdf5.format.descriptions import DatasetDescription, single_values, usual_dataset, usual_group
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
-from nexus_xr.hdf5.format.groups.links import parse_link
+from nexus_xr.hdf5.format.groups import links
+from nexus_xr.hdf5.format.groups.links import Links, parse_link, read_links
 from nexus_xr.hdf5.format.groups.symbol_table import group_links
 from nexus_xr.hdf5.format.heaps.global_heap import GlobalHeap
 from nexus_xr.hdf5.format.messages.layout import Contiguous, parse_layout
@@ -45,11 +49,18 @@ FLAGS = st.sampled_from([0, 0, 0, 1, 2, 0x80])
 CONTENTS = st.binary(max_size=40)
 
 
+# What plain Python does as well; each gives None where it is left to that.
+COMPILED = (
+    *("header", "messages", "attributes", "dataset", "single", "group", "links", "links_in_heap"),
+    *("entries", "link", "heap_objects", "text"),
+)
+
+
 @contextmanager
 def in_plain_python() -> Iterator[None]:
     """Without the compiled module."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("header", "messages", "attributes", "dataset", "group", "entries", "link", "heap_objects", "text"):
+        for name in COMPILED:
             patch.setattr(compiled, name, lambda *_: None)
         yield
 
@@ -144,6 +155,9 @@ def test_headers_that_continue(messages: list[tuple[int, int, bytes]], block: by
 
 INTEGER, TEXT, SHORT = "100800000400000000002000", "19010100100000001300000001000000", "1100000008000000"
 SCALAR, PAIR, NULL = "02000000", "020100010200000000000000", "02000002"
+# Text of four bytes that ends with a null, with no more than nulls, and with spaces.
+FIXED = ["1300000004000000", "1301000004000000", "1302000004000000"]
+FIXED_TEXTS = [b"a\0b\0", b"abcd", b"ab  ", b"\0\0\0\0", b"\xff\xfeab", "ä".encode() + b"\0\0"]
 TEXTS = [b"", b"text", b"one\0more", "grüße".encode(), b"\xff"]
 
 
@@ -165,7 +179,7 @@ def attribute_messages(draw: st.DrawFn) -> bytes:
     version = draw(st.integers(1, 3))
     flags = draw(st.sampled_from([0, 0, 0, 0, 1, 2]))
     name = draw(st.sampled_from([b"units", b"a", b"b", "ä".encode(), b"\xff"])) + b"\0"
-    datatype = draw(st.sampled_from([INTEGER, TEXT, TEXT, SHORT]))
+    datatype = draw(st.sampled_from([INTEGER, TEXT, TEXT, SHORT, *FIXED]))
     parts = [name, bytes.fromhex(datatype), bytes.fromhex(draw(st.sampled_from([SCALAR, SCALAR, PAIR, NULL])))]
     head = bytes([version, flags]) + b"".join(number(len(part), 2) for part in parts)
     padding = 8 if version == 1 else 1
@@ -173,7 +187,20 @@ def attribute_messages(draw: st.DrawFn) -> bytes:
     index = draw(st.integers(1, len(TEXTS) + 1))
     length = draw(st.sampled_from([len((*TEXTS, b"")[index - 1]), 0, 9]))
     element = number(length, 4) + number(draw(st.sampled_from([0, 16, 16, 16])), 8) + number(index, 4)
-    return head + (b"\0" if version == 3 else b"") + padded + draw(st.sampled_from([element, 2 * element, b"123"]))
+    return (
+        head
+        + (b"\0" if version == 3 else b"")
+        + padded
+        + draw(st.sampled_from([element, 2 * element, b"123", *FIXED_TEXTS]))
+    )
+
+
+def shown_value(value: Value, heap: GlobalHeap) -> Any:
+    """The value of a single element; of others what they are, and their bytes."""
+    if not isinstance(value, tuple) or not value[0].is_single:
+        return value
+    one = decode_one(value[1], value[0].datatype, heap)
+    return decode(one) if value[0].datatype.is_text else one
 
 
 def shown(found: list[AnyAttribute], heap: GlobalHeap) -> dict[str, Any] | None:
@@ -182,11 +209,15 @@ def shown(found: list[AnyAttribute], heap: GlobalHeap) -> dict[str, Any] | None:
     for each in found:
         if isinstance(each, BrokenAttribute):
             return None
-        is_text = each.type.is_single and each.type.datatype.is_text
-        values[decode(each.name)] = (
-            decode(decode_one(each.data, each.type.datatype, heap)) if is_text else (each.type, each.data)
-        )
+        values[decode(each.name)] = shown_value((each.type, each.data), heap)
     return values if len(values) == len(found) else None
+
+
+def assert_same_attributes(found: dict[str, Value], expected: Any, heap: GlobalHeap) -> None:
+    """Check that attributes have the same names, order and values; or the same is wrong with them."""
+    given_values = outcome(lambda: {name: shown_value(value, heap) for name, value in found.items()})
+    assert given_values == expected
+    assert not isinstance(expected, dict) or list(given_values) == list(expected)
 
 
 @settings(max_examples=1000, deadline=None)
@@ -205,9 +236,9 @@ def test_attributes(messages: list[tuple[int, bytes]]) -> None:
     expected = outcome(lambda: shown(found, heap))  # which makes objects known
     usual = usual_attributes(file, header, heap)
     if usual is not None:
-        assert list(usual.items()) == list(expected.items())
+        assert_same_attributes(usual, expected, heap)
     elif isinstance(expected, dict) and all(flags == 0 and _says_all(content) for flags, content in messages):
-        assert not all(name.isascii() and (isinstance(v, tuple) or v != "ÿ") for name, v in expected.items())
+        assert not all(name.isascii() for name in expected)
 
 
 def test_an_attribute_of_more_bytes_than_there_can_be_is_broken_each_time() -> None:
@@ -305,14 +336,14 @@ def test_a_usual_group_is_not_left_to_python() -> None:
     content = tree.ljust(200, b"\0") + nodes[0].ljust(100, b"\0") + nodes[1].ljust(100, b"\0")
     content += heap.ljust(40, b"\0") + segment
     file = file_of(content)
-    assert compiled.group(file.kept, 0, 400) is None  # nothing is kept yet
+    assert compiled.links(file.kept, 0, 400) is None  # nothing is kept yet
     file.read(0, 1)
     expected = [(name, 0, 500 + i, b"", 0) for i, name in enumerate(names)]
-    assert compiled.group(file.kept, 0, 400) == expected
-    assert compiled.group(file.kept, 0, (1 << 64) - 1) is None
+    assert compiled.links(file.kept, 0, 400) == expected
+    assert compiled.links(file.kept, 0, (1 << 64) - 1) is None
     twice = file_of(content.replace(number(300, 8), number(200, 8)))
     twice.read(0, 1)
-    assert compiled.group(twice.kept, 0, 400) is None
+    assert compiled.links(twice.kept, 0, 400) is None
 
 
 @pytest.mark.parametrize(("nodes", "is_usual"), [(1, True), (64, True), (65, False), (0, False)])
@@ -329,13 +360,178 @@ def test_groups_of_many_nodes_are_left_to_python(nodes: int, is_usual: bool) -> 
     file = file_of(content)
     links = assert_same_both_ways(lambda: list(group_links(file, 0, begin)))
     assert [link.address for link in links] == list(range(nodes))
-    assert (compiled.group(file.kept, 0, begin) is not None) == is_usual
+    assert (compiled.links(file.kept, 0, begin) is not None) == is_usual
+
+
+@cache
+def stored_group(libver: str, members: int) -> tuple[bytes, int]:
+    """A file with a group that has attributes and so many members, and where its header is."""
+    stored = io.BytesIO()
+    with h5py.File(stored, "w", libver=libver) as file:
+        group = file.create_group("entry")
+        group.attrs["NX_class"] = "NXentry"
+        group.attrs["count"] = np.int32(3)
+        group.attrs["text"] = np.bytes_(b"fixed")
+        for number_of in range(members):
+            group[f"field_{number_of:02}"] = h5py.SoftLink(f"/{number_of}") if number_of % 3 else file
+        address = h5py.h5o.get_info(group.id).addr
+    return stored.getvalue(), address
+
+
+@st.composite
+def damaged_group(draw: st.DrawFn, libver: str, members: int) -> tuple[bytes, int]:
+    """The same with a few other bytes, of those that say what is in the group."""
+    stored, address = stored_group(libver, members)
+    content = bytearray(stored)
+    places = st.integers(0, len(content) - 1) | st.integers(address, min(address + 300, len(content) - 1))
+    for place in draw(st.lists(places, max_size=3)):
+        content[place] = draw(st.sampled_from([0, 1, 2, 3, 5, 8, 16, 0x7F, 0x80, 0xFF]))
+    if libver == "latest" and draw(st.booleans()):
+        content = bytearray(sealed(bytes(content)))
+    return bytes(content), address
+
+
+def sealed(content: bytes) -> bytes:
+    """A file whose heaps, their blocks and trees have right checksums again, whatever else is in them."""
+    made = bytearray(content)
+    for signature, size in ((b"FRHP", 142), (b"BTHD", 34)):
+        for match in re.finditer(signature, content):
+            begin, end = match.start(), match.start() + size
+            made[end : end + 4] = number(python_lookup3(bytes(made[begin:end])), 4)
+    return bytes(made)
+
+
+def as_told(found: Any) -> Any:
+    """Links in their order, and what is wrong with them as it is said; or what was raised."""
+    return (list(found.by_name.items()), str(found.damage)) if isinstance(found, Links) else found
+
+
+@pytest.mark.parametrize(("libver", "members"), [("earliest", 0), ("earliest", 5), ("latest", 5), ("latest", 20)])
+def test_links_and_attributes_of_groups(libver: str, members: int) -> None:
+    @settings(max_examples=80, deadline=None)
+    @given(damaged_group(libver, members))
+    def same(stored: tuple[bytes, int]) -> None:
+        content, address = stored
+        file = file_of(content)
+        file.read_up_to(0, 1)
+        heap = GlobalHeap(file)
+        with in_plain_python():
+            header = outcome(lambda: read_object_header(file, address))
+            links = header if isinstance(header, tuple) else outcome(lambda: read_links(file, header))
+            attributes = [] if isinstance(header, tuple) else read_attributes(file, header, SharedTable(file, {}))
+            values = outcome(lambda: shown(attributes, heap))
+        if not isinstance(header, tuple):
+            assert as_told(outcome(lambda: read_links(file, header))) == as_told(links)
+        found = usual_group(file, address, heap)
+        if found is not None:
+            assert as_told(found.links) == as_told(links)
+        if found is not None and found.attributes is not None:
+            assert_same_attributes(found.attributes, values, heap)
+
+    same()
+
+
+def test_usual_groups_are_not_left_to_python() -> None:
+    content, address = stored_group("earliest", 5)
+    file = file_of(content)
+    heap = GlobalHeap(file)
+    assert usual_group(file, address, heap) is None  # nothing is kept yet
+    file.read(0, 1)
+    attributes = read_attributes(file, read_object_header(file, address), SharedTable(file, {}))  # makes heads known
+    assert shown(attributes, heap) is not None  # makes objects known
+    found = usual_group(file, address, heap)
+    assert found is not None
+    assert found.attributes is not None
+    assert list(found.attributes) == ["NX_class", "count", "text"]
+    assert list(found.attributes.values()) == ["NXentry", 3, "fixed"]
+    assert list(found.links.by_name) == [b"field_%02d" % i for i in range(5)]
+
+
+def test_links_in_a_heap_of_one_block_are_not_left_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, address = stored_group("latest", 20)
+    file = file_of(content)
+    header = read_object_header(file, address)
+    monkeypatch.setattr(links, "_from_heap", None)
+    found = read_links(file, header)
+    assert list(found.by_name) == [b"field_%02d" % i for i in range(20)]
+
+
+@pytest.mark.parametrize("members", [20, 400])
+def test_links_in_a_heap_of_many_blocks_are_the_same(members: int) -> None:
+    content, address = stored_group("latest", members)
+    file = file_of(content)
+    header = read_object_header(file, address)
+    assert len(assert_same_both_ways(lambda: read_links(file, header)).by_name) == members
+
+
+# --- trees -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hardlinks_only", [False, True])
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_trees(tmp_path: Path, libver: str, hardlinks_only: bool) -> None:
+    path = tmp_path / "tree.nxs"
+    values = {
+        "integer": np.int16(-3),
+        "big_endian": np.array(2**40, ">u8"),
+        "float": np.float32(1.5),
+        "half": np.float16(0.5),
+        "flag": np.True_,
+        "complex": np.complex64(1 + 2j),
+        "text": "grüße",
+        "empty": "",
+        "terminated": np.bytes_(b"ab"),
+        "not_utf8": np.bytes_(b"\xb5m"),
+        "one": np.array([7]),
+        "several": np.arange(3.0),
+        "words": np.array(["a", "bc"], object),
+        "nothing": h5py.Empty("f8"),
+    }
+    with h5py.File(path, "w", libver=libver) as file:
+        for name, length in (("many", 12), ("few", 2)):
+            group = file.create_group(f"entry/{name}")
+            for key, value in values.items():
+                group[key] = value
+                group[key].attrs["units"] = "mm"
+                group[key].attrs["value"] = value
+            for number_of in range(length):
+                group[f"soft_{number_of}"] = h5py.SoftLink(f"/entry/few/{[*values, 'none'][number_of]}")
+            for padding in (h5py.h5t.STR_NULLTERM, h5py.h5t.STR_NULLPAD, h5py.h5t.STR_SPACEPAD):
+                kind = h5py.h5t.TypeID.copy(h5py.h5t.C_S1)
+                kind.set_size(5)
+                kind.set_strpad(padding)
+                space = h5py.h5s.create(h5py.h5s.SCALAR)
+                h5py.h5d.create(group.id, b"padded_%d" % padding, kind, space).write(
+                    space, space, np.array(b"a\0b ", "S5"), kind
+                )
+            group.create_dataset("unwritten", (), "i4", fillvalue=5)
+    with in_plain_python():
+        expected = attrs_of(path, hardlinks_only)
+    for _ in range(2):  # what is met is known the second time
+        found = attrs_of(path, hardlinks_only)
+        assert found == expected
+        assert repr_of_tree(found) == repr_of_tree(expected)
+
+
+def attrs_of(path: Path, hardlinks_only: bool) -> dict[str, Any]:
+    tree = xr.open_datatree(path, engine="nexus", hardlinks_only=hardlinks_only)
+    return {name: node.attrs for name, node in tree.subtree_with_keys}
+
+
+def repr_of_tree(tree: Any) -> Any:
+    """A tree as nested pairs in order, with the types of what is in it."""
+    if isinstance(tree, dict):
+        return [(name, repr_of_tree(member)) for name, member in tree.items()]
+    return type(tree), repr(tree)
 
 
 # --- datasets --------------------------------------------------------------------------------------------------
 
 BLOCK = 32 << 10
 DATA = bytes(range(256)) * 2
+# Behind these is an element of varying length, whose text is in the collection that the file begins with.
+ELEMENT_AT = 600 + len(DATA)
+ELEMENT = number(4, 4) + number(16, 8) + number(2, 4)
 KINDS_BESIDE = st.sampled_from([0, 2, 4, 5, 7, 11, 13, 17, 18, 21, 22, 24, 30])
 
 
@@ -343,7 +539,7 @@ KINDS_BESIDE = st.sampled_from([0, 2, 4, 5, 7, 11, 13, 17, 18, 21, 22, 24, 30])
 def layouts(draw: st.DrawFn) -> bytes:
     """Data in the message itself, in one piece, and in chunks."""
     version = draw(st.sampled_from([3, 3, 3, 4, 5, 1]))
-    address = draw(st.sampled_from([600, 600, 0, BLOCK - 4, (1 << 64) - 1, 1 << 40]))
+    address = draw(st.sampled_from([600, 600, 0, BLOCK - 4, (1 << 64) - 1, 1 << 40, ELEMENT_AT]))
     contiguous = bytes([version, 1]) + number(address, 8) + number(draw(st.sampled_from([8, 512, 4, 0])), 8)
     compact = bytes([version, 0]) + number(8, 2) + DATA[:8]
     chunked = bytes([3, 2, 2]) + number(600, 8) + number(4, 4) + number(8, 4)
@@ -354,8 +550,8 @@ def layouts(draw: st.DrawFn) -> bytes:
 def dataset_messages(draw: st.DrawFn) -> list[tuple[int, int, bytes]]:
     """What datasets say of themselves, now and then something less, or something beside."""
     said = [
-        (MessageType.DATATYPE, 0, bytes.fromhex(draw(st.sampled_from([INTEGER, SHORT])))),
-        (MessageType.DATASPACE, 0, bytes.fromhex(draw(st.sampled_from([SCALAR, PAIR, NULL])))),
+        (MessageType.DATATYPE, 0, bytes.fromhex(draw(st.sampled_from([INTEGER, SHORT, TEXT, *FIXED])))),
+        (MessageType.DATASPACE, 0, bytes.fromhex(draw(st.sampled_from([SCALAR, SCALAR, PAIR, NULL])))),
         (MessageType.LAYOUT, 0, draw(layouts())),
     ]
     attributes = draw(st.lists(attribute_messages(), max_size=2))
@@ -381,7 +577,7 @@ def dataset_headers(draw: st.DrawFn) -> bytes:
 @settings(max_examples=1000, deadline=None)
 @given(st.one_of(dataset_headers(), dataset_headers(), damaged(dataset_headers())), st.sampled_from([0, BLOCK - 40]))
 def test_datasets(header: bytes, address: int) -> None:
-    content = (FILE.ljust(600, b"\0") + DATA).ljust(max(address, 2000), b"\0")
+    content = (FILE.ljust(600, b"\0") + DATA + ELEMENT).ljust(max(address, 2000), b"\0")
     at = address or 2000
     file = file_of(content + header.ljust(1200, b"\0"))
     heap = GlobalHeap(file)
@@ -392,10 +588,26 @@ def test_datasets(header: bytes, address: int) -> None:
         assert (found.type, found.layout, found.has_raw_files) == (array_type, layout, False)
         assert isinstance(found.header, bytes)
         assert messages_in(found.header) == messages
-        assert found.attributes is None or list(found.attributes.items()) == list(attributes.items())
+        if found.attributes is not None:
+            assert_same_attributes(found.attributes, attributes, heap)
         assert found.data is None or found.data == data
     elif found is not None:  # what is wrong with it
         assert found == expected
+    single = single_values(file, heap)(at)
+    if single is not None:
+        array_type, layout, _, attributes, data = expected
+        assert array_type.is_single
+        assert (single[0], list(single[1].items())) == (shown_value((array_type, data), heap), list(attributes.items()))
+        assert type(single[0]) in (int, str)
+    elif isinstance(found, DatasetDescription) and found.data is not None and found.attributes is not None:
+        assert not found.type.is_single or found.type.way is None or is_hard(found, found.attributes, found.data, heap)
+
+
+def is_hard(found: DatasetDescription, attributes: dict[str, Value], data: bytes, heap: GlobalHeap) -> bool:
+    """Whether something of it is text that isn't UTF-8 or isn't known, or no single text or number."""
+    values = [*attributes.values(), (found.type, data)]
+    shown_values = [outcome(partial(shown_value, value, heap)) for value in values]
+    return any(isinstance(value, tuple) or "ÿ" in str(value) for value in [*attributes.values(), *shown_values])
 
 
 def described_in_python(file: FileBytes, address: int, heap: GlobalHeap) -> Any:

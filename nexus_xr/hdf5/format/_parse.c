@@ -62,15 +62,21 @@ static uint32_t checksum(const uint8_t *bytes, size_t size) {
 /* --- from and to Python ------------------------------------------------------------------------------------------ */
 
 static int is_span(PyObject *content, Span *span) {
-    char *bytes;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(content, &bytes, &size) < 0) return 0;
-    *span = (Span){(const uint8_t *)bytes, (size_t)size};
+    const char *bytes = PyBytes_AsString(content);
+    if (!bytes) return 0;
+    *span = (Span){(const uint8_t *)bytes, (size_t)PyBytes_Size(content)};
     return 1;
 }
 
 static PyObject *as_bytes(const uint8_t *bytes, size_t size) {
     return PyBytes_FromStringAndSize((const char *)bytes, (Py_ssize_t)size);
+}
+
+/* Text, if the bytes are UTF-8. */
+static PyObject *as_text(const uint8_t *bytes, size_t size) {
+    PyObject *made = PyUnicode_DecodeUTF8((const char *)bytes, (Py_ssize_t)size, NULL);
+    if (!made && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
+    return made;
 }
 
 /* What was made as long as nothing failed; else an error, or None where Python is to look. */
@@ -303,10 +309,7 @@ enum { TEXT_LENGTH = 4, TEXT_INDEX = 4 };
 static PyObject *text_in(PyObject *object, size_t length) {
     Span whole;
     if (!object || !is_span(object, &whole) || whole.size < length) return NULL;
-    size_t size = text_size(whole.bytes, length);
-    PyObject *made = PyUnicode_DecodeUTF8((const char *)whole.bytes, (Py_ssize_t)size, NULL);
-    if (!made && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) PyErr_Clear();
-    return made;
+    return as_text(whole.bytes, text_size(whole.bytes, length));
 }
 
 /* The text that an element stands for, if its collection has it. */
@@ -329,6 +332,39 @@ static PyObject *text(PyObject *module, PyObject *args) {
     return given(text_of(raw, collections), 1);
 }
 
+/* --- values of single elements ----------------------------------------------------------------------------------- */
+
+/* Items of what an attribute or a dataset is. */
+enum { TYPE_SIZE = 3, TYPE_WAY = 5, TYPE_ITEMS = 6 };
+/* Ways to a value; of a number, it is what unpacks it. */
+enum { VARYING_TEXT = 1, TERMINATED_TEXT = 2, PADDED_TEXT = 3 };
+
+static PyObject *unpacked(PyObject *unpack, Span raw) {
+    PyObject *bytes = as_bytes(raw.bytes, raw.size);
+    PyObject *values = bytes ? PyObject_CallFunctionObjArgs(unpack, bytes, NULL) : NULL;
+    PyObject *value = values ? PyTuple_GetItem(values, 0) : NULL;
+    Py_XINCREF(value);
+    Py_XDECREF(values);
+    Py_XDECREF(bytes);
+    return value;
+}
+
+/* The value of what is one element, where there is a short way to it; else none, and no error. */
+static PyObject *single_of(PyObject *type, Span raw, PyObject *collections) {
+    PyObject *way = PyTuple_Size(type) == TYPE_ITEMS ? PyTuple_GetItem(type, TYPE_WAY) : NULL;
+    if (!way || way == Py_None) return NULL;
+    if (!PyLong_Check(way)) return unpacked(way, raw);
+    size_t size = raw.size;
+    switch (PyLong_AsLong(way)) {
+    case VARYING_TEXT: return text_of(raw, collections);
+    case TERMINATED_TEXT: return as_text(raw.bytes, text_size(raw.bytes, size));
+    case PADDED_TEXT:
+        while (size && !raw.bytes[size - 1]) size--;
+        return as_text(raw.bytes, size);
+    default: return NULL;
+    }
+}
+
 /* --- attributes -------------------------------------------------------------------------------------------------- */
 
 enum { SHARED = 2, PARTS_SHARED = 3, SIZES = 8 };
@@ -343,8 +379,8 @@ static size_t data_at(Span content) {
     return (bytes[0] == 2 ? SIZES : SIZES + 1u) + (size_t)(name + type + space);
 }
 
-/* What is known of an attribute that begins like this: its name, type, how many bytes its data is, and whether that is
- * one text of varying length. It is kept alive, as others may forget it meanwhile.
+/* What is known of an attribute that begins like this: its name, its type, and how many bytes its data is. It is kept
+ * alive, as others may forget it meanwhile.
  */
 static PyObject *head_of(Span content, size_t at, PyObject *heads) {
     PyObject *key = as_bytes(content.bytes, at), *head = key ? PyDict_GetItemWithError(heads, key) : NULL;
@@ -353,17 +389,18 @@ static PyObject *head_of(Span content, size_t at, PyObject *heads) {
     return head;
 }
 
-/* The text, or a pair of type and data. */
+/* The value, or a pair of type and data. */
 static PyObject *value_of(PyObject *head, Span stored, PyObject *collections) {
+    PyObject *type = PyTuple_GetItem(head, 1);
     size_t size = PyLong_AsSize_t(PyTuple_GetItem(head, 2));
     if (PyErr_Occurred() || size > stored.size) return NULL;
-    if (PyTuple_GetItem(head, 3) == Py_True) return text_of((Span){stored.bytes, size}, collections);
-    return pair(Py_NewRef(PyTuple_GetItem(head, 1)), as_bytes(stored.bytes, size));
+    PyObject *value = single_of(type, (Span){stored.bytes, size}, collections);
+    return value || PyErr_Occurred() ? value : pair(Py_NewRef(type), as_bytes(stored.bytes, size));
 }
 
 static int is_added(PyObject *found, Span content, size_t at, PyObject *heads, PyObject *collections) {
     PyObject *head = head_of(content, at, heads), *value = NULL;
-    PyObject *name = head && PyTuple_Size(head) == 4 ? PyTuple_GetItem(head, 0) : NULL;
+    PyObject *name = head && PyTuple_Size(head) == 3 ? PyTuple_GetItem(head, 0) : NULL;
     if (name && name != Py_None && !PyDict_Contains(found, name))
         value = value_of(head, (Span){content.bytes + at, content.size - at}, collections);
     int failed = !value || PyDict_SetItem(found, name, value);
@@ -372,8 +409,19 @@ static int is_added(PyObject *found, Span content, size_t at, PyObject *heads, P
     return !failed;
 }
 
-/* The same dictionary with its keys in order. */
+static int are_in_order(PyObject *found) {
+    PyObject *key, *value, *before = NULL;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(found, &at, &key, &value)) {
+        if (before && PyUnicode_Compare(before, key) > 0) return 0;
+        before = key;
+    }
+    return 1;
+}
+
+/* The dictionary, or another of the same, with its keys in order. */
 static PyObject *in_order(PyObject *found) {
+    if (are_in_order(found)) return Py_NewRef(found);
     PyObject *keys = PyDict_Keys(found), *ordered = PyDict_New();
     int is_whole = keys && ordered && !PyList_Sort(keys);
     for (Py_ssize_t i = 0; is_whole && i < PyList_Size(keys); i++) {
@@ -463,7 +511,7 @@ static PyObject *layout_of(Span layout, const File *file, uint64_t *address, uin
 /* The bytes of all elements, if they are few and kept; else None. */
 static PyObject *few_bytes(const File *file, PyObject *type, uint64_t address, uint64_t stored) {
     Span behind;
-    size_t size = PyLong_AsSize_t(PyTuple_GetItem(type, 3));
+    size_t size = PyLong_AsSize_t(PyTuple_GetItem(type, TYPE_SIZE));
     if (PyErr_Occurred()) return NULL;
     if (!size || size > FEW_BYTES || size > stored) Py_RETURN_NONE;
     PyObject *block = block_at(file, address, &behind);
@@ -480,46 +528,101 @@ static PyObject *known_type(PyObject *types, const Said *said) {
     return type;
 }
 
-/* Type, layout, header, attributes and bytes of all elements. */
-static PyObject *described(const File *file, const Said *said, PyObject *types, Span header, PyObject *attributes) {
-    PyObject *type = said->type.bytes && said->space.bytes && said->layout.bytes ? known_type(types, said) : NULL;
-    PyObject *made = type && PyTuple_Size(type) == 5 ? PyTuple_New(5) : NULL;
-    uint64_t address = 0, size = 0;
-    int is_whole = made && is_set(made, 0, Py_NewRef(type)) && is_set(made, 1, layout_of(said->layout, file, &address, &size));
-    is_whole = is_whole && is_set(made, 2, as_bytes(header.bytes, header.size)) && is_set(made, 3, Py_NewRef(attributes));
-    is_whole = is_whole && is_set(made, 4, few_bytes(file, type, address, size));
-    Py_XDECREF(type);
-    return given(made, is_whole);
+/* What a header says that doesn't continue elsewhere: of which type the dataset is, and its attributes, None where these
+ * are still to be told. It holds references to all that it is of.
+ */
+typedef struct {
+    File file;
+    Said said;
+    Span header;
+    PyObject *block, *type, *attributes, *collections;
+} Dataset;
+
+static void let_go(Dataset *set) {
+    Py_XDECREF(set->block);
+    Py_XDECREF(set->type);
+    Py_XDECREF(set->attributes);
 }
 
-static PyObject *dataset(PyObject *module, PyObject *args) {
-    File file;
-    PyObject *kept, *types, *heads, *collections;
-    unsigned long long address;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "O!KO!O!O!", &PyTuple_Type, &kept, &address, &PyDict_Type, &types, &PyDict_Type, &heads,
-                          &PyDict_Type, &collections))
-        return NULL;
-    if (!is_file(kept, &file)) return NULL;
-    Span start = {NULL, 0};
+static int is_read(Dataset *set, Span start, PyObject *types, PyObject *heads) {
     Block messages;
-    Said said = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
-    PyObject *block = is_usual_file(&file) ? block_at(&file, address, &start) : NULL;
-    PyObject *found = block ? PyDict_New() : NULL;
+    PyObject *found = PyDict_New();
     int is_whole = found && is_header(start, &messages), are_usual = 1;
     while (is_whole && !is_empty(&messages)) {
         Message message;
-        is_whole = is_taken(&messages, &message) && is_said(&said, message);
-        are_usual = are_usual && is_whole && is_usual(found, message, (size_t)file.offsets, heads, collections);
+        is_whole = is_taken(&messages, &message) && is_said(&set->said, message);
+        if (is_whole && are_usual)
+            are_usual = is_usual(found, message, (size_t)set->file.offsets, heads, set->collections);
         is_whole = is_whole && !PyErr_Occurred();
     }
-    PyObject *ordered = is_whole && are_usual ? in_order(found) : is_whole ? Py_NewRef(Py_None) : NULL;
-    Span whole = {start.bytes, is_whole ? messages.whole : 0};
-    PyObject *made = is_whole && ordered ? described(&file, &said, types, whole, ordered) : given(NULL, 0);
-    Py_XDECREF(ordered);
+    const Said *said = &set->said;
+    if (is_whole && said->type.bytes && said->space.bytes && said->layout.bytes) set->type = known_type(types, said);
+    if (set->type && PyTuple_Size(set->type) == TYPE_ITEMS)
+        set->attributes = are_usual ? in_order(found) : Py_NewRef(Py_None);
+    if (set->attributes) set->header = (Span){start.bytes, messages.whole};
     Py_XDECREF(found);
+    return set->attributes != NULL;
+}
+
+/* The dataset that arguments name, if all is in one place and of a known type; it is to be let go in any case. */
+static int is_dataset(PyObject *args, Dataset *set) {
+    PyObject *kept, *types, *heads;
+    unsigned long long address;
+    *set = (Dataset){0};
+    if (!PyArg_ParseTuple(args, "O!O!O!O!K", &PyTuple_Type, &kept, &PyDict_Type, &types, &PyDict_Type, &heads,
+                          &PyDict_Type, &set->collections, &address))
+        return 0;
+    Span start;
+    if (is_file(kept, &set->file) && is_usual_file(&set->file)) set->block = block_at(&set->file, address, &start);
+    return set->block && is_read(set, start, types, heads);
+}
+
+/* Type, layout, header, attributes and bytes of all elements. */
+static PyObject *dataset(PyObject *module, PyObject *args) {
+    Dataset set;
+    (void)module;
+    uint64_t address = 0, size = 0;
+    PyObject *made = is_dataset(args, &set) ? PyTuple_New(5) : NULL;
+    int is_whole = made && is_set(made, 0, Py_NewRef(set.type))
+        && is_set(made, 1, layout_of(set.said.layout, &set.file, &address, &size))
+        && is_set(made, 2, as_bytes(set.header.bytes, set.header.size)) && is_set(made, 3, Py_NewRef(set.attributes))
+        && is_set(made, 4, few_bytes(&set.file, set.type, address, size));
+    let_go(&set);
+    return given(made, is_whole);
+}
+
+static int are_values(PyObject *attributes) {
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    if (!PyDict_Check(attributes)) return 0;
+    while (PyDict_Next(attributes, &at, &key, &value))
+        if (PyTuple_Check(value)) return 0;
+    return 1;
+}
+
+/* The value of the only element, if there is a short way to it, and its bytes are kept. */
+static PyObject *only_value(const Dataset *set) {
+    uint64_t address = 0, stored = 0;
+    Span behind;
+    PyObject *layout = layout_of(set->said.layout, &set->file, &address, &stored);
+    size_t size = PyLong_AsSize_t(PyTuple_GetItem(set->type, TYPE_SIZE));
+    int is_there = layout && !PyErr_Occurred() && size && size <= FEW_BYTES && size <= stored;
+    PyObject *block = is_there ? block_at(&set->file, address, &behind) : NULL, *value = NULL;
+    if (block && size <= behind.size) value = single_of(set->type, (Span){behind.bytes, size}, set->collections);
     Py_XDECREF(block);
-    return made;
+    Py_XDECREF(layout);
+    return value;
+}
+
+/* Value and attributes of a dataset of a single element. */
+static PyObject *single(PyObject *module, PyObject *args) {
+    Dataset set;
+    (void)module;
+    int is_known = is_dataset(args, &set) && are_values(set.attributes);
+    PyObject *value = is_known ? only_value(&set) : NULL;
+    PyObject *made = value ? pair(value, Py_NewRef(set.attributes)) : NULL;
+    let_go(&set);
+    return given(made, 1);
 }
 
 /* --- links ------------------------------------------------------------------------------------------------------- */
@@ -630,21 +733,116 @@ static size_t nodes_of(const File *file, uint64_t address, uint64_t *nodes) {
     return count;
 }
 
-static PyObject *group(PyObject *module, PyObject *args) {
+/* The links of a symbol table that is kept as a whole. */
+static PyObject *links_of(const File *file, uint64_t btree, uint64_t heap) {
+    Span names;
+    uint64_t nodes[MOST_NODES];
+    size_t count = nodes_of(file, btree, nodes);
+    PyObject *segment = count ? names_at(file, heap, &names) : NULL, *found = segment ? PyList_New(0) : NULL;
+    int is_whole = found != NULL;
+    size_t left = is_whole ? names.size : 0;
+    for (size_t i = 0; is_whole && i < count; i++) is_whole = is_node(found, file, nodes[i], names, &left);
+    Py_XDECREF(segment);
+    if (is_whole) return found;
+    Py_XDECREF(found);
+    return NULL;
+}
+
+static PyObject *links(PyObject *module, PyObject *args) {
     File file;
     PyObject *kept;
     unsigned long long btree, heap;
     (void)module;
     if (!PyArg_ParseTuple(args, "O!KK", &PyTuple_Type, &kept, &btree, &heap) || !is_file(kept, &file)) return NULL;
-    Span names;
-    uint64_t nodes[MOST_NODES];
-    size_t count = is_usual_file(&file) ? nodes_of(&file, btree, nodes) : 0;
-    PyObject *segment = count ? names_at(&file, heap, &names) : NULL, *found = segment ? PyList_New(0) : NULL;
-    int is_whole = found != NULL;
-    size_t left = is_whole ? names.size : 0;
-    for (size_t i = 0; is_whole && i < count; i++) is_whole = is_node(found, &file, nodes[i], names, &left);
-    Py_XDECREF(segment);
-    return given(found, is_whole);
+    return given(is_usual_file(&file) ? links_of(&file, btree, heap) : NULL, 1);
+}
+
+enum { MOST_FURTHER = 8 };
+
+/* What is said about a group: where its links are, its attributes as far as they are usual, and the further blocks of its
+ * header.
+ */
+typedef struct {
+    int has_table, is_usual;
+    uint64_t btree, heap;
+    PyObject *attributes;
+    size_t count;
+    struct {
+        uint64_t address, size;
+    } further[MOST_FURTHER];
+} Group;
+
+/* Notes where the first table of links is, unless that is said elsewhere. */
+static int is_table(Group *group, Message message, size_t offsets) {
+    if (message.flags & SHARED || message.content.size < 2 * offsets) return 0;
+    if (!group->has_table) {
+        group->btree = number(message.content.bytes, offsets);
+        group->heap = number(message.content.bytes + offsets, offsets);
+    }
+    return group->has_table = 1;
+}
+
+/* Notes a further block, unless there are many, or it is one that was met. */
+static int is_further(Group *group, Span place, size_t offsets, size_t lengths) {
+    if (group->count == MOST_FURTHER || place.size < offsets + lengths) return 0;
+    uint64_t address = number(place.bytes, offsets);
+    for (size_t i = 0; i < group->count; i++)
+        if (group->further[i].address == address) return 0;
+    group->further[group->count].address = address;
+    group->further[group->count++].size = number(place.bytes + offsets, lengths);
+    return 1;
+}
+
+static int are_of_group(Group *group, const File *file, Block block, PyObject *heads, PyObject *collections) {
+    size_t offsets = (size_t)file->offsets;
+    int is_whole = 1;
+    while (is_whole && !is_empty(&block)) {
+        Message message;
+        if (!is_taken(&block, &message) || message.kind == LINK_INFO) return 0;
+        if (message.kind == SYMBOL_TABLE) is_whole = is_table(group, message, offsets);
+        if (message.kind == CONTINUATION) is_whole = is_further(group, message.content, offsets, (size_t)file->lengths);
+        if (group->is_usual) group->is_usual = is_usual(group->attributes, message, offsets, heads, collections);
+        is_whole = is_whole && !PyErr_Occurred();
+    }
+    return is_whole;
+}
+
+/* Links, and attributes or None, of a group whose header is of the first version. */
+static PyObject *group_in(const File *file, Group *group, Span start, PyObject *heads, PyObject *collections) {
+    Block block;
+    int is_whole = is_header(start, &block) && block.prefix == PREFIX_1
+        && are_of_group(group, file, block, heads, collections);
+    for (size_t i = 0; is_whole && i < group->count; i++) {
+        Span behind;
+        PyObject *further = block_at(file, group->further[i].address, &behind);
+        is_whole = further && group->further[i].size <= behind.size;
+        if (is_whole) {
+            block = (Block){{behind.bytes, (size_t)group->further[i].size}, PREFIX_1, 0};
+            is_whole = are_of_group(group, file, block, heads, collections);
+        }
+        Py_XDECREF(further);
+    }
+    if (!is_whole || !group->has_table) return NULL;
+    PyObject *found = links_of(file, group->btree, group->heap);
+    PyObject *attributes = found ? group->is_usual ? in_order(group->attributes) : Py_NewRef(Py_None) : NULL;
+    return pair(found, attributes);
+}
+
+static PyObject *group(PyObject *module, PyObject *args) {
+    File file;
+    PyObject *kept, *heads, *collections;
+    unsigned long long address;
+    Span start;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!O!O!K", &PyTuple_Type, &kept, &PyDict_Type, &heads, &PyDict_Type, &collections, &address))
+        return NULL;
+    if (!is_file(kept, &file)) return NULL;
+    PyObject *block = is_usual_file(&file) ? block_at(&file, address, &start) : NULL;
+    Group group = {.attributes = block ? PyDict_New() : NULL, .is_usual = 1};
+    PyObject *made = group.attributes ? group_in(&file, &group, start, heads, collections) : NULL;
+    Py_XDECREF(group.attributes);
+    Py_XDECREF(block);
+    return given(made, 1);
 }
 
 enum { LINK_ORDER = 0x04, LINK_KIND = 0x08, LINK_ENCODING = 0x10, LINK_FLAGS = 0x1F };
@@ -682,6 +880,162 @@ static PyObject *link_message(PyObject *module, PyObject *args) {
     return given(are_widths(1, offsets) ? link_in(content, (size_t)offsets) : NULL, 1);
 }
 
+/* --- links in a heap --------------------------------------------------------------------------------------------- */
+
+enum { HEAP_KIND_AT = 5, RECORD_HASH = 4, NAME_RECORDS = 5, TREE_NODE = 6, CHECKSUMMED_BLOCKS = 2, MOST_BLOCK_LOG = 62 };
+
+/* Takes a number from the front, if there are so many bytes. */
+static int is_number(Span *left, size_t width, uint64_t *value) {
+    if (left->size < width) return 0;
+    *value = number(left->bytes, width < 8 ? width : 8);
+    *left = (Span){left->bytes + width, left->size - width};
+    return 1;
+}
+
+/* The bytes at an address that begin so, up to their checksum, if they are kept, and that is right. */
+static PyObject *checked_at(const File *file, uint64_t address, const char *signature, size_t signature_size, size_t size,
+                            Span *content) {
+    PyObject *block = block_at(file, address, content);
+    int is_right = block && size >= signature_size && size + CHECKSUM <= content->size
+        && !memcmp(content->bytes, signature, signature_size)
+        && checksum(content->bytes, size) == word(content->bytes + size, CHECKSUM);
+    content->size = is_right ? size : 0;
+    if (is_right) return block;
+    Py_XDECREF(block);
+    return NULL;
+}
+
+static int log_2(uint64_t power) {
+    int log = 0;
+    while (power >>= 1) log++;
+    return log;
+}
+
+static int is_power(uint64_t size) { return size && !(size & (size - 1)) && size <= (uint64_t)1 << MOST_BLOCK_LOG; }
+
+/* A heap whose objects are all in one block, which went through no filter: where that is, and how long it is; how long
+ * identifiers are, and how many bytes of them are an address and a length; and with how many bytes the block begins.
+ */
+typedef struct {
+    uint64_t address, root, root_size, id_size, offset_size, length_size, head_size;
+    int has_checksum;
+} Heap;
+
+static int is_heap(const File *file, uint64_t address, Heap *heap) {
+    size_t lengths = (size_t)file->lengths, offsets = (size_t)file->offsets;
+    size_t between = 10 * lengths + 2 * offsets;
+    size_t size = HEAP_KIND_AT + 9 + between + 2 + 2 * lengths + 4 + offsets + 2;
+    uint64_t filters, flags, managed, width, first, direct, bits, rows;
+    Span left;
+    PyObject *block = checked_at(file, address, "FRHP\0", HEAP_KIND_AT, size, &left);
+    if (!block) return 0;
+    left = (Span){left.bytes + HEAP_KIND_AT, left.size - HEAP_KIND_AT};
+    int is_whole = is_number(&left, 2, &heap->id_size) && is_number(&left, 2, &filters) && is_number(&left, 1, &flags)
+        && is_number(&left, 4, &managed) && left.size >= between;
+    if (is_whole) left = (Span){left.bytes + between, left.size - between};
+    is_whole = is_whole && is_number(&left, 2, &width) && is_number(&left, lengths, &first)
+        && is_number(&left, lengths, &direct) && is_number(&left, 2, &bits) && is_number(&left, 2, &rows)
+        && is_number(&left, offsets, &heap->root) && is_number(&left, 2, &rows);
+    Py_DECREF(block);
+    if (!is_whole || filters || rows || !managed || bits > 64 || !is_power(width) || !is_power(first)) return 0;
+    if (!is_power(direct) || first > direct) return 0;
+    int by_block = (log_2(direct) + 7) / 8, by_object = log_2(managed) / 8 + 1;
+    heap->address = address;
+    heap->root_size = first;
+    heap->offset_size = (bits + 7) / 8;
+    heap->length_size = (uint64_t)(by_block < by_object ? by_block : by_object);
+    heap->has_checksum = (flags & CHECKSUMMED_BLOCKS) != 0;
+    heap->head_size = HEAP_KIND_AT + offsets + heap->offset_size + (heap->has_checksum ? CHECKSUM : 0);
+    return heap->id_size >= 1 + heap->offset_size + heap->length_size;
+}
+
+/* Whether the checksum of a block is right, which is of the block with zeros in its place. */
+static int is_right_block(Span block, size_t at) {
+    uint8_t *copy = PyMem_Malloc(block.size);
+    if (!copy) return 0;
+    memcpy(copy, block.bytes, block.size);
+    memset(copy + at, 0, CHECKSUM);
+    int is_right = checksum(copy, block.size) == word(block.bytes + at, CHECKSUM);
+    PyMem_Free(copy);
+    return is_right;
+}
+
+/* The only block of a heap, if it is kept as a whole. */
+static PyObject *root_of(const File *file, const Heap *heap, Span *content) {
+    size_t offsets = (size_t)file->offsets, before = (size_t)heap->head_size - (heap->has_checksum ? CHECKSUM : 0);
+    PyObject *block = block_at(file, heap->root, content);
+    int is_right = block && heap->root_size <= content->size && heap->head_size <= heap->root_size;
+    if (is_right) content->size = (size_t)heap->root_size;
+    is_right = is_right && !memcmp(content->bytes, "FHDB\0", HEAP_KIND_AT)
+        && number(content->bytes + HEAP_KIND_AT, offsets) == heap->address;
+    for (size_t i = HEAP_KIND_AT + offsets; is_right && i < before; i++) is_right = !content->bytes[i];
+    if (is_right && (!heap->has_checksum || is_right_block(*content, before))) return block;
+    Py_XDECREF(block);
+    return NULL;
+}
+
+/* The records of names in a tree that is a single node, if it is kept. */
+static PyObject *records_at(const File *file, uint64_t address, size_t *record_size, size_t *count, Span *records) {
+    size_t lengths = (size_t)file->lengths, offsets = (size_t)file->offsets;
+    uint64_t kind, node_size, size, depth, root, in_root, in_all;
+    Span left;
+    PyObject *head = checked_at(file, address, "BTHD\0", 5, 5 + 1 + 4 + 2 + 2 + 2 + offsets + 2 + lengths, &left);
+    if (!head) return NULL;
+    left = (Span){left.bytes + 5, left.size - 5};
+    int is_whole = is_number(&left, 1, &kind) && is_number(&left, 4, &node_size) && is_number(&left, 2, &size)
+        && is_number(&left, 2, &depth) && is_number(&left, 2, &root) && is_number(&left, offsets, &root)
+        && is_number(&left, 2, &in_root) && is_number(&left, lengths, &in_all);
+    Py_DECREF(head);
+    if (!is_whole || kind != NAME_RECORDS || depth || !size || !in_root || in_root != in_all) return NULL;
+    if (node_size < TREE_NODE + CHECKSUM || in_root > (node_size - TREE_NODE - CHECKSUM) / size) return NULL;
+    *record_size = (size_t)size;
+    *count = (size_t)in_root;
+    PyObject *node = checked_at(file, root, "BTLF\0\5", TREE_NODE, TREE_NODE + *count * *record_size, records);
+    if (node) *records = (Span){records->bytes + TREE_NODE, records->size - TREE_NODE};
+    return node;
+}
+
+/* The object of an identifier, which takes its bytes from what is left for all of them. */
+static int is_object(const Heap *heap, Span block, const uint8_t *id, size_t *room, Span *object) {
+    if (heap->offset_size > 8 || id[0] >> 4) return 0;
+    uint64_t at = number(id + 1, (size_t)heap->offset_size);
+    uint64_t size = number(id + 1 + heap->offset_size, (size_t)heap->length_size);
+    if (at < heap->head_size || at > block.size || size > block.size - at || size > *room) return 0;
+    *room -= (size_t)size;
+    *object = (Span){block.bytes + at, (size_t)size};
+    return 1;
+}
+
+static PyObject *links_in(const Heap *heap, Span block, Span records, size_t record_size, size_t count, size_t offsets) {
+    PyObject *found = PyList_New(0);
+    size_t room = block.size;
+    int is_whole = found && record_size == RECORD_HASH + heap->id_size;
+    for (size_t i = 0; is_whole && i < count; i++) {
+        Span message;
+        is_whole = is_object(heap, block, records.bytes + i * record_size + RECORD_HASH, &room, &message)
+            && is_appended(found, link_in(message, offsets));
+    }
+    return given(found, is_whole);
+}
+
+static PyObject *links_in_heap(PyObject *module, PyObject *args) {
+    File file;
+    Heap heap;
+    PyObject *kept, *found = NULL;
+    unsigned long long address, index;
+    size_t record_size, count;
+    Span block, records;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!KK", &PyTuple_Type, &kept, &address, &index) || !is_file(kept, &file)) return NULL;
+    int is_kept = is_usual_file(&file) && is_heap(&file, address, &heap);
+    PyObject *root = is_kept ? root_of(&file, &heap, &block) : NULL;
+    PyObject *node = root ? records_at(&file, index, &record_size, &count, &records) : NULL;
+    if (node) found = links_in(&heap, block, records, record_size, count, (size_t)file.offsets);
+    Py_XDECREF(root);
+    Py_XDECREF(node);
+    return found ? found : given(NULL, 0);
+}
+
 /* --- what is made of them ---------------------------------------------------------------------------------------- */
 
 /* What may be tracked, now or later: a dictionary within is again as soon as something that is is put into it. */
@@ -714,12 +1068,15 @@ static PyMethodDef methods[] = {
     {"attributes", attributes, METH_VARARGS, "The attributes that are messages, by their names."},
     {"dataset", dataset, METH_VARARGS, "What is said about a dataset that says all itself, with its attributes."},
     {"entries", entries, METH_VARARGS, "The links in a node of a symbol table, and what room is left for names."},
-    {"group", group, METH_VARARGS, "The links in a symbol table that is kept as a whole."},
+    {"group", group, METH_VARARGS, "Links and attributes of a group that has a symbol table."},
     {"header", header, METH_O, "The messages of an object header, by their kinds."},
     {"heap_objects", heap_objects, METH_VARARGS, "The objects of a collection of the global heap, by their indexes."},
     {"link", link_message, METH_VARARGS, "The link that a message describes."},
+    {"links", links, METH_VARARGS, "The links in a symbol table that is kept as a whole."},
+    {"links_in_heap", links_in_heap, METH_VARARGS, "The links in a heap of one block that is kept."},
     {"lookup3", lookup3, METH_O, "The checksum of bytes."},
     {"messages", messages, METH_VARARGS, "The messages of a block of an object header, by their kinds."},
+    {"single", single, METH_VARARGS, "Value and attributes of a dataset of a single element."},
     {"text", text, METH_VARARGS, "The text in the global heap that an element stands for."},
     {"untracked", untracked, METH_O, "The same dictionary or tuple, left out of the collector's walks if none may be in it."},
     {NULL, NULL, 0, NULL},

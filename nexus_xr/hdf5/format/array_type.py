@@ -5,17 +5,21 @@ Source: the HDF5 file format specification, sections IV.A.2.b (dataspace) and IV
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .datatypes.datatype import parse_datatype
-from .datatypes.stored_type import Datatype
+from .datatypes.stored_type import Conversion, Datatype
 from .faults import UnsupportedError
 from .messages.dataspace import Dataspace, parse_dataspace
 
 _MOST_TYPES = 4096
 # More bytes are no number that the compiled module can take.
 _LARGEST = 1 << 62
+# As the compiled module calls text, and that which ends where no more than nulls follow.
+_TEXTS = {Conversion.VARYING_TEXT: 1, Conversion.TERMINATED_TEXT: 2}
+_PADDED_TEXT = 3
 
 
 class ArrayType(NamedTuple):
@@ -31,6 +35,9 @@ class ArrayType(NamedTuple):
         Bytes of all elements in the file.
     is_single
         Whether there is one element that is no array, nor a reference.
+    way
+        How the compiled module makes a value of such an element: which text it is, or what unpacks the number; None
+        where plain Python does.
     """
 
     datatype: Datatype
@@ -38,6 +45,7 @@ class ArrayType(NamedTuple):
     shape: tuple[int, ...]
     size: int
     is_single: bool
+    way: int | Callable[[bytes], tuple[Any, ...]] | None
 
 
 def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> ArrayType:
@@ -81,4 +89,11 @@ def _parse(datatype: bytes, dataspace: bytes, length_size: int) -> ArrayType:
     count = space.element_count
     is_single = count == 1 and not elements.inner_shape and not elements.has_references
     shape = (*(space.shape or ()), *elements.inner_shape)
-    return ArrayType(elements, space, shape, count * elements.size, is_single)
+    return ArrayType(elements, space, shape, count * elements.size, is_single, _way(elements) if is_single else None)
+
+
+def _way(elements: Datatype) -> int | Callable[[bytes], tuple[Any, ...]] | None:
+    if elements.number is not None:
+        return elements.number.unpack
+    is_padded = elements.conversion is Conversion.NONE and elements.stored.kind == "S"
+    return _PADDED_TEXT if is_padded else _TEXTS.get(elements.conversion)

@@ -15,7 +15,6 @@ from typing import NamedTuple, TypeAlias
 from . import compiled
 from .array_type import ArrayType, parse_array_type
 from .btree2 import each_record
-from .datatypes.stored_type import Conversion
 from .faults import FormatError, UnsupportedError
 from .fields import Fields
 from .file_bytes import FileBytes
@@ -67,8 +66,8 @@ class BrokenAttribute(NamedTuple):
 
 
 AnyAttribute: TypeAlias = Attribute | BrokenAttribute
-# One text of varying length, or what else an attribute is, and its data.
-Value: TypeAlias = str | tuple[ArrayType, bytes]
+# A single text or number; or what else an attribute is, and its data.
+Value: TypeAlias = str | int | float | tuple[ArrayType, bytes]
 
 
 def read_attributes(file: FileBytes, header: ObjectHeader, shared: SharedTable) -> list[AnyAttribute]:
@@ -193,8 +192,8 @@ class _Head(NamedTuple):
     named_type: int | None = None
 
 
-# Name as text, type, bytes of the data, and whether that is one text of varying length; no name where that isn't ASCII.
-_KnownHead: TypeAlias = tuple[str | None, ArrayType, int, bool]
+# Name as text, type, and bytes of the data; no name where that isn't ASCII.
+_KnownHead: TypeAlias = tuple[str | None, ArrayType, int]
 
 
 def _sizes(content: bytes) -> tuple[int, int, int, int, int]:
@@ -254,8 +253,7 @@ def _own_head(pieces: _Pieces, content: bytes, length_size: int) -> _Head:
         if len(known) >= _MOST_HEADS:
             known.clear()
         name = pieces.name.decode() if pieces.name.isascii() else None
-        is_text = array_type.is_single and array_type.datatype.conversion is Conversion.VARYING_TEXT
-        known[content] = name, array_type, array_type.size, is_text
+        known[content] = name, array_type, array_type.size
     return _Head(pieces.name, array_type, pieces.datatype)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.format.descriptions import SingleValue
 
 from .dataset import Dataset
 from .links import HARD, LINKS_OF_HDF5, Link
 from .node import Address, Node
 from .text import decode, decode_name
 
+_T = TypeVar("_T")
 # What isn't taken for a name in a path. Only damage makes a member of that name, or of one with a slash.
 _NO_NAMES = (b"", b".")
 # Of each opening; an object that is open takes a few KiB in libhdf5.
@@ -70,6 +73,16 @@ class Group(Node):
         follows
             Whether what soft and external links lead to is among them.
         """
+        return self._each(self._member, follows)
+
+    def contents(self) -> Iterator[tuple[str, Group | Dataset | Link | SingleValue, bool]]:
+        """As `members`, but in the place of small datasets what is in them, where that is known as soon as they are."""
+        return self._each(self._content, follows=True)
+
+    def _content(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | SingleValue | None:
+        return self._member(raw_name, kind)
+
+    def _each(self, of: Callable[[bytes, int], _T | None], follows: bool) -> Iterator[tuple[str, _T, bool]]:
         links = self._list() if self._links is None else self._links
         if len(links) <= self._budget.left:
             self._links = links
@@ -80,7 +93,7 @@ class Group(Node):
             if raw_name in _NO_NAMES or b"/" in raw_name or b"\0" in raw_name:
                 self.report(Code.MEMBER_UNREADABLE, f"no path leads to its member {decode(raw_name)!r}; it is left out")
                 continue
-            member = self._member(raw_name, kind)
+            member = of(raw_name, kind)
             if member is not None:
                 yield decode_name(raw_name), member, kind != HARD
 

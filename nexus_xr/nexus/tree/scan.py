@@ -166,8 +166,11 @@ class Walk:
 
     def _onto(self, group: Group, above: Mapping[Address, str]) -> Scan:
         part = _Part(self, group, above)
-        for name, member, is_soft in group.members():
-            part.add(name, member, is_soft)
+        for name, member, is_soft in group.contents() if part.holds_values else group.members():
+            if isinstance(member, tuple):
+                part.add_value(name, *member)
+            else:
+                part.add(name, member, is_soft)
         scan = part.scan()
         self._done[group.address] = scan
         return scan
@@ -227,6 +230,16 @@ class _Part:
         found = untracked(tuple(self._found))
         return Scan(self._group.path, self._tree, found, tuple(self._elsewhere), self._is_apart)
 
+    @property
+    def holds_values(self) -> bool:
+        """Whether the values of fields are in its tree, whatever leads to them."""
+        return self._file is not None and not self._walk.hardlinks_only
+
+    def add_value(self, name: str, value: Any, attributes: Mapping[str, Any]) -> None:
+        """Take in a field of a single value."""
+        if name not in self._left_out:
+            self._put_field(name, _field(value, attributes), attributes)
+
     def add(self, name: str, member: Group | Dataset | Link, is_soft: bool) -> None:
         """Take in a member."""
         if isinstance(member, Link):
@@ -258,10 +271,12 @@ class _Part:
         is_asked = self._file is not None or self._walk.hardlinks_only
         attributes = dataset.read_attributes() if is_asked else {}
         if self._file is not None:
-            field = field_of(dataset, attributes, self._file)
-            self._put(name, field["value"] if name in self._plain and not attributes else field)
+            self._put_field(name, field_of(dataset, attributes, self._file), attributes)
         if dataset.size >= 2 and dataset.why_no_array is None and not self._is_linked(dataset):
             self._found.append(untracked(Found(dataset.path, False)))
+
+    def _put_field(self, name: str, field: MetadataField, attributes: Mapping[str, Any]) -> None:
+        self._put(name, field["value"] if name in self._plain and not attributes else field)
 
     def _is_linked(self, item: Group | Dataset) -> bool:
         return self._walk.hardlinks_only and is_linked(self._walk.root, item)
@@ -289,6 +304,10 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
             dataset.report(Code.VALUE_UNREADABLE, message)
     if value is None:
         value = LazyArray.of(dataset, file) if virtual is None else virtual
+    return _field(value, attributes)
+
+
+def _field(value: Any, attributes: Mapping[str, Any]) -> MetadataField:
     tree = MetadataField(value=value)
     if attributes:
         tree["attrs"] = untracked(MetadataAttributes(attributes))

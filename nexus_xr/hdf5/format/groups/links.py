@@ -173,6 +173,10 @@ def _new_links(file: FileBytes, header: ObjectHeader, content: bytes) -> Iterato
     heap_address, index = info.number(file.offset_size), info.number(file.offset_size)
     messages: Iterable[bytes | FormatError] = (content for _, content in header.get(MessageType.LINK, []))
     if heap_address != file.undefined:
+        found = compiled.links_in_heap(file.kept, heap_address, index)
+        if found is not None:
+            yield from map(as_link, found)
+            return
         messages = _from_heap(file, heap_address, index)
     for message in messages:
         try:

@@ -47,7 +47,7 @@ def group_links(file: FileBytes, btree: int, heap: int) -> Iterator[StoredLink |
     FormatError
         No more links can be read.
     """
-    whole = compiled.group(file.kept, btree, heap)
+    whole = compiled.links(file.kept, btree, heap)
     if whole is not None:
         yield from map(as_link, whole)
         return

@@ -25,7 +25,7 @@ def presented_attributes(found: Mapping[str, Value], file: ParsedFile) -> dict[s
         Only libhdf5 reads one of them.
     """
     try:
-        return {name: value if isinstance(value, str) else presented(*value, file) for name, value in found.items()}
+        return {name: presented(*value, file) if isinstance(value, tuple) else value for name, value in found.items()}
     except FormatError:
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.attributes import Value
-from nexus_xr.hdf5.format.datasets import DatasetDescription
+from nexus_xr.hdf5.format.descriptions import DatasetDescription
 from nexus_xr.hdf5.format.external_files import ExternalSlot, read_external_files
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
@@ -53,7 +53,7 @@ class ParsedDataset(ParsedObject, Dataset):
         if description.has_raw_files:
             place.file.file.note_raw_files()
         self._mappings = self._read_mappings(self._layout) if isinstance(self._layout, Virtual) else ()
-        elements, space, shape, _, _ = self._type
+        elements, space, shape, _, _, _ = self._type
         super().__init__(path, diagnostics, space.shape, shape, elements.element)
 
     @property

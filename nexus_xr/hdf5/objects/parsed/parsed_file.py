@@ -12,7 +12,14 @@ from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.array_type import parse_array_type
 from nexus_xr.hdf5.format.cache_image import file_bytes
 from nexus_xr.hdf5.format.consistency import MOST_SECONDS, consistent
-from nexus_xr.hdf5.format.datasets import DatasetDescription, usual_dataset
+from nexus_xr.hdf5.format.descriptions import (
+    DatasetDescription,
+    GroupDescription,
+    SingleValue,
+    single_values,
+    usual_dataset,
+    usual_group,
+)
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import Links, read_links
@@ -112,6 +119,7 @@ class ParsedFile:
         self.bytes = file_bytes(self._source, self._superblock)
         self.heap = GlobalHeap(self.bytes)
         self.paths = ObjectPaths(self.bytes, self.root)
+        self._single_value = single_values(self.bytes, self.heap)
         self.shared = read_shared_table(self.bytes, self._superblock.extension)
 
     @property
@@ -174,6 +182,17 @@ class ParsedFile:
         """What is said about the dataset at an address, in one go; None where it, or what is there, isn't as usual."""
         return None if self.is_growing else usual_dataset(self.bytes, address, self.heap)
 
+    def single_value(self, address: int) -> SingleValue | None:
+        """The dataset of a single element at an address; None where it, or what is there, isn't known in one go."""
+        return None if self.is_growing else self._single_value(address)
+
+    def usual_group(self, address: int) -> GroupDescription | None:
+        """What is said about the group at an address, in one go; None where it, or what is there, isn't as usual."""
+        found = None if self.is_growing else usual_group(self.bytes, address, self.heap)
+        if found is not None:
+            self._keep(address, found.links)
+        return found
+
     def dataset(self, header: ObjectHeader) -> DatasetDescription:
         """What a header says about a dataset; raises as `required` does, and where that is damaged."""
         content = self.bytes
@@ -206,6 +225,8 @@ class ParsedFile:
         return links
 
     def _keep(self, address: int, links: Links) -> None:
+        if address in self._links:
+            return
         self._links[address] = links
         self._links_kept += len(links.by_name)
         while self._links_kept > _MOST_LINKS_KEPT and len(self._links) > _LEAST_GROUPS_KEPT:

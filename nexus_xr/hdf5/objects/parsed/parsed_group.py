@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusReachError
+from nexus_xr.hdf5.format.attributes import Value
+from nexus_xr.hdf5.format.descriptions import GroupDescription, SingleValue
 from nexus_xr.hdf5.format.faults import FormatError, NoDtypeError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import Links, is_group
+from nexus_xr.hdf5.format.groups.stored_link import StoredLink
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
-from nexus_xr.hdf5.objects.links import HARD, Link
+from nexus_xr.hdf5.objects.links import HARD, SOFT, Link
 from nexus_xr.hdf5.objects.text import decode_name
 
 from .parsed_dataset import ParsedDataset
@@ -23,29 +28,58 @@ from .parsed_file import ParsedFile, Place, root_place
 from .parsed_links import NotFollowedError, follow, target_of
 from .parsed_object import ParsedDatatype, ParsedObject
 
+_T = TypeVar("_T")
+_NOT_FOLLOWED = (NexusReachError, BeingWrittenError, NotFollowedError, FormatError, UnsupportedError)
+
 
 class ParsedGroup(ParsedObject, Group):
     """A group that is described from the bytes of its file."""
 
-    __slots__ = ("_header", "_place", "_walked")
-
-    _header: ObjectHeader
+    __slots__ = ("_known_attributes", "_known_header", "_place", "_walked")
 
     def __init__(
-        self, place: Place, header: ObjectHeader, path: str, diagnostics: Diagnostics, budget: Budget | None = None
+        self,
+        place: Place,
+        known: ObjectHeader | GroupDescription,
+        path: str,
+        diagnostics: Diagnostics,
+        budget: Budget | None = None,
     ) -> None:
         super().__init__(path, diagnostics, (place.file.number, place.address), budget)
         self._place = place
-        self._header = header
+        self._known_header = None if isinstance(known, GroupDescription) else known
+        self._known_attributes = known.attributes if isinstance(known, GroupDescription) else None
         self._walked: list[Links] | None = None
 
-    def members(self, *, follows: bool = True) -> Iterator[tuple[str, Group | Dataset | Link, bool]]:
+    @property
+    def _header(self) -> ObjectHeader:
+        if self._known_header is None:
+            self._known_header = read_object_header(self._place.file.bytes, self._place.address)
+        return self._known_header
+
+    def _usual_attributes(self) -> dict[str, Value] | None:
+        return super()._usual_attributes() if self._known_attributes is None else self._known_attributes
+
+    def _each(self, of: Callable[[bytes, int], _T | None], follows: bool) -> Iterator[tuple[str, _T, bool]]:
         # Its links are read once for all members, whatever groups are met below that the file keeps the links of.
         self._walked = []
         try:
-            yield from super().members(follows=follows)
+            yield from super()._each(of, follows)
         finally:
             self._walked = None
+
+    def _content(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | SingleValue | None:
+        return self._single_value(self._links_here.by_name[raw_name]) or self._member(raw_name, kind)
+
+    def _single_value(self, link: StoredLink) -> SingleValue | None:
+        """What a hard or soft link leads to, if that is a single element which is known in one go."""
+        if link.address is not None:
+            return self._place.file.single_value(link.address)
+        if link.kind == SOFT:
+            with suppress(*_NOT_FOLLOWED):  # of which it is said why when it is opened
+                place = follow(self._place, link)
+                return None if place is None else place.file.single_value(place.address)
+        return None
 
     def _list(self) -> dict[bytes, int]:
         links = self._links_here
@@ -130,6 +164,9 @@ def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget
     usual = place.file.usual_dataset(place.address)
     if usual is not None:
         return ParsedDataset(place, usual, path, diagnostics)
+    group = place.file.usual_group(place.address)
+    if group is not None:
+        return ParsedGroup(place, group, path, diagnostics, budget)
     header = read_object_header(place.file.bytes, place.address)
     if is_group(header):
         return _group_at(place, header, path, diagnostics, budget)

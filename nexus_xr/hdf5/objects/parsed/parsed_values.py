@@ -37,7 +37,7 @@ def presented(array_type: ArrayType, raw: bytes, file: ParsedFile) -> Any:
     UnsupportedError
         Only libhdf5 can tell what references refer to.
     """
-    datatype, dataspace, _, _, is_single = array_type
+    datatype, dataspace, _, _, is_single, _ = array_type
     if is_single:
         if datatype.conversion is Conversion.VARYING_TEXT and (text := file.heap.text(raw)) is not None:
             return text
