@@ -1121,3 +1121,12 @@ def test_text_stays_text_in_what_xarray_itself_writes(stored: Any, kind: str, wr
         opened.to_zarr(tmp_path / "f.zarr")
         copy = xr.load_dataset(tmp_path / "f.zarr")
     assert copy.labels.values.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("write", ["to_netcdf", "to_zarr", "to_json"])
+@pytest.mark.parametrize("change", [lambda block: block + 0.5, lambda block: np.ma.masked_equal(block, 1)])
+def test_blocks_that_are_not_what_dask_says_go_to_no_other_format(write: str, change: Any, tmp_path: Path) -> None:
+    values = da.arange(4, chunks=2).map_blocks(change, dtype="i8", meta=np.empty(0, "i8"))
+    with pytest.raises(NexusError, match=r"^n: what dask gives for \[(0:2|2:4)\] (is of float64|has masked elements)"):
+        getattr(xr.DataArray(values, dims="x", name="n").nexus, write)(tmp_path / "never")
+    assert not list(tmp_path.iterdir())

@@ -24,6 +24,8 @@ from nexus_xr.arrays import propagation
 from nexus_xr.arrays.propagation import DERIVATIVES, propagated
 from nexus_xr.arrays.uncertain import ExactArray, UncertainArray
 from nexus_xr.diagnostics import Code
+from nexus_xr.writing import storing
+from nexus_xr.writing.changes import region
 
 from .files import scan_file, write_tree
 
@@ -905,11 +907,12 @@ def test_uncertainties_of_blocks_that_are_put_together_or_cast_are_not_lost(
 def test_blocks_are_looked_at_without_a_layer_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored: list[Any] = []
 
-    def noting(sources: Any, *arguments: Any, store: Any = da.store, **options: Any) -> Any:
-        stored.extend(sources)
-        return store(sources, *arguments, **options)
+    def noting(source: Any, *arguments: Any, write: Any = storing.storing) -> Any:
+        stored.append(source)
+        return write(source, *arguments)
 
-    monkeypatch.setattr(da, "store", noting)
+    for module in (storing, region):
+        monkeypatch.setattr(module, "storing", noting)
     data = da.ones((4, 3), chunks=(1, 3))
     array = xr.DataArray(data, dims=("y", "x"), name="counts")
     array.nexus.to_nexus(tmp_path / "a.nxs", compression=None)

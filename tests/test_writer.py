@@ -684,3 +684,16 @@ def test_a_file_that_can_not_be_written_is_told_of(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("nexus_xr.hdf5.writing.writable_file.open_file", broken)
     with pytest.raises(NexusFileError, match=r"g\.nxs: can't be written \(Input/output error\)"):
         NexusWriter(tmp_path / "g.nxs", stack(2))
+
+
+@pytest.mark.parametrize("change", [lambda block: block + 0.5, lambda block: np.ma.masked_equal(block, 1)])
+def test_blocks_that_are_not_what_dask_says_are_not_written(change: Any, tmp_path: Path) -> None:
+    values = da.arange(4, chunks=2).map_blocks(change, dtype="i8", meta=np.empty(0, "i8"))
+    template = xr.DataArray(np.empty(0, "i8"), dims="x", name="n")
+    with NexusWriter(tmp_path / "f.nxs", template) as writer:
+        with pytest.raises(
+            NexusError, match=r"n: what dask gives for \[(0:2|2:4)\] (is of float64|has masked elements)"
+        ):
+            writer.append(values)
+        writer.append([1])
+        assert len(writer) == 1

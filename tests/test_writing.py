@@ -1071,6 +1071,98 @@ def test_blocks_that_are_not_what_dask_says_are_refused(tmp_path: Path, way: str
         np.testing.assert_array_equal(only_signal(tmp_path / "f.nxs"), FRAMES)
 
 
+def of_blocks(make: Callable[[int], Any], dtype: Any) -> xr.DataArray:
+    """What dask takes for two blocks of two elements of a type, which are what a function makes of their number."""
+
+    def block(_: Any, block_id: tuple[int, ...]) -> Any:
+        return make(block_id[0])
+
+    values = da.zeros(4, chunks=2).map_blocks(block, dtype=dtype, meta=np.empty(0, dtype))
+    return xr.DataArray(values, dims="x", name="v")
+
+
+DATES = np.array(["2024-05-01T12:00:00", "NaT"], "M8[s]")
+EXACT: dict[str, tuple[Callable[[int], Any], Any, Any]] = {
+    "dates of another unit": (lambda at: DATES + at, "M8[ns]", [*DATES, *(DATES + 1)]),
+    "lengths of time of another unit": (lambda at: np.array([at, 9], "m8[s]"), "m8[ms]", [0, 9000, 1000, 9000]),
+    "the second of another unit": (lambda at: DATES.astype(("M8[s]", "M8[ms]")[at]), "M8[s]", [*DATES, *DATES]),
+    "whole months": (lambda at: np.array(["2024-01", "2024-02"], "M8[D]"), "M8[M]", ["2024-01", "2024-02"] * 2),
+    "text that is wider and fits": (lambda at: np.array(["a", "bé"], "U21"), "U2", ["a", "bé"] * 2),
+    "text as objects": (lambda at: np.array(["a", "bé"], object), "U2", ["a", "bé"] * 2),
+    "text of NumPy": (lambda at: np.array(["a", "bé"], "T"), "U2", ["a", "bé"] * 2),
+    "numbers of a smaller type": (lambda at: np.array([at, 5], ("i2", "?")[at]), "i4", [0, 5, 1, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunks", [None, (3,)], ids=["in blocks", "across blocks"])
+@pytest.mark.parametrize("kind", EXACT)
+def test_blocks_of_another_type_than_dask_says_are_written_where_it_holds_them(
+    tmp_path: Path, kind: str, chunks: Any
+) -> None:
+    make, dtype, expected = EXACT[kind]
+    to_nexus(of_blocks(make, dtype), tmp_path / "f.nxs", chunks=chunks)
+    values = only_signal(tmp_path / "f.nxs").values
+    np.testing.assert_array_equal(values, np.array(expected, values.dtype))
+
+
+UNHELD: dict[str, tuple[Callable[[int], Any], Any]] = {
+    "dates that overflow": (lambda at: np.array(["9999", "2024"], "M8[s]"), "M8[ns]"),
+    "dates that are finer": (lambda at: DATES + np.timedelta64(1, "ns"), "M8[s]"),
+    "dates within a month": (lambda at: np.array(["2024-01-01", "2024-02-02"], "M8[D]"), "M8[M]"),
+    "numbers for dates": (lambda at: np.array([1, 2]), "M8[ns]"),
+    "numbers for lengths of time": (lambda at: np.array([1, 2]), "m8[ns]"),
+    "dates for numbers": (lambda at: DATES, "i8"),
+    "longer text": (lambda at: np.array(["low", "high"]), "U3"),
+    "longer text as objects": (lambda at: np.array(["low", "high"], object), "U3"),
+    "no text among objects": (lambda at: np.array(["low", None], object), "U9"),
+    "text for bytes": (lambda at: np.array(["a", "b"]), "S2"),
+    "numbers for bytes": (lambda at: np.array([1, 2]), "S21"),
+    "the second of longer text": (lambda at: np.array(["low", "high"][at : at + 1] * 2), "U3"),
+    "the second of other numbers": (lambda at: np.array([at, at]) + (0, 0.5)[at], "i8"),
+    "numbers for opaque values": (lambda at: np.array([1, 2]), "V2"),
+    "records of other names": (lambda at: np.zeros(2, "i4,f4"), [("a", "i4"), ("b", "f4")]),
+    "a number": (lambda at: 5, "i8"),
+    "nothing": (lambda at: None, "i8"),
+    "no elements": (lambda at: np.zeros(0, "i8"), "i8"),
+    "masked dates": (lambda at: np.ma.array(DATES, mask=[True, False]), "M8[s]"),
+}
+
+
+@pytest.mark.parametrize("chunks", [None, (3,)], ids=["in blocks", "across blocks"])
+@pytest.mark.parametrize("kind", UNHELD)
+def test_blocks_that_the_type_that_dask_says_does_not_hold_are_refused(tmp_path: Path, kind: str, chunks: Any) -> None:
+    make, dtype = UNHELD[kind]
+    wrong = of_blocks(make, dtype)
+    with pytest.raises(NexusError, match=r"v/v: what dask gives for \[(0:2|2:4)\] (is of|has)"):
+        to_nexus(wrong, tmp_path / "f.nxs", chunks=chunks)
+    counts = xr.DataArray(np.zeros(4), {"v": ("x", wrong.data)}, ["x"], name="v_of")
+    with pytest.raises(NexusError, match=r"/v: what dask gives for"):
+        to_nexus(counts, tmp_path / "f.nxs", chunks=chunks)
+    assert not folder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["the second of longer text", "the second of other numbers", "numbers for dates"])
+def test_blocks_that_are_not_what_dask_says_are_not_appended(tmp_path: Path, kind: str) -> None:
+    make, dtype = UNHELD[kind]
+    to_nexus(xr.DataArray(np.zeros(1, dtype), dims="x", name="v"), tmp_path / "f.nxs", unlimited_dims="x")
+    before = (tmp_path / "f.nxs").read_bytes()
+    with pytest.raises(NexusError, match=r"v: what dask gives for \[(0:2|2:4)\] is of"):
+        to_nexus(of_blocks(make, dtype), tmp_path / "f.nxs", append_dim="x")
+    assert (tmp_path / "f.nxs").read_bytes() == before
+
+
+def test_dates_of_another_unit_than_dask_says_are_appended_as_what_they_are(tmp_path: Path) -> None:
+    make, dtype, expected = EXACT["dates of another unit"]
+    to_nexus(xr.DataArray(np.zeros(0, dtype), dims="x", name="v"), tmp_path / "f.nxs", unlimited_dims="x")
+    to_nexus(of_blocks(make, dtype), tmp_path / "f.nxs", append_dim="x")
+    np.testing.assert_array_equal(only_signal(tmp_path / "f.nxs"), np.array(expected, dtype))
+
+
+def test_a_date_without_dimensions_that_dask_computes_is_written(tmp_path: Path) -> None:
+    to_nexus(xr.DataArray(da.from_array(np.array("2024", "M8[s]")), name="v"), tmp_path / "f.nxs")
+    assert only_signal(tmp_path / "f.nxs").values == np.datetime64("2024")
+
+
 def test_frames_without_elements_are_added(tmp_path: Path) -> None:
     empty = xr.DataArray(np.zeros((2, 0), "u2"), dims=("frame", "event"), name="n")
     to_nexus(empty, tmp_path / "f.nxs", unlimited_dims=["frame", "event"])

@@ -248,24 +248,6 @@ def _errors(name: Hashable, block: Any) -> NDArray[Any]:
     return errors
 
 
-def as_announced(data: Any, where: str) -> Any:
-    """An array of dask whose blocks are an error where they turn out to have uncertainties that dask doesn't know of.
-
-    Parameters
-    ----------
-    data
-        The array.
-    where
-        What it is called in errors.
-    """
-    return data.map_blocks(partial(_without_unknown, where), dtype=data.dtype, meta=data._meta)
-
-
-def _without_unknown(where: str, block: Any) -> Any:
-    refuse_unknown(where, block)
-    return block
-
-
 def refuse_unknown(where: str, block: Any) -> None:
     """Raise an error where a block of an array of dask has uncertainties, of which dask doesn't know then.
 

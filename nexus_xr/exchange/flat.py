@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from xarray.indexes import PandasIndex, PandasMultiIndex
 
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
+from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
 from nexus_xr.arrays.stale_bounds import stale_bounds, tell_of_stale_bounds, without_stale_bounds
-from nexus_xr.arrays.uncertainties import as_announced, doubtful, errors_by_owner, without_uncertainties
+from nexus_xr.arrays.uncertainties import doubtful, errors_by_owner, without_uncertainties
 from nexus_xr.arrays.uncertainties import mark as mark_errors
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.rules.attributes import units_of_time
@@ -175,6 +176,8 @@ def _split(variables: Mapping[str, xr.Variable], taken: set[str]) -> dict[str, x
 def _flat_variable(name: Hashable, variable: xr.Variable, keep: Keep) -> xr.Variable:
     """A variable with flat attributes, and of its encoding with what every format may have."""
     try:
+        if has_unknown_lengths(variable):
+            raise NexusError(WHY_LENGTHS_UNKNOWN)
         return _flattened(_as_announced(accepted(variable), str(name)), keep)
     except ValueError as error:
         raise NexusError(f"{name}: {error}") from None
@@ -189,8 +192,6 @@ def _as_announced(variable: xr.Variable, name: str) -> xr.Variable:
 
 
 def _flattened(variable: xr.Variable, keep: Keep) -> xr.Variable:
-    if has_unknown_lengths(variable):
-        raise NexusError(WHY_LENGTHS_UNKNOWN)
     dims = [quoted(_text(dim)) for dim in variable.dims]
     encoding = {key: variable.encoding[key] for key in _KEPT_ENCODING if key in variable.encoding}
     if variable.encoding.get("original_shape") == variable.shape and "chunksizes" in variable.encoding:

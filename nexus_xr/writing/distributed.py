@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.uncertainties import refuse_unknown
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.writing.atomic_file import NewFile
@@ -115,7 +116,7 @@ class Workers:
             return node
         if not self._tasks:
             self._file.make_parts()
-        values = aligned(node.values, node.chunks)
+        values = aligned(node.values, node.chunks, f"{self._file.path}:{path}")
         form = Form(dtype, node.chunks, node.filters)
         parts = Parts(self._file.parts, self._count + 1, values.numblocks, _grouped(values), form)
         self._count += math.prod(parts.counts)
@@ -126,7 +127,8 @@ class Workers:
 
     def gather(self, pending: Sequence[PendingWrite]) -> None:
         """Have the values of dask arrays come back, and be written into their datasets in the master."""
-        self._gathered.update({dataset.name: values for dataset, values in pending})
+        for dataset, values in pending:
+            self._gathered[dataset.name] = as_announced(values, f"{self._file.path}:{dataset.name}")
 
     @property
     def are_idle(self) -> bool:
@@ -162,10 +164,10 @@ class Workers:
                     yield f"{path}{in_words(region)}"
 
 
-def aligned(array: Any, chunks: tuple[int, ...] | None) -> Any:
-    """A dask array whose blocks split no chunk, and none of which is empty."""
+def aligned(array: Any, chunks: tuple[int, ...] | None, where: str) -> Any:
+    """A dask array, called so in errors, whose blocks split no chunk, and none of which is empty."""
     blocks = aligned_blocks(array, chunks)
-    return array if blocks is None else array.rechunk(blocks)
+    return array if blocks is None else as_announced(array, where).rechunk(blocks)
 
 
 def aligned_blocks(array: Any, chunks: tuple[int, ...] | None) -> tuple[int, ...] | None:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from nexus_xr.arrays.uncertainties import refuse_unknown
+import numpy as np
+
+from nexus_xr.arrays.announced import announced, as_announced, places_of, region_at
 from nexus_xr.hdf5.reading.block_shapes import covering, grouped
-from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
 from .distributed import aligned, aligned_blocks
 
@@ -17,19 +19,8 @@ from .distributed import aligned, aligned_blocks
 MOST_TOGETHER_BYTES = 512 * 2**20
 
 
-class OfBlocks(WrittenDataset):
-    """A dataset into which dask stores blocks; those that have uncertainties, of which it doesn't know, are an error.
-
-    They are looked at where they are written, as one more layer of the graph takes longer than to write small blocks.
-    """
-
-    def __setitem__(self, key: tuple[slice, ...], values: Any) -> None:
-        refuse_unknown(self.where, values)
-        super().__setitem__(key, values)
-
-
 def stores(
-    sources: Sequence[Any], targets: Sequence[OfBlocks], begins: Sequence[Sequence[int]] | None = None
+    sources: Sequence[Any], targets: Sequence[WrittenDataset], begins: Sequence[Sequence[int]] | None = None
 ) -> list[Any]:
     """What writes dask arrays into datasets, from some elements on: `Delayed` that are to be computed together.
 
@@ -45,21 +36,31 @@ def stores(
     begins
         Where the first element of each goes, by default to the beginning.
     """
-    import dask.array as da
-
     begins = begins or [(0,) * source.ndim for source in sources]
-    at_once: list[tuple[Any, OfBlocks, Sequence[int]]] = []
     delayed = []
     for source, target, begin in zip(sources, targets, begins, strict=True):
         if _together_bytes(source, target) <= MOST_TOGETHER_BYTES:
-            at_once.append((aligned(source, target.chunks), target, begin))
+            delayed.append(storing(aligned(source, target.chunks, target.where), target, begin))
         else:
             delayed.append(_in_passes(source, target, begin))
-    if at_once:
-        values, where, first = zip(*at_once, strict=True)
-        regions = [_slices(_whole(each.shape), begin) for each, begin in zip(values, first, strict=True)]
-        delayed.append(da.store(list(values), list(where), regions=regions, lock=False, compute=False))
     return delayed
+
+
+def storing(source: Any, target: WrittenDataset, begin: Sequence[int]) -> Any:
+    """What writes a dask array into a dataset block by block, from some element on, once it is computed.
+
+    Blocks are looked at where they are written, as one more layer of the graph takes longer than to write small ones.
+    `da.store` leaves out those that are empty, or None, whatever belongs there.
+    """
+    places, dtype = places_of(source), source.dtype
+    return source.map_blocks(_store, target, places, begin=tuple(begin), announced_as=dtype, meta=source._meta)
+
+
+def _store(
+    block: Any, target: WrittenDataset, place: Sequence[slice], begin: Sequence[int], announced_as: np.dtype[Any]
+) -> None:
+    region = region_at(place, begin)
+    target.write(region, announced(block, region, announced_as, target.where))
 
 
 def _together_bytes(source: Any, target: WrittenDataset) -> int:
@@ -68,26 +69,17 @@ def _together_bytes(source: Any, target: WrittenDataset) -> int:
     return 0 if blocks is None else math.prod(blocks) * int(source.dtype.itemsize)
 
 
-def _in_passes(source: Any, target: OfBlocks, begin: Sequence[int]) -> Any:
+def _in_passes(source: Any, target: WrittenDataset, begin: Sequence[int]) -> Any:
     import dask
 
     # Within a partial, as dask would compute an array that is an argument, and all parts of it together.
-    return dask.delayed(partial(_write_in_passes, source, target, begin), pure=False)()
+    return dask.delayed(partial(_write_in_passes, as_announced(source, target.where), target, begin), pure=False)()
 
 
-def _write_in_passes(source: Any, target: OfBlocks, begin: Sequence[int]) -> None:
-    import dask.array as da
+def _write_in_passes(source: Any, target: WrittenDataset, begin: Sequence[int]) -> None:
+    import dask
 
     chunks = target.chunks or (1,) * source.ndim
     for part in covering(source.shape, grouped(chunks, source.shape, source.dtype.itemsize, MOST_TOGETHER_BYTES)):
-        whole = source[_slices(part, (0,) * source.ndim)].rechunk(-1)
-        da.store([whole], [target], regions=[_slices(part, begin)], lock=False)  # type: ignore[list-item]
-
-
-def _whole(shape: Sequence[int]) -> Region:
-    return tuple((0, size) for size in shape)
-
-
-def _slices(region: Region, begin: Sequence[int]) -> tuple[slice, ...]:
-    """A region from an element on."""
-    return tuple(slice(at + first, at + last) for (first, last), at in zip(region, begin, strict=True))
+        whole = source[tuple(slice(*each) for each in part)].rechunk(-1)
+        dask.compute(storing(whole, target, [at + first for at, (first, _) in zip(begin, part, strict=True)]))

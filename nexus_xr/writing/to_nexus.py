@@ -45,7 +45,7 @@ from .fields.blockwise import fill
 from .fields.variables import fields_of, with_true_errors
 from .options import WritingOptions, tabled
 from .signals import Signal, signals_in
-from .storing import OfBlocks, stores
+from .storing import stores
 
 
 @takes(WritingOptions)
@@ -412,7 +412,7 @@ def _stores(pending: Sequence[PendingWrite], path: str, num_threads: int | None)
     """What writes dask arrays block by block, in threads of this process."""
     import dask
 
-    targets = [OfBlocks(dataset, num_threads, f"{path}:{dataset.name}") for dataset, _ in pending]
+    targets = [WrittenDataset(dataset, num_threads, f"{path}:{dataset.name}") for dataset, _ in pending]
     return dask.delayed(stores([values for _, values in pending], targets))
 
 

@@ -29,6 +29,7 @@ from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.memory import empty
 
 from .creation import put
+from .exact_numbers import times_in
 from .writable_file import why_unwritten
 
 Region = tuple[tuple[int, int], ...]
@@ -87,11 +88,6 @@ class WrittenDataset:
         """Have all in the file, for those who read it meanwhile."""
         with self._explained():
             self._dataset.flush()
-
-    def __setitem__(self, key: tuple[slice, ...], values: Any) -> None:
-        """Write a block, as dask stores it."""
-        region = tuple(each.indices(size)[:2] for each, size in zip(key, self.shape, strict=True))
-        self.write(region, np.asanyarray(values))
 
     def write(self, region: Region, values: NDArray[Any]) -> None:
         """Write the values of a region.
@@ -277,10 +273,24 @@ def why_unfit(values: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]
         return f"has the shape {values.shape}, not {shape}"
     if np.ma.is_masked(values):
         return "has masked elements, for which HDF5 has no place; fill them"
-    are_comparable = dtype.kind in "biufc" or dtype.kind == values.dtype.kind == "S"
-    if are_comparable and not np.can_cast(values.dtype, dtype, "safe"):
+    if not _holds(dtype, values):
         return f"is of {values.dtype}, not all of which {dtype} holds"
     return None
+
+
+def _holds(dtype: np.dtype[Any], values: NDArray[Any]) -> bool:
+    """Whether values are the same in a type; of text whose length varies it is only seen when that is written."""
+    if dtype.hasobject or values.dtype == dtype:
+        return True
+    if dtype.kind in "biufc":
+        return np.can_cast(values.dtype, dtype, "safe")
+    if dtype.kind == "U" and values.dtype.kind in "OTU":
+        return np.can_cast(values.dtype, dtype, "safe") or np.array_equal(values.astype(dtype), values)
+    if values.dtype.kind != dtype.kind:
+        return False
+    if dtype.kind in "mM":
+        return times_in(values, dtype) is not None
+    return values.dtype.names == dtype.names and np.can_cast(values.dtype, dtype, "safe")
 
 
 def in_words(region: Region) -> str:

@@ -1,4 +1,4 @@
-"""Numbers in another type, of which each is still the same."""
+"""Numbers, dates and lengths of time in another type, of which each is still the same."""
 
 from __future__ import annotations
 
@@ -23,6 +23,24 @@ def in_type(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
     with np.errstate(all="ignore"):
         made = values.astype(dtype, copy=False)
         return made if are_same(values, made) else None
+
+
+def times_in(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """Dates or lengths of time in another unit, None where that doesn't hold each of them as it is.
+
+    Examples
+    --------
+    >>> times_in(np.array(["2024", "NaT"], "M8[Y]"), np.dtype("M8[D]"))
+    array(['2024-01-01',        'NaT'], dtype='datetime64[D]')
+    >>> times_in(np.array([1500], "m8[ms]"), np.dtype("m8[s]")), times_in(np.array([300], "m8[W]"), np.dtype("m8[as]"))
+    (None, None)
+    """
+    try:
+        made = values.astype(dtype, copy=False)
+        is_same = np.array_equal(made.astype(values.dtype).view(np.int64), values.view(np.int64))
+    except OverflowError:  # from NumPy 2.5 on
+        return None
+    return made if is_same else None
 
 
 def are_same(values: NDArray[Any], made: NDArray[Any]) -> bool:

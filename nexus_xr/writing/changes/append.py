@@ -30,7 +30,7 @@ from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
 from nexus_xr.writing.fields.blockwise import LazyVariable, fill
 from nexus_xr.writing.signals import signals_in
-from nexus_xr.writing.storing import OfBlocks, stores
+from nexus_xr.writing.storing import stores
 
 from .growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
 from .targets import group_with, known
@@ -211,7 +211,7 @@ def _write(changed: ChangedFile, more: Sequence[_More], num_threads: int | None)
         chunk = dataset.chunks[each.axis]
         _remember(changed, dataset, each, chunk)
         dataset.resize(each.shape)
-        target = OfBlocks(dataset, num_threads, f"{changed.path}:{each.target.path}", is_new=False)
+        target = WrittenDataset(dataset, num_threads, f"{changed.path}:{each.target.path}", is_new=False)
         if each.tail is None:
             heads.append((target, each, text[each.target.path]))
             continue

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.edges import bounds_named
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, listed
@@ -170,7 +171,10 @@ def _as_stored(field: DataField, target: Target, where: str) -> Any:
         raise NexusError(f"{where}: nothing was written, as it has dimensions {target.dims}, not {field.dims}")
     if target.is_scaled:
         raise NexusError(f"{where}: nothing was written, as it is scaled in the file; add stored numbers with h5py")
-    values = _of_type(_in_order(field, target), field, target, where)
+    values = _in_order(field, target)
+    if hasattr(values, "dask"):
+        values = as_announced(values, where)
+    values = _of_type(values, field, target, where)
     units, own = (
         without_marks(attributes, dtype).get("units")
         for attributes, dtype in ((target.attributes, target.dtype), (field.node.attributes, field.node.values.dtype))

@@ -25,7 +25,7 @@ from nexus_xr.hdf5.io.locks import alone, wait_until_closed
 from nexus_xr.hdf5.io.writers import refuse_growing
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.atomic_file import failing
-from nexus_xr.hdf5.writing.chunk_writer import Region
+from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import closing_file, open_present
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import Field
@@ -39,7 +39,7 @@ from nexus_xr.writing.fields.blockwise import LazyVariable
 from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.comparison import first_difference
 from nexus_xr.writing.fields.variables import with_true_errors
-from nexus_xr.writing.storing import OfBlocks
+from nexus_xr.writing.storing import storing
 
 from .growth import names_in, refuse_others, text_of
 from .targets import group_with, known
@@ -110,17 +110,16 @@ def write_region(
         targets = [_target(file, part.path, num_threads) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             if hasattr(part.values, "dask"):
-                import dask.array as da
+                import dask
 
-                where = tuple(slice(*each) for each in part.region)
-                da.store([part.values], [target], regions=[where], lock=False)  # type: ignore[list-item]
+                dask.compute(storing(part.values, target, [first for first, _ in part.region]))
             else:
                 target.write(part.region, np.asarray(part.values, target.dtype))
 
 
-def _target(file: h5py.File, path: str, num_threads: int | None) -> OfBlocks:
+def _target(file: h5py.File, path: str, num_threads: int | None) -> WrittenDataset:
     with failing(file.filename, path, "can't be written to"):
-        return OfBlocks(file[path], num_threads, is_new=False)
+        return WrittenDataset(file[path], num_threads, is_new=False)
 
 
 def check_region(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.arrays.uncertainties import refuse_unknown
 from nexus_xr.errors import NexusError
-from nexus_xr.hdf5.writing.exact_numbers import are_same
+from nexus_xr.hdf5.writing.exact_numbers import are_same, times_in
 
 
 def may_become(own: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
@@ -20,6 +20,8 @@ def may_become(own: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
     >>> may_become(np.dtype("i8"), np.dtype("u2")), may_become(np.dtype("f8"), np.dtype("u2"))
     (True, False)
     """
+    if (own.kind in "mM") != (wanted.kind in "mM"):  # as numbers have no unit
+        return False
     return own.kind + wanted.kind in ("iu", "ui") or bool(np.can_cast(own, wanted, "same_kind"))
 
 
@@ -66,21 +68,23 @@ def _cast_block(values: Any, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if values.dtype != dtype and not may_become(values.dtype, dtype):  # a block of another type than dask says
         raise NexusError(f"values of {values.dtype} don't fit into {dtype}; convert them with astype")
-    try:
-        with np.errstate(over="ignore"):
-            made = values.astype(dtype, copy=False)
-        are_held = values.dtype == dtype or _are_held(values, made)
-    except OverflowError:  # of dates and durations, from NumPy 2.5 on
-        are_held = False
-    if not are_held:
+    if values.dtype == dtype:
+        return values
+    if (made := _exactly(values, dtype)) is None:
         advice = "store them anew in a longer one" if dtype.kind in "SU" else "convert them with astype"
         raise NexusError(f"there are values that {dtype} doesn't hold; {advice}")
     return made
 
 
+def _exactly(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    if dtype.kind in "mM":
+        return times_in(values, dtype)
+    with np.errstate(over="ignore"):
+        made = values.astype(dtype, copy=False)
+    return made if _are_held(values, made) else None
+
+
 def _are_held(values: NDArray[Any], made: NDArray[Any]) -> bool:
-    if made.dtype.kind in "mM":
-        return np.array_equal(made.astype(values.dtype).view(np.int64), values.view(np.int64))
     if made.dtype.kind in "SU":
         return np.array_equal(made, values)
     if values.dtype.kind in "biu":

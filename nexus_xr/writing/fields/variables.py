@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from xarray.indexes import PandasMultiIndex
 
 from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_lengths
+from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.edges import bounds_in, bounds_named, edges_to_bounds, edges_told, why_no_edges
 from nexus_xr.arrays.stale_bounds import stale_bounds, without_stale_bounds
 from nexus_xr.arrays.uncertainties import WHY_DOUBTFUL, doubtful, without_uncertainties
@@ -249,8 +251,11 @@ def _as_integers(
 ) -> tuple[xr.Variable, dict[str, Any]]:
     """Dates and lengths of time as integers, and the attributes that tell what they stand for."""
     data: Any = variable._data
-    if hasattr(data, "dask") and variable.dtype.kind == "M" and np.datetime_data(variable.dtype)[0] in _LONG_UNITS:
-        variable = variable.copy(data=data.astype("M8[s]"))
+    if hasattr(data, "dask"):
+        data = as_announced(data, where)
+        if variable.dtype.kind == "M" and np.datetime_data(variable.dtype)[0] in _LONG_UNITS:
+            data = data.astype("M8[s]")
+        variable = variable.copy(data=data)
     units = units_of_time(variable.dtype)
     if "units" in attributes or units is None:
         unit = np.datetime_data(variable.dtype)[0]
@@ -259,5 +264,9 @@ def _as_integers(
         return variable, {}
     data = variable._data if hasattr(variable._data, "dask") else np.asarray(variable.values)
     native = variable.dtype.newbyteorder("=")
-    integers = xr.Variable(variable.dims, data.astype(native).view(np.int64), encoding=variable.encoding)
-    return integers, {"units": units, DTYPE: native.name}
+    counts = data.map_blocks(_counts, native, dtype=np.int64) if hasattr(data, "dask") else _counts(data, native)
+    return xr.Variable(variable.dims, counts, encoding=variable.encoding), {"units": units, DTYPE: native.name}
+
+
+def _counts(times: NDArray[Any], native: np.dtype[Any]) -> NDArray[Any]:
+    return times.astype(native).view(np.int64)
