@@ -246,3 +246,26 @@ def test_what_needs_a_file_of_this_machine_is_refused(option: dict[str, Any]) ->
 def test_a_url_of_a_local_file_is_that_file(tmp_path: Path) -> None:
     of_values([1.0]).nexus.to_nexus((tmp_path / "out.nxs").as_uri(), mode="x")
     assert xr.open_dataset(tmp_path / "out.nxs", engine="nexus").n.item() == 1.0
+
+
+NOLEAP, OTHER = (
+    xr.date_range("2000-01-01", periods=1, calendar=name, use_cftime=True)[0] for name in ("noleap", "360_day")
+)
+
+
+@pytest.mark.parametrize("write", ["to_nexus", "to_netcdf", "to_json"])
+@pytest.mark.parametrize(
+    ("dates", "why"),
+    [
+        ([NOLEAP, np.nan], "it has missing dates of cftime"),
+        ([None, NOLEAP], "it has missing dates of cftime"),
+        ([NOLEAP, "2000"], "it has other values beside dates of cftime"),
+        ([NOLEAP, OTHER], "it has dates of the calendars 360_day, noleap; bring them to one"),
+    ],
+)
+def test_dates_of_cftime_that_have_no_numbers_are_refused(
+    dates: list[Any], why: str, write: str, tmp_path: Path
+) -> None:
+    with pytest.raises(NexusError, match=f"n: {why}"):
+        getattr(of_values(np.array(dates, object)).nexus, write)(tmp_path / "never.nxs")
+    assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
@@ -37,7 +38,10 @@ def accepted(variable: xr.Variable) -> xr.Variable:
     if variable.dtype.kind == "T":
         return variable.astype(object)
     _check_kind(data)
-    return _encoded(variable) if has_dates_of_cftime(variable) else variable
+    if not has_dates_of_cftime(variable):
+        return variable
+    _check_dates(variable.values)
+    return _encoded(variable)
 
 
 def has_unknown_lengths(variable: xr.Variable) -> bool:
@@ -57,7 +61,24 @@ def has_dates_of_cftime(variable: xr.Variable) -> bool:
     """Whether values that are in memory are dates of cftime, which are objects of Python."""
     if variable.dtype.kind != "O" or hasattr(variable._data, "dask") or not variable._in_memory or not variable.size:
         return False
-    return type(variable.values.flat[0]).__module__.partition(".")[0] == "cftime"
+    first = next((each for each in variable.values.flat if pd.isna(each) is not True), None)
+    return _is_of_cftime(first)
+
+
+def _is_of_cftime(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "cftime"
+
+
+def _check_dates(values: NDArray[Any]) -> None:
+    """Raise an error where dates of cftime are missing, of several calendars, or beside other objects."""
+    if any(pd.isna(each) is True for each in values.flat):
+        raise ValueError("it has missing dates of cftime, for which there is no place; fill them, or leave them out")
+    if not all(map(_is_of_cftime, values.flat)):
+        raise ValueError("it has other values beside dates of cftime; make all of them dates of one calendar")
+    if len(calendars := sorted({each.calendar for each in values.flat})) > 1:
+        raise ValueError(
+            f"it has dates of the calendars {', '.join(calendars)}; bring them to one, by convert_calendar"
+        )
 
 
 def _encoded(variable: xr.Variable) -> xr.Variable:
