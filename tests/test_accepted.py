@@ -269,3 +269,10 @@ def test_dates_of_cftime_that_have_no_numbers_are_refused(
     with pytest.raises(NexusError, match=f"n: {why}"):
         getattr(of_values(np.array(dates, object)).nexus, write)(tmp_path / "never.nxs")
     assert not list(tmp_path.iterdir())
+
+
+def test_arrays_of_other_libraries_go_into_a_region(tmp_path: Path) -> None:
+    written(of_values(np.array(["a", "b"], "T")), tmp_path)
+    for values in (np.array(["long", "é"], "T"), pd.array(["c", "d"], dtype="string")):
+        of_values(values).nexus.to_nexus(tmp_path / "out.nxs", region={"x": slice(0, 2)})
+        assert xr.open_dataset(tmp_path / "out.nxs", engine="nexus").n.values.tolist() == list(values)

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from nexus_xr.arrays.accepted import accepted
 from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
@@ -160,7 +161,10 @@ def _plan(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, o
         # Bounds are told by what they belong to, and numbers beside all, as selections leave them, tell nothing there.
         if name not in there.variables:
             continue
-        variable = dataset.variables[name]
+        try:
+            variable = accepted(dataset.variables[name])
+        except ValueError as error:
+            raise NexusError(f"{there.where(name)}: {error}") from None
         there.check(name, variable, dataset.variables)
         if not set(variable.dims) & region.keys():
             there.check_same(name, variable, dataset.variables, region)
