@@ -1087,6 +1087,18 @@ def test_what_lasts_is_sent_again_without_a_worker(tmp_path: Path, address: str,
         assert client.get(address).status_code == 404
 
 
+def test_parts_of_what_lasts_are_not_taken_for_the_whole(tmp_path: Path) -> None:
+    write_old(tmp_path / "old.h5")
+    address = "/zarr/old.h5/entry/data/zarr.json"
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        whole = client.get(address).content
+        for asked, expected in (("bytes=2-5", whole[2:6]), ("bytes=-4", whole[-4:]), ("bytes=-4", whole[-4:])):
+            assert client.get(address, headers={"Range": asked}).content == expected
+            assert client.get(address, headers={"Range": asked, "If-Range": '"other"'}).content == whole
+            assert client.head(address, headers={"Range": asked}).headers["Content-Length"] == str(len(whole))
+            assert client.get(address).content == whole
+
+
 def test_what_is_elsewhere_or_just_written_is_asked_anew(
     tmp_path: Path, asked: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from nexus_xr.server.jobs.answer import JSON
 from nexus_xr.server.jobs.job import Job
 
 from .parameters import Parameter
+from .remembered import Said
 from .responses import Responder
 
 # Where a request notes which endpoint it is for.
@@ -80,10 +81,12 @@ class Endpoint:
         return [each for each in self._in_query.values() if each.is_required]
 
     @cached_property
-    def _elsewhere(self) -> Sequence[tuple[Parameter, bytes]]:
-        """The other parameters, each with the header in which it may be; none for the rest of the path."""
-        others = (each for each in self.parameters if each.place != "query")
-        return [(each, each.name.lower().encode() if each.place == "header" else b"") for each in others]
+    def _in_path(self) -> Sequence[Parameter]:
+        return [each for each in self.parameters if each.place == "path"]
+
+    @cached_property
+    def _in_headers(self) -> Mapping[bytes, Parameter]:
+        return {each.name.lower().encode(): each for each in self.parameters if each.place == "header"}
 
     async def response(self, responder: Responder, request: Request, path: str) -> Response:
         """The response to a request for a path of this endpoint.
@@ -93,22 +96,33 @@ class Endpoint:
         Failure
             There is none.
         """
-        values = self.values(request, path)
+        said = self._said(request, path)
         if self.respond is not None:
-            return await self.respond(responder, request, values)
-        return await responder.respond(request, self.job(**values))
+            return await self.respond(responder, request, self._values(said))
+        known = responder.known(request, said)
+        if known is not None:
+            return known
+        return await responder.respond(request, self.job(**self._values(said)), said)
 
-    def values(self, request: Request, path: str) -> dict[str, Any]:
-        """What a request says.
+    def _said(self, request: Request, path: str) -> Said:
+        """What a request says, as it says it."""
+        # Headers say which part of the body is asked for, and nothing of a head.
+        looked_for = () if request.method == "HEAD" else self._in_headers
+        found = ((name, header(request.scope, name)) for name in looked_for)
+        headers = tuple((name, text) for name, text in found if text is not None)
+        return Said(path, request.scope["query_string"], headers)
+
+    def _values(self, said: Said) -> dict[str, Any]:
+        """The values of the parameters.
 
         Raises
         ------
         Failure
-            It says what can't be.
+            The request says what can't be.
         """
         values = {**self._defaults}
         given_once: set[str] = set()
-        for name, text in parse_qsl(str(request.scope["query_string"], "latin-1"), keep_blank_values=True):
+        for name, text in parse_qsl(said.query.decode("latin-1"), keep_blank_values=True):
             asked = self._in_query.get(name)
             if asked is None:
                 self._check_ignored(name)
@@ -122,12 +136,11 @@ class Endpoint:
         missing = next((each for each in self._required if each.name not in given_once), None)
         if missing is not None:
             raise Failure(422, f"{missing.name} is missing: expected {missing.meaning}")
-        for parameter, its_header in self._elsewhere:
-            if its_header and request.method == "HEAD":
-                continue  # they say which part of the body is asked for, and nothing of a head
-            given = header(request.scope, its_header) if its_header else path[len(self.begin) :]
-            if given is not None:
-                values[parameter.target] = parameter.value(given)
+        for parameter in self._in_path:
+            values[parameter.target] = parameter.value(said.path[len(self.begin) :])
+        for its_header, text in said.headers:
+            parameter = self._in_headers[its_header]
+            values[parameter.target] = parameter.value(text)
         return values
 
     def _check_ignored(self, name: str) -> None:

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
-from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.kept import Kept
 from nexus_xr.server.jobs.served_files import State, split, state_named, state_of
 from nexus_xr.server.settings import Folder
@@ -34,6 +33,27 @@ _OVERHEAD_BYTES = 2048
 _LISTED_SECONDS = 10.0
 # File systems on devices of this machine, or in its memory.
 _OF_THIS_MACHINE = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"))
+
+
+class Said(NamedTuple):
+    """What a request says that its answer depends on, as it says it: by that, none is read anew that was asked before.
+
+    Attributes
+    ----------
+    path, query
+        Of the address.
+    headers
+        Those that are parameters, by their names in small letters.
+    """
+
+    path: str
+    query: bytes
+    headers: tuple[tuple[bytes, str], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How long it is."""
+        return len(self.path) + len(self.query) + sum(len(text) for _, text in self.headers)
 
 
 class Known(NamedTuple):
@@ -89,15 +109,15 @@ class Remembered:
         self._bodies = StoredBodies(folders)
         self._devices: tuple[float, frozenset[str]] = (-math.inf, frozenset())
 
-    def find(self, job: Job) -> Known | None:
+    def find(self, said: Said) -> Known | None:
         """The answer to a request, None where a worker has to be asked."""
-        found = self._kept.get(job)
+        found = self._kept.get(said)
         if isinstance(found, StoredReply):
             body = self._bodies.read(found)
             return None if body is None else Known(found.reply, SameHead(found.response, body))
         return Known(found.reply, found.response) if found is not None and found.is_current() else None
 
-    def keep(self, job: Job, reply: Reply) -> None:
+    def keep(self, said: Said, reply: Reply) -> None:
         """Remember an answer, if it lasts and its file is on this machine."""
         if not reply.lasts_with or reply.parts > 1 or not self._is_local(reply.tag.partition("-")[0]):
             return
@@ -107,11 +127,11 @@ class Remembered:
         if reply.stored is not None and len(reply.pieces) == 1:
             stored = StoredReply.of(reply, reply.stored, path, state)
             if stored is not None:
-                self._kept.put(job, stored, stored.nbytes + _OVERHEAD_BYTES)
+                self._kept.put(said, stored, said.size + stored.nbytes + _OVERHEAD_BYTES)
         elif reply.size <= _MOST_BODY_BYTES:
             lasting = Lasting(replace(reply, pieces=(bytes(reply.body),)), path, state)
             if lasting.is_current():
-                self._kept.put(job, lasting, reply.size + _OVERHEAD_BYTES)
+                self._kept.put(said, lasting, said.size + reply.size + _OVERHEAD_BYTES)
 
     def _is_local(self, device: str) -> bool:
         """Whether a device is of this machine, by a list that is not old."""

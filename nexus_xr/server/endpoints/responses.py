@@ -19,7 +19,7 @@ from nexus_xr.server.workers.pool import Pool
 
 from .conditions import NOT_MODIFIED, PRECONDITION_FAILED, status_by_conditions
 from .presence import client_of, found_for
-from .remembered import Remembered
+from .remembered import Remembered, Said
 from .replies import InPieces, SameHead, headers_of, whole_response
 
 _ERRORS = 400
@@ -40,29 +40,50 @@ class Responder:
     def __post_init__(self) -> None:
         self._remembered = Remembered(self.pool.settings.folders)
 
-    async def respond(self, request: Request, job: Job) -> Response:
-        """The response to a request."""
-        known = self._remembered.find(job)
-        reply = await self._asked_first(request, job) if known is None else known.reply
-        status = status_by_conditions(request.scope, reply.etag, reply.headers.get("Last-Modified", ""))
-        if status == PRECONDITION_FAILED:
-            raise unmet()
-        if status == NOT_MODIFIED:
-            return Response(status_code=status, headers={"ETag": reply.etag})
+    def known(self, request: Request, said: Said) -> Response | None:
+        """The response to a request of which nobody need be asked, None where a worker has to be.
+
+        Raises
+        ------
+        Failure
+            A condition isn't met.
+        """
+        known = self._remembered.find(said)
+        if known is None:
+            return None
+        unchanged = _unchanged(request, known.reply)
+        if unchanged is not None:
+            return unchanged
+        return SameHead(known.response, b"") if request.method == "HEAD" else known.response
+
+    async def respond(self, request: Request, job: Job, said: Said | None = None) -> Response:
+        """The response to a request by a worker.
+
+        Parameters
+        ----------
+        request, job
+            The request, and what of it a worker is asked.
+        said
+            By what its answer is remembered, if it lasts; None where none does.
+
+        Raises
+        ------
+        Failure
+            There is none.
+        """
+        reply = await found_for(request.receive, self.pool.run(job, client_of(request.scope)))
+        if said is not None:
+            self._remembered.keep(said, reply)
+        unchanged = _unchanged(request, reply)
+        if unchanged is not None:
+            return unchanged
         if request.method == "HEAD":
-            return _head(reply) if known is None else SameHead(known.response, b"")
-        if known is not None:
-            return known.response
+            return _head(reply)
         if reply.parts == len(reply.pieces) == 1:
             return whole_response(reply)
         return InPieces(
             self._parts(job, client_of(request.scope), reply), reply.status, _headers(reply), reply.media_type
         )
-
-    async def _asked_first(self, request: Request, job: Job) -> Reply:
-        reply = await found_for(request.receive, self.pool.run(job, client_of(request.scope)))
-        self._remembered.keep(job, reply)
-        return reply
 
     async def _parts(self, job: Job, client: str, reply: Reply) -> AsyncGenerator[Piece, None]:
         """All parts of an answer, of which nothing is kept that is sent; the next is being made while one is sent."""
@@ -83,6 +104,14 @@ class Responder:
     def _asked(self, job: Job, client: str, number: int, tag: str, size: int) -> asyncio.Task[Reply]:
         part = cast(Job, replace(cast(FileJob, job), part=number, tag=tag))
         return asyncio.create_task(self.pool.run(part, client, size))
+
+
+def _unchanged(request: Request, reply: Reply) -> Response | None:
+    """The response to who has the present state already, None to who hasn't; raises where another is asked for."""
+    status = status_by_conditions(request.scope, reply.etag, reply.headers.get("Last-Modified", ""))
+    if status == PRECONDITION_FAILED:
+        raise unmet()
+    return Response(status_code=status, headers={"ETag": reply.etag}) if status == NOT_MODIFIED else None
 
 
 async def _checked(upcoming: asyncio.Task[Reply]) -> Reply:
