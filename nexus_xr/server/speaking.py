@@ -91,10 +91,13 @@ def configured(application: Any, settings: Settings, root_path: str) -> uvicorn.
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Writes what is lines already, and has no need of a form."""
+    """Writes what is lines already, which have no need of a form, to a stream that is flushed with each line."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return str(record.msg)
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.stream.write(f"{record.msg}\n")
+        except Exception:
+            self.handleError(record)
 
 
 class _AsJson(logging.Formatter):
