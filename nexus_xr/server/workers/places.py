@@ -78,7 +78,8 @@ class Places(Generic[Place]):
     def give_back(self, asker: Asker, place: Place) -> None:
         """Have a place be free for others, or what has come in its place."""
         self._had[asker.client] -= 1
-        self._had += Counter()  # which keeps no client that has none
+        if not self._had[asker.client]:  # of those who come no more nothing is kept
+            del self._had[asker.client]
         self.put(place)
 
     def refuse_newest(self, client: str, why: Exception) -> bool:
