@@ -149,9 +149,11 @@ class LocalFile:
         try:
             stat = os.fstat(descriptor)
             may_grow = self._snapshot is not None or self._identity is None
-            stream = io.FileIO(descriptor, closefd=False)
-            is_growing = may_grow and is_being_written(stream)
-            birth = birth_of(stream) if is_growing or self._snapshot is not None else None
+            is_growing, birth = False, None
+            if may_grow:
+                stream = io.FileIO(descriptor, closefd=False)
+                is_growing = is_being_written(stream)
+                birth = birth_of(stream) if is_growing or self._snapshot is not None else None
             if is_growing and self._snapshot is None:
                 self._snapshot = Snapshot.of(stat, birth)
             self._check(stat)
