@@ -326,13 +326,20 @@ def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any], where
         except (TypeError, ValueError) as error:
             if not dataset.dtype.hasobject:
                 raise
-            what = "text with a zero in it, which would end there" if "NULL" in str(error) else f"no text ({error})"
-            raise NexusError(f"{where or dataset.name}: there is {what}") from None
+            raise NexusError(f"{where or dataset.name}: there is {_unwritable_text(values, error)}") from None
         return
     space = dataset.id.get_space()
     if start:
         space.select_hyperslab(tuple(start), values.shape)
     dataset.id.write(h5s.create_simple(values.shape) if start else h5s.ALL, space, values.astype(dataset.dtype))
+
+
+def _unwritable_text(values: NDArray[Any], error: Exception) -> str:
+    """What h5py doesn't write among elements that are to be text."""
+    other = next((type(each).__name__ for each in values.flat if not isinstance(each, str | bytes)), None)
+    if other is not None:
+        return f"no text but a value of type {other}; load an array of dask before it is written, or make it text"
+    return "text with a zero in it, which would end there" if "NULL" in str(error) else f"no text ({error})"
 
 
 def _encoded(texts: NDArray[Any], name: str) -> NDArray[Any]:
