@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
+import enum
 import io
+import re
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ import pytest
 import xarray as xr
 
 from nexus_xr import NexusError, NexusFileError
-from nexus_xr.nexus.tree.metadata import MetadataField
+from nexus_xr.nexus.tree.metadata import MetadataField, same_tree
 
 assert pint_xarray
 units = pint.get_application_registry()
@@ -171,6 +175,199 @@ def test_lists_of_several_lengths_among_the_metadata(value: Any, expected: Any, 
     array = xr.DataArray([1.0], dims="x", name="n", attrs={"lists": value})
     for one, other in zip(written(array, tmp_path).n.attrs["lists"], expected, strict=True):
         np.testing.assert_array_equal(one, other, strict=True)
+
+
+class Mode(str, enum.Enum):  # noqa: UP042, as str() of StrEnum is its value
+    """Text whose `str()` is another one."""
+
+    ON = "continuous"
+
+
+class Raw(bytes, enum.Enum):
+    """Bytes that are members of an enumeration."""
+
+    A = b"abc"
+
+
+class Level(enum.IntEnum):
+    """Integers, whose `str()` is theirs."""
+
+    LOW = 3
+
+
+class Colour(enum.Enum):
+    """Members that are no values themselves."""
+
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Mode.ON, "continuous"),
+        (Raw.A, "abc"),
+        (Level.LOW, 3),
+        ([Mode.ON, "a"], np.array(["continuous", "a"])),
+        ([Level.LOW, 4], np.array([3, 4])),
+    ],
+    ids=str,
+)
+def test_members_of_enumerations_that_are_values_are_written_as_these(
+    value: Any, expected: Any, tmp_path: Path
+) -> None:
+    assert_metadata(value, expected, tmp_path)
+
+
+def assert_metadata(value: Any, expected: Any, path: Path) -> None:
+    """Assert what comes back of a value among the metadata, under "value", and of an attribute, written twice."""
+    attrs = {"k": value, "g": {"bare": value, "field": {"value": value, "attrs": {"about": value}}}}
+    array = xr.DataArray([1.0, 2.0], dims="x", name="n", attrs=attrs)
+    for _ in range(2):
+        dataset = written(array, path)
+        array, tree = dataset.n, dataset.attrs["g"]
+        found = [array.attrs["k"], tree["bare"], tree["field"]["value"], tree["field"]["attrs"]["about"]]
+        for each in found:
+            assert same_tree(each, expected), each
+        array = array.assign_attrs(g=tree)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([2**64 - 1, 1], np.array([2**64 - 1, 1], "u8")),
+        ([[2**63], [0]], np.array([[2**63], [0]], "u8")),
+        ([2**63 - 1, -1], np.array([2**63 - 1, -1])),
+        ([2**53, 0.5], np.array([2.0**53, 0.5])),
+        ([np.float32(0.1), 2], np.array([np.float32(0.1), 2.0], "f8")),
+        ([True, 2], np.array([1, 2])),
+        ([1, 2j], np.array([1, 2j])),
+        ([np.nan, 1], np.array([np.nan, 1])),
+        ([b"a", "é"], np.array(["a", "é"])),
+        ([[dt.date(2020, 1, 1)], [np.datetime64("2021-01-01")]], np.array([["2020-01-01"], ["2021-01-01"]])),
+        ([dt.datetime(2020, 1, 1, tzinfo=dt.UTC)] * 2, np.array(["2020-01-01T00:00:00+00:00"] * 2)),
+        ([dt.timedelta(seconds=1), dt.timedelta(days=1)], np.array([10**6, 86400 * 10**6], "m8[us]")),
+        (np.array([1, 2.5, True], object), np.array([1, 2.5, 1])),
+        (np.array([[True], [False]], object), np.array([[True], [False]])),
+    ],
+    ids=str,
+)
+def test_lists_become_arrays_that_hold_each_element(value: Any, expected: Any, tmp_path: Path) -> None:
+    assert_metadata(value, expected, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.timedelta64(3, "s"),
+        np.timedelta64(3, "ns"),
+        np.timedelta64(2, "Y"),
+        np.timedelta64("NaT", "s"),
+        dt.timedelta(days=-2, microseconds=3),
+        pd.Timedelta(1, "ns"),
+    ],
+    ids=str,
+)
+def test_lengths_of_time_are_written_again(value: Any, tmp_path: Path) -> None:
+    assert_metadata(value, value.to_timedelta64() if isinstance(value, pd.Timedelta) else value, tmp_path)
+
+
+LONGEST = dt.timedelta(microseconds=2**63 - 1)
+
+
+def test_lengths_of_time_that_microseconds_dont_count_are_refused(tmp_path: Path) -> None:
+    assert_metadata(LONGEST, np.timedelta64(2**63 - 1, "us"), tmp_path)
+    with pytest.raises(NexusError, match="length of time of 106751991 days, too many to count in microseconds"):
+        of_metadata(LONGEST + dt.timedelta(microseconds=1)).nexus.to_nexus(tmp_path / "never.nxs")
+
+
+NO_TYPE = "of its numbers, no type holds each as it is; make them floats, or text"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([None, None], "a list can't be stored in HDF5 with what is at [0], None of type NoneType; fill in what"),
+        ([["a"], [None]], "with what is at [1][0], None of type NoneType; fill in what is missing"),
+        (["a", np.nan], "with nan at [1] among text; fill in what is missing"),
+        (np.array(["a", None], object), "an array of object can't be stored in HDF5 with what is at [1], None of"),
+        ([1, "a", True], "with 1 of type int at [0], and 'a' of type str at [1]; make all of them text, or all of"),
+        ([2**63, -1], NO_TYPE),
+        ([2**64, 1], NO_TYPE),
+        ([2**53 + 1, 0.5], NO_TYPE),
+        ([np.array([2**63], "u8"), np.array([-1])], NO_TYPE),
+        ([[2**63], [1, -1]], NO_TYPE),
+        (np.array([2**70, 1], object), NO_TYPE),
+        ([b"a", b"\xff"], r"bytes that are no text, b'\xff'; make them numbers, as by np.frombuffer"),
+        (["a\0"], "text with a zero in it"),
+        ([dt.date(2020, 1, 1), "a"], "at [0], datetime.date(2020, 1, 1) of type date; make it datetime64, in UTC"),
+        ([Colour.RED], "<Colour.RED: 1> of type Colour; take its value"),
+        (Colour.RED, "a value of type Colour can't be stored in HDF5; take its value"),
+        (Path("a"), "can't be stored in HDF5; make it text by str()"),
+        ([Path("a")], "of type PosixPath; make it text by str()"),
+        ({1, 2}, "a value of type set can't be stored in HDF5; make it a list by sorted()"),
+        (uuid.UUID(int=5), "a value of type UUID can't be stored in HDF5; make it text by str()"),
+        (decimal.Decimal("1.1"), "a value of type Decimal can't be stored in HDF5; make it a number by float()"),
+        (2**70, "a value of type int can't be stored in HDF5; make it a number of 64 bits, or text"),
+        (pd.NA, "a value of type NAType can't be stored in HDF5; fill in what is missing"),
+        ([units.Quantity(1, "mm")], "it is a list of quantities; make it one quantity, or numbers"),
+        (xr.DataArray(1.0), "a value of type DataArray can't be stored in HDF5 with its labels; write it as data of"),
+        ([xr.DataArray([1.0])], "a value of type DataArray can't be stored in HDF5 with its labels"),
+        (xr.Dataset({"a": 1}), "a value of type Dataset can't be stored in HDF5 with its labels"),
+        (xr.Variable("x", [1]), "a value of type Variable can't be stored in HDF5 with its labels"),
+        (pd.Series([1, 2]), "a value of type Series can't be stored in HDF5 with its labels"),
+        (pd.DataFrame({"a": [1]}), "a value of type DataFrame can't be stored in HDF5 with its labels; write it as"),
+    ],
+    ids=str,
+)
+def test_what_would_change_is_refused_with_what_to_do(value: Any, said: str, tmp_path: Path) -> None:
+    coordinate = xr.DataArray([1.0], {"x": ("x", [1], {"k": value})}, "x", "n")
+    for obj, place in (
+        (of_metadata(value), "original_metadata/sample/value_of"),
+        (of_metadata({"value": value}), "original_metadata/sample/value_of(/value)?"),
+        (coordinate, "n/x: attribute 'k'"),
+    ):
+        with pytest.raises(NexusError, match=f"{place}: .*{re.escape(said)}"):
+            obj.nexus.to_nexus(tmp_path / "never.nxs")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pd.DataFrame({"n": ["x", None]}).to_xarray().n.values, "; fill in what is missing"),
+        (np.array(["a", 1], object), "with 'a' of type str at [0], and 1 of type int at [1]"),
+        (np.array([dt.datetime(2020, 1, 1, tzinfo=dt.UTC)], object), "; make it datetime64, in UTC where it has"),
+        (pd.period_range("2024-01", periods=2, freq="M"), "; make it datetime64 by to_timestamp()"),
+        (np.array([True, None], object), "at [1], None of type NoneType; fill in what is missing"),
+    ],
+    ids=str,
+)
+def test_elements_that_can_not_be_stored_are_named_with_what_to_do(values: Any, said: str, tmp_path: Path) -> None:
+    for dataset in (of_values(values), xr.Dataset({"m": ("x", np.zeros(len(values)))}, {"n": ("x", values)})):
+        with pytest.raises(NexusError, match="/n: an array of object can't be stored in HDF5.*" + re.escape(said)):
+            dataset.nexus.to_nexus(tmp_path / "never.nxs")
+
+
+def test_numbers_that_are_objects_are_written_as_numbers(tmp_path: Path) -> None:
+    for values in ([1, 2], [1.5, np.nan], [True, False]):
+        back = written(of_values(np.array(values, object)), tmp_path).n
+        np.testing.assert_array_equal(back.values, np.array(values), strict=True)
+
+
+def test_units_beside_a_quantity_are_its_own(tmp_path: Path) -> None:
+    quantity = units.Quantity([1.0], "mm")
+    for said in ("mm", "millimeter"):
+        assert written(of_values(quantity).assign(n=("x", quantity, {"units": said})), tmp_path).n.attrs == {
+            "units": "mm"
+        }
+        tree = written(of_metadata({"value": quantity[0], "attrs": {"units": said}}), tmp_path).attrs
+        assert tree["sample"]["value_of"] == MetadataField(value=1.0, attrs={"units": "mm"})
+    for obj in (
+        xr.Dataset({"n": ("x", quantity, {"units": "m"})}),
+        of_metadata({"value": quantity, "attrs": {"units": "m"}}),
+    ):
+        with pytest.raises(NexusError, match="a quantity in mm, with 'm' as its units beside it; leave one of the two"):
+            obj.nexus.to_nexus(tmp_path / "never.nxs")
 
 
 @pytest.mark.parametrize("value", [[[], ["a"]], [[1], [[2]]], [1, [2]], [[1], ["a", "b"]]], ids=str)

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from nexus_xr.nexus.output.quantities import is_quantity, units_of
+from nexus_xr.nexus.output.quantities import is_quantity, units_of, why_other_units
 
 WHY_LENGTHS_UNKNOWN = "has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()"
 # From there on, not all integers are floats.
@@ -31,6 +31,8 @@ def accepted(variable: xr.Variable) -> xr.Variable:
     """
     data: Any = variable._data
     if is_quantity(data):
+        if (reason := why_other_units(data, variable.attrs)) is not None:
+            raise ValueError(reason)
         units = {**variable.attrs, "units": units_of(data)}
         return accepted(xr.Variable(variable.dims, data.magnitude, units, variable.encoding))
     if not isinstance(variable.dtype, np.dtype):

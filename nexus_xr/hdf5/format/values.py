@@ -80,9 +80,22 @@ def decode_one(raw: bytes, datatype: Datatype, heap: GlobalHeap) -> Any:
         if datatype.conversion is Conversion.VARYING_TEXT:
             return _text(heap, *_PLACES[datatype.size].unpack(raw))
         if datatype.conversion is Conversion.NONE and datatype.stored.names is None:
-            return np.ndarray((), datatype.stored, raw).item()
-    values = decode_values(raw, datatype, (), heap)
-    return values.item() if values.dtype.names is None else values[()]
+            return only_element(np.ndarray((), datatype.stored, raw))
+    return only_element(decode_values(raw, datatype, (), heap))
+
+
+def only_element(values: NDArray[Any]) -> Any:
+    """The one element of an array as Python has it, or as NumPy has it: compounds, dates and lengths of time.
+
+    Python has no times of nanoseconds or of years, nor one that is missing.
+
+    Examples
+    --------
+    >>> only_element(np.array([1.5])), only_element(np.array([3], "m8[ns]"))
+    (1.5, np.timedelta64(3,'ns'))
+    """
+    is_python = values.dtype.names is None and values.dtype.kind not in "mM"
+    return values.item() if is_python else values.reshape(())[()]
 
 
 def _text(heap: GlobalHeap, length: int, address: int, index: int) -> bytes:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_xr.hdf5.format.values import only_element
+
 from .text import decode, decode_array
 
 
@@ -22,7 +24,7 @@ def to_python(values: NDArray[Any], is_text: bool) -> Any:
     """
     if values.size != 1:
         return decode_array(values) if is_text else values
-    element: Any = values.item() if values.dtype.names is None else values.reshape(())[()]
+    element: Any = only_element(values)
     return decode(element) if is_text else element
 
 

@@ -17,7 +17,8 @@ from nexus_xr.hdf5.writing.new_objects import create_group, fits_old_header
 from nexus_xr.hdf5.writing.part_files import Joined, create_joined
 
 from .nodes import FieldNode, GroupNode
-from .storable import UnstorableError, as_attribute, raw_dtype
+from .storable import as_attribute, raw_dtype
+from .ways_out import UnstorableError
 
 
 def too_large_for_old(attributes: Mapping[str, Any]) -> list[str]:

@@ -24,8 +24,9 @@ from nexus_xr.hdf5.writing.creation import default_chunks
 from nexus_xr.nexus.rules.reserved import PLAIN
 from nexus_xr.nexus.tree.metadata import is_field
 
-from .quantities import is_quantity, units_of
-from .storable import UnstorableError, storable
+from .quantities import is_quantity, units_of, why_other_units
+from .storable import storable
+from .ways_out import UnstorableError, has_labels, why_unstorable
 
 # As many names as surely fit into one.
 _MOST_NAMES = 2_000
@@ -123,6 +124,9 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
             diagnostics.add(Code.VALUE_UNSTORABLE, path, f"it is a link to {str(value)!r}, which is no text in Unicode")
             return None
         return value
+    if has_labels(value):  # some of which are dictionaries of arrays
+        diagnostics.add(Code.VALUE_UNSTORABLE, path, why_unstorable(value))
+        return None
     attributes: Any = {}
     if isinstance(value, Mapping):
         if not is_field(value):
@@ -132,14 +136,17 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
             message = f"its attrs are of type {type(attributes).__name__}, and no dictionary"
             diagnostics.add(Code.ATTRIBUTE_UNSTORABLE, path, message)
             return None
-    if is_quantity(value) and isinstance(attributes, Mapping):
+    if is_quantity(value):
+        if (reason := why_other_units(value, attributes)) is not None:
+            diagnostics.add(Code.VALUE_UNSTORABLE, path, reason)
+            return None
         value, attributes = value.magnitude, {**attributes, "units": units_of(value)}
     try:
         values = storable(value)
     except UnstorableError as error:
         diagnostics.add(Code.VALUE_UNSTORABLE, path, str(error))
         return None
-    own = attributes_of(attributes, path, diagnostics) if isinstance(attributes, Mapping) else {}
+    own = attributes_of(attributes, path, diagnostics)
     if isinstance(values, LazyArray):
         return FieldNode(Copied(values), own, default_chunks(values.shape, values.dtype.itemsize))
     return FieldNode(values, own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import h5py
@@ -16,14 +16,19 @@ from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_text, is_uni
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.nexus.tree.metadata import StoredArray
 
+from .exact_lists import are_held, duration, exact_list, exact_numbers
 from .quantities import is_quantity
+from .ways_out import (
+    NO_TYPE_OF_NUMBER,
+    UnstorableError,
+    has_labels,
+    is_number,
+    why_unstorable,
+    why_unstorable_elements,
+)
 
 _MOST_DIMENSIONS = 32
 _TEXT = h5py.string_dtype()
-
-
-class UnstorableError(ValueError):
-    """A value that HDF5 has no way to hold."""
 
 
 def why_too_many(dimensions: int) -> str | None:
@@ -40,7 +45,7 @@ def storable(value: Any) -> Any:
 
     Raises
     ------
-    ValueError
+    UnstorableError
         HDF5 has no way to hold it.
 
     Examples
@@ -66,10 +71,25 @@ def storable(value: Any) -> Any:
         return np.asarray(value.isoformat(), dtype=_TEXT)
     if is_quantity(value):
         raise UnstorableError("it is a quantity, of whose units there is no attribute here; make it a number")
-    if isinstance(value, list | tuple) and any(isinstance(each, Link) for each in value):
-        value = [str(each) for each in value]
     if np.ma.is_masked(value):
         raise UnstorableError("it has masked elements, for which HDF5 has no place; fill them")
+    if has_labels(value):
+        raise UnstorableError(why_unstorable(value))
+    return _storable_plain(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """A value as one of those that NumPy makes arrays of which hold it as it is."""
+    if isinstance(value, list | tuple):
+        return exact_list(value)
+    if isinstance(value, timedelta):
+        return duration(value)
+    if isinstance(value, str):
+        return str.__str__(value)  # where str() of an enumeration's member is its name
+    return bytes(value) if isinstance(value, bytes) else value
+
+
+def _storable_plain(value: Any) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except TypeError as error:  # which xarray's Datasets raise
@@ -104,15 +124,24 @@ def _ragged(value: Any) -> NDArray[Any] | None:
     if not elements or not all(map(_is_list, elements)):
         return None
     try:
-        parts = [np.asarray(each) for each in elements]
+        parts = [_part(each) for each in elements]
     except ValueError:
         return None
     kinds = {part.dtype.kind for part in parts if part.size}
     if any(part.ndim != 1 for part in parts) or not (kinds <= set("biuf") or kinds == {"S"}):
         return None
-    element = np.result_type(*(part for part in parts if part.size)) if kinds else parts[0].dtype
+    filled = [part for part in parts if part.size]
+    element = np.result_type(*filled) if kinds else parts[0].dtype
+    if kinds != {"S"} and filled and not are_held(filled, element):
+        raise UnstorableError(NO_TYPE_OF_NUMBER)
     ragged = np.fromiter((part.astype(element) for part in parts), dtype=h5py.vlen_dtype(element))
     return ragged.reshape(np.shape(value)) if isinstance(value, np.ndarray) else ragged
+
+
+def _part(value: Any) -> NDArray[Any]:
+    """One of several lists as an array, of floats only where they hold each of its elements."""
+    part = np.asarray(value)
+    return np.asarray(exact_list(value)) if part.dtype.kind == "f" and isinstance(value, list | tuple) else part
 
 
 def _holds(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
@@ -168,9 +197,19 @@ def _storable_array(array: NDArray[Any]) -> NDArray[Any]:
         return array.astype(object).astype(_TEXT)
     if kind == "V":
         return _storable_records(array) if _has_text_or_dates(array.dtype) else array
+    if kind == "O" and array.ndim:
+        return _storable_array(_numbers_of(array))
     if array.shape == ():
-        raise UnstorableError(f"a value of type {type(array.item()).__name__} can't be stored in HDF5")
+        raise UnstorableError(why_unstorable(array.item()))
     raise UnstorableError(f"an array of {array.dtype} can't be stored in HDF5")
+
+
+def _numbers_of(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers that are objects of Python in a type that holds each of them as it is."""
+    numbers = exact_numbers(list(array.flat)) if all(map(is_number, array.flat)) else None
+    if numbers is None:
+        raise UnstorableError(why_unstorable_elements("an array of object", np.ndenumerate(array)))
+    return numbers.reshape(array.shape)
 
 
 def _has_text_or_dates(dtype: np.dtype[Any]) -> bool:
@@ -204,7 +243,7 @@ def _path_of(reference: Any) -> str:
 
 
 def _as_text_array(texts: Iterable[str | bytes]) -> NDArray[Any]:
-    return np.fromiter((each if isinstance(each, bytes) else as_h5py_takes_it(each) for each in texts), _TEXT)
+    return np.fromiter((each if isinstance(each, bytes) else as_h5py_takes_it(_plain(each)) for each in texts), _TEXT)
 
 
 def raw_dtype(values: Any) -> np.dtype[Any]:
