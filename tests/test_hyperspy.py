@@ -232,6 +232,53 @@ def test_what_hyperspy_saved_comes_back_to_it(
         assert list(differences(*originals)) == []
 
 
+@pytest.mark.parametrize("layout", ["entry", "inplace"])
+def test_metadata_of_a_signal_that_was_never_saved_is_that_of_one_that_was(
+    hyperspy: Any, layout: str, tmp_path: Path
+) -> None:
+    from rsciio.nexus import file_writer
+
+    signal = titled(hyperspy.signals.Signal1D(RANDOM.random((5, 30))), "new")
+    signal.metadata.set_item("Sample.elements", ["Cr", "Fe"])
+    signal.metadata.set_item("Sample.description", None)
+    told = signal.metadata.as_dictionary()
+    assert told["_HyperSpy"]["Folding"]["original_shape"] is None
+    file_writer(str(tmp_path / "f.nxs"), signal._to_dictionary())
+    theirs = hyperspy.load(str(tmp_path / "f.nxs"), nxdata_only=True)
+    if layout == "entry":
+        opened = xr.DataArray(signal.data, dims=("y", "E"), name="new", attrs={"gap": {"none": None}})
+    else:
+        opened = only_signal(tmp_path / "f.nxs")
+    to_nexus(opened.assign_attrs(hyperspy_metadata=told), tmp_path / "f.nxs", layout=layout)
+    with h5py.File(tmp_path / "f.nxs", "r+") as file:
+        [entry] = file.values()
+        assert "description" not in entry["auxiliary/hyperspy_metadata/Sample"]
+        if layout == "entry":
+            assert entry["auxiliary/original_metadata/gap/none"].shape is None
+            del entry["auxiliary/original_metadata"]
+    ours = hyperspy.load(str(tmp_path / "f.nxs"), nxdata_only=True)
+    elements = (each.metadata.Sample.elements for each in (theirs, ours))
+    assert list(differences(*elements)) == []
+    assert ours.metadata.General.title == "new"
+    back = only_signal(tmp_path / "f.nxs").attrs["hyperspy_metadata"]
+    assert back["_HyperSpy"]["Folding"].keys() == {"unfolded", "signal_unfolded"}
+
+
+def test_what_was_something_may_become_nothing_in_the_metadata_of_hyperspy(tmp_path: Path) -> None:
+    for told in ({"a": 1, "b": {"value": None, "attrs": {"units": "m"}}}, {"a": None, "c": None, "d": {"e": None}}):
+        opened = only_signal(tmp_path / "f.nxs") if "c" in told else xr.DataArray([1.0], dims="x", name="n")
+        layout = "inplace" if "c" in told else "entry"
+        to_nexus(opened.assign_attrs(hyperspy_metadata=told), tmp_path / "f.nxs", layout=layout)
+    with h5py.File(tmp_path / "f.nxs") as file:
+        stored = file["entry1/auxiliary/hyperspy_metadata"]
+        assert {name: getattr(each, "shape", "group") for name, each in stored.items()} == {
+            "a": None,
+            "b": None,
+            "d": "group",
+        }
+        assert len(stored["d"]) == 0
+
+
 def test_a_new_title_is_the_one_that_hyperspy_loads(hyperspy: Any, tmp_path: Path) -> None:
     from rsciio.nexus import file_writer
 

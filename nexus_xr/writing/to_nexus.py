@@ -28,7 +28,7 @@ from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
-from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, METADATA, ROOT_ATTRIBUTES
+from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, METADATA, ROOT_ATTRIBUTES, without_nothing
 from nexus_xr.nexus.output.node_writing import PendingWrite, write_attributes, write_members
 from nexus_xr.nexus.output.nodes import GroupNode, Node, node_of, raise_unstorable, why_no_name
 from nexus_xr.nexus.tree.find import Keys
@@ -325,6 +325,7 @@ def _entry(signal: Signal, options: WritingOptions, diagnostics: Diagnostics) ->
     original = {key: value for key, value in signal.tree.items() if key not in aside}
     trees = {METADATA[0]: original if options.save_original_metadata else {}, **aside}
     metadata = {key: node_of(tree, key, diagnostics, options.skips) for key, tree in trees.items()}
+    metadata |= {key: without_nothing(metadata[key]) for key in aside}
     return _Entry(signal.name, entry_group(signal.name, data_group(signal.field, fields), metadata))
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.nexus.rules.attributes import text
-from nexus_xr.nexus.rules.reserved import ORIGINAL
+from nexus_xr.nexus.rules.reserved import ORIGINAL, PLAIN
 from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, is_field
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ ROOT_ATTRIBUTES = {"file_format": "nexus", "file_writer": _WRITER}
 COLLECTIONS = "auxiliary"
 _ORIGINAL_METADATA = "original_metadata"
 _OWN_METADATA = "hyperspy_metadata"
+# What nobody but HyperSpy has.
 BESIDE_ORIGINAL = (_OWN_METADATA, "learning_results")
 METADATA = (_ORIGINAL_METADATA, *BESIDE_ORIGINAL)
 # What an entry has of the original metadata beside that.
@@ -75,6 +77,30 @@ def as_collection(collection: GroupNode) -> GroupNode:
     inner = _hidden(collection)
     own = {ORIGINAL + name if name == "NX_class" else name: value for name, value in inner.attributes.items()}
     return replace(inner, attributes={**own, "NX_class": "NXcollection"})
+
+
+def without_nothing(group: GroupNode) -> GroupNode:
+    """What is HyperSpy's alone without fields that hold nothing, as its own writer leaves None out.
+
+    HyperSpy takes such a field for no None, and fails over it.
+    """
+    from .nodes import GroupNode
+
+    members = {
+        name: without_nothing(member) if isinstance(member, GroupNode) else member
+        for name, member in group.members.items()
+        if not is_nothing(member)
+    }
+    plain = [name for name in group.attributes.get(PLAIN, ()) if name in members]
+    attributes = {name: value for name, value in group.attributes.items() if name != PLAIN}
+    return GroupNode(members, {**attributes, PLAIN: plain} if plain else attributes)
+
+
+def is_nothing(node: Node | None) -> bool:
+    """Whether a field has neither a value nor attributes."""
+    from .nodes import FieldNode
+
+    return isinstance(node, FieldNode) and is_empty(node.values) and not node.attributes
 
 
 def _hidden(group: GroupNode) -> GroupNode:

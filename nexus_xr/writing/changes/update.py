@@ -19,7 +19,15 @@ from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.nexus.output.edits import Edit, report_conflicts, tree_edits
 from nexus_xr.nexus.output.entry import data_group
-from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, METADATA, TITLE, restored_metadata
+from nexus_xr.nexus.output.hyperspy_metadata import (
+    BESIDE_ORIGINAL,
+    COLLECTIONS,
+    METADATA,
+    TITLE,
+    is_nothing,
+    restored_metadata,
+    without_nothing,
+)
 from nexus_xr.nexus.output.nodes import GroupNode, node_of
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.reserved import METADATA_GROUP
@@ -211,7 +219,17 @@ def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Open
         before = opening.attrs(described)
         for place, keys in _places(described, opening, now.attrs).items():
             old, new = ({key: tree[key] for key in keys if key in tree} for tree in (before, now.attrs))
-            yield from _at_their_places(opening, place, tree_edits(old, new, place, rules.diagnostics, rules.skip))
+            edits = _at_their_places(opening, place, tree_edits(old, new, place, rules.diagnostics, rules.skip))
+            yield from _without_new_nothing(edits, opening.root) if set(keys) <= {*BESIDE_ORIGINAL} else edits
+
+
+def _without_new_nothing(edits: Iterable[Edit], root: Group) -> Iterator[Edit]:
+    """Edits of what is HyperSpy's alone, in which nothing is new that holds nothing."""
+    for edit in edits:
+        if isinstance(edit.node, GroupNode):
+            yield replace(edit, node=without_nothing(edit.node))
+        elif not is_nothing(edit.node) or root.find(edit.path) is not None:
+            yield edit
 
 
 def _variable_of(path: str, described: Described) -> str | None:
@@ -235,7 +253,7 @@ def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> 
     entry = entry_of(opening.root, described.group)
     if not opening.is_hyperspy or restored_metadata(opening.entry_tree(entry)) is None:
         return {entry.path: list(tree)}
-    auxiliary = path_of_member(entry.path, "auxiliary")
+    auxiliary = path_of_member(entry.path, COLLECTIONS)
     aside = [key for key in tree if key in BESIDE_ORIGINAL]
     places = {auxiliary: aside, f"{auxiliary}/{METADATA[0]}": [key for key in tree if key not in aside]}
     return {**places, entry.path: [TITLE]} if isinstance(entry.get(TITLE), Dataset) and _has_title(tree) else places
