@@ -264,6 +264,13 @@ def test_metadata_of_a_signal_that_was_never_saved_is_that_of_one_that_was(
     assert back["_HyperSpy"]["Folding"].keys() == {"unfolded", "signal_unfolded"}
 
 
+def test_lists_of_dictionaries_are_groups_to_hyperspy(hyperspy: Any, tmp_path: Path) -> None:
+    told = {"Operations": {"steps": [{"name": "crop"}, {"name": "bin", "by": [2, 4]}]}}
+    to_nexus(xr.DataArray([1.0, 2.0], dims="x", name="n", attrs=told), tmp_path / "f.nxs")
+    steps = hyperspy.load(str(tmp_path / "f.nxs"), nxdata_only=True).original_metadata.Operations.steps.as_dictionary()
+    assert (steps["0"]["name"], steps["1"]["by"].tolist()) == ("crop", [2, 4])
+
+
 def test_what_was_something_may_become_nothing_in_the_metadata_of_hyperspy(tmp_path: Path) -> None:
     for told in ({"a": 1, "b": {"value": None, "attrs": {"units": "m"}}}, {"a": None, "c": None, "d": {"e": None}}):
         opened = only_signal(tmp_path / "f.nxs") if "c" in told else xr.DataArray([1.0], dims="x", name="n")

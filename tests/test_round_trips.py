@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import Link, NexusError, to_nexus
+from nexus_xr.nexus.tree.metadata import same_tree
 
 from .corpus import CORPUS, corpus_files
 from .files import with_references
+from .opened import only_signal
 from .test_writing import VALUES, datasets
 
 # Of which each takes little time.
@@ -342,3 +344,93 @@ def test_a_coordinate_without_an_index_comes_back_with_one(tmp_path: Path) -> No
     [found] = nexus_xr.open_signals(tmp_path / "f.nxs", nxdata_only=True)
     assert found.identical(array)
     assert "x" in found.xindexes
+
+
+# --- lists of dictionaries -------------------------------------------------------------------------------------------
+
+OPERATIONS: list[Any] = [
+    {"name": "crop", "box": [1, 2], "by": {"value": 5, "attrs": {"units": "mm"}}, "large": np.arange(20_000)},
+    3,
+    {"steps": [{"n": 1}, [1, 2], {}], "value": [{"n": 2}]},
+    *({"number": number} for number in range(10)),
+]
+
+
+@pytest.mark.parametrize("how", ["array", "dataset", "tree"])
+def test_lists_of_dictionaries_come_back(how: str, tmp_path: Path) -> None:
+    sample = {"more": tuple(OPERATIONS), "field": {"value": OPERATIONS, "attrs": {"a": 1}}}
+    told = {"operations": OPERATIONS, "sample": sample}
+    obj: Any = data(**told)
+    if how == "array":
+        obj = obj.n.assign_attrs(told)
+    elif how == "tree":
+        obj = xr.DataTree.from_dict({"/": xr.Dataset(attrs=told), "/a": obj, "/b/c": xr.Dataset(attrs=told)})
+    for name in ("one.nxs", "two.nxs"):
+        to_nexus(obj, tmp_path / name)
+        if how == "array":
+            back: Any = only_signal(tmp_path / name)
+        else:
+            back = (xr.open_datatree if how == "tree" else xr.open_dataset)(tmp_path / name, engine="nexus")
+        attrs = back.attrs
+        assert same_tree(attrs["operations"], OPERATIONS)
+        assert same_tree(attrs["sample"], {**sample, "more": OPERATIONS})
+        obj = back
+    with h5py.File(tmp_path / "one.nxs") as file:
+        stored = file["operations" if how == "tree" else "entry1/auxiliary/original_metadata/operations"]
+        assert set(stored) == {str(number) for number in range(13)}
+        assert stored["0/name"].asstr()[()] == "crop"
+
+
+def test_lists_of_dictionaries_change_in_place(tmp_path: Path) -> None:
+    to_nexus(data(operations=OPERATIONS, steps=[{"n": 1}], same=[{"n": 1}]), tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    first = {**opened.attrs["operations"][0], "name": "cut"}
+    changed = {"operations": [first, *OPERATIONS[1:3]], "steps": {"n": 2}, "new": [{"n": 3}], "same": [{"n": 1}]}
+    to_nexus(opened.assign_attrs(changed), tmp_path / "f.nxs", layout="inplace")
+    back = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").attrs
+    expected = {**changed, "operations": [{**OPERATIONS[0], "name": "cut"}, *OPERATIONS[1:3]]}
+    large = back["operations"][0]
+    large["large"] = large["large"][...]
+    assert {name: back[name] for name in expected} == expected
+
+
+def test_a_list_of_dictionaries_that_others_changed_is_a_group(tmp_path: Path) -> None:
+    for change in ("0/n", "2", "attribute"):
+        to_nexus(data(steps=[{"n": 1}, {"n": 2}]), tmp_path / "f.nxs")
+        with h5py.File(tmp_path / "f.nxs", "r+") as file:
+            steps = file["entry1/auxiliary/original_metadata/steps"]
+            if change == "attribute":
+                steps.attrs["by"] = "me"
+            elif change in steps:
+                steps[change][...] = 5
+            else:
+                steps.create_group(change)
+        found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").attrs["steps"]
+        assert found == ([{"n": 5}, {"n": 2}] if change == "0/n" else found)
+        assert isinstance(found, list) == (change == "0/n")
+
+
+def test_what_is_left_out_of_a_list_of_dictionaries_is_no_element(tmp_path: Path) -> None:
+    dataset = data(steps=[{"n": np.arange(3)}, {"n": 2}])
+    to_nexus(dataset, tmp_path / "f.nxs", skip_metadata_key=["steps/0"])
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").attrs["steps"] == {"1": {"n": 2}}
+    to_nexus(dataset, tmp_path / "f.nxs")
+    short = xr.open_dataset(tmp_path / "f.nxs", engine="nexus", skip_array_metadata=True)
+    assert short.attrs["steps"] == [{}, {"n": 2}]
+
+
+def test_classes_in_lists_of_dictionaries_are_none_of_what_is_written(tmp_path: Path) -> None:
+    steps = [{"data": {"attrs": {"NX_class": "NXdata", "signal": "n"}, "n": np.arange(3)}}]
+    to_nexus(data(steps=steps), tmp_path / "f.nxs")
+    assert nexus_xr.list_datasets(tmp_path / "f.nxs")[0] == ["/entry1/n"]
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").attrs["steps"] == steps
+
+
+def test_lists_of_dictionaries_that_have_no_place_are_refused(tmp_path: Path) -> None:
+    inner: list[Any] = [{}]
+    inner += [inner, inner]
+    with pytest.raises(NexusError, match="inner/1: contains itself"):
+        to_nexus(data(inner=inner), tmp_path / "f.nxs")
+    array = xr.DataArray([1.0], {"x": ("x", [1], {"steps": [{"n": 1}]})}, "x", "n")
+    with pytest.raises(NexusError, match=r"n/x: attribute 'steps': .*\[0\], .* lists of them are groups"):
+        to_nexus(array, tmp_path / "f.nxs")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.reserved import ORIGINAL, PLAIN
-from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, is_field
+from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, is_field, is_list_of_groups
 
 if TYPE_CHECKING:
     from .nodes import GroupNode, Node
@@ -134,6 +134,8 @@ def _shown(tree: MetadataGroup) -> MetadataGroup:
             shown[name] = _with_own_names(member)
         elif isinstance(member, MetadataField) and isinstance(member.get("attrs"), MetadataAttributes):
             shown[name] = MetadataField({**member, "attrs": _with_own_names(member["attrs"])})
+        elif is_list_of_groups(member):
+            shown[name] = [_shown(each) if isinstance(each, MetadataGroup) else each for each in member]
         else:
             shown[name] = _shown(member) if isinstance(member, MetadataGroup) else member
     return shown

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,8 @@ from nexus_xr.hdf5.objects.text import is_unicode
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.creation import default_chunks
-from nexus_xr.nexus.rules.reserved import PLAIN
-from nexus_xr.nexus.tree.metadata import is_field
+from nexus_xr.nexus.rules.reserved import ELEMENTS, PLAIN
+from nexus_xr.nexus.tree.metadata import is_field, is_list_of_groups
 
 from .quantities import is_quantity, units_of, why_other_units
 from .storable import storable
@@ -76,7 +76,8 @@ def node_of(tree: Mapping[str, Any], path: str, diagnostics: Diagnostics, skip: 
     ----------
     tree
         Members by name; attributes are under ``"attrs"``. A member with a ``"value"`` that is no dictionary is a field,
-        any other dictionary a group, and a bare value a field without attributes.
+        any other dictionary a group, a list with dictionaries a group of its elements by their numbers, and a bare
+        value a field without attributes.
     path
         Where it stands, for what is said of it.
     diagnostics
@@ -115,7 +116,7 @@ def _group(
 
 def _is_plain(value: Any) -> bool:
     """Whether a member of a dictionary is a value, which no other way of being one can hold as well."""
-    return not isinstance(value, Mapping | Link) and not is_quantity(value)
+    return not isinstance(value, Mapping | Link) and not is_list_of_groups(value) and not is_quantity(value)
 
 
 def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: tuple[int, ...]) -> Node | None:
@@ -127,6 +128,8 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
     if has_labels(value):  # some of which are dictionaries of arrays
         diagnostics.add(Code.VALUE_UNSTORABLE, path, why_unstorable(value))
         return None
+    if is_list_of_groups(value):
+        return _list(value, path, diagnostics, skip, above)
     attributes: Any = {}
     if isinstance(value, Mapping):
         if not is_field(value):
@@ -150,6 +153,18 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
     if isinstance(values, LazyArray):
         return FieldNode(Copied(values), own, default_chunks(values.shape, values.dtype.itemsize))
     return FieldNode(values, own)
+
+
+def _list(
+    elements: Sequence[Any], path: str, diagnostics: Diagnostics, skip: Skip, above: tuple[int, ...]
+) -> GroupNode | None:
+    """The group of the elements of a list, with a mark by which it is one again."""
+    if id(elements) in above:
+        diagnostics.add(Code.TREE_IN_ITSELF, path, "contains itself")
+        return None
+    members = {str(number): each for number, each in enumerate(elements)}
+    group = _group(members, path, diagnostics, skip, (*above, id(elements)))
+    return GroupNode(group.members, {**group.attributes, ELEMENTS: np.asarray(len(elements))})
 
 
 def attributes_of(attributes: Mapping[str, Any], path: str, diagnostics: Diagnostics) -> dict[str, Any]:

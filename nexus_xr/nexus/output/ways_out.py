@@ -25,8 +25,8 @@ _WAYS = {
     "int": "make it a number of 64 bits, or text",
     "set": "make it a list by sorted()",
     "frozenset": "make it a list by sorted()",
-    "Mapping": "have it stand among the metadata by itself, where dictionaries are groups",
-    "dict": "have it stand among the metadata by itself, where dictionaries are groups",
+    "Mapping": "have it stand among the metadata by itself, where dictionaries and lists of them are groups",
+    "dict": "have it stand among the metadata by itself, where dictionaries and lists of them are groups",
 }
 _OTHERWISE = "make it a number, text, or an array of these"
 NO_TYPE_OF_NUMBER = "of its numbers, no type holds each as it is; make them floats, or text"

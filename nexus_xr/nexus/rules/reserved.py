@@ -15,7 +15,7 @@ import numpy as np
 from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.hdf5.objects.text import is_text
 
-from .attributes import text
+from .attributes import integers, text
 
 # Of a file.
 EXTENSIONS = (".nxs", ".nx", ".nexus", ".nx5")
@@ -47,6 +47,8 @@ _RECORDED = re.compile(
 )
 # On a group: its members that were values in a dictionary, and not fields of one.
 PLAIN = "_PLAIN_VALUES"
+# On a group: of how many elements a list was, which are its members, called by their numbers.
+ELEMENTS = "_LIST_ELEMENTS"
 # On a group that was a node of a tree, and on a field: what it has for others to understand it, and had not before. On
 # such a group also: the member that holds the tree of a node that has data.
 ADDED = "_ADDED_ATTRIBUTES"
@@ -143,6 +145,19 @@ def listed(value: Any) -> tuple[str, ...]:
     return () if value is None else tuple(map(str, np.ravel(np.asarray(value, dtype=object))))
 
 
+def elements_in(attributes: Mapping[str, Any], members: Mapping[str, Any]) -> list[Any] | None:
+    """The elements of the list that the members of a group were, in their order; None for a group that was none.
+
+    Examples
+    --------
+    >>> elements_in({"_LIST_ELEMENTS": 2}, {"1": "b", "0": "a"}), elements_in({"_LIST_ELEMENTS": 2}, {"0": "a"})
+    (['a', 'b'], None)
+    """
+    names = [str(number) for number in range(len(members))]
+    is_list = integers(attributes.get(ELEMENTS)) == (len(members),) and members.keys() == set(names)
+    return [members[name] for name in names] if is_list else None
+
+
 def without_added(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The attributes of a group without what was added when it was written, as they were before.
 
@@ -151,9 +166,9 @@ def without_added(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     >>> without_added({"signal": "n", "original_signal": "m", "x": 1, "_ADDED_ATTRIBUTES": ["signal"]})
     {'x': 1, 'signal': 'm'}
     """
-    if not {PLAIN, ADDED} & attributes.keys():
+    if not {PLAIN, ADDED, ELEMENTS} & attributes.keys():
         return attributes
     added = listed(attributes.get(ADDED))
     before = {name: attributes[ORIGINAL + name] for name in added if ORIGINAL + name in attributes}
-    hidden = {PLAIN, ADDED, METADATA_GROUP, DATASETS, *added, *(ORIGINAL + name for name in before)}
+    hidden = {PLAIN, ADDED, ELEMENTS, METADATA_GROUP, DATASETS, *added, *(ORIGINAL + name for name in before)}
     return {**{name: value for name, value in attributes.items() if name not in hidden}, **before}

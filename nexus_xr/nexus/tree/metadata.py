@@ -172,10 +172,23 @@ def is_of_tree(value: Any) -> bool:
 
     Examples
     --------
-    >>> is_of_tree({"value": 1}), is_of_tree(Link("/gone")), is_of_tree("mm")
-    (True, True, False)
+    >>> is_of_tree({"value": 1}), is_of_tree([{"value": 1}]), is_of_tree(Link("/gone")), is_of_tree("mm")
+    (True, True, True, False)
     """
-    return isinstance(value, Mapping) or (isinstance(value, Link) and not value.is_reference)
+    if isinstance(value, Link):
+        return not value.is_reference
+    return isinstance(value, Mapping) or is_list_of_groups(value)
+
+
+def is_list_of_groups(value: Any) -> bool:
+    """Whether a value is a list with dictionaries among its elements, which is a group of these.
+
+    Examples
+    --------
+    >>> is_list_of_groups([{"name": "crop"}, 1]), is_list_of_groups([1, 2])
+    (True, False)
+    """
+    return isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value)
 
 
 def same_tree(a: Any, b: Any) -> bool:
@@ -267,6 +280,8 @@ def without_arrays(tree: Mapping[str, Any]) -> MetadataGroup:
     for name, member in tree.items():
         if isinstance(member, MetadataGroup):
             kept[name] = without_arrays(member)
+        elif is_list_of_groups(member):
+            kept[name] = [without_arrays(each) if isinstance(each, MetadataGroup) else each for each in member]
         else:
             value = member.get("value") if isinstance(member, MetadataField) else member
             if not isinstance(value, np.ndarray | StoredArray):
@@ -298,7 +313,7 @@ def is_field(member: Any) -> bool:
     """Whether a member of a tree is a field with its value and attributes, and no group nor a bare value.
 
     Of plain dictionaries that have a ``"value"`` and at most ``"attrs"`` beside it, those are groups whose value is a
-    dictionary itself: a field or a group that is called so.
+    dictionary itself, or a list of them: a field or a group that is called so.
 
     Examples
     --------
@@ -307,7 +322,8 @@ def is_field(member: Any) -> bool:
     """
     if isinstance(member, MetadataField | MetadataGroup) or not isinstance(member, Mapping):
         return isinstance(member, MetadataField)
-    return "value" in member and member.keys() <= {"value", "attrs"} and not isinstance(member["value"], Mapping)
+    is_like_one = "value" in member and member.keys() <= {"value", "attrs"}
+    return is_like_one and not isinstance(member["value"], Mapping) and not is_list_of_groups(member["value"])
 
 
 def arrays_of(tree: Mapping[str, Any]) -> Iterator[Any]:

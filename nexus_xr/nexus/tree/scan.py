@@ -21,7 +21,7 @@ from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
 from nexus_xr.nexus.classes.table import class_of
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.detector_segments import has_segments
-from nexus_xr.nexus.rules.reserved import ADDED, COORDINATES, PLAIN, listed, without_added
+from nexus_xr.nexus.rules.reserved import ADDED, COORDINATES, ELEMENTS, PLAIN, elements_in, listed, without_added
 
 from .metadata import MetadataAttributes, MetadataField, MetadataGroup, key_in_tree
 
@@ -64,6 +64,8 @@ class Scan(NamedTuple):
         Paths of groups below it that were not walked through from there, as they had been before or contain it.
     is_apart
         Whether its tree is no part of that of the group above.
+    elements
+        The elements of the list that the group stands for in the tree of the group above; None where it is a group.
     """
 
     path: str
@@ -71,6 +73,7 @@ class Scan(NamedTuple):
     found: tuple[Found, ...]
     elsewhere: tuple[str, ...] = ()
     is_apart: bool = False
+    elements: list[Any] | None = None
 
     @property
     def stands_alone(self) -> bool:
@@ -204,7 +207,7 @@ class _Part:
         self._walk = walk
         self._group = group
         self._above = {**above, group.address: group.path}
-        attributes = group.read_attributes()
+        self._attributes = attributes = group.read_attributes()
         self._holds_data, in_tree = _uses(attributes)
         self._is_node = walk.nodes_apart and ADDED in attributes
         is_top = group.path == walk.top
@@ -228,7 +231,8 @@ class _Part:
         if self._is_node and not self._holds_data:
             self._walk.nodes[self._group.path] = self._tree
         found = untracked(tuple(self._found))
-        return Scan(self._group.path, self._tree, found, tuple(self._elsewhere), self._is_apart)
+        elements = elements_in(self._attributes, self._tree) if ELEMENTS in self._attributes else None
+        return Scan(self._group.path, self._tree, found, tuple(self._elsewhere), self._is_apart, elements)
 
     @property
     def holds_values(self) -> bool:
@@ -263,7 +267,7 @@ class _Part:
             return
         self._elsewhere += scanned.elsewhere
         if not scanned.is_apart:
-            self._put(name, scanned.tree)
+            self._put(name, scanned.tree if scanned.elements is None else scanned.elements)
         if not self._is_linked(group):
             self._found += scanned.found
 
