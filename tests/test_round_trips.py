@@ -381,6 +381,28 @@ def test_lists_of_dictionaries_come_back(how: str, tmp_path: Path) -> None:
         assert stored["0/name"].asstr()[()] == "crop"
 
 
+@pytest.mark.parametrize("values", [["a", 2, True], [2**64 - 1, -1], [b"\xff", "a"], [[1, "a"], [2.5, 3]]])
+def test_lists_that_no_array_holds_come_back(values: list[Any], tmp_path: Path) -> None:
+    array = xr.DataArray(np.arange(3.0), dims="x", name="a", attrs={"process": {"steps": values, "title": "t"}})
+    array.nexus.to_nexus(tmp_path / "f.nxs")
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert opened.attrs["process"] == {"steps": values, "title": "t"}
+    pairs = zip(opened.attrs["process"]["steps"], values, strict=True)
+    assert all(isinstance(value, list) or type(found) is type(value) for found, value in pairs)
+
+
+@pytest.mark.parametrize("count", [2000, 2001])
+def test_of_lists_that_no_array_holds_those_with_few_elements_are_written(count: int, tmp_path: Path) -> None:
+    values = ["a", *range(count - 1)]
+    array = xr.DataArray(np.arange(3.0), dims="x", name="a", attrs={"process": {"steps": values}})
+    if count > 2000:
+        with pytest.raises(NexusError, match="make all of them text, or all of them numbers"):
+            array.nexus.to_nexus(tmp_path / "f.nxs")
+        return
+    array.nexus.to_nexus(tmp_path / "f.nxs")
+    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").attrs["process"]["steps"] == values
+
+
 def test_lists_of_dictionaries_change_in_place(tmp_path: Path) -> None:
     to_nexus(data(operations=OPERATIONS, steps=[{"n": 1}], same=[{"n": 1}]), tmp_path / "f.nxs")
     opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")

@@ -147,8 +147,10 @@ def _member(value: Any, path: str, diagnostics: Diagnostics, skip: Skip, above: 
     try:
         values = storable(value)
     except UnstorableError as error:
-        diagnostics.add(Code.VALUE_UNSTORABLE, path, str(error))
-        return None
+        elements = None if attributes else _list_of_values(value, path, skip, above)
+        if elements is None:
+            diagnostics.add(Code.VALUE_UNSTORABLE, path, str(error))
+        return elements
     own = attributes_of(attributes, path, diagnostics)
     if isinstance(values, LazyArray):
         return FieldNode(Copied(values), own, default_chunks(values.shape, values.dtype.itemsize))
@@ -165,6 +167,15 @@ def _list(
     members = {str(number): each for number, each in enumerate(elements)}
     group = _group(members, path, diagnostics, skip, (*above, id(elements)))
     return GroupNode(group.members, {**group.attributes, ELEMENTS: np.asarray(len(elements))})
+
+
+def _list_of_values(value: Any, path: str, skip: Skip, above: tuple[int, ...]) -> GroupNode | None:
+    """The group of the elements of a list that no array holds; None for what is no such list, or has others."""
+    if not isinstance(value, list | tuple) or len(value) > _MOST_NAMES:
+        return None
+    of_elements = Diagnostics()
+    group = _list(value, path, of_elements, skip, above)
+    return None if any(of_elements) else group
 
 
 def attributes_of(attributes: Mapping[str, Any], path: str, diagnostics: Diagnostics) -> dict[str, Any]:
