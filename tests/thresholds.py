@@ -102,6 +102,7 @@ ELSEWHERE: dict[str, str] = {
     "io.locks.MOST_SECONDS": "test_writing.py: a writer that never ends is told of",
     "io.locks._QUIET_SECONDS": "test_writing.py: a writer that takes its time is told of",
     "writing.new_objects.IN_ORDER": "flags of HDF5",
+    "io.locks._NAME_BYTES": "test_conversion.py: names as long as the system lets them be are written",
     "io.locks._LONGEST_PAUSE": "how often a lock is asked for",
     "io.locks._SHORTEST_PAUSE": "how often a lock is asked for",
     "reading.virtual_datasets.virtual_layout._ENDLESS": "longer than any dimension",

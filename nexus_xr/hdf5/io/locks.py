@@ -20,6 +20,8 @@ MOST_SECONDS = 3600.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 # Who waits longer is told for what.
 _QUIET_SECONDS = 2.0
+# Bytes of a name that another one begins with, of the 255 that most file systems have for one.
+_NAME_BYTES = 200
 
 
 class Lock:
@@ -165,7 +167,18 @@ def _lock_beside(path: str) -> Lock:
 def lock_file(path: str, kind: str) -> str:
     """The file of a lock of some kind beside a file."""
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:200]}.{kind}")
+    return os.path.join(folder, f".{first_bytes(name)}.{kind}")
+
+
+def first_bytes(name: str) -> str:
+    """So much of a file's name that it is in few enough bytes, of which characters may take several, to be added to.
+
+    Examples
+    --------
+    >>> first_bytes("scan.nxs"), len(first_bytes("ä" * 120))
+    ('scan.nxs', 100)
+    """
+    return os.fsencode(name)[:_NAME_BYTES].decode(errors="ignore")
 
 
 def unlocked(path: str, error: OSError) -> NexusFileError:

@@ -21,7 +21,7 @@ from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_o
 from nexus_xr.hdf5.io.writers import refuse_growing, refuse_writers
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
-from .target_path import target_path
+from .target_path import beside, target_path
 from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
 
 # An attribute of the root: the folders in `<name>_parts` that are this file's own.
@@ -80,7 +80,7 @@ class NewFile:
         if mode == "x" and os.path.lexists(self.path):
             raise NexusFileError(f'{path}: is there already; choose another name, or mode="w" to replace it')
         token = secrets.token_hex(4)
-        self._temporary = _beside(self.path, token, "part")
+        self._temporary = beside(self.path, token, "part")
         self.parts = os.path.join(_parts_of(self.path), token)
         #: Given the file as it was written and a copy of the target as it is, brings into that what was added.
         self.carry: Callable[[h5py.File, h5py.File], None] | None = None
@@ -92,7 +92,7 @@ class NewFile:
         try:
             with self._explained(), alone(self.path):
                 _remove_abandoned(self.path)
-                self._claim.append(Lock(_beside(self.path, token, "lock")))
+                self._claim.append(Lock(beside(self.path, token, "lock")))
                 if mode == "a" and os.path.exists(self.path):
                     origin = File(self.path)
                 self._is_successor = takes_over or mode == "a" or (origin is not None and _is_at(origin, self.path))
@@ -275,11 +275,6 @@ def failing(name: str, path: str, failure: str) -> Hdf5Errors:
 # --- what lies beside the target ---------------------------------------------------------------------------------
 
 
-def _beside(path: str, token: str, kind: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:200]}.{token}.{kind}")
-
-
 def _claim_of(temporary: str) -> str:
     """The lock that is held as long as somebody may complete the file."""
     return temporary.removesuffix("part") + "lock"
@@ -292,9 +287,9 @@ def _newer_of(temporary: str) -> str:
 def _remove_abandoned(path: str) -> None:
     """Remove what writers to a target have left that were killed; while others are kept from beginning."""
     folder = os.path.dirname(path)
-    ours = re.compile(re.escape(os.path.basename(_beside(path, "", ""))[:-1]) + r"([0-9a-f]{8})\.(?:part|newer|lock)")
+    ours = re.compile(re.escape(os.path.basename(beside(path, "", ""))[:-1]) + r"([0-9a-f]{8})\.(?:part|newer|lock)")
     for token in {found[1] for name in os.listdir(folder) if (found := ours.fullmatch(name))}:
-        temporary, parts = _beside(path, token, "part"), os.path.join(_parts_of(path), token)
+        temporary, parts = beside(path, token, "part"), os.path.join(_parts_of(path), token)
         if _is_abandoned(temporary, parts):
             with suppress(OSError):  # somebody claims it
                 claim = Lock(_claim_of(temporary))
