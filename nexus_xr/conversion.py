@@ -23,6 +23,8 @@ from .hdf5.format.superblock import has_superblock
 from .hdf5.io.local import path_of_what_is_there
 from .hdf5.io.naming.url_path import is_url, shown
 from .hdf5.io.remote.urls import local_path
+from .hdf5.io.writers import refuse_growing
+from .hdf5.writing.replacing import refuse_source
 from .opening.options import Options
 from .opening.session import open_one
 from .writing.defaults import KEEP
@@ -170,6 +172,9 @@ def convert(
         path_of_what_is_there(source)
     if not is_url(target) and os.path.lexists(target) and not overwrite:
         raise NexusError(f"{shown(target)}: is there already; choose another name, or replace it with overwrite=True")
+    if not is_url(target):
+        refuse_source(target, source)
+        refuse_growing(target)
     if is_url(target) and ways[1] in _LOCAL:
         raise NexusError(f"{shown(target)}: {ways[1]} goes into files of this machine; convert to one, and send that")
     if ways[0] == NEXUS and compression != KEEP:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from nexus_xr.inspection.outline import OutlineNode
 
 from .kinds import kinds_that_numpy_has_no_word_for, stored_bytes
 from .processes import run
-from .shell import invoke
+from .shell import invoke, refused
 
 VALUES = np.arange(20 * 60 * 50, dtype="u2").reshape(20, 60, 50)
 
@@ -401,10 +403,105 @@ def test_a_target_that_is_there_stays_unless_it_is_to_be_replaced(scan: Path, tm
     for name in ("f.zarr", "f.nc", "f.csv", "f.json"):
         target = tmp_path / name
         assert invoke("convert", scan, target).exit_code == 0
-        refused = invoke("convert", scan, target)
-        assert (refused.exit_code, "is there already" in refused.stderr) == (1, True)
+        assert "is there already" in refused("convert", scan, target)
         assert invoke("convert", scan, target, "--overwrite").exit_code == 0
     assert invoke("convert", scan, tmp_path / "f.zarr", "--path", "/entry/sums", "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["f.zarr", "f.nc", "f.csv", "f.json", "f.png"])
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_source_is_not_replaced_by_what_is_made_of_it(scan: Path, name: str, link: Callable[..., None]) -> None:
+    target, content = scan.with_name(name), scan.read_bytes()
+    link(target, scan)
+    command = "plot" if name == "f.png" else "convert"
+    assert "f." in (said := refused(command, scan, target, "--overwrite")), said
+    with xr.open_dataset(scan, engine="nexus") as opened:
+        writers = {".zarr": opened.nexus.to_zarr, ".nc": opened.nexus.to_netcdf, ".csv": opened.nexus.to_csv}
+        write = writers.get(target.suffix, opened.nexus.to_json)
+        for each in (write, opened.counts.nexus.to_json, xr.DataTree(opened).nexus.to_json):
+            with pytest.raises(nexus_xr.NexusError, match="is the file that it would be made of"):
+                each(target)
+    assert scan.read_bytes() == content
+    assert {path.name for path in scan.parent.iterdir()} == {"scan.nxs", name}
+
+
+def test_a_source_of_another_format_is_not_replaced_either(scan: Path) -> None:
+    source, target = scan.with_name("f.json"), scan.with_name("latest.nxs")
+    nexus_xr.convert(scan, source)
+    target.symlink_to(source)
+    assert "latest.nxs: is the file that it would be made of" in refused("convert", source, target, "--overwrite")
+    assert source.read_text().startswith("{")
+
+
+def test_a_folder_that_is_replaced_holds_nothing_but_a_zarr_store(scan: Path) -> None:
+    folder = scan.with_name("f.zarr")
+    folder.mkdir()
+    nexus_xr.convert(scan, folder, overwrite=True)  # there was nothing in it
+    (folder / "entry" / "notes.txt").write_text("of last night")
+    with pytest.raises(nexus_xr.NexusError, match=r"it holds entry/notes\.txt, which is of no Zarr store"):
+        nexus_xr.to_zarr(scan, folder, mode="w")
+    with xr.open_dataset(scan, engine="nexus", chunks={}) as opened:
+        for options in ({}, {"compute": False}, {"group": "entry"}):
+            with pytest.raises(nexus_xr.NexusError, match=r"notes\.txt, which is of no Zarr store"):
+                opened.nexus.to_zarr(folder, mode="w", **options)
+    (folder / "entry" / "notes.txt").unlink()
+    nexus_xr.to_zarr(scan, folder, mode="w")
+    scan.rename(folder / "0")  # as a chunk may be called
+    assert "holds the file that it would be made of" in refused("convert", folder / "0", folder, "--overwrite")
+    assert (folder / "0").exists()
+    numbers = scan.with_name("1")
+    numbers.mkdir()
+    (numbers / "0").write_text("no chunk, as there is no store")
+    with pytest.raises(nexus_xr.NexusError, match="it holds 0, which is of no Zarr store"):
+        nexus_xr.to_zarr(folder / "0", numbers, mode="w")
+
+
+def test_stores_of_other_forms_are_replaced(scan: Path) -> None:
+    folder = scan.with_name("f.zarr")
+    for options in ({"zarr_format": 2}, {"zarr_format": 3}):
+        xr.Dataset({"a": 1, "b": ("x", [1, 2])}).chunk().to_zarr(folder, mode="w", **options)  # type: ignore[call-overload]
+        nexus_xr.to_zarr(scan, folder, mode="w")
+    nexus_xr.to_zarr(scan, folder, mode="w", shards=1 << 20)
+    nexus_xr.to_zarr(scan, folder, mode="w")
+
+
+def test_a_link_to_a_store_stays_where_that_is_replaced(scan: Path) -> None:
+    folder, link = scan.with_name("f.zarr"), scan.with_name("latest.zarr")
+    folder.mkdir()
+    link.symlink_to(folder)
+    nexus_xr.convert(scan, link, overwrite=True)
+    assert link.is_symlink()
+    assert (folder / "zarr.json").exists()
+    assert {path.name for path in scan.parent.iterdir()} == {"scan.nxs", "f.zarr", "latest.zarr"}
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{LATIN SMALL LETTER A WITH DIAERESIS}"])
+@pytest.mark.parametrize("suffix", [".zarr", ".nc", ".csv", ".json", ".png", ".nxs"])
+def test_names_as_long_as_the_system_lets_them_be_are_written(scan: Path, suffix: str, letter: str) -> None:
+    def write(target: Path) -> None:
+        writers: dict[str, Callable[..., Any]] = {".png": nexus_xr.plot, ".nxs": nexus_xr.repack}
+        writers.get(suffix, nexus_xr.convert)(scan, target)
+
+    size, most = len(letter.encode()), os.pathconf(scan.parent, "PC_NAME_MAX") - len(suffix)
+    target = scan.with_name("o" * (most % size) + letter * (most // size) + suffix)
+    write(target)
+    assert {*scan.parent.iterdir()} == {scan, target}
+    with pytest.raises(nexus_xr.NexusFileError, match=r"can't be written .*; choose a shorter name"):
+        write(target.with_name("o" + target.name))
+    assert {*scan.parent.iterdir()} == {scan, target}
+
+
+def test_a_file_that_somebody_adds_to_is_not_replaced_by_another(scan: Path) -> None:
+    live = scan.with_name("live.nxs")
+    nexus_xr.convert(scan, scan.with_name("f.json"))
+    with h5py.File(live, "w", libver="latest") as file:
+        file["counts"] = 1
+        file.swmr_mode = True
+        content = live.read_bytes()  # as another host shows it, whose locks nobody sees here
+    live.write_bytes(content)
+    for arguments in (("repack", scan), ("convert", scan.with_name("f.json"))):
+        assert "another process is writing it" in refused(*arguments, live, "--overwrite")
+    assert live.read_bytes() == content
 
 
 @pytest.mark.parametrize("userblock_size", [0, 512, 1024])

@@ -24,6 +24,7 @@ from nexus_xr.hdf5.writing.replacing import replacing
 
 from .flat import LEAVE, flat, read_from, unflat
 from .json_file import opened, variable_of_json, variable_to_json
+from .origins import refuse_origin
 from .parts import TEXT
 
 _COMMENT = "# "
@@ -53,6 +54,7 @@ def to_csv(obj: xr.DataArray | xr.Dataset, path: str | os.PathLike[str], large_a
     """
     if isinstance(obj, xr.DataTree):
         raise NexusError("a DataTree is no table; write each node, or the tree by to_json")
+    refuse_origin(obj, path)
     dataset = flat(obj, large_arrays)
     assert isinstance(dataset, xr.Dataset)
     dims = next((variable.dims for variable in dataset.data_vars.values()), ())

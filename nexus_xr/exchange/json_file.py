@@ -18,6 +18,7 @@ from nexus_xr.hdf5.writing.replacing import replacing
 
 from .arrays import array_of_json, array_to_json
 from .flat import LEAVE, Flat, Travelling, flat, read_from, unflat
+from .origins import refuse_origin
 from .parts import TEXT
 
 _NODES = "nodes"
@@ -35,6 +36,7 @@ def to_json(obj: Travelling, path: str | os.PathLike[str], large_arrays: str = L
     large_arrays
         As for `flat`.
     """
+    refuse_origin(obj, path)
     made = flat(obj, large_arrays)
     if isinstance(made, xr.DataTree):
         nodes = {node.path: _dictionary(node.to_dataset(inherit=False)) for node in made.subtree}

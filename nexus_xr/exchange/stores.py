@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from nexus_xr.hdf5.io.naming.url_path import is_url
 from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
 from nexus_xr.hdf5.writing.replacing import replacing, replacing_folder, stands_there, unwritten
+from nexus_xr.hdf5.writing.store_folder import refuse_others
 from nexus_xr.hdf5.writing.writable_file import kept_file, open_file, why_unwritten
 from nexus_xr.opening.arrays import chunked
 
@@ -29,6 +29,7 @@ from .computed import computed
 from .dates import counted, may_be_far_apart
 from .flat import WRITE, Flat, Travelling, flat, of_nodes
 from .names import split, unquoted
+from .origins import refuse_origin
 from .parts import TEXT
 
 _Flat = TypeVar("_Flat", xr.Dataset, xr.DataTree, Flat)
@@ -64,6 +65,8 @@ def to_netcdf(obj: Travelling, path: str | os.PathLike[str], large_arrays: str =
     path = local_path(os.fspath(path))
     if is_elsewhere(path) and options.get("mode") == "a":
         raise NexusError(f'{path}: mode="a": nothing is added to what isn\'t a file of this machine')
+    if options.get("mode") != "a":
+        refuse_origin(obj, path)
     if options.pop("compute", True):
         return _write_netcdf(made, path, {**options, "engine": engine})
     import dask
@@ -134,12 +137,15 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
     if isinstance(store, str | os.PathLike):
         store = local_path(os.fspath(store))
         if not is_url(store):
+            refuse_origin(obj, store)
             _refuse_long(_names(made), "a folder", "write another format")
             if _is_whole(options):
                 is_new = options.get("mode") != "w"
-                with _told_of_far_dates(store), replacing_folder(Path(store), is_new) as folder:
+                with _told_of_far_dates(store), replacing_folder(store, is_new) as folder:
                     made.to_zarr(folder, **{**options, "mode": "w"})
                 return None
+            if options.get("mode") == "w":  # by which zarr makes the folder empty
+                refuse_others(os.path.join(store, (options.get("group") or "").strip("/")))
     try:
         with _told_of_far_dates(str(store)):
             return made.to_zarr(store, **options)

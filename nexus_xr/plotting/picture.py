@@ -15,7 +15,7 @@ import xarray as xr
 from nexus_xr.arrays.edges import edges_to_intervals
 from nexus_xr.errors import NexusError
 from nexus_xr.extras import require
-from nexus_xr.hdf5.writing.replacing import replacing
+from nexus_xr.hdf5.writing.replacing import refuse_source, replacing
 
 from .view import DrawnView, called, opened_array, view_of
 
@@ -80,6 +80,8 @@ def plot(
             f"{os.fspath(picture)}: is there already; choose another name, or replace it with overwrite=True"
         )
     with opened_array(what, dataset_path, storage_options) as array:
+        if picture is not None:
+            refuse_source(picture, array.encoding.get("source", ""))
         view = view_of(array)
         if picture is None:
             return draw(view, **options)

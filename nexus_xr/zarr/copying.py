@@ -22,7 +22,8 @@ from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.io.remote.urls import is_named, local_path, url_of
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.writing.replacing import replacing_folder, stands_there, unwritten
+from nexus_xr.hdf5.writing.replacing import refuse_source, replacing_folder, stands_there, unwritten
+from nexus_xr.hdf5.writing.store_folder import DOCUMENTS
 
 from .arrays import ZarrArray
 from .batches import batches_of, copy_together, opened
@@ -39,8 +40,6 @@ _Entries = Generator[tuple[str, _Make], None, None]
 
 # Chunks that are on their way into a store, or behind a network to a folder, at once.
 _ON_THEIR_WAY = 16
-# What a node of a hierarchy is known by, in versions 3 and 2 of Zarr.
-_DOCUMENTS = frozenset({METADATA, ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
 # Chunks that are put into a folder before the next ones are listed.
 _LISTED = 4096
 
@@ -99,7 +98,9 @@ def to_zarr(
     plan = _Plan(view, most_bytes)
     where, options = _where(target)
     if isinstance(where, str) and not is_url(where):
-        with replacing_folder(Path(where), is_new) as folder:
+        if view.file.is_local:
+            refuse_source(where, view.file.path)
+        with replacing_folder(where, is_new) as folder:
             _fill_folder(folder, plan)
         return
     try:
@@ -246,7 +247,7 @@ async def _empty(store: Store) -> None:
     if not store.supports_deletes:  # as with `ZipStore`, whose file is made anew
         await store.clear()
         return
-    documents = [key async for key in store.list_prefix("") if key.rpartition("/")[2] in _DOCUMENTS]
+    documents = [key async for key in store.list_prefix("") if key.rpartition("/")[2] in DOCUMENTS]
     await _delete(store, (key for key in documents if "/" not in key))
     await _delete(store, documents)
     await store.clear()

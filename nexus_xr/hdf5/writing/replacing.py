@@ -13,7 +13,8 @@ from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.io.remote.urls import local_path
 
-from .target_path import target_path
+from .store_folder import refuse_others
+from .target_path import beside, refuse_impossible, target_path
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
             f"{shown(os.fspath(path))}: is a URL, and this goes into a file of this machine; send that then"
         )
     target = target_path(path)
-    folder = f"{target}.{secrets.token_hex(4)}.part"
+    folder = beside(target, secrets.token_hex(4), "part")
     if not os.path.isdir(os.path.dirname(target)):
         raise _no_folder(path)
     try:
@@ -47,47 +48,85 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 @contextmanager
-def replacing_folder(target: Path, is_new: bool) -> Iterator[Path]:
-    """A folder beside the target that takes its place at the end of a ``with`` block, unless that raises.
+def replacing_folder(path: str | os.PathLike[str], is_new: bool) -> Iterator[Path]:
+    """A folder beside a target, a Zarr store, which takes its place at the end of a ``with`` block unless that raises.
 
     Parameters
     ----------
-    target
-        The target.
+    path
+        The target; behind symbolic links, what these lead to.
     is_new
         Whether there must be nothing.
 
     Raises
     ------
     NexusError
-        There is something already that isn't to be replaced.
+        There is something already that isn't to be replaced, or isn't of a Zarr store.
     NexusFileError
         It can't be written there.
     """
+    target = Path(os.path.realpath(path))
+    refuse_impossible(str(target), os.fspath(path))
     if target.exists() and not target.is_dir():
-        raise NexusError(f"{target}: is a file, which no folder replaces; choose another place")
-    if target.exists() and is_new:
-        raise stands_there(target)
-    if not target.absolute().parent.is_dir():
-        raise _no_folder(target)
-    mark = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}"
-    made, replaced = target.with_name(f"{mark}.part"), target.with_name(f"{mark}.old")
+        raise NexusError(f"{path}: is a file, which no folder replaces; choose another place")
+    if target.exists():
+        if is_new:
+            raise stands_there(path)
+        refuse_others(os.fspath(path))
+    if not target.parent.is_dir():
+        raise _no_folder(path)
+    token = f"{os.getpid()}-{secrets.token_hex(4)}"
+    made, replaced = (Path(beside(str(target), token, kind)) for kind in ("part", "old"))
     try:
         made.mkdir()
         yield made
         if target.exists():
             if is_new:
-                raise stands_there(target)
+                raise stands_there(path)
+            refuse_others(os.fspath(path))
             target.rename(replaced)
         made.rename(target)
     except NexusError:
         raise
     except OSError as error:
-        raise unwritten(target, error) from error
+        raise unwritten(path, error) from error
     finally:
         if replaced.exists() and not target.exists():  # an interrupt came in between
             replaced.rename(target)
         remove_folders(made, replaced)
+
+
+def refuse_source(target: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+    """Raise an error where a target is the file that it is to be made of, by whatever name, or holds that.
+
+    Parameters
+    ----------
+    target
+        A path, at which there may be nothing.
+    source
+        What is read; where it is no local file, nothing is lost.
+
+    Raises
+    ------
+    NexusError
+        What is read would be lost.
+
+    Examples
+    --------
+    >>> _ = Path("scan.nxs").write_bytes(b"")
+    >>> os.symlink("scan.nxs", "latest.png")
+    >>> refuse_source("latest.png", "scan.nxs")
+    Traceback (most recent call last):
+    nexus_xr.errors.NexusError: latest.png: is the file that it would be made of (scan.nxs); choose another name
+    """
+    names = os.fspath(target), os.fspath(source)
+    place, found = (Path(os.path.realpath(local_path(name))) for name in names)
+    if not found.is_file() or not os.path.exists(place):
+        return
+    if os.path.samefile(place, found):
+        raise NexusError(f"{names[0]}: is the file that it would be made of ({names[1]}); choose another name")
+    if place in found.parents:
+        raise NexusError(f"{names[0]}: holds the file that it would be made of ({names[1]}); choose another place")
 
 
 def stands_there(target: object) -> NexusError:

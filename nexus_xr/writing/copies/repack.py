@@ -13,7 +13,7 @@ from h5py import h5d, h5i
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
-from nexus_xr.hdf5.io.writers import refuse_written
+from nexus_xr.hdf5.io.writers import refuse_growing, refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.datatypes import numpy_type
 from nexus_xr.hdf5.library.storage import filters_of
@@ -117,6 +117,8 @@ def repack(
         is_same = target is None or os.path.realpath(goal) == asked.path
         if is_same:
             refuse_written(asked)
+        else:
+            refuse_growing(goal)
         new_file = NewFile(goal, mode, user_block=_user_block(asked, opened.userblock_size), takes_over=is_same)
         with completed(new_file, f"{asked.name}: {_FAILURE}") as new:
             _Repacking(asked, form, num_threads, progress, total).run(opened, new.file)
