@@ -849,6 +849,20 @@ def test_a_target_that_cant_be_written_is_told_at_once(scan: Path, target: str) 
     assert list(scan.parent.iterdir()) == [scan]
 
 
+@pytest.mark.parametrize("compression", ["keep", "zstd"])
+def test_a_target_for_which_there_is_no_room_is_named(scan: Path, compression: str) -> None:
+    resource = pytest.importorskip("resource")  # not on Windows
+    target, limits = scan.with_name("new.nxs"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))  # as a full disk
+    try:
+        with pytest.raises(nexus_xr.NexusFileError, match=r"new\.nxs:/entry/\S+: can't be written .File") as it:
+            nexus_xr.repack(scan, target, compression=compression)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "scan.nxs" not in str(it.value)
+    assert list(scan.parent.iterdir()) == [scan]
+
+
 def test_a_damaged_file_is_not_written_anew(scan: Path) -> None:
     with h5py.File(scan, "a") as file:
         file["entry/data/counts"].id.write_direct_chunk((3, 0, 0), b"damaged")

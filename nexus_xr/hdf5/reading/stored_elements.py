@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import h5py
 import numpy as np
 from h5py import h5s
 from numpy.typing import NDArray
+
+from nexus_xr.hdf5.io.source import Source
 
 from .array import LazyArray
 from .engine.engine import read
@@ -38,20 +41,35 @@ def stored_elements(array: LazyArray, num_threads: int | None = None) -> Iterato
     NexusFileError
         It can't be read.
     """
-    with array.opened() as dataset, array.file.source() as asked, values_explained(array.file.name, array.path):
-        carrier = carrier_of(np.dtype((np.void, dataset.id.get_type().get_size())))
-        layout = None if array.file.is_written_here else layout_of(array.file, array.path, asked, array.address)
-        if not isinstance(layout, StoredLayout):
-            yield lambda region: _read_by_libhdf5(dataset, region, carrier)
-            return
-        inner = [slice(0, length, 1) for length in layout.shape[dataset.ndim :]]  # of an array datatype
-        with layout.source(asked) as source:
+    explained = partial(values_explained, array.file.name, array.path)
+    with array.opened() as dataset, array.file.source() as asked, ExitStack() as stack:
+        with explained():
+            read_region = stack.enter_context(_reading(array, dataset, asked, num_threads))
 
-            def decoded(region: Region) -> Elements:
-                indexers = [*(slice(begin, end, 1) for begin, end in region), *inner]
-                return _whole(read(layout, source, indexers, num_threads, comes_back=False), _lengths(region), carrier)
+        def elements(region: Region) -> Elements:
+            with explained():  # and not what goes wrong in the block, as where they are written
+                return read_region(region)
 
-            yield decoded
+        yield elements
+
+
+@contextmanager
+def _reading(
+    array: LazyArray, dataset: h5py.Dataset, asked: Source, num_threads: int | None
+) -> Iterator[Callable[[Region], Elements]]:
+    carrier = carrier_of(np.dtype((np.void, dataset.id.get_type().get_size())))
+    layout = None if array.file.is_written_here else layout_of(array.file, array.path, asked, array.address)
+    if not isinstance(layout, StoredLayout):
+        yield lambda region: _read_by_libhdf5(dataset, region, carrier)
+        return
+    inner = [slice(0, length, 1) for length in layout.shape[dataset.ndim :]]  # of an array datatype
+    with layout.source(asked) as source:
+
+        def decoded(region: Region) -> Elements:
+            indexers = [*(slice(begin, end, 1) for begin, end in region), *inner]
+            return _whole(read(layout, source, indexers, num_threads, comes_back=False), _lengths(region), carrier)
+
+        yield decoded
 
 
 def _read_by_libhdf5(dataset: h5py.Dataset, region: Region, carrier: np.dtype[np.generic]) -> Elements:

@@ -22,7 +22,7 @@ from nexus_xr.hdf5.io.writers import refuse_growing, refuse_writers
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
 from .target_path import beside, target_path
-from .writable_file import close_file, closing_file, discard_file, open_file, why_unwritten
+from .writable_file import close_file, closing_file, discard_file, is_without_room, open_file, why_unwritten
 
 # An attribute of the root: the folders in `<name>_parts` that are this file's own.
 PARTS = "nexus_xr_parts"
@@ -230,7 +230,8 @@ def completed(new: NewFile, failure: str) -> Iterator[NewFile]:
     except BaseException as error:
         new.abort()
         if isinstance(error, OSError | RuntimeError) and not isinstance(error, NexusError):
-            raise NexusFileError(f"{failure} ({why_unwritten(error)})") from error
+            said = f"{new.path}: can't be written" if is_without_room(error) else failure
+            raise NexusFileError(f"{said} ({why_unwritten(error)})") from error
         raise
 
 
@@ -257,7 +258,7 @@ def _discard(handles: list[h5py.File], claim: list[Lock], temporary: str, target
         os.unlink(_claim_of(temporary))
 
 
-def failing(name: str, path: str, failure: str) -> Hdf5Errors:
+def failing(name: str, path: str, failure: str, target: str | None = None) -> Hdf5Errors:
     """Have what goes wrong in a ``with`` block be said of the object that is copied there.
 
     Parameters
@@ -266,10 +267,15 @@ def failing(name: str, path: str, failure: str) -> Hdf5Errors:
         The file, and the path of the object in it.
     failure
         What is said where libhdf5 can't read or write the object.
+    target
+        Where it is copied to if that is another file, which is named where there is no room for the copy.
     """
-    return Hdf5Errors(
-        lambda error: NexusFileError(f"{name}:{path}: {failure} ({why_unwritten(error)})"), passing=(NexusError,)
-    )
+
+    def explained(error: Exception) -> NexusFileError:
+        said = f"{target or name}:{path}: can't be written" if is_without_room(error) else f"{name}:{path}: {failure}"
+        return NexusFileError(f"{said} ({why_unwritten(error)})")
+
+    return Hdf5Errors(explained, passing=(NexusError,))
 
 
 # --- what lies beside the target ---------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class ReferringCopies:
         if _refers_to_others(source):
             self._noted.append((source, made))
 
-    def redirect(self, name: str, failure: str) -> None:
+    def redirect(self, name: str, failure: str, target: str | None = None) -> None:
         """Have the copies refer to what the objects have become that the originals refer to.
 
         References to what is gone, and such as are damaged, refer to nothing then.
@@ -52,9 +52,11 @@ class ReferringCopies:
             What the file is called in an error.
         failure
             What is said where libhdf5 can't read or write an object.
+        target
+            The file that the copies are in if that is another, which is named where there is no room.
         """
         for source, made in self._noted:
-            with failing(name, decode(made.name), failure):
+            with failing(name, decode(made.name), failure, target):
                 _redirect(source, made, self._successor)
 
 

@@ -238,6 +238,18 @@ def why_unwritten(error: Exception) -> str:
     return found[1] if found else getattr(error, "strerror", None) or reason_of(error)
 
 
+def is_without_room(error: Exception) -> bool:
+    """Whether an error says that there is no room for what is written, which reading has no need of.
+
+    Examples
+    --------
+    >>> is_without_room(OSError("Can't write data (errno = 28, error message = 'No space left on device', buf = 0x7f)"))
+    True
+    """
+    found = re.search(r"errno = (\d+)", str(error))
+    return (int(found[1]) if found else getattr(error, "errno", None)) in _NO_ROOM
+
+
 def why_elsewhere(file: h5py.File, path: str) -> str | None:
     """What became of an open file that isn't at its path any more, and of what is written into it; None where it is."""
     own = os.fstat(file.id.get_vfd_handle())

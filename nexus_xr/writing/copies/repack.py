@@ -121,7 +121,7 @@ def repack(
             refuse_growing(goal)
         new_file = NewFile(goal, mode, user_block=_user_block(asked, opened.userblock_size), takes_over=is_same)
         with completed(new_file, f"{asked.name}: {_FAILURE}") as new:
-            _Repacking(asked, form, num_threads, progress, total).run(opened, new.file)
+            _Repacking(asked, goal, form, num_threads, progress, total).run(opened, new.file)
     new.commit()
 
 
@@ -233,9 +233,10 @@ class _Repacking:
     """Brings what a file holds into an empty one."""
 
     def __init__(
-        self, asked: File, form: _Form, num_threads: int | None, progress: Progress | None, total: int
+        self, asked: File, goal: str, form: _Form, num_threads: int | None, progress: Progress | None, total: int
     ) -> None:
         self._asked = asked
+        self._goal = goal
         self._form = form
         self._num_threads = num_threads
         self._progress = progress
@@ -246,16 +247,16 @@ class _Repacking:
 
     def run(self, source: h5py.File, new: h5py.File) -> None:
         self._made[address_of(source["/"].id)] = new["/"]
-        with failing(self._asked.name, "/", _FAILURE):
+        with failing(self._asked.name, "/", _FAILURE, self._goal):
             copy_attributes(source["/"], new["/"])
         waiting: list[tuple[h5py.Group, h5py.Group]] = [(source["/"], new["/"])]
         while waiting:
             group, made = waiting.pop()
             for name in _names_in(group):
-                with failing(self._asked.name, _path_of(group, name), _FAILURE):
+                with failing(self._asked.name, _path_of(group, name), _FAILURE, self._goal):
                     waiting += self._bring(group, name, made)
         self._referring.note(source["/"], new["/"])
-        self._referring.redirect(self._asked.name, _FAILURE)
+        self._referring.redirect(self._asked.name, _FAILURE, self._goal)
 
     def _successor(self, found: h5i.ObjectID) -> h5i.ObjectID | None:
         made = self._made.get(address_of(found))
@@ -302,4 +303,4 @@ class _Repacking:
         made = create_alike(dataset, group, name, tuple(chunks) if chunks else None, filters)
         copy_attributes(dataset, made)
         array = LazyArray(self._asked, _path_of(dataset), dataset.shape, dataset.dtype)
-        StoredAnew(array).write_into(made, self._num_threads, f"{self._asked.name}:{_path_of(made)}")
+        StoredAnew(array).write_into(made, self._num_threads, f"{self._goal}:{_path_of(made)}")
