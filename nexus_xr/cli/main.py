@@ -6,7 +6,6 @@ import errno
 import importlib
 import os
 import re
-import signal
 import sys
 import warnings
 from typing import Any, NoReturn, TextIO
@@ -14,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from nexus_xr._version import __version__
+from nexus_xr.cli import INTERRUPTED
 from nexus_xr.errors import NexusError
 from nexus_xr.plotting.letters import printable_lines
 
@@ -38,8 +38,6 @@ _IN_OPTIONS = tuple(
 )
 
 
-# What shells give for a command that Ctrl-C has ended.
-_INTERRUPTED = 128 + signal.SIGINT
 # What the system says where there is no room for what is written, to whatever.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
@@ -77,7 +75,7 @@ class _Commands(click.Group):
             try:
                 return super().invoke(ctx)
             except KeyboardInterrupt:
-                ctx.exit(_INTERRUPTED)
+                ctx.exit(INTERRUPTED)
             except NexusError as error:
                 raise click.ClickException(_in_options(printable_lines(str(error)))) from error
             except MemoryError as error:
