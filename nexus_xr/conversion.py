@@ -257,11 +257,20 @@ def _explained(failure: str) -> Iterator[None]:
 
 def _groups(source: str, stack: ExitStack, options: Mapping[str, Any]) -> dict[str, xr.Dataset]:
     """All groups of a file, open until the stack is closed."""
-    groups = xr.open_groups(source, **options)
+    groups = xr.open_groups(_store_of(source, options), **options)
     for group in groups.values():
         stack.callback(group.close)
     # Not by xarray's chunks, which give arrays of one name in several groups one name among dask's, and so one value.
     return {path: streamed(group) for path, group in groups.items()}
+
+
+def _store_of(source: str, options: Mapping[str, Any]) -> Any:
+    """What xarray opens: a folder as zarr's store, as it takes a name with two colons for URLs one behind the other."""
+    if options["engine"] != _ENGINES[ZARR] or is_url(source):
+        return source
+    from zarr.storage import LocalStore
+
+    return LocalStore(source, read_only=True)
 
 
 def _others(
@@ -270,14 +279,15 @@ def _others(
     """The arrays of a Zarr store that its consolidated metadata leaves out, as they don't fit with the others."""
     import zarr
 
+    store = _store_of(source, options)
     others: dict[str, dict[str, Any]] = {}
     given = options.get("backend_kwargs", {})
     for path, group in groups.items():
-        everything = zarr.open_group(source, path=path.strip("/"), mode="r", use_consolidated=False, **given)
+        everything = zarr.open_group(store, path=path.strip("/"), mode="r", use_consolidated=False, **given)
         names = set(everything.array_keys())
         for name in sorted(names - group.variables.keys()):
             told: dict[str, Any] = {"group": path, "consolidated": False, "decode_cf": False}
-            opened = xr.open_dataset(source, drop_variables=[*names - {name}], **options, **told)
+            opened = xr.open_dataset(store, drop_variables=[*names - {name}], **options, **told)
             stack.callback(opened.close)
             others.setdefault(path, {})[name] = field_of(streamed(opened).variables[name])
     return others

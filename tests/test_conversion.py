@@ -110,12 +110,15 @@ def test_the_names_of_fields_that_matlab_notes_can_be_written(tmp_path: Path) ->
         assert [b"".join(each) for each in file["s"].attrs["MATLAB_fields"]] == [b"x", b"width"]
 
 
-@pytest.mark.parametrize("suffix", ["nxs", "nc", "csv", "json"])
+@pytest.mark.parametrize("suffix", ["nxs", "nc", "csv", "json", "zarr"])
 def test_colons_in_a_name_make_no_url(scan: Path, tmp_path: Path, suffix: str) -> None:
     nexus_xr.repack(scan, tmp_path / "a::b.nxs")
     if suffix != "nxs":
         nexus_xr.convert(tmp_path / "a::b.nxs", tmp_path / f"c::d.{suffix}")
         nexus_xr.convert(tmp_path / f"c::d.{suffix}", tmp_path / "e::f.nxs")
+        one, other = tmp_path / f"c::d.{suffix}", tmp_path / "e::f.nxs"
+        nexus_xr.convert(tmp_path / "a::b.nxs", one, dataset_path="/entry/data", overwrite=True)
+        nexus_xr.convert(one, other, overwrite=True)
     else:
         nexus_xr.to_nexus(xr.open_dataset(tmp_path / "a::b.nxs", engine="nexus"), tmp_path / "e::f.nxs")
     assert xr.open_dataset(str(tmp_path / "e::f.nxs"), engine="nexus").counts.shape == VALUES.shape

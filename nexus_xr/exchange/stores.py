@@ -130,6 +130,8 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
         Those of xarray's method of this name.
     """
     require("zarr")
+    from zarr.storage import LocalStore  # as xarray takes a name with two colons for URLs one behind the other
+
     made = streamed(flat(obj, large_arrays))
     if not _adds(options):  # into arrays of other units
         made = _counted(made, options)
@@ -142,10 +144,11 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
             if _is_whole(options):
                 is_new = options.get("mode") != "w"
                 with _told_of_far_dates(store), replacing_folder(store, is_new) as folder:
-                    made.to_zarr(folder, **{**options, "mode": "w"})
+                    made.to_zarr(LocalStore(folder), **{**options, "mode": "w"})
                 return None
             if options.get("mode") == "w":  # by which zarr makes the folder empty
                 refuse_others(os.path.join(store, (options.get("group") or "").strip("/")))
+            store = LocalStore(store)
     try:
         with _told_of_far_dates(str(store)):
             return made.to_zarr(store, **options)
