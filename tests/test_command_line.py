@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import nexus_xr
+from benchmarks.serving import RangeServer
 from nexus_xr.cli import progress
 from nexus_xr.cli import screen as screens
 from nexus_xr.diagnostics import Code
@@ -515,6 +516,47 @@ def test_an_interrupted_command_ends_as_shells_have_it(folder: Path, monkeypatch
     assert (ended.exit_code, ended.stdout) == (130, "")
     assert "Traceback" not in ended.stderr
     assert _content(folder) == before
+
+
+def test_a_command_is_interrupted_without_a_word_while_it_is_imported() -> None:
+    code = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "click":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from nexus_xr.__main__ import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_a_file_that_is_not_to_be_read_is_told_in_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_readable(path: Any, mode: int) -> bool:  # as for anyone but root
+        return mode != os.R_OK
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", is_readable)
+        said("info", "scan.nxs")  # who opens it says whether it can be
+    os.chmod("scan.nxs", 0)
+    if not os.access("scan.nxs", os.R_OK):  # unless root asks
+        assert "Permission denied" in refused("info", "scan.nxs")
+
+
+def test_what_is_behind_a_url_is_not_changed_where_it_is(folder: Path) -> None:
+    with h5py.File("linked.nxs", "w") as file:
+        file["entry"] = h5py.ExternalLink("scan.nxs", "/entry")
+    write_scan("plain.nxs")
+    with RangeServer(folder).running() as server:
+        for name in ("linked.nxs", "scan.nxs"):
+            url = f"{server.url}/{name}"
+            assert f"{url}: only a file of this machine is made one file" in refused("consolidate", url)
+            assert f"{url}: only a file of this machine is written anew" in refused("repack", url)
+        assert re.fullmatch(r"made/f\.nxs: [\d.]+ KiB\n", said("repack", f"{server.url}/plain.nxs", "made/f.nxs"))
 
 
 @pytest.mark.parametrize("words", _WRITERS.values(), ids=_WRITERS)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-# Completed as a path is; a URL is taken as it is.
-PATH = click.Path(path_type=str)
+# Completed as a path is; a URL is taken as it is, and what isn't to be read is told of by what opens it.
+PATH = click.Path(readable=False, path_type=str)
 file_argument = click.argument("file", type=PATH)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 

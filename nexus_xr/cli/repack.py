@@ -25,7 +25,7 @@ def repack(
     from nexus_xr.writing.copies.repack import AUTO, repack
     from nexus_xr.writing.defaults import KEEP
 
-    before = os.path.getsize(file) if os.path.exists(file) else 0
+    was = f", was {size_in_words(os.path.getsize(file))}" if os.path.exists(file) else ""  # of a URL it isn't known
     with progress_bar(f"Repacking {file}") as progress:
         repack(
             file,
@@ -36,4 +36,4 @@ def repack(
             num_threads=threads,
             progress=progress,
         )
-    click.echo(f"{target or file}: {size_in_words(os.path.getsize(target or file))}, was {size_in_words(before)}")
+    click.echo(f"{target or file}: {size_in_words(os.path.getsize(target or file))}{was}")

@@ -10,7 +10,7 @@ import h5py
 from h5py import h5f, h5i
 
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.errors import NexusFileError, listed, warn_once
+from nexus_xr.errors import NexusError, NexusFileError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.writers import refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
@@ -69,7 +69,8 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
         It can't be read or written, or sources of virtual datasets are missing, or have less than what is made of them.
         It is as it was then.
     NexusError
-        Other files have references of a kind that h5py doesn't read. It is as it was then.
+        It is no file of this machine, or other files have references of a kind that h5py doesn't read. It is as it was
+        then.
 
     Examples
     --------
@@ -89,6 +90,8 @@ def consolidate(path: str | os.PathLike[str], *, num_threads: int | None = None)
 def bring_in(path: str | os.PathLike[str], num_threads: int | None = None) -> bool:
     """Do what `consolidate` does; gives whether it is one file then, and no link into another one has stayed."""
     asked = File(as_path(path))
+    if not asked.is_local:
+        raise NexusError(f"{asked.name}: only a file of this machine is made one file; name a path")
     left = Diagnostics()
     with asked.opened() as opened:
         elsewhere = [path for path, _, is_of_others in _own_members(opened, asked.name) if is_of_others]

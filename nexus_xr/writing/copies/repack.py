@@ -70,9 +70,9 @@ def repack(
     Parameters
     ----------
     path
-        The file.
+        Path; with a target also a URL.
     target
-        Where the new one goes; None to replace the file.
+        Path of the new file; None to replace the file.
     compression, compression_opts, shuffle
         As for `to_nexus`: "keep" for the filters that each array has.
     chunks
