@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,82 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(NexusError, match="for files"):
         plot(array, tmp_path / "it.png", dataset_path="/entry")
     assert [path.name for path in tmp_path.iterdir()] == ["it.svg"]
+
+
+def _detector(flags: Sequence[int], hot: int = 0) -> xr.DataArray:
+    """Counts from 0 to 9 with flags at the first pixels, and one hot one."""
+    values = np.arange(10_000, dtype="i4") % 10
+    values[: len(flags)] = flags
+    values[-1] = hot or values[-1]
+    return image(values.reshape(100, 100))
+
+
+@pytest.mark.parametrize(
+    ("array", "limits", "masked"),
+    [
+        (_detector([-1, -2, -3, -4] * 624), (0, 9), 2496),
+        (_detector([-1, -2, -3, -4] * 625), (-9, 9), 0),  # a quarter of it, and so values
+        (_detector([-1, -2, -3, -4, -5]), (-5, 9), 0),  # too many for flags
+        (_detector([-1], hot=90), (0, 90), 1),
+        (_detector([-1], hot=91), (0, 9), 1),
+        (_detector([], hot=91).astype("f8"), (0, 91), 0),
+        (image(np.full((4, 4), -1)), (-1, -1), 0),
+        (image(np.zeros((100, 100), "i4")), (0, 0), 0),
+    ],
+)
+def test_colours_are_those_of_counts(array: xr.DataArray, limits: tuple[float, float], masked: int) -> None:
+    artist = plot(array)
+    assert artist.get_cmap().name == ("RdBu_r" if limits[0] == -9 else "viridis")
+    assert np.ma.count_masked(artist.get_array()) == masked
+    if limits[0] < limits[1]:
+        assert artist.get_clim() == limits
+    assert artist.colorbar.extend == ("max" if array.max() > limits[1] else "neither")
+    plt.close("all")
+    if limits[0] != -9:
+        ends = text_plot(array, is_ascii=True).split("\n")[0]
+        assert ends.startswith(f"n  {limits[0]} ")
+        assert ends.endswith(f" {limits[1]}" + (" and more" if array.max() > limits[1] else ""))
+
+
+def test_colours_are_as_they_are_asked_for() -> None:
+    artist = plot(_detector([-1], hot=91), vmin=0, vmax=91, cmap="gray")
+    assert (artist.get_clim(), artist.get_cmap().name) == ((0, 91), "gray")
+    assert plot(_detector([-1], hot=91), cmap="gray").get_clim() == (0, 9)
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "label"),
+    [
+        ({"long_name": "Time [us]", "units": "us"}, "Time [us]"),
+        ({"long_name": "Time (us)", "unit": "us"}, "Time (us)"),
+        ({"long_name": "Time us", "units": "us"}, "Time us"),
+        ({"long_name": "Focus", "units": "us"}, "Focus [us]"),
+        ({"long_name": "Time [ns]", "units": "us"}, "Time [ns] [us]"),
+        ({"units": ""}, "x"),
+        ({"units": " "}, "x"),
+    ],
+)
+def test_units_are_told_once_and_where_there_are_any(attributes: dict[str, str], label: str) -> None:
+    array = curve([1, 2, 3], x=("x", [0.0, 1, 2], attributes))
+    [line] = plot(array)
+    assert line.axes.get_xlabel() == label
+    assert array.x.attrs == attributes
+    plt.close("all")
+    if "unit" not in attributes:
+        units = attributes["units"].strip()
+        shown = label.removesuffix(" [us]") + " (us)" if units and label != attributes["long_name"] else label
+        assert re.fullmatch(rf" *0 +{re.escape(shown)} +2", text_plot(array).split("\n")[-1])
+
+
+def test_numbers_along_an_axis_do_not_reach_into_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    slanted = []
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda figure, *_, **__: slanted.append(figure.axes[0].get_xticklabels()[0])
+    )
+    for places in (-1.77902 + np.arange(6) * 6.6e-5, np.arange(6.0)):
+        plot(image(np.arange(42).reshape(7, 6), x=places), tmp_path / "it.png", overwrite=True)
+    assert [label.get_rotation() for label in slanted] == [30, 0]
 
 
 # --- nexus-xr plot -------------------------------------------------------------------------------------------------

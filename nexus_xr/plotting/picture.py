@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ from nexus_xr.errors import NexusError
 from nexus_xr.extras import require
 from nexus_xr.hdf5.writing.replacing import refuse_source, replacing
 
+from .pixels import pixels_of
 from .view import DrawnView, called, opened_array, view_of
 
 _DPI = 150
 _DEFAULT_FORMAT = "png"
 # So many texts stand beside each other along an axis.
 _MOST_TICKS = 40
+# What says which values have which colours.
+_OF_COLOURS = {"vmin", "vmax", "center", "robust", "levels", "norm"}
+# Texts along an axis that are wider than their places stand at so many degrees.
+_SLANTED = 30
 # Of so many points of a curve, each is marked.
 _FEW_POINTS = 2
 
@@ -40,7 +46,8 @@ def plot(
 
     The view is of the dimensions that ``interpretation`` says, at ``default_slice`` or else at the first position of
     the others. Of more than a picture shows, every so manieth value is read. What can't be an axis, as text, or numbers
-    that go back and forth beside an image, is drawn by position.
+    that go back and forth beside an image, is drawn by position. In an image of integers, pixels that few negative
+    numbers flag are left out, and where few are far brighter than all others, the colours are for 99.9 % of them.
 
     Parameters
     ----------
@@ -101,13 +108,23 @@ def _picture_of(view: DrawnView, name: str, options: Mapping[str, Any]) -> bytes
         raise NexusError(f"{name}: there are no pictures of this format; there are: {', '.join(sorted(known))}")
     stream = io.BytesIO()
     try:
-        draw(view, ax=figure.subplots(), **options)
+        axes = figure.subplots()
+        draw(view, ax=axes, **options)
+        figure.draw_without_rendering()
+        if _overlap(axes.get_xticklabels()):
+            axes.tick_params(axis="x", labelrotation=_SLANTED)
         figure.savefig(stream, format=format_, dpi=_DPI)
     except NexusError:
         raise
     except (ValueError, TypeError) as error:  # either comes of numbers that are too large, too
         raise NexusError(f"{called(view.array)}: can't be drawn ({error})") from error
     return stream.getvalue()
+
+
+def _overlap(labels: Sequence[Any]) -> bool:
+    """Whether texts along an axis reach into each other."""
+    boxes = sorted((box.x0, box.x1) for box in (each.get_window_extent() for each in labels if each.get_text()))
+    return any(left[1] > right[0] for left, right in pairwise(boxes))
 
 
 def draw(view: DrawnView, **options: Any) -> Any:
@@ -117,11 +134,20 @@ def draw(view: DrawnView, **options: Any) -> Any:
     if array.ndim == 3:
         artist = _draw_colours(array, options)
     elif array.ndim == 2:
-        artist = edges_to_intervals(array).plot(**options)
+        artist = _draw_image(array, options)
     else:
         artist = _draw_curve(array if array.ndim else array.expand_dims("position"), options)
     _write_texts(artist, array.dims, view.texts)
     return artist
+
+
+def _draw_image(array: xr.DataArray, options: dict[str, Any]) -> Any:
+    pixels = pixels_of(array)
+    shown = edges_to_intervals(array if pixels is None else pixels.array)
+    if pixels is None or pixels.is_signed or _OF_COLOURS & options.keys():
+        return shown.plot(**options)
+    limits = {"vmin": pixels.reach.least, "vmax": pixels.reach.greatest} if pixels.exceeds else {}
+    return shown.plot(**{"cmap": "viridis", "center": False, **limits, **options})
 
 
 def _draw_curve(array: xr.DataArray, options: dict[str, Any]) -> Any:

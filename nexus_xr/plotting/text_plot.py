@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .axis import DrawnAxis, as_numbers, axis_of, name_of
 from .curve import drawn_curve
 from .image import SHADES, coloured, resampled, shaded
 from .letters import ASCII, UNICODE, Letters, number, printable
+from .pixels import pixels_of
 from .scale import Numbers, Range
 from .view import DrawnView, opened_array, view_of
 
@@ -79,7 +80,8 @@ def text_plot(
     """
     with opened_array(what, dataset_path, storage_options) as array:
         view = view_of(array)
-        values = _numbers(view.array)
+        view = replace(view, array=view.array.compute())
+    values = _numbers(view.array)
     screen = _Screen(width, height, 0 if is_ascii else colours, ASCII if is_ascii else UNICODE)
     lines = [line.rstrip() for line in _DRAWN[values.ndim](view, values, screen)]
     return "\n".join(line.encode("ascii", "replace").decode() if is_ascii else line for line in lines)
@@ -124,9 +126,12 @@ def _curve(view: DrawnView, values: Numbers, screen: _Screen) -> list[str]:
 
 def _image(view: DrawnView, values: Numbers, screen: _Screen) -> list[str]:
     up, across = (axis_of(view, dim) for dim in view.array.dims[:2])
-    reach = Range.of(values)
+    pixels = pixels_of(view.array)
+    values = values if pixels is None else _numbers(pixels.array)
+    reach = Range.of(values) if pixels is None else pixels.reach
+    beyond = " and more" if pixels is not None and pixels.exceeds else ""
     [scale] = _as_lines(np.linspace(0, 1, len(SHADES))[None].repeat(2 if screen.colours else 1, 0), Range(0, 1), screen)
-    ends = f"{reach.ends[0]} {scale} {reach.ends[1]}" if reach.is_there else _NOTHING
+    ends = f"{reach.ends[0]} {scale} {reach.ends[1]}{beyond}" if reach.is_there else _NOTHING
     return _framed(
         lambda size: _as_lines(_placed(values, up, across, size, screen), reach, screen),
         up,

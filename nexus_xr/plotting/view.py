@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .letters import number
 
 # What a plot shows together where nothing is said of it: an image.
 _USUALLY_SHOWN = 2
+# What xarray writes behind a name.
+_UNITS = {"units", "unit"}
 # So many values along a curve, or an image's side, are read at most; every so manieth of more.
 _MOST_OF_CURVE, _MOST_OF_SIDE = 1 << 20, 1 << 11
 
@@ -97,7 +100,19 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
     shown = shown.drop_vars(unusable)
     thinned = {dim: step for dim, step in steps.items() if dim not in shown.coords}
     places = {dim: np.arange(shown.sizes[dim]) * step for dim, step in thinned.items()}
-    return DrawnView(shown.assign_coords(places), texts, steps, positions)
+    return DrawnView(_labelled(shown.assign_coords(places)), texts, steps, positions)
+
+
+def _labelled(array: xr.DataArray) -> xr.DataArray:
+    """The same without units that say nothing, or that stand at the end of the long name already."""
+    made = array.copy(deep=False)
+    for each in (made, *made.coords.values()):
+        name = str(each.attrs.get("long_name", ""))
+        for key in _UNITS & each.attrs.keys():
+            units = str(each.attrs[key]).strip()
+            if not units or re.search(rf"[\s(\[/,]{re.escape(units)}\s*[)\]]?\s*$", name):
+                del each.attrs[key]
+    return made
 
 
 def called(array: xr.DataArray) -> str:
