@@ -166,10 +166,14 @@ def convert(
     ways = format_of_source(source, storage_options), format_of(target)
     for format_ in {*ways} & {*_EXTRAS}:
         require(_EXTRAS[format_])
+    if ways == (NEXUS, NEXUS):
+        raise NexusError(f"{shown(source)}: is NeXus already, as is to be {shown(target)}; write it anew with repack")
     if (ways[0] == NEXUS) == (ways[1] == NEXUS):
         raise NexusError(f"{shown(source)}: {ways[0]} is converted to NeXus, or from it, and not to {ways[1]}")
     if not is_url(source):
         path_of_what_is_there(source)
+    elif ways[0] in _LOCAL:
+        raise NexusError(f"{shown(source)}: {ways[0]} is read from files of this machine; fetch it, and convert that")
     if not is_url(target) and os.path.lexists(target) and not overwrite:
         raise NexusError(f"{shown(target)}: is there already; choose another name, or replace it with overwrite=True")
     if not is_url(target):

@@ -186,7 +186,9 @@ def test_a_file_without_a_default_plot_is_told_too(tmp_path: Path) -> None:
     assert "/a/first   2 × 3" in shown
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
-    assert said("info", tmp_path / "empty.h5") == f"{tmp_path}/empty.h5  800 B\n"
+    assert said("info", tmp_path / "empty.h5") == (
+        f"{tmp_path}/empty.h5  800 B\n\nNo default plot\n  - there are no arrays; `nexus-xr tree` shows what there is\n"
+    )
 
 
 @pytest.mark.parametrize("path", corpus_files(), ids=lambda path: path.name)
@@ -557,6 +559,19 @@ def test_what_is_behind_a_url_is_not_changed_where_it_is(folder: Path) -> None:
             assert f"{url}: only a file of this machine is made one file" in refused("consolidate", url)
             assert f"{url}: only a file of this machine is written anew" in refused("repack", url)
         assert re.fullmatch(r"made/f\.nxs: [\d.]+ KiB\n", said("repack", f"{server.url}/plain.nxs", "made/f.nxs"))
+
+
+def test_what_has_no_default_plot_says_what_to_name(folder: Path) -> None:
+    with h5py.File("plain.nxs", "w") as file:
+        file["entry/title"] = "a scan"
+    assert "No default plot\n  - there are no arrays; `nexus-xr tree` shows what there is" in said("info", "plain.nxs")
+    with h5py.File("plain.nxs", "a") as file:
+        file["entry/a/x"], file["entry/b/x"] = [1, 2], [3, 4]
+    path = re.search(r"No default plot\n  - name .* `nexus-xr plot FILE --path (\S+)`", said("info", "plain.nxs"))
+    assert path is not None
+    said("plot", "plain.nxs", "--path", path[1], "--text")
+    assert "is a folder; name a file in it, or show all of it with nexus-xr serve" in refused("info", "made")
+    assert "made: is a folder; name a file in it" in refused("check", "made")
 
 
 @pytest.mark.parametrize("words", _WRITERS.values(), ids=_WRITERS)

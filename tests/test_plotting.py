@@ -223,7 +223,7 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     plot(array, tmp_path / "it.svg", overwrite=True, color="red")
     assert "#ff0000" in (tmp_path / "it.svg").read_text()
     with pytest.raises(NexusError, match=r"no pictures of this format; there are: .*png"):
-        plot(array, tmp_path / "it.xyz")
+        plot(tmp_path / "gone.nxs", tmp_path / "it.xyz")  # which is told before anything is opened
     with pytest.raises(NexusError, match="can't be drawn"):
         plot(curve([-1.7e308, 1.7e308]), tmp_path / "it.png")
     with pytest.raises(NexusError, match="for files"):

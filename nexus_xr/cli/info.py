@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -46,10 +47,19 @@ def _show(description: FileDescription, on: Screen, most: int | None) -> None:
         if stored:
             on.heading("\nStored")
             on.table(stored)
+    else:
+        on.heading("\nNo default plot")
+        on.line(_without_default(description.others), "- ")
     _show_others(description, on, most)
     if description.diagnostics:
         on.heading("\nNot honoured")
         show_list([str(each) for each in description.diagnostics], on, most, "--all")
+
+
+def _without_default(others: Sequence[OtherData]) -> str:
+    if not others:
+        return "there are no arrays; `nexus-xr tree` shows what there is"
+    return f"name what to draw or to open: `nexus-xr plot FILE --path {others[0].path}`"
 
 
 def _row(array: ArrayDescription) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ _IN_OPTIONS = tuple(
         (r"^dataset_path=(?='[^']*': |\"[^\"]*\": )", "--path "),
         (r"(?<= with )dataset_path(?=$|, )", "--path"),
         (r"(?<=, or replace it with )overwrite=True$", "--overwrite"),
+        (r"(?<=: is a folder; )name a file in it$", "name a file in it, or show all of it with nexus-xr serve"),
         (r"(?<=, )an object of hdf5plugin, or None$", "keep, or none"),
         (
             r"(?<=; )give one, or True for a random one, or False to let everybody in$",

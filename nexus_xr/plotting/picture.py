@@ -86,26 +86,34 @@ def plot(
         raise NexusError(
             f"{os.fspath(picture)}: is there already; choose another name, or replace it with overwrite=True"
         )
+    format_ = None if picture is None else _format_of(os.fspath(picture))
     with opened_array(what, dataset_path, storage_options) as array:
         if picture is not None:
             refuse_source(picture, array.encoding.get("source", ""))
         view = view_of(array)
-        if picture is None:
+        if picture is None or format_ is None:
             return draw(view, **options)
-        content = _picture_of(view, os.fspath(picture), options)
+        content = _picture_of(view, format_, options)
     with replacing(picture) as temporary:
         Path(temporary).write_bytes(content)
     return None
 
 
-def _picture_of(view: DrawnView, name: str, options: Mapping[str, Any]) -> bytes:
+def _format_of(name: str) -> str:
+    """The format of a picture, by its name."""
     require("plot")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    format_ = Path(name).suffix[1:].lower() or _DEFAULT_FORMAT
+    if format_ not in (known := FigureCanvasBase.get_supported_filetypes()):
+        raise NexusError(f"{name}: there are no pictures of this format; there are: {', '.join(sorted(known))}")
+    return format_
+
+
+def _picture_of(view: DrawnView, format_: str, options: Mapping[str, Any]) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")
-    format_ = Path(name).suffix[1:].lower() or _DEFAULT_FORMAT
-    if format_ not in (known := figure.canvas.get_supported_filetypes()):
-        raise NexusError(f"{name}: there are no pictures of this format; there are: {', '.join(sorted(known))}")
     stream = io.BytesIO()
     try:
         axes = figure.subplots()

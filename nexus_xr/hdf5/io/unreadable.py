@@ -42,6 +42,8 @@ def explain_local(path: str, error: Exception) -> str:
     try:
         with open(path, "rb") as stream:
             return explain_stream(path, stream, error)
+    except IsADirectoryError:
+        return f"{path}: is a folder; name a file in it"
     except OSError as unreadable:
         return f"{path}: can't be opened ({unreadable})"
 
