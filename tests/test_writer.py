@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import fcntl
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,12 +20,15 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusError, NexusFileError, NexusWriter, to_nexus
 from nexus_xr.arrays.uncertain import UncertainArray
+from nexus_xr.cli.main import main
 from nexus_xr.hdf5.io import locks
+from nexus_xr.hdf5.io.superblock import CLEARS_FLAGS
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
 from .appended import FRAMES, assert_same, bins, named
@@ -278,7 +283,7 @@ WAYS: dict[str, dict[str, Any]] = {
     [
         ("r+", False, r"f\.nxs: is open for writing still after 0 s; close it, and do it again"),
         ("r", False, r"f\.nxs: can't be written, as another process has it open for reading, .* locking=False"),
-        ("r+", True, r"f\.nxs: nothing was written, as another process is writing it, or was .*`h5clear --status`"),
+        ("r+", True, r"f\.nxs: nothing was written, as another process is writing it, or was .*nexus-xr repack"),
     ],
 )
 def test_who_has_a_file_open_is_told_alike(
@@ -340,14 +345,20 @@ def test_a_file_is_not_replaced_while_another_process_has_locked_it(tmp_path: Pa
     assert_same(open_nexus(path), stack(2))
 
 
-def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
-    to_nexus(stack(), tmp_path / "source.nxs")
-    path = tmp_path / "live.nxs"
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "source.nxs"), str(path)]
+def kill_a_writer(path: Path) -> None:
+    """Have a process flush seven frames into a file, and append two more, before it is killed."""
+    source = path.with_name("source.nxs")
+    to_nexus(stack(), source)
+    command = [sys.executable, "-c", KILLED, str(source), str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "written\n"
         process.kill()
+
+
+def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    kill_a_writer(path)
     found = open_nexus(path)
     np.testing.assert_array_equal(found.counts, FRAMES[:7])
     np.testing.assert_array_equal(found.monitor, stack(7).monitor)
@@ -358,6 +369,27 @@ def test_what_a_killed_writer_leaves_opens(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_nexus(tmp_path / "whole.nxs").counts, FRAMES)
     to_nexus(stack(2), path)
     assert_same(open_nexus(path), stack(2))
+
+
+@pytest.mark.parametrize("way", ["repack", "h5clear"])
+def test_what_a_killed_writer_leaves_is_continued_as_the_error_says(tmp_path: Path, way: str) -> None:
+    path, copy = tmp_path / "live.nxs", tmp_path / "whole.nxs"
+    kill_a_writer(path)
+    with pytest.raises(NexusFileError) as caught:
+        to_nexus(stack(2, 7), path, append_dim="frame")
+    first, second = re.findall("`(.*?)`", str(caught.value))
+    assert first == "nexus-xr repack"
+    assert second == CLEARS_FLAGS == "h5clear --status --increment=0"
+    if way == "repack":
+        assert CliRunner().invoke(main, [*first.split()[1:], str(path), str(copy)]).exit_code == 0
+    elif shutil.which("h5clear") is None:
+        pytest.skip("h5clear isn't installed")
+    else:
+        subprocess.run([*second.split(), path.rename(copy)], check=True)
+    with h5py.File(copy) as file:
+        np.testing.assert_array_equal(file["entry1/counts/counts"], FRAMES[:7])
+    to_nexus(stack(5, 7), copy, append_dim="frame")
+    np.testing.assert_array_equal(open_nexus(copy).counts, FRAMES)
 
 
 # --- blocks --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from typing import Protocol
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Flags of a superblock: somebody has the file open to write it, and others may read it meanwhile.
 WRITING, SWMR = 1, 4
+# Takes these flags away. Where a writer was killed, the superblock says that the file ends where it did at first, and
+# h5clear cuts it there, unless it is told in the same call that it ends where it does.
+CLEARS_FLAGS = "h5clear --status --increment=0"
 _FIRST_WITH_FLAGS = 3  # the version, which is the first byte behind the signature
 # Of versions 2 and 3, with addresses of 8 bytes, up to the address of the root; and a flag of an object header.
 _SUPERBLOCK_BYTES, _STORES_TIMES = 44, 0x20

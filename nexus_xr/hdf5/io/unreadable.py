@@ -6,7 +6,7 @@ from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.runtime.compat import this_worker
 
 from .divided import why_divided
-from .superblock import HDF5_SIGNATURE, Seekable, has_hdf5_signature
+from .superblock import CLEARS_FLAGS, HDF5_SIGNATURE, Seekable, has_hdf5_signature
 
 
 class BeingWrittenError(NexusFileError):
@@ -91,10 +91,13 @@ def explain_unreadable(name: str, start: bytes, error: Exception) -> str:
 
 def _explain_damaged(error: str) -> str:
     if "truncated" in error or "eof" in error:
-        return f"the HDF5 file is truncated ({error}); copy it again, or recover it with `h5clear --increment`"
+        return (
+            f"the HDF5 file is truncated ({error}); copy it again, or run `h5clear --increment=0` on a copy, "
+            "and see what of it can be read"
+        )
     if "already open for write" in error:
         return (
             f"the HDF5 file is marked as being written ({error}); wait for its writer, "
-            "or run `h5clear --status` if the writer crashed"
+            f"or, if that crashed, run `{CLEARS_FLAGS}` on a copy of the file"
         )
     return f"HDF5 can't open the file ({error}); it is damaged or of an unknown version"

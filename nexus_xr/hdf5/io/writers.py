@@ -9,7 +9,7 @@ from nexus_xr.errors import NexusFileError
 from .file import File
 from .h5py_handles import is_written_here
 from .locks import Lock, holder_of, is_open, is_open_for_writing, lock_file, this_process, unlocked
-from .superblock import SWMR, WRITING, flags_in
+from .superblock import CLEARS_FLAGS, SWMR, WRITING, flags_in
 
 
 def refuse_written(file: File) -> None:
@@ -147,7 +147,8 @@ def written_elsewhere(name: str, path: str) -> NexusFileError:
         return NexusFileError(f"{name}: nothing was written, as {writer} is writing it; wait until it is closed")
     return NexusFileError(
         f"{name}: nothing was written, as another process is writing it, or was when that was killed; "
-        "wait until it is closed, or run `h5clear --status` if there is no such process"
+        "wait until it is closed, or, if there is no such process, write a copy, which isn't marked so "
+        f"(`nexus-xr repack`), or run `{CLEARS_FLAGS}` on it"
     )
 
 
