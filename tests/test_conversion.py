@@ -22,8 +22,10 @@ from nexus_xr import extras
 from nexus_xr.exchange import foreign, stores
 from nexus_xr.hdf5.writing import stored_anew
 from nexus_xr.inspection.outline import OutlineNode
+from nexus_xr.writing.copies import repack
 
 from .kinds import kinds_that_numpy_has_no_word_for, stored_bytes
+from .older_libraries import assert_older_libraries_read
 from .processes import run
 from .shell import invoke, refused
 
@@ -692,6 +694,91 @@ def test_attributes_stay_in_the_order_in_which_they_were_made(tmp_path: Path, co
         for item in (file, file["group"], file["large"]):
             assert list(item.attrs) == names
         assert dict(file["unordered"].attrs) == {"z": 1, "a": 2}
+
+
+def write_in_latest_format(path: Path) -> None:
+    """A file of the latest version of the format, with what that has another version for, and what it hasn't."""
+    record = np.dtype([("a", "u2"), ("flag", bool), ("three", "f4", (3,))])
+    with h5py.File(path, "w", libver="latest") as file:
+        counts = np.arange(40, dtype="u2").reshape(5, 8)
+        file.create_dataset("grows", data=counts, maxshape=(None, 8), chunks=(2, 8), compression="gzip", fillvalue=3)
+        file.create_dataset(
+            "both", data=counts, maxshape=(None, None), chunks=(2, 3), compression="lzf", fletcher32=True
+        )
+        file.create_dataset("offset", data=counts, chunks=(2, 8), scaleoffset=0)
+        file.create_dataset("one", data=counts, chunks=(5, 8), compression="gzip")
+        file.create_dataset("plain", data=counts, chunks=(2, 8))
+        file.create_dataset("flags", data=[True, False], chunks=(1,), compression="gzip")
+        file.create_dataset("words", data=["a", "bc", "d"], chunks=(2,), compression="gzip")
+        file.create_dataset("records", data=np.ones(3, record), chunks=(2,), compression="gzip")
+        file.create_dataset("in one piece", data=np.ones(3, record))
+        kinds = h5py.enum_dtype({"low": -(2**63), "high": 2**63 - 1}, "i8")
+        file.create_dataset("kinds", data=np.array([2**63 - 1, -(2**63)]), dtype=kinds)
+        file["named"] = record
+        file.create_dataset("of named", (3,), file["named"])
+        file.create_dataset("ragged", (3,), h5py.vlen_dtype("i4"), chunks=(2,), compression="gzip")[0] = [1, 2]
+        file.create_dataset("leads", (2,), h5py.ref_dtype, chunks=(1,), compression="gzip")[0] = file["one"].ref
+        for item in (file, file["grows"], file["named"], file["leads"]):
+            item.attrs["flag"], item.attrs["record"] = True, np.zeros(2, record)
+        layout = h5py.VirtualLayout((5, 8), "u2")
+        layout[...] = h5py.VirtualSource(".", "grows", (5, 8))
+        file.create_virtual_dataset("virtual", layout)
+
+
+def stored_alike(item: h5py.HLObject) -> tuple[Any, ...]:
+    """What a copy of an object has as well."""
+    if isinstance(item, h5py.Datatype):
+        return item.dtype, repr(dict(item.attrs))
+    chunks = [item.id.read_direct_chunk(item.id.get_chunk_info(0).chunk_offset)] if item.chunks else []
+    is_as_stored = not (item.dtype.hasobject and item.chunks)
+    attributes, values = (
+        repr(dict(item.attrs)),
+        "" if item.dtype.kind == "O" and item.name == "/leads" else repr(item[()]),
+    )
+    return item.dtype, item.shape, item.maxshape, item._filters, attributes, values, chunks if is_as_stored else []
+
+
+@pytest.mark.parametrize("compression", ["keep", "zstd"])
+def test_older_libraries_read_what_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str
+) -> None:
+    monkeypatch.setattr(repack, "SMALL_BYTES", 0)
+    write_in_latest_format(tmp_path / "f.h5")
+    nexus_xr.repack(tmp_path / "f.h5", tmp_path / "g.h5", compression=compression)
+    assert_older_libraries_read(tmp_path / "g.h5")
+    with h5py.File(tmp_path / "f.h5") as old, h5py.File(tmp_path / "g.h5") as new:
+        assert list(new) == list(old)
+        assert repr(dict(new.attrs)) == repr(dict(old.attrs))
+        assert new[new["leads"][0]] == new["one"]
+        for name in old if compression == "keep" else ():
+            assert stored_alike(new[name]) == stored_alike(old[name])
+
+
+@pytest.mark.parametrize("open_it", [xr.open_dataset, xr.open_datatree])
+def test_older_libraries_read_copies_of_what_is_in_the_latest_format(tmp_path: Path, open_it: Any) -> None:
+    write_in_latest_format(tmp_path / "f.h5")
+    with h5py.File(tmp_path / "f.h5", "a", libver="latest") as file:
+        file.attrs["default"] = "entry"
+        file.create_group("entry").attrs.update(NX_class="NXentry", default="data")
+        file.create_group("entry/data").attrs.update(NX_class="NXdata", signal="both")
+        for name in ("both", "flags"):
+            file[f"entry/data/{name}"] = file[name]
+        for name in ("virtual", "leads", "named", "of named"):
+            del file[name]
+    opened = open_it(tmp_path / "f.h5", engine="nexus")
+    opened.nexus.to_nexus(tmp_path / "g.nxs")
+    assert_older_libraries_read(tmp_path / "g.nxs")
+    assert open_it(tmp_path / "g.nxs", engine="nexus").identical(opened)
+
+
+def test_what_needs_the_newest_library_is_copied(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w", libver="latest") as file:
+        record = np.dtype([("to", h5py.ref_dtype), ("x", "i4")])
+        made = file.create_dataset("records", (2,), record, chunks=(1,), compression="gzip")
+        made[...] = np.array([(made.ref, 1), (made.ref, 2)], record)
+    nexus_xr.repack(tmp_path / "f.h5", tmp_path / "g.h5")
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert file["records"]["x"].tolist() == [1, 2]
 
 
 def test_a_file_is_packed_in_its_own_place(scan: Path) -> None:

@@ -33,6 +33,7 @@ from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 
 from .appended import FRAMES, assert_same, bins, named
 from .appended import stack as stack_with_text
+from .older_libraries import assert_older_libraries_read
 from .opened import open_nexus
 from .processes import Talker, run
 from .waiting import PATIENCE_SECONDS
@@ -343,6 +344,18 @@ def test_a_file_is_not_replaced_while_another_process_has_locked_it(tmp_path: Pa
         fcntl.flock(stream, fcntl.LOCK_SH)  # as readers do
         to_nexus(stack(2), path)
     assert_same(open_nexus(path), stack(2))
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_older_libraries_read_what_is_written_and_copies_of_it(tmp_path: Path, compression: Any) -> None:
+    path, copy = tmp_path / "live.nxs", tmp_path / "copy.nxs"
+    with NexusWriter(path, stack(2), compression=compression, chunks={"frame": 4}) as writer:
+        writer.append(stack(7, 2))
+    to_nexus(open_nexus(path), copy)
+    to_nexus(open_nexus(path), tmp_path / "inplace.nxs", layout="inplace")
+    for each in (path, copy, tmp_path / "inplace.nxs"):
+        assert_older_libraries_read(each)
+        assert_same(open_nexus(each), stack(9))
 
 
 def kill_a_writer(path: Path) -> None:

@@ -167,7 +167,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
         "_SUPERBLOCK_BYTES",
     },
     "library.addresses": {"_MAY_CHANGE"},
-    "library.datatypes": {"_HEAP_REFERENCE_BYTES"},
+    "library.datatypes": {"_HEAP_REFERENCE_BYTES", "_LAST_COMMON"},
     "library.virtual": {"_UNLIMITED"},
     "objects.links": {"EXTERNAL", "HARD", "SOFT"},
     "objects.parsed.parsed_values": {"_NEVER"},

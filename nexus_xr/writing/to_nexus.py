@@ -152,7 +152,7 @@ def _write_elsewhere(obj: Any, target: Any, options: WritingOptions) -> None:
         write_file(obj, path, options)
 
 
-def write_file(obj: Any, path: Any, options: WritingOptions, is_latest: bool = False) -> Any:
+def write_file(obj: Any, path: Any, options: WritingOptions, for_swmr: bool = False) -> Any:
     """Write a file of this machine, as `to_nexus` does it, perhaps in the latest version of the format."""
     options.refuse_unused(path)
     if options.way == "region":
@@ -162,7 +162,7 @@ def write_file(obj: Any, path: Any, options: WritingOptions, is_latest: bool = F
     options.storing.check([signal.dataset for signal in signals_in(obj)])
     content = _content(obj, options)(obj, path, options)
     mode = "a" if options.mode == "r+" else options.mode or "w"
-    file = NewFile(path, mode, content.origin, is_latest)
+    file = NewFile(path, mode, content.origin, for_swmr)
     workers = Workers(file) if computes_elsewhere() else None
     try:
         with Hdf5Errors(partial(_unwritten, path), passing=(NexusError, MemoryError)):

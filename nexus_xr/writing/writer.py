@@ -113,10 +113,10 @@ class NexusWriter:
             raise
 
     def _begin(self, template: xr.DataArray | xr.Dataset, signal: Signal, settings: WritingOptions) -> None:
-        write_file(template, self.path, settings, is_latest=True)
+        write_file(template, self.path, settings, for_swmr=True)
         self._targets, self._others, recent = _layout(signal, self._dim, File(self.path))
         self._length = self._flushed = self._targets.length
-        self._file = open_present(self.path, is_latest=True)
+        self._file = open_present(self.path, for_swmr=True)
         self._fields = {
             name: GrowingField(self._file[target.path], target, f"{self.path}:{target.path}", settings.num_threads)
             for name, target in self._targets.growing.items()
@@ -252,7 +252,7 @@ class NexusWriter:
             # Opened anew, as a dataset ends within a chunk only once that is stored anew: while others read the file,
             # libhdf5 needs more of the disk for it, and takes what was just written for what was there before.
             if is_there:
-                with closing_file(open_present(self.path, is_latest=True), self.path) as again:
+                with closing_file(open_present(self.path, for_swmr=True), self.path) as again:
                     for field in self._fields.values():
                         field.cut(again, self._length)
         self._claim.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import h5py
@@ -34,6 +35,8 @@ class MemoryType(NamedTuple):
 
 # What libhdf5 puts before a datatype that it encodes: of which kind of message it is, and a version.
 _BEFORE_ENCODED = b"\x03\0"
+# Versions of datatypes in files, of which the next are those of HDF5 1.12 and 2.0.
+_LAST_COMMON = 3
 _REFERENCES = {reference.encode(): reference for reference in (h5t.STD_REF_OBJ, h5t.STD_REF_DSETREG)}
 
 
@@ -52,17 +55,51 @@ def _with_known_references(type_id: h5t.TypeID) -> h5t.TypeID:
     """The same datatype: of references within what is of varying length, libhdf5 forgets on decoding which they are."""
     if isinstance(type_id, h5t.TypeReferenceID):
         return _REFERENCES.get(type_id.encode(), type_id)
+    return _with_parts(type_id, _with_known_references)
+
+
+def _with_parts(type_id: h5t.TypeID, changed: Callable[[h5t.TypeID], h5t.TypeID]) -> h5t.TypeID:
+    """A datatype made anew, with other ones for those that it is made of; itself where it is made of none."""
     if isinstance(type_id, h5t.TypeVlenID):
-        return h5t.vlen_create(_with_known_references(type_id.get_super()))
+        return h5t.vlen_create(changed(type_id.get_super()))
     if isinstance(type_id, h5t.TypeArrayID):
-        return h5t.array_create(_with_known_references(type_id.get_super()), type_id.get_array_dims())
+        return h5t.array_create(changed(type_id.get_super()), type_id.get_array_dims())
     if not isinstance(type_id, h5t.TypeCompoundID):
         return type_id
     compound = h5t.create(h5t.COMPOUND, type_id.get_size())
     for number in range(type_id.get_nmembers()):
-        member = _with_known_references(type_id.get_member_type(number))
+        member = changed(type_id.get_member_type(number))
         compound.insert(type_id.get_member_name(number), type_id.get_member_offset(number), member)
     return compound
+
+
+def older(type_id: h5t.TypeID) -> h5t.TypeID:
+    """The same datatype as libraries before HDF5 1.12 read it, where they can; itself where it is so.
+
+    Libhdf5 writes datatypes that are made of others in the latest version that a file allows, and copies them so.
+    """
+    if _version(type_id) <= _LAST_COMMON:
+        return type_id
+    made = _made_anew(type_id)
+    return made if _version(made) < _version(type_id) and made == type_id else type_id
+
+
+def is_newer(type_id: h5t.TypeID) -> bool:
+    """Whether a datatype is in a version that libraries before HDF5 1.12 don't read, though nothing needs it."""
+    return older(type_id) is not type_id
+
+
+def _version(type_id: h5t.TypeID) -> int:
+    return encoded(type_id)[0] >> 4
+
+
+def _made_anew(type_id: h5t.TypeID) -> h5t.TypeID:
+    if not isinstance(type_id, h5t.TypeEnumID):
+        return _with_parts(type_id, _made_anew)
+    made = h5t.enum_create(type_id.get_super())
+    for number in range(type_id.get_nmembers()):
+        made.enum_insert(type_id.get_member_name(number), type_id.get_member_value(number))
+    return made
 
 
 def numpy_type(item: h5d.DatasetID) -> np.dtype[Any] | None:

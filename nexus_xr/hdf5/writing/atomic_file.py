@@ -53,7 +53,7 @@ class NewFile:
         ``w``, replace what is there; ``x``, there must be nothing; ``a``, begin with a copy of what is there.
     origin
         A file to begin with a copy of.
-    is_latest
+    for_swmr
         Whether an empty one is in the latest version of the format.
     user_block
         What an empty one has before all that is HDF5's.
@@ -71,7 +71,7 @@ class NewFile:
         path: str | os.PathLike[str],
         mode: str = "w",
         origin: File | None = None,
-        is_latest: bool = False,
+        for_swmr: bool = False,
         user_block: bytes = b"",
         takes_over: bool = False,
     ) -> None:
@@ -100,7 +100,7 @@ class NewFile:
                     refuse_writers(self.path)
                 self._began_with = _version(self.path)
                 if origin is None:
-                    self._handles.append(open_file(self._temporary, "w-", is_latest=is_latest, user_block=user_block))
+                    self._handles.append(open_file(self._temporary, "w-", for_swmr=for_swmr, user_block=user_block))
                 else:
                     if self._is_successor and not origin.is_written_here:
                         wait_until_closed(self.path)

@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.datatypes import is_newer, older
+from nexus_xr.hdf5.library.location import is_in_stream
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
-from nexus_xr.hdf5.objects.text import encode, is_text
+from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.block_shapes import covering, grouped
+from nexus_xr.hdf5.reading.layouts.library_layouts import has_new_layout
 
 from .creation import put
-from .link_targets import copy_attributes
+from .link_targets import copy_attributes, has_new_attributes
 from .new_objects import IN_ORDER, link_properties
 from .part_files import copy_values
 
@@ -88,7 +91,8 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_heade
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
         if _is_copied_well(dataset, group) and not in_new_header:
-            h5o.copy(dataset.id, b".", group.id, encode(name), properties, link_properties())
+            if not (_is_for_new_libraries(dataset, array.file) and _is_made_alike(dataset, group, name, array)):
+                h5o.copy(dataset.id, b".", group.id, encode(name), properties, link_properties())
         else:
             _make_alike(dataset, group, name, array)
     return True
@@ -96,6 +100,9 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_heade
 
 def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: str) -> None:
     """Copy a dataset or a named datatype as it is stored, with its attributes.
+
+    What only the newest libraries read, as all of it is that these write in the latest version of the format, is in an
+    older one in the copy, where nothing needs the newer.
 
     Parameters
     ----------
@@ -111,14 +118,22 @@ def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: st
     NexusError
         It has to be made anew, and can't be.
     """
-    if _is_copied_well(found, group):
-        h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
-    elif isinstance(found, h5py.Dataset):
-        copy_attributes(found, _make_alike(found, group, name))
-    else:
-        made = found.id.copy()
+    is_copied_well = _is_copied_well(found, group)
+    if isinstance(found, h5py.Datatype):
+        if is_copied_well and not (is_newer(found.id) or has_new_attributes(found)):
+            h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
+            return
+        made = older(found.id.copy())
         made.commit(group.id, encode(name), link_properties())
         copy_attributes(found, h5py.Datatype(made))
+    elif not is_copied_well:
+        copy_attributes(found, _make_alike(found, group, name))
+    elif (_is_for_new_libraries(found, File(found.file.filename)) or has_new_attributes(found)) and _is_made_alike(
+        found, group, name
+    ):
+        copy_attributes(found, group[as_h5py_takes_it(name)])
+    else:
+        h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
 
 
 def as_stored(array: LazyArray) -> LazyArray:
@@ -150,6 +165,38 @@ def _is_copied_well(found: h5py.Dataset | h5py.Datatype, group: h5py.Group) -> b
     return _sizes(found) == _sizes(group) and not (isinstance(found, h5py.Dataset) and _has_varying_fill(found))
 
 
+def _is_for_new_libraries(dataset: h5py.Dataset, file: File) -> bool:
+    """Whether older libraries don't read a dataset, though they would one that is made like it.
+
+    Libhdf5 copies it in the version of the format that it has.
+
+    Parameters
+    ----------
+    dataset
+        The open dataset.
+    file
+        The file that it was reached from, which is that of each dataset in a stream.
+    """
+    if is_newer(dataset.id.get_type()):
+        return True
+    if dataset.chunks is None:
+        return False
+    its_file = file if is_in_stream(dataset.id) else File(dataset.file.filename)
+    with its_file.source() as source:
+        return has_new_layout(dataset.id, source)
+
+
+def _is_made_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyArray | None = None) -> bool:
+    """Make a dataset like another, unless it can't be made just like it; then there is none."""
+    try:
+        _make_alike(source, group, name, array)
+    except (NexusError, ValueError):
+        if encode(name) in group:
+            del group[encode(name)]
+        return False
+    return True
+
+
 def _has_varying_fill(dataset: h5py.Dataset) -> bool:
     is_set = dataset.id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
     return bool(is_set) and _varies(dataset.id.get_type())
@@ -163,12 +210,14 @@ def _sizes(item: h5py.HLObject) -> tuple[int, int]:
 
 def _make_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyArray | None = None) -> h5py.Dataset:
     """A dataset of the same type and storage, with the same values, and without attributes."""
-    kind, properties = source.id.get_type(), source.id.get_create_plist()
+    kind, properties = older(source.id.get_type()), source.id.get_create_plist()
     filters = filters_of(properties)
     _ask_again(properties)
     properties.set_attr_creation_order(IN_ORDER)
-    if source.chunks is not None and _varies(kind):
-        properties.set_chunk(source.chunks)  # which were of so many bytes, and may be of others
+    file = File(source.file.filename) if array is None else array.file
+    if source.chunks is not None and (_varies(kind) or _is_for_new_libraries(source, file)):
+        # Properties keep of how many bytes chunks were, which may be of others, and in which version they are told of.
+        properties.set_chunk(source.chunks)
     made = h5py.Dataset(h5d.create(group.id, encode(name), kind, source.id.get_space(), properties, link_properties()))
     if filters_of(made.id.get_create_plist()) != filters:
         raise NexusError(

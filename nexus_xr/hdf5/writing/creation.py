@@ -21,6 +21,7 @@ from nexus_xr.hdf5.filters.codecs.lzf import LZF
 from nexus_xr.hdf5.filters.codecs.only_libhdf5 import SZIP
 from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
 from nexus_xr.hdf5.filters.registry import CODECS
+from nexus_xr.hdf5.library.datatypes import older
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import decode, encode
@@ -247,7 +248,7 @@ def create_alike(
     NexusError
         The filters aren't for such elements, or such chunks.
     """
-    kind, properties = source.id.get_type().copy(), _properties_alike(source)
+    kind, properties = older(source.id.get_type().copy()), _properties_alike(source)
     if not chunks and (filters or source.maxshape != source.shape):  # for which it has to be of chunks
         chunks = source.chunks or tuple(max(length, 1) for length in source.shape)
     largest = tuple(h5s.UNLIMITED if most is None else most for most in source.maxshape)

@@ -13,6 +13,7 @@ import numpy as np
 from h5py import h5, h5a, h5l, h5o, h5p, h5s
 
 from nexus_xr.hdf5.library.addresses import address_of
+from nexus_xr.hdf5.library.datatypes import is_newer, older
 from nexus_xr.hdf5.objects.links import LINKS_OF_HDF5
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.text import as_text, decode, encode
@@ -168,13 +169,18 @@ def copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py
     for name in _attribute_names(source):
         attribute = h5a.open(source.id, name)
         stored = attribute.get_type()
-        made = h5a.create(target.id, name, stored, attribute.get_space())
+        made = h5a.create(target.id, name, older(stored), attribute.get_space())
         if attribute.get_space().get_simple_extent_type() != h5s.NULL:
             values = np.empty(attribute.shape, attribute.dtype)
             # Of the type in the file, as text that fills it would lose its last character by being converted to it.
             kind = None if attribute.dtype.hasobject else stored
             attribute.read(values, kind)
             made.write(values, kind)
+
+
+def has_new_attributes(item: h5py.HLObject) -> bool:
+    """Whether an object has an attribute that libraries before HDF5 1.12 don't read, though nothing needs it."""
+    return any(is_newer(h5a.open(item.id, name).get_type()) for name in _attribute_names(item))
 
 
 def _attribute_names(item: h5py.Group | h5py.Dataset | h5py.Datatype) -> list[bytes]:

@@ -31,7 +31,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_file(
-    path: str | os.PathLike[str], mode: Literal["r+", "w-"], *, is_latest: bool = False, user_block: bytes = b""
+    path: str | os.PathLike[str], mode: Literal["r+", "w-"], *, for_swmr: bool = False, user_block: bytes = b""
 ) -> h5py.File:
     """Open a file for writing, to be closed by `close_file`.
 
@@ -41,13 +41,14 @@ def open_file(
         A local path.
     mode
         As h5py has it: a file that is there, or a new one.
-    is_latest
-        Whether what is new is in the latest version of the format: for a file to be read while it is written.
+    for_swmr
+        Whether what is new is in the version of the format that lets a file be read while it is written, which HDF5
+        1.10 and later read; by default in the oldest that has what it takes.
     user_block
         What is in a new file before all that is HDF5's: 512 bytes, or a power of two beyond.
     """
     access = h5p.create(h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5f.LIBVER_LATEST if is_latest else h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
+    access.set_libver_bounds(h5f.LIBVER_V110 if for_swmr else h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
     # What is written to a dataset is written at once, so that it fails there, and not when the dataset is closed.
     access.set_sieve_buf_size(0)
     metadata, slots, _, preemption = access.get_cache()
@@ -64,15 +65,15 @@ def open_file(
     return made
 
 
-def open_present(path: str | os.PathLike[str], *, is_latest: bool = False) -> h5py.File:
+def open_present(path: str | os.PathLike[str], *, for_swmr: bool = False) -> h5py.File:
     """Open a file that is there for writing, to be closed by `close_file`.
 
     Parameters
     ----------
     path
         A local path.
-    is_latest
-        Whether what is new is in the latest version of the format.
+    for_swmr
+        Whether what is new is in the version of the format that lets a file be read while it is written.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def open_present(path: str | os.PathLike[str], *, is_latest: bool = False) -> h5
     """
     name = os.fspath(path)
     try:
-        return open_file(path, "r+", is_latest=is_latest)
+        return open_file(path, "r+", for_swmr=for_swmr)
     except OSError as error:
         raise unwritable(name, name, error, why_unwritten(error)) from error
 

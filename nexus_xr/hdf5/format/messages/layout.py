@@ -98,6 +98,11 @@ class Chunked(NamedTuple):
     leaves_partial_unfiltered: bool = False
     version: int = 3
 
+    @property
+    def needs_hdf5_2(self) -> bool:
+        """Whether no library before HDF5 2.0 reads it; that writes so what others would read, too."""
+        return self.version > _LAST_SHORT
+
     def shape_for(self, rank: int) -> tuple[int, ...]:
         """The shape of a chunk of a dataset with so many dimensions.
 

@@ -14,7 +14,7 @@ from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace
-from nexus_xr.hdf5.format.messages.layout import LayoutMessage, parse_layout
+from nexus_xr.hdf5.format.messages.layout import Chunked, LayoutMessage, parse_layout
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import first_of, read_object_header
 from nexus_xr.hdf5.format.superblock import read_superblock
@@ -113,6 +113,22 @@ def stored_values(dataset: h5d.DatasetID, source: Source) -> StoredValues:
         tuple(ExternalSlot(*properties.get_external(number)) for number in range(count)),
         virtual_mappings_of(dataset),
     )
+
+
+def has_new_layout(dataset: h5d.DatasetID, source: Source) -> bool:
+    """Whether HDF5 before 2.0 doesn't read where the chunks of an open dataset are, though nothing needs it.
+
+    Parameters
+    ----------
+    dataset
+        The open dataset.
+    source
+        The bytes of the file that it is in.
+    """
+    with suppress(FormatError, UnsupportedError):
+        layout = _layout(dataset, file_bytes(source, read_superblock(source)))
+        return isinstance(layout, Chunked) and layout.needs_hdf5_2 and not layout.leaves_partial_unfiltered
+    return False
 
 
 def _dataspace(dataset: h5d.DatasetID) -> Dataspace:
