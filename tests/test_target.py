@@ -111,13 +111,37 @@ def test_regions_cut_anywhere_may_come_in_any_order_and_from_any_thread(
         np.testing.assert_array_equal(dataset[...], values)
 
 
-def test_chunks_of_zeros_take_no_room_unless_something_else_is_there(tmp_path: Path) -> None:
-    zeros = np.zeros((4, 100), "u2")
+def repeated(shape: tuple[int, ...], value: int) -> np.ndarray[Any, Any]:
+    return np.broadcast_to(np.uint16(value), shape)
+
+
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        (np.zeros((4, 100), "u2"), 4),  # as somebody has written
+        (np.zeros((4, 1), "u2"), 4),
+        (repeated((4, 100), 0), 0),
+        (repeated((4, 100), 1), 4),
+        (np.broadcast_to(np.zeros(100, "u2"), (4, 100)), 4),
+        (repeated((1, 1), 0), 1),
+        (repeated((1, 2), 0), 0),
+    ],
+)
+def test_chunks_of_zeros_are_stored_where_they_are_written(tmp_path: Path, values: Any, stored: int) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("data", values.shape, "u2", chunks=(1, values.shape[1]))
+        WrittenDataset(dataset).write(whole(values.shape), values)
+        assert dataset.id.get_num_chunks() == stored
+        np.testing.assert_array_equal(dataset[...], values)
+
+
+def test_chunks_that_nobody_has_written_take_no_room_unless_something_else_is_there(tmp_path: Path) -> None:
+    zeros = repeated((4, 100), 0)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         dataset = file.create_dataset("data", zeros.shape, "u2", chunks=(1, 100))
-        WrittenDataset(dataset).write(whole(zeros.shape), zeros)
-        assert dataset.id.get_num_chunks() == 0
-        WrittenDataset(dataset).write(((1, 2), (0, 100)), zeros[:1] + 5)
+        WrittenDataset(dataset).write(whole(zeros.shape), np.zeros(zeros.shape, "u2"), lambda corner: corner[0] != 2)
+        assert dataset.id.get_num_chunks() == 1
+        WrittenDataset(dataset).write(((1, 2), (0, 100)), zeros[:1] + np.uint16(5))
         WrittenDataset(dataset, is_new=False).write(whole(zeros.shape), zeros)
         np.testing.assert_array_equal(dataset[...], zeros)
 

@@ -39,10 +39,13 @@ import nexus_xr.server
 from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing import atomic_file, copying, creation, new_objects
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.opening.guess import is_nexus
+from nexus_xr.writing.fields.blockwise import fill as fill_from
 from nexus_xr.writing.options import WAYS, WritingOptions
 
 from .corpus import corpus_files
@@ -856,6 +859,43 @@ def test_filters_of_the_source_are_kept_for_new_values(tmp_path: Path) -> None:
     back = only_signal(tmp_path / "b.nxs")
     assert storage(back) == storage(opened)
     np.testing.assert_array_equal(back, FRAMES + 1)
+
+
+@pytest.mark.parametrize("values", [np.arange(10)[:, None, None] * np.ones((100, 20), "u2"), np.zeros((10, 100, 20))])
+@pytest.mark.parametrize("chunked", [None, {"frame": 1}, {"frame": 3}])
+@pytest.mark.parametrize("options", [{}, {"compression": None}])
+def test_frames_of_zeros_are_stored(tmp_path: Path, values: Any, chunked: Any, options: Any) -> None:
+    stack = xr.DataArray(values, dims=("frame", "y", "x"), name="counts")
+    stack = stack if chunked is None else stack.chunk(chunked)
+    to_nexus(stack, tmp_path / "f.nxs", chunks={"frame": 1}, **options)
+    with h5py.File(tmp_path / "f.nxs") as file:
+        dataset = file["entry1/counts/counts"]
+        assert dataset.id.get_num_chunks() == 10
+        np.testing.assert_array_equal(dataset[...], values)
+
+
+def test_what_is_to_be_filled_later_takes_no_room(tmp_path: Path) -> None:
+    template = xr.DataArray(da.zeros((10, 100, 20), chunks=(4, 100, 20)), dims=("frame", "y", "x"), name="counts")
+    to_nexus(template, tmp_path / "f.nxs", chunks={"frame": 1})
+    to_nexus(template[2:4].compute(), tmp_path / "f.nxs", region={"frame": slice(2, 4)})
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/counts/counts"].id.get_num_chunks() == 2
+
+
+def test_chunks_of_copies_are_stored_where_those_of_the_sources_are(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout((6, 10, 10), np.dtype("u2"))
+    for number in range(3):
+        layout[2 * number : 2 * number + 2] = h5py.VirtualSource(f"{number}.h5", "data", (2, 10, 10))
+    for number, count in enumerate((2, 1)):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            file.create_dataset("data", (2, 10, 10), "u2", chunks=(1, 10, 10))[:count] = 0
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        dataset = file.create_dataset("data", layout.shape, "u2", chunks=(1, 10, 10), compression="gzip")
+        fill_from(WrittenDataset(dataset), LazyArray(File(str(tmp_path / "a.h5")), "/data", layout.shape, layout.dtype))
+        assert sorted(dataset.id.get_chunk_info(number).chunk_offset[0] for number in range(3)) == [0, 1, 2]
+        assert dataset.id.get_num_chunks() == 3
 
 
 def test_a_missing_virtual_stack_takes_no_room(tmp_path: Path) -> None:

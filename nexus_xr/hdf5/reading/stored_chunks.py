@@ -184,6 +184,17 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box, is_read: b
     return _in_file(block, array.address)
 
 
+def is_unwritten(array: LazyArray, shape: Box, origin: Sequence[int]) -> bool:
+    """Whether nobody has written a block of an array: it is a chunk that isn't stored, or of sources that are missing.
+
+    Parameters
+    ----------
+    array, shape, origin
+        As for `stored_chunk`.
+    """
+    return isinstance(stored_chunk(array, origin, shape), Unwritten)
+
+
 @dataclass(frozen=True, eq=False)
 class OpenChunks:
     """The chunks of a dataset in a local file that is open.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
@@ -33,6 +33,8 @@ from .exact_numbers import times_in
 from .writable_file import why_unwritten
 
 Region = tuple[tuple[int, int], ...]
+# Whether nobody has written the chunk that begins at an element, where the values come from.
+IsUnwritten = Callable[[tuple[int, ...]], bool]
 
 
 class WrittenDataset:
@@ -49,7 +51,7 @@ class WrittenDataset:
     where
         What the dataset is called in errors, by default its file's name and its own.
     is_new
-        Whether nothing is stored in it yet, so that chunks of the fill value need not be; None to find it out.
+        Whether nothing is stored in it yet; None to find it out.
     as_stored
         Whether blocks are elements as they are stored, in a dtype as large as one; of a new dataset.
     """
@@ -89,8 +91,12 @@ class WrittenDataset:
         with self._explained():
             self._dataset.flush()
 
-    def write(self, region: Region, values: NDArray[Any]) -> None:
+    def write(self, region: Region, values: NDArray[Any], is_unwritten: IsUnwritten | None = None) -> None:
         """Write the values of a region.
+
+        A chunk that is of the fill value alone is stored as any other, as not every reader reads others. It isn't where
+        nobody has written it: of an array of one element that is only repeated, as dask's ``zeros`` are, with which a
+        file is laid out that is filled later; and where the values come from.
 
         Parameters
         ----------
@@ -98,6 +104,8 @@ class WrittenDataset:
             First element and the one behind the last, for each dimension.
         values
             As many values.
+        is_unwritten
+            Tells of a whole chunk that nobody has written it; None where all were.
 
         Raises
         ------
@@ -112,6 +120,8 @@ class WrittenDataset:
         if (reason := why_unfit(values, tuple(end - begin for begin, end in region), self.dtype)) is not None:
             raise NexusError(f"{self.where}: what is to be written into {in_words(region)} {reason}")
         values = np.asarray(values)
+        if _is_repeated(values):
+            is_unwritten = _everywhere
         if self._coders is None or self.chunks is None or not values.size:
             self._write_with_hdf5(region, values)
             return
@@ -125,19 +135,26 @@ class WrittenDataset:
             )
             inner = values[_slices(part, [first for first, _ in region])]
             if part == chunk:
-                tasks.append(partial(self._write_chunk, corner, inner))
+                tasks.append(partial(self._write_chunk, corner, inner, is_unwritten))
             else:
                 tasks.append(partial(self._change_chunk, corner, _slices(part, corner), inner))
         # Without filters there is nothing to do side by side, and threads would only wait for libhdf5's lock.
         threads.run(tasks, self._num_threads if self._coders.encoder.has_filters else 1)
 
-    def _write_chunk(self, corner: tuple[int, ...], values: NDArray[Any]) -> None:
+    def _write_chunk(
+        self, corner: tuple[int, ...], values: NDArray[Any], is_unwritten: IsUnwritten | None = None
+    ) -> None:
         if values.shape == self.chunks:
             chunk = np.ascontiguousarray(values, self.dtype)
         else:
             chunk = self._unwritten_chunk()
             chunk[tuple(slice(0, length) for length in values.shape)] = values
+        if self._leaves_fill and is_unwritten is not None and self._is_fill(chunk) and is_unwritten(corner):
+            return  # as it reads where nothing is stored
         self._store(corner, chunk, may_be_there=not self._is_new)
+
+    def _is_fill(self, chunk: NDArray[Any]) -> bool:
+        return _consists_of(chunk.reshape(-1).view(np.uint8), self._fill.view(np.uint8))
 
     def _change_chunk(self, corner: tuple[int, ...], part: tuple[slice, ...], values: NDArray[Any]) -> None:
         """Write a part of a chunk, the rest of which stays as it is."""
@@ -177,10 +194,7 @@ class WrittenDataset:
 
     def _store(self, corner: tuple[int, ...], chunk: NDArray[Any], may_be_there: bool) -> None:
         assert self._coders is not None
-        content = chunk.reshape(-1).view(np.uint8)
-        if self._leaves_fill and not may_be_there and _consists_of(content, self._fill.view(np.uint8)):
-            return  # as it reads where nothing is stored
-        stored, mask = self._coders.encoder.encode(content)
+        stored, mask = self._coders.encoder.encode(chunk.reshape(-1).view(np.uint8))
         # h5py of some versions calls libhdf5 here without the lock that libhdf5 needs.
         with self._explained(), phil:
             if may_be_there and self._would_keep_its_mask(corner, len(stored), mask):
@@ -296,6 +310,15 @@ def _holds(dtype: np.dtype[Any], values: NDArray[Any]) -> bool:
 def in_words(region: Region) -> str:
     """A region as it is indexed."""
     return f"[{', '.join(f'{begin}:{end}' for begin, end in region)}]"
+
+
+def _is_repeated(values: NDArray[Any]) -> bool:
+    """Whether an array is one element that is repeated, and not several that are alike."""
+    return values.size > 1 and not any(values.strides)
+
+
+def _everywhere(_: tuple[int, ...]) -> bool:
+    return True
 
 
 _PEEK_BYTES = 4096

@@ -10,7 +10,7 @@ import h5py
 from nexus_xr.hdf5.reading.block_shapes import grouped
 from nexus_xr.hdf5.reading.stored_elements import stored_elements
 
-from .chunk_writer import Region, WrittenDataset
+from .chunk_writer import IsUnwritten, Region, WrittenDataset
 from .copying import OfDataset
 
 # How much is decoded and encoded at once.
@@ -21,7 +21,7 @@ class StoredAnew(OfDataset):
     """All elements of a dataset of a file, to be stored otherwise; none of them has parts that are elsewhere in it."""
 
     def write_into(self, made: h5py.Dataset, num_threads: int | None, where: str) -> None:
-        """Write them into a dataset that was created like theirs; what nobody has written there isn't here either.
+        """Write them into a dataset that was created like theirs; chunks that nobody has written there aren't stored.
 
         Parameters
         ----------
@@ -41,9 +41,19 @@ class StoredAnew(OfDataset):
         block = grouped(made.chunks or (1,) * made.ndim, made.shape, made.id.get_type().get_size(), _BLOCK_BYTES)
         with self.array.opened() as source:
             regions = list(_written_regions(source, made.shape, block))
+            is_unwritten = _unwritten(source, made)
         with stored_elements(self.array, num_threads) as elements:
             for region in regions:
-                target.write(region, elements(region))
+                target.write(region, elements(region), is_unwritten)
+
+
+def _unwritten(source: h5py.Dataset, made: h5py.Dataset) -> IsUnwritten | None:
+    """What tells of a chunk of a new dataset that no chunk is stored of the other where it is; None where all are."""
+    if source.chunks is None or made.chunks is None:
+        return None
+    chunks = made.chunks
+    written = _touched(source, made.shape, chunks)
+    return lambda corner: tuple(at // length for at, length in zip(corner, chunks, strict=True)) not in written
 
 
 def _written_regions(source: h5py.Dataset, shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Region]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.block_shapes import covering
+from nexus_xr.hdf5.reading.stored_chunks import is_unwritten
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 from nexus_xr.opening.chunks import block_shape
 
@@ -46,9 +48,12 @@ def fill(target: WrittenDataset, values: Any, begin: Sequence[int] | None = None
     if isinstance(values, np.ndarray):
         target.write(tuple((at, at + size) for at, size in zip(begin, values.shape, strict=True)), values)
         return
+    unwritten = None
+    if isinstance(values, LazyArray) and target.chunks is not None and not any(begin):
+        unwritten = partial(is_unwritten, values, target.chunks)
     for region in blocks(values, target.chunks):
         there = tuple((at + first, at + last) for at, (first, last) in zip(begin, region, strict=True))
-        target.write(there, np.asarray(values[tuple(slice(*each) for each in region)]))
+        target.write(there, np.asarray(values[tuple(slice(*each) for each in region)]), unwritten)
 
 
 def blocks(values: LazyArray | LazyVariable, chunks: tuple[int, ...] | None) -> Iterable[Region]:
