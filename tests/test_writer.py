@@ -358,6 +358,19 @@ def test_older_libraries_read_what_is_written_and_copies_of_it(tmp_path: Path, c
         assert_same(open_nexus(each), stack(9))
 
 
+def test_small_axes_are_written_in_the_place_that_they_have(tmp_path: Path) -> None:
+    path = tmp_path / "live.nxs"
+    with NexusWriter(path, stack(0), compression="szip", chunks={"frame": 1}) as writer:
+        for number in range(12):
+            writer.append(stack(1, number))
+            writer.flush()
+    with h5py.File(path) as file:
+        group = file["entry1/counts"]
+        assert group["counts"].chunks[0] == 1
+        assert (group["frame"].chunks, group["frame"]._filters) == ((8192,), {})
+    assert_same(open_nexus(path), stack(12))
+
+
 def kill_a_writer(path: Path) -> None:
     """Have a process flush seven frames into a file, and append two more, before it is killed."""
     source = path.with_name("source.nxs")

@@ -794,6 +794,67 @@ def test_a_filter_that_is_not_for_such_values_is_named_with_them(tmp_path: Path,
     assert not list(tmp_path.iterdir())
 
 
+LOSING = ["sz", "sz3", "zfp", "sperr"]
+
+
+@pytest.mark.parametrize("compression", LOSING)
+@pytest.mark.parametrize("chunks", [None, {"t": 50}])
+@pytest.mark.parametrize("layout", ["entry", "inplace"])
+def test_what_belongs_to_data_stays_exact(tmp_path: Path, compression: str, chunks: Any, layout: Any) -> None:
+    axis, long, errors = np.linspace(0, 1e-3, 100), np.linspace(0, 1e-5, 9000), np.full((100, 9000), 1e-5)
+    stack = xr.DataArray(
+        np.random.default_rng(0).normal(size=(100, 9000)), dims=("t", "x"), coords={"t": axis, "x": long}, name="counts"
+    ).nexus.assign_errors(errors)
+    if layout == "inplace":
+        to_nexus(stack, tmp_path / "a.nxs")
+        stack = only_signal(tmp_path / "a.nxs")
+    to_nexus(stack, tmp_path / "f.nxs", compression=compression, chunks=chunks, layout=layout)
+    with h5py.File(tmp_path / "f.nxs") as file:
+        group = file["entry1/counts"]
+        for name, exact in (("t", axis), ("x", long), ("counts_errors", errors)):
+            np.testing.assert_array_equal(group[name][...], exact)
+        assert group["counts"].id.get_create_plist().get_filter(0)[0] > 32_000
+        assert group["t"].chunks is None
+
+
+def test_what_is_named_by_encoding_may_lose_something(tmp_path: Path) -> None:
+    stack = xr.DataArray(np.ones((100, 30)), dims=("t", "x"), coords={"t": np.linspace(0, 1e-6, 100)}, name="counts")
+    to_nexus(stack, tmp_path / "f.nxs", encoding={"t": {"compression": "sz3", "chunks": (50,)}})
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert not np.array_equal(file["entry1/counts/t"][...], stack.t)
+
+
+@pytest.mark.parametrize("compression", ["szip", "gzip", *LOSING])
+def test_chunks_of_data_are_not_those_of_small_axes(tmp_path: Path, compression: str) -> None:
+    for count, is_small in ((8192, True), (8193, False)):
+        stack = xr.Dataset(
+            {"counts": (("frame", "y", "x"), np.ones((count, 5, 5), "f4")), "monitor": ("frame", np.ones(count))},
+            coords={"frame": np.linspace(0, 1, count), "label": ("frame", np.zeros(count, "S8"))},
+        )
+        chunks = {"frame": 1} if is_small and compression != "sz" else {"frame": 4096}
+        if not is_small:
+            stack = stack.drop_vars("label") if compression == "szip" else stack
+        to_nexus(stack, tmp_path / "f.nxs", compression=compression, chunks=chunks)
+        with h5py.File(tmp_path / "f.nxs") as file:
+            assert file["entry1/counts/counts"].chunks[0] == chunks["frame"]
+            for name in {"monitor", *stack.coords}:
+                assert file["entry1/counts"][name].chunks == (None if is_small else (4096,))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "dtype", "fits"),
+    [((1, 8, 8), "f4", True), ((4, 8, 8), "f8", True), ((4, 1, 1), "f4", False), ((1, 8, 8), "f2", False)],
+)
+def test_chunks_that_sperr_doesnt_encode_are_refused(
+    tmp_path: Path, chunks: tuple[int, ...], dtype: str, fits: bool
+) -> None:
+    stack = xr.DataArray(np.ones((4, 8, 8), dtype), dims=("frame", "y", "x"), name="n")
+    refused = pytest.raises(NexusError, match=r"n/n: float.* in chunks of .*sperr encodes .*; choose another")
+    with nullcontext() if fits else refused:
+        to_nexus(stack, tmp_path / "f.nxs", compression="sperr", chunks=chunks)
+    assert bool(list(tmp_path.iterdir())) == fits
+
+
 @pytest.mark.parametrize("chunks", [(2, 2, 3, 4, 5), (1, 1, 4, 5)])
 def test_chunks_that_a_filter_doesnt_encode_are_refused(tmp_path: Path, chunks: tuple[int, ...]) -> None:
     array = xr.DataArray(np.ones(chunks, "f4"), name="n")

@@ -173,6 +173,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "objects.parsed.parsed_values": {"_NEVER"},
     "objects.text": {"_WIDEST"},
     "filters.codecs.fletcher32": {"_CHECKSUM_BYTES"},
+    "filters.codecs.only_libhdf5": {"_DIMENSIONS_OF_SZ", "_ELEMENTS_OF_SZ"},
     "filters.codecs.shuffle": {"_WIDEST"},
     "filters.missing_filters": {"_MOST_OF_HDF5"},
     "writing.changed_file": {"_SUPERBLOCK_BYTES"},

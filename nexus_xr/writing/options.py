@@ -45,19 +45,21 @@ class WritingOptions:
     compression
         ``gzip``, ``lzf``, ``szip``, the name of a filter of hdf5plugin or one of its objects, a level of gzip, or None.
         By default as the array's source has it, and gzip for what comes from no file. Arrays of up to 64 KiB are
-        stored as they are, in one piece, unless `chunks` says otherwise.
+        stored as they are, in one piece, unless `chunks` says otherwise. Filters that lose something are applied to
+        the signal and to data of its dimensions alone; all else gets gzip in their place.
     compression_opts
         Options of the filter, as h5py has them; of a filter of hdf5plugin, a dictionary of the arguments of its class.
     shuffle
         Whether bytes are shuffled before they are compressed, as h5py has it.
     chunks
         Shape of the chunks, or lengths by dimension; an array that is shorter has one chunk along it. By default those
-        of the array's source, or whole frames.
+        of the array's source, or whole frames. Of coordinates, and of what has not all dimensions of the signal, it
+        concerns those of more than 64 KiB.
     unlimited_dims
         Names of the dimensions that have no end in the file, so that more can be appended along them.
     encoding
         How single variables are stored, by name: dictionaries of ``chunks`` (or ``chunksizes``), ``compression``,
-        ``compression_opts``, ``shuffle`` and ``dtype``.
+        ``compression_opts``, ``shuffle`` and ``dtype``; also of those that `compression` and `chunks` don't concern.
     entry
         Name of the entry where one is written; by default the first of ``entry1``, ``entry2``, ... that is free. With
         `region` and `append_dim`, the entry that has the variables, or the path of their group, where several have some

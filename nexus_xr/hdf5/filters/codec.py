@@ -28,6 +28,7 @@ Decode = Callable[[int, int, int, int], tuple[int, int]]
 # At least these bytes are decoded, each to its place behind the target, as if the whole had been.
 DecodePart = Callable[[int, int, int, int, int, int], int]
 Encode = Callable[[Bytes], Bytes | None]
+WhyUnfit = Callable[[Sequence[int], np.dtype[Any]], str | None]
 # Library and name of a function in it.
 LibraryFunction = tuple[str, str]
 
@@ -83,8 +84,8 @@ class Codec:
         Which of its options tells that module how many bytes an element has.
     ask
         Has a new dataset use it; None where it is asked for by its number, as plugins are.
-    most_dimensions, least_elements
-        How many dimensions a chunk may have, and how many elements it must.
+    why_unfit
+        Says why it doesn't encode chunks of a shape and a type; gives None where it does.
     """
 
     number: int
@@ -101,8 +102,7 @@ class Codec:
     batch: Callable[[Options], Sequence[LibraryFunction]] = lambda options: ()
     width_at: int = 0
     ask: Callable[[h5p.PropDCID, Options], Any] | None = None
-    most_dimensions: int = 32
-    least_elements: int = 1
+    why_unfit: WhyUnfit = lambda chunks, dtype: None
 
 
 def whole(decode_part: DecodePart | None) -> Decode | None:

@@ -230,7 +230,7 @@ def create_dataset(
     space = h5s.create_simple(shape, _largest(shape, chunks, growing)) if shape else h5s.create(h5s.SCALAR)
     with _explained(group, name, dtype, chunks):
         if chunks:
-            _set_storage(properties, chunks, filters, dtype.itemsize)
+            _set_storage(properties, chunks, filters, dtype, dtype.itemsize)
         if fill is not None:
             properties.set_fill_value(fill)
         kind = h5t.py_create(dtype, logical=True)
@@ -256,7 +256,7 @@ def create_alike(
         largest = tuple(h5s.UNLIMITED if most < length else most for most, length in zip(largest, chunks, strict=True))
     with _explained(group, name, source.dtype, chunks):
         if chunks:
-            _set_storage(properties, chunks, filters, kind.get_size())
+            _set_storage(properties, chunks, filters, source.dtype, kind.get_size())
         else:
             properties.set_layout(h5d.CONTIGUOUS)
         space = h5s.create_simple(source.shape, largest)
@@ -280,8 +280,10 @@ def _properties_alike(source: h5py.Dataset) -> h5p.PropDCID:
     return properties
 
 
-def _set_storage(properties: h5p.PropDCID, chunks: tuple[int, ...], filters: Sequence[Filter], itemsize: int) -> None:
-    _check_chunks(filters, chunks, itemsize)
+def _set_storage(
+    properties: h5p.PropDCID, chunks: tuple[int, ...], filters: Sequence[Filter], dtype: np.dtype[Any], itemsize: int
+) -> None:
+    _check_chunks(filters, chunks, dtype, itemsize)
     properties.set_chunk(chunks)
     for step in filters:
         _append(properties, step)
@@ -357,12 +359,11 @@ def _largest(shape: tuple[int, ...], chunks: tuple[int, ...] | None, growing: Se
     return tuple(h5s.UNLIMITED if grows or length > size else size for size, length, grows in along)
 
 
-def _check_chunks(filters: Sequence[Filter], chunks: tuple[int, ...], itemsize: int) -> None:
+def _check_chunks(filters: Sequence[Filter], chunks: tuple[int, ...], dtype: np.dtype[Any], itemsize: int) -> None:
     """Raise an error for chunks that a filter doesn't encode, or that not every libhdf5 opens."""
     for codec in (CODECS[step.id] for step in filters if step.id in CODECS):
-        if len(chunks) > codec.most_dimensions or math.prod(chunks) < codec.least_elements:
-            most, least = codec.most_dimensions, codec.least_elements
-            raise ValueError(f"{codec.name} encodes at most {most} dimensions, and at least {least} elements")
+        if (reason := codec.why_unfit(chunks, dtype)) is not None:
+            raise ValueError(reason)
     nbytes = math.prod(chunks) * itemsize
     if nbytes > _MOST_CHUNK_BYTES:
         raise ValueError(f"a chunk has {nbytes} bytes, and libhdf5 before 2.0 opens less than 4 GiB")

@@ -22,7 +22,7 @@ from nexus_xr.nexus.output.entry import DataField, data_group
 from nexus_xr.nexus.output.nodes import FieldNode, Skip
 from nexus_xr.nexus.rules.attributes import names
 from nexus_xr.nexus.rules.reserved import ANCILLARY, COORDINATES, DTYPE, ERRORS, INDICES, owner_of, recorded_dtype
-from nexus_xr.nexus.rules.variables import Variable
+from nexus_xr.nexus.rules.variables import Role, Variable
 from nexus_xr.opening.arrays import origin_of, same_origin
 from nexus_xr.opening.fields.stored import stored_array
 from nexus_xr.opening.select import Described, Opening
@@ -166,7 +166,7 @@ class DataUpdate:
             )
             self.rules.diagnostics.add(Code.BOUNDS_MISSING, path, message)
             return
-        node = fields_of(dataset, self.group.path, self.rules.storing, self.rules.diagnostics).get(variable.name)
+        node = fields_of(dataset, self.group.path, self._storing(variable), self.rules.diagnostics).get(variable.name)
         if node is not None:
             yield self._with_marks(Edit(path, node.node, keeps_storage=self.rules.storing.keeps_source), variable)
 
@@ -207,6 +207,12 @@ class DataUpdate:
         keeps_storage = edit.keeps_storage and were_times == are_times
         return replace(edit, attributes=told, untrue=untrue, keeps_storage=keeps_storage)
 
+    def _storing(self, variable: Variable) -> Storing:
+        """How a variable of the file is to be stored, which stays exact where it belongs to data."""
+        if variable.role.is_coordinate:
+            return self.rules.storing.aside(self.before.variables[variable.name]).exact()
+        return self.rules.storing.exact() if variable.role is Role.ERRORS else self.rules.storing
+
     def _stored_otherwise(self, variable: Variable, path: str) -> Iterator[Edit]:
         """The field as it is, with the chunks and filters that were asked for.
 
@@ -219,7 +225,8 @@ class DataUpdate:
         raw = stored_array(origin)
         if raw.nbytes <= SMALL_BYTES or raw.raw_dtype.hasobject or raw.layout is not None:
             return
-        chunks, filters = self.rules.storing.chunk_shape(before), self.rules.storing.filters(before)
+        storing = self._storing(variable)
+        chunks, filters = storing.chunk_shape(before), storing.filters(before)
         dataset = self.group.find(variable.field)
         if not isinstance(dataset, Dataset) or raw.file is not self.opening.file or dataset.is_virtual:
             return
@@ -241,6 +248,7 @@ class DataUpdate:
         now, path = self.now.variables, self.group.path
         bounds = [now[name].attrs["bounds"] for name in new if now[name].attrs.get("bounds") in now]
         dataset = xr.Dataset({name: self._in_order(name).to_base_variable() for name in dict.fromkeys([*new, *bounds])})
+        dataset = dataset.set_coords([name for name in dataset.variables if name in self.now.coords])
         storing = self.rules.storing
         storing = replace(storing, unlimited_dims={*storing.unlimited_dims, *self._growing_dims()})
         found = fields_of(dataset, path, storing, self.rules.diagnostics)

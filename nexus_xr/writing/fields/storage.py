@@ -12,6 +12,7 @@ import xarray as xr
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.writing.creation import (
+    SMALL_BYTES,
     Compression,
     default_chunks,
     filters_named,
@@ -76,6 +77,35 @@ class Storing:
             return replace(self, **own, growing=growing if any(growing) else (), encoding={})
         except NexusError as error:
             raise NexusError(f"encoding of {name!r}: {error}") from None
+
+    def own_of(self, name: Any) -> set[str]:
+        """What is said of a variable alone."""
+        return {_ENCODING[key] for key in self.encoding.get(name, {})}
+
+    def aside(self, variable: xr.Variable, own: Collection[str] = ()) -> Storing:
+        """The same for what lies aside of data, as an axis does: with the chunks of small arrays where it is one.
+
+        Those of the data would be a chunk for each of its elements, which some filters don't encode.
+
+        Parameters
+        ----------
+        variable
+            Its values.
+        own
+            What was said of it alone, which stays.
+        """
+        if variable.nbytes > SMALL_BYTES or {"chunks", "compression", "shuffle"} & {*own}:
+            return self
+        made = replace(self, chunks=None)
+        keeps_filters = self.compression == KEEP and comes_from_file(variable)
+        return replace(made, **_UNFILTERED) if made.growing and not keeps_filters else made
+
+    def exact(self, own: Collection[str] = ()) -> Storing:
+        """The same for what belongs to data: with no filter that may change values unless it was said of it alone."""
+        if self.compression == KEEP or "compression" in own:
+            return self
+        filters = filters_named(self.compression, self.compression_opts, self.shuffle)
+        return replace(self, **_EXACT) if filters_of_source(filters) is None else self
 
     def as_encoded(self, variable: xr.Variable) -> Storing:
         """How a variable is to be stored in the type that its encoding asks for, where nothing else is asked for.
@@ -153,6 +183,9 @@ class Storing:
             yield dim, max(size, int(grows))
 
 
+# Stored anew with each value, a chunk that is compressed would leave the room behind that it had.
+_UNFILTERED: Mapping[str, Any] = {"compression": None, "compression_opts": None, "shuffle": None}
+_EXACT: Mapping[str, Any] = {"compression": "gzip", "compression_opts": None, "shuffle": None}
 # What the encoding of a variable may say, also by the names that xarray has for it.
 _ENCODING = {
     "chunks": "chunks",

@@ -63,15 +63,35 @@ def signal_of(dataset: xr.Dataset) -> str | None:
     """
     if odd := [name for name in dataset.variables if not isinstance(name, str)]:
         raise NexusError(f"{odd[0]!r}: the name of a variable is no text; rename it")
-    spans = {str(name): variable.dims for name, variable in dataset.variables.items()}
-    own = {str(name): spans[str(name)] for name in dataset.data_vars}
-    bounds = {named for variable in dataset.variables.values() if (named := bounds_named(variable)) is not None}
-    plain = (name for name in own if name not in bounds and owner_of_errors(name, spans) is None)
-    if (found := next(plain, None)) is not None:
+    beside = _beside_data(dataset)
+    own = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
+    if (found := next((name for name in own if name not in beside), None)) is not None:
         return found
+    bounds = {named for variable in dataset.variables.values() if (named := bounds_named(variable)) is not None}
     edges = (edges_told(dataset, name) for name in dataset.variables) if bounds else ()
     parts = {found[0] for found in edges if found is not None}
     return next((name for name in own if name not in parts and owner_of_errors(name, own) is None), None)
+
+
+def _beside_data(dataset: xr.Dataset) -> set[str]:
+    """The variables that belong to others: coordinates, uncertainties and bounds."""
+    spans = {str(name): variable.dims for name, variable in dataset.variables.items()}
+    bounds = {named for variable in dataset.variables.values() if (named := bounds_named(variable)) is not None}
+    errors = {name for name in spans if owner_of_errors(name, spans) is not None}
+    return {*map(str, dataset.coords), *bounds, *errors}
+
+
+def _how_stored(dataset: xr.Dataset, storing: Storing) -> dict[str, Storing]:
+    """How each variable is to be stored: the data as it is said, and what belongs to them so that it stays exact."""
+    beside = _beside_data(dataset)
+    spanned = next((set(each.dims) for name, each in dataset.data_vars.items() if str(name) not in beside), set())
+    found = {}
+    for name, variable in dataset.variables.items():
+        is_aside = name in dataset.coords or set(variable.dims) < spanned
+        own = storing.of(str(name), variable.dims)
+        own = own.aside(variable, storing.own_of(name)) if is_aside else own
+        found[str(name)] = own.exact(storing.own_of(name)) if is_aside or str(name) in beside else own
+    return found
 
 
 def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Diagnostics) -> dict[str, DataField]:
@@ -84,6 +104,7 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
     lost = stale.keys() | {name for name in dataset.coords if _names_absent_bounds(dataset, name)}
     _tell_of_bins(path, {name: _why_apart(dataset, name) for name in indexed - edges.keys()}, lost)
     dropped = {bounds for bounds, _ in edges.values()}
+    how_stored = _how_stored(dataset, storing)
     for name, variable in dataset.variables.items():
         where = f"{path}/{name}"
         if name in dropped:
@@ -109,7 +130,7 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
         if name in edges:
             variable = xr.Variable((*variable.dims[:-1], f"{name}_edges"), edges[name][1])
         dims = dataset.variables[name].dims
-        node = field_of(variable, attributes, where, storing.of(str(name), dims).as_encoded(variable), diagnostics)
+        node = field_of(variable, attributes, where, how_stored[str(name)].as_encoded(variable), diagnostics)
         if node is not None:
             shown_at = _shown_at(dataset.variables[name])
             is_plotted = dataset.variables[name].encoding.get("nexus_role") in _PLOTTED
