@@ -685,6 +685,25 @@ def test_names_of_any_letters_are_in_files_of_numpy(tmp_path: Path, count: int) 
     assert (len(content) - values.nbytes) % 64 == 0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "version"),
+    [
+        ("u2", 1),
+        ([("x", "f8"), ("y", "S3")], 1),
+        ([("x" * 65_000, "f8")], 1),
+        ([("x" * 65_536, "f8")], 2),
+        ([("\N{GREEK SMALL LETTER SIGMA}", "f8")], 3),
+    ],
+)
+def test_files_of_numpy_are_of_the_oldest_version_that_has_such_values(dtype: Any, version: int) -> None:
+    values = np.zeros((2, 3), dtype)
+    shown = Shown("x", values.shape, values.dtype)
+    content = bytes(FORMATS["npy"].encode(shown, ValuePart(values, (range(2), range(3)), 0)))
+    assert np.lib.format.read_magic(io.BytesIO(content)) == (version, 0)
+    assert len(content) == FORMATS["npy"].length(shown)
+    assert (np.load(io.BytesIO(content), max_header_size=1 << 20) == values).all()
+
+
 @given(st.integers(0, 20), st.integers(1, 30), st.integers(1, 9), st.integers(1, 7))
 def test_chunks_are_counted_as_they_are_touched(start: int, length: int, step: int, chunk: int) -> None:
     positions = range(start, start + length, step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+from contextlib import suppress
 
 import numpy as np
 
@@ -32,16 +33,17 @@ class Npy:
 
 
 def _head(shown: Shown) -> bytes:
-    """What stands before the values: of version 2, or 3 where a name needs it, which NumPy has no public function for.
+    """What stands before the values: of version 1, which all read, of 2 where it is long, of 3 where a name needs it.
 
-    Source: "Format Version 3.0" in the documentation of `numpy.lib.format`.
+    NumPy, which does the same, has no public function for version 3. Source: "Format Version 3.0" in the documentation
+    of `numpy.lib.format`.
     """
     described = {"descr": np.lib.format.dtype_to_descr(shown.dtype), "fortran_order": False, "shape": shown.shape}
     stream = io.BytesIO()
-    try:
-        np.lib.format.write_array_header_2_0(stream, described)
-    except UnicodeEncodeError:
-        begin, text = np.lib.format.magic(3, 0), repr(described).encode()
-        padding = -(len(begin) + _LENGTH.size + len(text) + 1) % np.lib.format.ARRAY_ALIGN
-        return begin + _LENGTH.pack(len(text) + padding + 1) + text + b" " * padding + b"\n"
-    return stream.getvalue()
+    for write in (np.lib.format.write_array_header_1_0, np.lib.format.write_array_header_2_0):
+        with suppress(ValueError):  # as it is too long, or is no Latin-1
+            write(stream, described)
+            return stream.getvalue()
+    begin, text = np.lib.format.magic(3, 0), repr(described).encode()
+    padding = -(len(begin) + _LENGTH.size + len(text) + 1) % np.lib.format.ARRAY_ALIGN
+    return begin + _LENGTH.pack(len(text) + padding + 1) + text + b" " * padding + b"\n"
