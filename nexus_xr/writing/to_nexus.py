@@ -153,7 +153,7 @@ def _write_elsewhere(obj: Any, target: Any, options: WritingOptions) -> None:
 
 
 def write_file(obj: Any, path: Any, options: WritingOptions, for_swmr: bool = False) -> Any:
-    """Write a file of this machine, as `to_nexus` does it, perhaps in the latest version of the format."""
+    """Write a file of this machine, as `to_nexus` does it, perhaps one to be read while it is written (SWMR)."""
     options.refuse_unused(path)
     if options.way == "region":
         return _write_region(obj, path, options)
