@@ -611,7 +611,7 @@ def test_a_file_is_as_it_was_where_appending_fails(
     def counting(dataset: WrittenDataset, region: Any, values: Any) -> None:
         written.append(region)
         write(dataset, region, values)
-        if len(written) == {"whole": 2, "part": 9}.get(fails):
+        if len(written) == {"whole": 2, "part": 5}.get(fails):
             raise NexusFileError("can't be written (No space left on device)")
 
     monkeypatch.setattr(WrittenDataset, "write", counting)
