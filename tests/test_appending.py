@@ -559,7 +559,7 @@ def test_only_files_here_are_continued(tmp_path: Path) -> None:
         to_nexus(stack(7, 5), path, append_dim="frame")
     with (
         dask.config.set(scheduler="processes"),
-        pytest.raises(NexusError, match="only this process changes what is there"),
+        pytest.raises(NexusError, match="only dask's own threads in this process"),
     ):
         to_nexus(stack(7, 5).chunk({"frame": 1}), path, append_dim="frame")
     assert_same(open_nexus(path), stack(5))

@@ -581,6 +581,25 @@ def test_a_region_is_written_by_this_process_alone(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("grows", [True, False])
+def test_what_workers_wrote_grows_once_it_is_one_file(client: Any, grows: bool) -> None:
+    to_nexus(scan(), "new.nxs", unlimited_dims="frame" if grows else None)
+    with h5py.File("new.nxs") as file:
+        assert file["entry1/counts/counts"].maxshape == (None if grows else 24, 40, 50)
+        np.testing.assert_array_equal(file["entry1/counts/counts"], FRAMES)
+    assert written().identical(scan().compute())
+    help_for = (
+        r"one file first: nexus_xr\.consolidate\('new.nxs'\)" if grows else 'with unlimited_dims="frame" at first'
+    )
+    with pytest.raises(NexusError, match=help_for):
+        to_nexus(scan().compute(), "new.nxs", append_dim="frame")
+    nexus_xr.consolidate("new.nxs")
+    if grows:
+        to_nexus(scan().compute(), "new.nxs", append_dim="frame")
+        np.testing.assert_array_equal(written(), np.concatenate([FRAMES, FRAMES]))
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_threads_write_one_file_beside_a_cluster_too(client: Any) -> None:
     with dask.config.set(scheduler="threads"):
         to_nexus(scan(), "new.nxs")

@@ -87,6 +87,22 @@ def test_what_does_not_fit_is_stored_anew(chunks: Any, options: Any) -> None:
         np.testing.assert_array_equal(file["entry/counts"], VALUES)
 
 
+@pytest.mark.parametrize("chunks", [(2, 3, 8), (5, 6, 8), None], ids=["copied", "across the files", "contiguous"])
+def test_what_may_grow_may_do_so_afterwards(chunks: Any) -> None:
+    for name, part in HALVES:
+        write_source(name, VALUES[part], chunks)
+    layout = h5py.VirtualLayout(VALUES.shape, "u2", maxshape=(None, *VALUES.shape[1:]))
+    for name, part in HALVES:
+        layout[part] = h5py.VirtualSource(name, "data", VALUES[part].shape)
+    with h5py.File("master.nxs", "w") as file:
+        file.create_virtual_dataset("counts", layout)
+    consolidate("master.nxs")
+    with h5py.File("master.nxs") as file:
+        assert not file["counts"].is_virtual
+        assert file["counts"].maxshape == (None, *VALUES.shape[1:])
+        np.testing.assert_array_equal(file["counts"], VALUES)
+
+
 @st.composite
 def mappings(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
     """Regions of a virtual dataset of 12 rows: first row there, rows, first row in the source, step there."""

@@ -10,9 +10,9 @@ from nexus_xr.errors import NexusError
 
 
 def computes_elsewhere() -> bool:
-    """Whether dask computes in other processes than this, which can't write to a file that is open here.
+    """Whether dask doesn't compute in threads of its own in this process, which can write to a file that is open here.
 
-    These are the workers of a client of dask.distributed, or of dask's own pool of processes.
+    Instead it does with the workers of a client of dask.distributed, or with its own pool of processes.
     """
     import dask.multiprocessing
     from dask.base import get_scheduler
@@ -29,6 +29,7 @@ def refuse_elsewhere(path: str, arrays: Iterable[Any]) -> None:
     """Raise an error where some of the arrays would be computed in other processes, for a file that is changed here."""
     if computes_elsewhere() and any(hasattr(each, "dask") for each in arrays):
         raise NexusError(
-            f"{path}: nothing was written: only this process changes what is there, and dask computes in others; "
+            f"{path}: nothing was written: only dask's own threads in this process change what is there, and dask "
+            "computes with a client's workers or in other processes; "
             'write in threads: with dask.config.set(scheduler="threads"): ...'
         )

@@ -123,7 +123,7 @@ class Workers:
         regions = _regions(values.chunks, parts)
         self._tasks.append(_tasks(values, parts, path.rpartition("/")[2]))
         self._regions.append((path, [region for region, _ in regions]))
-        return replace(node, values=Joined(values.shape, dtype, regions))
+        return replace(node, values=Joined(values.shape, dtype, regions, node.growing))
 
     def gather(self, pending: Sequence[PendingWrite]) -> None:
         """Have the values of dask arrays come back, and be written into their datasets in the master."""

@@ -79,7 +79,7 @@ def to_nexus(
 
     Where dask computes in other processes, as under a client of dask.distributed, these write large dask arrays into
     part files, in a folder ``<name>_parts`` beside `path`, which the file joins as virtual datasets; `consolidate`
-    makes it one file.
+    makes it one file. Only then does it grow along `unlimited_dims`.
 
     Parameters
     ----------

@@ -59,24 +59,29 @@ class Joined:
         Type of an element.
     parts
         Which region is in which file, by its path from the folder of the file that joins them.
+    growing
+        Which of its dimensions have no end, once it is one dataset.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     parts: Sequence[tuple[Region, str]]
+    growing: tuple[bool, ...] = ()
 
 
 def create_joined(group: h5py.Group, name: str, joined: Joined) -> h5py.Dataset:
     """Make the virtual dataset of part files, which need not be there yet."""
     properties = properties_of(h5p.DATASET_CREATE)
+    growing = joined.growing or (False,) * len(joined.shape)
+    largest = tuple(h5s.UNLIMITED if grows else size for size, grows in zip(joined.shape, growing, strict=True))
     for region, path in joined.parts:
         first, lengths = [begin for begin, _ in region], tuple(end - begin for begin, end in region)
-        space = h5s.create_simple(joined.shape)
+        space = h5s.create_simple(joined.shape, largest)
         space.select_hyperslab(tuple(first), (1,) * len(first), block=lengths)
         literal = path.replace("%", "%%")  # which would begin a pattern
         properties.set_virtual(space, literal.encode(), DATASET.encode(), h5s.create_simple(lengths))
     kind = h5t.py_create(joined.dtype, logical=True)
-    space = h5s.create_simple(joined.shape)
+    space = h5s.create_simple(joined.shape, largest)
     return h5py.Dataset(h5d.create(group.id, name.encode(), kind, space, properties, link_properties()))
 
 

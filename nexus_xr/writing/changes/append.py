@@ -35,6 +35,8 @@ from nexus_xr.writing.storing import stores
 from .growth import Target, Targets, check_same, names_in, targets_of, text_for, values_for, without_first_edge
 from .targets import group_with, known
 
+_PARTS_THAT_GROW = "is made of other datasets, and can grow when it is one"
+
 
 @dataclass(frozen=True)
 class _More:
@@ -170,10 +172,15 @@ def _member(described: Described, name: str) -> Dataset:
 
 def _check_growing(targets: Targets, datasets: dict[str, Dataset], file: File) -> None:
     reasons = {target.path: _why_fixed(datasets[name], target, file) for name, target in targets.growing.items()}
-    if fixed := [f"{path} {reason}" for path, reason in reasons.items() if reason is not None]:
+    if fixed := {path: reason for path, reason in reasons.items() if reason is not None}:
         raise NexusError(
-            f"{file.name}: nothing was written, as this can't grow along {targets.dim!r}:\n{listed(fixed)}\n"
-            f'write the whole with unlimited_dims="{targets.dim}" at first'
+            f"{file.name}: nothing was written, as this can't grow along {targets.dim!r}:\n"
+            f"{listed(f'{path} {reason}' for path, reason in fixed.items())}\n"
+            + (
+                f"make it one file first: nexus_xr.consolidate({file.name!r})"
+                if set(fixed.values()) == {_PARTS_THAT_GROW}
+                else f'write the whole with unlimited_dims="{targets.dim}" at first'
+            )
         )
     if any(dataset.is_being_written for dataset in datasets.values()):
         raise written_elsewhere(file.name, file.path)
@@ -181,7 +188,7 @@ def _check_growing(targets: Targets, datasets: dict[str, Dataset], file: File) -
 
 def _why_fixed(dataset: Dataset, target: Target, file: File) -> str | None:
     if dataset.is_virtual:
-        return "is made of other datasets"
+        return _PARTS_THAT_GROW if dataset.can_grow[target.axis or 0] else "is made of other datasets"
     if dataset.origin is not None and os.path.realpath(dataset.origin[0]) != os.path.realpath(file.path):
         return f"lies in another file, {dataset.origin[0]}"
     if dataset.storage.chunks is None or not dataset.can_grow[target.axis or 0]:

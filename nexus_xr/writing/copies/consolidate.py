@@ -31,6 +31,7 @@ from nexus_xr.hdf5.writing.creation import (
     fill_of,
     filters_named,
     filters_of_source,
+    growing_chunks,
 )
 from nexus_xr.hdf5.writing.link_targets import UserDefinedLink, copy_attributes, link_of, restore_order
 from nexus_xr.hdf5.writing.mapped_regions import ChunkForm, MappedRegion, are_chunks_of, chunk_form, mapped_regions_of
@@ -251,7 +252,14 @@ class _Consolidation:
         form = _form_of(regions) if regions else None
         filters = filters_of_source(form.filters) if form else None
         chunks = form.chunks if form and len(form.chunks) == source.ndim else None
-        chunks = chunks or default_chunks(source.shape, source.dtype.itemsize)
+        growing = [most is None for most in source.maxshape]
+        if chunks is None:
+            itemsize = source.dtype.itemsize
+            chunks = (
+                growing_chunks(source.shape, itemsize, growing)
+                if any(growing)
+                else default_chunks(source.shape, itemsize)
+            )
         if filters is None:
             filters = filters_named("gzip")
         filters = filters if chunks and not source.dtype.hasobject else ()
@@ -262,7 +270,9 @@ class _Consolidation:
             if made.size:
                 StoredAnew(array).write_into(made, self._num_threads, where)
         elif not (regions and form is not None and _move_chunks(source, regions, form, group, name, filters)):
-            made = create_dataset(group, name, source.shape, source.dtype, chunks, filters, fill=fill_of(source))
+            made = create_dataset(
+                group, name, source.shape, source.dtype, chunks, filters, growing, fill=fill_of(source)
+            )
             if made.size:
                 fill(WrittenDataset(made, self._num_threads, where), as_stored(array))
         copy_attributes(source, group[name])
