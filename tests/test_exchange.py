@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import errno
 import json
@@ -25,12 +26,15 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import LocalStore
 
 import nexus_xr
 from nexus_xr import Link, NexusError
 from nexus_xr.exchange.attributes import flat_attributes, nested_attributes
 from nexus_xr.exchange.names import joined, quoted, split, unquoted
 from nexus_xr.exchange.values import as_attribute, of_attribute
+from nexus_xr.exchange.zarr_folder import zarr_folder
 from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
 from .corpus import CORPUS, corpus_files
@@ -963,6 +967,21 @@ def test_a_store_takes_its_place_when_it_is_complete(mode: Any, tmp_path: Path) 
     (counts + 1).nexus.to_zarr(path, mode=mode)
     assert_same(nexus_xr.unflat(xr.open_zarr(path)), counts + 1)
     assert os.listdir(tmp_path) == ["out.zarr"]
+
+
+@pytest.mark.parametrize("way", ["set", "set_if_not_exists"])
+def test_a_folder_of_zarr_is_given_up_once_what_is_under_way_is_written(way: str, tmp_path: Path) -> None:
+    value = default_buffer_prototype().buffer.from_bytes(b"1")
+
+    def write(store: LocalStore, key: str) -> None:
+        asyncio.run(getattr(store, way)(key, value))
+
+    with zarr_folder(tmp_path / "out.zarr") as store:
+        write(store, "before")
+        write(pickle.loads(pickle.dumps(store)), "elsewhere")
+    with pytest.raises(nexus_xr.NexusFileError, match=r"out\.zarr: has been given up"):
+        write(store, "after")
+    assert sorted(os.listdir(tmp_path / "out.zarr")) == ["before", "elsewhere"]
 
 
 @each_engine

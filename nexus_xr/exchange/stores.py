@@ -142,9 +142,15 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
             refuse_origin(obj, store)
             _refuse_long(_names(made), "a folder", "write another format")
             if _is_whole(options):
+                from .zarr_folder import zarr_folder
+
                 is_new = options.get("mode") != "w"
-                with _told_of_far_dates(store), replacing_folder(store, is_new) as folder:
-                    made.to_zarr(LocalStore(folder), **{**options, "mode": "w"})
+                with (
+                    _told_of_far_dates(store),
+                    replacing_folder(store, is_new) as folder,
+                    zarr_folder(folder) as own,
+                ):
+                    made.to_zarr(own, **{**options, "mode": "w"})
                 return None
             if options.get("mode") == "w":  # by which zarr makes the folder empty
                 refuse_others(os.path.join(store, (options.get("group") or "").strip("/")))
