@@ -477,6 +477,38 @@ def test_an_error_in_a_task_says_where_it_was(client: Any, is_grouped: bool, mon
     assert caught.value.__notes__ == [f"while writing {os.path.abspath('new.nxs')}:/entry2/counts/counts{region}"]
 
 
+def tasks_in_work(dask_worker: Any) -> int:
+    return len(dask_worker.state.executing)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_what_is_still_written_after_an_error_is_none(
+    client: Any, hold: Hold, is_grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_grouped:
+        monkeypatch.setattr(parts, "LEAST_PART_BYTES", 8 * FRAMES[0].nbytes)
+
+    def fail_or_be_late(values: Any, block_id: tuple[int, ...] = ()) -> Any:
+        if block_id[0] == 1:
+            hold.wait()
+            raise ZeroDivisionError("in a task")
+        return hold._held(values) if block_id[0] == 0 else values
+
+    array = scan()
+    broken = array.copy(data=array.data.map_blocks(fail_or_be_late, dtype="u2", meta=array.data._meta))
+    with pytest.raises(ZeroDivisionError):
+        to_nexus(broken, "quiet.nxs")
+    assert any(client.run(tasks_in_work).values())
+    hold.let_go()
+    wait_until(lambda: not any(client.run(tasks_in_work).values()))
+    said = [message for log in client.get_worker_logs().values() for _, message in log]
+    assert [
+        message for message in said if os.path.abspath("quiet_parts") in message and "NexusFileError" in message
+    ] == []
+    assert files() == []
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_tasks_are_called_like_the_array_that_they_write(client: Any) -> None:
     job = to_nexus(scan(), "new.nxs", compute=False)

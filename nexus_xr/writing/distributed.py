@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 from typing import Any
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.uncertainties import refuse_unknown
-from nexus_xr.errors import NexusError
+from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset, in_words, why_unfit
 from nexus_xr.hdf5.writing.part_files import Form, Joined, join_parts, write_part
@@ -33,6 +35,9 @@ MOST_PARTS = 1000
 LEAST_PART_BYTES = TARGET_BLOCK_BYTES
 
 _PREFIX = "part_"
+
+# Folders of parts into which nothing is to be written any more, which a worker is told.
+_given_up: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -150,9 +155,11 @@ class Workers:
         begun, gathering = dask.persist(self._tasks, self._gathered)
         try:
             tasks, gathered = dask.compute(begun, gathering)
-        except Exception as error:
-            for where in self._failed(begun):
-                error.add_note(f"while writing {self._file.path}:{where}")
+        except BaseException as error:
+            if isinstance(error, Exception):
+                for where in self._failed(begun):
+                    error.add_note(f"while writing {self._file.path}:{where}")
+            _give_up(self._file.parts, begun)
             raise
         _complete(self._file, gathered, tasks, self._regions)
 
@@ -162,6 +169,20 @@ class Workers:
             for region, task in zip(regions, _in_order(tasks), strict=True):
                 if getattr(task, "status", None) == "error":
                     yield f"{path}{in_words(region)}"
+
+
+def _give_up(folder: str, begun: Any) -> None:
+    """Have workers begin nothing more, and say nothing of what they can't put into a folder that is gone by then."""
+    distributed = sys.modules.get("distributed")
+    with suppress(Exception):  # of a cluster that is gone, or has lost a worker
+        if distributed is not None and (futures := distributed.futures_of(begun)):
+            client = futures[0].client
+            client.cancel(futures)
+            client.run(_note_given_up, folder, on_error="ignore")
+
+
+def _note_given_up(folder: str) -> None:
+    _given_up.add(folder)
 
 
 def aligned(array: Any, chunks: tuple[int, ...] | None, where: str) -> Any:
@@ -232,7 +253,8 @@ def _write_block(values: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) 
     if (reason := why_unfit(values, values.shape, parts.form.dtype)) is not None:
         raise NexusError(f"{piece}: a block of dask {reason}")
     if piece == part or not os.path.exists(part):  # which has this block already, if it is there
-        write_part(piece, values, parts.form)
+        with _wanted(parts.folder):
+            write_part(piece, values, parts.form)
     return _told(values.shape)
 
 
@@ -246,8 +268,19 @@ def _join_blocks(shapes: NDArray[Any], parts: Parts, block_id: tuple[int, ...]) 
     for lengths, chunk in zip(along, parts.form.chunks or (1,) * shapes.ndim, strict=True):
         if any(length % chunk for length in lengths[:-1]):
             raise NexusError(f"{path}: blocks of dask have the lengths {lengths}, and end within chunks of {chunk}")
-    join_parts(path, parts.pieces(block_id), parts.form)
+    with _wanted(parts.folder):
+        join_parts(path, parts.pieces(block_id), parts.form)
     return _told(tuple(map(sum, along)))
+
+
+@contextmanager
+def _wanted(folder: str) -> Iterator[None]:
+    """Have it be no error that a ``with`` block can't write where nothing is to be written any more."""
+    try:
+        yield
+    except NexusFileError:
+        if folder not in _given_up:
+            raise
 
 
 def _first_along(array: NDArray[Any], axis: int) -> Iterator[Any]:
