@@ -382,6 +382,37 @@ def test_many_blocks_make_few_parts(client: Any, monkeypatch: pytest.MonkeyPatch
     assert written().identical(array.compute())
 
 
+@pytest.mark.parametrize(
+    ("chunks", "target", "pieces"),
+    [
+        ((2, 20, 50), 1, (4, 40, 50)),  # which the blocks are made of
+        ((8, 40, 50), 1, (8, 40, 50)),  # no more than two blocks
+        ((9, 40, 50), 1, (9, 40, 50)),  # a chunk
+        ((24, 1, 50), 1, (24, 6, 50)),
+        ((24, 4, 5), 1, (24, 4, 50)),
+        ((24, 1, 50), FRAMES.nbytes // 3, (24, 10, 50)),
+        ((24, 1, 50), FRAMES.nbytes // 2, (24, 40, 50)),
+    ],
+)
+def test_chunks_across_blocks_are_put_together_in_small_pieces(
+    chunks: tuple[int, ...], target: int, pieces: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "TARGET_BLOCK_BYTES", target)
+    assert parts.in_pieces(scan().data, chunks, "counts").chunksize == pieces
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("is_later", [False, True])
+def test_workers_write_chunks_across_blocks(client: Any, is_later: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "TARGET_BLOCK_BYTES", 1)
+    array = scan(block=(1, 40, 50)) + 1
+    job = to_nexus(array, "new.nxs", chunks=(24, 1, 50), compute=not is_later)
+    if is_later:
+        client.compute(job).result(timeout=PATIENCE_SECONDS)
+    assert len(part_names()) == 40
+    np.testing.assert_array_equal(written(), FRAMES + 1)
+
+
 def test_small_arrays_and_text_are_in_the_master(client: Any) -> None:
     array = scan(label=("frame", da.from_array(np.array(list("abcdefghijklmnopqrstuvwx")), chunks=5)))
     to_nexus(array, "new.nxs")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.uncertainties import refuse_unknown
 from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.hdf5.reading.block_shapes import grouped
 from nexus_xr.hdf5.writing.atomic_file import NewFile
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset, in_words, why_unfit
 from nexus_xr.hdf5.writing.part_files import Form, Joined, join_parts, write_part
@@ -121,7 +122,7 @@ class Workers:
             return node
         if not self._tasks:
             self._file.make_parts()
-        values = aligned(node.values, node.chunks, f"{self._file.path}:{path}")
+        values = in_pieces(node.values, node.chunks, f"{self._file.path}:{path}")
         form = Form(dtype, node.chunks, node.filters)
         parts = Parts(self._file.parts, self._count + 1, values.numblocks, _grouped(values), form)
         self._count += math.prod(parts.counts)
@@ -189,6 +190,22 @@ def aligned(array: Any, chunks: tuple[int, ...] | None, where: str) -> Any:
     """A dask array, called so in errors, whose blocks split no chunk, and none of which is empty."""
     blocks = aligned_blocks(array, chunks)
     return array if blocks is None else as_announced(array, where).rechunk(blocks)
+
+
+def in_pieces(array: Any, chunks: tuple[int, ...] | None, where: str) -> Any:
+    """A dask array, called so in errors, whose blocks split no chunk, and take little more memory than those it had.
+
+    Where whole chunks across blocks take more than two of these, it gets others: of as many chunks as fit into a block.
+    """
+    blocks = aligned_blocks(array, chunks)
+    if blocks is None:
+        return array
+    itemsize = int(array.dtype.itemsize)
+    most = max(TARGET_BLOCK_BYTES, math.prod(map(max, array.chunks)) * itemsize)
+    if math.prod(blocks) * itemsize > 2 * most:
+        unit = align_blocks((1,) * array.ndim, array.shape, chunks)
+        blocks = grouped(unit, array.shape, itemsize, most)
+    return as_announced(array, where).rechunk(blocks)
 
 
 def aligned_blocks(array: Any, chunks: tuple[int, ...] | None) -> tuple[int, ...] | None:
