@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -1060,6 +1061,50 @@ def test_chunks_across_the_blocks_of_dask_are_put_together_in_bounded_parts(
     assert len(written) == passes
     assert max(written) <= max(most, 6 * 4 * 50 * 2)  # a chunk at least
     assert folder(tmp_path) == ["f.nxs"]
+
+
+@pytest.mark.parametrize(("most", "copies"), [(2.0, 2), (1.99, 1)])
+def test_what_is_put_together_is_in_memory_once_where_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: float, copies: int
+) -> None:
+    values = np.zeros((64, 128, 256), "f4")
+    monkeypatch.setattr("nexus_xr.writing.storing.MOST_TOGETHER_BYTES", int(most * values.nbytes))
+    blocks = da.ones(values.shape, chunks=(1, 128, 256), dtype="f4") + 1
+    array = xr.DataArray(blocks, dims=("scan", "y", "x"), name="counts")
+    tracemalloc.start()
+    try:
+        with dask.config.set(scheduler="synchronous"):
+            to_nexus(array, tmp_path / "f.nxs", chunks=(64, 8, 8), compression=None)
+        assert tracemalloc.get_traced_memory()[1] // values.nbytes == copies
+    finally:
+        tracemalloc.stop()
+    assert only_signal(tmp_path / "f.nxs").equals(array)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda block: block[:, :1],
+            r"f\.nxs:/entry1/counts/counts: .* into \[2:3, 0:4, 0:50\] has the shape \(1, 1, 50\)",
+        ),
+        (lambda block: block + 0.5, "is of float64"),
+        (np.ma.masked_less, "has masked elements"),
+    ],
+    ids=["shape", "type", "mask"],
+)
+def test_blocks_that_are_put_together_in_passes_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, reason: str
+) -> None:
+    monkeypatch.setattr("nexus_xr.writing.storing.MOST_TOGETHER_BYTES", 1)
+
+    def untrue(block: Any, block_id: tuple[int, ...] = ()) -> Any:
+        return change(block, *[1000] * (change is np.ma.masked_less)) if block_id[0] == 2 else block
+
+    frames = da.from_array(FRAMES, chunks=(1, 40, 50)).map_blocks(untrue, dtype="u2", meta=FRAMES[:0])
+    with pytest.raises(NexusError, match=reason):
+        to_nexus(xr.DataArray(frames, dims=("scan", "y", "x"), name="counts"), tmp_path / "f.nxs", **ACROSS)
+    assert folder(tmp_path) == []
 
 
 def test_of_arrays_in_several_passes_others_are_written_at_once(

@@ -6,17 +6,48 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nexus_xr.arrays.announced import announced, as_announced, places_of, region_at
 from nexus_xr.hdf5.reading.block_shapes import covering, grouped
-from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
 
 from .distributed import aligned, aligned_blocks
 
 # Chunks that lie across the blocks of dask need many of these at once, of which no more than this is put together.
+# Where dask does that, the blocks and what is made of them are in memory both.
 MOST_TOGETHER_BYTES = 512 * 2**20
+
+
+class _Together:
+    """Where blocks are put together that are to be written at once, none of which is kept beside it.
+
+    Parameters
+    ----------
+    region
+        What they are of a dataset.
+    target
+        The dataset.
+    """
+
+    def __init__(self, region: Region, target: WrittenDataset) -> None:
+        self.where = target.where
+        self._values = np.empty(tuple(last - first for first, last in region), target.dtype)
+        self._region = region
+        self._target = target
+
+    def write(self, region: Region, values: NDArray[Any]) -> None:
+        """Take in the values of a block."""
+        self._target.check(region, values)
+        within = zip(region, self._region, strict=True)
+        self._values[tuple(slice(begin - first, end - first) for (begin, end), (first, _) in within)] = values
+
+    def write_all(self) -> None:
+        """Write all of them."""
+        self._target.write(self._region, self._values)
 
 
 def stores(
@@ -39,25 +70,30 @@ def stores(
     begins = begins or [(0,) * source.ndim for source in sources]
     delayed = []
     for source, target, begin in zip(sources, targets, begins, strict=True):
-        if _together_bytes(source, target) <= MOST_TOGETHER_BYTES:
+        if 2 * _together_bytes(source, target) <= MOST_TOGETHER_BYTES:
             delayed.append(storing(aligned(source, target.chunks, target.where), target, begin))
         else:
             delayed.append(_in_passes(source, target, begin))
     return delayed
 
 
-def storing(source: Any, target: WrittenDataset, begin: Sequence[int]) -> Any:
+def storing(source: Any, target: WrittenDataset | _Together, begin: Sequence[int]) -> Any:
     """What writes a dask array into a dataset block by block, from some element on, once it is computed.
 
     Blocks are looked at where they are written, as one more layer of the graph takes longer than to write small ones.
     `da.store` leaves out those that are empty, or None, whatever belongs there.
     """
-    places, dtype = places_of(source), source.dtype
-    return source.map_blocks(_store, target, places, begin=tuple(begin), announced_as=dtype, meta=source._meta)
+    own = {"begin": tuple(begin), "announced_as": source.dtype}
+    name = f"write-{uuid4().hex}"  # not by what is in the target, which dask would go through
+    return source.map_blocks(_store, target, places_of(source), **own, meta=source._meta, name=name)
 
 
 def _store(
-    block: Any, target: WrittenDataset, place: Sequence[slice], begin: Sequence[int], announced_as: np.dtype[Any]
+    block: Any,
+    target: WrittenDataset | _Together,
+    place: Sequence[slice],
+    begin: Sequence[int],
+    announced_as: np.dtype[Any],
 ) -> None:
     region = region_at(place, begin)
     target.write(region, announced(block, region, announced_as, target.where))
@@ -81,5 +117,8 @@ def _write_in_passes(source: Any, target: WrittenDataset, begin: Sequence[int]) 
 
     chunks = target.chunks or (1,) * source.ndim
     for part in covering(source.shape, grouped(chunks, source.shape, source.dtype.itemsize, MOST_TOGETHER_BYTES)):
-        whole = source[tuple(slice(*each) for each in part)].rechunk(-1)
-        dask.compute(storing(whole, target, [at + first for at, (first, _) in zip(begin, part, strict=True)]))
+        region = tuple((at + first, at + last) for (first, last), at in zip(part, begin, strict=True))
+        together = _Together(region, target)
+        whole = source[tuple(slice(*each) for each in part)]
+        dask.compute(storing(whole, together, [first for first, _ in region]))
+        together.write_all()

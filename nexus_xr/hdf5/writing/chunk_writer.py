@@ -117,8 +117,7 @@ class WrittenDataset:
         """
         if not self._dataset:
             raise NexusFileError(f"{self.where}: is closed, as this has been done, or given up; write it anew")
-        if (reason := why_unfit(values, tuple(end - begin for begin, end in region), self.dtype)) is not None:
-            raise NexusError(f"{self.where}: what is to be written into {in_words(region)} {reason}")
+        self.check(region, values)
         values = np.asarray(values)
         if _is_repeated(values):
             is_unwritten = _everywhere
@@ -140,6 +139,11 @@ class WrittenDataset:
                 tasks.append(partial(self._change_chunk, corner, _slices(part, corner), inner))
         # Without filters there is nothing to do side by side, and threads would only wait for libhdf5's lock.
         threads.run(tasks, self._num_threads if self._coders.encoder.has_filters else 1)
+
+    def check(self, region: Region, values: NDArray[Any]) -> None:
+        """Raise the error of `write` for values that don't fit into a region."""
+        if (reason := why_unfit(values, tuple(end - begin for begin, end in region), self.dtype)) is not None:
+            raise NexusError(f"{self.where}: what is to be written into {in_words(region)} {reason}")
 
     def _write_chunk(
         self, corner: tuple[int, ...], values: NDArray[Any], is_unwritten: IsUnwritten | None = None
