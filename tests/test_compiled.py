@@ -513,6 +513,18 @@ def test_trees(tmp_path: Path, libver: str, hardlinks_only: bool) -> None:
         assert repr_of_tree(found) == repr_of_tree(expected)
 
 
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_segments_of_a_single_element_are_segments(tmp_path: Path, libver: str) -> None:
+    path = tmp_path / "master.h5"
+    with h5py.File(path, "w", libver=libver) as file:
+        for number_of in (1, 2):
+            file[f"raw/{number_of}"] = np.full((1, 1, 1), number_of)
+            file[f"entry/data_00000{number_of}"] = h5py.SoftLink(f"/raw/{number_of}")
+    for _ in range(2):  # what is met is known the second time
+        entry = xr.open_datatree(path, engine="nexus")["entry"].to_dataset()
+        assert entry["data"].values.tolist() == [[[1]], [[2]]]
+
+
 def attrs_of(path: Path, hardlinks_only: bool) -> dict[str, Any]:
     tree = xr.open_datatree(path, engine="nexus", hardlinks_only=hardlinks_only)
     return {name: node.attrs for name, node in tree.subtree_with_keys}

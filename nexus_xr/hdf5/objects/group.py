@@ -76,7 +76,7 @@ class Group(Node):
         return self._each(self._member, follows)
 
     def contents(self) -> Iterator[tuple[str, Group | Dataset | Link | SingleValue, bool]]:
-        """As `members`, but in the place of small datasets what is in them, where that is known as soon as they are."""
+        """As `members`, but in the place of small datasets what is in them, where no link has to be followed."""
         return self._each(self._content, follows=True)
 
     def _content(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | SingleValue | None:

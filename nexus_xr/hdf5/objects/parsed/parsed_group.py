@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -14,13 +13,12 @@ from nexus_xr.hdf5.format.attributes import Value
 from nexus_xr.hdf5.format.descriptions import GroupDescription, SingleValue
 from nexus_xr.hdf5.format.faults import FormatError, NoDtypeError, UnsupportedError
 from nexus_xr.hdf5.format.groups.links import Links, is_group
-from nexus_xr.hdf5.format.groups.stored_link import StoredLink
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, read_object_header
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
-from nexus_xr.hdf5.objects.links import HARD, SOFT, Link
+from nexus_xr.hdf5.objects.links import HARD, Link
 from nexus_xr.hdf5.objects.text import decode_name
 
 from .parsed_dataset import ParsedDataset
@@ -29,7 +27,6 @@ from .parsed_links import NotFollowedError, follow, target_of
 from .parsed_object import ParsedDatatype, ParsedObject
 
 _T = TypeVar("_T")
-_NOT_FOLLOWED = (NexusReachError, BeingWrittenError, NotFollowedError, FormatError, UnsupportedError)
 
 
 class ParsedGroup(ParsedObject, Group):
@@ -69,17 +66,9 @@ class ParsedGroup(ParsedObject, Group):
             self._walked = None
 
     def _content(self, raw_name: bytes, kind: int) -> Group | Dataset | Link | SingleValue | None:
-        return self._single_value(self._links_here.by_name[raw_name]) or self._member(raw_name, kind)
-
-    def _single_value(self, link: StoredLink) -> SingleValue | None:
-        """What a hard or soft link leads to, if that is a single element which is known in one go."""
-        if link.address is not None:
-            return self._place.file.single_value(link.address)
-        if link.kind == SOFT:
-            with suppress(*_NOT_FOLLOWED):  # of which it is said why when it is opened
-                place = follow(self._place, link)
-                return None if place is None else place.file.single_value(place.address)
-        return None
+        address = self._links_here.by_name[raw_name].address
+        found = None if address is None else self._place.file.single_value(address)
+        return self._member(raw_name, kind) if found is None else found
 
     def _list(self) -> dict[bytes, int]:
         links = self._links_here
