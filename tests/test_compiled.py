@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
+from nexus_xr import NexusWarning
 from nexus_xr.hdf5.format import compiled
 from nexus_xr.hdf5.format.array_type import parse_array_type
 from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, Value, read_attributes, usual_attributes
@@ -38,6 +39,7 @@ from nexus_xr.hdf5.format.object_header import messages_in, read_object_header
 from nexus_xr.hdf5.format.shared_messages import SHARED, SharedTable
 from nexus_xr.hdf5.format.values import decode_one
 from nexus_xr.hdf5.io.source import BytesSource
+from nexus_xr.hdf5.objects.parsed import parsed_group
 from nexus_xr.hdf5.objects.text import decode
 
 pytest.importorskip("nexus_xr.hdf5.format._parse", reason="there was no compiler")
@@ -445,6 +447,44 @@ def test_usual_groups_are_not_left_to_python() -> None:
     assert list(found.attributes) == ["NX_class", "count", "text"]
     assert list(found.attributes.values()) == ["NXentry", 3, "fixed"]
     assert list(found.links.by_name) == [b"field_%02d" % i for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "gap", "is_usual"),
+    [((64, 64), 64, True), ((72, 64), 64, False), ((64, 72), -64, False), ((64, 64), 0, False), ((0, 64), 64, False)],
+)
+def test_headers_of_groups_that_continue_within_themselves_are_left_to_python(
+    sizes: tuple[int, int], gap: int, is_usual: bool
+) -> None:
+    content, address = stored_group("earliest", 5)
+    [(_, table)] = read_object_header(file_of(content), address)[MessageType.SYMBOL_TABLE]
+    content = content.ljust(-(-len(content) // 8) * 8, b"\0")
+    further = len(content) + 16 + 24 + 2 * 24 + 64
+    said = [(MessageType.SYMBOL_TABLE, table)]
+    said += [(MessageType.CONTINUATION, number(further + i * gap, 8) + number(sizes[i], 8)) for i in range(2)]
+    block = b"".join(number(kind, 2) + number(len(c), 2) + bytes(4) + c for kind, c in said)
+    header = b"\x01\0\3\0\1\0\0\0" + number(len(block), 4) + bytes(4) + block
+    file = file_of(content + header + bytes(300))
+    file.read_up_to(0, 1)
+    found = usual_group(file, len(content), GlobalHeap(file))
+    assert (found is not None) == is_usual
+
+
+def test_a_group_whose_attributes_cannot_be_told_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "damaged.nxs"
+    with h5py.File(path, "w") as file:
+        file.create_group("beside")
+        file.create_group("group").attrs["größe"] = 1
+        root = h5py.h5o.get_info(file.id).addr
+
+    def only_the_root(file: FileBytes, address: int) -> Any:
+        if address != root:
+            raise FormatError("an object header ends too early")
+        return read_object_header(file, address)
+
+    monkeypatch.setattr(parsed_group, "read_object_header", only_the_root)
+    with pytest.warns(NexusWarning, match="/group: can't be opened"):
+        assert list(nexus_xr.read_metadata(path)) == ["beside"]
 
 
 def test_links_in_a_heap_of_one_block_are_not_left_to_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -782,15 +782,21 @@ static int is_table(Group *group, Message message, size_t offsets) {
     return group->has_table = 1;
 }
 
-/* Notes a further block, unless there are many, or it is one that was met. */
+static int is_apart(uint64_t first, uint64_t size, uint64_t second) { return first > second || second - first >= size; }
+
+/* Notes a further block, unless there are many, or it is empty or within one that was met. */
 static int is_further(Group *group, Span place, size_t offsets, size_t lengths) {
     if (group->count == MOST_FURTHER || place.size < offsets + lengths) return 0;
-    uint64_t address = number(place.bytes, offsets);
-    for (size_t i = 0; i < group->count; i++)
-        if (group->further[i].address == address) return 0;
+    uint64_t address = number(place.bytes, offsets), size = number(place.bytes + offsets, lengths);
+    int is_new = size > 0;
+    for (size_t i = 0; is_new && i < group->count; i++) {
+        uint64_t other = group->further[i].address;
+        is_new = is_apart(other, group->further[i].size, address) && is_apart(address, size, other);
+    }
     group->further[group->count].address = address;
-    group->further[group->count++].size = number(place.bytes + offsets, lengths);
-    return 1;
+    group->further[group->count].size = size;
+    group->count += (size_t)is_new;
+    return is_new;
 }
 
 static int are_of_group(Group *group, const File *file, Block block, PyObject *heads, PyObject *collections) {
