@@ -348,7 +348,7 @@ def test_a_usual_group_is_not_left_to_python() -> None:
     assert compiled.links(twice.kept, 0, 400) is None
 
 
-@pytest.mark.parametrize(("nodes", "is_usual"), [(1, True), (64, True), (65, False), (0, False)])
+@pytest.mark.parametrize(("nodes", "is_usual"), [(0, True), (1, True), (64, True), (65, False)])
 def test_groups_of_many_nodes_are_left_to_python(nodes: int, is_usual: bool) -> None:
     begin = 24 + 16 * 65
     tree = b"TREE\0\0" + number(nodes, 2) + bytes(16)
@@ -447,6 +447,15 @@ def test_usual_groups_are_not_left_to_python() -> None:
     assert list(found.attributes) == ["NX_class", "count", "text"]
     assert list(found.attributes.values()) == ["NXentry", 3, "fixed"]
     assert list(found.links.by_name) == [b"field_%02d" % i for i in range(5)]
+
+
+def test_groups_without_members_are_not_left_to_python() -> None:
+    content, address = stored_group("earliest", 0)
+    file = file_of(content)
+    file.read(0, 1)
+    found = usual_group(file, address, GlobalHeap(file))
+    assert found is not None
+    assert found.links == Links({}, None)
 
 
 @pytest.mark.parametrize(

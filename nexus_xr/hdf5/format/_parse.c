@@ -528,53 +528,60 @@ static PyObject *known_type(PyObject *types, const Said *said) {
     return type;
 }
 
-/* What a header says that doesn't continue elsewhere: of which type the dataset is, and its attributes, None where these
- * are still to be told. It holds references to all that it is of.
+/* What a header says that doesn't continue elsewhere, and of which type the dataset is. Of the block and of the type it
+ * holds references.
  */
 typedef struct {
     File file;
     Said said;
     Span header;
-    PyObject *block, *type, *attributes, *collections;
+    Block messages;
+    PyObject *block, *type, *heads, *collections;
 } Dataset;
 
 static void let_go(Dataset *set) {
     Py_XDECREF(set->block);
     Py_XDECREF(set->type);
-    Py_XDECREF(set->attributes);
 }
 
-static int is_read(Dataset *set, Span start, PyObject *types, PyObject *heads) {
-    Block messages;
-    PyObject *found = PyDict_New();
-    int is_whole = found && is_header(start, &messages), are_usual = 1;
-    while (is_whole && !is_empty(&messages)) {
-        Message message;
-        is_whole = is_taken(&messages, &message) && is_said(&set->said, message);
-        if (is_whole && are_usual)
-            are_usual = is_usual(found, message, (size_t)set->file.offsets, heads, set->collections);
-        is_whole = is_whole && !PyErr_Occurred();
-    }
+/* Whether all is said in one place, and of a known type. */
+static int is_read(Dataset *set, Span start, PyObject *types) {
     const Said *said = &set->said;
-    if (is_whole && said->type.bytes && said->space.bytes && said->layout.bytes) set->type = known_type(types, said);
-    if (set->type && PyTuple_Size(set->type) == TYPE_ITEMS)
-        set->attributes = are_usual ? in_order(found) : Py_NewRef(Py_None);
-    if (set->attributes) set->header = (Span){start.bytes, messages.whole};
+    if (!is_header(start, &set->messages)) return 0;
+    for (Block messages = set->messages; !is_empty(&messages);) {
+        Message message;
+        if (!is_taken(&messages, &message) || !is_said(&set->said, message)) return 0;
+    }
+    if (said->type.bytes && said->space.bytes && said->layout.bytes) set->type = known_type(types, said);
+    set->header = (Span){start.bytes, set->messages.whole};
+    return set->type && PyTuple_Size(set->type) == TYPE_ITEMS;
+}
+
+/* Its attributes by name, or None. */
+static PyObject *attributes_of(const Dataset *set) {
+    PyObject *found = PyDict_New();
+    int are_usual = found != NULL;
+    for (Block messages = set->messages; are_usual && !is_empty(&messages);) {
+        Message message;
+        are_usual = is_taken(&messages, &message)
+            && is_usual(found, message, (size_t)set->file.offsets, set->heads, set->collections);
+    }
+    PyObject *made = are_usual ? in_order(found) : given(NULL, 0);
     Py_XDECREF(found);
-    return set->attributes != NULL;
+    return made;
 }
 
 /* The dataset that arguments name, if all is in one place and of a known type; it is to be let go in any case. */
 static int is_dataset(PyObject *args, Dataset *set) {
-    PyObject *kept, *types, *heads;
+    PyObject *kept, *types;
     unsigned long long address;
     *set = (Dataset){0};
-    if (!PyArg_ParseTuple(args, "O!O!O!O!K", &PyTuple_Type, &kept, &PyDict_Type, &types, &PyDict_Type, &heads,
+    if (!PyArg_ParseTuple(args, "O!O!O!O!K", &PyTuple_Type, &kept, &PyDict_Type, &types, &PyDict_Type, &set->heads,
                           &PyDict_Type, &set->collections, &address))
         return 0;
     Span start;
     if (is_file(kept, &set->file) && is_usual_file(&set->file)) set->block = block_at(&set->file, address, &start);
-    return set->block && is_read(set, start, types, heads);
+    return set->block && is_read(set, start, types);
 }
 
 /* Type, layout, header, attributes and bytes of all elements. */
@@ -585,7 +592,7 @@ static PyObject *dataset(PyObject *module, PyObject *args) {
     PyObject *made = is_dataset(args, &set) ? PyTuple_New(5) : NULL;
     int is_whole = made && is_set(made, 0, Py_NewRef(set.type))
         && is_set(made, 1, layout_of(set.said.layout, &set.file, &address, &size))
-        && is_set(made, 2, as_bytes(set.header.bytes, set.header.size)) && is_set(made, 3, Py_NewRef(set.attributes))
+        && is_set(made, 2, as_bytes(set.header.bytes, set.header.size)) && is_set(made, 3, attributes_of(&set))
         && is_set(made, 4, few_bytes(&set.file, set.type, address, size));
     let_go(&set);
     return given(made, is_whole);
@@ -604,6 +611,7 @@ static int are_values(PyObject *attributes) {
 static PyObject *only_value(const Dataset *set) {
     uint64_t address = 0, stored = 0;
     Span behind;
+    if (PyTuple_GetItem(set->type, TYPE_WAY) == Py_None) return NULL;
     PyObject *layout = layout_of(set->said.layout, &set->file, &address, &stored);
     size_t size = PyLong_AsSize_t(PyTuple_GetItem(set->type, TYPE_SIZE));
     int is_there = layout && !PyErr_Occurred() && size && size <= FEW_BYTES && size <= stored;
@@ -618,11 +626,13 @@ static PyObject *only_value(const Dataset *set) {
 static PyObject *single(PyObject *module, PyObject *args) {
     Dataset set;
     (void)module;
-    int is_known = is_dataset(args, &set) && are_values(set.attributes);
-    PyObject *value = is_known ? only_value(&set) : NULL;
-    PyObject *made = value ? pair(value, Py_NewRef(set.attributes)) : NULL;
+    /* Most that aren't of a single element are told by that, before any attribute is looked at. */
+    PyObject *value = is_dataset(args, &set) ? only_value(&set) : NULL;
+    PyObject *said = value ? attributes_of(&set) : NULL;
+    int is_whole = said && are_values(said);
+    PyObject *made = pair(value, said);
     let_go(&set);
-    return given(made, 1);
+    return given(made, is_whole);
 }
 
 /* --- links ------------------------------------------------------------------------------------------------------- */
@@ -717,28 +727,29 @@ static int is_node(PyObject *found, const File *file, uint64_t address, Span nam
 }
 
 /* The nodes below the root of a tree, if there are no others between, each of them once. */
-static size_t nodes_of(const File *file, uint64_t address, uint64_t *nodes) {
+static int are_nodes(const File *file, uint64_t address, uint64_t *nodes, size_t *count) {
     Span tree;
     size_t lengths = (size_t)file->lengths, offsets = (size_t)file->offsets, width = lengths + offsets;
-    size_t count = 0, begin = TREE_AT + 2 * offsets;
+    size_t begin = TREE_AT + 2 * offsets;
     PyObject *block = block_at(file, address, &tree);
-    if (block && tree.size >= begin && !memcmp(tree.bytes, "TREE\0\0", 6)) count = (size_t)number(tree.bytes + 6, 2);
-    if (count > MOST_NODES || count * width > tree.size - begin) count = 0;
-    for (size_t i = 0; i < count; i++) {
+    int is_tree = block && tree.size >= begin && !memcmp(tree.bytes, "TREE\0\0", 6);
+    *count = is_tree ? (size_t)number(tree.bytes + 6, 2) : 0;
+    is_tree = is_tree && *count <= MOST_NODES && *count * width <= tree.size - begin;
+    for (size_t i = 0; is_tree && i < *count; i++) {
         nodes[i] = number(tree.bytes + begin + i * width + lengths, offsets);
-        for (size_t j = 0; j < i; j++)
-            if (nodes[j] == nodes[i]) count = 0;
+        for (size_t j = 0; j < i; j++) is_tree = is_tree && nodes[j] != nodes[i];
     }
     Py_XDECREF(block);
-    return count;
+    return is_tree;
 }
 
 /* The links of a symbol table that is kept as a whole. */
 static PyObject *links_of(const File *file, uint64_t btree, uint64_t heap) {
     Span names;
     uint64_t nodes[MOST_NODES];
-    size_t count = nodes_of(file, btree, nodes);
-    PyObject *segment = count ? names_at(file, heap, &names) : NULL, *found = segment ? PyList_New(0) : NULL;
+    size_t count;
+    int are_kept = are_nodes(file, btree, nodes, &count);
+    PyObject *segment = are_kept ? names_at(file, heap, &names) : NULL, *found = segment ? PyList_New(0) : NULL;
     int is_whole = found != NULL;
     size_t left = is_whole ? names.size : 0;
     for (size_t i = 0; is_whole && i < count; i++) is_whole = is_node(found, file, nodes[i], names, &left);
@@ -816,7 +827,7 @@ static int are_of_group(Group *group, const File *file, Block block, PyObject *h
 /* Links, and attributes or None, of a group whose header is of the first version. */
 static PyObject *group_in(const File *file, Group *group, Span start, PyObject *heads, PyObject *collections) {
     Block block;
-    int is_whole = is_header(start, &block) && block.prefix == PREFIX_1
+    int is_whole = start.bytes[0] == 1 && is_header(start, &block)
         && are_of_group(group, file, block, heads, collections);
     for (size_t i = 0; is_whole && i < group->count; i++) {
         Span behind;
