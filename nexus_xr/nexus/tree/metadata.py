@@ -326,15 +326,6 @@ def is_field(member: Any) -> bool:
     return is_like_one and not isinstance(member["value"], Mapping) and not is_list_of_groups(member["value"])
 
 
-def arrays_of(tree: Mapping[str, Any]) -> Iterator[Any]:
-    """Every array of a tree, in memory or not."""
-    for member in tree.values():
-        if isinstance(member, Mapping):
-            yield from arrays_of(member)
-        elif isinstance(member, np.ndarray | StoredArray):
-            yield member
-
-
 def _more(count: int) -> str:
     return f", ... {count - _SHOWN} more" if count > _SHOWN else ""
 
