@@ -269,12 +269,12 @@ def _groups(source: str, stack: ExitStack, options: Mapping[str, Any]) -> dict[s
 
 
 def _store_of(source: str, options: Mapping[str, Any]) -> Any:
-    """What xarray opens: a folder as zarr's store, as it takes a name with two colons for URLs one behind the other."""
+    """What xarray opens."""
     if options["engine"] != _ENGINES[ZARR] or is_url(source):
         return source
-    from zarr.storage import LocalStore
+    from .exchange.zarr_folder import folder_store
 
-    return LocalStore(source, read_only=True)
+    return folder_store(source, is_read=True)
 
 
 def _others(

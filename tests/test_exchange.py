@@ -892,6 +892,32 @@ def test_what_is_written_later_is_there_when_it_is_complete(
     assert_same(nexus_xr.unflat(xr.open_dataset(path, engine=engine)), dataset)
 
 
+@pytest.mark.parametrize("mode", ["w", "a"])
+def test_a_store_that_is_written_later_is_where_it_was_asked_for(
+    mode: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = xr.Dataset({"a": ("x", np.arange(1, 6))}, {"x": np.arange(5)})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    later = numbers.chunk(x=2).nexus.to_zarr("later.zarr", mode=mode, compute=False)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    later.compute()
+    assert not list(Path().iterdir())
+    assert_same(nexus_xr.unflat(xr.open_zarr(tmp_path / "later.zarr")), numbers)
+
+
+def test_a_folder_is_called_what_it_was_given_as_in_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = xr.Dataset({"a": ("x", np.arange(5))})
+    monkeypatch.chdir(tmp_path)
+    numbers.nexus.to_zarr("out.zarr", group="a")
+    with pytest.raises(nexus_xr.NexusError, match=r"^out\.zarr: is there already"):
+        numbers.nexus.to_zarr("out.zarr", group="a")
+    with pytest.raises(nexus_xr.NexusError, match=r"^none\.zarr: can't be written"):
+        numbers.nexus.to_zarr("none.zarr", mode="r+")
+    with pytest.raises(nexus_xr.NexusError, match=r"^new\.zarr: is a path, and storage_options are for URLs"):
+        numbers.nexus.to_zarr("new.zarr", storage_options={"anon": True})
+
+
 @pytest.mark.parametrize("protocol", ["file", "local"])
 def test_a_url_of_a_file_of_this_machine_is_that_file(protocol: str, tmp_path: Path) -> None:
     numbers = xr.Dataset({"a": ("x", np.arange(5))}, {"x": np.arange(5)})

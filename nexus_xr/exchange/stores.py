@@ -130,38 +130,39 @@ def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: A
         Those of xarray's method of this name.
     """
     require("zarr")
-    from zarr.storage import LocalStore  # as xarray takes a name with two colons for URLs one behind the other
+    from .zarr_folder import folder_store, zarr_folder
 
     made = streamed(flat(obj, large_arrays))
     if not _adds(options):  # into arrays of other units
         made = _counted(made, options)
     _refuse_other_years(made)
+    name = str(store)
     if isinstance(store, str | os.PathLike):
-        store = local_path(os.fspath(store))
-        if not is_url(store):
-            refuse_origin(obj, store)
+        store = name = local_path(os.fspath(store))
+        if not is_url(name):
+            if options.pop("storage_options", None):
+                raise NexusError(f"{name}: is a path, and storage_options are for URLs; leave them out")
+            refuse_origin(obj, name)
             _refuse_long(_names(made), "a folder", "write another format")
             if _is_whole(options):
-                from .zarr_folder import zarr_folder
-
                 is_new = options.get("mode") != "w"
                 with (
-                    _told_of_far_dates(store),
-                    replacing_folder(store, is_new) as folder,
+                    _told_of_far_dates(name),
+                    replacing_folder(name, is_new) as folder,
                     zarr_folder(folder) as own,
                 ):
                     made.to_zarr(own, **{**options, "mode": "w"})
                 return None
             if options.get("mode") == "w":  # by which zarr makes the folder empty
-                refuse_others(os.path.join(store, (options.get("group") or "").strip("/")))
-            store = LocalStore(store)
+                refuse_others(os.path.join(name, (options.get("group") or "").strip("/")))
+            store = folder_store(name)
     try:
-        with _told_of_far_dates(str(store)):
+        with _told_of_far_dates(name):
             return made.to_zarr(store, **options)
     except FileExistsError as error:  # by which zarr names the place within the store
-        raise stands_there(store) from error
+        raise stands_there(name) from error
     except OSError as error:
-        raise unwritten(str(store), error) from error
+        raise unwritten(name, error) from error
 
 
 def _is_whole(options: Mapping[str, Any]) -> bool:

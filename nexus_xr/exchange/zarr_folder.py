@@ -1,7 +1,8 @@
-"""A folder as a store of zarr, into which nothing is written any more once it was given up."""
+"""Folders as stores of zarr, also one into which nothing is written any more once it was given up."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,19 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
 from nexus_xr.errors import NexusFileError
+
+
+def folder_store(path: str | os.PathLike[str], *, is_read: bool = False) -> LocalStore:
+    """The store that a folder is, of whose name xarray would take two colons for URLs one behind the other.
+
+    Parameters
+    ----------
+    path
+        The folder, which it stays whatever the working directory is when values are read or written.
+    is_read
+        Whether it is only read.
+    """
+    return LocalStore(os.path.abspath(path), read_only=is_read)
 
 
 @contextmanager
