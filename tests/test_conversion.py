@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -423,7 +424,10 @@ def test_a_source_is_not_replaced_by_what_is_made_of_it(scan: Path, name: str, l
     with xr.open_dataset(scan, engine="nexus") as opened:
         writers = {".zarr": opened.nexus.to_zarr, ".nc": opened.nexus.to_netcdf, ".csv": opened.nexus.to_csv}
         write = writers.get(target.suffix, opened.nexus.to_json)
-        for each in (write, opened.counts.nexus.to_json, xr.DataTree(opened).nexus.to_json):
+        computed = opened.counts * 2
+        drawn = partial(nexus_xr.plot, computed, overwrite=True)
+        others = (opened.counts.nexus.to_json, computed.nexus.to_json, xr.DataTree(opened).nexus.to_json)
+        for each in (write, *others, *([drawn] if command == "plot" else [])):
             with pytest.raises(nexus_xr.NexusError, match="is the file that it would be made of"):
                 each(target)
     assert scan.read_bytes() == content

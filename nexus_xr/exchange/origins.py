@@ -30,5 +30,7 @@ def _encodings(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Iterator[Mapping
     if isinstance(obj, xr.DataTree):
         for node in obj.subtree:
             yield from _encodings(node.to_dataset(inherit=False))
-    elif isinstance(obj, xr.Dataset):
-        yield from (variable.encoding for variable in obj.variables.values())
+    else:
+        # What is computed has no encoding, and its coordinates have theirs.
+        variables = obj.variables if isinstance(obj, xr.Dataset) else obj.coords.variables
+        yield from (variable.encoding for variable in variables.values())
