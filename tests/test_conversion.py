@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -472,6 +473,17 @@ def test_stores_of_other_forms_are_replaced(scan: Path) -> None:
         nexus_xr.to_zarr(scan, folder, mode="w")
     nexus_xr.to_zarr(scan, folder, mode="w", shards=1 << 20)
     nexus_xr.to_zarr(scan, folder, mode="w")
+
+
+@pytest.mark.parametrize("name", ["zarr.json", ".zarray", "entry/c/0/1", "entry/0.1"])
+def test_a_store_that_a_killed_writer_of_zarr_left_is_replaced(scan: Path, name: str) -> None:
+    folder = scan.with_name("f.zarr")
+    nexus_xr.to_zarr(scan, folder)
+    left = (folder / name).with_suffix(f".{uuid.uuid4().hex}.partial")
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"")
+    nexus_xr.to_zarr(scan, folder, mode="w")
+    assert not left.exists()
 
 
 def test_a_link_to_a_store_stays_where_that_is_replaced(scan: Path) -> None:

@@ -12,8 +12,9 @@ from nexus_xr.errors import NexusError
 
 # What a node of a hierarchy is known by, in versions 3 and 2 of Zarr.
 DOCUMENTS = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
-# The last part of a chunk's key: `c/3/0` and `c.3.0`, in version 2 also `3.0`; `c` of a chunk without dimensions.
-_CHUNK = re.compile(r"(c\.)?\d+(\.\d+)*|c")
+# The last part of a chunk's key: `c/3/0` and `c.3.0`, in version 2 also `3.0`; `c` of a chunk without dimensions. And
+# what zarr writes a document or a chunk under before it renames that, which a writer that was killed leaves.
+_CHUNK = re.compile(r"(c\.)?\d+(\.\d+)*|c|.+\.[0-9a-f]{32}\.partial")
 
 
 def refuse_others(folder: str) -> None:
