@@ -566,10 +566,12 @@ def test_what_has_no_default_plot_says_what_to_name(folder: Path) -> None:
         file["entry/title"] = "a scan"
     assert "No default plot\n  - there are no arrays; `nexus-xr tree` shows what there is" in said("info", "plain.nxs")
     with h5py.File("plain.nxs", "a") as file:
-        file["entry/a/x"], file["entry/b/x"] = [1, 2], [3, 4]
-    path = re.search(r"No default plot\n  - name .* `nexus-xr plot FILE --path (\S+)`", said("info", "plain.nxs"))
-    assert path is not None
-    said("plot", "plain.nxs", "--path", path[1], "--text")
+        file["entry/a/x"], file["entry/it's S(Q, E)/x"] = [1, 2], [[3, 4], [5, 6]]
+    named = re.search(r"No default plot\n  - name .* `nexus-xr (plot FILE .+)`", said("info", "plain.nxs"))
+    assert named is not None
+    command, _, *options = shlex.split(named[1])
+    assert options == ["--path", "/entry/it's S(Q, E)/x"]
+    said(command, "plain.nxs", *options, "--text")
     assert "is a folder; name a file in it, or show all of it with nexus-xr serve" in refused("info", "made")
     assert "made: is a folder; name a file in it" in refused("check", "made")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +60,8 @@ def _show(description: FileDescription, on: Screen, most: int | None) -> None:
 def _without_default(others: Sequence[OtherData]) -> str:
     if not others:
         return "there are no arrays; `nexus-xr tree` shows what there is"
-    return f"name what to draw or to open: `nexus-xr plot FILE --path {others[0].path}`"
+    named = max(others, key=lambda each: len(each.shape or ()))  # most likely what was measured
+    return f"name what to draw or to open: `nexus-xr plot FILE --path {shlex.quote(named.path)}`"
 
 
 def _row(array: ArrayDescription) -> tuple[str, ...]:
