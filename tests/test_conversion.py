@@ -73,6 +73,10 @@ def test_what_is_converted_comes_back(scan: Path, tmp_path: Path, name: str) -> 
     assert signal.attrs["units"] == "counts"
     assert "temperature  4.2  K" in invoke("tree", tmp_path / "back.nxs").stdout
     assert nexus_xr.describe(tmp_path / "back.nxs").facts.get("title") == "a scan"
+    if name == "f.zarr":
+        with h5py.File(tmp_path / "back.nxs") as file:
+            assert "entry1/counts/counts" in file
+            assert "entry2/total/total" in file
 
 
 @pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")

@@ -27,7 +27,7 @@ def convert(
     """Convert NeXus to Zarr, netCDF, CSV or JSON, or one of these to NeXus; the names tell the formats.
 
     A source whose name tells none is read as NeXus where it is HDF5. Of a Zarr copy that comes back, each group of data
-    is in an entry of its own, at /entry/<signal>, or /entry1/<signal> and so on, and the rest in auxiliary there.
+    is in an entry of its own, at /entry1/<signal>, /entry2/<signal> and so on, and the rest in auxiliary there.
     """
     from nexus_xr.conversion import convert
 
