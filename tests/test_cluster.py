@@ -353,6 +353,18 @@ def test_a_file_of_parts_that_is_consolidated_is_as_if_written_in_one(client: An
 
 
 @pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("blocks", [(2, 5, 6), (3, 4, 4)], ids=["of chunks", "across chunks"])
+def test_parts_that_are_to_be_filled_later_take_no_room(client: Any, blocks: tuple[int, ...]) -> None:
+    zeros = da.zeros((10, 5, 6), chunks=blocks, dtype="u2")
+    to_nexus(xr.DataArray(zeros, dims=("frame", "y", "x"), name="counts"), "new.nxs", chunks=(2, 5, 6))
+    parts_written = sorted(Path().glob("new_parts/*/*.h5"))
+    assert parts_written
+    for path in parts_written:
+        with h5py.File(path) as file:
+            assert file["data"].id.get_num_chunks() == 0
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_blocks_may_be_empty_and_chunks_none(client: Any) -> None:
     uneven = scan(block=((4, 0, 13, 7), (40,), (50, 0)))  # type: ignore[arg-type]
     to_nexus([uneven, scan()], "new.nxs", chunks=(1, 40, 50))

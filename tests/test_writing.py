@@ -936,12 +936,35 @@ def test_frames_of_zeros_are_stored(tmp_path: Path, values: Any, chunked: Any, o
         np.testing.assert_array_equal(dataset[...], values)
 
 
-def test_what_is_to_be_filled_later_takes_no_room(tmp_path: Path) -> None:
-    template = xr.DataArray(da.zeros((10, 100, 20), chunks=(4, 100, 20)), dims=("frame", "y", "x"), name="counts")
+TEMPLATES: dict[str, Callable[[Any], Any]] = {
+    "as it is": lambda zeros: zeros,
+    "of another type": lambda zeros: zeros.astype("f4"),
+    "of dates": lambda zeros: zeros.astype("M8[s]"),
+    "of blocks across chunks": lambda zeros: zeros.rechunk((3, 40, 7)),
+    "in another order": lambda zeros: zeros.rechunk((3, 40, 7)).transpose(2, 0, 1),
+}
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+@pytest.mark.parametrize("most", [2**20, 1], ids=["at once", "in passes"])
+def test_what_is_to_be_filled_later_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, most: int
+) -> None:
+    monkeypatch.setattr("nexus_xr.writing.storing.MOST_TOGETHER_BYTES", most)
+    zeros = TEMPLATES[kind](da.zeros((10, 100, 20), chunks=(4, 100, 20), dtype="i8"))
+    template = xr.DataArray(zeros, dims=("frame", "y", "x"), name="counts")
     to_nexus(template, tmp_path / "f.nxs", chunks={"frame": 1})
     to_nexus(template[2:4].compute(), tmp_path / "f.nxs", region={"frame": slice(2, 4)})
     with h5py.File(tmp_path / "f.nxs") as file:
         assert file["entry1/counts/counts"].id.get_num_chunks() == 2
+
+
+def test_what_is_computed_where_zeros_were_is_stored(tmp_path: Path) -> None:
+    zeros = da.zeros((10, 100, 20), chunks=(4, 100, 20))
+    read = zeros.map_blocks(lambda block, block_id: block + 0, dtype=zeros.dtype)
+    to_nexus(xr.DataArray(read, dims=("frame", "y", "x"), name="counts"), tmp_path / "f.nxs", chunks={"frame": 1})
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/counts/counts"].id.get_num_chunks() == 10
 
 
 def test_chunks_of_copies_are_stored_where_those_of_the_sources_are(tmp_path: Path) -> None:
@@ -1040,9 +1063,9 @@ def test_chunks_across_the_blocks_of_dask_are_put_together_in_bounded_parts(
 
     write = WrittenDataset.write
 
-    def note(target: WrittenDataset, region: Any, values: Any) -> None:
+    def note(target: WrittenDataset, region: Any, values: Any, is_unwritten: Any) -> None:
         written.append(values.nbytes)
-        write(target, region, values)
+        write(target, region, values, is_unwritten)
 
     monkeypatch.setattr("nexus_xr.writing.storing.MOST_TOGETHER_BYTES", most)
     frames = da.from_array(FRAMES, chunks=(1, 40, 50)).map_blocks(count, meta=FRAMES[:0])

@@ -123,7 +123,7 @@ class Workers:
         if not self._tasks:
             self._file.make_parts()
         values = in_pieces(node.values, node.chunks, f"{self._file.path}:{path}")
-        form = Form(dtype, node.chunks, node.filters)
+        form = Form(dtype, node.chunks, node.filters, is_laid_out(node.values))
         parts = Parts(self._file.parts, self._count + 1, values.numblocks, _grouped(values), form)
         self._count += math.prod(parts.counts)
         regions = _regions(values.chunks, parts)
@@ -206,6 +206,28 @@ def in_pieces(array: Any, chunks: tuple[int, ...] | None, where: str) -> Any:
         unit = align_blocks((1,) * array.ndim, array.shape, chunks)
         blocks = grouped(unit, array.shape, itemsize, most)
     return as_announced(array, where).rechunk(blocks)
+
+
+def is_laid_out(array: Any) -> bool:
+    """Whether a dask array is laid out for values that nobody has written yet, as dask's ``zeros`` are.
+
+    All its blocks are made of one element that is repeated, whatever type and blocks they were given since; but none
+    knows where it is, by which a function can have read values for it.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> is_laid_out(da.zeros(4).astype("f4")[::2]), is_laid_out(da.arange(4)), is_laid_out(da.zeros(4) + da.arange(4))
+    (True, False, False)
+    """
+    from dask.layers import ArrayBlockIdDep, ArrayChunkShapeDep, ArrayValuesDep
+
+    graph = array.dask
+    told = {name: [*getattr(layer, "io_deps", {}).values()] for name, layer in graph.layers.items()}
+    of_nothing = [told[name] for name, others in graph.dependencies.items() if not others]
+    if not all(each and all(isinstance(dep, ArrayChunkShapeDep) for dep in each) for each in of_nothing):
+        return False
+    return not any(isinstance(dep, ArrayBlockIdDep | ArrayValuesDep) for each in told.values() for dep in each)
 
 
 def aligned_blocks(array: Any, chunks: tuple[int, ...] | None) -> tuple[int, ...] | None:

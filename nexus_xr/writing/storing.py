@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from nexus_xr.arrays.announced import announced, as_announced, places_of, region_at
 from nexus_xr.hdf5.reading.block_shapes import covering, grouped
-from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
+from nexus_xr.hdf5.writing.chunk_writer import IsUnwritten, Region, WrittenDataset, everywhere
 
-from .distributed import aligned, aligned_blocks
+from .distributed import aligned, aligned_blocks, is_laid_out
 
 # Chunks that lie across the blocks of dask need many of these at once, of which no more than this is put together.
 # Where dask does that, the blocks and what is made of them are in memory both.
@@ -38,16 +38,18 @@ class _Together:
         self._values = np.empty(tuple(last - first for first, last in region), target.dtype)
         self._region = region
         self._target = target
+        self._is_unwritten: IsUnwritten | None = None
 
-    def write(self, region: Region, values: NDArray[Any]) -> None:
-        """Take in the values of a block."""
+    def write(self, region: Region, values: NDArray[Any], is_unwritten: IsUnwritten | None) -> None:
+        """Take in the values of a block, of which all tell alike what nobody has written."""
         self._target.check(region, values)
+        self._is_unwritten = is_unwritten
         within = zip(region, self._region, strict=True)
         self._values[tuple(slice(begin - first, end - first) for (begin, end), (first, _) in within)] = values
 
     def write_all(self) -> None:
         """Write all of them."""
-        self._target.write(self._region, self._values)
+        self._target.write(self._region, self._values, self._is_unwritten)
 
 
 def stores(
@@ -83,7 +85,8 @@ def storing(source: Any, target: WrittenDataset | _Together, begin: Sequence[int
     Blocks are looked at where they are written, as one more layer of the graph takes longer than to write small ones.
     `da.store` leaves out those that are empty, or None, whatever belongs there.
     """
-    own = {"begin": tuple(begin), "announced_as": source.dtype}
+    unwritten = everywhere if is_laid_out(source) else None
+    own = {"begin": tuple(begin), "announced_as": source.dtype, "is_unwritten": unwritten}
     name = f"write-{uuid4().hex}"  # not by what is in the target, which dask would go through
     return source.map_blocks(_store, target, places_of(source), **own, meta=source._meta, name=name)
 
@@ -94,9 +97,10 @@ def _store(
     place: Sequence[slice],
     begin: Sequence[int],
     announced_as: np.dtype[Any],
+    is_unwritten: IsUnwritten | None,
 ) -> None:
     region = region_at(place, begin)
-    target.write(region, announced(block, region, announced_as, target.where))
+    target.write(region, announced(block, region, announced_as, target.where), is_unwritten)
 
 
 def _together_bytes(source: Any, target: WrittenDataset) -> int:

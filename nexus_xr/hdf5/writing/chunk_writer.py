@@ -120,7 +120,7 @@ class WrittenDataset:
         self.check(region, values)
         values = np.asarray(values)
         if _is_repeated(values):
-            is_unwritten = _everywhere
+            is_unwritten = everywhere
         if self._coders is None or self.chunks is None or not values.size:
             self._write_with_hdf5(region, values)
             return
@@ -321,7 +321,8 @@ def _is_repeated(values: NDArray[Any]) -> bool:
     return values.size > 1 and not any(values.strides)
 
 
-def _everywhere(_: tuple[int, ...]) -> bool:
+def everywhere(_: tuple[int, ...]) -> bool:
+    """What tells of each chunk that nobody has written it."""
     return True
 
 

@@ -19,7 +19,7 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.runtime.compat import this_worker
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 
-from .chunk_writer import Region, WrittenDataset
+from .chunk_writer import Region, WrittenDataset, everywhere
 from .creation import create_dataset
 from .new_objects import link_properties, properties_of
 from .writable_file import close_file, discard_file, open_file, why_unwritten
@@ -40,11 +40,14 @@ class Form:
         Shape of a chunk; None for none.
     filters
         The filter pipeline.
+    is_laid_out
+        Whether the values are none that somebody has written, of which chunks of the fill value aren't stored.
     """
 
     dtype: np.dtype[Any]
     chunks: tuple[int, ...] | None
     filters: tuple[Filter, ...]
+    is_laid_out: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,8 @@ def write_part(path: str, values: NDArray[Any], form: Form) -> None:
     """Write a part file, which is there under its name only when it is complete."""
     with _new_part(path) as file:
         dataset = create_dataset(file, DATASET, values.shape, form.dtype, form.chunks, form.filters)
-        WrittenDataset(dataset, where=path).write(tuple((0, size) for size in values.shape), values)
+        region = tuple((0, size) for size in values.shape)
+        WrittenDataset(dataset, where=path).write(region, values, everywhere if form.is_laid_out else None)
 
 
 def join_parts(path: str, pieces: NDArray[Any], form: Form) -> None:
