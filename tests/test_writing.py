@@ -1290,6 +1290,8 @@ UNHELD: dict[str, tuple[Callable[[int], Any], Any]] = {
     "numbers for bytes": (lambda at: np.array([1, 2]), "S21"),
     "the second of longer text": (lambda at: np.array(["low", "high"][at : at + 1] * 2), "U3"),
     "the second of other numbers": (lambda at: np.array([at, at]) + (0, 0.5)[at], "i8"),
+    "integers beyond floats": (lambda at: np.array([1, 2**53 + 1]), "f8"),
+    "integers beyond complex numbers": (lambda at: np.array([1, 2**53 + 1]), "c16"),
     "numbers for opaque values": (lambda at: np.array([1, 2]), "V2"),
     "records of other names": (lambda at: np.zeros(2, "i4,f4"), [("a", "i4"), ("b", "f4")]),
     "a number": (lambda at: 5, "i8"),

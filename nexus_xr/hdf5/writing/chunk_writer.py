@@ -29,7 +29,7 @@ from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.memory import empty
 
 from .creation import put
-from .exact_numbers import times_in
+from .exact_numbers import are_same, times_in
 from .writable_file import why_unwritten
 
 Region = tuple[tuple[int, int], ...]
@@ -301,7 +301,10 @@ def _holds(dtype: np.dtype[Any], values: NDArray[Any]) -> bool:
     if dtype.hasobject or values.dtype == dtype:
         return True
     if dtype.kind in "biufc":
-        return np.can_cast(values.dtype, dtype, "safe")
+        # NumPy has it that floats of 64 bits hold all integers of 64 bits.
+        may_be_rounded = values.dtype.kind in "iu" and dtype.kind in "fc"
+        is_safe = np.can_cast(values.dtype, dtype, "safe")
+        return is_safe and (not may_be_rounded or are_same(values, values.astype(dtype)))
     if dtype.kind == "U" and values.dtype.kind in "OTU":
         return np.can_cast(values.dtype, dtype, "safe") or np.array_equal(values.astype(dtype), values)
     if values.dtype.kind != dtype.kind:
