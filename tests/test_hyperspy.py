@@ -286,6 +286,18 @@ def test_what_was_something_may_become_nothing_in_the_metadata_of_hyperspy(tmp_p
         assert len(stored["d"]) == 0
 
 
+def test_lists_with_none_stay_lists_in_the_metadata_of_hyperspy(hyperspy: Any, tmp_path: Path) -> None:
+    told = {"a": ["x", None, 2], "b": [{"c": 1, "d": [None, None]}, None], "General": {"title": "t"}}
+    signal = xr.DataArray([1.0, 2.0], dims="x", name="n", attrs={"hyperspy_metadata": told})
+    to_nexus(signal, tmp_path / "f.nxs")
+    back = only_signal(tmp_path / "f.nxs")
+    assert back.attrs["hyperspy_metadata"] == told
+    assert hyperspy.load(str(tmp_path / "f.nxs"), nxdata_only=True).metadata.b.as_dictionary()["0"]["c"] == 1
+    changed = {**told, "a": [None, "y"], "e": [3, None]}
+    to_nexus(back.assign_attrs(hyperspy_metadata=changed), tmp_path / "f.nxs", layout="inplace")
+    assert only_signal(tmp_path / "f.nxs").attrs["hyperspy_metadata"] == changed
+
+
 def test_a_new_title_is_the_one_that_hyperspy_loads(hyperspy: Any, tmp_path: Path) -> None:
     from rsciio.nexus import file_writer
 

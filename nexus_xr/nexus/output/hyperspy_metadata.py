@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.nexus.rules.attributes import text
-from nexus_xr.nexus.rules.reserved import ORIGINAL, PLAIN
+from nexus_xr.nexus.rules.reserved import ELEMENTS, ORIGINAL, PLAIN
 from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, is_field, is_list_of_groups
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def as_collection(collection: GroupNode) -> GroupNode:
 def without_nothing(group: GroupNode) -> GroupNode:
     """What is HyperSpy's alone without fields that hold nothing, as its own writer leaves None out.
 
-    HyperSpy takes such a field for no None, and fails over it.
+    HyperSpy takes such a field for no None, and fails over it. Of a list it is noted where None was.
     """
     from .nodes import GroupNode
 
@@ -93,6 +95,9 @@ def without_nothing(group: GroupNode) -> GroupNode:
     }
     plain = [name for name in group.attributes.get(PLAIN, ()) if name in members]
     attributes = {name: value for name, value in group.attributes.items() if name != PLAIN}
+    if ELEMENTS in attributes and len(members) < len(group.members):
+        missing = [int(name) for name in group.members if name not in members]
+        attributes[ELEMENTS] = np.array([len(group.members), *missing])
     return GroupNode(members, {**attributes, PLAIN: plain} if plain else attributes)
 
 

@@ -47,7 +47,8 @@ _RECORDED = re.compile(
 )
 # On a group: its members that were values in a dictionary, and not fields of one.
 PLAIN = "_PLAIN_VALUES"
-# On a group: of how many elements a list was, which are its members, called by their numbers.
+# On a group: of how many elements a list was, which are its members, called by their numbers; and behind that, the
+# numbers of those that are None and no members.
 ELEMENTS = "_LIST_ELEMENTS"
 # On a group that was a node of a tree, and on a field: what it has for others to understand it, and had not before. On
 # such a group also: the member that holds the tree of a node that has data.
@@ -152,10 +153,14 @@ def elements_in(attributes: Mapping[str, Any], members: Mapping[str, Any]) -> li
     --------
     >>> elements_in({"_LIST_ELEMENTS": 2}, {"1": "b", "0": "a"}), elements_in({"_LIST_ELEMENTS": 2}, {"0": "a"})
     (['a', 'b'], None)
+    >>> elements_in({"_LIST_ELEMENTS": [2, 1]}, {"0": "a"})
+    ['a', None]
     """
-    names = [str(number) for number in range(len(members))]
-    is_list = integers(attributes.get(ELEMENTS)) == (len(members),) and members.keys() == set(names)
-    return [members[name] for name in names] if is_list else None
+    count, *missing = integers(attributes.get(ELEMENTS)) or (-1,)
+    if count != len(members) + len(missing):
+        return None
+    names = [str(number) for number in range(count)]
+    return [members.get(name) for name in names] if {*members, *map(str, missing)} == {*names} else None
 
 
 def without_added(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
