@@ -983,6 +983,31 @@ def test_chunks_of_copies_are_stored_where_those_of_the_sources_are(tmp_path: Pa
         assert dataset.id.get_num_chunks() == 3
 
 
+SPARSE: dict[str, tuple[Callable[[Any], Any], dict[str, Any], list[int]]] = {
+    "compressed": (lambda stack: stack, {"compression": "zstd"}, [3, 4]),
+    "in other chunks": (lambda stack: stack, {"chunks": {"frame": 4}}, [0, 4]),
+    "of less": (lambda stack: stack[2:9, :15], {"chunks": {"frame": 1}}, [1, 2]),
+    "of less, in other chunks": (lambda stack: stack[1:9, 3:], {"chunks": {"frame": 2}}, [2]),
+    "computed": (lambda stack: stack + 0, {"chunks": {"frame": 1}}, [*range(10)]),
+}
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+def test_what_nobody_has_written_takes_no_room_elsewhere(tmp_path: Path, kind: str) -> None:
+    change, options, stored = SPARSE[kind]
+    stack = xr.DataArray(da.zeros((10, 200, 200), chunks=(1, 200, 200)), dims=("frame", "y", "x"), name="counts")
+    to_nexus(stack, tmp_path / "a.nxs", chunks={"frame": 1})
+    frames = stack[3:5].compute() + np.arange(2)[:, None, None]  # of which the first is zeros
+    to_nexus(frames, tmp_path / "a.nxs", region={"frame": slice(3, 5)})
+    sparse = change(only_signal(tmp_path / "a.nxs"))
+    to_nexus(sparse, tmp_path / "b.nxs", **options)
+    with h5py.File(tmp_path / "b.nxs") as file:
+        dataset = file["entry1/counts/counts"]
+        chunks = [dataset.id.get_chunk_info(number).chunk_offset[0] for number in range(dataset.id.get_num_chunks())]
+        assert chunks == stored
+        np.testing.assert_array_equal(dataset, sparse)
+
+
 def test_a_missing_virtual_stack_takes_no_room(tmp_path: Path) -> None:
     layout = h5py.VirtualLayout((200, 100, 100), "u2")
     layout[:100] = h5py.VirtualSource("missing.h5", "data", (100, 100, 100))

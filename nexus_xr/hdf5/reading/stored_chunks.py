@@ -137,7 +137,7 @@ class StoredChunk:
 
 
 class Unwritten(NamedTuple):
-    """A chunk that isn't stored, or of sources that are all missing, whose elements all have this value."""
+    """A block of chunks that aren't stored, or of sources that are all missing, whose elements all have this value."""
 
     fill: bytes
 
@@ -185,7 +185,7 @@ def stored_chunk(array: LazyArray, origin: Sequence[int], shape: Box, is_read: b
 
 
 def is_unwritten(array: LazyArray, shape: Box, origin: Sequence[int]) -> bool:
-    """Whether nobody has written a block of an array: it is a chunk that isn't stored, or of sources that are missing.
+    """Whether nobody has written a block of an array: it is in chunks that aren't stored, or of missing sources.
 
     Parameters
     ----------
@@ -325,12 +325,21 @@ def _in_index(block: _Block, layout: StoredLayout, index: ChunkIndex) -> FoundCh
         return Unwritten(layout.fill.tobytes())
     is_in_grid = layout.padded and block.shape == layout.chunks
     if not is_in_grid or any(first % chunk for first, chunk in zip(block.origin, block.shape, strict=True)):
-        return None
+        return None if _reaches_stored(block, layout, index) else Unwritten(layout.fill.tobytes())
     coordinate = tuple(first // chunk for first, chunk in zip(block.origin, block.shape, strict=True))
     location = index.find(coordinate)
     if location is None:
         return Unwritten(layout.fill.tobytes())
     return StoredChunk(block.file, block.path, layout, coordinate, location)
+
+
+def _reaches_stored(block: _Block, layout: StoredLayout, index: ChunkIndex) -> bool:
+    """Whether some chunk is stored in which a block has a part."""
+    if len(block.shape) != len(layout.chunks):  # of which each element is an array
+        return True
+    within = zip(block.origin, block.shape, layout.shape, layout.chunks, strict=True)
+    parts = [np.arange(first // chunk, -(-min(first + length, size) // chunk)) for first, length, size, chunk in within]
+    return bool(index.locate(parts).present.any())
 
 
 def _in_virtual(block: _Block, virtual: VirtualLayout) -> FoundChunk:
