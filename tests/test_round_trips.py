@@ -393,14 +393,23 @@ def test_lists_that_no_array_holds_come_back(values: list[Any], tmp_path: Path) 
 
 @pytest.mark.parametrize("count", [2000, 2001])
 def test_of_lists_that_no_array_holds_those_with_few_elements_are_written(count: int, tmp_path: Path) -> None:
-    values = ["a", *range(count - 1)]
+    values = [*[["a", 1]] * 500, *range(count - 1000)]
     array = xr.DataArray(np.arange(3.0), dims="x", name="a", attrs={"process": {"steps": values}})
     if count > 2000:
-        with pytest.raises(NexusError, match="make all of them text, or all of them numbers"):
+        with pytest.raises(NexusError, match="steps: its parts are of several lengths"):
             array.nexus.to_nexus(tmp_path / "f.nxs")
         return
     array.nexus.to_nexus(tmp_path / "f.nxs")
-    assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").attrs["process"]["steps"] == values
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").attrs["process"]["steps"]
+    assert found == values
+
+
+def test_a_list_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    values: list[Any] = [1, "a"]
+    values += [values, values]
+    array = xr.DataArray(np.arange(3.0), dims="x", name="a", attrs={"process": {"steps": values}})
+    with pytest.raises(NexusError, match="original_metadata/process/steps: a list contains itself"):
+        array.nexus.to_nexus(tmp_path / "f.nxs")
 
 
 def test_lists_of_dictionaries_change_in_place(tmp_path: Path) -> None:

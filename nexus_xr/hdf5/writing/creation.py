@@ -173,7 +173,9 @@ def default_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | N
     return tuple(chunk)
 
 
-def growing_chunks(shape: tuple[int, ...], itemsize: int, growing: Sequence[bool]) -> tuple[int, ...]:
+def growing_chunks(
+    shape: tuple[int, ...], itemsize: int, growing: Sequence[bool], most: int = SMALL_BYTES
+) -> tuple[int, ...]:
     """Chunks of a new array that will be longer than it is: whole frames as well, or groups of those that are small.
 
     Parameters
@@ -184,6 +186,8 @@ def growing_chunks(shape: tuple[int, ...], itemsize: int, growing: Sequence[bool
         Bytes of an element.
     growing
         Which of its dimensions grow.
+    most
+        Bytes of a group of small frames.
 
     Examples
     --------
@@ -194,7 +198,7 @@ def growing_chunks(shape: tuple[int, ...], itemsize: int, growing: Sequence[bool
     chunks = default_chunks(present, itemsize)
     if chunks is not None:
         return chunks
-    length = max(1, SMALL_BYTES // (math.prod(present) * max(itemsize, 1)))
+    length = max(1, most // (math.prod(present) * max(itemsize, 1)))
     first = list(growing).index(True)
     return tuple(size * length if dim == first else size for dim, size in enumerate(present))
 

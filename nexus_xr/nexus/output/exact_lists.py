@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from .ways_out import (
     why_unstorable_elements,
 )
 
+# Types of Python's numbers, and the kind of the arrays that hold them as they are.
+_PLAIN_KINDS = {float: "f", int: "i", bool: "b"}
 # As deep as NumPy goes.
 _DEEPEST = 64
 
@@ -43,6 +46,8 @@ def exact_list(values: Sequence[Any]) -> Any:
     >>> exact_list([2**64 - 1, 1]), exact_list([1, 0.5])
     (array([18446744073709551615,                    1], dtype=uint64), array([1. , 0.5]))
     """
+    if (alike := _of_one_type(values)) is not None:
+        return alike
     placed = list(_elements(values))
     elements = [each for _, each in placed]
     for _, each in placed:
@@ -58,6 +63,14 @@ def exact_list(values: Sequence[Any]) -> Any:
     if any(isinstance(each, Link | np.void) for each in elements):
         return _objects(elements).reshape(shape) if any(isinstance(each, Link) for each in elements) else values
     return _of_elements(elements, placed).reshape(shape)
+
+
+def _of_one_type(values: Sequence[Any]) -> NDArray[Any] | None:
+    """Many numbers of one type of Python's, which is quickly told; None where more is to be looked at."""
+    types = {*map(type, values)}
+    kind = _PLAIN_KINDS.get(types.pop()) if len(types) == 1 else None
+    made = None if kind is None else np.asarray(values)
+    return made if made is not None and made.dtype.kind == kind else None  # as NumPy has others for large integers
 
 
 def exact_numbers(numbers: Sequence[Any]) -> NDArray[Any] | None:
@@ -99,10 +112,28 @@ def duration(value: timedelta) -> np.timedelta64:
     return np.timedelta64(microseconds, "us")
 
 
-def _elements(values: Sequence[Any], above: tuple[int, ...] = ()) -> Iterator[Placed]:
+def has_at_most(values: Sequence[Any], most: int) -> bool:
+    """Whether a list, with the lists in it, has no more elements; not so of one that contains itself.
+
+    Examples
+    --------
+    >>> has_at_most([[1, "a"], 2], 3), has_at_most([[1, "a"], 2], 2)
+    (True, False)
+    """
+    try:
+        return next(islice(_elements(values), most, None), None) is None
+    except UnstorableError:
+        return False
+
+
+def _elements(
+    values: Sequence[Any], above: tuple[int, ...] = (), around: tuple[Sequence[Any], ...] = ()
+) -> Iterator[Placed]:
+    if any(each is values for each in around):
+        raise UnstorableError("a list contains itself")
     for number, each in enumerate(values):
         if isinstance(each, list | tuple) and len(above) < _DEEPEST:
-            yield from _elements(each, (*above, number))
+            yield from _elements(each, (*above, number), (*around, values))
         else:
             yield (*above, number), each
 

@@ -24,6 +24,7 @@ from nexus_xr.hdf5.writing.creation import default_chunks
 from nexus_xr.nexus.rules.reserved import ELEMENTS, PLAIN
 from nexus_xr.nexus.tree.metadata import is_field, is_list_of_groups
 
+from .exact_lists import has_at_most
 from .quantities import is_quantity, units_of, why_other_units
 from .storable import storable
 from .ways_out import UnstorableError, has_labels, why_unstorable
@@ -171,7 +172,7 @@ def _list(
 
 def _list_of_values(value: Any, path: str, skip: Skip, above: tuple[int, ...]) -> GroupNode | None:
     """The group of the elements of a list that no array holds; None for what is no such list, or has others."""
-    if not isinstance(value, list | tuple) or len(value) > _MOST_NAMES:
+    if not isinstance(value, list | tuple) or not has_at_most(value, _MOST_NAMES):
         return None
     of_elements = Diagnostics()
     group = _list(value, path, of_elements, skip, above)

@@ -96,9 +96,10 @@ class Storing:
         """
         if variable.nbytes > SMALL_BYTES or {"chunks", "compression", "shuffle"} & {*own}:
             return self
-        made = replace(self, chunks=None)
-        keeps_filters = self.compression == KEEP and comes_from_file(variable)
-        return replace(made, **_UNFILTERED) if made.growing and not keeps_filters else made
+        if not self.growing or (self.compression == KEEP and comes_from_file(variable)):
+            return replace(self, chunks=None)
+        chunks = growing_chunks(variable.shape, variable.dtype.itemsize, self.growing, _GROWING_BYTES)
+        return replace(self, **_UNFILTERED, chunks=chunks)
 
     def exact(self, own: Collection[str] = ()) -> Storing:
         """The same for what belongs to data: with no filter that may change values unless it was said of it alone."""
@@ -183,7 +184,9 @@ class Storing:
             yield dim, max(size, int(grows))
 
 
-# Stored anew with each value, a chunk that is compressed would leave the room behind that it had.
+# Stored anew with each value, a chunk that is compressed would leave the room behind that it had, and one that is large
+# would take long. Many axes that grow by little, as those of motors in a scan, have a chunk each.
+_GROWING_BYTES = 8 * 1024
 _UNFILTERED: Mapping[str, Any] = {"compression": None, "compression_opts": None, "shuffle": None}
 _EXACT: Mapping[str, Any] = {"compression": "gzip", "compression_opts": None, "shuffle": None}
 # What the encoding of a variable may say, also by the names that xarray has for it.
