@@ -27,7 +27,7 @@ from nexus_xr.hdf5.format.attributes import AnyAttribute, BrokenAttribute, Value
 from nexus_xr.hdf5.format.checksum import python_lookup3
 from nexus_xr.hdf5.format.datatypes.stored_type import varying_text
 from nexus_xr.hdf5.format.descriptions import DatasetDescription, single_values, usual_dataset, usual_group
-from nexus_xr.hdf5.format.faults import FormatError
+from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups import links
 from nexus_xr.hdf5.format.groups.links import Links, parse_link, read_links
@@ -71,7 +71,7 @@ def outcome(work: Callable[[], Any]) -> Any:
     """What comes of it: a value, or an error."""
     try:
         return work()
-    except FormatError as error:
+    except (FormatError, UnsupportedError) as error:
         return type(error), str(error)
 
 

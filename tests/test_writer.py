@@ -367,7 +367,7 @@ def test_small_axes_are_written_in_the_place_that_they_have(tmp_path: Path) -> N
     with h5py.File(path) as file:
         group = file["entry1/counts"]
         assert group["counts"].chunks[0] == 1
-        assert (group["frame"].chunks, group["frame"]._filters) == ((8192,), {})
+        assert (group["frame"].chunks, group["frame"]._filters) == ((1024,), {})
     assert_same(open_nexus(path), stack(12))
 
 

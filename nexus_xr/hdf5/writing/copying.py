@@ -91,14 +91,16 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_heade
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
         if _is_copied_well(dataset, group) and not in_new_header:
-            if not (_is_for_new_libraries(dataset, array.file) and _is_made_alike(dataset, group, name, array)):
+            if not (
+                _is_for_new_libraries(dataset, array.file) and _is_made_alike(dataset, group, name, array.file, array)
+            ):
                 h5o.copy(dataset.id, b".", group.id, encode(name), properties, link_properties())
         else:
-            _make_alike(dataset, group, name, array)
+            _make_alike(dataset, group, name, array.file, array)
     return True
 
 
-def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: str) -> None:
+def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: str, file: File | None = None) -> None:
     """Copy a dataset or a named datatype as it is stored, with its attributes.
 
     What only the newest libraries read, as all of it is that these write in the latest version of the format, is in an
@@ -107,17 +109,20 @@ def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: st
     Parameters
     ----------
     found
-        What is copied, of a local file.
+        What is copied.
     group
         Where it is copied to.
     name
         Name of the copy.
+    file
+        The file that it is in, by default the local one of its name.
 
     Raises
     ------
     NexusError
         It has to be made anew, and can't be.
     """
+    file = file or File(found.file.filename)
     is_copied_well = _is_copied_well(found, group)
     if isinstance(found, h5py.Datatype):
         if is_copied_well and not (is_newer(found.id) or has_new_attributes(found)):
@@ -127,10 +132,8 @@ def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: st
         made.commit(group.id, encode(name), link_properties())
         copy_attributes(found, h5py.Datatype(made))
     elif not is_copied_well:
-        copy_attributes(found, _make_alike(found, group, name))
-    elif (_is_for_new_libraries(found, File(found.file.filename)) or has_new_attributes(found)) and _is_made_alike(
-        found, group, name
-    ):
+        copy_attributes(found, _make_alike(found, group, name, file))
+    elif (_is_for_new_libraries(found, file) or has_new_attributes(found)) and _is_made_alike(found, group, name, file):
         copy_attributes(found, group[as_h5py_takes_it(name)])
     else:
         h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
@@ -186,10 +189,12 @@ def _is_for_new_libraries(dataset: h5py.Dataset, file: File) -> bool:
         return has_new_layout(dataset.id, source)
 
 
-def _is_made_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyArray | None = None) -> bool:
+def _is_made_alike(
+    source: h5py.Dataset, group: h5py.Group, name: str, file: File, array: LazyArray | None = None
+) -> bool:
     """Make a dataset like another, unless it can't be made just like it; then there is none."""
     try:
-        _make_alike(source, group, name, array)
+        _make_alike(source, group, name, file, array)
     except (NexusError, ValueError):
         if encode(name) in group:
             del group[encode(name)]
@@ -208,13 +213,14 @@ def _sizes(item: h5py.HLObject) -> tuple[int, int]:
     return sizes
 
 
-def _make_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyArray | None = None) -> h5py.Dataset:
+def _make_alike(
+    source: h5py.Dataset, group: h5py.Group, name: str, file: File, array: LazyArray | None = None
+) -> h5py.Dataset:
     """A dataset of the same type and storage, with the same values, and without attributes."""
     kind, properties = older(source.id.get_type()), source.id.get_create_plist()
     filters = filters_of(properties)
     _ask_again(properties)
     properties.set_attr_creation_order(IN_ORDER)
-    file = File(source.file.filename) if array is None else array.file
     if source.chunks is not None and (_varies(kind) or _is_for_new_libraries(source, file)):
         # Properties keep of how many bytes chunks were, which may be of others, and in which version they are told of.
         properties.set_chunk(source.chunks)
@@ -232,7 +238,7 @@ def _make_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyA
             "files with other lengths of addresses; write that file anew with h5repack before"
         )
     if _varies(kind):
-        array = array or _array_of(source)
+        array = array or _array_of(source, file)
         put(made, [0] * source.ndim, _values(as_stored(array), made.dtype))
     elif source.chunks is not None:
         copy_values(source, made, tuple((0, size) for size in source.shape), [0] * source.ndim)
@@ -241,9 +247,9 @@ def _make_alike(source: h5py.Dataset, group: h5py.Group, name: str, array: LazyA
     return made
 
 
-def _array_of(dataset: h5py.Dataset) -> LazyArray:
+def _array_of(dataset: h5py.Dataset, file: File) -> LazyArray:
     element, inner = split_array_type(dataset.dtype)
-    return LazyArray(File(dataset.file.filename), dataset.name, (*dataset.shape, *inner), element)
+    return LazyArray(file, dataset.name, (*dataset.shape, *inner), element)
 
 
 def _ask_again(properties: h5p.PropDCID) -> None:

@@ -285,7 +285,7 @@ class _Repacking:
     def _copy(self, item: Any, group: h5py.Group, name: str) -> None:
         form = self._form.of(item) if isinstance(item, h5py.Dataset) else None
         if form is None:
-            copy_object(item, group, name)
+            copy_object(item, group, name, self._asked)
         else:
             self._write(item, group, name, *form)
         if isinstance(item, h5py.Dataset) and self._progress is not None:
