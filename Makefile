@@ -70,5 +70,8 @@ $(VENV)/.%: pyproject.toml
 	$(IN_VENV) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@
 
+# Which builds the compiled modules anew.
+$(VENV)/.test: $(shell find nexus_xr -name '*.c')
+
 clean:
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest demo.nxs demo.png build dist docs/_build docs/_gallery docs/gallery/*.nxs docs/gallery/*.nc docs/gallery/*.zarr docs/gallery/*.h5
