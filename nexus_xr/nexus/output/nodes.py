@@ -77,8 +77,8 @@ def node_of(tree: Mapping[str, Any], path: str, diagnostics: Diagnostics, skip: 
     ----------
     tree
         Members by name; attributes are under ``"attrs"``. A member with a ``"value"`` that is no dictionary is a field,
-        any other dictionary a group, a list with dictionaries a group of its elements by their numbers, and a bare
-        value a field without attributes.
+        any other dictionary a group, a list with dictionaries, or with what no array holds as it is, a group of its
+        elements by their numbers, and a bare value a field without attributes.
     path
         Where it stands, for what is said of it.
     diagnostics
