@@ -494,28 +494,47 @@ static int is_usual(PyObject *found, Message message, size_t offsets, PyObject *
     return at && at <= message.content.size && is_added(found, message.content, at, heads, collections);
 }
 
-/* Address, which may be none, and size of a dataset in one piece; else the message. */
-static PyObject *layout_of(Span layout, const File *file, uint64_t *address, uint64_t *size) {
+static uint64_t undefined_in(const File *file) {
+    return file->offsets < 8 ? ((uint64_t)1 << 8 * file->offsets) - 1 : UINT64_MAX;
+}
+
+/* Whether a dataset is in one piece: then its address, which may be undefined, and its size. */
+static int is_in_one_piece(Span layout, const File *file, uint64_t *address, uint64_t *size) {
     size_t offsets = (size_t)file->offsets, lengths = (size_t)file->lengths;
-    int is_contiguous = layout.size >= 2 + offsets + lengths && layout.bytes[1] == CONTIGUOUS
-        && FIRST_LAYOUT <= layout.bytes[0] && layout.bytes[0] <= LAST_LAYOUT;
-    if (!is_contiguous) return as_bytes(layout.bytes, layout.size);
-    uint64_t undefined = offsets < 8 ? ((uint64_t)1 << 8 * offsets) - 1 : UINT64_MAX;
-    uint64_t stored = number(layout.bytes + 2 + offsets, lengths);
+    if (layout.size < 2 + offsets + lengths || layout.bytes[1] != CONTIGUOUS) return 0;
+    if (layout.bytes[0] < FIRST_LAYOUT || layout.bytes[0] > LAST_LAYOUT) return 0;
     *address = number(layout.bytes + 2, offsets);
-    if (*address == undefined) return pair(Py_NewRef(Py_None), PyLong_FromUnsignedLongLong(stored));
-    *size = stored;
-    return pair(PyLong_FromUnsignedLongLong(*address), PyLong_FromUnsignedLongLong(stored));
+    *size = number(layout.bytes + 2 + offsets, lengths);
+    return 1;
+}
+
+/* Address, if there is one, and size of a dataset in one piece; else the message. */
+static PyObject *layout_of(Span layout, const File *file) {
+    uint64_t address, size;
+    if (!is_in_one_piece(layout, file, &address, &size)) return as_bytes(layout.bytes, layout.size);
+    int is_nowhere = address == undefined_in(file);
+    return pair(is_nowhere ? Py_NewRef(Py_None) : PyLong_FromUnsignedLongLong(address), PyLong_FromUnsignedLongLong(size));
+}
+
+/* The block in which the bytes of all elements are, if they are few and kept; else none, maybe with an error. */
+static PyObject *few_at(const File *file, PyObject *type, Span layout, Span *raw) {
+    uint64_t address, stored;
+    size_t size = PyLong_AsSize_t(PyTuple_GetItem(type, TYPE_SIZE));
+    if (PyErr_Occurred() || !size || size > FEW_BYTES) return NULL;
+    if (!is_in_one_piece(layout, file, &address, &stored) || address == undefined_in(file) || size > stored) return NULL;
+    PyObject *block = block_at(file, address, raw);
+    if (block && size <= raw->size) {
+        raw->size = size;
+        return block;
+    }
+    Py_XDECREF(block);
+    return NULL;
 }
 
 /* The bytes of all elements, if they are few and kept; else None. */
-static PyObject *few_bytes(const File *file, PyObject *type, uint64_t address, uint64_t stored) {
-    Span behind;
-    size_t size = PyLong_AsSize_t(PyTuple_GetItem(type, TYPE_SIZE));
-    if (PyErr_Occurred()) return NULL;
-    if (!size || size > FEW_BYTES || size > stored) Py_RETURN_NONE;
-    PyObject *block = block_at(file, address, &behind);
-    PyObject *found = block && size <= behind.size ? as_bytes(behind.bytes, size) : NULL;
+static PyObject *few_bytes(const File *file, PyObject *type, Span layout) {
+    Span raw;
+    PyObject *block = few_at(file, type, layout, &raw), *found = block ? as_bytes(raw.bytes, raw.size) : NULL;
     Py_XDECREF(block);
     return found || PyErr_Occurred() ? found : Py_NewRef(Py_None);
 }
@@ -588,12 +607,10 @@ static int is_dataset(PyObject *args, Dataset *set) {
 static PyObject *dataset(PyObject *module, PyObject *args) {
     Dataset set;
     (void)module;
-    uint64_t address = 0, size = 0;
     PyObject *made = is_dataset(args, &set) ? PyTuple_New(5) : NULL;
-    int is_whole = made && is_set(made, 0, Py_NewRef(set.type))
-        && is_set(made, 1, layout_of(set.said.layout, &set.file, &address, &size))
+    int is_whole = made && is_set(made, 0, Py_NewRef(set.type)) && is_set(made, 1, layout_of(set.said.layout, &set.file))
         && is_set(made, 2, as_bytes(set.header.bytes, set.header.size)) && is_set(made, 3, attributes_of(&set))
-        && is_set(made, 4, few_bytes(&set.file, set.type, address, size));
+        && is_set(made, 4, few_bytes(&set.file, set.type, set.said.layout));
     let_go(&set);
     return given(made, is_whole);
 }
@@ -609,16 +626,11 @@ static int are_values(PyObject *attributes) {
 
 /* The value of the only element, if there is a short way to it, and its bytes are kept. */
 static PyObject *only_value(const Dataset *set) {
-    uint64_t address = 0, stored = 0;
-    Span behind;
+    Span raw;
     if (PyTuple_GetItem(set->type, TYPE_WAY) == Py_None) return NULL;
-    PyObject *layout = layout_of(set->said.layout, &set->file, &address, &stored);
-    size_t size = PyLong_AsSize_t(PyTuple_GetItem(set->type, TYPE_SIZE));
-    int is_there = layout && !PyErr_Occurred() && size && size <= FEW_BYTES && size <= stored;
-    PyObject *block = is_there ? block_at(&set->file, address, &behind) : NULL, *value = NULL;
-    if (block && size <= behind.size) value = single_of(set->type, (Span){behind.bytes, size}, set->collections);
+    PyObject *block = few_at(&set->file, set->type, set->said.layout, &raw);
+    PyObject *value = block ? single_of(set->type, raw, set->collections) : NULL;
     Py_XDECREF(block);
-    Py_XDECREF(layout);
     return value;
 }
 
@@ -770,11 +782,9 @@ static PyObject *links(PyObject *module, PyObject *args) {
 
 enum { MOST_FURTHER = 8 };
 
-/* What is said about a group: where its links are, its attributes as far as they are usual, and the further blocks of its
- * header.
- */
+/* What is said about a group: where its links are, its attributes, and the further blocks of its header. */
 typedef struct {
-    int has_table, is_usual;
+    int has_table;
     uint64_t btree, heap;
     PyObject *attributes;
     size_t count;
@@ -818,13 +828,12 @@ static int are_of_group(Group *group, const File *file, Block block, PyObject *h
         if (!is_taken(&block, &message) || message.kind == LINK_INFO) return 0;
         if (message.kind == SYMBOL_TABLE) is_whole = is_table(group, message, offsets);
         if (message.kind == CONTINUATION) is_whole = is_further(group, message.content, offsets, (size_t)file->lengths);
-        if (group->is_usual) group->is_usual = is_usual(group->attributes, message, offsets, heads, collections);
-        is_whole = is_whole && !PyErr_Occurred();
+        is_whole = is_whole && is_usual(group->attributes, message, offsets, heads, collections);
     }
     return is_whole;
 }
 
-/* Links, and attributes or None, of a group whose header is of the first version. */
+/* Links and attributes of a group whose header is of the first version. */
 static PyObject *group_in(const File *file, Group *group, Span start, PyObject *heads, PyObject *collections) {
     Block block;
     int is_whole = start.bytes[0] == 1 && is_header(start, &block)
@@ -841,8 +850,7 @@ static PyObject *group_in(const File *file, Group *group, Span start, PyObject *
     }
     if (!is_whole || !group->has_table) return NULL;
     PyObject *found = links_of(file, group->btree, group->heap);
-    PyObject *attributes = found ? group->is_usual ? in_order(group->attributes) : Py_NewRef(Py_None) : NULL;
-    return pair(found, attributes);
+    return pair(found, found ? in_order(group->attributes) : NULL);
 }
 
 static PyObject *group(PyObject *module, PyObject *args) {
@@ -855,7 +863,7 @@ static PyObject *group(PyObject *module, PyObject *args) {
         return NULL;
     if (!is_file(kept, &file)) return NULL;
     PyObject *block = is_usual_file(&file) ? block_at(&file, address, &start) : NULL;
-    Group group = {.attributes = block ? PyDict_New() : NULL, .is_usual = 1};
+    Group group = {.attributes = block ? PyDict_New() : NULL};
     PyObject *made = group.attributes ? group_in(&file, &group, start, heads, collections) : NULL;
     Py_XDECREF(group.attributes);
     Py_XDECREF(block);

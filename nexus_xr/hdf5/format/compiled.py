@@ -53,8 +53,8 @@ dataset: Callable[[Kept, KnownTypes, KnownHeads, Collections, int], Any] = getat
 # The same -> value and attributes of a dataset of a single element, if it and all of these are a text or a number.
 single: Callable[[Kept, KnownTypes, KnownHeads, Collections, int], tuple[Single, dict[str, Single]] | None]
 single = getattr(_parse, "single", _nothing)
-# The same without types -> links and attributes, as above, of a group that has a symbol table.
-group: Callable[[Kept, KnownHeads, Collections, int], tuple[list[LinkFields], dict[str, Any] | None] | None]
+# The same without types -> links and attributes of a group that has a symbol table, if all of these can be told.
+group: Callable[[Kept, KnownHeads, Collections, int], tuple[list[LinkFields], dict[str, Any]] | None]
 group = getattr(_parse, "group", _nothing)
 # What is kept of a file, the addresses of a B-tree and of a local heap -> the links of the group that has these.
 links: Callable[[Kept, int, int], list[LinkFields] | None] = getattr(_parse, "links", _nothing)

@@ -46,10 +46,10 @@ class DatasetDescription(NamedTuple):
 
 
 class GroupDescription(NamedTuple):
-    """What is said about a group: its links, and its attributes by name; None where these are still to be read."""
+    """What is said about a group: its links, and its attributes by name."""
 
     links: Links
-    attributes: dict[str, Value] | None
+    attributes: dict[str, Value]
 
 
 def single_values(file: FileBytes, heap: GlobalHeap) -> Callable[[int], SingleValue | None]:

@@ -154,7 +154,7 @@ def _object_at(place: Place, path: str, diagnostics: Diagnostics, budget: Budget
     if usual is not None:
         return ParsedDataset(place, usual, path, diagnostics)
     group = place.file.usual_group(place.address)
-    if group is not None and group.attributes is not None:
+    if group is not None:
         return ParsedGroup(place, group, path, diagnostics, budget)
     header = read_object_header(place.file.bytes, place.address)
     if is_group(header):
