@@ -68,11 +68,11 @@ def reduce(
     Returns
     -------
     xarray.DataArray
-        With the coordinates that have none of these dimensions, and with ``attrs``; without units where numbers of
-        other things come of it. In memory, or with dask chunks where the array has some. Dtypes are NumPy's. Results of
-        integers are NumPy's bit for bit, means being those of the exact sum; of floats, sums are kept in double
-        precision and rounded at the end, and what NaN is part of is NaN as in NumPy, unless `where` leaves it out. A
-        function's results are float64.
+        With the coordinates that have none of these dimensions, and their edges of bins, and with ``attrs``; without
+        units where numbers of other things come of it. In memory, or with dask chunks where the array has some. Dtypes
+        are NumPy's. Results of integers are NumPy's bit for bit, means being those of the exact sum; of floats, sums
+        are kept in double precision and rounded at the end, and what NaN is part of is NaN as in NumPy, unless `where`
+        leaves it out. A function's results are float64.
 
     Raises
     ------
@@ -304,6 +304,7 @@ def _slabs(view: ArrayView, axis: int) -> list[slice]:
 
 def _result(array: xr.DataArray, axes: Sequence[int], values: Any, keeps_units: bool) -> xr.DataArray:
     dims = [dim for axis, dim in enumerate(array.dims) if axis not in axes]
-    coordinates = {name: each for name, each in array.coords.items() if set(each.dims) <= set(dims)}
+    # With their indexes, which may have more than the coordinates do: edges of bins.
+    left = array.coords.to_dataset().drop_dims([array.dims[axis] for axis in axes], errors="ignore")
     attrs = {name: value for name, value in array.attrs.items() if keeps_units or name != "units"}
-    return xr.DataArray(values, coordinates, dims, array.name, attrs)
+    return xr.DataArray(values, left.coords, dims, array.name, attrs)

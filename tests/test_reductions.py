@@ -228,6 +228,22 @@ def test_the_result_has_the_coordinates_and_attributes_that_are_left(stack: Path
     assert nexus_xr.reduce(counts, "mean").item() == COUNTS.mean()
 
 
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("is_loaded", [False, True])
+@pytest.mark.parametrize("op", ["sum", np.median])
+def test_the_dimensions_that_are_left_keep_their_edges(tmp_path: Path, chunks: Any, is_loaded: bool, op: Any) -> None:
+    with h5py.File(tmp_path / "bins.nxs", "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="v", axes=["f", "x"])
+        data.create_dataset("v", data=np.arange(12.0).reshape(3, 4), chunks=(1, 4))
+        data["f"], data["x"] = np.arange(3.0), [0.0, 1.0, 3.0, 10.0, 20.0]
+    array = open_nexus(tmp_path / "bins.nxs", chunks=chunks).v
+    reduced = nexus_xr.reduce(array.load() if is_loaded else array, op, ["f"])
+    assert reduced.nexus.edges("x").tolist() == [0.0, 1.0, 3.0, 10.0, 20.0]
+    assert list(reduced.coords) == ["x"]
+    assert list(array.nexus.reduce(op, ["x"]).coords) == ["f"]
+
+
 def test_scaled_values_are_reduced_scaled(stack: Path) -> None:
     scaled = open_nexus(stack).scaled
     for op in ("sum", "mean", "std", "max"):
