@@ -115,6 +115,11 @@ class Code(StrEnum):
         "",
         "a field whose writer has closed it has more than all of its signal, axes and uncertainties have",
     )
+    MEANING_UNTOLD = (
+        "meaning-untold",
+        "NeXus: @units",
+        "one of several files doesn't say the units of a variable, or since when times count, as others do",
+    )
     SCALING_NO_NUMBER = "scaling-no-number", _SCALING, "what a field is scaled by is no single number"
     SCALING_OF_GROUP = (
         "scaling-of-group",

@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 import nexus_xr
-from nexus_xr import NexusError, NexusPathError
+from nexus_xr import NexusError, NexusPathError, NexusWarning
 from nexus_xr.metadata import table
 from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
@@ -377,6 +377,48 @@ def test_of_many_moments_some_are_told(tmp_path: Path) -> None:
         xr.Dataset({"v": ("time", np.arange(3.0))}, {"time": time}).nexus.to_nexus(tmp_path / f"f_{number}.nxs")
     said = r"start '2024-05-01' in .*f_0\.nxs, .*f_2\.nxs, and 2 more; open them with decode_times=True"
     with pytest.raises(NexusError, match=said):
+        nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", concat_dim="run")
+
+
+@pytest.mark.parametrize("scheduler", [None, "processes"])
+@pytest.mark.parametrize("silent", [0, 2])
+@pytest.mark.parametrize(
+    ("left_out", "said"), [(("units",), ["units"]), (("start",), ["start"]), (("units", "start"), ["units", "start"])]
+)
+def test_what_one_file_does_not_say_is_as_the_others_say(
+    tmp_path: Path, left_out: tuple[str, ...], said: list[str], silent: int, scheduler: str | None
+) -> None:
+    for number in range(3):
+        told = {name: value for name, value in LOG.items() if number != silent or name not in left_out}
+        units = {"units": "K"} if number != silent or "units" not in left_out else {}
+        log = xr.DataArray(np.arange(2.0), {"time": ("time", np.arange(2.0), told)}, "time", "v", units)
+        log.nexus.assign_edges(time=[-0.5, 0.5, 1.5]).nexus.to_nexus(tmp_path / f"f_{number}.nxs")
+    match = rf"f_{silent}\.nxs doesn't say"
+    with dask.config.set(scheduler=scheduler), pytest.warns(NexusWarning, match=match) as caught:
+        opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", concat_dim="run", parallel=scheduler is not None)
+    assert {**opened.time.attrs, "bounds": None} == {**LOG, "bounds": None}
+    assert opened.v.attrs == {"units": "K"}
+    assert opened.v.nexus.edges("time").tolist() == [-0.5, 0.5, 1.5]
+    [warning] = [each.message for each in caught if isinstance(each.message, NexusWarning)]
+    found = [(each.code, each.path.rpartition("/")[2]) for each in warning.diagnostics]
+    of_signal = [("meaning-untold", "v")] if "units" in left_out else []
+    assert sorted(found) == sorted([*of_signal, *(("meaning-untold", "time") for _ in said)])
+
+
+def test_what_no_file_says_is_not_missed_in_any(tmp_path: Path) -> None:
+    for number, name in enumerate(["v", "w"]):
+        units = {"units": "K"} if name == "w" else {}
+        xr.DataArray([1.0], dims="x", name=name, attrs=units).nexus.to_nexus(tmp_path / f"f_{number}.nxs")
+    opened = nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", concat_dim="run", data_vars="all", join="outer")
+    assert opened.v.attrs == {}
+    assert opened.w.attrs == {"units": "K"}
+
+
+def test_times_of_a_file_without_units_count_as_the_others(tmp_path: Path) -> None:
+    for number, told in enumerate([LOG, {"start": "2023-01-01"}]):
+        log = xr.DataArray(np.arange(2.0), {"time": ("time", np.arange(2.0), told)}, "time", "v")
+        log.nexus.to_nexus(tmp_path / f"f_{number}.nxs")
+    with pytest.raises(NexusError, match=r"'time' has the start '.*' in .*f_0\.nxs, '2023-01-01' in .*f_1\.nxs"):
         nexus_xr.open_mfdataset(tmp_path / "f_*.nxs", concat_dim="run")
 
 

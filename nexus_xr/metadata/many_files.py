@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
-from nexus_xr.errors import NexusError
+from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import NexusError, some, warn_once
 from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.io.reference import FileLike
 from nexus_xr.nexus.tree.find import as_keys
@@ -22,6 +23,11 @@ from .promotion import Promotion, promoting
 # Where the attributes of a Dataset tell its file and what its values mean, from the process that opens it to that which
 # combines.
 _MEANING = "nexus_xr: file and meaning of values"
+# The attributes that say that: of times, since when and by how much they count, too.
+_COMPARED = ("units", "start", "offset", "scaling_factor")
+# The path of a variable, and what it says of these; and for a file, all its variables by their names.
+_Said: TypeAlias = tuple[str, dict[str, Any]]
+_Note: TypeAlias = tuple[str, dict[Any, _Said]]
 # What an attribute that differs asks for.
 _WAY_OUT = {"units": "convert it in preprocess"}
 _MOST_TOLD = 3
@@ -53,7 +59,8 @@ def open_mfdataset(
     **options
         Those of `xarray.open_mfdataset` and of the engine. Files whose axes differ are an error unless `join` says
         otherwise; of the metadata what all agree on is kept, unless `combine_attrs` says otherwise, which also lets
-        units differ, and since when times are counted.
+        units differ, and since when times are counted. Where some files don't say these, they are those of the others,
+        with a `NexusWarning`.
 
     Returns
     -------
@@ -82,10 +89,14 @@ def open_mfdataset(
     prepared = partial(_prepared, promotion, preprocess, "combine_attrs" not in options)
     chosen = {"combine": "nested", "coords": "different", "compat": "equals", "data_vars": "all", "join": "exact"}
     files = files_of(paths, options.get("storage_options"))
-    settings = {**chosen, "combine_attrs": _agreed_attrs, **options}
+    settings = {**chosen, **options}
 
-    def open_files(some: Sequence[FileLike]) -> xr.Dataset:
-        return xr.open_mfdataset(some, engine="nexus", concat_dim=concat_dim, preprocess=prepared, **settings)
+    def open_files(those: Sequence[FileLike]) -> xr.Dataset:
+        noted: list[_Note] = []
+        agreed = {"combine_attrs": partial(_agreed_attrs, noted), **settings}
+        opened = xr.open_mfdataset(those, engine="nexus", concat_dim=concat_dim, preprocess=prepared, **agreed)
+        _add_what_others_say(opened, noted)
+        return opened
 
     try:
         opened = open_files(files)
@@ -111,36 +122,74 @@ def _prepared(
     made = promoted if preprocess is None else preprocess(promoted)
     if not meaning_matters:
         return made
-    meaning = {name: told for name, each in made.variables.items() if (told := _meaning_of(each.attrs))}
-    return made.assign_attrs({_MEANING: (shown(str(dataset.encoding.get("source"))), meaning)})
+    said = {name: _said_of(str(name), each) for name, each in made.variables.items()}
+    return made.assign_attrs({_MEANING: (shown(str(dataset.encoding.get("source"))), said)})
 
 
-def _meaning_of(attributes: Mapping[Any, Any]) -> dict[str, str]:
-    """The attributes by which values can be compared: their units, and of times since when they are counted."""
-    units = {"units": str(attributes["units"])} if "units" in attributes else {}
-    return units | clock_attributes(attributes)
+def _said_of(name: str, variable: xr.Variable) -> _Said:
+    path = str(variable.encoding.get("nexus_path", name))
+    return path, {attribute: variable.attrs[attribute] for attribute in _COMPARED if attribute in variable.attrs}
 
 
-def _agreed_attrs(attrs: Sequence[Mapping[str, Any]], context: Any = None) -> dict[str, Any]:
-    """What several trees agree on, of Datasets whose variables agree in what their values mean."""
-    _refuse_several([each[_MEANING] for each in attrs if _MEANING in each])
+def _agreed_attrs(noted: list[_Note], attrs: Sequence[Mapping[str, Any]], context: Any = None) -> dict[str, Any]:
+    """What several trees agree on, of Datasets whose variables agree in what their values mean, which is noted."""
+    new = [each[_MEANING] for each in attrs if _MEANING in each]
+    noted += new
+    for name in _names_in(new):
+        _refuse_several(name, _meanings(name, noted))
     return common_attrs([{name: value for name, value in each.items() if name != _MEANING} for each in attrs])
 
 
-def _refuse_several(noted: Sequence[tuple[str, Mapping[Any, Mapping[str, str]]]]) -> None:
+def _names_in(noted: Sequence[_Note]) -> dict[Any, None]:
+    return {name: None for _, said in noted for name in said}
+
+
+def _meanings(name: Any, noted: Sequence[_Note]) -> list[tuple[str, dict[str, str]]]:
+    """What each file that has a variable says of its values: its units, and of times since when they are counted.
+
+    Where one says no units, those of the others tell whether it has times.
+    """
+    told = [(file, said[name][1]) for file, said in noted if name in said]
+    units = next((attributes["units"] for _, attributes in told if "units" in attributes), None)
+    return [(file, _meaning_of(attributes, units)) for file, attributes in told]
+
+
+def _meaning_of(attributes: Mapping[str, Any], units: Any) -> dict[str, str]:
+    own = {"units": str(attributes["units"])} if "units" in attributes else {}
+    return own | clock_attributes({"units": units, **attributes})
+
+
+def _refuse_several(name: Any, meanings: Iterable[tuple[str, Mapping[str, str]]]) -> None:
     """Raise an error where values of a variable mean something else in some files, by which files that is."""
-    files: dict[tuple[Any, str], dict[str, str]] = {}
-    for file, meaning in noted:
-        for name, told in meaning.items():
-            for attribute, value in told.items():
-                files.setdefault((name, attribute), {})[value] = file
-    for (name, attribute), by_value in files.items():
+    files: dict[str, dict[str, str]] = {}
+    for file, told in meanings:
+        for attribute, value in told.items():
+            files.setdefault(attribute, {})[value] = file
+    for attribute, by_value in files.items():
         if len(by_value) > 1:
             told_by = ", ".join(f"{value!r} in {file}" for value, file in islice(by_value.items(), _MOST_TOLD))
             if len(by_value) > _MOST_TOLD:
                 told_by += f", and {len(by_value) - _MOST_TOLD} more"
             way_out = _WAY_OUT.get(attribute, _WAY_OUT_OF_TIMES)
             raise NexusError(f"{name!r} has the {attribute} {told_by}; {way_out}")
+
+
+def _add_what_others_say(opened: xr.Dataset, noted: Sequence[_Note]) -> None:
+    """Have variables say what some files say of their values and others don't, and tell of it."""
+    diagnostics = Diagnostics()
+    for name in _names_in(noted):
+        meanings = _meanings(name, noted)
+        for attribute in {attribute: None for _, told in meanings for attribute in told}:
+            silent = some([file for file, told in meanings if attribute not in told], _MOST_TOLD)
+            if silent and name in opened.variables:
+                path, said = next(each[name] for _, each in noted if name in each and attribute in each[name][1])
+                opened.variables[name].attrs[attribute] = said[attribute]  # where assign would leave edges behind
+                message = (
+                    f"{silent} doesn't say the {attribute} of {name!r}; took {said[attribute]!r}, as others have it; "
+                    "if that is wrong, assign the right one in preprocess"
+                )
+                diagnostics.add(Code.MEANING_UNTOLD, path, message)
+    warn_once("several files were opened as one, but not all say what their values mean", diagnostics)
 
 
 def _first_other_axis(
