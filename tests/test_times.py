@@ -433,3 +433,56 @@ def test_edges_of_dates_go_to_other_formats_and_back(suffix: str, write: Write, 
             back = getattr(nexus_xr, f"read_{suffix}")(path)
         assert back.identical(counts)
         np.testing.assert_array_equal(back.nexus.edges("time"), OF_DATES)
+
+
+LOG = {"units": "s", "start": "2020-01-01T12:00:00"}
+
+
+def log(attributes: dict[str, Any], count: int = 2) -> xr.DataArray:
+    times = {"time": ("time", np.arange(count, dtype=float), attributes)}
+    return xr.DataArray(np.ones(count), times, "time", "v")
+
+
+@pytest.mark.parametrize(
+    ("there", "own", "other"),
+    [
+        (LOG, {"start": "2021-06-01T12:00:00"}, "start"),
+        (LOG, {"offset": "2021-06-01T12:00:00"}, "offset"),
+        (LOG, {"scaling_factor": 1000.0}, "scaling_factor"),
+        (LOG, {"units": None, "start": "2021-06-01T12:00:00"}, "start"),
+        (LOG | {"scaling_factor": 0.1}, {"scaling_factor": 1}, "scaling_factor"),
+        ({"units": "days since 2020-01-01", "calendar": "noleap"}, {"calendar": "360_day"}, "calendar"),
+        (LOG, {"start": "2020-01-01T14:00:00+02:00"}, None),
+        (LOG, {"scaling_factor": 1}, None),
+        (LOG | {"scaling_factor": 0.1}, {}, None),
+        (LOG, {"start": None}, None),
+        (LOG, {"units": None, "start": None}, None),
+        ({"units": "m", "start": "here"}, {"start": "there"}, None),
+    ],
+)
+@pytest.mark.parametrize("way", ["append_dim", "region", "NexusWriter"])
+def test_times_that_count_otherwise_than_those_of_the_file_are_refused(
+    there: dict[str, Any], own: dict[str, Any], other: str | None, way: str, tmp_path: Path
+) -> None:
+    path, whole = tmp_path / "f.nxs", log(there, 4)
+    if other == "offset":
+        own = {"start": None, **own}
+    part = log({name: value for name, value in (there | own).items() if value is not None})
+    refused = pytest.raises(NexusError, match=rf"/time: .*{other}.* is '.*'") if other else warnings.catch_warnings()
+    if way == "NexusWriter":
+        with nexus_xr.NexusWriter(path, whole, "time") as writer, refused:
+            writer.append(part)
+        return
+    whole.nexus.to_nexus(path, unlimited_dims="time")
+    before = path.read_bytes()
+    with refused:
+        part.nexus.to_nexus(path, **{way: {"time": slice(1, 3)} if way == "region" else "time"})
+    assert (path.read_bytes() == before) == (other is not None)
+
+
+@pytest.mark.parametrize("place", [{"append_dim": "time"}, {"region": {"time": slice(0, 2)}}])
+def test_dates_are_no_numbers_of_a_file(place: dict[str, Any], tmp_path: Path) -> None:
+    log(LOG).nexus.to_nexus(tmp_path / "f.nxs", unlimited_dims="time")
+    decoded = xr.open_dataset(tmp_path / "f.nxs", engine="nexus", decode_times=True).load()
+    with pytest.raises(NexusError, match=r"/time: .* decode_times=False"):
+        decoded.nexus.to_nexus(tmp_path / "f.nxs", **place)

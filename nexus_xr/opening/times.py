@@ -190,6 +190,60 @@ def clock_attributes(attributes: Mapping[Any, Any]) -> dict[str, str]:
     return since | {"scaling_factor": str(float(factor.item()) if is_number else factor)}
 
 
+@dataclass(frozen=True)
+class OtherMeaning:
+    """An attribute by which numbers mean something else than others do, with what it says of both."""
+
+    attribute: str
+    own: str
+    there: str
+
+    @property
+    def verb(self) -> str:
+        """What a sentence about the attribute has after it."""
+        return "are" if self.attribute == "units" else "is"
+
+
+def other_meaning(own: Mapping[Any, Any], there: Mapping[Any, Any]) -> OtherMeaning | None:
+    """In what numbers with some attributes mean something else than those with others, where both say it.
+
+    That is their units, and of times since when and by how much they count; without a ``scaling_factor``, other times
+    count by one.
+
+    Examples
+    --------
+    >>> other_meaning({"units": "mm"}, {"units": "m"}), other_meaning({}, {"units": "m"})
+    (OtherMeaning(attribute='units', own='mm', there='m'), None)
+    >>> since = {"units": "s", "start": "2020-01-01T12:00:00Z"}
+    >>> other_meaning({"start": "2020-01-01T14:00:00+02:00"}, since), other_meaning({"start": "2021-01-01"}, since)
+    (None, OtherMeaning(attribute='start', own='2021-01-01', there='2020-01-01T12:00:00Z'))
+    """
+    own = {**own, "units": there.get("units") if own.get("units") is None else own["units"]}
+    for name in ("units", "calendar"):
+        values = own.get(name), there.get(name)
+        if None not in values and str(values[0]) != str(values[1]):
+            return OtherMeaning(name, *map(str, values))
+    told, told_there = _told_by(own), _told_by(there)
+    if _nanoseconds_in(told.unit) is None or _nanoseconds_in(told_there.unit) is None:
+        return None
+    if told.moment and told_there.moment and _comparable(told) != _comparable(told_there):
+        return OtherMeaning(told.name, told.moment, told_there.moment)
+    name = "scaling_factor"
+    factors = [clock_attributes(each)[name] for each in (own, there)]
+    return OtherMeaning(name, *factors) if name in own and factors[0] != factors[1] else None
+
+
+def _comparable(told: _Told) -> Any:
+    """The moment that is told, which may be so in several words; the words themselves where they tell none."""
+    import pandas as pd
+
+    iso = _iso_of(told)
+    try:
+        return told.moment if iso is None else pd.to_datetime(iso.replace(",", "."), format="ISO8601", utc=True)
+    except ValueError:
+        return told.moment
+
+
 def _told_by(attributes: Mapping[Any, Any]) -> _Told:
     units = text(attributes.get("units")) or ""
     unit, is_since, since = units.partition(" since ")

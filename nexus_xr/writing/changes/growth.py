@@ -23,6 +23,7 @@ from nexus_xr.nexus.output.storable import storable
 from nexus_xr.nexus.rules.reserved import DIMENSIONS, EDGES, recorded_dtype, without_marks
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described
+from nexus_xr.opening.times import other_meaning
 from nexus_xr.writing.fields.blockwise import LazyVariable
 from nexus_xr.writing.fields.casting import cast
 from nexus_xr.writing.fields.comparison import Difference, first_difference
@@ -146,7 +147,7 @@ def values_for(targets: Targets, dataset: xr.Dataset) -> dict[str, Any]:
     Raises
     ------
     NexusError
-        A variable is missing, or isn't in the file, or has other dimensions, lengths, units or another type than there.
+        A variable is missing, or isn't in the file, or has other dimensions, lengths, meaning or type than there.
     """
     diagnostics = Diagnostics()
     where, by_name = targets.file, targets.by_name
@@ -175,12 +176,14 @@ def _as_stored(field: DataField, target: Target, where: str) -> Any:
     if hasattr(values, "dask"):
         values = as_announced(values, where)
     values = _of_type(values, field, target, where)
-    units, own = (
-        without_marks(attributes, dtype).get("units")
-        for attributes, dtype in ((target.attributes, target.dtype), (field.node.attributes, field.node.values.dtype))
+    own, there = (
+        without_marks(attributes, dtype)
+        for attributes, dtype in ((field.node.attributes, field.node.values.dtype), (target.attributes, target.dtype))
     )
-    if units is not None and own is not None and str(units) != str(own):
-        raise NexusError(f"{where}: nothing was written, as its units are {str(units)!r}, not {str(own)!r}")
+    if (other := other_meaning(own, there)) is not None:
+        raise NexusError(
+            f"{where}: nothing was written, as its {other.attribute} {other.verb} {other.there!r}, not {other.own!r}"
+        )
     others = [size for axis, size in enumerate(target.shape) if axis != target.axis]
     if [size for axis, size in enumerate(values.shape) if axis != target.axis] != others:
         raise NexusError(
@@ -206,8 +209,10 @@ def _of_type(values: Any, field: DataField, target: Target, where: str) -> Any:
     if is_text(target.dtype) and own.kind in "OSU":
         return text_of(np.asarray(values[...]), where)
     if is_text(target.dtype) or not np.can_cast(own, wanted, "safe") or (own.kind in "mM") != (wanted.kind in "mM"):
+        are_alike = (own.kind in "mM") == (wanted.kind in "mM")
+        way_out = "use astype" if are_alike else "give times as the file has them, which decode_times=False opens"
         raise NexusError(
-            f"{where}: nothing was written, as {wanted}, of which it is, doesn't hold all of {own}; use astype"
+            f"{where}: nothing was written, as {wanted}, of which it is, doesn't hold all of {own}; {way_out}"
         )
     if own.kind not in "mM" and not (own.kind in "iu" and wanted.kind in "fc"):
         return values

@@ -36,6 +36,7 @@ from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening, describe_with
 from nexus_xr.opening.session import assemble
+from nexus_xr.opening.times import other_meaning
 from nexus_xr.writing.fields.blockwise import LazyVariable
 from nexus_xr.writing.fields.casting import cast, may_become
 from nexus_xr.writing.fields.comparison import first_difference
@@ -214,15 +215,15 @@ class _Stored:
         return without_marks(field.attributes, field.dtype)
 
     def check(self, name: str, variable: xr.Variable, others: Mapping[Any, xr.Variable]) -> None:
-        """Raise unless a variable has the units of the file, and edges of bins only where it has them there."""
+        """Raise unless a variable means the same as in the file, and has edges of bins only where it has them there."""
         where, stored = self.where(name), self.variables[name]
         named = bounds_named(variable)
         if named in others and named not in self.variables and stored.bounds is None:
             raise NexusError(f"{where}: {name!r} has edges of bins, and in the file values; leave the edges out")
-        units, own = self._attributes(name).get("units"), variable.attrs.get("units")
-        if units is not None and own is not None and str(units) != str(own):
+        if (other := other_meaning(variable.attrs, self._attributes(name))) is not None:
             raise NexusError(
-                f"{where}: the units of {name!r} are {str(own)!r}, and in the file {str(units)!r}; convert it"
+                f"{where}: the {other.attribute} of {name!r} {other.verb} {other.own!r}, and in the file "
+                f"{other.there!r}; convert it"
             )
 
     def _in_order(self, name: str, variable: xr.Variable) -> xr.Variable:
@@ -335,7 +336,9 @@ def _placed(
     stored = recorded_dtype(field.attributes, field.dtype) or field.dtype
     is_of_text = is_text(field.dtype) and field.dtype.hasobject
     if not may_become(variable.dtype, stored) or (is_of_text and variable.dtype.kind not in "OSU"):
-        raise NexusError(f"{where}: {name!r} of {variable.dtype} doesn't fit into {stored}; convert it with astype")
+        are_alike = (variable.dtype.kind in "mM") == (stored.kind in "mM")
+        way_out = "convert it with astype" if are_alike else "give times as decode_times=False opens those of the file"
+        raise NexusError(f"{where}: {name!r} of {variable.dtype} doesn't fit into {stored}; {way_out}")
     places = tuple(_extent(f"{where}: {dim!r} of {name!r}", dim, size, region) for dim, size in sizes.items())
     found = tuple(last - first for first, last in places)
     if variable.shape != found:
