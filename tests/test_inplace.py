@@ -863,3 +863,36 @@ def test_what_is_no_text_is_not_the_title_of_the_entry(tmp_path: Path, title: An
     opened.nexus.to_nexus(tmp_path / "again.nxs", layout="inplace")
     with h5py.File(tmp_path / "again.nxs") as file:
         assert file["entry1/title"].asstr()[()] == "another"
+
+
+@pytest.mark.parametrize(
+    ("change", "is_refused"),
+    [
+        (lambda ds: ds.n.idxmax("x"), True),
+        (lambda ds: ds.n.idxmax("y"), True),
+        (lambda ds: ds.n[0].rename("first"), True),
+        (lambda ds: ds.n[:2].rename("some"), True),
+        (lambda ds: ds.n[:2], False),
+        (lambda ds: ds.n.T.rename("turned"), False),
+        (lambda ds: ds.t.rename("axis"), False),
+        (lambda ds: ds.n[0].idxmax("x"), True),
+        (lambda ds: ds.y.rename(y="row"), False),
+        (lambda ds: ds.t[:2], False),
+    ],
+)
+def test_what_an_array_comes_from_is_only_replaced_by_what_it_still_is(
+    write: Any, change: Any, is_refused: bool
+) -> None:
+    fields = {"n": np.arange(9).reshape(3, 3), "y": [1.0, 2.0, 3.0], "x": [0.0, 1.0, 3.0, 6.0], "t": [4.0, 5.0, 6.0]}
+    data = nxdata(fields, signal="n", axes=["y", "x"], t_indices=0)
+    path = write({"entry": nxentry({"data": data})})
+    array = change(xr.open_dataset(path, engine="nexus").load())
+    before = path.read_bytes()
+    if not is_refused:
+        array.nexus.to_nexus(path, layout="inplace")
+        return
+    with pytest.raises(
+        NexusError, match=rf"'{array.name}' of .* comes from /entry/data/\w, which is '\w' of .*replace"
+    ):
+        array.nexus.to_nexus(path, layout="inplace")
+    assert path.read_bytes() == before

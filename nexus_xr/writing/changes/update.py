@@ -13,6 +13,7 @@ from nexus_xr.arrays.uncertainties import errors_as_data
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -210,6 +211,7 @@ def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Open
         path = str(obj.encoding["nexus_path"])
         if _variable_of(path, described) is None:
             described = opening.describe(opening.at(path))
+        _refuse_other_array(obj, path, described)
         now = _dataset_of_array(obj, path, described)
     yield from DataUpdate(opening, described, now, rules).edits()
     if rules.with_metadata and origin.way == "tree":
@@ -236,6 +238,29 @@ def _variable_of(path: str, described: Described) -> str | None:
     """Name of the variable that a field is in a group."""
     field = path.rpartition("/")[2]
     return next((each.name for each in described.data.variables if each.field == field), None)
+
+
+def _refuse_other_array(array: xr.DataArray, path: str, described: Described) -> None:
+    """Raise an error where an array that says where it comes from isn't what is there any more.
+
+    That is a part under another name, and what was an axis and is one no more, as positions are that `idxmax` finds, to
+    which xarray gives the name and the encoding of the axis.
+    """
+    variables = described.data.variables
+    there = next((each for each in variables if each.field == path.rpartition("/")[2]), None)
+    if there is None:
+        return
+    *outer, last = described.content.fields[there.field].shape or (1,)
+    shape = (*outer, last - (there.bounds is not None)) if there.dims else ()
+    others = {dim for each in variables for dim in each.dims} - set(there.dims)
+    is_elsewhere = len(array.dims) != len(there.dims) or not others.isdisjoint(array.dims)
+    is_another = array.name != there.name and sorted(array.shape) != sorted(shape)
+    if is_another or (there.role.is_coordinate and is_elsewhere):
+        raise NexusError(
+            f'{shown(str(array.encoding.get("source")))}: layout="inplace": {array.name!r} of {dict(array.sizes)} says '
+            f"that it comes from {path}, which is {there.name!r} of {dict(zip(there.dims, shape, strict=True))}, and "
+            "would replace it; put it into the Dataset that was opened, under a name of its own"
+        )
 
 
 def _dataset_of_array(array: xr.DataArray, path: str, described: Described) -> xr.Dataset:
