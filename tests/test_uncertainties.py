@@ -1100,3 +1100,20 @@ def test_the_values_and_the_uncertainties_of_a_dataset() -> None:
     np.testing.assert_array_equal(dataset.nexus.values.n, joined.nexus.values)
     np.testing.assert_array_equal(dataset.nexus.values.plain, joined.nexus.values)
     assert dataset.nexus.errors.identical(joined.nexus.errors.to_dataset())
+
+
+@pytest.mark.parametrize("dtype", ["i4", "f8"])
+@pytest.mark.parametrize("dim", ["y", "x"])
+def test_positions_of_uncertainties_are_none_of_positions(dtype: str, dim: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="n", axes=["y", "x"])
+        data["n"], data["n_errors"] = np.arange(6, dtype=dtype).reshape(2, 3), np.ones((2, 3))
+        data["y"], data["x"], data["x_errors"] = [1.0, 2.0], [10.0, 20.0, 30.0], [0.1, 0.1, 0.1]
+    opened = xr.open_dataset(tmp_path / "f.nxs", engine="nexus").load()
+    with pytest.warns(nexus_xr.NexusWarning, match="n_errors: it or 'n' was computed without propagation"):
+        opened.idxmax(dim).nexus.to_nexus(tmp_path / "g.nxs")
+    assert "n_errors" not in xr.open_dataset(tmp_path / "g.nxs", engine="nexus")
+    with warnings.catch_warnings(action="error"):
+        opened.assign(n_errors=opened.n_errors + 1).nexus.to_nexus(tmp_path / "h.nxs")
+    assert xr.open_dataset(tmp_path / "h.nxs", engine="nexus").n_errors.values.tolist() == [[2.0] * 3] * 2

@@ -14,6 +14,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.nexus.output.quantities import is_quantity
 from nexus_xr.nexus.rules.errors import owner_of_errors
 from nexus_xr.nexus.rules.reserved import ERRORS
+from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 
 from .propagation import values_of, variances_of
@@ -121,14 +122,20 @@ def doubtful(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> dict[Hashable, Has
     return {
         owner: name
         for owner, name in errors_by_owner(dataset).items()
-        if not _belong(dataset.variables[owner], dataset.variables[name], opened)
+        if not _belong(owner, dataset.variables[owner], dataset.variables[name], opened)
     }
 
 
-def _belong(variable: xr.Variable, errors: xr.Variable, opened: bool) -> bool:
+def _belong(owner: Hashable, variable: xr.Variable, errors: xr.Variable, opened: bool) -> bool:
     if _IS_OF in errors.encoding:
         return bool(variable.encoding.get(_HAS) == errors.encoding[_IS_OF])
-    return "nexus_path" in variable.encoding or not opened
+    return not opened or ("nexus_path" in variable.encoding and not _was_looked_up(owner, variable))
+
+
+def _was_looked_up(name: Hashable, variable: xr.Variable) -> bool:
+    """Whether data are positions on an axis, as `idxmax` finds them, to which xarray may give its encoding."""
+    path, role = (str(variable.encoding.get(key)) for key in ("nexus_path", "nexus_role"))
+    return role == Role.AXIS.value and path.rpartition("/")[2] != name
 
 
 def assign_errors(dataset: xr.Dataset, errors: Mapping[Any, Any]) -> xr.Dataset:
