@@ -32,6 +32,7 @@ def dates(*moments: str) -> np.ndarray[Any, Any]:
 
 SECONDS = dates("2020-01-01T00:00:00", "2020-01-01T00:00:01", "2020-01-01T00:00:02", "2020-01-01T00:00:04")
 NUMBERS = np.array([0, 1, 2, 4])
+NUMBERS_OF_EDGES = np.array([0, 100, 200, 230, 260]) * 365
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,9 @@ def test_pulses_are_dates_by_their_offset(write: Write) -> None:
         (["20200101", "20200102", "20200103", "20200104"], {}, None),
         (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": 0.0}, "scaling_factor .* above zero"),
         (NUMBERS, {"units": "s", "start": "2020-01-01", "scaling_factor": -1.0}, "scaling_factor .* above zero"),
+        (NUMBERS, {"units": "s", "start": 1577836800}, "start 1577836800 is no text that tells a moment"),
+        (NUMBERS, {"units": "m", "start": 1577836800}, None),
+        (NUMBERS, {"units": "s", "start": ""}, None),
         (NUMBERS, {"units": "s", "offset": "1.5"}, None),
         (NUMBERS, {"units": "s", "offset": 1.5}, None),
         (NUMBERS + 2**62, {"units": "s", "start": "2020-01-01", "scaling_factor": 10}, "there is no date"),
@@ -413,10 +417,35 @@ def test_edges_that_numpy_has_no_dates_for_are_none_of_dates(write: Write) -> No
     path = scan(write, np.array([0, 1, 2, 3, 1e300]), units="seconds since 2020-01-01")
     opened = xr.open_dataset(path, engine="nexus", decode_times=True)
     assert opened.identical(xr.open_dataset(path, engine="nexus"))
-    path = scan(write, np.array([0, 100, 200, 230, 260]) * 365, units="days since 2020-01-01")
+    path = scan(write, NUMBERS_OF_EDGES, units="days since 2020-01-01", calendar="noleap")
     opened = xr.open_dataset(path, engine="nexus", decode_times=True)
-    assert opened.time[0].item().year == 2069
+    assert opened.time[0].item().year == 2070
     assert not isinstance(opened.xindexes["time"], nexus_xr.EdgesIndex)
+
+
+@pytest.mark.parametrize("last", [230, 260, 480])
+@pytest.mark.filterwarnings("error")
+def test_edges_beyond_the_years_of_nanoseconds_are_edges_of_dates(last: int, write: Write, tmp_path: Path) -> None:
+    days = np.array([*NUMBERS_OF_EDGES[:4], last * 365])
+    path = scan(write, days, units="days since 2020-01-01")
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    expected = np.datetime64("2020-01-01", "us") + days * np.timedelta64(1, "D")
+    np.testing.assert_array_equal(opened.n.nexus.edges("time"), expected)
+    opened.nexus.to_nexus(tmp_path / "g.nxs")
+    again = xr.open_dataset(tmp_path / "g.nxs", engine="nexus")
+    np.testing.assert_array_equal(again.n.nexus.edges("time"), expected)
+    np.testing.assert_array_equal(again.time.values, opened.time.values)
+
+
+@pytest.mark.parametrize(
+    ("start", "unit"), [("1677-09-22", "ns"), ("1677-09-20", "us"), ("2262-04-11", "ns"), ("2262-04-12", "us")]
+)
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_the_years_of_nanoseconds_are_dates_of_microseconds(start: str, unit: str, write: Write) -> None:
+    path = scan(write, NUMBERS * 0.25, units="s", start=start)
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True).load()
+    assert opened.time.dtype == f"M8[{unit}]"
+    np.testing.assert_array_equal(opened.time.values, np.datetime64(start, "ms") + NUMBERS * np.timedelta64(250, "ms"))
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr", "json", "csv"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -140,9 +141,22 @@ def _of_numbers(variable: xr.Variable) -> xr.Variable | None:
     attributes = left | {"units": f"{clock.unit} since {clock.moment}"}
     counted = _times(variable.to_base_variable(), clock.ticks)._replace(attrs=attributes)
     try:
-        return xr.coders.CFDatetimeCoder().decode(counted)
+        return _decoded(counted)
     except (ValueError, OverflowError):  # no such moment, or none that a date can be
         return None
+
+
+def _decoded(counted: xr.Variable) -> xr.Variable:
+    """Numbers since a moment as dates: of nanoseconds, of microseconds where those don't reach, or of cftime.
+
+    The last are of calendars that NumPy hasn't, the mixed one before October 1582 among them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", xr.SerializationWarning)  # which names options that aren't there
+        dates = xr.coders.CFDatetimeCoder().decode(counted)
+        if dates.dtype.kind == "M":
+            return dates
+        return xr.coders.CFDatetimeCoder(time_unit="us").decode(counted)
 
 
 def _times(variable: xr.Variable, ticks: Fraction) -> xr.Variable:
@@ -285,9 +299,12 @@ def _why_no_dates(variable: xr.Variable) -> str | None:
     """Why numbers that are said to be times since a moment are no dates; None where nothing says that."""
     told = _told_by(variable.attrs)
     size, iso = _nanoseconds_in(told.unit), _iso_of(told)
-    is_said = iso is not None or (size is not None and told.moment and told.name != "offset")
+    has_other_start = "start" in variable.attrs and text(variable.attrs["start"]) is None
+    is_said = iso is not None or (size is not None and (told.moment or has_other_start) and told.name != "offset")
     if variable.dtype.kind not in "iuf" or not is_said:
         return None
+    if told.name == "start" and not told.moment:
+        return f"start {variable.attrs['start']!r} is no text that tells a moment"
     if size is None:
         return f"units {told.unit!r} are none of time"
     if iso is None:
