@@ -240,6 +240,13 @@ def test_a_part_is_written_and_opened_with_its_edges(part: Any, tmp_path: Path) 
     np.testing.assert_array_equal(again.t, array.t)
 
 
+def test_nothing_selected_has_no_edges() -> None:
+    array = xr.DataArray([3, 5], dims="t").nexus.assign_edges(t=[0, 1, 2])
+    assert array[:1].nexus.edges("t").tolist() == [0, 1]
+    with pytest.raises(nexus_xr.NexusError, match="'t' has no bins here, as nothing is selected"):
+        array[:0].nexus.edges("t")
+
+
 def test_bins_with_gaps_are_written_as_pairs_which_is_said(tmp_path: Path) -> None:
     with pytest.warns(nexus_xr.NexusWarning, match="gaps") as told:
         histogram()[:, [0, 2]].nexus.to_nexus(tmp_path / "a.nxs")

@@ -94,8 +94,10 @@ def edges_between(name: Hashable, bounds: NDArray[Any], bounds_are: str) -> NDAr
     Raises
     ------
     NexusError
-        They aren't each the next one's neighbour.
+        There are none, or they aren't each the next one's neighbour.
     """
+    if not len(bounds):
+        raise NexusError(f"{name!r} has no bins here, as nothing is selected, and so no edges")
     edges = edges_either_way(bounds)
     if edges is None:
         raise NexusError(f"the bins of {name!r} leave gaps or overlap; {bounds_are} has each one's two")
