@@ -120,6 +120,7 @@ class Code(StrEnum):
         "NeXus: @units",
         "one of several files doesn't say the units of a variable, or since when times count, as others do",
     )
+    SCALING_NAMED = "scaling-named", "NXcanSAS: I@scaling_factor", "a factor of the signal is named, and not applied"
     SCALING_NO_NUMBER = "scaling-no-number", _SCALING, "what a field is scaled by is no single number"
     SCALING_OF_GROUP = (
         "scaling-of-group",

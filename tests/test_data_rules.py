@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -13,6 +15,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nexus_xr
 from nexus_xr import NexusWarning
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.library.group import LibraryGroup
@@ -25,7 +28,7 @@ from nexus_xr.nexus.rules.reserved import recorded_dtype
 from nexus_xr.nexus.rules.scaling import Scaling
 from nexus_xr.nexus.rules.variables import Role
 
-from .files import Field, Write, nxdata
+from .files import Field, Write, nxdata, nxentry
 
 
 def described(write: Write, group: Mapping[str, Any], signal: str | None = None) -> NXdata:
@@ -1335,6 +1338,35 @@ def test_a_factor_of_the_group_is_told_of(write: Write, factor: Any, is_told: bo
     data = described(write, nxdata({"s": [1, 2, 3], "scaling_factor": factor}, signal="s"))
     assert any("'scaling_factor' isn't applied to 's'" in each.message for each in data.diagnostics) == is_told
     assert data.variables[0].scaling is None
+
+
+@pytest.mark.parametrize(
+    ("factor", "named", "is_told", "is_beside"),
+    [
+        (2.0, "k", True, True),
+        ([2.0], "k", True, False),
+        ([1.0, 2.0], "k", False, False),
+        ("ten", "k", False, False),
+        (2.0, "none", False, False),
+        (2.0, 0.5, False, False),
+    ],
+)
+def test_a_factor_that_the_signal_names_is_told_of_and_goes_along(
+    write: Write, tmp_path: Path, factor: Any, named: Any, is_told: bool, is_beside: bool
+) -> None:
+    fields = {"I": Field([1.0, 2.0, 3.0], {"scaling_factor": named}), "k": factor, "Q": [0.1, 0.2, 0.3]}
+    path = write({"entry": nxentry({"data": nxdata(fields, signal="I", axes=["Q"])})})
+    for each in (path, tmp_path / "again.nxs"):
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            opened = xr.open_dataset(each, engine="nexus").load()
+            [signal] = [each for each in nexus_xr.open_signals(each, nxdata_only=True) if each.name == "I"]
+        codes = {told.code for each in caught for told in getattr(each.message, "diagnostics", ())}
+        if each == path:
+            assert ("scaling-named" in codes) == is_told
+        assert opened.I.values.tolist() == [1.0, 2.0, 3.0]
+        assert ("k" in opened.coords, "k" in signal.coords) == (is_beside, is_beside)
+        opened.nexus.to_nexus(tmp_path / "again.nxs")
+    assert not is_beside or codes == {"scaling-named"}
 
 
 @pytest.mark.parametrize("of_field", [False, True])

@@ -18,7 +18,7 @@ from .columns import as_columns, without_signal
 from .content import GroupContent, free_name
 from .coordinates import axis_variables, coordinates_of, name_dimensions, own_dimensions
 from .errors import find_errors, find_resolutions
-from .scaling import Scaling, find_scaling, tell_of_scaling_of_group
+from .scaling import Scaling, find_scaling, named_factor, tell_of_scaling_of_group
 from .signal import declares_signal, find_ancillary, find_auxiliary_signals, find_signal
 from .variables import Role, Variable
 
@@ -84,6 +84,9 @@ def apply_rules(content: GroupContent, signal: str | None = None) -> NXdata:
         axes_found = [variable for variable in found if variable.role is Role.AXIS]
         found += _companions(content, found, diagnostics)
         found += (each for axis in axes_found for each in find_resolutions(content, axis))
+        factor = named_factor(content, chosen, diagnostics)
+        if factor is not None and not content.fields[factor].ndim:  # a number that goes along with the signal
+            found.append(Variable(factor, factor, (), Role.AXIS))
         _name_possible_axes(content, chosen, axes, found, diagnostics)
     return _described(content, chosen, found, diagnostics, _default_slice(content, chosen))
 

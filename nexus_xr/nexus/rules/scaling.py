@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nexus_xr.diagnostics import Code, Diagnostics
 
+from .attributes import text
 from .content import GroupContent
 from .reserved import OFFSET, SCALING_FACTOR
 
@@ -26,6 +27,23 @@ def tell_of_scaling_of_group(content: GroupContent, signal: str, diagnostics: Di
     if part is not None and part.is_numeric and math.prod(part.shape) == 1 and name != signal:
         message = f"{name!r} isn't applied to {signal!r}, as it isn't told how; the values are as they are stored"
         diagnostics.add(Code.SCALING_OF_GROUP, content.path, message)
+
+
+def named_factor(content: GroupContent, signal: str, diagnostics: Diagnostics) -> str | None:
+    """The field of a single number that ``@scaling_factor`` of NXcanSAS's ``I`` names, which is told of.
+
+    It isn't applied, as nothing says whether the uncertainties are those of the values before or after.
+    """
+    name = text(content.fields[signal].attributes.get(SCALING_FACTOR[1:]))
+    part = content.fields.get(name or "")
+    if name in (None, signal) or part is None or not part.is_numeric or math.prod(part.shape) != 1:
+        return None
+    message = (
+        f"{signal!r} is as it is stored, and isn't multiplied by {name!r}, which its @scaling_factor names; multiply "
+        "it, and its uncertainties where these are of the stored values"
+    )
+    diagnostics.add(Code.SCALING_NAMED, content.path, message)
+    return name
 
 
 def find_scaling(content: GroupContent, name: str, diagnostics: Diagnostics) -> Scaling | None:
