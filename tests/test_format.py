@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import h5py
 import hdf5plugin  # noqa: F401
@@ -17,11 +18,14 @@ import pytest
 from h5py import h5f, h5g, h5o, h5p
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.format import cache_image, checksum
+from nexus_xr.hdf5.format import values as format_values
 from nexus_xr.hdf5.format.cache_image import file_bytes
+from nexus_xr.hdf5.format.datatypes.stored_type import varying_text
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.groups.links import external_target, is_group, read_links
@@ -554,6 +558,59 @@ def test_the_global_heap_has_values_of_variable_length(
         heap.get(rows["address"][0].item(), 60_000)
     with pytest.raises(FormatError):
         heap.get(0, 1)
+
+
+@pytest.fixture(scope="module")
+def texts_in_heaps(tmp_path_factory: pytest.TempPathFactory) -> tuple[GlobalHeap, NDArray[Any]]:
+    """A file with texts in several collections, one of which has a null within, and the elements that lead there."""
+    path = tmp_path_factory.mktemp("heaps") / "f.h5"
+    with h5py.File(path, "w") as file:
+        texts = [b"<%d>" % number + b"x" * (number * 97 % 6000) for number in range(80)]
+        offset = file.create_dataset("data", data=texts, dtype=h5py.string_dtype()).id.get_offset()
+    content = path.read_bytes().replace(b"<7>", b"<\0>")
+    rows = np.frombuffer(content, [("length", "<u4"), ("address", "<u8"), ("index", "<u4")], 80, offset)
+    assert len(np.unique(rows["address"])) > 2
+    return GlobalHeap(opened(content)[1]), rows
+
+
+@given(data=st.data(), together=st.sampled_from((0, 3, 10_000)))
+@settings(max_examples=150, deadline=None)
+def test_texts_are_those_of_their_elements_in_any_order(
+    texts_in_heaps: tuple[GlobalHeap, NDArray[Any]], data: st.DataObject, together: int
+) -> None:
+    heap, rows = texts_in_heaps
+    numbers = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=120).map(sorted) | st.permutations(range(80)))
+    elements = rows[numbers]
+    for at in data.draw(
+        st.lists(st.integers(0, max(0, len(elements) - 1)), max_size=3 if len(elements) else 0, unique=True)
+    ):
+        field, value = data.draw(st.sampled_from((("length", 0), ("length", 2), ("address", 0))))
+        elements[field][at] = value
+        if value == 0:
+            elements["index"][at] = 60_000  # where there is none, nor is one needed
+    expected = [
+        heap.get(address, index)[:length].partition(b"\0")[0] if length and address else b""
+        for length, address, index in elements.tolist()
+    ]
+    with patch.object(format_values, "_LEAST_OF_COLLECTION", together):
+        found = format_values.decode_values(elements.tobytes(), varying_text(16, bytes), (len(elements),), heap)
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("together", [0, 10_000])
+@pytest.mark.parametrize("field", ["length", "address", "index"])
+def test_texts_that_no_heap_has(
+    texts_in_heaps: tuple[GlobalHeap, NDArray[Any]], monkeypatch: pytest.MonkeyPatch, field: str, together: int
+) -> None:
+    monkeypatch.setattr(format_values, "_LEAST_OF_COLLECTION", together)
+    heap, rows = texts_in_heaps
+    elements = rows.copy()
+    elements[field][40] = 50_000
+    with pytest.raises(FormatError):
+        format_values.decode_values(elements.tobytes(), varying_text(16, bytes), (80,), heap)
+    elements["length"] = 0  # what has no length is looked for nowhere
+    none = format_values.decode_values(elements.tobytes(), varying_text(16, bytes), (80,), heap)
+    assert none.tolist() == [b""] * 80
 
 
 def test_an_object_that_no_heap_has(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 import nexus_xr
 from nexus_xr import LazyArray, Link
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.objects.text import decode
+from nexus_xr.hdf5.objects.text import decode, decode_array
 from nexus_xr.hdf5.reading.selection import expand, normalize
 from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, WHOLE_FRAME_BYTES, align_blocks, block_shape
 
@@ -95,6 +96,19 @@ def test_vectorised_and_boolean_indexing(stack_file: Path) -> None:
     np.testing.assert_array_equal(dataset.n.isel(x=dataset.x > 3), STACK[:, :, 4:])
     np.testing.assert_array_equal(dataset.n.sel(x=slice(1.5, 3)), STACK[:, :, 2:4])
     np.testing.assert_array_equal(dataset.n[::-1, 5:1:-2, -1], STACK[::-1, 5:1:-2, -1])
+
+
+SOME_TEXT = st.sampled_from([b"", b"mm", b"a\0b", "µm".encode(), b"\xb5m", b"12345"])
+
+
+@given(
+    hnp.arrays(np.dtype("S5"), hnp.array_shapes(min_dims=0, min_side=0, max_side=4), elements=SOME_TEXT), st.booleans()
+)
+def test_an_array_of_text_is_decoded_as_each_of_its_elements_is(raw: NDArray[Any], varies: bool) -> None:
+    given_text = raw.astype(object) if varies else raw
+    found = decode_array(given_text[::-1] if raw.ndim else given_text)
+    expected = np.array(list(map(decode, raw.flat)), object if varies else "U5").reshape(raw.shape)
+    np.testing.assert_array_equal(found, expected[::-1] if raw.ndim else expected, strict=True)
 
 
 def test_a_single_value_decodes_to_a_scalar(stack_file: Path) -> None:

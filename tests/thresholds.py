@@ -29,6 +29,7 @@ DRAWN: dict[str, tuple[int | None, ...]] = {
     "format.file_bytes._MOST_TOGETHER_BYTES": (None, 1, 300),
     "format.groups.symbol_table._USUAL_BYTES": (None, 0, 40),
     "format.heaps.local_heap._USUAL_BYTES": (None, 0, 40),
+    "format.values._LEAST_OF_COLLECTION": (None, 0),
     "reading.engine.chunk.BUFFER_BYTES": (None, 0, 300),
     "reading.engine.many_chunks.BATCH_BYTES": (None, 1, 64, 1000),
     "reading.engine.few_chunks.FEW_CHUNKS": (None, 0, 2),

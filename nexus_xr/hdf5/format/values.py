@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import pairwise, repeat
 from math import prod
 from typing import Any
 
@@ -24,6 +25,8 @@ from .heaps.global_heap import GlobalHeap
 # Length, address and index of a text of varying length, by the bytes that they take.
 _PLACES = {place.size: place for place in map(struct.Struct, ("<IHI", "<III", "<IQI"))}
 _LONGEST_EMPTY = 1 << 58
+# Texts one behind the other that are in one collection are found together, from so many in each on.
+_LEAST_OF_COLLECTION = 8
 
 
 def is_too_long(shape: tuple[int, ...]) -> bool:
@@ -129,6 +132,31 @@ class _Heap:
             raise FormatError("elements of varying length are longer than the file")
         return found[:size]
 
+    def texts(self, elements: NDArray[Any]) -> list[bytes]:
+        """The texts that elements stand for, up to their ends: what `get` gives of each, for very many."""
+        sizes, addresses, indexes = (elements[name].tolist() for name in ("length", "address", "index"))
+        begins = [0, *(np.flatnonzero(np.diff(elements["address"])) + 1).tolist()]
+        texts: list[bytes] = []
+        if len(begins) * _LEAST_OF_COLLECTION < len(elements):
+            for begin, end in pairwise([*begins, len(elements)]):
+                texts += self._whole_texts(sizes[begin:end], addresses[begin], indexes[begin:end])
+        if len(texts) == len(elements):
+            return texts
+        return self._texts_by_place(list(zip(sizes, addresses, indexes, strict=True)))
+
+    def _whole_texts(self, sizes: list[int], address: int, indexes: list[int]) -> list[bytes]:
+        """Texts of one collection; none unless each is the whole of an object, or empty."""
+        collection = self._heap.collections[address] if address and any(sizes) else {}
+        texts = list(map(collection.get, indexes, repeat(b"")))
+        is_whole = list(map(len, texts)) == sizes and max(map(bytes.find, texts, repeat(b"\0"))) < 0
+        return texts if is_whole else []
+
+    def _texts_by_place(self, places: list[tuple[int, int, int]]) -> list[bytes]:
+        """Texts by their sizes, addresses and indexes."""
+        # Elements that nobody has written, and those that are asked for again, are in one place.
+        found = {place: self.get(place[1], place[2], place[0]).partition(b"\0")[0] for place in dict.fromkeys(places)}
+        return [found[place] for place in places]
+
 
 def _decoded(raw: bytes, datatype: Datatype, count: int, heap: _Heap) -> NDArray[Any]:
     stored: NDArray[Any] = np.ndarray((count,), datatype.stored, raw)
@@ -223,11 +251,8 @@ def _array(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any
 
 def _varying_text(stored: NDArray[Any], datatype: Datatype, heap: _Heap) -> NDArray[Any]:
     """Text up to its end, which some have as a null, and others only in their length."""
-    places = stored.ravel().tolist()
-    # Elements that nobody has written, and those that are asked for again, are in one place.
-    found = {place: heap.get(place[1], place[2], place[0]).partition(b"\0")[0] for place in dict.fromkeys(places)}
-    texts = np.empty(len(places), datatype.dtype)
-    texts[:] = [found[place] for place in places]
+    texts = np.empty(stored.size, datatype.dtype)
+    texts[:] = heap.texts(stored.ravel())
     return texts.reshape(stored.shape)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -110,7 +110,28 @@ def decode_array(values: NDArray[Any]) -> NDArray[Any]:
     array(['mm', 'µm'], dtype='<U2')
     """
     if values.dtype.kind == "S":
-        return np.array(list(map(decode, values.flat)), dtype=text_dtype(values.dtype)).reshape(values.shape)
+        dtype = text_dtype(values.dtype)
+        if dtype.kind == "U" and _is_ascii(values):
+            return values.astype(dtype)
+        return np.array(list(map(decode, values.flat)), dtype=dtype).reshape(values.shape)
+    raw = values.ravel().tolist()
     # Each text that there is once, as the same one may stand for any number of elements.
-    decoded = {raw: decode(raw) if isinstance(raw, bytes | str) else raw for raw in dict.fromkeys(values.flat)}
-    return np.array([decoded[raw] for raw in values.flat], dtype=object).reshape(values.shape)
+    distinct = dict.fromkeys(raw)
+    texts = _decoded(distinct)
+    if len(distinct) < len(raw):
+        decoded = dict(zip(distinct, texts, strict=True))
+        texts = [decoded[each] for each in raw]
+    return np.array(texts, dtype=object).reshape(values.shape)
+
+
+def _is_ascii(values: NDArray[Any]) -> bool:
+    """Whether texts of fixed length are of letters that are the same in every encoding."""
+    return bytes(values).isascii()
+
+
+def _decoded(raw: Collection[Any]) -> list[Any]:
+    """Texts as `decode` makes them, those that are UTF-8, as nearly all are, without a call for each."""
+    try:
+        return list(map(bytes.decode, raw))
+    except (UnicodeDecodeError, TypeError):
+        return [decode(each) if isinstance(each, bytes | str) else each for each in raw]
