@@ -1026,6 +1026,55 @@ def test_without_uncertainties_there_is_nothing_to_join(path: Path) -> None:
         xr.open_dataset(path, engine="nexus").i0.nexus.with_uncertainties()
 
 
+def test_uncertainties_belong_to_values_by_their_labels() -> None:
+    values = xr.DataArray([4.0, 9.0, 16.0], dims="x", name="s").nexus.assign_edges(x=[0.0, 1.0, 2.0, 5.0])
+    centres = xr.DataArray([2.0, 3.0, 4.0], {"x": values.x.values}, "x")
+    for each in (centres, centres[::-1], np.sqrt(values)[::-1], [2.0, 3.0, 4.0], centres.drop_vars("x")):
+        assert values.nexus.with_uncertainties(each).nexus.errors.values.tolist() == [2, 3, 4]
+        assert values.nexus.assign_errors(each).s_errors.values.tolist() == [2, 3, 4]
+        assert values.to_dataset().nexus.assign_errors(s=each).s_errors.values.tolist() == [2, 3, 4]
+
+
+OTHER_LABELS: dict[str, tuple[Any, str]] = {
+    "others": (xr.DataArray([1.0, 2.0], {"x": [0.5, 7.0]}, "x"), "1.5 isn't among them"),
+    "several times": (xr.DataArray([1.0, 2.0], {"x": [0.5, 0.5]}, "x"), "several times"),
+    "other edges": (xr.DataArray([1.0, 2.0], dims="x").nexus.assign_edges(x=[-0.5, 1.5, 1.5]), "not equal"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_LABELS)
+def test_uncertainties_with_other_labels_are_refused(name: str) -> None:
+    labelled, words = OTHER_LABELS[name]
+    values = xr.DataArray([4.0, 9.0], dims="x", name="s").nexus.assign_edges(x=[0.0, 1.0, 2.0])
+    with pytest.raises(nexus_xr.NexusError, match=words):
+        values.nexus.with_uncertainties(labelled)
+
+
+def test_uncertainties_that_are_assigned_take_the_place_of_those_that_were_joined(tmp_path: Path) -> None:
+    joined = xr.DataArray([4.0, 9.0], dims="x", name="s").nexus.with_uncertainties([2.0, 3.0])
+    assert joined.nexus.assign_errors([7.0, 8.0]).nexus.errors.values.tolist() == [7, 8]
+    for each in (joined.nexus.assign_errors([7.0, 8.0]), joined.to_dataset().nexus.assign_errors(s=[7.0, 8.0])):
+        each.nexus.to_nexus(tmp_path / "a.nxs")
+        back = xr.open_dataset(tmp_path / "a.nxs", engine="nexus")
+        assert (back.s.values.tolist(), back.s_errors.values.tolist()) == ([4, 9], [7, 8])
+
+
+def test_two_uncertainties_of_one_variable_are_refused(tmp_path: Path) -> None:
+    joined = xr.DataArray([4.0, 9.0], dims="x", name="s").nexus.with_uncertainties([2.0, 3.0])
+    both = xr.Dataset({"s": joined, "s_errors": ("x", [7.0, 8.0])})
+    writing: list[Callable[[], Any]] = [
+        lambda: both.nexus.to_nexus(tmp_path / "a.nxs"),
+        lambda: both.nexus.to_netcdf(tmp_path / "a.nc"),
+        lambda: both.nexus.to_json(tmp_path / "a.json"),
+        lambda: both.set_coords("s_errors").s.nexus.to_nexus(tmp_path / "a.nxs"),
+        both.nexus.with_uncertainties,
+    ]
+    for write in writing:
+        with pytest.raises(nexus_xr.NexusError, match=r"'s' has uncertainties with its values, and .* 's_errors'"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
 def test_lazily_joined_blocks_are_computed_once_needed() -> None:
     def fail(block: NDArray[Any]) -> NDArray[Any]:
         raise AssertionError("computed")

@@ -17,6 +17,7 @@ from nexus_xr.nexus.rules.reserved import ERRORS
 from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 
+from .labels import in_order_of
 from .propagation import values_of, variances_of
 from .uncertain import UncertainArray
 
@@ -139,23 +140,25 @@ def _was_looked_up(name: Hashable, variable: xr.Variable) -> bool:
 
 
 def assign_errors(dataset: xr.Dataset, errors: Mapping[Any, Any]) -> xr.Dataset:
-    """The same with variables that hold the standard uncertainties of others.
+    """The same with variables that hold the standard uncertainties of others, in place of those that these had.
 
     Raises
     ------
     NexusError
-        There is nothing of that name, or they haven't its shape.
+        There is nothing of that name, or they haven't its shape or its labels.
     """
     dataset = dataset.copy()
     for name, given in errors.items():
         if name not in dataset.variables:
             raise NexusError(f"uncertainties for {name!r}: there is no such variable; there are {[*dataset.variables]}")
-        own = dataset.variables[name]
+        own = dataset[name]
         array = given if isinstance(given, xr.DataArray) else xr.DataArray(given, dims=own.dims[: np.ndim(given)])
         if array.sizes != own.sizes:
             raise NexusError(f"uncertainties of dimensions {dict(array.sizes)} for {name!r} of {dict(own.sizes)}")
-        fitting = array.variable.transpose(*own.dims).copy(deep=False)
-        mark(own, fitting, f"{name}{ERRORS}")
+        fitting = in_order_of(array, own, f"uncertainties for {name!r}").variable.transpose(*own.dims).copy(deep=False)
+        if is_uncertain(own.variable):
+            dataset = dataset.assign({name: values_in(own)})
+        mark(dataset.variables[name], fitting, f"{name}{ERRORS}")
         dataset = dataset.assign({f"{name}{ERRORS}": fitting})
     return dataset
 
@@ -180,8 +183,9 @@ def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     NexusError
-        There are none; or they aren't those of the variable any more.
+        There are none; or they aren't those of the variable any more, or it has others with its values.
     """
+    _refuse_two(dataset)
     pairs = errors_by_owner(dataset)
     lost = doubtful(dataset, dataset.attrs)
     if not pairs or lost:
@@ -192,11 +196,30 @@ def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
-    """The same with uncertainties as data variables of their own, called ``<name>_errors``."""
+    """The same with uncertainties as data variables of their own, called ``<name>_errors``.
+
+    Raises
+    ------
+    NexusError
+        There is a variable of that name already.
+    """
+    _refuse_two(dataset)
     for name in [name for name, each in dataset.data_vars.items() if is_uncertain(each.variable)]:
         array = dataset[name]
         dataset = assign_errors(dataset.assign({name: values_in(array)}), {name: xr.DataArray(errors_in(array))})
     return dataset
+
+
+def _refuse_two(dataset: xr.Dataset) -> None:
+    """Raise an error where a variable has uncertainties with its values, and there is one that is called so as well."""
+    names = [name for name in dataset.data_vars if f"{name}{ERRORS}" in dataset.variables]
+    for name in names:
+        if is_uncertain(dataset.variables[name]):
+            raise NexusError(
+                f"{name!r} has uncertainties with its values, and there is a variable {f'{name}{ERRORS}'!r}, which is "
+                f"what these are to be called; leave it out, by drop_vars, or say by assign_errors({name}=...) which "
+                "ones hold"
+            )
 
 
 def errors_as_data(dataset: xr.Dataset) -> xr.Dataset:
