@@ -1075,6 +1075,54 @@ def test_two_uncertainties_of_one_variable_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+RUNS: dict[str, Callable[[Any], Any]] = {
+    "arrays that are loaded": lambda runs: xr.concat([run.load() for run in runs], "run"),
+    "arrays as opened": lambda runs: xr.concat(runs, "run", coords="minimal", compat="override"),
+    "one of them": lambda runs: runs[0].expand_dims(run=2),
+    "at the end": lambda runs: runs[0].expand_dims(run=2, axis=2),
+    "under another name": lambda runs: runs[0].expand_dims(run=2).rename("q"),
+    "a Dataset": lambda runs: (
+        runs[0]
+        .to_dataset()
+        .reset_coords("counts_errors")
+        .assign(counts=runs[0].drop_vars("counts_errors").expand_dims(run=2))
+    ),
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.filterwarnings("error::nexus_xr.NexusWarning")
+def test_uncertainties_that_all_have_in_common_are_those_of_each(
+    name: str, lazy: bool, path: Path, tmp_path: Path
+) -> None:
+    signals = [nexus_xr.open_signals(path, nxdata_only=True, chunks={} if lazy else None)[0] for _ in range(2)]
+    expected = signals[0].counts_errors.values
+    runs = RUNS[name](signals)
+    own = "counts" if isinstance(runs, xr.Dataset) else runs.name
+    joined = runs.nexus.with_uncertainties()
+    joined = joined[own] if isinstance(joined, xr.Dataset) else joined
+    assert joined.dims == (runs[own].dims if isinstance(runs, xr.Dataset) else runs.dims)
+    runs.nexus.to_nexus(tmp_path / "b.nxs")
+    back = xr.open_dataset(tmp_path / "b.nxs", engine="nexus")
+    assert back[f"{own}_errors"].encoding["nexus_role"] == "errors"
+    for errors in (joined.nexus.errors, back[f"{own}_errors"]):
+        for at in range(2):
+            np.testing.assert_array_equal(errors.isel(run=at).transpose("y", "x"), expected)
+
+
+def test_uncertainties_that_all_have_in_common_are_rebinned_as_those_of_each(path: Path) -> None:
+    [signal] = nexus_xr.open_signals(path, nxdata_only=True)
+    summed = signal.expand_dims(run=2).nexus.rebin(run=2)
+    np.testing.assert_allclose(summed.nexus.errors.isel(run=0), signal.counts_errors * np.sqrt(2))
+
+
+def test_uncertainties_of_fewer_dimensions_beside_computed_values_are_left_out(path: Path, tmp_path: Path) -> None:
+    [signal] = nexus_xr.open_signals(path, nxdata_only=True)
+    with pytest.warns(nexus_xr.NexusWarning, match="computed without propagation"):
+        assert errors_written((signal * xr.DataArray([1, 2], dims="run")).rename("counts"), tmp_path / "b.nxs") is None
+
+
 def test_lazily_joined_blocks_are_computed_once_needed() -> None:
     def fail(block: NDArray[Any]) -> NDArray[Any]:
         raise AssertionError("computed")

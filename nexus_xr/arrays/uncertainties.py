@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
 from nexus_xr.nexus.output.quantities import is_quantity
-from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.rules.reserved import ERRORS
+from nexus_xr.nexus.rules.reserved import ERRORS, owner_of
 from nexus_xr.nexus.rules.variables import Role
 from nexus_xr.nexus.tree.metadata import MetadataGroup
 
@@ -67,9 +66,16 @@ def errors_among(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
 
 def _pairs_by_name(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
     called = [name for name in variables if isinstance(name, str) and name.endswith(ERRORS)]
-    spans = {name: variable.dims for name, variable in variables.items()} if called else {}
-    owners = ((owner_of_errors(name, spans), name) for name in called)
-    return {owner: name for owner, name in owners if owner is not None}
+    owners = ((owner_of(name, ERRORS, variables), name) for name in called)
+    return {owner: name for owner, name in owners if owner is not None and _fits(variables[name], variables[owner])}
+
+
+def _fits(errors: xr.Variable, variable: xr.Variable) -> bool:
+    """Whether uncertainties are along the same dimensions, or those that were opened or assigned along some of them.
+
+    Arrays that are put together along a new dimension keep one coordinate of uncertainties, if all have the same.
+    """
+    return errors.dims == variable.dims or (_IS_OF in errors.encoding and {*errors.dims} < {*variable.dims})
 
 
 def _pairs_by_mark(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
@@ -84,7 +90,7 @@ def _pairs_by_mark(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
         owners = [
             each
             for each in having.get(variable.encoding.get(_IS_OF), ())
-            if each not in found and variables[each].dims == variable.dims
+            if each not in found and _fits(variable, variables[each])
         ]
         if owners:
             found[next((each for each in owners if name == f"{each}{ERRORS}"), owners[0])] = name
@@ -92,10 +98,11 @@ def _pairs_by_mark(variables: Mapping[Any, xr.Variable]) -> dict[Any, Any]:
 
 
 def called_after_owners(dataset: xr.Dataset) -> xr.Dataset:
-    """The same with uncertainties called ``<name>_errors`` after what has another name than when they were opened.
+    """The same with uncertainties as they are written: called ``<name>_errors``, along all dimensions of the values.
 
     Where something else has that name they keep theirs, and are variables like others.
     """
+    dataset = _of_all_dimensions(dataset)
     names = renamed_errors(dataset)
     if not names:
         return dataset
@@ -103,6 +110,27 @@ def called_after_owners(dataset: xr.Dataset) -> xr.Dataset:
     coords = {new: dataset.variables[name] for name, new in names.items() if name in dataset.coords}
     data = {new: dataset.variables[name] for name, new in names.items() if name not in dataset.coords}
     return others.assign_coords(coords).assign(data)
+
+
+def _of_all_dimensions(dataset: xr.Dataset) -> xr.Dataset:
+    variables = dataset.variables
+    short = {
+        name: _broadcast(variables[name], variables[owner])
+        for owner, name in errors_among(variables).items()
+        if variables[name].dims != variables[owner].dims
+    }
+    coords = {name: each for name, each in short.items() if name in dataset.coords}
+    data = {name: each for name, each in short.items() if name not in coords}
+    return dataset.assign_coords(coords).assign(data) if short else dataset
+
+
+def _broadcast(errors: xr.Variable, variable: xr.Variable) -> xr.Variable:
+    """Uncertainties that mean the same for each along the dimensions that they lack."""
+    whole: xr.Variable = errors.set_dims(dict(zip(variable.dims, variable.shape, strict=True))).transpose(
+        *variable.dims
+    )
+    whole.encoding = {_IS_OF: errors.encoding[_IS_OF]}  # not how they are stored, which has fewer dimensions
+    return whole
 
 
 def renamed_errors(dataset: xr.Dataset) -> dict[Hashable, Hashable]:
@@ -294,7 +322,7 @@ def refuse_unknown(where: str, block: Any) -> None:
 
 def joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:
     """One variable of both; of dask arrays where one of them is."""
-    values, others = variable, errors
+    values, others = variable, errors if errors.dims == variable.dims else _broadcast(errors, variable)
     encoding = {key: value for key, value in variable.encoding.items() if key != "opened"}  # it can't be opened anew
     if values.chunks is None and others.chunks is None:
         return xr.Variable(values.dims, _join(values.values, others.values), values.attrs, encoding)
