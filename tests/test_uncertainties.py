@@ -599,6 +599,21 @@ def test_arrays_differ_by_their_variances() -> None:
     assert (one == 1).all()
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_plain_arrays_differ_from_those_with_uncertainties(lazy: bool) -> None:
+    plain = xr.DataArray([1.0, 2.0], dims="x", name="n")
+    joined, exact = (plain.nexus.with_uncertainties([each, each]) for each in (0.5, 0.0))
+    for one, other in ((plain, joined), (plain[0], joined[0])):
+        one, other = (one.chunk(), other.chunk()) if lazy else (one, other)
+        assert not one.equals(other)
+        assert not other.equals(one)
+    assert plain.equals(exact)
+    assert ((joined == 1) == [True, False]).all()
+    assert ((joined != np.float64(1)) == [False, True]).all()
+    with pytest.raises(xr.MergeError):
+        xr.merge([plain, joined], compat="no_conflicts", join="outer")
+
+
 @pytest.mark.parametrize("values", [np.ones(2, complex), np.array(["a", "b"]), np.ones(3)])
 def test_uncertainties_are_of_as_many_real_numbers(values: NDArray[Any]) -> None:
     with pytest.raises(nexus_xr.NexusError, match=r"real numbers|shape"):

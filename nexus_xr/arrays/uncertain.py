@@ -249,9 +249,12 @@ def _plain(operand: Any) -> Any:
 
 
 def _compared(ufunc: np.ufunc, one: Any, other: Any) -> Any:
-    """Two arrays with uncertainties are equal where these are, too."""
+    """Arrays are equal where their uncertainties are, too, of which plain arrays have none, and any a number.
+
+    By that xarray sees that a plain array isn't the same as one with uncertainties.
+    """
     compared = ufunc(values_of(one), values_of(other))
-    if not (isinstance(one, UncertainArray) and isinstance(other, UncertainArray)):
+    if not all(isinstance(each, UncertainArray | np.ndarray) for each in (one, other)):
         return compared
-    of_variances = ufunc(one.variances, other.variances)
+    of_variances = ufunc(*(each.variances if isinstance(each, UncertainArray) else 0 for each in (one, other)))
     return compared & of_variances if ufunc is np.equal else compared | of_variances
