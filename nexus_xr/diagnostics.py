@@ -147,6 +147,7 @@ class Code(StrEnum):
         "NXdata: FIELDNAME_errors",
         "what is called uncertainties was computed as ordinary values, or values were that they were of",
     )
+    ERRORS_NEGATIVE = "errors-negative", "NXdata: FIELDNAME_errors", "uncertainties have a sign, which means nothing"
     INDEX_OF_LEVELS = "index-of-levels", "", "an index of several levels can't be written"
     LENGTH_UNKNOWN = "length-unknown", "", "how long an array is isn't known before it is computed"
     NAME_INVALID = "name-invalid", _LINKS, "HDF5 can't hold a name"

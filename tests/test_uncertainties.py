@@ -1138,6 +1138,19 @@ def test_uncertainties_of_fewer_dimensions_beside_computed_values_are_left_out(p
         assert errors_written((signal * xr.DataArray([1, 2], dims="run")).rename("counts"), tmp_path / "b.nxs") is None
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_negative_uncertainties_are_told(lazy: bool, tmp_path: Path) -> None:
+    xr.Dataset({"s": ("x", [4.0, 9.0]), "s_errors": ("x", [2.0, -3.0])}).nexus.to_nexus(tmp_path / "a.nxs")
+    opened = xr.open_dataset(tmp_path / "a.nxs", engine="nexus", chunks={} if lazy else None)
+    with pytest.warns(nexus_xr.NexusWarning, match="without their sign") as told:
+        errors = opened.nexus.with_uncertainties().s.nexus.errors.values
+    assert errors.tolist() == [2, 3]
+    [diagnostic] = told[0].message.diagnostics  # type: ignore[union-attr]
+    assert (diagnostic.code, diagnostic.path) == (Code.ERRORS_NEGATIVE, "/entry1/s/s_errors")
+    with warnings.catch_warnings(action="error"):
+        abs(opened[["s_errors"]]).assign(s=opened.s).nexus.assign_errors(s=[2.0, 0.0]).nexus.with_uncertainties()
+
+
 def test_lazily_joined_blocks_are_computed_once_needed() -> None:
     def fail(block: NDArray[Any]) -> NDArray[Any]:
         raise AssertionError("computed")

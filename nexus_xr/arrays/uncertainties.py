@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from nexus_xr.errors import NexusError
+from nexus_xr.diagnostics import Code, Diagnostic
+from nexus_xr.errors import NexusError, warn_once
 from nexus_xr.nexus.output.quantities import is_quantity
 from nexus_xr.nexus.rules.reserved import ERRORS, owner_of
 from nexus_xr.nexus.rules.variables import Role
@@ -324,16 +325,20 @@ def joined(variable: xr.Variable, errors: xr.Variable) -> xr.Variable:
     """One variable of both; of dask arrays where one of them is."""
     values, others = variable, errors if errors.dims == variable.dims else _broadcast(errors, variable)
     encoding = {key: value for key, value in variable.encoding.items() if key != "opened"}  # it can't be opened anew
+    where = errors.encoding.get("nexus_path", "uncertainties")
     if values.chunks is None and others.chunks is None:
-        return xr.Variable(values.dims, _join(values.values, others.values), values.attrs, encoding)
+        return xr.Variable(values.dims, _join(values.values, others.values, where), values.attrs, encoding)
     import dask.array as da
 
     values = values if values.chunks is not None else values.chunk(others.chunksizes)
     others = others.chunk(values.chunksizes)
-    nothing = _join(np.empty((0,) * values.ndim, values.dtype), np.empty((0,) * values.ndim, others.dtype))
-    data = da.map_blocks(_join, values.data, others.data, dtype=values.dtype, meta=nothing)
+    nothing = _join(np.empty((0,) * values.ndim, values.dtype), np.empty((0,) * values.ndim, others.dtype), where)
+    data = da.map_blocks(_join, values.data, others.data, where, dtype=values.dtype, meta=nothing)
     return xr.Variable(values.dims, data, values.attrs, encoding)
 
 
-def _join(values: NDArray[Any], errors: NDArray[Any]) -> UncertainArray:
+def _join(values: NDArray[Any], errors: NDArray[Any], where: str) -> UncertainArray:
+    if (errors < 0).any():
+        told = Diagnostic.of(Code.ERRORS_NEGATIVE, where, "has negative values; took them without their sign")
+        warn_once("uncertainties are joined with values, but not just as they are", [told])
     return UncertainArray(values, np.square(errors, dtype=np.result_type(np.float32, errors.dtype)))
