@@ -155,7 +155,8 @@ class _ArrayAccessor(_Accessor):
 
         Uncertainties are propagated, be they joined with values or variables or coordinates of their own,
         ``<name>_errors``. Of booleans, as a ``mask``, it is whether any of those that are put together is true. Other
-        coordinates have their means, and those with CF bounds the middles of the bounds of what was put together.
+        coordinates have their means, and those with CF bounds the middles of the bounds of what was put together. What
+        a file has beside its signals is left out of a Dataset, with a warning.
 
         Raises
         ------

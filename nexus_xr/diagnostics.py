@@ -152,6 +152,7 @@ class Code(StrEnum):
     LENGTH_UNKNOWN = "length-unknown", "", "how long an array is isn't known before it is computed"
     NAME_INVALID = "name-invalid", _LINKS, "HDF5 can't hold a name"
     NAME_SCALES = "name-scales", _SCALING, "a variable would scale another by its name"
+    NOT_ADDED = "not-added", "", "what is no signal isn't added up where bins are put together"
     SCALED_IN_FILE = "scaled-in-file", _SCALING, "the values that change are scaled in the file"
     TIME_HAS_UNITS = "time-has-units", "NeXus: @units", "dates or times have units that can't be written"
     TIMES_DECODED = "times-decoded", "NeXus: @units", "dates that change are numbers or text in the file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from nexus_xr.arrays.bins import are_middles, centres_of
 from nexus_xr.diagnostics import Code
 
 from .arrays import indexers_within
-from .files import nxdata, nxentry, write_tree
+from .files import Field, nxdata, nxentry, write_tree
 
 EDGES = np.array([0.0, 10.0, 20.0, 40.0, 50.0])
 
@@ -502,6 +503,47 @@ def test_rebinned_uncertainties_that_were_in_doubt_stay_so(tmp_path: Path) -> No
     doubtful = (xr.open_dataset(masked_file(tmp_path / "a.nxs"), engine="nexus") * 2).nexus.rebin(t=2)
     with pytest.raises(nexus_xr.NexusError, match="computed without propagation"):
         doubtful.nexus.with_uncertainties()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_bins_without_a_value_stay_so(lazy: bool) -> None:
+    values = xr.DataArray([[np.nan, np.nan, 1, np.nan], [2, 3, 4, 5]], dims=("y", "x"), name="n")
+    joined = values.nexus.with_uncertainties(np.ones((2, 4)))
+    both = values.nexus.assign_errors(np.ones((2, 4)))
+    for each in (values, joined, both, both.reset_coords().nexus.with_uncertainties()["n"]):
+        rebinned = (each.chunk(y=1) if lazy else each).nexus.rebin(x=2)
+        np.testing.assert_array_equal(rebinned, [[np.nan, 1], [5, 9]])
+        if each is not values:
+            np.testing.assert_allclose(rebinned.nexus.errors, [[np.nan, 1], [2**0.5, 2**0.5]])
+
+
+def resolved_file(path: Path) -> Path:
+    """Scattering as NXcanSAS has it, of which Q has uncertainties and a resolution."""
+    q = Field([0.1, 0.2, 0.3, 0.4], {"resolutions": "dQw", "uncertainties": "Qdev"})
+    fields = {"I": [1.0, 2.0, 3.0, 4.0], "Q": q, "dQw": [0.1] * 4, "Qdev": [0.03, 0.04, 0.06, np.nan]}
+    data = nxdata(fields, signal="I", I_axes="Q", Q_indices=[0], canSAS_class="SASdata")
+    write_tree(path, {"entry": nxentry({"data": data})})
+    return path
+
+
+def test_what_is_no_signal_is_not_added_up(tmp_path: Path) -> None:
+    opened = xr.open_dataset(resolved_file(tmp_path / "a.nxs"), engine="nexus")
+    with pytest.warns(nexus_xr.NexusWarning, match="no signal") as told:
+        rebinned = opened.nexus.rebin(Q=2)
+    [diagnostic] = told[0].message.diagnostics  # type: ignore[union-attr]
+    assert (diagnostic.code, diagnostic.path) == (Code.NOT_ADDED, "dQw")
+    assert list(rebinned.data_vars) == ["I"]
+    with warnings.catch_warnings(action="error"):
+        assert opened.dQw.nexus.rebin(Q=2).values.tolist() == [0.2, 0.2]
+        assert opened[["dQw"]].nexus.rebin(Q=2).dQw.values.tolist() == [0.2, 0.2]
+        assert list(opened.assign(dQw=opened.dQw * 1).nexus.rebin(Q=2).data_vars) == ["I", "dQw"]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_uncertainties_of_coordinates_are_those_of_their_means(lazy: bool, tmp_path: Path) -> None:
+    opened = xr.open_dataset(resolved_file(tmp_path / "a.nxs"), engine="nexus", chunks={} if lazy else None)
+    rebinned = opened.I.nexus.rebin(Q=2)
+    np.testing.assert_allclose(rebinned.Q_errors, [0.025, 0.06])
 
 
 @pytest.mark.parametrize("of_signal", [True, False])
