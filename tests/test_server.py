@@ -458,6 +458,15 @@ def test_rows_are_cells_of_arrow(client: TestClient) -> None:
     assert text["names"].to_pylist() == ["a", "µ, b"]
 
 
+def test_null_references_are_nulls_of_arrow(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["x"] = 1.0
+        file.create_dataset("to", (2,), h5py.ref_dtype)[0] = file["x"].ref
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        table = pa.ipc.open_stream(data(client, "scan.h5", "to", format="arrow").content).read_all()
+        assert table["to"].to_pylist() == ["/x", None] == data(client, "scan.h5", "to", format="json").json()
+
+
 def test_pictures_show_values_between_black_and_white(client: TestClient) -> None:
     shown = Image.open(io.BytesIO(data(client, "stack.h5", "counts", selection="1", format="png").content))
     low, high = COUNTS[1].min(), COUNTS[1].max()

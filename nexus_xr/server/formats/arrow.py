@@ -55,7 +55,8 @@ def _pyarrow() -> Any:
 
 def _column(pa: Any, shown: Shown, values: np.ndarray[Any, Any]) -> Any:
     if values.dtype.kind in "UO":
-        return pa.array([str(each) for each in values.tolist()], pa.string())
+        # A null reference is None.
+        return pa.array([None if each is None else str(each) for each in values.tolist()], pa.string())
     flat = pa.array(np.ascontiguousarray(values, values.dtype.newbyteorder("=")).reshape(-1))
     if len(shown.shape) == 1:
         return flat
