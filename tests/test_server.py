@@ -36,6 +36,7 @@ from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.endpoints.stored_replies import StoredReply
 from nexus_xr.server.failures import Failure, failure_of
 from nexus_xr.server.formats.encoding import Shown, ValuePart
+from nexus_xr.server.formats.plain import to_json
 from nexus_xr.server.formats.table import FORMATS
 from nexus_xr.server.jobs import served_files
 from nexus_xr.server.jobs.answer import Answer
@@ -692,6 +693,34 @@ def test_names_of_any_letters_are_in_files_of_numpy(tmp_path: Path, count: int) 
     assert loaded.dtype == dtype
     assert (loaded == values).all()
     assert (len(content) - values.nbytes) % 64 == 0
+
+
+_SWAPPED = np.dtype({"names": ["x", "y"], "formats": ["<i2", "<f8"], "offsets": [8, 0], "itemsize": 24})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (_SWAPPED, 10),
+        ({"names": ["x", "y"], "formats": ["<i2", "<f8"], "offsets": [0, 8], "itemsize": 24}, 24),
+        ([("inner", _SWAPPED, (2,)), ("last", "u1")], 21),
+        ({"names": ["inner", "last"], "formats": [(_SWAPPED, (2,)), "u1"], "offsets": [8, 0], "itemsize": 64}, 21),
+    ],
+)
+def test_members_that_lie_in_another_order_are_in_files_of_numpy(tmp_path: Path, dtype: Any, size: int) -> None:
+    values = np.zeros(3, dtype)
+    values[1] = tuple(np.ones((), values.dtype[name]) for name in values.dtype.names)
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["values"] = values
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for answer in (
+            data(client, "scan.h5", "values", format="npy"),
+            client.get("/h5grove/data?file=scan.h5&path=/values&format=npy"),
+        ):
+            assert answer.status_code == 200
+            loaded = np.load(io.BytesIO(answer.content))
+            assert (loaded.dtype.names, loaded.dtype.itemsize) == (values.dtype.names, size)
+            assert to_json(loaded.tolist()) == to_json(values.tolist())
 
 
 @pytest.mark.parametrize(
