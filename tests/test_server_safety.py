@@ -820,6 +820,17 @@ class Crashing:
 
 
 @dataclass(frozen=True)
+class Failing:
+    """A request that fails in a way that nobody expected, or in one that is known."""
+
+    error: Exception
+    file: str = "odd.h5"
+
+    def answer(self, context: Context) -> Answer:
+        raise self.error
+
+
+@dataclass(frozen=True)
 class Eating:
     """A request that takes memory."""
 
@@ -891,6 +902,17 @@ def test_a_worker_that_crashes_is_replaced(tmp_path: Path) -> None:
         assert (pool.counts.crashed, pool.counts.started) == (3, 4)
 
     with_pool(work, tmp_path)
+
+
+def test_the_log_says_where_an_unexpected_error_arose(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async def work(pool: Pool) -> None:
+        for error in (ValueError("odd"), NexusFileError("odd.h5: damaged"), Failure(500, "known"), IndexError("far")):
+            assert (await pool.run(Failing(error))).status in (422, 500)
+
+    with_pool(work, tmp_path)
+    (line,) = map(json.loads, capfd.readouterr().err.splitlines())
+    assert line["message"] == "Failing of 'odd.h5': ValueError('odd')"
+    assert "in answer\n" in line["traceback"]
 
 
 def test_a_crash_takes_no_other_request_with_it(tmp_path: Path) -> None:

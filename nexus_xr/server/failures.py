@@ -38,7 +38,8 @@ class Failure(Exception):  # noqa: N818  it is what a client is told, and no err
         self.message = message
 
 
-_FAULT = 500
+# The status of what is the file's fault or the service's, as is whatever nobody expected.
+UNEXPECTED = 500
 # The first that an error is one of, from the particular to the general.
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NexusFileNotFoundError, 404),
@@ -46,7 +47,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NexusPathError, 404),
     (NexusFileChangedError, 409),
     (BeingWrittenError, 503),
-    (NexusFileError, _FAULT),
+    (NexusFileError, UNEXPECTED),
     (NexusError, 422),
     (IndexError, 422),
 )
@@ -61,8 +62,8 @@ def failure_of(error: BaseException, folders: Iterable[Folder]) -> Failure:
     for each in (error, error.__cause__):
         if isinstance(each, PermissionError):
             return denied(_address(each.filename, folders))
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), _FAULT)
-    if status == _FAULT and any(isinstance(each, MemoryError) for each in _with_reasons(error)):
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), UNEXPECTED)
+    if status == UNEXPECTED and any(isinstance(each, MemoryError) for each in _with_reasons(error)):
         status = 413  # as a file that is whole may have chunks that are too large
     words = str(error) if isinstance(error, NexusError | IndexError) else f"{type(error).__name__}: {error}"
     return Failure(status, without_places(words, folders))

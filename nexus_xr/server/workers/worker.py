@@ -5,12 +5,17 @@ from __future__ import annotations
 import mmap
 import pickle
 import socket
+import sys
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import numpy as np
 import orjson
 
+from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.filters.codec import address_of
-from nexus_xr.server.failures import Failure, failure_of
+from nexus_xr.server.failures import UNEXPECTED, Failure, failure_of
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import Job
@@ -51,7 +56,22 @@ def _answer(job: Job, context: Context) -> Answer:
     try:
         return job.answer(context)
     except (Exception, MemoryError) as error:
-        return told(failure_of(error, context.settings.folders))
+        failure = failure_of(error, context.settings.folders)
+        if failure.status == UNEXPECTED and not isinstance(error, Failure | NexusError):
+            _log(job, error)
+        return told(failure)
+
+
+def _log(job: Job, error: BaseException) -> None:
+    """Tell whoever runs the service where an error arose of which a client is told no more than its words."""
+    line = {
+        "time": datetime.now(UTC),
+        "level": "error",
+        "message": f"{type(job).__name__} of {getattr(job, 'file', 'what is served')!r}: {error!r}",
+        "traceback": "".join(traceback.format_exception(error)).encode(errors="replace").decode(),
+    }
+    with suppress(OSError):  # that nobody takes what is logged is no reason to give no answer
+        print(orjson.dumps(line, option=orjson.OPT_UTC_Z).decode(), file=sys.stderr, flush=True)
 
 
 def told(failure: Failure) -> Answer:
