@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError
 from nexus_xr.hdf5.reading.engine import few_chunks
-from nexus_xr.hdf5.reading.reductions import compiled
+from nexus_xr.hdf5.reading.reductions import compiled, views
 from nexus_xr.hdf5.runtime.memory import Recent
 
 from .arrays import truths
@@ -536,6 +536,32 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert most < values.nbytes / 2
+
+
+@pytest.mark.parametrize("operation", ["sum", "std"])
+def test_a_line_in_one_chunk_takes_the_memory_of_its_values(tmp_path: Path, operation: str) -> None:
+    values = np.arange(1 << 20, dtype="f4")
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file.create_dataset("data/counts", data=values, chunks=values.shape, compression="gzip")
+        file["data"].attrs.update(NX_class="NXdata", signal="counts")
+    counts = opened(tmp_path / "f.nxs", num_threads=1)
+    nexus_xr.reduce(counts[:2], operation)
+    tracemalloc.start()
+    try:
+        nexus_xr.reduce(counts, operation)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * values.nbytes
+
+
+@given(st.slices(60), st.integers(1, 20))
+def test_blocks_end_where_chunks_do(selected: slice, block: int) -> None:
+    positions = range(*selected.indices(60))
+    borders = views._borders(slice(positions.start, positions.stop, positions.step), block)
+    numbers = [at // block for at in positions]
+    changes = [at for at in range(1, len(numbers)) if numbers[at] != numbers[at - 1]]
+    assert borders == ([0, *changes, len(numbers)] if numbers else [0])
 
 
 def test_sums_of_floats_are_the_same_each_time(tmp_path: Path) -> None:

@@ -842,6 +842,14 @@ class Eating:
 
 
 @dataclass(frozen=True)
+class Filling(Eating):
+    """A request that takes memory for an array."""
+
+    def answer(self, context: Context) -> Answer:
+        return Answer(np.ones(self.size, "u1")[:1].tobytes())
+
+
+@dataclass(frozen=True)
 class Large:
     """A request with an answer of many parts of what workers hand over at once."""
 
@@ -937,9 +945,13 @@ def test_a_worker_that_never_ends_is_ended(tmp_path: Path) -> None:
 
 def test_memory_has_a_limit(tmp_path: Path) -> None:
     async def work(pool: Pool) -> None:
-        reply = await pool.run(Eating(1 << 30))
-        assert reply.status == 413
-        assert b"memory" in reply.pieces[0]
+        for job, words in (
+            (Eating(1 << 30), b"than a worker has; ask"),
+            (Filling(1 << 30), b"has (Unable to allocate 1.00 GiB"),
+        ):
+            reply = await pool.run(job)
+            assert reply.status == 413
+            assert words in reply.pieces[0]
         assert (await pool.run(Eating(1 << 20))).status == 200
 
     with_pool(work, tmp_path, worker_memory=256 << 20)

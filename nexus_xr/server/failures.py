@@ -58,7 +58,10 @@ def failure_of(error: BaseException, folders: Iterable[Folder]) -> Failure:
     if isinstance(error, Failure):
         return error
     if isinstance(error, MemoryError):
-        return Failure(413, "the answer takes more memory than a worker has; ask for less of it at once")
+        found = f" ({error})" if str(error) else ""
+        return Failure(
+            413, f"to make the answer takes more memory than a worker has{found}; ask for less of it at once"
+        )
     for each in (error, error.__cause__):
         if isinstance(each, PermissionError):
             return denied(_address(each.filename, folders))

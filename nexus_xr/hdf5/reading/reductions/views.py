@@ -179,8 +179,17 @@ def _borders(indexer: slice | NDArray[np.intp], block: int) -> list[int]:
     count = length(indexer)
     if isinstance(indexer, np.ndarray):
         return [*range(0, count, block), count] if count else [0]
-    positions = np.arange(indexer.start, indexer.stop, indexer.step) // block
-    return [0, *(np.flatnonzero(np.diff(positions)) + 1).tolist(), count] if count else [0]
+    if not count:
+        return [0]
+    begin, step = indexer.start, abs(indexer.step)
+    if step >= block:
+        return [*range(count + 1)]
+    last = begin + (count - 1) * indexer.step
+    if indexer.step > 0:
+        inner = [-((begin - edge) // step) for edge in range((begin // block + 1) * block, last + 1, block)]
+    else:
+        inner = [(begin - edge) // step + 1 for edge in range(begin // block * block, last, -block)]
+    return [0, *inner, count]
 
 
 def _part(indexer: slice | NDArray[np.intp], part: slice) -> Indexer:
