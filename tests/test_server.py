@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from nexus_xr.hdf5.filters.pipeline import Pipeline
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import Reach
 from nexus_xr.hdf5.io.unreadable import being_written
@@ -53,6 +54,7 @@ from nexus_xr.server.jobs.values.reduced import REDUCTIONS
 from nexus_xr.server.jobs.values.selection import Selection, chunks_touched, parse_selection
 from nexus_xr.server.jobs.zarr import ReadKey
 from nexus_xr.server.settings import Folder, Limits, Settings, folders_of, settings_of
+from nexus_xr.server.workers import worker
 from nexus_xr.server.workers.exchange import Reply
 from nexus_xr.server.workers.pool import Pool
 from nexus_xr.zarr.view import ZarrView
@@ -60,6 +62,7 @@ from nexus_xr.zarr.view import ZarrView
 from .corpus import CORPUS, corpus_files
 from .files import scan_file, write_tree
 from .services import HERE, client_of, data
+from .thresholds import moved
 
 COUNTS = np.arange(5 * 6 * 7, dtype="<u2").reshape(5, 6, 7)
 
@@ -593,14 +596,14 @@ def test_where_a_group_is_no_array_is_missed(client: TestClient) -> None:
 # --- blocks: what is sent in parts is what would be sent at once ------------------------------------------------------
 
 
-def parts_of(job: ReadData, context: Context) -> Iterator[Answer]:
+def parts_of(job: ReadData | ReadValues, context: Context) -> Iterator[Answer]:
     first = job.answer(context)
     yield first
     for number in range(1, first.parts):
         yield replace(job, part=number, tag=first.tag).answer(context)
 
 
-def parts_or_refusal(job: ReadData, context: Context) -> list[Answer] | Failure:
+def parts_or_refusal(job: ReadData | ReadValues, context: Context) -> list[Answer] | Failure:
     try:
         return list(parts_of(job, context))
     except Failure as failure:
@@ -662,6 +665,86 @@ def test_blocks_hold_each_position_once_in_order(selection: str) -> None:
     seen = np.arange(math.prod(parsed.shape)).reshape(parsed.shape)
     found = [seen[tuple(slice(at.start, at.stop) for at in cut.block(number).within)] for number in range(cut.count)]
     assert np.concatenate([part.reshape(-1) for part in found]).tolist() == seen.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "shared", "times"),
+    [((256,), (256,), 1, 4), ((16, 64), (16, 16), 4, 16), ((6, 128), (3, 128), 1, 6), ((2, 300), (1, 300), 1, 5)],
+)
+@pytest.mark.parametrize("form", ["bin", "h5grove"])
+@pytest.mark.parametrize("short", [0, 1])
+def test_chunks_larger_than_blocks_are_decoded_once_where_they_can_be_kept(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shape: Any,
+    chunks: Any,
+    shared: int,
+    times: int,
+    form: str,
+    short: int,
+) -> None:
+    values = np.arange(math.prod(shape), dtype="<f4").reshape(shape)
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file.create_dataset("values", data=values, chunks=chunks, compression="gzip")
+    count = math.prod(shape) // math.prod(chunks)
+    decoded = max(1, count) * math.prod(chunks) * 4
+    kept = shared * math.prod(chunks) * 4 - short
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(blocks, "MOST_BLOCK_BYTES", 256)
+    decoding = mock.patch.object(Pipeline, "decode", autospec=True, side_effect=Pipeline.decode)
+
+    def answers(decoded: int) -> list[Answer] | Failure:
+        limits = Limits(worker_memory=2 * kept, decoded=decoded)
+        context = Context(Settings(folders_of(tmp_path), None, limits=limits))
+        return parts_or_refusal(JOBS_OF_PARTS[form], context)
+
+    with decoding as decode, moved({"runtime.memory.MOST_KEPT": 0, "reading.engine.few_chunks._RECENT_BYTES": 0}):
+        parts = answers(decoded * times if short else decoded)
+    assert not isinstance(parts, Failure)
+    assert b"".join(bytes(part.body) for part in parts) == values.tobytes()
+    assert (decode.call_count > count) == bool(short)
+    refused = answers((decoded * times if short else decoded) - 1)
+    assert isinstance(refused, Failure)
+    assert refused.status == 413
+
+
+@dataclass(frozen=True)
+class Needy:
+    """A request for which there is too little memory where chunks are kept."""
+
+    def answer(self, context: Context) -> Answer:
+        if context._chunks._arrays:
+            raise MemoryError
+        return Answer(b"made")
+
+
+def test_decoded_chunks_are_kept_until_the_last_part_and_give_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "MOST_BLOCK_BYTES", 256)
+    for name in ("scan.h5", "other.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("values", data=np.arange(256), chunks=(256,), compression="gzip")
+    context = Context(Settings(folders_of(tmp_path), None))
+    job = ReadData("scan.h5", path="values")
+    first, *_, last = (replace(job, part=number) for number in range(job.answer(context).parts))
+    for others, are_kept in (
+        ([], True),
+        ([ReadMeta("scan.h5")], True),
+        ([last], False),
+        ([ReadMeta("other.h5")], False),
+        ([Needy()], False),
+    ):
+        bodies = [bytes(worker._answer(each, context).body) for each in (first, *others)]
+        assert bool(context._chunks._arrays) == are_kept
+        assert all(bodies)
+    assert bodies[-1] == b"made"
+
+
+JOBS_OF_PARTS: dict[str, ReadData | ReadValues] = {
+    "bin": ReadData("scan.h5", path="values"),
+    "h5grove": ReadValues("scan.h5", path="values", form="bin"),
+}
 
 
 def test_an_element_larger_than_a_block_is_a_block() -> None:

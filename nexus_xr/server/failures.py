@@ -40,6 +40,8 @@ class Failure(Exception):  # noqa: N818  it is what a client is told, and no err
 
 # The status of what is the file's fault or the service's, as is whatever nobody expected.
 UNEXPECTED = 500
+# That of what takes more than it may.
+TOO_MUCH = 413
 # The first that an error is one of, from the particular to the general.
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NexusFileNotFoundError, 404),
@@ -67,7 +69,7 @@ def failure_of(error: BaseException, folders: Iterable[Folder]) -> Failure:
             return denied(_address(each.filename, folders))
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), UNEXPECTED)
     if status == UNEXPECTED and any(isinstance(each, MemoryError) for each in _with_reasons(error)):
-        status = 413  # as a file that is whole may have chunks that are too large
+        status = TOO_MUCH  # as a file that is whole may have chunks that are too large
     words = str(error) if isinstance(error, NexusError | IndexError) else f"{type(error).__name__}: {error}"
     return Failure(status, without_places(words, folders))
 

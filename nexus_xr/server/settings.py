@@ -85,6 +85,11 @@ class Limits:
         check_types(self, **dict.fromkeys((each.name for each in fields(self)), 0))
 
     @property
+    def chunks_kept(self) -> int:
+        """Bytes of decoded chunks that a worker keeps from one part of an answer to the next."""
+        return self.worker_memory // 2
+
+    @property
     def worker_count(self) -> int:
         """Processes that read and decode."""
         return self.workers or available_cpus()

@@ -106,10 +106,18 @@ class Recent:
         array = make()
         with self._lock:
             self._make_room(size)
-            if size <= MOST_KEPT:
+            if size <= max(self._most, MOST_KEPT):
                 self._bytes += array.nbytes - (self._arrays.pop(key).nbytes if key in self._arrays else 0)
                 self._arrays[key] = array
         return array
+
+    def clear(self) -> bool:
+        """Give all memory back; whether there was any."""
+        with self._lock:
+            had_some = bool(self._arrays)
+            self._arrays.clear()
+            self._bytes = 0
+            return had_some
 
     def _make_room(self, size: int) -> None:
         while self._arrays and self._bytes + size > self._most:
@@ -146,9 +154,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 class _Lent(threading.local):
-    """What is left of the memory that who reads in this thread has lent."""
+    """What who reads in this thread has lent: what is left of memory for results, and where chunks are kept."""
 
     room: NDArray[np.uint8] | None = None
+    chunks: Recent | None = None
 
 
 _lent = _Lent()
@@ -168,6 +177,27 @@ def results_in(room: memoryview) -> Iterator[None]:
         yield
     finally:
         _lent.room = before
+
+
+@contextmanager
+def chunks_kept_in(chunks: Recent) -> Iterator[None]:
+    """Have this thread's reads keep decoded chunks of which they take a part, for a ``with`` block.
+
+    Parameters
+    ----------
+    chunks
+        Where they are kept, by who reads all parts of some chunks one after the other.
+    """
+    before, _lent.chunks = _lent.chunks, chunks
+    try:
+        yield
+    finally:
+        _lent.chunks = before
+
+
+def kept_chunks() -> Recent | None:
+    """Where this thread's reads keep decoded chunks; None where who reads has lent nothing for that."""
+    return _lent.chunks
 
 
 def result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
-from nexus_xr.hdf5.runtime.memory import results_in
+from nexus_xr.hdf5.runtime.memory import Recent, chunks_kept_in, results_in
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Opening, describe_with
 from nexus_xr.server.failures import Failure
@@ -23,6 +23,7 @@ from nexus_xr.zarr.view import ZarrView
 from .answer import Answer
 from .kept import Kept
 from .served_files import ServedFile, file_at, reach_of
+from .values.blocks import Blocks
 from .values.selection import Selection
 from .values.served_array import ServedArray
 
@@ -76,6 +77,8 @@ class Context:
         self._reach = reach_of(self.settings.folders)
         self._policy = ReadingPolicy(self.options.num_threads, reach=self._reach)
         self._answering: ExitStack | None = None
+        self._chunks = Recent(self.settings.limits.chunks_kept)
+        self._chunks_of: ServedFile | None = None
 
     @contextmanager
     def answering(self, room: memoryview) -> Iterator[None]:
@@ -103,6 +106,9 @@ class Context:
         place = file_at(self.settings.folders, address)
         if tag and tag != place.tag:
             raise Failure(409, f"{address} changed while it was sent; ask for all of it again")
+        if place != self._chunks_of:
+            self.forget_chunks()
+            self._chunks_of = place
         if self._answering is not None:
             self._answering.enter_context(self._reach.holding(place.path))
         return place
@@ -140,6 +146,22 @@ class Context:
         """Values of an array, which are of use for one answer: they may lie where that is laid."""
         with results_in(self.room):
             return array.read(selection)
+
+    def part(self, array: ServedArray, selection: Selection, blocks: Blocks, number: int) -> NDArray[Any]:
+        """Values of one block of what is asked for, as `values` gives them.
+
+        Chunks of which other blocks have a part are decoded once, as long as this process is asked for these.
+        """
+        are_kept = blocks.count > 1 and array.shared_bytes(selection, blocks) <= self.settings.limits.chunks_kept
+        with chunks_kept_in(self._chunks) if are_kept else nullcontext():
+            values = self.values(array, selection.restricted(blocks.block(number).within))
+        if number == blocks.count - 1:
+            self.forget_chunks()
+        return values
+
+    def forget_chunks(self) -> bool:
+        """Give the memory of decoded chunks back; whether there were any."""
+        return self._chunks.clear()
 
     def opened(self, place: ServedFile) -> BinaryIO:
         """The bytes of a file."""

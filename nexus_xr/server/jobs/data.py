@@ -67,8 +67,9 @@ class ReadData(FileJob):
         selection = selection.decimated(self.decimate) if self.decimate else selection
         limits = context.settings.limits
         # What is reduced is decoded, and not sent.
-        blocks = array.blocks(selection, replace(limits, sent=limits.decoded) if self.reduce else limits)
         encoding = FORMATS[self.form]
+        is_cut = not (self.reduce or encoding.is_whole)
+        blocks = array.blocks(selection, replace(limits, sent=limits.decoded) if self.reduce else limits, is_cut)
         if self.reduce:
             return self._of_one(encoding, reduced(array, selection, self.reduce, self.axes), tag)
         shown = self._shown(selection.shape, array.values.dtype)
@@ -97,7 +98,7 @@ class ReadData(FileJob):
         tag: str,
     ) -> Answer:
         block = blocks.block(self.part)
-        values = context.values(array, selection.restricted(block.within)).reshape(block.shape)
+        values = context.part(array, selection, blocks, self.part).reshape(block.shape)
         body = encoding.encode(shown, ValuePart(values, block.within, block.axis))
         headers = self._headers(encoding, shown)
         return Answer(body, encoding.media_type, headers, 200, blocks.count, encoding.length(shown), tag)

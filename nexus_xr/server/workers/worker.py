@@ -15,7 +15,7 @@ import orjson
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.filters.codec import address_of
-from nexus_xr.server.failures import UNEXPECTED, Failure, failure_of
+from nexus_xr.server.failures import TOO_MUCH, UNEXPECTED, Failure, failure_of
 from nexus_xr.server.jobs.answer import Answer, json_answer
 from nexus_xr.server.jobs.context import Context
 from nexus_xr.server.jobs.job import Job
@@ -53,6 +53,13 @@ def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings, folders:
 
 
 def _answer(job: Job, context: Context) -> Answer:
+    answer = _attempt(job, context)
+    if answer.status == TOO_MUCH and context.forget_chunks():  # which may be why there was too little memory
+        return _attempt(job, context)
+    return answer
+
+
+def _attempt(job: Job, context: Context) -> Answer:
     try:
         return job.answer(context)
     except (Exception, MemoryError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.reading.layouts.chunk_index import Integers
 from nexus_xr.hdf5.reading.layouts.layout import StoredLayout
 from nexus_xr.hdf5.reading.selection import Indexer
-from nexus_xr.hdf5.runtime.memory import empty
+from nexus_xr.hdf5.runtime.memory import empty, kept_chunks
 from nexus_xr.hdf5.runtime.threads import OfThread
 
 # What a thread keeps between reads of each kind of memory.
@@ -132,9 +133,17 @@ class ChunkReader:
         *,
         comes_back: bool = True,
     ) -> NDArray[Any]:
-        """A part of a chunk, in `space`; little more than that is read or decoded where that is enough."""
+        """A part of a chunk, in `space` or where chunks are kept.
+
+        Little more than that is read or decoded where that is enough.
+        """
         layout = self.layout
         length = layout.pipeline.chunk_bytes
+        kept = kept_chunks()
+        if kept is not None and layout.filters:
+            make = partial(self.read_all, space, coordinate, offset, size, mask)
+            from_kept: NDArray[Any] = kept.get((layout, *coordinate), length, make)[part]
+            return from_kept
         with room_found(length):
             address = space.decoded.of(length)
         buffer = space.decoded.array[:length]

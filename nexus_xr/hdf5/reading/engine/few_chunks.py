@@ -19,7 +19,7 @@ from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkLocation, ContiguousR
 from nexus_xr.hdf5.reading.layouts.layout import StoredLayout
 from nexus_xr.hdf5.reading.selection import Indexer
 from nexus_xr.hdf5.runtime import threads
-from nexus_xr.hdf5.runtime.memory import Recent, result
+from nexus_xr.hdf5.runtime.memory import Recent, kept_chunks, result
 
 from .chunk import BadChunkError, ChunkError, ChunkReader, borrowed, bytes_of, span
 
@@ -153,7 +153,7 @@ def _part_of_chunk(
     comes_back: bool,
 ) -> NDArray[Any]:
     layout, pipeline = reader.layout, reader.layout.pipeline
-    if not layout.filters or not comes_back:
+    if not layout.filters or not comes_back or kept_chunks() is not None:
         return reader.read_part(space, coordinate, *location, part, comes_back=comes_back)
     begin, end = reader.span(part)
     key = (layout, *coordinate)

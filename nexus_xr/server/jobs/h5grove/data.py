@@ -68,7 +68,7 @@ class ReadValues(FileJob):
 
     def _answer(self, context: Context, array: ServedArray, tag: str) -> Answer:
         selection = parse_selection(self.selection, array.values.shape)
-        blocks = array.blocks(selection, context.settings.limits)
+        blocks = array.blocks(selection, context.settings.limits, self.form == "bin")
         if self.form == "bin":
             return self._binary(context, array, selection, blocks, tag)
         size = math.prod(selection.shape) * array.itemsize
@@ -96,7 +96,7 @@ class ReadValues(FileJob):
 
     def _binary(self, context: Context, array: ServedArray, selection: Selection, blocks: Blocks, tag: str) -> Answer:
         check_plain(self._shown(selection.shape, array.values.dtype))
-        values = context.values(array, selection.restricted(blocks.block(self.part).within))
+        values = context.part(array, selection, blocks, self.part)
         values = _safe(values) if self.dtype == SAFE else values
         length = math.prod(selection.shape) * values.dtype.itemsize
         return Answer(raw(values), "application/octet-stream", {}, 200, blocks.count, length, tag)

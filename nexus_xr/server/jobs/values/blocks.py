@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .selection import Selection
+from .selection import Selection, chunks_touched
 
 # Enough that the way to a worker and back costs little, and few enough that many can be under way.
 BLOCK_BYTES = 4 << 20
-# Chunks beyond this are decoded again for each block that has a part of them.
+# Chunks beyond this are cut: kept from one block to the next, or decoded again for each that has a part of them.
 MOST_BLOCK_BYTES = 32 << 20
 
 
@@ -128,9 +128,38 @@ def _bytes_behind(shape: tuple[int, ...], axis: int, itemsize: int) -> int:
 
 def times_decoded(selection: Selection, chunks: tuple[int, ...], blocks: Blocks) -> int:
     """How often a chunk is decoded at most, as more than one block has a part of it."""
+    if not blocks.shape:
+        return 1
+    cut = min(_shared(selection, chunks)[blocks.axis], blocks.shape[blocks.axis])
+    return max(1, _rounds(selection, chunks, blocks) * -(-cut // blocks.rows))
+
+
+def chunks_shared(selection: Selection, chunks: tuple[int, ...], blocks: Blocks) -> int:
+    """How many chunks have to be kept for each to be decoded once: those of a block, or of a round of them.
+
+    Examples
+    --------
+    >>> from .selection import parse_selection
+    >>> selection = parse_selection("", (1000, 4000))
+    >>> chunks_shared(selection, (100, 1000), Blocks((1000, 4000), 0, 8, 8))
+    4
+    """
+    if not blocks.shape:
+        return 1
+    within = list(blocks.block(0).within)
+    if _rounds(selection, chunks, blocks) > 1:
+        within[blocks.axis] = range(blocks.shape[blocks.axis])
+    return chunks_touched(selection.restricted(within), chunks)
+
+
+def _rounds(selection: Selection, chunks: tuple[int, ...], blocks: Blocks) -> int:
+    """In how many rounds blocks come to a chunk again, as each has one position of the dimensions before the cut."""
+    shared = _shared(selection, chunks)[: blocks.axis]
+    return math.prod(min(each, size) for each, size in zip(shared, blocks.shape, strict=False))
+
+
+def _shared(selection: Selection, chunks: tuple[int, ...]) -> list[int]:
+    """How many of the selected positions a chunk has, along each dimension that is left."""
     lengths = [chunks[dim] for dim in selection.kept]
     steps = [part.step for part in selection.parts if isinstance(part, range)]
-    shared = [max(1, chunk // step) for chunk, step in zip(lengths, steps, strict=True)]
-    before = math.prod(min(each, size) for each, size in zip(shared[: blocks.axis], blocks.shape, strict=False))
-    cut = min(shared[blocks.axis], blocks.shape[blocks.axis]) if shared else 1
-    return max(1, before * -(-cut // blocks.rows))
+    return [max(1, chunk // step) for chunk, step in zip(lengths, steps, strict=True)]

@@ -15,7 +15,7 @@ from nexus_xr.opening.fields.stored import ScaledArray, stored_array
 from nexus_xr.server.failures import Failure
 from nexus_xr.server.settings import Limits
 
-from .blocks import Blocks, blocks_of, times_decoded
+from .blocks import Blocks, blocks_of, chunks_shared, times_decoded
 from .selection import Selection, chunks_touched
 
 
@@ -56,8 +56,17 @@ class ServedArray:
         """The values that are asked for."""
         return np.asarray(self.values[selection.key])
 
-    def blocks(self, selection: Selection, limits: Limits) -> Blocks:
+    def blocks(self, selection: Selection, limits: Limits, is_cut: bool = True) -> Blocks:
         """How what is asked for is cut, where that takes no more than it may; nothing is read for that.
+
+        Parameters
+        ----------
+        selection
+            What is asked for.
+        limits
+            How much it may take.
+        is_cut
+            Whether it is read block by block, so that chunks which can't be kept meanwhile are decoded for each.
 
         Raises
         ------
@@ -69,10 +78,15 @@ class ServedArray:
             raise Failure(413, _too_much("are asked for", sent, limits.sent))
         blocks = blocks_of(selection, self.chunks, self.itemsize)
         touched = chunks_touched(selection, self.chunks) * math.prod(self.chunks) * self.itemsize
-        decoded = touched * times_decoded(selection, self.chunks, blocks)
+        are_kept = not is_cut or self.shared_bytes(selection, blocks) <= limits.chunks_kept
+        decoded = touched * (1 if are_kept else times_decoded(selection, self.chunks, blocks))
         if sent and decoded > limits.decoded:
             raise Failure(413, _too_much("have to be decoded", decoded, limits.decoded))
         return blocks
+
+    def shared_bytes(self, selection: Selection, blocks: Blocks) -> int:
+        """Bytes of the decoded chunks that blocks have parts of before others have, which follow them."""
+        return chunks_shared(selection, self.chunks, blocks) * math.prod(self.chunks) * self.itemsize
 
 
 def _too_much(what: str, size: int, most: int) -> str:
