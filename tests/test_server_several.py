@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -24,7 +25,7 @@ from nexus_xr.server.listening import listening_at
 from nexus_xr.server.settings import Limits, Settings, folders_of
 from nexus_xr.server.several import processes_for, run_several
 
-from .waiting import wait_until
+from .waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere systems don't share a port among several")
 
@@ -76,6 +77,21 @@ def test_several_answer_on_one_port_and_are_replaced(tmp_path: Path) -> None:
     assert found["listed"] == found["after"] == [1] * 8
     assert len(found["first"]) == 2
     assert not set(speaking())
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_end_ends_well(tmp_path: Path, workers: int, told: signal.Signals) -> None:
+    code = "import sys, nexus_xr.server; nexus_xr.server.serve(sys.argv[1], port=0, workers=int(sys.argv[2]))"
+    command = [sys.executable, "-c", code, str(tmp_path), str(workers)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        try:
+            assert running.stdout.readline().startswith("http://")
+            running.send_signal(told)
+            assert running.wait(PATIENCE_SECONDS) == 0
+        finally:
+            running.kill()
 
 
 def test_one_that_ends_just_as_patience_does_is_waited_for() -> None:
