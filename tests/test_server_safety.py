@@ -943,6 +943,24 @@ def test_a_worker_that_never_ends_is_ended(tmp_path: Path) -> None:
     with_pool(work, tmp_path, seconds=0.3)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no /proc")
+def test_a_worker_that_was_stopped_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus_xr.server.workers.pool._GRACE_SECONDS", 0.1)
+
+    async def work(pool: Pool) -> None:
+        assert (await pool.run(ListFolder(""))).status == 200
+        (worker,) = pool._places._free
+        assert worker is not None
+        stat = Path("/proc", str(worker.process), "stat")
+        os.kill(worker.process, signal.SIGSTOP)
+        with pytest.raises(Failure, match="longer than"):
+            await pool.run(ListFolder(""))
+        wait_until(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX")
+        assert (await pool.run(ListFolder(""))).status == 200
+
+    with_pool(work, tmp_path, seconds=1)
+
+
 def test_memory_has_a_limit(tmp_path: Path) -> None:
     async def work(pool: Pool) -> None:
         for job, words in (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -86,10 +89,13 @@ class Worker(asyncio.Protocol):
         Where it lays bodies of answers.
     held
         Memory for those that can't stay there.
+    process
+        Number of its process.
     """
 
     outbox: Outbox
     held: Held
+    process: int
     is_lost: bool = False
     is_outdated: bool = False
     _heard: bytearray = field(default_factory=bytearray)
@@ -97,7 +103,7 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._channel = cast(asyncio.Transport, transport)
-        self._deadline = Deadline(asyncio.get_running_loop(), self.let_go)
+        self._deadline = Deadline(asyncio.get_running_loop(), self._kill)
 
     def ask(self, request: bytes, client: str, seconds: float, ended: Ended, memory: Memory | None = None) -> None:
         """Have it answer a request, when it has answered the one before.
@@ -183,6 +189,13 @@ class Worker(asyncio.Protocol):
         self.is_lost = True
         self._end(None)
         self._deadline.end()
+
+    def _kill(self) -> None:
+        """End it at once, as it hasn't ended itself in time: its clock stands still where it was stopped."""
+        if not self.is_lost:
+            with suppress(ProcessLookupError):  # it has ended just now
+                os.kill(self.process, signal.SIGKILL)
+        self.let_go()
 
     def let_go(self) -> None:
         """Have it end, at the latest when it has done what it does; what lies in its outbox stays while it is sent."""

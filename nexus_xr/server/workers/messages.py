@@ -27,8 +27,9 @@ _MOST_RECEIVED = 64 << 10
 GO_ON = b"+"
 # The status that a worker answers with which may not read the folders that are served by now.
 OUTDATED = 0
-# One byte goes with the descriptors of a new worker.
+# One byte goes with the descriptors of a new worker, and the number of its process comes back.
 NEW_WORKER = b"w"
+PROCESS = struct.Struct("<q")
 
 
 def new_outbox() -> int:

@@ -17,6 +17,7 @@ import sysconfig
 import traceback
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -24,7 +25,7 @@ from nexus_xr.server.jobs.served_files import Identities, identities_of
 from nexus_xr.server.settings import Settings
 
 from . import landlock
-from .messages import NEW_WORKER, mapped, receive
+from .messages import NEW_WORKER, PROCESS, mapped, receive
 from .worker import work
 
 # What workers may need, so that none imports it anew; only with h5py, what only libhdf5 reads.
@@ -52,9 +53,12 @@ def main(descriptor: str) -> None:
     requests.sendall(NEW_WORKER)
     while descriptors := socket.recv_fds(requests, len(NEW_WORKER), 2)[1]:
         _reap()
-        if os.fork() == 0:
+        process = os.fork()
+        if process == 0:
             requests.close()
             _be_worker(settings, folders, *descriptors)
+        with suppress(ConnectionError):  # nobody waits for it any more
+            requests.sendall(PROCESS.pack(process))
         for each in descriptors:
             os.close(each)
 

@@ -19,7 +19,7 @@ from nexus_xr.server.settings import Settings
 
 from .exchange import Worker
 from .held import Held
-from .messages import NEW_WORKER, behind_its_length, mapped, new_outbox
+from .messages import NEW_WORKER, PROCESS, behind_its_length, mapped, new_outbox
 from .outbox import Outbox
 
 
@@ -73,7 +73,11 @@ class Nursery:
                 outbox = Outbox(self._shared_with(theirs))
             ours.setblocking(False)
             loop = asyncio.get_running_loop()
-            _, worker = await loop.create_connection(partial(Worker, outbox, held), sock=ours)
+            told = await loop.sock_recv(self._requests, PROCESS.size)
+            if len(told) < PROCESS.size:
+                raise ConnectionError("the process that workers come from has ended")
+            (process,) = PROCESS.unpack(told)
+            _, worker = await loop.create_connection(partial(Worker, outbox, held, process), sock=ours)
         except BaseException:
             ours.close()
             raise
