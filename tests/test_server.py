@@ -36,6 +36,7 @@ from nexus_xr.server import app
 from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.endpoints.stored_replies import StoredReply
 from nexus_xr.server.failures import Failure, failure_of
+from nexus_xr.server.formats import csv
 from nexus_xr.server.formats.encoding import Shown, ValuePart
 from nexus_xr.server.formats.plain import to_json
 from nexus_xr.server.formats.table import FORMATS
@@ -452,6 +453,33 @@ def test_tables_are_csv(client: TestClient) -> None:
     assert np.array_equal(np.loadtxt(io.StringIO(answer.text), delimiter=","), COUNTS[1])
     assert data(client, "stack.h5", "names", format="csv").text == 'a\n"µ, b"\n'
     assert 'filename="big.csv"' in answer.headers["Content-Disposition"]
+
+
+@given(
+    st.sampled_from(["?", "i1", ">i4", "<u8", "<f2", ">f4", "<f8", ">f8", "g", "<c8"]),
+    st.sampled_from([(), (5,), (5, 1), (2, 3), (1, 4), (0,), (0, 3), (3, 0)]),
+    st.binary(min_size=1, max_size=96),
+    st.sampled_from([None, 1e-4, 1e16, 1.0]),
+)
+def test_numbers_are_written_to_csv_as_python_does(
+    dtype: str, shape: tuple[int, ...], content: bytes, about: float | None
+) -> None:
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    values = np.frombuffer((content * size)[:size], dtype).reshape(shape)
+    if dtype == "?":
+        values = (values.view("u1") % 2).view("?")
+    if about is not None and values.dtype.kind == "f":
+        near = about * (1 + np.arange(-2, math.prod(shape) - 2) * 2.0**-52)
+        with np.errstate(all="ignore"):
+            values = near.astype(dtype).reshape(shape)
+    with np.errstate(all="ignore"):
+        rows = values.reshape(-1, 1).tolist() if len(shape) < 2 else values.tolist()
+    expected = "".join(
+        ",".join(repr(each) if isinstance(each, float) else str(each) for each in row) + "\n" for row in rows
+    )
+    part = ValuePart(values, tuple(map(range, shape)), 0)
+    with mock.patch.object(csv, "_AT_ONCE", 3):
+        assert FORMATS["csv"].encode(Shown("x", shape, values.dtype), part) == expected.encode()
 
 
 def test_rows_are_cells_of_arrow(client: TestClient) -> None:

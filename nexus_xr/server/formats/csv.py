@@ -6,11 +6,20 @@ import csv
 import io
 from typing import Any
 
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
 from nexus_xr.hdf5.objects.text import decode
 from nexus_xr.server.failures import Failure
 
 from .encoding import Buffer, Shown, ValuePart
 from .plain import is_times, told_times
+
+# Bytes of the numbers that JSON has, too; and the floating-point ones that Python writes without an exponent.
+_WIDEST, _LEAST_PLAIN, _BEYOND_PLAIN = 8, 1e-4, 1e16
+# So many are written as JSON has them if that is as Python has all of them.
+_AT_ONCE = 1024
 
 
 class Csv:
@@ -31,9 +40,37 @@ class Csv:
 
     def encode(self, shown: Shown, part: ValuePart) -> Buffer:
         rows = part.values.reshape(-1, 1) if len(shown.shape) < 2 else part.values
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(map(_cells, rows))
-        return _joined(text.getvalue(), shown, part).encode()
+        are_usual = rows.dtype.kind in "biuf" and rows.dtype.itemsize <= _WIDEST and rows.size
+        return _joined(_lines_of_numbers(rows) if are_usual else _lines(rows), shown, part)
+
+
+def _lines(rows: NDArray[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(map(_cells, rows))
+    return text.getvalue().encode()
+
+
+def _lines_of_numbers(rows: NDArray[Any]) -> bytes:
+    """The same of numbers, many at once."""
+    values = np.ascontiguousarray(rows, np.float64 if rows.dtype.kind == "f" else rows.dtype.newbyteorder("="))
+    at_once = max(1, _AT_ONCE // values.shape[1])
+    return b"".join(_some_lines(values[begin : begin + at_once]) for begin in range(0, len(values), at_once))
+
+
+def _some_lines(values: NDArray[Any]) -> bytes:
+    if values.dtype.kind == "f" and not _json_has_same_digits(values):
+        return "".join(f"{','.join(map(repr, row))}\n" for row in values.tolist()).encode()
+    if values.shape[1] == 1:
+        lines = orjson.dumps(values.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].replace(b",", b"\n")
+    else:
+        lines = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].replace(b"],[", b"\n")
+    return (lines.replace(b"t", b"T").replace(b"f", b"F") if values.dtype.kind == "b" else lines) + b"\n"
+
+
+def _json_has_same_digits(values: NDArray[np.float64]) -> bool:
+    """Whether JSON writes all of these as Python does, which writes others with an exponent, or not as numbers."""
+    sizes = np.abs(values)
+    return bool((((sizes >= _LEAST_PLAIN) & (sizes < _BEYOND_PLAIN)) | (values == 0)).all())
 
 
 def _cells(row: Any) -> list[Any]:
@@ -49,7 +86,7 @@ def _cell(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else value
 
 
-def _joined(text: str, shown: Shown, part: ValuePart) -> str:
+def _joined(text: bytes, shown: Shown, part: ValuePart) -> bytes:
     """A part of a row that goes on ends with a comma."""
     goes_on = len(shown.shape) == 2 and part.axis == 1 and part.within[1][-1] != shown.shape[1] - 1
-    return text[:-1] + "," if goes_on else text
+    return text[:-1] + b"," if goes_on else text
