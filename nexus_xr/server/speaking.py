@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 READY = b"r"
 # Of the head of a request, and of requests that wait for the one before them on a connection.
 _MOST_HEAD_BYTES, _MOST_FIELDS, _MOST_WAITING = 64 << 10, 128, 1024
+# Between name and value of a header, and behind it.
+_AROUND_FIELD_BYTES = len(": \r\n")
 _MOST_BODY_BYTES = 1 << 20
 _LARGE_BODY = 413, f"a request has a body of at most {_MOST_BODY_BYTES} bytes, of which nothing is made"
 _NO_REQUEST = 400, "this isn't a request of HTTP/1.1"
@@ -189,7 +191,7 @@ class Bounded(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._refusal = _NO_REQUEST
         self._is_in_head = self._is_in_message = False
-        self._bytes = self._body_bytes = self._arriving = 0
+        self._bytes = self._body_bytes = self._head_bytes = self._arriving = 0
         self._answered: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -241,7 +243,7 @@ class Bounded(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._is_in_head = self._is_in_message = True
-        self._body_bytes = 0
+        self._body_bytes = self._head_bytes = 0
         self._bytes = -self._arriving  # of which any part may be of the request before
         super().on_message_begin()
 
@@ -252,7 +254,8 @@ class Bounded(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        if len(self.headers) > _MOST_FIELDS:
+        self._head_bytes += len(name) + len(value) + _AROUND_FIELD_BYTES
+        if len(self.headers) > _MOST_FIELDS or len(self.url) + self._head_bytes > _MOST_HEAD_BYTES:
             self._refuse(_LARGE_HEAD)
 
     def on_headers_complete(self) -> None:
