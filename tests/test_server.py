@@ -195,6 +195,26 @@ def test_what_can_not_be_asked_for_does_not_hide_the_rest(tmp_path: Path) -> Non
         assert names(client.get("/api/files?details=true")) == ["20°C.nxs", "scan.nxs"]
 
 
+def test_where_something_else_is_asked_for_what_there_is_is_told(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    write_tree(served / "a b.h5", {"x": 1.0})
+    with client_of(served, limits=Limits(workers=1)) as client:
+        for address, words in (
+            ("/api/files/a%20b.h5", "'a b.h5' is no folder, but a file"),
+            ("/zarr/a%20b.h5", "'a b.h5' is a file, and no key of it is asked for; ask for zarr.json"),
+            ("/zarr/a%20b.h5/", "'a b.h5' is a file, and no key of it is asked for; ask for zarr.json"),
+            ("/zarr/b.h5/", "There is no 'b.h5"),
+            ("/api/files/b.h5", "There is no 'b.h5"),
+        ):
+            answer = client.get(address)
+            assert answer.status_code == 404
+            assert words in answer.json()["message"]
+        served.rename(tmp_path / "gone")
+        answer = client.get("/api/files")
+        assert (answer.status_code, "folder that is served is gone" in answer.json()["message"]) == (404, True)
+
+
 def test_several_folders_are_told_apart_by_their_names(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "below"
     other.mkdir()

@@ -21,6 +21,8 @@ from .job import FileJob
 from .ranges import PART_BYTES, asked_range, no_such_bytes, part_of, parts_of
 from .served_files import NOT_FOUND, ServedFile
 
+_NO_KEY = "File not found! {address!r} is a file, and no key of it is asked for; ask for zarr.json in it"
+
 
 @dataclass(frozen=True)
 class ReadKey(FileJob):
@@ -89,7 +91,11 @@ class ReadKey(FileJob):
                 return context.place("/".join(names[:count])), "/".join(names[count:])
             except Failure:
                 continue
-        raise Failure(404, NOT_FOUND.format(address=self.file))
+        try:
+            place = context.place("/".join(names))
+        except Failure:
+            raise Failure(404, NOT_FOUND.format(address=self.file)) from None
+        raise Failure(404, _NO_KEY.format(address=place.address))
 
 
 def _read(context: Context, place: ServedFile, key: str) -> tuple[ServedFile, ZarrView, Chunk | LyingChunk | None]:
