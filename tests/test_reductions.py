@@ -564,6 +564,19 @@ def test_blocks_end_where_chunks_do(selected: slice, block: int) -> None:
     assert borders == ([0, *changes, len(numbers)] if numbers else [0])
 
 
+@pytest.mark.parametrize("chunks", [(3, 2), (1, 2), None])
+def test_deviations_beyond_all_numbers_are_infinite(tmp_path: Path, chunks: tuple[int, int] | None) -> None:
+    values = np.array([[1.7976931348623157e308, 1.0], [-1.0, 2.0], [3.0, 3.0]])
+    with h5py.File(tmp_path / "f.nxs", "w") as file:
+        file.create_dataset("data/counts", data=values, chunks=chunks)
+        file["data"].attrs.update(NX_class="NXdata", signal="counts")
+    with moved({"reading.reductions.views.LOCAL_BLOCK_BYTES": 1}):
+        counts = opened(tmp_path / "f.nxs")
+        found = nexus_xr.reduce(counts, "std", counts.dims[0]).values
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(found, values.std(axis=0))
+
+
 def test_sums_of_floats_are_the_same_each_time(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.nxs", "w") as file:
         values = np.random.default_rng(0).normal(size=(300, 64))

@@ -338,7 +338,8 @@ OF_FEW(q, int64_t, total, VALUE)
 /* Mean, and sum of squares around it, of values that come to others of which these are known. */
 static void join(double *mean, double *spread, double count, double its_mean, double its_spread, double more) {
     double apart = its_mean - *mean, share = more / (count + more);
-    *spread += its_spread + apart * apart * count * share;
+    /* Of nothing before, the square may be infinite and yet count for nothing. */
+    *spread += its_spread + (count > 0 ? apart * apart * count * share : 0);
     *mean += apart * share;
 }
 

@@ -406,10 +406,10 @@ def _join(known: State, more: State) -> None:
     count, mean, spread = known
     its_count, its_mean, its_spread = more
     both = count + its_count
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         apart = np.where(its_count, its_mean - mean, 0.0)
         share = np.where(both, its_count / both, 0.0)
-        spread += np.where(its_count, its_spread, 0.0) + np.where(its_count, apart**2 * count * share, 0.0)
+        spread += np.where(its_count, its_spread, 0.0) + np.where(count * its_count, apart**2 * count * share, 0.0)
         mean += apart * share
     count += its_count
 
