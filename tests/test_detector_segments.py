@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import nexus_xr
+from benchmarks.serving import RangeServer
 from nexus_xr import NexusError, NexusWarning
 
 from .files import Field, nxdata, nxentry, write_tree
@@ -85,6 +86,23 @@ def test_every_way_of_opening_agrees(tmp_path: Path) -> None:
     assert (groups, sorted(datasets)) == (["/entry/data"], ["/entry/data/data_000001", "/entry/data/data_000002"])
     segment = xr.open_dataset(path, engine="nexus", dataset_path="/entry/data/data_000002")
     np.testing.assert_array_equal(segment["data_000002"].values, expected[2:])
+
+
+@pytest.mark.parametrize(
+    "way", ["{server}", "simplecache::{server}", "simplecache::file://{folder}", "file://{folder}"]
+)
+def test_the_segments_behind_a_url_with_a_port_or_an_absolute_path(way: str, tmp_path: Path) -> None:
+    (tmp_path / "in a folder").mkdir()
+    expected = write_master(tmp_path / "in a folder", {1: 2, 2: 3})
+    options = {"simplecache": {"cache_storage": str(tmp_path / "cache")}} if "simplecache" in way else None
+    with RangeServer(tmp_path).running() as server:
+        folder = way.format(server=server.url, folder=tmp_path)
+        name = "in%20a%20folder" if "server" in way else "in a folder"
+        url = f"{folder}/{name}/scan_master.h5"
+        dataset = xr.open_dataset(url, engine="nexus", chunks={}, storage_options=options)
+        np.testing.assert_array_equal(dataset.data.values, expected)
+        np.testing.assert_array_equal(nexus_xr.reduce(dataset.data, "sum", "dim_0").values, expected.sum(0))
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).data.values, expected)
 
 
 def test_segments_in_the_file_itself(tmp_path: Path) -> None:

@@ -846,6 +846,20 @@ def test_names_lead_to_urls_as_relative_references_do() -> None:
         assert not reach.holds_url(linked_url(name, holder))
 
 
+def test_the_beginning_of_a_url_stays_as_it_is() -> None:
+    for holder, name, url in (
+        ("http://me:secret@host:8080/a.nxs", "b c.nxs", "http://me:secret@host:8080/b%20c.nxs"),
+        ("http://host:8080/a.nxs", "../../b.nxs", "http://host:8080/b.nxs"),
+        ("https://host/a.nxs", "http://me@host:8080/x/../b%20c.nxs", "http://me@host:8080/b%20c.nxs"),
+        ("https://host/a.nxs", "http://host:8080/../../b.nxs", "http://host:8080/b.nxs"),
+        ("file:///data/a.nxs", "../../b.nxs", "file:///b.nxs"),
+        ("file:///data/a.nxs", "simplecache::file:///data/./b c.nxs", "simplecache::file:///data/b c.nxs"),
+        ("s3://bucket/a.nxs", "s3://bucket/x/../b.nxs", "s3://bucket/b.nxs"),
+        ("memory://a.nxs", "b.nxs", "memory://b.nxs"),
+    ):
+        assert linked_url(name, holder) == url
+
+
 # --- other stores ------------------------------------------------------------------------------------------------
 
 

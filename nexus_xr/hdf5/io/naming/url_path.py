@@ -113,15 +113,27 @@ class UrlPath(NamedTuple):
         is_alike = (self.before, self.behind) == (other.before, other.behind)
         return is_alike and below[: len(above)] == above
 
+    @property
+    def _root(self) -> list[str]:
+        """What no name leads out of: the host of a web server, with its port, or the beginning of an absolute path."""
+        first, slash, _ = self.path.partition("/")
+        return [first] if self._is_quoted or (slash and not first) else []
+
+    def _quoted(self, name: str) -> str:
+        return "/".join(map(quote, name.split("/"))) if self._is_quoted else name
+
     def joined(self, name: str) -> UrlPath:
         """What a relative name stands for in this folder."""
-        quoted = "/".join(map(quote, name.split("/"))) if self._is_quoted else name
-        return self._replace(path="/".join(_resolved(self.path.split("/") if self.path else [], quoted)))
+        parts = self.path.split("/") if self.path else []
+        return self._replace(path="/".join(_resolved(parts, self._quoted(name), least=len(self._root))))
 
     @property
     def resolved(self) -> UrlPath:
         """The same without what leads up and down again."""
-        return self._replace(path="").joined(self._meant)
+        root = self._root
+        path = self.path.partition("/")[2] if root else self.path
+        meant = self._quoted(unquote(path) if self._is_quoted else path)
+        return self._replace(path="/".join(_resolved(root, meant, least=len(root))))
 
 
 def _resolved(parts: list[str], path: str, least: int = 0) -> list[str]:
