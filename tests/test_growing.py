@@ -231,24 +231,26 @@ def write_virtual(path: Path, **maxshapes: tuple[int | None, ...]) -> None:
         file["entry/data"].attrs.update(NX_class="NXdata", signal="counts", axes=["time", ".", "."])
 
 
+@pytest.mark.parametrize("limited", [False, True])
 @pytest.mark.parametrize("linked", [False, True])
-def test_what_virtual_datasets_show_of_a_growing_file_is_refreshed(linked: bool, tmp_path: Path) -> None:
+def test_what_virtual_datasets_show_of_a_growing_file_is_refreshed(linked: bool, limited: bool, tmp_path: Path) -> None:
     path = tmp_path / "master.nxs"
+    options: dict[str, Any] = {"within": tmp_path} if limited else {}
     with writing(tmp_path / "live.nxs", "gzip") as writer:
         write_virtual(path, counts=(None, *FRAME), time=(None,))
         if linked:
             path = tmp_path / "above.nxs"
             write_tree(path, {"entry": h5py.ExternalLink("master.nxs", "/entry")})
-        assert_frames(live := open_nexus(path, chunks={}), 3)
-        assert nexus_xr.list_datasets(path)[0] == ["/entry/data"]
+        assert_frames(live := open_nexus(path, chunks={}, **options), 3)
+        assert nexus_xr.list_datasets(path, **options)[0] == ["/entry/data"]
         writer.add(40)
         assert_frames(pickle.loads(pickle.dumps(live)), 3)
         assert_frames(live := live.nexus.refresh(), 43)
-        assert_frames(nexus_xr.open_signals(path)[0].to_dataset(name="counts"), 43)
-        assert_frames(xr.open_datatree(path, engine="nexus")["entry/data"].to_dataset(), 43)
+        assert_frames(nexus_xr.open_signals(path, **options)[0].to_dataset(name="counts"), 43)
+        assert_frames(xr.open_datatree(path, engine="nexus", **options)["entry/data"].to_dataset(), 43)
         assert writer.tell("end") == "closed"
     assert_frames(live, 43)
-    assert_frames(open_nexus(path), 43)
+    assert_frames(open_nexus(path, **options), 43)
 
 
 @pytest.mark.usefixtures("without_libhdf5")

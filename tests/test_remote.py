@@ -25,6 +25,7 @@ import xarray as xr
 from fsspec.asyn import AsyncFileSystem
 from fsspec.registry import known_implementations
 from fsspec.spec import AbstractBufferedFile
+from h5py import h5d, h5p, h5s, h5t
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -817,6 +818,36 @@ def test_links_and_sources_are_found_in_any_store(
     np.testing.assert_array_equal(dataset.counts, FRAMES[:20])
     np.testing.assert_array_equal(dataset.attrs["linked"]["value"], FRAMES[10:20])
     assert isinstance(dataset.attrs["outside"], Link)
+
+
+def write_as_long_as_others(folder: Path, *names: bytes) -> None:
+    """A virtual dataset of which each other frame is of another file."""
+    space = h5s.create_simple((0, 128, 128), (h5s.UNLIMITED, 128, 128))
+    target, properties = space.copy(), h5p.create(h5p.DATASET_CREATE)
+    space.select_hyperslab((0, 0, 0), (h5s.UNLIMITED, 1, 1), None, (1, 128, 128))
+    for number, name in enumerate(names):
+        target.select_hyperslab((number, 0, 0), (h5s.UNLIMITED, 1, 1), (len(names), 1, 1), (1, 128, 128))
+        properties.set_virtual(target, name, b"entry/data/counts", space)
+    write_tree(folder / "scan.nxs", {"entry": nxentry({"data": nxdata({}, signal="counts")})})
+    with h5py.File(folder / "scan.nxs", "a") as file:
+        h5d.create(file["entry/data"].id, b"counts", h5t.STD_U16LE, target, properties)
+
+
+def test_a_virtual_dataset_behind_a_url_is_as_long_as_its_sources(server: FaultyServer, tmp_path: Path) -> None:
+    for number in range(2):
+        write_stack(tmp_path / f"{number}.nxs", FRAMES[number:20:2], maxshape=(None, 128, 128))
+    write_as_long_as_others(tmp_path, b"0.nxs", b"1.nxs")
+    dataset = open_nexus(f"{server.url}/scan.nxs", chunks={})
+    server.requests.clear()
+    np.testing.assert_array_equal(dataset.counts, FRAMES[:20])
+    assert len(server.requests) <= 4
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).counts[8:13, ::-7, 3], FRAMES[8:13, ::-7, 3])
+    (tmp_path / "1.nxs").unlink()
+    with pytest.warns(NexusWarning, match=r"sources are missing: 1.nxs"):
+        dataset = open_nexus(f"{server.url}/scan.nxs")
+    np.testing.assert_array_equal(dataset.counts[::2], FRAMES[:20:2])
+    with pytest.raises(NexusFileError, match=r"/1.nxs is missing"):
+        open_nexus(f"{server.url}/scan.nxs", missing="raise")
 
 
 def test_names_lead_to_urls_as_relative_references_do() -> None:

@@ -614,15 +614,28 @@ def test_what_is_refused_says_what_is_expected(client: TestClient, asked: dict[s
 def test_what_is_there_and_can_not_be_read_is_explained(tmp_path: Path, address: str) -> None:
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         file["type"] = np.dtype("f8")
+        (tmp_path / "other.h5").write_text("no file of HDF5")
         source = h5py.VirtualSource("other.h5", "x", (4,), maxshape=(None,))
         layout = h5py.VirtualLayout((4,), "f8", maxshape=(None,))
         layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
         file.create_virtual_dataset("virtual", layout)
     with client_of(tmp_path, limits=Limits(workers=1)) as client:
-        for path, words in {"virtual": "shape is that of others", "type/x": "named datatype"}.items():
+        for path, words in {"virtual": "shape is that of other.h5:x", "type/x": "named datatype"}.items():
             answer = client.get(address.format(path))
             assert answer.status_code == 422
             assert words in answer.json()["message"]
+
+
+def test_what_is_as_long_as_others_is_served(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.create_dataset("x", data=[1.0, 2.0, 3.0], maxshape=(None,), chunks=(1,))
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        source = h5py.VirtualSource("other.h5", "x", (1,), maxshape=(None,))
+        layout = h5py.VirtualLayout((1,), "f8", maxshape=(None,))
+        layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+        file.create_virtual_dataset("virtual", layout)
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert data(client, "scan.h5", "virtual", format="json").json() == [1.0, 2.0, 3.0]
 
 
 def test_what_is_given_twice_is_refused_and_not_half_taken(client: TestClient) -> None:

@@ -7,7 +7,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,140 @@ def test_unlimited_mappings_follow_the_source(tmp_path: Path) -> None:
         file["data"][5:] = 3
     assert len(lazy(tmp_path / "master.h5")) == 14
     np.testing.assert_array_equal(lazy(tmp_path / "master.h5")[...], with_h5py(tmp_path / "master.h5", 7))
+
+
+def limited(path: Path, **options: Any) -> xr.DataArray:
+    """A dataset that only the bytes of files tell of, as no other than those of its folder may be read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NexusWarning)
+        return xr.open_dataset(path, engine="nexus", dataset_path="/data", within=path.parent, **options)["data"]
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_mappings_without_end_are_as_h5py_has_them_where_reach_is_limited(
+    tmp_path_factory: pytest.TempPathFactory, data: Any
+) -> None:
+    folder, small = tmp_path_factory.mktemp("virtual"), st.integers(0, 5)
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_fill_value(np.array(9999, "u2"))
+    for number in range(data.draw(st.integers(1, 4))):
+        source, target = (h5s.create_simple((0, 4), (h5s.UNLIMITED, 4)) for _ in range(2))
+        for space in (source, target):
+            block = data.draw(st.integers(1, 3))
+            stride = data.draw(st.integers(block, block + 4))
+            space.select_hyperslab((data.draw(small), 0), (h5s.UNLIMITED, 1), (stride, 1), (block, 4))
+        if data.draw(st.sampled_from([True, True, True, False])):
+            write(folder / f"{number}.h5", counts((data.draw(st.integers(0, 30)), 4), number), maxshape=(None, 4))
+        properties.set_virtual(target, f"{number}.h5".encode(), b"data", source)
+    stored = data.draw(small)
+    if data.draw(st.booleans()):
+        write(folder / "fixed.h5", counts((3, 4), 9))
+        begin = data.draw(st.integers(0, 40))
+        stored = begin + 3
+        target = h5s.create_simple((stored, 4), (h5s.UNLIMITED, 4))
+        target.select_hyperslab((begin, 0), (1, 1), None, (3, 4))
+        properties.set_virtual(target, b"fixed.h5", b"data", h5s.create_simple((3, 4)))
+    with h5py.File(folder / "master.h5", "w", libver="latest") as file:
+        space = h5s.create_simple((stored, 4), (h5s.UNLIMITED, 4))
+        h5d.create(file.id, b"data", h5t.STD_U16LE, space, properties)
+    array = limited(folder / "master.h5")
+    with h5py.File(folder / "master.h5") as file:
+        assert array.shape == file["data"].shape
+    with suppress(OSError):  # libhdf5 itself doesn't read what ends within a block
+        np.testing.assert_array_equal(array.values, with_h5py(folder / "master.h5", 9999))
+
+
+@pytest.mark.usefixtures("only_engine")
+@pytest.mark.parametrize("there", [[], [0], [0, 1, 2], [0, 1, 3, 4], [1, 2]])
+def test_blocks_are_those_of_h5py_where_reach_is_limited(there: list[int], tmp_path: Path) -> None:
+    for number in there:
+        write(tmp_path / f"part_{number}.h5", counts((2, 3), number))
+    target = h5s.create_simple((0, 3), (h5s.UNLIMITED, 3))
+    target.select_hyperslab((1, 0), (h5s.UNLIMITED, 1), (3, 1), (2, 3))
+    write_low_level(tmp_path / "master.h5", target, b"part_%b.h5", h5s.create_simple((2, 3)))
+    np.testing.assert_array_equal(limited(tmp_path / "master.h5"), with_h5py(tmp_path / "master.h5", 7))
+
+
+def in_order(path: Path, file: bytes, name: bytes) -> None:
+    """A virtual dataset that is as long as one other."""
+    space = h5s.create_simple((0, 4), (h5s.UNLIMITED, 4))
+    space.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), None, (1, 4))
+    write_low_level(path, space, file, space, name)
+
+
+@pytest.mark.usefixtures("only_engine")
+def test_what_is_as_long_as_others_leads_on_to_what_those_are_as_long_as(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below/a.h5", counts((5, 4)), maxshape=(None, 4), chunks=(1, 4))
+    in_order(tmp_path / "below/middle.h5", b"a.h5", b"data")
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file["through"] = h5py.ExternalLink("below/middle.h5", "/data")
+    in_order(tmp_path / "master.h5", b"link.h5", b"through")
+    np.testing.assert_array_equal(limited(tmp_path / "master.h5"), counts((5, 4)))
+    with h5py.File(tmp_path / "own.h5", "w", libver="latest") as file:
+        file.create_dataset("own", data=counts((6, 4)), maxshape=(None, 4))
+    in_order(tmp_path / "again.h5", b".", b"own")
+    with h5py.File(tmp_path / "own.h5", "a") as file, h5py.File(tmp_path / "again.h5") as other:
+        other.copy("data", file)
+    np.testing.assert_array_equal(limited(tmp_path / "own.h5"), counts((6, 4)))
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("../other/a.h5", "lies outside"),
+        ("text.h5", "is no HDF5 file"),
+        ("master.h5", "made of itself"),
+        (".", "itself"),
+    ],
+)
+def test_what_is_as_long_as_what_can_not_be_read_says_so_where_reach_is_limited(
+    file: str, words: str, tmp_path: Path
+) -> None:
+    for name in ("other", "here"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "other/a.h5", counts((5, 4)), maxshape=(None, 4))
+    (tmp_path / "here/text.h5").write_text("text")
+    in_order(tmp_path / "here/master.h5", file.encode(), b"data")
+    with pytest.raises(NexusError) as caught:
+        limited(tmp_path / "here/master.h5")
+    assert words in str(caught.value)
+    assert "its shape is that of" in str(caught.value)
+
+
+def test_what_is_as_long_as_others_behind_a_file_object_has_those_of_its_own_file(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"engine": "nexus", "dataset_path": "/data"}
+    in_order(tmp_path / "other.h5", b"a.h5", b"data")
+    in_order(tmp_path / "own.h5", b".", b"own")
+    with h5py.File(tmp_path / "own.h5", "a") as file:
+        file.create_dataset("own", data=counts((6, 4)), maxshape=(None, 4))
+    with open(tmp_path / "own.h5", "rb") as own, open(tmp_path / "other.h5", "rb") as other:
+        np.testing.assert_array_equal(xr.open_dataset(own, **options)["data"], counts((6, 4)))
+        with pytest.raises(NexusError, match=r"that of a.h5:data, which can't be told: .* open the file by its path"):
+            xr.open_dataset(other, **options)
+
+
+def test_a_source_of_other_dimensions_than_its_mapping_says_so(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", counts((5, 2, 2)), maxshape=(None, 2, 2))
+    in_order(tmp_path / "master.h5", b"a.h5", b"data")
+    with pytest.raises(NexusError, match=r"of shape \(5, 2, 2\), where its mapping is of 2 dimensions"):
+        limited(tmp_path / "master.h5")
+
+
+@pytest.mark.parametrize("within", [True, False])
+@pytest.mark.parametrize("name", [b"gone", b"data"])
+def test_what_is_as_long_as_what_is_missing_is_told_of(name: bytes, within: bool, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"within": tmp_path} if within else {}
+    if name == b"gone":
+        write(tmp_path / "a.h5", counts((5, 4)), maxshape=(None, 4))
+    in_order(tmp_path / "master.h5", b"a.h5", name)
+    words = "a.h5:gone" if name == b"gone" else "a.h5"
+    with pytest.warns(NexusWarning, match=f"sources are missing: {words}"):
+        dataset = xr.open_dataset(tmp_path / "master.h5", engine="nexus", dataset_path="/data", **options)
+    assert dataset["data"].shape == (0, 4)
+    with pytest.raises(NexusFileError, match=f"{words} is missing"):
+        xr.open_dataset(tmp_path / "master.h5", engine="nexus", dataset_path="/data", missing="raise", **options)
 
 
 def test_a_mapping_of_nothing(tmp_path: Path) -> None:

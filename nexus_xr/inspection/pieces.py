@@ -17,7 +17,7 @@ from nexus_xr.hdf5.reading.engine.chunk import BadChunkError, ChunkError, ChunkR
 from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkIndex
 from nexus_xr.hdf5.reading.layouts.known_layouts import layout_of
 from nexus_xr.hdf5.reading.layouts.layout import Layout, Libhdf5Layout, StoredLayout
-from nexus_xr.hdf5.reading.virtual_datasets.found_sources import SourceName
+from nexus_xr.hdf5.reading.virtual_datasets.sources import SourceName
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
 from nexus_xr.opening.chunks import TARGET_BLOCK_BYTES, block_shape
 

@@ -47,6 +47,13 @@ class ArrayType(NamedTuple):
     is_single: bool
     way: int | Callable[[bytes], tuple[Any, ...]] | None
 
+    def of_extent(self, extent: tuple[int, ...]) -> ArrayType:
+        """The same elements in a dataspace that has another extent by now."""
+        space = self.dataspace._replace(shape=extent)
+        inner = self.shape[len(extent) :]
+        size = self.datatype.size * space.element_count
+        return ArrayType(self.datatype, space, (*extent, *inner), size, is_single=False, way=None)
+
 
 def parse_array_type(datatype: bytes, dataspace: bytes, length_size: int) -> ArrayType:
     """What messages describe.

@@ -12,7 +12,8 @@ from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 from nexus_xr.hdf5.objects.group import Group
-from nexus_xr.hdf5.objects.parsed.parsed_file import Linked, ParsedFile
+from nexus_xr.hdf5.objects.node import Address
+from nexus_xr.hdf5.objects.parsed.parsed_file import Extent, Linked, ParsedFile
 from nexus_xr.hdf5.objects.parsed.parsed_group import parsed_root
 
 from .way_out import LibraryWayOut
@@ -67,6 +68,7 @@ class _LinkedFiles:
         self._file = file
         self._stack = stack
         self._known: dict[str, ParsedFile | None] = {}
+        self.extents: dict[Address, Extent | None] = {}
         # What refers to itself is collected by whichever thread, and h5py's objects in it wait for h5py's lock.
         stack.callback(self._known.clear)
 
@@ -74,6 +76,11 @@ class _LinkedFiles:
         if path not in self._known:
             self._known[path] = _linked(self._file.linked(path), self, self._stack)
         return self._known[path]
+
+    @contextmanager
+    def for_a_moment(self, path: str) -> Iterator[ParsedFile]:
+        with ExitStack() as stack:
+            yield _parsed(self._file.linked(path), self, stack, stack)
 
 
 def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: Diagnostics) -> Group | None:

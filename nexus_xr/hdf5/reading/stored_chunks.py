@@ -28,8 +28,9 @@ from .layouts.layout import ExternalDataset, Layout, StoredLayout
 from .selection import Indexer
 from .unreadable import MissingDatasetError, values_explained
 from .virtual_datasets.element_types import is_alike
-from .virtual_datasets.found_sources import FoundSources, SourceName, is_filled, tell_of_missing
+from .virtual_datasets.found_sources import FoundSources, is_filled, tell_of_missing
 from .virtual_datasets.source_storage import DEEPEST
+from .virtual_datasets.sources import SourceName
 from .virtual_datasets.virtual_layout import Mapping, VirtualLayout, intersect
 from .virtual_datasets.virtual_mapping import source_file
 

@@ -33,13 +33,13 @@ from .virtual_datasets.found_sources import (
     MOST_LOOKED_FOR,
     FoundSources,
     ShortSource,
-    SourceName,
     check_missing,
     check_short,
     tell_of_missing,
     tell_of_short,
 )
 from .virtual_datasets.source_storage import DEEPEST
+from .virtual_datasets.sources import SourceName
 from .virtual_datasets.virtual_layout import Intersection, Mapping, VirtualLayout, intersect, is_own_file
 from .virtual_datasets.virtual_mapping import source_file
 

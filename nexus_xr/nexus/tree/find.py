@@ -310,6 +310,9 @@ def explain_path(root: Group, path: str) -> str:
         member = group.get(name)
         if isinstance(member, Link):
             return f"{group.member_path(name)} is a link to {member}, which {member.trouble}"
+        trouble = None if member is not None else _trouble(group, name)
+        if trouble is not None:
+            return f"{group.member_path(name)} {trouble}"
         if not isinstance(member, Group):
             what = "is a dataset" if isinstance(member, Dataset) else "is not there"
             return (
@@ -317,6 +320,12 @@ def explain_path(root: Group, path: str) -> str:
             )
         group = member
     return f"{group.path} is a group"
+
+
+def _trouble(group: Group, name: str) -> str | None:
+    """What was reported of a member that is left out, None where nothing was."""
+    path = group.member_path(name)
+    return next((each.message for each in group.diagnostics if each.path == path), None)
 
 
 def _names(group: Group) -> list[str]:

@@ -55,6 +55,32 @@ class Slab(NamedTuple):
         """Whether it has no end."""
         return self.number is None or self.block is None
 
+    def count_below(self, size: int) -> int:
+        """How many positions fit into a dimension."""
+        within = max(0, size - self.start)
+        if self.block is None:
+            return within
+        blocks, rest = divmod(within, self.stride)
+        if self.number is not None and blocks >= self.number:
+            return self.number * self.block
+        return blocks * self.block + min(rest, self.block)
+
+    def end_of(self, count: int) -> int:
+        """How long a dimension is that ends with the last of so many positions.
+
+        Examples
+        --------
+        >>> every_third = Slab(1, 3, None, 1)
+        >>> every_third.count_below(8), every_third.end_of(3), every_third.end_of(0)
+        (3, 8, 0)
+        """
+        if not count:
+            return 0
+        if self.block is None:
+            return self.start + count
+        blocks, rest = divmod(count - 1, self.block)
+        return self.start + blocks * self.stride + rest + 1
+
 
 class DataspaceSelection(NamedTuple):
     """What is selected, and where it is regular, how along each dimension."""
@@ -66,6 +92,11 @@ class DataspaceSelection(NamedTuple):
     def is_endless(self) -> bool:
         """Whether there is a dimension along which it has no end."""
         return any(slab.is_endless for slab in self.slabs)
+
+    @property
+    def endless(self) -> tuple[int, Slab]:
+        """The dimension along which it has no end, and what is selected there; for one that has such a dimension."""
+        return next((dimension, slab) for dimension, slab in enumerate(self.slabs) if slab.is_endless)
 
 
 NOTHING, WHOLE, OTHER = map(DataspaceSelection, (SelectionKind.NOTHING, SelectionKind.WHOLE, SelectionKind.OTHER))

@@ -6,6 +6,7 @@ it hasn't, as HDF5 2.0 writes it: a name that an earlier mapping has is said by 
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from nexus_xr.hdf5.format.checksum import checked
@@ -39,6 +40,27 @@ class VirtualMapping(NamedTuple):
     path: bytes
     source: DataspaceSelection
     target: DataspaceSelection
+
+    @property
+    def names_blocks(self) -> bool:
+        """Whether its names have the number of a block in them."""
+        return b"%b" in (self.file + self.path).replace(b"%%", b"")
+
+    def names(self, block: int | None = None) -> tuple[bytes, bytes]:
+        """File and path of the dataset, or of that which a block of this number is.
+
+        Examples
+        --------
+        >>> from nexus_xr.hdf5.format.virtual.selections import WHOLE
+        >>> VirtualMapping(b"100%%_%b.h5", b"data", WHOLE, WHOLE).names(3)
+        (b'100%_3.h5', b'data')
+        """
+        number = b"%b" if block is None else str(block).encode()
+        return _named(self.file, number), _named(self.path, number)
+
+
+def _named(name: bytes, number: bytes) -> bytes:
+    return re.sub(b"%([%b])", lambda found: b"%" if found[1] == b"%" else number, name) if b"%" in name else name
 
 
 def read_virtual_mappings(layout: Virtual, heap: GlobalHeap, rank: int) -> tuple[VirtualMapping, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from nexus_xr.hdf5.format.messages.fill_value import FillValue, parse_fill_value
 from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES, FilterStep, parse_filter_pipeline
 from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual
 from nexus_xr.hdf5.format.messages.message_types import MessageType
-from nexus_xr.hdf5.format.object_header import ObjectHeader, messages_in
+from nexus_xr.hdf5.format.object_header import ObjectHeader, messages_in, read_object_header
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.node import Address
@@ -23,7 +23,8 @@ from nexus_xr.hdf5.objects.storage import Filter, Storage
 from nexus_xr.hdf5.objects.stored_values import StoredValues
 from nexus_xr.hdf5.objects.text import decode
 
-from .parsed_file import Place
+from .parsed_extents import grown_extent
+from .parsed_file import Extent, Place
 from .parsed_object import ParsedObject, leave
 from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
 
@@ -71,10 +72,27 @@ class ParsedDataset(ParsedObject, Dataset):
     def _read_mappings(self, layout: Virtual) -> tuple[VirtualMapping, ...]:
         found = read_virtual_mappings(layout, self._place.file.heap, len(self._type.dataspace.shape or ()))
         if any(mapping.target.is_endless for mapping in found):
-            if not self._place.file.file.policy.reach.is_everywhere:
-                raise FormatError("its shape is that of others, which libhdf5 isn't let look at where reach is limited")
-            raise UnsupportedError("a virtual dataset whose shape is that of others")
+            file = self._place.file.file
+            if file.is_local and file.policy.reach.is_everywhere:
+                raise UnsupportedError("a virtual dataset whose shape is that of others")
+            # Of which libhdf5 would look at any, wherever they are, or take each for the file at hand.
+            self._type = self._type.of_extent(self._grown(found, self._type.dataspace.shape or ()))
         return found
+
+    def _grown(self, mappings: Sequence[VirtualMapping], stored: Extent) -> Extent:
+        known = self._place.file.linked.extents
+        if self.address in known:
+            extent = known[self.address]
+            if extent is None:
+                raise FormatError("it is a virtual dataset that is made of itself")
+            return extent
+        known[self.address] = None
+        try:
+            extent = known[self.address] = grown_extent(self._place, mappings, stored, _extent_at)
+        finally:
+            if known[self.address] is None:
+                del known[self.address]
+        return extent
 
     @property
     def address(self) -> Address:
@@ -185,6 +203,21 @@ class ParsedDataset(ParsedObject, Dataset):
             if message is not None:
                 return parse_fill_value(kind, message)
         return None
+
+
+def _extent_at(place: Place) -> Extent:
+    """The extent of the dataset at a place; raises where that isn't known, or there is none."""
+    file = place.file
+
+    def read() -> Extent:
+        usual = file.usual_dataset(place.address)
+        found = file.dataset(read_object_header(file.bytes, place.address)) if usual is None else usual
+        return ParsedDataset(place, found, decode(place.path), Diagnostics()).extent
+
+    try:
+        return read()
+    except FormatError as error:
+        return file.again(read, error)
 
 
 def _filter(step: FilterStep) -> Filter:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.hdf5.format.array_type import parse_array_type
@@ -34,6 +35,7 @@ from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.io.unreadable import being_written
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
+from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.object_paths import ObjectPaths
 
 _T = TypeVar("_T")
@@ -63,8 +65,35 @@ class WayOut(Protocol):
         """
 
 
-# Path of a local file -> the file, None where only libhdf5 describes it.
-Linked = Callable[[str], "ParsedFile | None"]
+Extent: TypeAlias = tuple[int, ...]
+
+
+class Linked(Protocol):
+    """The files to which others lead, as long as the first of them is open.
+
+    Attributes
+    ----------
+    extents
+        Of datasets that are as long as others, so that each is found out once; None while it is.
+    """
+
+    extents: dict[Address, Extent | None]
+
+    def __call__(self, path: str) -> ParsedFile | None:
+        """The file of a path or URL, which stays open; None where only libhdf5 describes it."""
+
+    def for_a_moment(self, path: str) -> AbstractContextManager[ParsedFile]:
+        """The file of a path or URL, for the length of a ``with`` block.
+
+        Raises
+        ------
+        FormatError
+            It has no superblock, or a damaged one.
+        UnsupportedError
+            Only libhdf5 describes a file like this.
+        NexusFileError
+            It can't be read.
+        """
 
 
 class ParsedFile:

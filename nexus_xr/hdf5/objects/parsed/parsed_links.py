@@ -52,6 +52,11 @@ def follow(holder: Place, link: StoredLink) -> Place | None:
     return _Way().along(holder, link)
 
 
+def place_of(file: ParsedFile, path: bytes) -> Place | None:
+    """The place to which a path leads from the root of a file, None where nothing is there; raises as `follow` does."""
+    return _Way().at(root_place(file), path)
+
+
 class _Way:
     """A way along links, which has an end."""
 
@@ -66,11 +71,11 @@ class _Way:
             return None
         if link.kind == EXTERNAL:
             return self._in_other_file(holder, link)
-        found = self._at(holder, link.target.partition(b"\0")[0])
+        found = self.at(holder, link.target.partition(b"\0")[0])
         # As libhdf5 has it, its path is that of the link.
         return holder.child(link.name, found.address) if found is not None and found.file is holder.file else found
 
-    def _at(self, start: Place, path: bytes) -> Place | None:
+    def at(self, start: Place, path: bytes) -> Place | None:
         found: Place | None = root_place(start.file) if path.startswith(b"/") else start
         for name in path.split(b"/"):
             if found is not None and name not in (b"", b"."):
@@ -83,14 +88,14 @@ class _Way:
         name, here = decode(file), holder.file.file
         if not here.is_local:
             other = _behind_url(holder.file, name) if here.is_named else None
-            return None if other is None else self._at(root_place(other), path)
+            return None if other is None else self.at(root_place(other), path)
         found = here.find_linked(name, FOR_LINKS)
         if found is None or is_special_file(found, here.path):
             return None
         other = holder.file.linked(found)
         if other is None:
             raise UnsupportedError("a link into a file that only libhdf5 opens")
-        place = self._at(root_place(other), path)
+        place = self.at(root_place(other), path)
         if place is None:
             raise UnsupportedError("a link into a file that has nothing there")
         return place

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.diagnostics import Code
 from nexus_xr.errors import NexusFileError, NexusReachError
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.naming.reach import out_of_reach
-from nexus_xr.hdf5.io.naming.url_path import shown
-from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
-from nexus_xr.hdf5.objects.group import Group
-from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.reading.telling import few, here, not_told, warn
 from nexus_xr.hdf5.reading.unreadable import MissingDatasetError
 
+from .sources import SourceName, look_into
 from .virtual_layout import is_own_file, is_short
-from .virtual_mapping import by_source, read_mappings, source_file
+from .virtual_mapping import by_source, grows, read_mappings, source_file
 
 # Files that are looked for when a virtual dataset is opened.
 MOST_LOOKED_FOR = 4096
@@ -31,23 +27,6 @@ _BEHIND_THE_END = "reads as fill values behind the end of its sources"
 
 class MissingSourceError(NexusFileError):
     """A source of a virtual dataset isn't there, or not all of it."""
-
-
-class SourceName(NamedTuple):
-    """A source of a virtual dataset, or with no path its file, by the names that are stored."""
-
-    file: str
-    path: str | None = None
-
-    def __str__(self) -> str:
-        if self.path is None:
-            return self.file
-        return self.path if is_own_file(self.file) else f"{self.file}:{self.path}"
-
-    def absolute(self, holder: File) -> str:
-        """Where it should be."""
-        file = holder.name if is_own_file(self.file) else shown(holder.where_should_be(self.file))
-        return file if self.path is None else f"{file}:{self.path}"
 
 
 class ShortSource(NamedTuple):
@@ -117,7 +96,7 @@ class FoundSources:
 def find_sources(
     mappings: Sequence[VirtualMapping], shape: tuple[int, ...], holder: File, thoroughly: bool = False
 ) -> FoundSources | None:
-    """Which sources of a virtual dataset of a local file there are; None where it has none, as it isn't virtual.
+    """Which sources of a virtual dataset there are; None where it has none, as it isn't virtual.
 
     Parameters
     ----------
@@ -129,12 +108,19 @@ def find_sources(
         The file that it is in.
     thoroughly
         Whether to open each file and to look for all; else it is looked whether the first thousands are there, and
-        for the first source in one that is. Only of what is looked for in its file it is known how long it is.
+        for the first source in one that is, and for all that it is as long as. Only of what is looked for in its file
+        it is known how long it is.
     """
     if not mappings:
         return None
-    if not holder.is_local:
-        return FoundSources((), None, False, _refused(mappings, holder))
+    if holder.is_local:
+        return _find(mappings, shape, holder, thoroughly)
+    # To look for the others takes a request for each.
+    endless = [each for each in mappings if each.target.is_endless]
+    return replace(_find(endless, shape, holder, True), is_complete=False, refused=_refused(mappings, holder))
+
+
+def _find(mappings: Sequence[VirtualMapping], shape: tuple[int, ...], holder: File, thoroughly: bool) -> FoundSources:
     there: dict[str, str | None] = {}
     missing: dict[SourceName, None] = {}
     refused: dict[SourceName, None] = {}
@@ -152,10 +138,10 @@ def find_sources(
         found = there.get(file, "")
         if found is None:
             missing[SourceName(file)] = None
-        elif found and (thoroughly or is_own_file(file) or inside is None):
+        elif found and (thoroughly or is_own_file(file) or inside is None or grows(parts)):
             inside = inside or source
             try:
-                dataset = _look_into(holder.linked(found), path)
+                dataset = look_into(holder.linked(found), path)
             except MissingDatasetError:
                 missing[source] = None
             except NexusReachError:
@@ -270,29 +256,3 @@ def tell_of_short(holder: File, path: str, short: Iterable[ShortSource]) -> None
     names = [f"{each.absolute(holder)} of shape {shapes[each]}" for each in not_told(holder, path, shapes)]
     if names:
         warn(holder, path, Code.SOURCE_MISSING, f"{_BEHIND_THE_END}{here()}: {few(names)}")
-
-
-def _look_into(file: File, path: str) -> tuple[tuple[int, ...], bool] | None:
-    """Shape of a source, and whether it is being written; None where that can't be told.
-
-    Raises
-    ------
-    MissingDatasetError
-        It isn't in its file.
-    NexusReachError
-        It is a link to what is out of reach.
-    """
-    try:
-        with described(file, Diagnostics()) as root:
-            found = root.find(path)
-            if isinstance(found, Link) and found.is_refused:
-                raise out_of_reach(str(found))
-            if not isinstance(found, Group | Dataset):
-                raise MissingDatasetError(f"{file.name}:{path}: there is no such dataset")
-            if isinstance(found, Group) or found.is_null:
-                return None
-            return found.shape, found.is_being_written
-    except (MissingDatasetError, NexusReachError):
-        raise
-    except NexusFileError:  # there is something, and to read it will say what is wrong with it
-        return None

@@ -6,7 +6,6 @@ Sources: the chapter "Virtual Datasets" of the HDF5 user guide, and its function
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -37,9 +36,9 @@ def read_mappings(stored: Sequence[VirtualMapping], shape: tuple[int, ...]) -> t
     for each in stored:
         target, origin = _hyperslabs(each.target, shape), _hyperslabs(each.source)
         is_whole = each.source.kind is SelectionKind.WHOLE  # the file then doesn't say what shape that is
-        if target is None or (origin is None and not is_whole) or (len(stored) > 1 and _names_blocks(each)):
+        if target is None or (origin is None and not is_whole) or (len(stored) > 1 and each.names_blocks):
             return None
-        for parts in _each_block(decode(each.file), decode(each.path), target, origin, shape):
+        for parts in _each_block(each, target, origin, shape):
             pairs = pair_dimensions(parts[2], parts[3])
             if pairs is None:
                 return None
@@ -67,25 +66,19 @@ def _hyperslab(slab: Slab) -> Hyperslab:
     )
 
 
-def _names_blocks(mapping: VirtualMapping) -> bool:
-    """Whether its names have the number of a block in them."""
-    return b"%b" in (mapping.file + mapping.path).replace(b"%%", b"")
-
-
 def _each_block(
-    file: str, path: str, target: tuple[Hyperslab, ...], origin: tuple[Hyperslab, ...] | None, shape: tuple[int, ...]
+    stored: VirtualMapping, target: tuple[Hyperslab, ...], origin: tuple[Hyperslab, ...] | None, shape: tuple[int, ...]
 ) -> Iterator[tuple[str, str, tuple[Hyperslab, ...], tuple[Hyperslab, ...]]]:
     """The mapping itself, or one a block where the names have the number of a block in them."""
     unlimited = [dimension for dimension, hyperslab in enumerate(target) if hyperslab.length is None]
     if not unlimited or (origin is not None and any(hyperslab.length is None for hyperslab in origin)):
         target = tuple(map(_joined, target))
-        yield _named(file), _named(path), target, _beginning(target) if origin is None else tuple(map(_joined, origin))
+        yield *names_of(stored), target, _beginning(target) if origin is None else tuple(map(_joined, origin))
         return
     (dimension,) = unlimited
-    start, stride, block, _ = target[dimension]
-    for number, at in enumerate(range(start, shape[dimension], stride)):
-        part = (*target[:dimension], Hyperslab(at, length=block), *target[dimension + 1 :])
-        yield _named(file, number), _named(path, number), part, _beginning(part) if origin is None else origin
+    for number, at in enumerate(blocks_of(stored, shape)):
+        part = (*target[:dimension], Hyperslab(at, length=target[dimension].block), *target[dimension + 1 :])
+        yield *names_of(stored, number), part, _beginning(part) if origin is None else origin
 
 
 def _joined(hyperslab: Hyperslab) -> Hyperslab:
@@ -98,9 +91,16 @@ def _beginning(target: Sequence[Hyperslab]) -> tuple[Hyperslab, ...]:
     return tuple(Hyperslab(0, length=hyperslab.length) for hyperslab in target)
 
 
-def _named(name: str, number: int | None = None) -> str:
-    """A name with its ``%b`` and ``%%`` replaced."""
-    return re.sub("%(.)", lambda found: "%" if found[1] == "%" else str(number), name) if "%" in name else name
+def blocks_of(stored: VirtualMapping, shape: tuple[int, ...]) -> range:
+    """Where the blocks of a mapping that has no end begin in a dataset of this shape."""
+    dimension, slab = stored.target.endless
+    return range(slab.start, shape[dimension], slab.stride)
+
+
+def names_of(stored: VirtualMapping, block: int | None = None) -> tuple[str, str]:
+    """File and path of a source, or of that which a block of this number is."""
+    file, path = stored.names(block)
+    return decode(file), decode(path)
 
 
 def source_file(name: str, holder: File) -> str | None:
@@ -130,6 +130,6 @@ def by_source(stored: Sequence[VirtualMapping]) -> dict[tuple[str, str], list[Vi
     """What is made of each source, by its file and path, but not where there is a name for each block."""
     found: dict[tuple[str, str], list[VirtualMapping]] = {}
     for each in stored:
-        if not _names_blocks(each):
-            found.setdefault((_named(decode(each.file)), _named(decode(each.path))), []).append(each)
+        if not each.names_blocks:
+            found.setdefault(names_of(each), []).append(each)
     return found
