@@ -480,3 +480,18 @@ def test_groups_within_each_other_to_any_depth() -> None:
     consolidate("master.nxs")
     with h5py.File("master.nxs") as file:
         assert file["g/" * 1100 + "more/" + "g/" * 1099 + "data"][...].tolist() == [1, 2]
+
+
+def test_blocks_that_are_behind_a_missing_one_are_not_left_behind(tmp_path: Path) -> None:
+    for number in (0, 2):
+        with h5py.File(tmp_path / f"part_{number}.h5", "w") as file:
+            file["data"] = counts((2, 3))
+    target, properties = h5s.create_simple((0, 3), (h5s.UNLIMITED, 3)), h5p.create(h5p.DATASET_CREATE)
+    target.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (2, 1), (2, 3))
+    properties.set_virtual(target, b"part_%b.h5", b"data", h5s.create_simple((2, 3)))
+    with h5py.File(tmp_path / "master.h5", "w", libver="latest") as file:
+        h5d.create(file.id, b"data", h5t.STD_U16LE, target, properties)
+    before = (tmp_path / "master.h5").read_bytes()
+    with pytest.raises(NexusFileError, match=r"are missing:\n.*part_1.h5 is missing, at which it ends; 1 behind it"):
+        consolidate(tmp_path / "master.h5")
+    assert (tmp_path / "master.h5").read_bytes() == before

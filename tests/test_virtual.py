@@ -315,6 +315,49 @@ def test_what_is_as_long_as_what_is_missing_is_told_of(name: bytes, within: bool
         xr.open_dataset(tmp_path / "master.h5", engine="nexus", dataset_path="/data", missing="raise", **options)
 
 
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        ([], "ends where its source part_0.h5 is missing$"),
+        ([0, 1], None),
+        ([0, 2, 3, 10], "part_1.h5 is missing; 3 behind it, up to part_10.h5, are left out"),
+        ([1, "02", "x"], "part_0.h5 is missing; 1 behind it, up to part_1.h5, are left out"),
+    ],
+)
+def test_a_block_that_is_missing_where_others_are_behind_it_is_told_of(
+    there: list[Any], words: str | None, tmp_path: Path
+) -> None:
+    for number in there:
+        write(tmp_path / f"part_{number}.h5", counts((2, 3)))
+    target = h5s.create_simple((0, 3), (h5s.UNLIMITED, 3))
+    target.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (2, 1), (2, 3))
+    write_low_level(tmp_path / "master.h5", target, b"part_%b.h5", h5s.create_simple((2, 3)))
+    options: dict[str, Any] = {"engine": "nexus", "dataset_path": "/data"}
+    assert nexus_xr.check(tmp_path / "master.h5").is_sound == (words is None)
+    if words is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            xr.open_dataset(tmp_path / "master.h5", **options)
+            xr.open_dataset(tmp_path / "master.h5", missing="raise", **options)
+        return
+    with pytest.warns(NexusWarning, match=words.replace("$", r"(\n|$)")):
+        xr.open_dataset(tmp_path / "master.h5", **options)
+    with pytest.raises(NexusFileError, match=f"{tmp_path}/part_{0 if 0 not in there else 1}.h5 is missing, at which"):
+        xr.open_dataset(tmp_path / "master.h5", missing="raise", **options)
+
+
+def test_a_block_that_its_file_has_not_got_is_told_of(tmp_path: Path) -> None:
+    for number in range(4):
+        write(tmp_path / f"part_{number}.h5", counts((2, 3)))
+    with h5py.File(tmp_path / "part_1.h5", "a") as file:
+        del file["data"]
+    target = h5s.create_simple((0, 3), (h5s.UNLIMITED, 3))
+    target.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (2, 1), (2, 3))
+    write_low_level(tmp_path / "master.h5", target, b"part_%b.h5", h5s.create_simple((2, 3)))
+    with pytest.raises(NexusFileError, match=r"part_1.h5:data is missing, at which it ends; 2 behind it"):
+        xr.open_dataset(tmp_path / "master.h5", engine="nexus", dataset_path="/data", missing="raise")
+
+
 def test_a_mapping_of_nothing(tmp_path: Path) -> None:
     layout = h5py.VirtualLayout((5, 4), "u2")
     layout[:3] = write(tmp_path / "a.h5", counts((3, 4)))

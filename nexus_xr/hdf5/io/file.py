@@ -16,7 +16,7 @@ from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, NexusReachEr
 from .h5py_handles import handles
 from .identity import Snapshot, Version
 from .local import LocalFile
-from .naming.linked_files import FOR_SOURCES, find_file, following, where_it_should_be
+from .naming.linked_files import FOR_SOURCES, find_file, following, numbers_there, where_it_should_be
 from .naming.reach import Reach, out_of_reach
 from .naming.url_path import UrlPath, linked_url
 from .policy import ReadingPolicy
@@ -265,6 +265,16 @@ class File:
             return None if found is None else os.path.abspath(found)
         url = self.where_should_be(name)
         return url if self.linked(url)._exists else None
+
+    def numbers_there(self, name: str) -> list[int]:
+        """The numbers in the names of files that are there, beside a local file; none of others, as nobody lists these.
+
+        Parameters
+        ----------
+        name
+            The name as it is stored, with a null character where the number is.
+        """
+        return [] if self._local is None else numbers_there(name, self.path, self._policy.reach)
 
     def _miss(self, name: str, prefixes: str) -> None:
         if len(self._missing) < _MOST_NOTED:

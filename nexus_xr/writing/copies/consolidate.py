@@ -282,9 +282,12 @@ def _refuse_incomplete(source: h5py.Dataset, file: File) -> None:
     """Raise where not all is there that a virtual dataset is made of."""
     found = find_sources(virtual_mappings_of(source.id), source.shape, file, thoroughly=True)
     name = f"{file.name}:{source.name}: nothing was done, as sources of it"
-    if found is not None and found.missing:
-        raise NexusFileError(f"{name} are missing:\n{listed(each.absolute(file) for each in found.missing)}")
-    if found is not None and found.short:
+    if found is None:
+        return
+    missing = [each.absolute(file) for each in found.missing] + [each.explained(file) for each in found.gaps]
+    if missing:
+        raise NexusFileError(f"{name} are missing:\n{listed(missing)}")
+    if found.short:
         raise NexusFileError(f"{name} aren't whole:\n{listed(each.explained(file) for each in found.short)}")
 
 

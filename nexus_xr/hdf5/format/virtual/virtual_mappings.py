@@ -58,6 +58,12 @@ class VirtualMapping(NamedTuple):
         number = b"%b" if block is None else str(block).encode()
         return _named(self.file, number), _named(self.path, number)
 
+    @property
+    def files(self) -> bytes | None:
+        """The name of its file, with a null byte for the number of a block; None where that isn't in the name."""
+        name = _named(self.file, b"\0")
+        return name if b"\0" in name else None
+
 
 def _named(name: bytes, number: bytes) -> bytes:
     return re.sub(b"%([%b])", lambda found: b"%" if found[1] == b"%" else number, name) if b"%" in name else name

@@ -6,7 +6,9 @@ several handles isn't safe from libhdf5.
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -51,6 +53,28 @@ def find_file(name: str, holder: str, reach: Reach, prefixes: str = FOR_SOURCES)
     if found is None and not reach.holds_file(where_it_should_be(name, holder)):
         raise out_of_reach(name)
     return found
+
+
+def numbers_there(name: str, holder: str, reach: Reach, prefixes: str = FOR_SOURCES) -> list[int]:
+    """The numbers in the names of files that are there, in rising order, wherever `find_file` looks for these.
+
+    Parameters
+    ----------
+    name
+        The name as it is stored, with a null character where the number is.
+    holder, reach, prefixes
+        As `find_file` has them.
+    """
+    found: set[int] = set()
+    for candidate in dict.fromkeys(_candidates(name, holder, prefixes)):
+        parts = candidate.split("\0")
+        first, *others = map(re.escape, parts)
+        named = re.compile(f"{first}(0|[1-9][0-9]*)" + r"\1".join(others))
+        for path in glob.iglob("*".join(map(glob.escape, parts))):
+            match = named.fullmatch(path)
+            if match is not None and reach.holds_file(path):
+                found.add(int(match[1]))
+    return sorted(found)
 
 
 def _candidates(name: str, holder: str, prefixes: str) -> Iterator[str]:

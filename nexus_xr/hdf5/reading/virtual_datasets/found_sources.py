@@ -14,6 +14,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.reading.telling import few, here, not_told, warn
 from nexus_xr.hdf5.reading.unreadable import MissingDatasetError
 
+from .missing_blocks import Gap, find_gaps
 from .sources import SourceName, look_into
 from .virtual_layout import is_own_file, is_short
 from .virtual_mapping import by_source, grows, read_mappings, source_file
@@ -73,6 +74,8 @@ class FoundSources:
         Files that are out of reach, and sources that are links to such.
     short
         Sources among those that were looked for in their files which have less than what is made of them.
+    gaps
+        Blocks at which the dataset ends as they are missing, in files named by their numbers.
     """
 
     missing: tuple[SourceName, ...] = ()
@@ -80,6 +83,7 @@ class FoundSources:
     is_complete: bool = True
     refused: tuple[SourceName, ...] = ()
     short: tuple[ShortSource, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def is_small(self) -> bool:
@@ -114,10 +118,12 @@ def find_sources(
     if not mappings:
         return None
     if holder.is_local:
-        return _find(mappings, shape, holder, thoroughly)
-    # To look for the others takes a request for each.
-    endless = [each for each in mappings if each.target.is_endless]
-    return replace(_find(endless, shape, holder, True), is_complete=False, refused=_refused(mappings, holder))
+        found = _find(mappings, shape, holder, thoroughly)
+    else:
+        # To look for the others takes a request for each.
+        endless = [each for each in mappings if each.target.is_endless]
+        found = replace(_find(endless, shape, holder, True), is_complete=False, refused=_refused(mappings, holder))
+    return replace(found, gaps=find_gaps(mappings, shape, holder))
 
 
 def _find(mappings: Sequence[VirtualMapping], shape: tuple[int, ...], holder: File, thoroughly: bool) -> FoundSources:
@@ -191,6 +197,8 @@ def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder:
     if not holder.policy.fills_missing:
         for source in missing:
             dataset.report(Code.SOURCE_MISSING, f"its source {source.absolute(holder)} is missing{here()}")
+        for gap in found_sources.gaps:
+            dataset.report(Code.SOURCE_MISSING, f"its source {gap.explained(holder)}")
         for each in short:
             dataset.report(Code.SOURCE_MISSING, f"its source {each.explained(holder)}")
         return
@@ -201,6 +209,8 @@ def report_missing(dataset: Dataset, found_sources: FoundSources | None, holder:
     if short:
         not_told(holder, path, (each.name for each in short))
         dataset.report(Code.SOURCE_MISSING, f"{_BEHIND_THE_END}: {few(list(map(str, short)))}")
+    for gap in found_sources.gaps:
+        dataset.report(Code.SOURCE_MISSING, f"ends where its source {gap}")
 
 
 def check_sources(
