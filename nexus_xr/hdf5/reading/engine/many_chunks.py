@@ -60,6 +60,12 @@ class _Chunks:
             self.whole[which],
         )
 
+    def extremes(self) -> dict[int, None]:
+        """Each once: the first, the one that ends last, the largest and the smallest; mostly one of a single chunk."""
+        if len(self) == 1:
+            return {0: None}
+        return dict.fromkeys([0, *(int(np.argmax(ends)) for ends in (self.offset + self.size, self.size, -self.size))])
+
 
 class Reading:
     """One read of several chunks: what is fixed meanwhile, and the tasks that it is made of."""
@@ -140,9 +146,8 @@ class Reading:
             chunks = chunks.pick(np.argsort(chunks.offset, kind="stable"))
         if len(chunks):
             # The extremes tell whether all is well with all of them.
-            self._check(chunks, 0)
-            for ends in (chunks.offset + chunks.size, chunks.size, -chunks.size):
-                self._check(chunks, int(np.argmax(ends)))
+            for which in chunks.extremes():
+                self._check(chunks, which)
             if self._layout.padded and not self._layout.filters:
                 # How short a chunk may be depends on where it lies.
                 for which in np.flatnonzero(chunks.size != self._chunk_bytes).tolist():
