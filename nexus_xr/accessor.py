@@ -426,8 +426,8 @@ class DatasetAccessor(_ArrayAccessor):
         return self._of_joined(errors_in, self._obj.coords.to_dataset())
 
     def _of_joined(self, part: Callable[[xr.DataArray], xr.Variable], beside: xr.Dataset) -> xr.Dataset:
-        arrays = self._obj.data_vars.items()
-        return beside.assign({name: part(each) for name, each in arrays if is_uncertain(each.variable)})
+        uncertain = [name for name, each in self._obj.data_vars.variables.items() if is_uncertain(each)]
+        return beside.assign({name: part(self._obj[name]) for name in uncertain})
 
     def assign_errors(self, errors: Mapping[Any, Any] | None = None, **by_name: Any) -> xr.Dataset:
         """The same with variables ``<name>_errors`` that are the standard uncertainties of others."""

@@ -2849,3 +2849,34 @@ def test_no_attributes_but_labels_are_hidden_as_added(tmp_path: Path) -> None:
         file["entry1/n/n"].attrs["DIMENSION_LABELS"] = ["dim_0"]
     assert only_signal(tmp_path / "f.nxs").attrs["units"] == "m"
     assert "DIMENSION_LABELS" not in only_signal(tmp_path / "f.nxs").attrs
+
+
+@pytest.mark.parametrize("way", ["to_nexus", "to_json", "to_csv", "in place", "append", "region"])
+def test_variables_are_looked_up_no_oftener_where_there_are_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """To make an array of one, xarray looks at all of them."""
+    look_up = xr.Dataset.__getitem__
+    asked: list[Any] = []
+
+    def noted(dataset: xr.Dataset, key: Any) -> Any:
+        asked.append(key)
+        return look_up(dataset, key)
+
+    def times_of(count: int) -> int:
+        dataset = xr.Dataset({f"v{number}": ("x", np.arange(4.0)) for number in range(count)})
+        path = tmp_path / f"{way}_{count}.nxs"
+        dataset.nexus.to_nexus(path, unlimited_dims="x")
+        opened = xr.open_dataset(path, engine="nexus")
+        writing: dict[str, Callable[[], Any]] = {
+            "in place": lambda: (2 * opened.load()).nexus.to_nexus(tmp_path / "new.nxs", layout="inplace"),
+            "append": lambda: dataset.nexus.to_nexus(path, append_dim="x"),
+            "region": lambda: dataset.nexus.to_nexus(path, region={"x": slice(0, 4)}),
+        }
+        asked.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(xr.Dataset, "__getitem__", noted)
+            writing.get(way, lambda: getattr(dataset.nexus, way)(tmp_path / "new"))()
+        return len(asked)
+
+    assert times_of(9) == times_of(3)

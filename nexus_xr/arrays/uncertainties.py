@@ -233,7 +233,7 @@ def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
         There is a variable of that name already.
     """
     _refuse_two(dataset)
-    for name in [name for name, each in dataset.data_vars.items() if is_uncertain(each.variable)]:
+    for name in [name for name, each in dataset.data_vars.variables.items() if is_uncertain(each)]:
         array = dataset[name]
         dataset = assign_errors(dataset.assign({name: values_in(array)}), {name: xr.DataArray(errors_in(array))})
     return dataset

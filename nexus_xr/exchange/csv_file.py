@@ -57,7 +57,7 @@ def to_csv(obj: xr.DataArray | xr.Dataset, path: str | os.PathLike[str], large_a
     refuse_origin(obj, path)
     dataset = flat(obj, large_arrays)
     assert isinstance(dataset, xr.Dataset)
-    dims = next((variable.dims for variable in dataset.data_vars.values()), ())
+    dims = next((variable.dims for variable in dataset.data_vars.variables.values()), ())
     if not _are_distinct(dims) or not math.prod(dataset.sizes[dim] for dim in dims):
         dims = ()
     spans = {name: variable.dims for name, variable in dataset.variables.items() if variable.dims}

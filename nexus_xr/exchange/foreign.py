@@ -125,10 +125,10 @@ class ForeignGroups:
         coordinates: dict[Any, xr.Variable] = {}
         for above in parents_of(path):
             attributes = {**self.decoded[above].attrs, **attributes}
-            for name, coordinate in self.decoded[above].coords.items():
+            for name, coordinate in self.decoded[above].coords.variables.items():
                 fits = all(group.sizes.get(dim) == size for dim, size in coordinate.sizes.items())
                 if fits and name not in group.variables and name not in coordinates:
-                    coordinates[name] = coordinate.variable
+                    coordinates[name] = coordinate
         if path != "/":
             attributes.setdefault("group", path)
         attributes = storable_tree(attributes, path, told)

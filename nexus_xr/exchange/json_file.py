@@ -99,10 +99,9 @@ def _made_of(content: Mapping[str, Any]) -> Flat:
 
 
 def _dictionary(dataset: xr.Dataset) -> dict[str, Any]:
-    groups = {"coords": dataset.coords, "data_vars": dataset.data_vars}
+    groups = {"coords": dataset.coords.variables, "data_vars": dataset.data_vars.variables}
     variables = {
-        kind: {name: variable_to_json(array.variable) for name, array in group.items()}
-        for kind, group in groups.items()
+        kind: {name: variable_to_json(variable) for name, variable in group.items()} for kind, group in groups.items()
     }
     return {"attrs": dataset.attrs, "dims": dict(dataset.sizes), **variables}
 

@@ -57,7 +57,7 @@ def refresh_tree(tree: xr.DataTree) -> xr.DataTree:
 
 
 def _coordinates(array: xr.DataArray) -> dict[str, xr.Variable]:
-    return {str(name): coordinate.variable for name, coordinate in array.coords.items()}
+    return {str(name): coordinate for name, coordinate in array.coords.variables.items()}
 
 
 def _origin(variables: Mapping[str, xr.Variable]) -> Opened:

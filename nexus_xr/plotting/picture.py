@@ -89,7 +89,8 @@ def plot(
     format_ = None if picture is None else _format_of(os.fspath(picture))
     with opened_array(what, dataset_path, storage_options) as array:
         if picture is not None:
-            for each in (array, *array.coords.values()):  # what is computed has no source, and its coordinates theirs
+            # What is computed has no source, and its coordinates theirs.
+            for each in (array, *array.coords.variables.values()):
                 refuse_source(picture, each.encoding.get("source", ""))
         view = view_of(array)
         if picture is None or format_ is None:

@@ -106,7 +106,7 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
 def _labelled(array: xr.DataArray) -> xr.DataArray:
     """The same without units that say nothing, or that stand at the end of the long name already."""
     made = array.copy(deep=False)
-    for each in (made, *made.coords.values()):
+    for each in (made, *made.coords.variables.values()):
         name = str(each.attrs.get("long_name", ""))
         for key in _UNITS & each.attrs.keys():
             units = str(each.attrs[key]).strip()

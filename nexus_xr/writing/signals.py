@@ -93,7 +93,7 @@ def _group_name(name: str, tree: Mapping[Any, Any], signal: xr.Variable) -> str:
 def with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:
     """Trees that the data variables have among their attributes, as signals do, belong to the entry's."""
     dataset, tree = dataset.copy(), dict(tree)
-    for variable in dataset.data_vars.values():
+    for variable in dataset.data_vars.variables.values():
         for key, value in list(variable.attrs.items()):
             if is_of_tree(value) and same_tree(tree.setdefault(key, value), value):
                 del variable.attrs[key]

@@ -92,7 +92,7 @@ def true_of_coordinates(
 
 def _naming_nothing(attributes: Attributes, members: Collection[str]) -> set[str]:
     """Which of the attributes that name other fields name some that aren't there, as uncertainties by another name."""
-    return {key for key in NAMING if not set(names(attributes.get(key), members)) <= set(members)}
+    return {key for key in NAMING if not all(name in members for name in names(attributes.get(key), members))}
 
 
 def _with_false_kept(attributes: Attributes, false: set[str]) -> Attributes:

@@ -17,7 +17,7 @@ from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.rules.reserved import ADDED, ANCILLARY, COORDINATES, DIMENSIONS, EDGES, INDICES
+from nexus_xr.nexus.rules.reserved import ADDED, ANCILLARY, COORDINATES, DIMENSIONS, EDGES, ERRORS, INDICES
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, TITLE, as_collection
@@ -74,10 +74,10 @@ def data_group(signal: str, fields: Mapping[str, DataField]) -> GroupNode:
     attributes: dict[str, Any] = {"NX_class": "NXdata", "signal": signal}
     spans = {name: (each.is_coordinate, each.dims) for name, each in fields.items()}
     placed = {name: each for name, each in fields.items() if owner_of_errors(name, spans) is None}
-    others = [name for name, each in placed.items() if name != signal and not each.is_coordinate]
-    auxiliary = [name for name in others if _is_auxiliary(fields[name], fields[signal])]
+    others = {name: each for name, each in placed.items() if name != signal and not each.is_coordinate}
+    auxiliary = dict.fromkeys(name for name, each in others.items() if _is_auxiliary(each, fields[signal]))
     if auxiliary:
-        attributes["auxiliary_signals"] = auxiliary
+        attributes["auxiliary_signals"] = [*auxiliary]
     if ancillary := [name for name in others if name not in auxiliary]:
         attributes[ANCILLARY] = ancillary
     if dims:
@@ -151,7 +151,8 @@ def _indices(name: str, signal: str, fields: Mapping[str, DataField]) -> list[in
     along = [dim for dim, own in zip(spanned, field.dims, strict=True) if dim != own]
     is_axis = bool(spanned) and set(spanned) <= set(dims) and len(set(spanned)) == len(spanned)
     is_told = not along or along != spanned[-1:]  # edges along the last alone would become bounds
-    is_other = owner_of_errors(name, {other: each.dims for other, each in fields.items()}) is None
+    concerned = {each: fields[each].dims for each in (name, name.removesuffix(ERRORS)) if each in fields}
+    is_other = owner_of_errors(name, concerned) is None
     return [dims.index(dim) for dim in spanned] if is_axis and is_told and is_other else None
 
 

@@ -153,7 +153,7 @@ def _planned(dataset: xr.Dataset, path: str, region: Mapping[Any, slice], entry:
 
 
 def _plan(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, opening: Opening) -> _Plan:
-    scalars = {str(name) for name, coordinate in dataset.coords.items() if not coordinate.dims}
+    scalars = {str(name) for name, coordinate in dataset.coords.variables.items() if not coordinate.dims}
     names = [name for name in names_in(dataset) if name not in scalars]
     there = _Stored(opening, group_with(names, entry, opening, if_any=scalars))
     dataset = there.with_names_of_bounds(dataset)
@@ -285,7 +285,7 @@ class _Stored:
     def errors_left(self, dataset: xr.Dataset, region: Mapping[Any, slice]) -> Diagnostics:
         """Tell of uncertainties of data that stay as they are beside other values."""
         told = Diagnostics()
-        written = {name for name, each in dataset.data_vars.items() if set(each.dims) & region.keys()}
+        written = {name for name, each in dataset.data_vars.variables.items() if set(each.dims) & region.keys()}
         for owner, name in self._errors().items():
             if owner in written and name not in dataset.variables:
                 message = (

@@ -127,7 +127,7 @@ class Storing:
             Chunks name a dimension that there isn't, or are for another number of them than any array has; a variable
             or a dimension isn't there.
         """
-        arrays = {str(name): array.dims for dataset in datasets for name, array in dataset.data_vars.items()}
+        arrays = {str(name): array.dims for dataset in datasets for name, array in dataset.data_vars.variables.items()}
         if not arrays:
             return
         _check_chunks(self.chunks, arrays)

@@ -64,7 +64,7 @@ def signal_of(dataset: xr.Dataset) -> str | None:
     if odd := [name for name in dataset.variables if not isinstance(name, str)]:
         raise NexusError(f"{odd[0]!r}: the name of a variable is no text; rename it")
     beside = _beside_data(dataset)
-    own = {str(name): variable.dims for name, variable in dataset.data_vars.items()}
+    own = {str(name): variable.dims for name, variable in dataset.data_vars.variables.items()}
     if (found := next((name for name in own if name not in beside), None)) is not None:
         return found
     bounds = {named for variable in dataset.variables.values() if (named := bounds_named(variable)) is not None}
@@ -84,7 +84,8 @@ def _beside_data(dataset: xr.Dataset) -> set[str]:
 def _how_stored(dataset: xr.Dataset, storing: Storing) -> dict[str, Storing]:
     """How each variable is to be stored: the data as it is said, and what belongs to them so that it stays exact."""
     beside = _beside_data(dataset)
-    spanned = next((set(each.dims) for name, each in dataset.data_vars.items() if str(name) not in beside), set())
+    data = dataset.data_vars.variables.items()
+    spanned = next((set(each.dims) for name, each in data if str(name) not in beside), set())
     found = {}
     for name, variable in dataset.variables.items():
         is_aside = name in dataset.coords or set(variable.dims) < spanned
@@ -154,7 +155,7 @@ def _why_no_dimensions(dims: Iterable[Any]) -> str | None:
 
 def _may_have_edges(dataset: xr.Dataset) -> Iterable[Any]:
     """The variables whose bins edges would tell: those along data, by whose lengths it is seen that they are edges."""
-    spanned = {dim for variable in dataset.data_vars.values() for dim in variable.dims}
+    spanned = {dim for variable in dataset.data_vars.variables.values() for dim in variable.dims}
     return [name for name, each in dataset.variables.items() if not spanned or spanned.issuperset(each.dims)]
 
 
