@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -1419,3 +1419,52 @@ def test_a_dtype_that_is_recorded_is_one_that_is_written_or_none(
 ) -> None:
     text = np.dtype(object, metadata={"vlen": str}) if stored == "O" else np.dtype(stored)
     assert recorded_dtype({"numpy_dtype": described}, text) == (None if dtype is None else np.dtype(dtype))
+
+
+class Noted(dict[str, Any]):
+    """A dictionary that notes when all of it is gone through, and what is looked up by `get`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.passes = 0
+        self.asked: list[str] = []
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.append(key)
+        return super().get(key, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self.passes += 1
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.passes += 1
+        return super().keys()
+
+    def items(self) -> Any:
+        self.passes += 1
+        return super().items()
+
+
+def test_auxiliary_signals_are_listed_once_however_many_they_are() -> None:
+    def times_asked(count: int) -> int:
+        listed = [f"y{number}" for number in range(count)]
+        attributes = Noted({"NX_class": "NXdata", "signal": "data", "auxiliary_signals": listed})
+        fields = {name: Member((4,), np.dtype(float)) for name in ("data", *listed)}
+        assert [each.field for each in apply_rules(GroupContent("/data", attributes, fields)).variables] == [*fields]
+        return attributes.asked.count("auxiliary_signals")
+
+    assert times_asked(9) == times_asked(3)
+
+
+@pytest.mark.parametrize("inner", [(), ("a/b",)])
+def test_each_field_is_a_signal_without_a_look_at_all_others(inner: tuple[str, ...]) -> None:
+    def passes(count: int) -> int:
+        names = [*(f"y{number}" for number in range(count)), *inner]
+        fields = Noted({name: Member((4,), np.dtype(float)) for name in names})
+        content = GroupContent("/data", {}, fields)
+        own = [apply_rules(content, name).variables[0].name for name in names]
+        assert own == [name.replace("/", "_") for name in names]
+        return fields.passes
+
+    assert passes(9) == passes(3)

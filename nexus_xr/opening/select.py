@@ -388,7 +388,7 @@ class Opening:
         return MetadataGroup(without_arrays(tree) if self.options.skip_array_metadata else tree)
 
     def attrs(self, described: Described) -> MetadataGroup:
-        """The attrs of one Dataset: the tree of its entry; in a HyperSpy file, the metadata that the entry restores."""
+        """The attrs of one Dataset, which are its own: the tree of its entry, or what that restores of HyperSpy's."""
         entry = entry_of(self.root, described.group)
         tree = self.entry_tree(entry)
         restored = restored_metadata(tree) if self.is_hyperspy else None

@@ -14,7 +14,6 @@ from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.io.reference import Roots
 from nexus_xr.hdf5.runtime.compat import give_attrs
 from nexus_xr.nexus.tree.find import Keys
-from nexus_xr.nexus.tree.metadata import MetadataGroup
 from nexus_xr.nexus.tree.scan import Found
 from nexus_xr.signatures import takes
 
@@ -127,7 +126,9 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
         if found.is_group:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
-        give_attrs(signal.variable, MetadataGroup({**opening.attrs(described), **signal.attrs}))
+        own = opening.attrs(described)
+        own.update(signal.attrs)
+        give_attrs(signal.variable, own)
         signal.set_close(opening.file.close)
         signals.append(signal)
     return signals

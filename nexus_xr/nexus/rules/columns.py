@@ -45,7 +45,7 @@ def without_signal(content: GroupContent, diagnostics: Diagnostics) -> list[Vari
     placed = {variable.field for variable in found}
     others = [name for name in several or content.fields if name not in placed]
     known = tuple(takewhile(lambda length: length >= 0, shape))
-    along = [name for name in others if known and content.fields[name].shape[: len(known)] == known]
+    along = dict.fromkeys(name for name in others if known and content.fields[name].shape[: len(known)] == known)
     found += [Variable(name, name, _dims_after(content, name, dims[: len(known)]), Role.OTHER) for name in along]
     lengths = dict(zip(dims, shape, strict=True))
     return [*found, *as_columns(content, [name for name in others if name not in along], lengths)]

@@ -13,7 +13,7 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
 
-from .attributes import integers, names
+from .attributes import integers, names, text
 from .reserved import (
     ANCILLARY,
     COORDINATES,
@@ -130,6 +130,17 @@ class GroupContent:
         return tuple(name for name in self.fields if name not in belonging)
 
     @cached_property
+    def auxiliary_signals(self) -> tuple[str, ...]:
+        """The names in ``@auxiliary_signals``."""
+        return names(self.attributes.get("auxiliary_signals"), self.fields)
+
+    @cached_property
+    def placed(self) -> Container[str | None]:
+        """The names of which the group says what they are, whatever they suggest."""
+        told = (self.auxiliary_signals, self.indices, self.recorded_coordinates, self.recorded_data)
+        return {text(self.attributes.get("signal")), *(name for each in told for name in each)}
+
+    @cached_property
     def axis_numbers(self) -> Mapping[str, tuple[int, ...]]:
         """``@axis`` of the fields that have one."""
         found = ((name, integers(field.attributes.get("axis"))) for name, field in self.fields.items())
@@ -175,6 +186,16 @@ class GroupContent:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of each field."""
         return {name: field.shape for name, field in self.fields.items()}
+
+    @cached_property
+    def without_slashes(self) -> Mapping[str, str]:
+        """What fields that are named by their paths are called instead, as no tree of xarray's takes a slash."""
+        taken = {*self.fields, *self.others}
+        own: dict[str, str] = {}
+        for path in (name for name in self.fields if "/" in name):
+            own[path] = free_name(path.replace("/", "_"), taken)
+            taken.add(own[path])
+        return own
 
     def has_group(self, name: str) -> bool:
         """Whether a member is a group."""

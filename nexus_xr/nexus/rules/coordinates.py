@@ -76,7 +76,8 @@ def name_dimensions(content: GroupContent, signal: str, axes: Iterable[Axis]) ->
             dims[axis.dims[0]] = axis.field
     recorded = content.fields[signal].recorded_dims or ("",) * rank
     along = {(axis.field, axis.dims) for axis in axes}
-    others = content.fields.keys() - ({signal} if rank > 1 else ())  # a dimension of several may be called like it
+    # A dimension of several may be called like the signal.
+    others = {name for name in recorded if name in content.fields and (rank == 1 or name != signal)}
     if any(
         recorded[dim] in dims or (recorded[dim] in others and (recorded[dim], (dim,)) not in along)
         for dim, name in enumerate(dims)

@@ -57,8 +57,8 @@ def find_errors(
     by_name = owner + ERRORS
     fits = owner_of_errors(by_name, content.shapes) == owner
     is_coordinate = by_name in content.recorded_coordinates
-    is_other = is_coordinate or (_has_own_role(content, by_name) and (role is Role.AXIS_ERRORS or not fits))
-    has_older_name = is_signal and not _has_own_role(content, SIGNAL_ERRORS)
+    is_other = is_coordinate or (by_name in content.placed and (role is Role.AXIS_ERRORS or not fits))
+    has_older_name = is_signal and SIGNAL_ERRORS not in content.placed
     candidates = (None if is_other else by_name, *named, SIGNAL_ERRORS if has_older_name else None)
     found = next((name for name in candidates if name in content.fields and name != owner), None)
     if found is None:
@@ -83,14 +83,3 @@ def find_resolutions(content: GroupContent, axis: Variable) -> list[Variable]:
     named = names(field.attributes.get("resolutions"), content.fields)
     alike = [name for name in named if name in content.fields and content.fields[name].shape == field.shape]
     return [] if axis.bounds else [Variable(name, name, axis.dims, Role.OTHER) for name in alike]
-
-
-def _has_own_role(content: GroupContent, name: str) -> bool:
-    """Whether the group says what a field is, whatever its name suggests."""
-    return (
-        name == text(content.attributes.get("signal"))
-        or name in names(content.attributes.get("auxiliary_signals"), content.fields)
-        or name in content.indices
-        or name in content.recorded_coordinates
-        or name in content.recorded_data
-    )

@@ -134,12 +134,8 @@ def _each_field_once(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _without_slashes(content: GroupContent, variables: Sequence[Variable]) -> Sequence[Variable]:
-    """The same by names without slashes, which no tree of xarray's takes, where fields are named by their paths."""
-    taken = {*content.fields, *content.others}
-    own: dict[str, str] = {}
-    for path in (name for name in content.fields if "/" in name):
-        own[path] = free_name(path.replace("/", "_"), taken)
-        taken.add(own[path])
+    """The same by names without slashes, where fields are named by their paths."""
+    own = content.without_slashes
 
     def named(name: str) -> str:
         path = next((path for path in own if name == path or name.startswith(f"{path}_")), None)

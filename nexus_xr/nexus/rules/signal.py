@@ -88,7 +88,7 @@ def _undeclared_signal(content: GroupContent, diagnostics: Diagnostics) -> str |
 
 def find_auxiliary_signals(content: GroupContent, signal: str, diagnostics: Diagnostics) -> list[str]:
     """Version 3: the fields that ``@auxiliary_signals`` names. Before: other fields with a number in ``@signal``."""
-    listed = names(content.attributes.get("auxiliary_signals"), content.fields)
+    listed = content.auxiliary_signals
     for name in listed:
         if name not in content.fields and name != ".":
             message = f"@auxiliary_signals names {name!r}, which {why_no_field(content, name)}"
