@@ -54,7 +54,7 @@ def reduce(
     op
         "sum", "mean", "min", "max", "std" (of a whole population), "count" (of values above a threshold), or a function
         of one's own: it is given each frame as a NumPy array, which is in memory for as long as that takes, and gives a
-        number; it runs in several threads.
+        number; it runs in several threads, once for each element of the result.
     dims
         The dimensions to reduce, by default all; for a function, those of a frame, in the order in which it is given
         them.
