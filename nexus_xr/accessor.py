@@ -398,7 +398,10 @@ class DatasetAccessor(_ArrayAccessor):
     """`Dataset.nexus`."""
 
     def refresh(self) -> xr.Dataset:
-        """The same with what has been written since it was opened, as `DataArray.nexus.refresh` does it."""
+        """The same with what has been written since it was opened, as `DataArray.nexus.refresh` does it.
+
+        What had no variables when it was opened, as files that it links to were missing, gets those that there are now.
+        """
         return refresh_dataset(self._obj)
 
     def with_uncertainties(self) -> xr.Dataset:
@@ -458,5 +461,5 @@ class DataTreeAccessor(_Accessor):
     """`DataTree.nexus`."""
 
     def refresh(self) -> xr.DataTree:
-        """The same with what has been written since it was opened, as `DataArray.nexus.refresh` does it."""
+        """The same with what has been written since it was opened, as `Dataset.nexus.refresh` does it of each node."""
         return refresh_tree(self._obj)

@@ -923,6 +923,41 @@ def test_what_was_not_opened_so_is_an_error(change: Any, reason: str, write: Wri
         change(dataset).nexus.refresh()
 
 
+def as_dataset(opened: xr.Dataset | xr.DataTree) -> xr.Dataset:
+    return opened["entry/data"].to_dataset() if isinstance(opened, xr.DataTree) else opened
+
+
+@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
+@pytest.mark.parametrize("open_it", [xr.open_dataset, xr.open_datatree])
+def test_what_had_no_variables_when_it_was_opened_gets_those_that_there_are_by_now(open_it: Any, write: Write) -> None:
+    """As of a detector's master, which is there before the files that it links to."""
+    links = {f"data_{number:06}": h5py.ExternalLink(f"{number}.h5", "values") for number in (1, 2)}
+    path = write({"entry": nxentry({"data": nxdata(links)})})
+    opened = open_it(path, engine="nexus").nexus.refresh()
+    assert not as_dataset(opened).variables
+    for number in (1, 2):
+        write_tree(path.with_name(f"{number}.h5"), {"values": np.full((3, *FRAME), number, "u2")})
+    refreshed = opened.nexus.refresh()
+    assert refreshed.identical(open_it(path, engine="nexus"))
+    assert as_dataset(refreshed).data[:, 0, 0].values.tolist() == [1, 1, 1, 2, 2, 2]
+    assert as_dataset(as_dataset(opened).nexus.refresh()).sizes == as_dataset(refreshed).sizes
+    with pytest.raises(NexusError, match="there is no variable to refresh"):
+        as_dataset(refreshed).drop_vars("data").nexus.refresh()
+
+
+def test_a_node_without_variables_beside_one_with_some_is_refreshed_too(write: Write) -> None:
+    other = nxdata({"counts": h5py.ExternalLink("late.h5", "values")}, signal="counts")
+    tree = scan_file()
+    tree["entry"]["late"] = other
+    path = write(tree)
+    with pytest.warns(NexusWarning, match=r"late\.h5"):
+        opened = xr.open_datatree(path, engine="nexus")
+    write_tree(path.with_name("late.h5"), {"values": np.arange(4)})
+    refreshed = opened.nexus.refresh()
+    assert refreshed["entry/late"].counts.values.tolist() == [0, 1, 2, 3]
+    assert refreshed["entry/data"].identical(opened["entry/data"])
+
+
 def test_a_file_that_was_replaced_while_it_grew_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "live.nxs"
     with writing(path):

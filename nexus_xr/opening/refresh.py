@@ -33,31 +33,43 @@ def refresh_array(array: xr.DataArray) -> xr.DataArray:
 
 def refresh_dataset(dataset: xr.Dataset) -> xr.Dataset:
     """A Dataset with what has been written since it was opened."""
-    variables = {str(name): variable for name, variable in dataset.variables.items()}
-    origin = _origin(variables)
-    return _alike(_dataset(origin, did_grow_of(variables.values())), variables, origin)
+    variables = _variables(dataset)
+    origin = _origin_of_empty(dataset) or _origin(variables)
+    fresh = _dataset(origin, did_grow_of(variables.values()))
+    return _alike(fresh, variables or _variables(fresh), origin)
 
 
 def refresh_tree(tree: xr.DataTree) -> xr.DataTree:
     """A DataTree with what has been written since it was opened."""
-    before = {
-        node.path: {str(name): variable for name, variable in node.to_dataset(inherit=False).variables.items()}
-        for node in tree.root.subtree
-    }
-    variables = {f"{path}/{name}": variable for path, found in before.items() for name, variable in found.items()}
-    origin = _origin(variables)
+    datasets = {node.path: node.to_dataset(inherit=False) for node in tree.root.subtree}
+    empty = {path: origin for path, dataset in datasets.items() if (origin := _origin_of_empty(dataset)) is not None}
+    variables = {f"{path}/{name}": each for path, found in datasets.items() for name, each in found.variables.items()}
+    origin = _origin(variables) if variables or not empty else next(iter(empty.values()))
     if origin.way != "tree":
         raise NexusError(f"the tree was made of what was opened as {origin}; {_ADVICE}")
     nodes = open_groups(origin.file.anew(), origin.options, did_grow_of(variables.values()))
-    alike = {path: _alike(nodes[path], found, origin) for path, found in before.items() if path in nodes}
-    if alike.keys() != before.keys():
-        raise _gone(before.keys() - alike.keys(), origin)
+    if gone := datasets.keys() - nodes.keys():
+        raise _gone(gone, origin)
+    alike = {
+        path: _alike(nodes[path], _variables(nodes[path] if path in empty else dataset), origin)
+        for path, dataset in datasets.items()
+    }
     refreshed = tree_of(nodes | alike)
     return next(node for node in refreshed.subtree if node.path == tree.path)
 
 
+def _variables(dataset: xr.Dataset) -> dict[str, xr.Variable]:
+    return {str(name): variable for name, variable in dataset.variables.items()}
+
+
 def _coordinates(array: xr.DataArray) -> dict[str, xr.Variable]:
     return {str(name): coordinate for name, coordinate in array.coords.variables.items()}
+
+
+def _origin_of_empty(dataset: xr.Dataset) -> Opened | None:
+    """How a Dataset was opened that had no variables then, and has none now; None of any other."""
+    origin = dataset.encoding.get("opened")
+    return origin if isinstance(origin, Opened) and not dataset.variables else None
 
 
 def _origin(variables: Mapping[str, xr.Variable]) -> Opened:
@@ -84,12 +96,8 @@ def _dataset(origin: Opened, did_grow: frozenset[str]) -> xr.Dataset:
     """The Dataset that a variable was opened with."""
     if origin.way == "tree":
         nodes = open_groups(origin.file.anew(), origin.options, did_grow)
-        return next((node for node in nodes.values() if _is_of(node, origin.path)), xr.Dataset())
+        return next((node for node in nodes.values() if node.encoding["nexus_path"] == origin.path), xr.Dataset())
     return open_one(origin.file.anew(), origin.options, did_grow)
-
-
-def _is_of(node: xr.Dataset, path: str) -> bool:
-    return any(variable.encoding["opened"].path == path for variable in node.variables.values())
 
 
 def _alike(fresh: xr.Dataset, before: Mapping[str, xr.Variable], origin: Opened) -> xr.Dataset:

@@ -20,7 +20,7 @@ from .times import with_dates
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """How a variable came to be, so that it can be opened again.
+    """How a variable, or a Dataset without variables, came to be, so that it can be opened again.
 
     Parameters
     ----------
@@ -87,6 +87,8 @@ def empty(opening: Opening, path: str) -> xr.Dataset:
 def _of_file(opening: Opening, dataset: xr.Dataset, path: str) -> xr.Dataset:
     dataset.set_close(opening.file.close)
     dataset.encoding |= {"source": opening.file.given_name, "nexus_path": path}
+    if not dataset.variables:  # which would tell it
+        dataset.encoding["opened"] = Opened(opening.way, opening.file, opening.options, path, ())
     return dataset
 
 
