@@ -242,6 +242,17 @@ def test_the_file_itself_has_to_be_within(inside: Path, outside: Path, name: str
     assert nexus_xr.list_datasets(path, within=[inside, outside]) == nexus_xr.list_datasets(path)
 
 
+def test_a_file_whose_root_is_damaged_is_named_though_libhdf5_has_a_stream_of_it(inside: Path) -> None:
+    content = bytearray(Path("below/shown.h5").read_bytes())
+    content[96] = 7  # the version of the root's object header
+    Path("damaged.h5").write_bytes(content)
+    with pytest.raises(NexusError, match=r"^damaged\.h5: the root group can't be read .*; the file is damaged"):
+        nexus_xr.read_metadata("damaged.h5", within=".")
+    array = LazyArray(File("below/shown.h5", policy=ReadingPolicy(reach=reach_within("."))), "/gone", (2,), SHOWN.dtype)
+    with pytest.raises(NexusError, match=r"^below/shown\.h5:/gone: there is no such dataset"):
+        array[0]
+
+
 def test_a_link_within_that_is_missing_is_missing_and_not_refused(inside: Path) -> None:
     write_tree(inside / "master.nxs", {"entry": nxentry({"data": nxdata({"own": SHOWN}, signal="own")})})
     with h5py.File("master.nxs", "r+") as file:

@@ -1987,6 +1987,18 @@ def _ask_for_values(client: TestClient, path: Path) -> Iterator[int]:
             assert answer.json()["message"]
 
 
+def test_a_file_whose_root_is_damaged_is_named_by_its_address(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "damaged.h5", "w") as file:
+        file["x"] = 1
+    content = bytearray((tmp_path / "damaged.h5").read_bytes())
+    content[96] = 7  # the version of the root's object header
+    (tmp_path / "damaged.h5").write_bytes(content)
+    with client_of(tmp_path) as client:
+        (item,) = client.get("/api/files?details=true").json()["items"]
+        told = [item["trouble"], client.get("/api/meta/damaged.h5").json()["message"]]
+    assert all(words.startswith("damaged.h5: the root group can't be read") for words in told)
+
+
 def test_details_of_a_folder_with_damaged_files_are_told(tmp_path: Path, corpus: Path) -> None:
     for number in range(20):
         write_damaged(str(CORPUS), 1000 + number, tmp_path / f"{number}.h5")

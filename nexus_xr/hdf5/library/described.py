@@ -35,7 +35,7 @@ def described(file: File, diagnostics: Diagnostics) -> Iterator[Group]:
         if root is None:
             from .group import root_of
 
-            root = root_of(stack.enter_context(file.opened()), diagnostics)
+            root = root_of(stack.enter_context(file.opened()), diagnostics, file.name)
         yield root
 
 

@@ -118,11 +118,14 @@ def _open_in_other_file(location: h5i.ObjectID, link: Link, target: bytes) -> h5
     return None
 
 
-def root_of(file: h5py.File, diagnostics: Diagnostics) -> LibraryGroup:
-    """The root group; `diagnostics` is given each thing that can't be read."""
+def root_of(file: h5py.File, diagnostics: Diagnostics, name: str | None = None) -> LibraryGroup:
+    """The root group; `diagnostics` is given each thing that can't be read.
+
+    Messages call the file by the name that is given, as one that is read through a stream has none in libhdf5.
+    """
 
     def unreadable(error: Exception) -> NexusFileError:
-        return NexusFileError(f"{file.filename}: the root group can't be read ({error}); the file is damaged")
+        return NexusFileError(f"{name or file.filename}: the root group can't be read ({error}); the file is damaged")
 
     with Hdf5Errors(unreadable):
         return LibraryGroup(h5g.open(file.id, b"/"), "/", diagnostics)

@@ -35,7 +35,7 @@ def open_dataset(file: File, handle: h5py.File, path: str) -> Iterator[h5py.Data
         return unreadable_values(file.name, path, error if dataset is None else explained(_filters(dataset), error))
 
     with Hdf5Errors(named, passing=(IndexError, MemoryError, NexusError)):
-        dataset = _find_dataset(handle, path)
+        dataset = _find_dataset(file, handle, path)
         with values_explained(file.name, path):
             check_readable(dataset.id)
         yield dataset
@@ -47,17 +47,17 @@ def _filters(dataset: h5py.Dataset) -> tuple[Filter, ...]:
     return ()
 
 
-def _find_dataset(handle: h5py.File, path: str) -> h5py.Dataset:
+def _find_dataset(file: File, handle: h5py.File, path: str) -> h5py.Dataset:
     try:
         found = open_object(handle.id, path.encode())
     except KeyError:
         # A name that isn't UTF-8 in the file, or another file that this process has open in another way.
-        member = root_of(handle, Diagnostics()).find(path)
+        member = root_of(handle, Diagnostics(), file.name).find(path)
         if isinstance(member, Link) and is_in_stream(handle.id):
             raise NexusReachError(f"{path} is a link to {member}, and libhdf5 follows none from here") from None
         found = member.id if isinstance(member, LibraryDataset) else None
     if found is None:
-        raise MissingDatasetError(f"{handle.filename}:{path}: there is no such dataset; open the file again")
+        raise MissingDatasetError(f"{file.name}:{path}: there is no such dataset; open the file again")
     if not isinstance(found, h5d.DatasetID):
         raise TypeError("it is no dataset")
     return in_high_level(found)
