@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_xr import NexusFileError, NexusFileNotFoundError, NexusWarning, consolidate, to_nexus
+from nexus_xr.hdf5.format.checksum import lookup3
 from nexus_xr.writing.copies import consolidate as consolidation
 
 from .kinds import kinds_that_numpy_has_no_word_for, stored_bytes
@@ -293,6 +295,54 @@ def test_sources_that_are_short_are_an_error_that_names_them(options: Any, short
         rf"(?s)master.nxs:/entry/counts: nothing was done.*whole:\n  - /\S*/{name}:data is of shape \(4, 6, 8\), less"
     )
     with pytest.raises(NexusFileError, match=said):
+        consolidate("master.nxs")
+    assert Path("master.nxs").read_bytes() == before
+
+
+def mark_as_written(path: str, flags: int) -> None:
+    """Leave a file of recent libraries as a killed writer does."""
+    content = bytearray(Path(path).read_bytes())
+    content[11] = flags
+    content[44:48] = lookup3(bytes(content[:44])).to_bytes(4, "little")
+    Path(path).write_bytes(content)
+
+
+IS_BEING_WRITTEN = "another process is writing.*, or was when that was killed; .*wait until it.*repack.*h5clear"
+
+
+@pytest.mark.parametrize("flags", [1, 5], ids=["for itself", "beside readers"])
+def test_links_into_files_that_are_being_written_stay_and_say_so(flags: int) -> None:
+    with h5py.File("live.h5", "w", libver="latest") as file:
+        file["data"] = VALUES
+    mark_as_written("live.h5", flags)
+    Path("damaged.h5").write_bytes(b"no HDF5" * 100)
+    with h5py.File("middle.h5", "w") as file:
+        file["group/live"] = h5py.ExternalLink("live.h5", "/data")
+    with h5py.File("master.nxs", "w") as file:
+        for name in ("live", "damaged", "gone"):
+            file[name] = h5py.ExternalLink(f"{name}.h5", "/data")
+        file["middle"] = h5py.ExternalLink("middle.h5", "/group")
+    with pytest.warns(NexusWarning) as caught:
+        consolidate("master.nxs")
+    (warning,) = (each.message for each in caught)
+    assert isinstance(warning, NexusWarning)
+    told = {each.path: each.message for each in warning.diagnostics}
+    assert told.keys() == {"/live", "/damaged", "/gone", "/middle/live"}
+    for path in ("/live", "/middle/live"):
+        assert re.search(IS_BEING_WRITTEN, told[path]), told[path]
+    assert "damaged.h5:/data, which can't be opened (" in told["/damaged"]
+    assert told["/gone"] == "links to gone.h5:/data, which is not there; it stays a link"
+
+
+@pytest.mark.parametrize("flags", [1, 5], ids=["for itself", "beside readers"])
+def test_sources_that_are_being_written_are_an_error_that_names_them(flags: int) -> None:
+    for name, part in HALVES:
+        with h5py.File(name, "w", libver="latest") as file:
+            file.create_dataset("data", data=VALUES[part], chunks=(2, 3, 8))
+    write_master(HALVES)
+    mark_as_written("b.h5", flags)
+    before = Path("master.nxs").read_bytes()
+    with pytest.raises(NexusFileError, match=rf"master.nxs:/entry/counts is made of \S*b\.h5: .*{IS_BEING_WRITTEN}"):
         consolidate("master.nxs")
     assert Path("master.nxs").read_bytes() == before
 

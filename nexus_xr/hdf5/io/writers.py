@@ -11,6 +11,12 @@ from .h5py_handles import is_written_here
 from .locks import Lock, holder_of, is_open, is_open_for_writing, lock_file, this_process, unlocked
 from .superblock import CLEARS_FLAGS, SWMR, WRITING, flags_in
 
+# What to do with a file that says that it is being written.
+UNMARKING = (
+    "wait until it is closed, or, if there is no such process, write a copy, which isn't marked so "
+    f"(`nexus-xr repack`), or run `{CLEARS_FLAGS}` on it"
+)
+
 
 def refuse_written(file: File) -> None:
     """Raise an error where a file that another is to take the place of is open for writing, or says so.
@@ -57,6 +63,18 @@ def refuse_growing(path: str) -> None:
     """Raise an error where the file at a path says that somebody adds to it, and lets others read it (SWMR)."""
     if _flags_at(path) & SWMR:
         raise _written_here(path) if is_written_here(path) else written_elsewhere(path, path)
+
+
+def refuse_marked(name: str, path: str) -> None:
+    """Raise an error where the file at a path says that it is being written, so that libhdf5 opens it for no copy.
+
+    Parameters
+    ----------
+    name, path
+        What it is called in errors, and its path.
+    """
+    if _flags_at(path) & (SWMR | WRITING):
+        raise _written_here(name) if is_written_here(path) else written_elsewhere(name, path)
 
 
 def refuse_unfinished(path: str) -> None:
@@ -146,9 +164,7 @@ def written_elsewhere(name: str, path: str) -> NexusFileError:
     if (writer := _writer_of(os.path.realpath(path))) is not None:
         return NexusFileError(f"{name}: nothing was written, as {writer} is writing it; wait until it is closed")
     return NexusFileError(
-        f"{name}: nothing was written, as another process is writing it, or was when that was killed; "
-        "wait until it is closed, or, if there is no such process, write a copy, which isn't marked so "
-        f"(`nexus-xr repack`), or run `{CLEARS_FLAGS}` on it"
+        f"{name}: nothing was written, as another process is writing it, or was when that was killed; {UNMARKING}"
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import h5py
 from h5py import h5f, h5i
 
-from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError, listed, warn_once
 from nexus_xr.hdf5.io.file import File
-from nexus_xr.hdf5.io.writers import refuse_written
+from nexus_xr.hdf5.io.writers import UNMARKING, refuse_marked, refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
+from nexus_xr.hdf5.library.group import root_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.paths import path_of_member
@@ -156,6 +158,7 @@ class _Consolidation:
         self._orders: dict[str, list[str]] = {}
         self._entered: list[tuple[h5py.Group, h5py.Group]] = []
         self._referring = ReferringCopies(self._successor)
+        self._staying: dict[str, h5py.ExternalLink] = {}
 
     def run(self, paths: Sequence[str]) -> None:
         """Replace what is at these paths by what it leads to."""
@@ -169,6 +172,8 @@ class _Consolidation:
         for above, names in self._orders.items():
             with failing(self._name, above, _FAILURE):
                 restore_order(self._new[above], names)
+        for path, link in self._staying.items():  # at the end, as what is looked at may stay open, also for h5py
+            self._tell_of(path, link)
 
     def _replace(self, path: str) -> bool:
         """Whether what was replaced is of the file itself."""
@@ -176,7 +181,7 @@ class _Consolidation:
         above, _, name = path.rpartition("/")
         group = self._new[above or "/"]
         if found is None:
-            self._leave(path, link_of(group, name))
+            self._staying[path] = link_of(group, name)
             return False
         self._orders.setdefault(group.name, list(group))
         del group[name]
@@ -202,10 +207,17 @@ class _Consolidation:
         made = self._made.get(_key_of(found))
         return made.id if made is not None else found if self._is_own(found) else None
 
-    def _leave(self, path: str, link: h5py.ExternalLink) -> None:
-        """Say that a link leads nowhere, and stays."""
-        stays = Link(link.path, link.filename)
-        self._left.add(stays.code, path, f"links to {stays}, which {stays.trouble}; it stays a link")
+    def _tell_of(self, path: str, link: h5py.ExternalLink) -> None:
+        """Say that a link stays, and why it can't be followed."""
+        diagnostics = Diagnostics()
+        found = root_of(self._asked, diagnostics, self._name).find(path)
+        stays, advice = Link(link.path, link.filename), ""
+        if isinstance(found, Link):
+            stays = replace(stays, trouble=found.trouble)
+        elif found is not None or diagnostics.having({Code.BEING_WRITTEN}):  # only a reader beside the writer opens it
+            stays = replace(stays, trouble="is in a file that another process is writing, or was when that was killed")
+            advice = f"; {UNMARKING}"
+        self._left.add(stays.code, path, f"links to {stays}, which {stays.trouble}; it stays a link{advice}")
 
     def _take_in(self, found: Any, group: h5py.Group, name: str) -> None:
         """Copy an object; a second time it is a hard link. The members of a group are still to be taken in."""
@@ -240,7 +252,7 @@ class _Consolidation:
         elif isinstance(link, h5py.ExternalLink):
             there = os.path.join(os.path.dirname(found.file.filename), link.filename)
             made[member] = h5py.ExternalLink(there, link.path)
-            self._leave(f"{made.name}/{member}", made.get(member, getlink=True))
+            self._staying[f"{made.name}/{member}"] = made.get(member, getlink=True)
         else:
             made[member] = link
 
@@ -249,6 +261,8 @@ class _Consolidation:
         file = File(source.file.filename)
         _refuse_incomplete(source, file)
         regions = mapped_regions_of(source) if source.is_virtual else None
+        for each in dict.fromkeys(region.file for region in regions or ()):
+            refuse_marked(f"{file.name}:{source.name} is made of {each}", each)
         form = _form_of(regions) if regions else None
         filters = filters_of_source(form.filters) if form else None
         chunks = form.chunks if form and len(form.chunks) == source.ndim else None
