@@ -163,8 +163,16 @@ class Code(StrEnum):
     VALUE_UNSTORABLE = "value-unstorable", "HDF5: Datatype Message", "HDF5 can't hold a value"
 
 
-# What of other files isn't there, or not all of it, or isn't to be had.
-MISSING = frozenset({Code.LINK_TARGET_MISSING, Code.OUT_OF_REACH, Code.RAW_FILE_SHORT, Code.SOURCE_MISSING})
+# What isn't there of what a file is made of, or not all of it, or isn't to be had.
+MISSING = frozenset(
+    {
+        Code.LINK_TARGET_MISSING,
+        Code.OUT_OF_REACH,
+        Code.RAW_FILE_SHORT,
+        Code.SEGMENTS_LEFT_OUT,
+        Code.SOURCE_MISSING,
+    }
+)
 # What of a file's description can't be read.
 UNREADABLE = frozenset(
     {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 import nexus_xr
 from benchmarks.serving import RangeServer
-from nexus_xr import NexusError, NexusWarning
+from nexus_xr import NexusError, NexusFileError, NexusWarning
 
 from .files import Field, nxdata, nxentry, write_tree
 from .stacks import counts
@@ -164,11 +165,57 @@ def test_other_groups_stay_as_they_are(tmp_path: Path) -> None:
     assert "a_1" in signals["short"]
 
 
-def test_segments_that_are_not_alike_are_left_out(tmp_path: Path) -> None:
-    expected = write_master(tmp_path, {1: 2, 2: 2}, {"data_000003": np.ones((2, 3, 3), "u2")})
-    with pytest.warns(NexusWarning, match=r"left out: data_000003 \(has shape"):
+@pytest.mark.parametrize(("shape", "dtype"), [((3, 3), "u2"), (FRAME, "u4"), (FRAME, "i2")])
+def test_segments_that_are_not_alike_are_left_out_or_an_error(tmp_path: Path, shape: Any, dtype: str) -> None:
+    expected = write_master(tmp_path, {1: 2, 2: 2}, {"data_000003": np.ones((2, *shape), dtype)})
+    has = f"data_000003 (has images of shape {shape} and type {np.dtype(dtype).str}, where data_000001 has "
+    told = re.escape(f"left out: {has}shape {FRAME} and type <u2)")
+    with pytest.warns(NexusWarning, match=told):
         dataset = xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus")
     np.testing.assert_array_equal(dataset.data.values, expected)
+    for opened in (xr.open_dataset, xr.open_datatree):
+        with pytest.raises(NexusFileError, match=told):
+            opened(tmp_path / "scan_master.h5", engine="nexus", missing="raise")
+
+
+def test_numbers_that_are_left_out_are_an_error_where_nothing_may_be_missing(tmp_path: Path) -> None:
+    write_master(tmp_path, {1: 2, 3: 2})
+    with pytest.raises(NexusFileError, match="left out: data_000002"):
+        xr.open_dataset(tmp_path / "scan_master.h5", engine="nexus", missing="raise")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("dtypes", "joined"),
+    [
+        (("<u2", ">u2"), "=u2"),
+        ((">u2", "<u2"), "=u2"),
+        ((">f4", "<f4"), "=f4"),
+        ((">u2", ">u2"), ">u2"),  # as the file has it
+    ],
+)
+def test_segments_of_another_order_of_bytes_are_joined(tmp_path: Path, dtypes: tuple[str, str], joined: str) -> None:
+    parts = [counts((2, *FRAME), number).astype(dtype) for number, dtype in enumerate(dtypes)]
+    with h5py.File(tmp_path / "scan.nxs", "w") as file:
+        group = file.create_group("entry/data")
+        group.attrs["NX_class"] = "NXdata"
+        for number, part in enumerate(parts, 1):
+            group.create_dataset(f"data_{number:06}", data=part, chunks=(1, *FRAME))
+    dataset = xr.open_dataset(tmp_path / "scan.nxs", engine="nexus", missing="raise")
+    assert dataset.data.dtype == np.dtype(joined)
+    np.testing.assert_array_equal(dataset.data.values, np.concatenate(parts))
+    np.testing.assert_array_equal(nexus_xr.reduce(dataset.data, "sum", "dim_0"), np.concatenate(parts).sum(0))
+    store = nexus_xr.zarr_store(tmp_path / "scan.nxs", codecs="native")
+    np.testing.assert_array_equal(xr.open_zarr(store, group="entry/data").data, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("dtypes", [("<f2", ">f2"), ("<c8", ">c8")])
+def test_segments_of_bytes_in_an_order_that_is_not_turned_are_left_out(tmp_path: Path, dtypes: tuple[str, str]) -> None:
+    segments = {f"data_00{number}": np.ones((2, *FRAME), dtype) for number, dtype in enumerate(dtypes)}
+    write_tree(tmp_path / "scan.nxs", {"entry": nxentry({"data": nxdata(segments)})})
+    with pytest.warns(NexusWarning, match="left out: data_001"):
+        dataset = xr.open_dataset(tmp_path / "scan.nxs", engine="nexus")
+    np.testing.assert_array_equal(dataset.data.values, segments["data_000"])
 
 
 def test_many_segments_pickle_small_and_are_few_at_once_open(tmp_path: Path) -> None:

@@ -54,8 +54,9 @@ class Options:
         How a signal has its uncertainties: as "coordinate" called ``<name>_errors``, or "joined" with its values, so
         that arithmetic propagates them; for which both are read, where `chunks` makes no dask arrays of them.
     missing
-        What becomes of targets of links and sources of virtual datasets that are missing: "fill" reads fill values
-        where there are sources, and warns of them all; "raise" makes them an error.
+        What becomes of targets of links, sources of virtual datasets and segments of a stack that are missing, and of
+        segments unlike the first: "fill" reads fill values where there are sources, leaves segments out, and warns of
+        them all; "raise" makes them an error.
     drop_variables
         Names of variables to leave out.
     chunks

@@ -95,18 +95,20 @@ class LazyArray:
         return cls(file, path, dataset.shape, dataset.raw_dtype, None, found_sources, dataset.address)
 
     @classmethod
-    def joined(cls, segments: Sequence[Dataset], file: File, path: str) -> LazyArray:
+    def joined(cls, segments: Sequence[Dataset], dtype: np.dtype[Any], file: File, path: str) -> LazyArray:
         """The values of open datasets, one behind the other.
 
         Parameters
         ----------
         segments
             The datasets, which are alike but for their first dimension.
+        dtype
+            The type of the values, which is that of the datasets, or which theirs may become.
         file, path
             The file that was opened, and a path that stands for them all.
         """
         arrays = [cls.of(segment, file) for segment in segments]
-        rest, dtype = arrays[0].shape[1:], arrays[0].raw_dtype
+        rest = arrays[0].shape[1:]
         frame = tuple(Hyperslab(0, length=size) for size in rest)
         pairs = tuple(None if hyperslab.length == 1 else dim for dim, hyperslab in enumerate(frame, 1))
         mappings: list[Mapping] = []

@@ -12,6 +12,7 @@ import numpy as np
 
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import some
+from nexus_xr.hdf5.reading.virtual_datasets.element_types import may_become
 
 from .content import Field, GroupContent, free_name, why_no_field
 from .signal import find_auxiliary_signals, find_signal
@@ -26,8 +27,9 @@ def join_segments(content: GroupContent, diagnostics: Diagnostics) -> GroupConte
     of images that follow each other.
 
     Segments are fields ``<stem>_<digits>``, of three digits to 18, three dimensions or more, and alike but for the
-    first one. They are joined in the order of their numbers, under their stem, unless another field is the signal or
-    some are signals of their own. Those that are missing are left out, as nothing tells how long they are.
+    first one, and for the order of bytes, which is the machine's where theirs differ. They are joined in the order of
+    their numbers, under their stem, unless another field is the signal or some are signals of their own. Those that are
+    missing are left out, as nothing tells how long they are.
     """
     unheard = Diagnostics()
     signal = find_signal(content, unheard)
@@ -67,10 +69,13 @@ def _joined(
 ) -> GroupContent:
     first = content.fields[segments[0]]
     fields = {name: content.fields[name] for name in segments}
-    alike = {name: f for name, f in fields.items() if (f.shape[1:], f.dtype) == (first.shape[1:], first.dtype)}
+    alike = {name: field for name, field in fields.items() if _are_alike(field, first)}
+    are_of_one_type = all(field.dtype == first.dtype for field in alike.values())
+    dtype = first.dtype if are_of_one_type else first.dtype.newbyteorder("=")
     name = free_name(stem, content)
     gone = [f"{each} ({why_no_field(content, each)})" for each in numbered.values() if each not in fields]
-    gone += [f"{each} (has shape {f.shape} of {f.dtype})" for each, f in fields.items() if each not in alike]
+    expected = f"where {segments[0]} has {_images(first)}"
+    gone += [f"{each} (has images of {_images(fields[each])}, {expected})" for each in fields if each not in alike]
     digits = len(numbered[min(numbered)]) - len(stem) - 1
     between = (dict.fromkeys((a + 1, b - 1)) for a, b in pairwise(numbered) if b > a + 1)
     gone += [" to ".join(f"{stem}_{number:0{digits}}" for number in ends) for ends in between]
@@ -83,8 +88,19 @@ def _joined(
         common = {key: value for key, value in common.items() if _is_same(field.attributes.get(key), value)}
     common.pop("signal", None)
     kept = {other: field for other, field in content.fields.items() if other not in alike}
-    joined = {name: Field(shape, first.dtype, common, tuple(alike)), **kept}
+    joined = {name: Field(shape, dtype, common, tuple(alike)), **kept}
     return replace(content, fields=joined, attributes={**content.attributes, "signal": name})
+
+
+def _are_alike(field: Field, other: Field) -> bool:
+    """Whether fields have images of one shape and type, perhaps in another order of bytes."""
+    native = other.dtype.newbyteorder("=")
+    is_swapped = field.dtype.newbyteorder("=") == native and all(may_become(native, f.dtype) for f in (field, other))
+    return field.shape[1:] == other.shape[1:] and (field.dtype == other.dtype or is_swapped)
+
+
+def _images(field: Field) -> str:
+    return f"shape {field.shape[1:]} and type {field.dtype.str}"
 
 
 def _is_same(a: Any, b: Any) -> bool:

@@ -71,10 +71,13 @@ class GroupFields:
     def array(self, name: str) -> LazyArray:
         """The values of a field as they are stored, of the file in which they are."""
         if name not in self._arrays:
-            members = map(self.group.get, self.content.fields[name].segments)
+            field = self.content.fields[name]
+            members = map(self.group.get, field.segments)
             segments = [member for member in members if isinstance(member, Dataset)]
             path = self.group.member_path(name)
-            self._arrays[name] = LazyArray.joined(segments, self.file, path) if segments else self._single(name)
+            self._arrays[name] = (
+                LazyArray.joined(segments, field.dtype, self.file, path) if segments else self._single(name)
+            )
         return self._arrays[name]
 
     def _single(self, name: str) -> LazyArray:
