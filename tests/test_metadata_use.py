@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from html.parser import HTMLParser
@@ -21,7 +22,7 @@ from nexus_xr import NexusError, NexusPathError, NexusWarning
 from nexus_xr.metadata import table
 from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
-from .files import Field, Write, nxdata, nxentry, scan_file
+from .files import Field, Write, nxdata, nxentry, scan_file, write_tree
 
 
 @pytest.fixture
@@ -328,6 +329,41 @@ def test_files_whose_axes_differ_are_an_error_unless_they_are_to_be_joined(write
         )
     joined = nexus_xr.open_mfdataset(paths, concat_dim="scan", join="outer")
     assert joined.sizes == {"scan": 2, "x": 4}
+
+
+@pytest.mark.parametrize("join", ["exact", "outer"])
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        ((7, 6, 7), r"7 long in \S*0\.nxs, 6 long in \S*1\.nxs, and has"),
+        ((4, 5, 6), r"4 long in \S*0\.nxs, 5 long in \S*1\.nxs, 6 long in \S*2\.nxs, and has"),
+        ((4, 5, 6, 7), r".* 6 long in \S*2\.nxs, and of 1 more lengths, and has"),
+    ],
+)
+def test_lengths_that_differ_where_no_axis_joins_them_are_told_with_files(
+    lengths: tuple[int, ...], said: str, join: str, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.nxs" for number in range(len(lengths))]
+    for path, length in zip(paths, lengths, strict=True):
+        write_tree(path, {"entry": nxentry({"data": nxdata({"n": np.ones((length, 3))}, signal="n")})})
+    short = min(lengths)
+    advice = re.escape(f"preprocess, as by ds.isel({{'dim_0': slice({short})}})")
+    with pytest.raises(NexusError, match=rf"the dimension 'dim_0' is {said} no axis .*{advice}"):
+        nexus_xr.open_mfdataset(paths, concat_dim="scan", join=join)
+    scans = nexus_xr.open_mfdataset(
+        paths, concat_dim="scan", preprocess=lambda ds: ds.isel({"dim_0": slice(short)}), join=join
+    )
+    assert dict(scans.sizes) == {"scan": len(lengths), "dim_0": short, "dim_1": 3}
+    assert nexus_xr.open_mfdataset(paths, concat_dim="dim_0", join=join).sizes["dim_0"] == sum(lengths)
+
+
+def test_lengths_along_the_dimension_of_the_files_are_not_what_differs(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.nxs" for number in range(2)]
+    for number, path in enumerate(paths):
+        stack = np.ones((3 + number, 4 + number))
+        write_tree(path, {"entry": nxentry({"data": nxdata({"n": stack}, signal="n")})})
+    with pytest.raises(NexusError, match="the dimension 'dim_1' is 4 long in"):
+        nexus_xr.open_mfdataset(paths, concat_dim="dim_0")
 
 
 def test_what_promotes_is_a_preprocess_that_can_be_pickled(write: Write) -> None:

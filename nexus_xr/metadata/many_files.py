@@ -71,7 +71,7 @@ def open_mfdataset(
     NexusError
         A file isn't HDF5 or has no such field, no file matches the pattern, or a variable has other units in some, or,
         of times, another ``start``, ``offset`` or ``scaling_factor``; or axes differ, where the first file that has
-        another one is named.
+        another one is named, or lengths of a dimension without an axis, with files that have them.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def open_mfdataset(
     try:
         opened = open_files(files)
     except xr.AlignmentError as error:
-        told = _first_other_axis(files, concat_dim, open_files)
+        told = _what_differs(files, concat_dim, open_files)
         if told is None:
             raise
         raise NexusError(told) from error
@@ -192,21 +192,45 @@ def _add_what_others_say(opened: xr.Dataset, noted: Sequence[_Note]) -> None:
     warn_once("several files were opened as one, but not all say what their values mean", diagnostics)
 
 
-def _first_other_axis(
+def _what_differs(
     files: Sequence[FileLike], concat_dim: str, open_files: Callable[[Sequence[FileLike]], xr.Dataset]
 ) -> str | None:
-    """Which of the files is the first that has another axis than the first, and which one; None where none is found."""
+    """Which of the files is the first that has another axis than the first, or how long a dimension without one is.
+
+    None where nothing differs so.
+    """
+    lengths: dict[str, dict[int, str]] = {}
     with open_files(files[:1]) as first:
         axes = {str(dim): first.variables[dim] for dim in first.dims if dim in first.indexes and dim != concat_dim}
+        _note_lengths(lengths, first, files[0])
         for file in files[1:]:
             with open_files([file]) as other:
+                _note_lengths(lengths, other, file)
                 for dim, there in axes.items():
                     here = other.variables.get(dim)
                     if here is not None and not here.equals(there):
                         told = f"{_name(file)}: the axis {dim!r} isn't that of {_name(files[0])}"
                         told += f": {_difference(here, there)}"
                         return f'{told}; bring it to that in preprocess, or have them joined, as by join="outer"'
-    return None
+    lengths.pop(concat_dim, None)  # of which each file may have as many as it likes
+    return next((_other_lengths(dim, found) for dim, found in lengths.items() if len(found) > 1), None)
+
+
+def _note_lengths(lengths: dict[str, dict[int, str]], dataset: xr.Dataset, file: FileLike) -> None:
+    """Note, of each dimension without an axis, the file as an example of its length."""
+    for dim in dataset.dims:
+        if dim not in dataset.indexes:
+            lengths.setdefault(str(dim), {}).setdefault(dataset.sizes[dim], _name(file))
+
+
+def _other_lengths(dim: str, by_length: Mapping[int, str]) -> str:
+    told = ", ".join(f"{length} long in {file}" for length, file in islice(by_length.items(), _MOST_TOLD))
+    if len(by_length) > _MOST_TOLD:
+        told += f", and of {len(by_length) - _MOST_TOLD} more lengths"
+    return (
+        f"the dimension {dim!r} is {told}, and has no axis by which they could be joined; bring them to one length in "
+        f"preprocess, as by ds.isel({{{dim!r}: slice({min(by_length)})}}), or leave out those of another"
+    )
 
 
 def _name(file: FileLike) -> str:
