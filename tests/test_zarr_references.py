@@ -76,7 +76,7 @@ def test_what_the_codecs_do_not_undo_is_left_out_by_name(tmp_path: Path, name: s
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", data=counts(SHAPE), chunks=CHUNKS, **LOSSLESS[name])
         file["other"] = [1, 2, 3]
-    with pytest.warns(NexusWarning, match=r"chunk \(0, 0, 0\) went through .*, which isn't what") as caught:
+    with pytest.warns(NexusWarning, match=r"chunks such as \(0, 0, 0\) went through .*, which isn't what") as caught:
         refs = references(tmp_path / "f.h5")
     [diagnostic] = caught[0].message.diagnostics  # type: ignore[union-attr]
     assert (diagnostic.code, diagnostic.path) == ("no-reference", "/data")
@@ -90,7 +90,7 @@ def test_core_codecs_take_other_bytes(tmp_path: Path, name: str) -> None:
     if name == "fletcher32":  # which is left off, and lies at the end
         assert_same_bits(opened(references(tmp_path / "f.h5", "core"))["data"].values, alike(SHAPE))
     else:
-        with pytest.warns(NexusWarning, match=r"/data: chunk \(0, 0, 0\) went through (deflate|shuffle)"):
+        with pytest.warns(NexusWarning, match=r"/data: chunks such as \(0, 0, 0\) went through (deflate|shuffle)"):
             assert "data/zarr.json" not in references(tmp_path / "f.h5", "core")
 
 
@@ -106,7 +106,7 @@ def test_a_chunk_that_blosc_can_not_take_apart_is_not_referred_to(tmp_path: Path
         data = file.create_dataset("data", data=counts((4, 64)), chunks=(2, 64), **LOSSLESS["blosc lz4 1"])
         _, stored = data.id.read_direct_chunk((0, 0))
         data.id.write_direct_chunk((0, 0), b"\5" + stored[1:])  # a frame of Blosc 2
-    with pytest.warns(NexusWarning, match=r"/data: chunk \(0, 0\) went through blosc"):
+    with pytest.warns(NexusWarning, match=r"/data: chunks such as \(0, 0\) went through blosc"):
         references(tmp_path / "f.h5")
 
 

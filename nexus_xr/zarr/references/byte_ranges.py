@@ -89,9 +89,11 @@ def _reason(array: ZarrArray, stored: FoundChunk, coordinate: Coordinate) -> str
     """Why a chunk can't be referred to."""
     if array.stored is None:
         return "its values aren't those that are stored, but made of them"
-    chunk = f"chunk ({', '.join(map(str, coordinate))})"
+    at = f"({', '.join(map(str, coordinate))})"
     if not isinstance(stored, StoredChunk):
-        return f"{chunk} isn't one piece of an HDF5 file"
+        return f"chunk {at} isn't one piece of an HDF5 file"
+    # What a filter was left out for is one chunk of its own; others went through what all do.
+    chunk = f"chunk {at}" if stored.location.mask else f"chunks such as {at}"
     filters = " + ".join(map(_name, stored.filters)) or "no filter"
     return f"{chunk} went through {filters}, which isn't what the array's codecs in Zarr undo"
 
