@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import uuid
 import warnings
 from collections.abc import Callable
@@ -16,13 +17,13 @@ import hdf5plugin
 import numpy as np
 import pytest
 import xarray as xr
-from h5py import h5d, h5f, h5l, h5p, h5s, h5t, h5z
+from h5py import h5d, h5f, h5l, h5o, h5p, h5s, h5t, h5z
 
 import nexus_xr
 from benchmarks.serving import RangeServer
 from nexus_xr import extras
 from nexus_xr.exchange import foreign, stores
-from nexus_xr.hdf5.writing import stored_anew
+from nexus_xr.hdf5.writing import copying, stored_anew
 from nexus_xr.inspection.outline import OutlineNode
 from nexus_xr.writing.copies import repack
 
@@ -1277,6 +1278,89 @@ def test_names_that_are_not_utf8_stay_as_they_are(tmp_path: Path, compression: s
             np.testing.assert_array_equal(group[name], values)
             assert group[name].compression == (None if compression == "keep" else compression)
         assert file["same"] == group
+
+
+def take_filter_name(path: Path, name: str) -> None:
+    """Have the filter of a dataset of a header of version 1 be told of without its name, in a message without room."""
+    with h5py.File(path) as file:
+        header = h5o.get_info(file[name].id).addr
+    content = bytearray(path.read_bytes())
+    at = content.index(b"deflate\0", header)
+    begin = at - 16  # of the message, before which its size is
+    (size,) = struct.unpack_from("<H", content, begin - 6)
+    content[at - 6 : at - 4] = bytes(2)
+    content[at : begin + size] = content[at + 8 : begin + size] + bytes(8)  # the end is a message of nothing
+    struct.pack_into("<H", content, begin - 6, size - 8)
+    content[header + 2] += 1
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def unnamed(tmp_path: Path) -> Path:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        values = np.arange(60, dtype="u2").reshape(6, 10)
+        made = file.create_dataset("counts", data=values, chunks=(2, 10), maxshape=(None, 10), compression="gzip")
+        made.attrs["units"] = "K"
+    take_filter_name(path, "counts")
+    return path
+
+
+def assert_counts_are_there(path: Path, name: str) -> None:
+    with h5py.File(path) as file:
+        counts = file[name]
+        assert counts[...].tolist() == np.arange(60).reshape(6, 10).tolist()
+        assert (counts.chunks, counts.maxshape, counts.compression) == ((2, 10), (None, 10), "gzip")
+        assert counts.attrs["units"] == "K"
+        assert counts.id.get_create_plist().get_filter(0)[3] == b"deflate"
+    report = nexus_xr.check(path)
+    assert (report.faults, report.unread) == ((), ())
+
+
+@pytest.mark.parametrize("target", [None, "g.h5"])
+@pytest.mark.parametrize("compression", ["keep", "zstd"])
+def test_filters_without_a_name_are_written_anew_with_theirs(
+    tmp_path: Path, unnamed: Path, target: str | None, compression: str
+) -> None:
+    nexus_xr.repack(unnamed, target and tmp_path / target, compression=compression)
+    assert_counts_are_there(tmp_path / (target or "f.h5"), "counts")
+
+
+def test_filters_without_a_name_are_copied_with_theirs(tmp_path: Path, unnamed: Path) -> None:
+    xr.open_dataset(unnamed, engine="nexus").nexus.to_nexus(tmp_path / "g.nxs")
+    with h5py.File(tmp_path / "g.nxs") as file:
+        assert file["entry1/counts/counts"].maxshape == (None, 10)
+    assert_counts_are_there(tmp_path / "g.nxs", "entry1/counts/counts")
+
+
+def test_filters_without_a_name_are_consolidated_with_theirs(tmp_path: Path, unnamed: Path) -> None:
+    with h5py.File(tmp_path / "g.h5", "w") as file:
+        file["counts"] = h5py.ExternalLink("f.h5", "/counts")
+    nexus_xr.consolidate(tmp_path / "g.h5")
+    assert_counts_are_there(tmp_path / "g.h5", "counts")
+
+
+def test_a_filter_without_a_name_that_nobody_knows_is_copied_as_it_is(tmp_path: Path, unnamed: Path) -> None:
+    content = unnamed.read_bytes()
+    step = content.index(bytes((1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0))) + 8
+    unnamed.write_bytes(content[:step] + struct.pack("<H", 399) + content[step + 2 :])
+    nexus_xr.repack(unnamed, tmp_path / "g.h5")
+    with h5py.File(unnamed) as old, h5py.File(tmp_path / "g.h5") as new:
+        assert new["counts"].id.get_create_plist().get_filter(0)[0] == 399
+        for corner in ((0, 0), (2, 0), (4, 0)):
+            assert new["counts"].id.read_direct_chunk(corner) == old["counts"].id.read_direct_chunk(corner)
+
+
+@pytest.mark.parametrize("target", [None, "g.h5"])
+def test_a_copy_that_cannot_be_read_does_not_take_the_place_of_the_file(
+    tmp_path: Path, unnamed: Path, monkeypatch: pytest.MonkeyPatch, target: str | None
+) -> None:
+    monkeypatch.setattr(copying, "unnamed_filters_of", lambda dataset, source: ())  # so that libhdf5 writes no header
+    before = unnamed.read_bytes()
+    with pytest.raises(nexus_xr.NexusFileError, match=r"f\.h5:/counts: can't be written anew, as libhdf5"):
+        nexus_xr.repack(unnamed, target and tmp_path / target)
+    assert unnamed.read_bytes() == before
+    assert os.listdir(tmp_path) == ["f.h5"]
 
 
 def test_a_dataset_without_a_fill_value_is_copied_as_it_is(tmp_path: Path) -> None:

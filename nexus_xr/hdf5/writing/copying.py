@@ -21,7 +21,7 @@ from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.block_shapes import covering, grouped
-from nexus_xr.hdf5.reading.layouts.library_layouts import has_new_layout
+from nexus_xr.hdf5.reading.layouts.library_layouts import has_new_layout, unnamed_filters_of
 
 from .creation import put
 from .link_targets import copy_attributes, has_new_attributes
@@ -90,7 +90,7 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_heade
     with array.opened() as dataset:
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
-        if _is_copied_well(dataset, group) and not in_new_header:
+        if _is_copied_well(dataset, group, array.file) and not in_new_header:
             if not (
                 _is_for_new_libraries(dataset, array.file) and _is_made_alike(dataset, group, name, array.file, array)
             ):
@@ -123,7 +123,7 @@ def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: st
         It has to be made anew, and can't be.
     """
     file = file or File(found.file.filename)
-    is_copied_well = _is_copied_well(found, group)
+    is_copied_well = _is_copied_well(found, group, file)
     if isinstance(found, h5py.Datatype):
         if is_copied_well and not (is_newer(found.id) or has_new_attributes(found)):
             h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
@@ -159,13 +159,24 @@ class _StoredText(LazyArray):
 # --- what libhdf5 copies wrongly -------------------------------------------------------------------------------------
 
 
-def _is_copied_well(found: h5py.Dataset | h5py.Datatype, group: h5py.Group) -> bool:
+def _is_copied_well(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, file: File) -> bool:
     """Whether what libhdf5's own way of copying makes of an object can be read.
 
     Between files of other lengths of addresses it makes headers that are too short or too long, and may end the
-    process. Of a fill value of varying length it copies where that is in the heap of the other file.
+    process. Of a fill value of varying length it copies where that is in the heap of the other file. To filters
+    without a name it gives the one that it knows them by, for which there is no room in what is as long as it was.
     """
-    return _sizes(found) == _sizes(group) and not (isinstance(found, h5py.Dataset) and _has_varying_fill(found))
+    if _sizes(found) != _sizes(group):
+        return False
+    return not isinstance(found, h5py.Dataset) or not (_has_varying_fill(found) or _names_filters_anew(found, file))
+
+
+def _names_filters_anew(dataset: h5py.Dataset, file: File) -> bool:
+    """Whether libhdf5 knows names of filters of a dataset that its file leaves out."""
+    if dataset.chunks is None:
+        return False
+    with _file_of(dataset, file).source() as source:
+        return any(h5z.filter_avail(number) for number in unnamed_filters_of(dataset.id, source))
 
 
 def _is_for_new_libraries(dataset: h5py.Dataset, file: File) -> bool:
@@ -184,9 +195,13 @@ def _is_for_new_libraries(dataset: h5py.Dataset, file: File) -> bool:
         return True
     if dataset.chunks is None:
         return False
-    its_file = file if is_in_stream(dataset.id) else File(dataset.file.filename)
-    with its_file.source() as source:
+    with _file_of(dataset, file).source() as source:
         return has_new_layout(dataset.id, source)
+
+
+def _file_of(dataset: h5py.Dataset, file: File) -> File:
+    """The file that a dataset is in, which was reached from one that is that of each dataset in a stream."""
+    return file if is_in_stream(dataset.id) else File(dataset.file.filename)
 
 
 def _is_made_alike(

@@ -39,7 +39,7 @@ from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.signatures import as_path, checks
 from nexus_xr.writing.defaults import KEEP
 
-from .soundness import refuse_damaged
+from .soundness import refuse_damaged, refuse_unlike
 
 # Chunks as they are, or as `to_nexus` chooses them.
 AUTO = "auto"
@@ -109,7 +109,7 @@ def repack(
         raise NexusError(f"{goal}: only a file of this machine is written anew; name a path")
     if target is not None and os.path.lexists(goal) and not overwrite:
         raise NexusError(f"{goal}: is there already; choose another name, or replace it with overwrite=True")
-    refuse_damaged(asked, _FAILURE)
+    before = refuse_damaged(asked, _FAILURE)
     with asked.opened() as opened:
         is_moved = target is not None and os.path.dirname(os.path.realpath(goal)) != os.path.dirname(asked.path)
         total = _check(opened, asked.name, is_moved)
@@ -121,7 +121,10 @@ def repack(
             refuse_growing(goal)
         new_file = NewFile(goal, mode, user_block=_user_block(asked, opened.userblock_size), takes_over=is_same)
         with completed(new_file, f"{asked.name}: {_FAILURE}") as new:
-            _Repacking(asked, goal, form, num_threads, progress, total).run(opened, new.file)
+            written, repacking = new.file.filename, _Repacking(asked, goal, form, num_threads, progress, total)
+            repacking.run(opened, new.file)
+            new.close()
+            refuse_unlike(asked.name, before, File(written), _FAILURE, repacking.stored_anew)
     new.commit()
 
 
@@ -244,6 +247,8 @@ class _Repacking:
         self._done = 0
         self._made: dict[Any, h5py.HLObject] = {}
         self._referring = ReferringCopies(self._successor)
+        #: Addresses of the datasets that have other chunks or filters than they had.
+        self.stored_anew: set[int] = set()
 
     def run(self, source: h5py.File, new: h5py.File) -> None:
         self._made[address_of(source["/"].id)] = new["/"]
@@ -288,6 +293,7 @@ class _Repacking:
             copy_object(item, group, name, self._asked)
         else:
             self._write(item, group, name, *form)
+            self.stored_anew.add(address_of(item.id)[1])
         if isinstance(item, h5py.Dataset) and self._progress is not None:
             self._done += _bytes_of(item)
             self._progress(self._done, self._total)

@@ -54,6 +54,20 @@ def parse_filter_pipeline(content: bytes) -> tuple[FilterStep, ...]:
     return tuple(_step(fields, is_padded) for _ in range(count))
 
 
+def unnamed_filters(content: bytes) -> tuple[int, ...]:
+    """The numbers of filters that a message leaves the names out of, though its version has room for them.
+
+    Examples
+    --------
+    >>> unnamed_filters(bytes((1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0)))
+    (1,)
+    >>> unnamed_filters(bytes((2, 1, 1, 0, 0, 0, 1, 0, 9, 0, 0, 0)))
+    ()
+    """
+    steps = parse_filter_pipeline(content)
+    return tuple(step.id for step in steps if not step.name and (content[0] == 1 or step.id >= _FIRST_NAMED))
+
+
 def _step(fields: Fields, is_padded: bool) -> FilterStep:
     number = fields.number(2)
     name_size = fields.number(2) if is_padded or number >= _FIRST_NAMED else 0

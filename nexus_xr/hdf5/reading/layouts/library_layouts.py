@@ -14,9 +14,11 @@ from nexus_xr.hdf5.format.external_files import ExternalSlot
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.file_bytes import FileBytes
 from nexus_xr.hdf5.format.messages.dataspace import Dataspace
+from nexus_xr.hdf5.format.messages.filter_pipeline import unnamed_filters
 from nexus_xr.hdf5.format.messages.layout import Chunked, LayoutMessage, parse_layout
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import first_of, read_object_header
+from nexus_xr.hdf5.format.shared_messages import read_shared_table, resolve
 from nexus_xr.hdf5.format.superblock import read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
@@ -129,6 +131,25 @@ def has_new_layout(dataset: h5d.DatasetID, source: Source) -> bool:
         layout = _layout(dataset, file_bytes(source, read_superblock(source)))
         return isinstance(layout, Chunked) and layout.needs_hdf5_2 and not layout.leaves_partial_unfiltered
     return False
+
+
+def unnamed_filters_of(dataset: h5d.DatasetID, source: Source) -> tuple[int, ...]:
+    """The numbers of filters of an open dataset that its file gives no name, though it has room for one.
+
+    Parameters
+    ----------
+    dataset
+        The open dataset.
+    source
+        The bytes of the file that it is in.
+    """
+    with suppress(FormatError, UnsupportedError):
+        superblock = read_superblock(source)
+        file, kind = file_bytes(source, superblock), MessageType.FILTER_PIPELINE
+        for flags, content in read_object_header(file, address_of(dataset)[1]).get(kind, ())[:1]:
+            shared = read_shared_table(file, superblock.extension)
+            return unnamed_filters(resolve(file, kind, flags, content, shared))
+    return ()
 
 
 def _dataspace(dataset: h5d.DatasetID) -> Dataspace:
