@@ -108,6 +108,7 @@ class Code(StrEnum):
     )
     AXIS_WITHOUT_INDEX = "axis-without-index", "", "an axis can't be an index"
     AXIS_WRONG_LENGTH = "axis-wrong-length", "NXdata: AXISNAME", "an axis is of another length than its dimension"
+    DIMENSION_LENGTHS_DIFFER = "dimension-lengths-differ", "", "dimensions of one name have several lengths"
     ERRORS_MISSING = "errors-missing", "NXdata: FIELDNAME@uncertainties", "what is said to be uncertainties is no field"
     ERRORS_WRONG_SHAPE = "errors-wrong-shape", "NXdata: FIELDNAME_errors", "uncertainties have not the field's shape"
     LONGER_THAN_COMMON = (

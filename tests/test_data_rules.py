@@ -1468,3 +1468,21 @@ def test_each_field_is_a_signal_without_a_look_at_all_others(inner: tuple[str, .
         return fields.passes
 
     assert passes(9) == passes(3)
+
+
+@pytest.mark.parametrize("length", [4, 5])
+def test_dimensions_of_one_name_and_several_lengths_are_different_ones(write: Write, length: int) -> None:
+    fields = {
+        "lat": Field(np.zeros(4), {"_ARRAY_DIMENSIONS": ["x"]}),
+        "q": Field(np.zeros((length, 3)), {"_ARRAY_DIMENSIONS": ["x", "y"]}),
+        "r": Field(np.zeros((4, 3)), {"_ARRAY_DIMENSIONS": ["x", "y"]}),
+    }
+    group = nxdata(fields, signal="lat", ancillary_variables=["q", "r"])
+    found = described(write, group)
+    own = "x" if length == 4 else "q_dim_0"
+    assert dims_of(found) == {"lat": ("x",), "q": (own, "y"), "r": ("x", "y")}
+    assert [each.code for each in found.diagnostics] == ([] if length == 4 else ["dimension-lengths-differ"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NexusWarning)
+        opened = xr.open_dataset(write({"entry": {"data": group}}), engine="nexus")
+    assert dict(opened.sizes) == {"x": 4, own: length, "y": 3}

@@ -181,6 +181,31 @@ def test_bounds_that_follow_from_no_edges_stay_what_they_are(tmp_path: Path) -> 
     assert xr.open_dataset(tmp_path / "f.nxs", engine="nexus").identical(dataset)
 
 
+LAT = np.arange(5.0) * 10
+LAT_BOUNDS = np.stack([LAT - 5, LAT + 5], 1)
+OF_LAT: dict[str, Any] = {"lat": ("x", LAT, {"bounds": "lat_bnds"}), "lat_bnds": (("x", "n"), LAT_BOUNDS)}
+
+
+@pytest.mark.parametrize("order", [("lat", "lat_bnds", "q"), ("q", "lat", "lat_bnds"), ("lat", "lat_bnds")])
+@pytest.mark.parametrize("wrap", [xr.Dataset, lambda data: xr.DataTree(xr.Dataset(data))])
+def test_data_that_have_bounds_are_no_edges(tmp_path: Path, order: tuple[str, ...], wrap: Any) -> None:
+    every = {**OF_LAT, "q": (("x", "y"), np.arange(40.0).reshape(5, 8))}
+    written = wrap({name: every[name] for name in order})
+    written.nexus.to_nexus(tmp_path / "f.nxs")
+    open_it = xr.open_dataset if isinstance(written, xr.Dataset) else xr.open_datatree
+    assert open_it(tmp_path / "f.nxs", engine="nexus").identical(written)
+
+
+def test_coordinates_that_have_bounds_are_edges(tmp_path: Path) -> None:
+    dataset = xr.Dataset({**OF_LAT, "q": ("x", np.arange(5.0))}).set_coords(["lat", "lat_bnds"])
+    to_nexus(dataset, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/q/lat"].shape == (6,)
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    np.testing.assert_array_equal(found.lat, LAT)
+    np.testing.assert_array_equal(found.lat_bounds, LAT_BOUNDS)
+
+
 def test_uncertainties_and_auxiliary_signals(tmp_path: Path) -> None:
     dataset = xr.Dataset(
         {"i": ("q", [1.0, 2.0]), "i_errors": ("q", [0.1, 0.2]), "background": ("q", [0.0, 1.0])},

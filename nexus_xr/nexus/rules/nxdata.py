@@ -111,10 +111,35 @@ def _described(
 ) -> NXdata:
     """What was found, in order and with its scaling."""
     once = _without_slashes(content, _each_field_once(found))
-    variables = sorted(once, key=lambda variable: _ORDER[variable.role])
+    in_order = sorted(once, key=lambda variable: _ORDER[variable.role])
+    variables = list(_of_one_length(content, in_order, diagnostics))
     scaled = tuple(_scaled(variable, find_scaling(content, variable.field, diagnostics)) for variable in variables)
     bounds_dim = free_name("bnds", {name for variable in scaled for name in (variable.name, *variable.dims)})
     return NXdata(content.path, signal, scaled, default_slice, tuple(diagnostics), bounds_dim)
+
+
+def _of_one_length(
+    content: GroupContent, variables: Iterable[Variable], diagnostics: Diagnostics
+) -> Iterator[Variable]:
+    """The same, of which no two have other lengths along a dimension: the later one gets one of its own."""
+    lengths: dict[str, int] = {}
+    for variable in variables:
+        shape = content.fields[variable.field].shape
+        of_bins = shape if variable.bounds is None else (*shape[:-1], shape[-1] - 1)
+        own = enumerate(zip(variable.dims, of_bins, strict=True))
+        taken = (*content.fields, *content.others, *lengths)
+        dims = tuple(
+            dim if lengths.get(dim, length) == length else free_name(f"{variable.name}_dim_{at}", taken)
+            for at, (dim, length) in own
+        )
+        if dims != variable.dims:
+            message = (
+                f"{variable.field!r} of shape {shape} has other lengths along {variable.dims} than others have; "
+                "it has dimensions of its own"
+            )
+            diagnostics.add(Code.DIMENSION_LENGTHS_DIFFER, content.path, message)
+        lengths.update(zip(dims, of_bins, strict=True))
+        yield replace(variable, dims=dims)
 
 
 def _scaled(variable: Variable, scaling: Scaling | None) -> Variable:

@@ -68,7 +68,7 @@ def signal_of(dataset: xr.Dataset) -> str | None:
     if (found := next((name for name in own if name not in beside), None)) is not None:
         return found
     bounds = {named for variable in dataset.variables.values() if (named := bounds_named(variable)) is not None}
-    edges = (edges_told(dataset, name) for name in dataset.variables) if bounds else ()
+    edges = (edges_told(dataset, name) for name in dataset.coords) if bounds else ()
     parts = {found[0] for found in edges if found is not None}
     return next((name for name in own if name not in parts and owner_of_errors(name, own) is None), None)
 
@@ -154,9 +154,9 @@ def _why_no_dimensions(dims: Iterable[Any]) -> str | None:
 
 
 def _may_have_edges(dataset: xr.Dataset) -> Iterable[Any]:
-    """The variables whose bins edges would tell: those along data, by whose lengths it is seen that they are edges."""
+    """The coordinates whose bins edges would tell: those along data, whose lengths show that they are edges."""
     spanned = {dim for variable in dataset.data_vars.variables.values() for dim in variable.dims}
-    return [name for name, each in dataset.variables.items() if not spanned or spanned.issuperset(each.dims)]
+    return [name for name, each in dataset.coords.variables.items() if not spanned or spanned.issuperset(each.dims)]
 
 
 def _names_absent_bounds(dataset: xr.Dataset, name: Any) -> bool:
