@@ -1280,6 +1280,26 @@ def test_names_that_are_not_utf8_stay_as_they_are(tmp_path: Path, compression: s
         assert file["same"] == group
 
 
+def test_text_with_a_fill_value_is_written_anew_while_h5py_has_it_open(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        for name, shape in {"a": (2,), "b": (2,), "e": ()}.items():
+            file.create_dataset(name, shape, h5py.string_dtype(), data=np.full(shape, "v", object), fillvalue="x")
+    read = """
+import sys, warnings, h5py, nexus_xr, xarray as xr
+source, copy, target = sys.argv[1:]
+warnings.simplefilter("ignore")
+file = h5py.File(source)
+held = [file[name] for name in file]
+xr.open_datatree(source, engine="nexus").nexus.to_nexus(copy)  # which reads what is held through another handle
+nexus_xr.repack(source, target)
+"""
+    run(read, tmp_path / "f.h5", tmp_path / "copy.nxs", tmp_path / "g.h5")
+    with h5py.File(tmp_path / "g.h5") as file:
+        for name in "abe":
+            assert (file[name].asstr()[...].astype(object) == "v").all()
+            assert file[name].fillvalue == b"x"
+
+
 def take_filter_name(path: Path, name: str) -> None:
     """Have the filter of a dataset of a header of version 1 be told of without its name, in a message without room."""
     with h5py.File(path) as file:

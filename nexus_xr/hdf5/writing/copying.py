@@ -16,6 +16,7 @@ from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.datatypes import is_newer, older
 from nexus_xr.hdf5.library.location import is_in_stream
+from nexus_xr.hdf5.library.properties import properties_of
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
 from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_text
@@ -218,7 +219,7 @@ def _is_made_alike(
 
 
 def _has_varying_fill(dataset: h5py.Dataset) -> bool:
-    is_set = dataset.id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
+    is_set = properties_of(dataset.id).fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
     return bool(is_set) and _varies(dataset.id.get_type())
 
 
@@ -232,7 +233,7 @@ def _make_alike(
     source: h5py.Dataset, group: h5py.Group, name: str, file: File, array: LazyArray | None = None
 ) -> h5py.Dataset:
     """A dataset of the same type and storage, with the same values, and without attributes."""
-    kind, properties = older(source.id.get_type()), source.id.get_create_plist()
+    kind, properties = older(source.id.get_type()), properties_of(source.id)
     filters = filters_of(properties)
     _ask_again(properties)
     properties.set_attr_creation_order(IN_ORDER)

@@ -22,12 +22,13 @@ from nexus_xr.hdf5.filters.codecs.only_libhdf5 import SZIP
 from nexus_xr.hdf5.filters.codecs.shuffle import SHUFFLE
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.library.datatypes import older
+from nexus_xr.hdf5.library.properties import properties_of
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.objects.text import decode, encode
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 
-from .new_objects import IN_ORDER, link_properties, properties_of
+from .new_objects import IN_ORDER, link_properties, new_properties
 
 # An array that is smaller is stored as it is, in one piece.
 SMALL_BYTES = 64 * 1024
@@ -227,7 +228,7 @@ def create_dataset(
     NexusError
         The filters aren't for such values, or such chunks.
     """
-    properties = properties_of(h5p.DATASET_CREATE)
+    properties = new_properties(h5p.DATASET_CREATE)
     chunks = chunks or (shape if filters and all(shape) and shape else None)
     # Every element is written, so nothing is to be filled before.
     properties.set_fill_time(h5d.FILL_TIME_IFSET)
@@ -271,11 +272,11 @@ def create_alike(
 def _properties_alike(source: h5py.Dataset) -> h5p.PropDCID:
     """Properties of a dataset with the fill value of another, which says nothing of how it is stored."""
     if source.external or source.is_virtual:  # which nothing takes from properties again
-        properties = properties_of(h5p.DATASET_CREATE)
+        properties = new_properties(h5p.DATASET_CREATE)
         if (fill := fill_of(source)) is not None:
             properties.set_fill_value(fill)
     else:
-        properties = source.id.get_create_plist()
+        properties = properties_of(source.id)
         properties.set_attr_creation_order(IN_ORDER)
         properties.set_alloc_time(h5d.ALLOC_TIME_DEFAULT)
         if properties.get_nfilters():
@@ -307,7 +308,7 @@ def _explained(group: h5py.Group, name: str, dtype: np.dtype[Any], chunks: tuple
 
 def fill_of(dataset: h5py.Dataset) -> NDArray[Any] | None:
     """The fill value that a dataset was given, as `create_dataset` takes it; None for none, and of what h5py hasn't."""
-    if dataset.id.get_create_plist().fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
+    if properties_of(dataset.id).fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
         return None
     text = h5py.check_string_dtype(dataset.dtype)
     if dataset.dtype.hasobject and text is None:

@@ -11,6 +11,7 @@ from h5py import h5t
 
 from nexus_xr.hdf5.io.naming.linked_files import find_file
 from nexus_xr.hdf5.io.naming.reach import EVERYWHERE
+from nexus_xr.hdf5.library.properties import properties_of
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.storage import Filter
@@ -89,7 +90,7 @@ def chunk_form(dataset: h5py.Dataset) -> ChunkForm | None:
     """What the chunks of a dataset are like; None where it isn't chunked."""
     if dataset.chunks is None or dataset.dtype.hasobject:
         return None
-    return ChunkForm(_kind(dataset), dataset.chunks, filters_of(dataset.id.get_create_plist()), _fill(dataset))
+    return ChunkForm(_kind(dataset), dataset.chunks, filters_of(properties_of(dataset.id)), _fill(dataset))
 
 
 def _kind(dataset: h5py.Dataset) -> h5t.TypeID:

@@ -16,7 +16,7 @@ from nexus_xr.hdf5.objects.text import encode
 IN_ORDER = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 
 
-def properties_of(kind: Any) -> Any:
+def new_properties(kind: Any) -> Any:
     """Properties of a new object, which keeps the order of its attributes, and no times, as h5py's have none.
 
     When many attributes move into a heap is left as it is: readers fail over headers that say so (pyfive, jsfive).
@@ -34,7 +34,7 @@ def properties_of(kind: Any) -> Any:
 
 def properties_of_members(kind: Any) -> Any:
     """The same of a group or a file, which keeps the order of its members too."""
-    properties = properties_of(kind)
+    properties = new_properties(kind)
     properties.set_link_creation_order(IN_ORDER)
     return properties
 

@@ -21,7 +21,7 @@ from nexus_xr.hdf5.runtime.h5py_lock import phil
 
 from .chunk_writer import Region, WrittenDataset, everywhere
 from .creation import create_dataset
-from .new_objects import link_properties, properties_of
+from .new_objects import link_properties, new_properties
 from .writable_file import close_file, discard_file, open_file, why_unwritten
 
 # The one dataset of a part file.
@@ -74,7 +74,7 @@ class Joined:
 
 def create_joined(group: h5py.Group, name: str, joined: Joined) -> h5py.Dataset:
     """Make the virtual dataset of part files, which need not be there yet."""
-    properties = properties_of(h5p.DATASET_CREATE)
+    properties = new_properties(h5p.DATASET_CREATE)
     growing = joined.growing or (False,) * len(joined.shape)
     largest = tuple(h5s.UNLIMITED if grows else size for size, grows in zip(joined.shape, growing, strict=True))
     for region, path in joined.parts:

@@ -16,6 +16,7 @@ from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.writers import UNMARKING, refuse_marked, refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.group import root_of
+from nexus_xr.hdf5.library.properties import in_high_level
 from nexus_xr.hdf5.library.virtual import virtual_mappings_of
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.objects.paths import path_of_member
@@ -231,6 +232,7 @@ class _Consolidation:
             self._entered.append((found, self._made[key]))
         else:
             if isinstance(found, h5py.Dataset):
+                found = in_high_level(found.id)
                 refuse_unknown(found, f"{found.file.filename}:{found.name}")
             if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
                 self._make_real(found, group, name)

@@ -16,6 +16,7 @@ from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.io.writers import refuse_growing, refuse_written
 from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.datatypes import numpy_type
+from nexus_xr.hdf5.library.properties import in_high_level, properties_of
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.storage import Filter
@@ -147,7 +148,7 @@ class _Form:
         """Chunks and filters for a dataset; None where it is best copied as it is."""
         if not _can_change(dataset):
             return None
-        present = filters_of_source(filters_of(dataset.id.get_create_plist()))
+        present = filters_of_source(filters_of(properties_of(dataset.id)))
         filters = present if self.filters is None or dataset.nbytes <= SMALL_BYTES else self.filters
         chunks = dataset.chunks
         if self.rechunks or (filters and chunks is None):
@@ -165,7 +166,7 @@ def _can_change(dataset: h5py.Dataset) -> bool:
     is_plain = dtype is not None and dtype.kind in "biufcV" and not dtype.hasobject and dtype.subdtype is None
     if not is_plain or not dataset.size or dataset.is_virtual or dataset.external:
         return False
-    return bool(dataset.id.get_create_plist().fill_value_defined() != h5d.FILL_VALUE_UNDEFINED)
+    return bool(properties_of(dataset.id).fill_value_defined() != h5d.FILL_VALUE_UNDEFINED)
 
 
 # --- what can't be written anew --------------------------------------------------------------------------------------
@@ -196,7 +197,12 @@ def _item_of(group: h5py.Group, member: str, name: str, path: str, is_moved: boo
         raise NexusError(f"{name}:{path}: is a link that only its writer follows; remove it")
     if isinstance(link, h5py.ExternalLink) and is_moved:
         raise _moved(name, path)
-    return group[as_h5py_takes_it(member)] if isinstance(link, h5py.HardLink) else None
+    return _opened(group, member) if isinstance(link, h5py.HardLink) else None
+
+
+def _opened(group: h5py.Group, member: str) -> Any:
+    item = group[as_h5py_takes_it(member)]
+    return in_high_level(item.id) if isinstance(item, h5py.Dataset) else item
 
 
 def _names_in(group: h5py.Group) -> list[str]:
@@ -273,7 +279,7 @@ class _Repacking:
         if not isinstance(link, h5py.HardLink):
             put_link(made, name, link)
             return
-        item = group[as_h5py_takes_it(name)]
+        item = _opened(group, name)
         key = address_of(item.id)
         if key in self._made:
             made[as_h5py_takes_it(name)] = self._made[key]
