@@ -96,7 +96,7 @@ def test_whatever_there_is_is_drawn(kind: str, tmp_path: Path) -> None:
     ("array", "why"),
     [
         (curve(["a", "b"]), "of type text"),
-        (curve(np.zeros(3, [("a", "f4")])), "can't be drawn"),
+        (curve(np.zeros(3, [(f"a{at}", "f4") for at in range(90)])), "is a compound of 90 members, which can't"),
         (image(np.zeros((0, 3))), "no values to draw"),
         (xr.DataArray(np.zeros((0, 2, 3)), name="n"), r"no values to draw; its shape is \(0, 2, 3\)"),
         (xr.Dataset(), "no signal to draw"),

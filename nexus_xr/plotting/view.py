@@ -85,7 +85,7 @@ def view_of(array: xr.DataArray, is_thinned: bool = True) -> DrawnView:
         Its values are no numbers, or there are none.
     """
     if array.dtype.kind not in "biufcmM":
-        raise NexusError(f"{called(array)}: is of type {_in_words(array)}, which can't be drawn; choose numbers")
+        raise NexusError(f"{called(array)}: is {_in_words(array)}, which can't be drawn; choose numbers")
     if not array.size:
         raise NexusError(f"{called(array)}: has no values to draw; its shape is {array.shape}")
     scalars = shown_dims(array.attrs) == 0  # one of them is no plot; they are drawn over what they were measured at
@@ -122,7 +122,9 @@ def called(array: xr.DataArray) -> str:
 
 
 def _in_words(array: xr.DataArray) -> str:
-    return "text or other objects" if array.dtype.kind in "OSU" else str(array.dtype)
+    if array.dtype.names is not None:
+        return f"a compound of {len(array.dtype.names)} members"
+    return f"of type {'text or other objects' if array.dtype.kind in 'OSU' else array.dtype}"
 
 
 def _steps(shown: xr.DataArray) -> dict[Any, int]:
