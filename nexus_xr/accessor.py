@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arrays.edges import assign_edges, bounds_to_edges, edges_along, edges_to_bounds
 from .arrays.fitting import curvefit
+from .arrays.quantified import without_quantities
 from .arrays.rebinning import rebin
 from .arrays.signal_dims import assign_signal_dims, set_signal_dims, signal_dims
 from .arrays.uncertainties import (
@@ -39,6 +40,11 @@ class _Accessor:
 
     def __init__(self, obj: Any) -> None:
         self._obj = obj
+
+    @property
+    def _plain(self) -> Any:
+        """The object, with numbers and their units as attributes where it has quantities of pint."""
+        return without_quantities(self._obj)
 
     @takes(WritingOptions)
     def to_nexus(self, path: str | os.PathLike[str] | BinaryIO, **options: Any) -> Any:
@@ -120,7 +126,10 @@ class _Accessor:
 
 
 class _ArrayAccessor(_Accessor):
-    """What it adds to arrays and Datasets of them."""
+    """What it adds to arrays and Datasets of them.
+
+    Where these are quantities of pint, what comes of them has numbers with attributes ``units``.
+    """
 
     def edges(self, name: Hashable) -> NDArray[Any]:
         """The n + 1 edges of the n bins of a coordinate, in its unit.
@@ -137,7 +146,7 @@ class _ArrayAccessor(_Accessor):
         >>> counts[1:].nexus.edges("tof")
         array([10, 20, 40])
         """
-        return edges_along(self._obj, name)
+        return edges_along(self._plain, name)
 
     def assign_edges(self, edges: Mapping[Any, ArrayLike] | None = None, **by_name: ArrayLike) -> Any:
         """The same with edges of bins: coordinates of their middles, with an index of n + 1 edges for n bins.
@@ -147,7 +156,7 @@ class _ArrayAccessor(_Accessor):
         NexusError
             There isn't one edge more than the dimension is long.
         """
-        return assign_edges(self._obj, {**(edges or {}), **by_name})
+        return assign_edges(self._plain, {**(edges or {}), **by_name})
 
     @checks()
     def rebin(self, numbers: Mapping[Any, int] | None = None, **by_name: int) -> Any:
@@ -171,7 +180,7 @@ class _ArrayAccessor(_Accessor):
         >>> rebinned.values, rebinned.nexus.edges("tof")
         (array([8, 9]), array([ 0, 20, 50]))
         """
-        return rebin(self._obj, {**(numbers or {}), **by_name})
+        return rebin(self._plain, {**(numbers or {}), **by_name})
 
     def promote(self, *paths: str, dims: Dims = None, **names: str) -> Any:
         """The same with fields of the metadata as coordinates.
@@ -303,7 +312,7 @@ class DataArrayAccessor(_ArrayAccessor):
         >>> line.slope.data
         UncertainArray(2. ± 0.02672612)
         """
-        return curvefit(self._joined(), dim, function, p0 or {}, options)
+        return curvefit(DataArrayAccessor(self._plain)._joined(), dim, function, p0 or {}, options)
 
     def _of_joined(self, part: Callable[[xr.DataArray], xr.Variable]) -> xr.DataArray:
         joined = self._joined()
@@ -367,8 +376,9 @@ class DataArrayAccessor(_ArrayAccessor):
         return "data" if self._obj.name is None else self._obj.name
 
     def _dataset(self) -> xr.Dataset:
-        dataset: xr.Dataset = self._obj.to_dataset(name=self._name)
-        return dataset.assign_attrs(self._obj.attrs)
+        array = self._plain
+        dataset: xr.Dataset = array.to_dataset(name=self._name)
+        return dataset.assign_attrs(array.attrs)
 
     def _named(self, dataset: xr.Dataset) -> xr.DataArray:
         return dataset[self._name].rename(self._obj.name)
@@ -382,7 +392,7 @@ class DataArrayAccessor(_ArrayAccessor):
 
         Source: the attributes ``interpretation`` of a field and ``default_slice`` of NXdata.
         """
-        return default_view(self._obj)
+        return default_view(self._plain)
 
     def plot(self, **options: Any) -> Any:
         """Plot the default view by xarray's `plot`, as `nexus_xr.plot` does it, but of all its values.
@@ -391,7 +401,7 @@ class DataArrayAccessor(_ArrayAccessor):
         """
         from .plotting.picture import draw
 
-        return draw(view_of(self._obj, is_thinned=False), **options)
+        return draw(view_of(self._plain, is_thinned=False), **options)
 
 
 class DatasetAccessor(_ArrayAccessor):
@@ -412,11 +422,11 @@ class DatasetAccessor(_ArrayAccessor):
         NexusError
             There are none, or they were computed as ordinary values.
         """
-        return with_uncertainties(self._obj)
+        return with_uncertainties(self._plain)
 
     def without_uncertainties(self) -> xr.Dataset:
         """Values and their uncertainties as variables of their own, called ``<name>_errors``."""
-        return without_uncertainties(self._obj)
+        return without_uncertainties(self._plain)
 
     @property
     def values(self) -> xr.Dataset:
@@ -434,7 +444,7 @@ class DatasetAccessor(_ArrayAccessor):
 
     def assign_errors(self, errors: Mapping[Any, Any] | None = None, **by_name: Any) -> xr.Dataset:
         """The same with variables ``<name>_errors`` that are the standard uncertainties of others."""
-        return assign_errors(self._obj, {**(errors or {}), **by_name})
+        return assign_errors(self._plain, {**(errors or {}), **by_name})
 
     def edges_to_bounds(self) -> xr.Dataset:
         """The same with the edges of bins as CF bounds alone, as cf_xarray knows them and netCDF holds them.
@@ -446,15 +456,15 @@ class DatasetAccessor(_ArrayAccessor):
         >>> counts.to_dataset().nexus.edges_to_bounds().tof_bounds.values.tolist()
         [[0, 10], [10, 20], [20, 40]]
         """
-        return edges_to_bounds(self._obj)
+        return edges_to_bounds(self._plain)
 
     def bounds_to_edges(self) -> xr.Dataset:
         """The same with indexes of edges for the coordinates that have CF bounds, which stay beside them."""
-        return bounds_to_edges(self._obj)
+        return bounds_to_edges(self._plain)
 
     def plot(self, **options: Any) -> Any:
         """Plot the default view of the signal, the first variable."""
-        return DataArrayAccessor(signal_of(self._obj, "the Dataset")).plot(**options)
+        return DataArrayAccessor(signal_of(self._plain, "the Dataset")).plot(**options)
 
 
 class DataTreeAccessor(_Accessor):

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from .arrays.quantified import without_quantities
 from .errors import NexusError
 from .hdf5.io.file import File
 from .hdf5.reading.array import LazyArray
@@ -96,6 +97,7 @@ def reduce(
     >>> nexus_xr.reduce(counts, np.median, ["dim_1", "dim_2"]).values
     array([ 5.5, 17.5])
     """
+    array = without_quantities(array)
     source = _source(array)
     axes = _axes(array, dims)
     work: Reduction | FrameFunction

@@ -20,6 +20,7 @@ import pint_xarray  # which gives xarray's objects the accessor
 import pytest
 import xarray as xr
 
+import nexus_xr
 from nexus_xr import NexusError, NexusFileError
 from nexus_xr.nexus.tree.metadata import MetadataField, same_tree
 
@@ -490,3 +491,125 @@ def test_arrays_of_other_libraries_go_into_a_region(tmp_path: Path) -> None:
     for values in (np.array(["long", "é"], "T"), pd.array(["c", "d"], dtype="string")):
         of_values(values).nexus.to_nexus(tmp_path / "out.nxs", region={"x": slice(0, 2)})
         assert xr.open_dataset(tmp_path / "out.nxs", engine="nexus").n.values.tolist() == list(values)
+
+
+# --- quantities of pint-xarray in the accessor ---------------------------------------------------------------------
+
+
+def histogram_of_lengths(path: Path) -> xr.Dataset:
+    """Lengths in m along times in us, with uncertainties, opened from a file."""
+    tof = xr.Variable("tof", [5.0, 15.0, 30.0, 70.0], {"units": "us"})
+    lengths = xr.DataArray([4.0, 9.0, 16.0, 25.0], {"tof": tof}, name="n", attrs={"units": "m"})
+    lengths = lengths.nexus.assign_edges(tof=[0.0, 10.0, 20.0, 40.0, 100.0])
+    lengths.nexus.with_uncertainties(np.sqrt(lengths)).nexus.to_nexus(path)
+    return xr.open_dataset(path, engine="nexus").load()
+
+
+def quantified(obj: Any, **to: Any) -> Any:
+    return obj.pint.quantify().pint.to({name: units.Unit(unit) for name, unit in to.items()})
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_what_is_quantified_is_rebinned_with_its_units_and_edges(as_array: bool, tmp_path: Path) -> None:
+    opened = histogram_of_lengths(tmp_path / "a.nxs")
+    plain = opened.n if as_array else opened
+    assert plain.pint.quantify().nexus.edges("tof").tolist() == [0, 10, 20, 40, 100]
+    expected, rebinned = plain.nexus.rebin(tof=2), plain.pint.quantify().nexus.rebin(tof=2)
+    np.testing.assert_array_equal(rebinned.tof, expected.tof)
+    np.testing.assert_array_equal(rebinned.nexus.edges("tof"), [0, 20, 100])
+    of_lengths = rebinned if as_array else rebinned.n
+    assert (of_lengths.values.tolist(), of_lengths.attrs["units"], rebinned.tof.attrs["units"]) == ([13, 41], "m", "µs")
+
+
+@pytest.mark.parametrize("chunks", [None, 2])
+def test_what_is_quantified_is_joined_in_its_units(chunks: int | None, tmp_path: Path) -> None:
+    opened = histogram_of_lengths(tmp_path / "a.nxs")
+    in_mm = quantified(opened if chunks is None else opened.chunk(tof=chunks), n="mm", n_errors="mm")
+    joined = in_mm.nexus.with_uncertainties().n
+    assert joined.attrs["units"] == joined.nexus.errors.attrs["units"] == "mm"
+    np.testing.assert_array_equal(joined.nexus.errors, [2000, 3000, 4000, 5000])
+    assert isinstance(joined.xindexes["tof"], type(opened.xindexes["tof"]))
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_what_is_quantified_is_written_with_its_edges(as_array: bool, tmp_path: Path) -> None:
+    opened = histogram_of_lengths(tmp_path / "a.nxs")
+    quantity = opened.n.pint.quantify() if as_array else opened.pint.quantify()
+    back = written(quantity, tmp_path)
+    assert back.nexus.edges("tof").tolist() == opened.nexus.edges("tof").tolist()
+    quantity.nexus.to_json(tmp_path / "a.json")
+    quantity.nexus.to_netcdf(tmp_path / "a.nc")
+    for each in (nexus_xr.read_json(tmp_path / "a.json"), nexus_xr.unflat(xr.open_dataset(tmp_path / "a.nc"))):
+        assert each.nexus.edges("tof").tolist() == opened.nexus.edges("tof").tolist()
+        assert each.tof.attrs["units"] == "µs"
+    pytest.importorskip("matplotlib").use("Agg")
+    quantity.nexus.plot()
+
+
+def test_a_tree_of_quantities_is_written_with_its_edges(tmp_path: Path) -> None:
+    opened = histogram_of_lengths(tmp_path / "a.nxs")
+    tree = xr.DataTree.from_dict({"/scan": quantified(opened, n="mm", n_errors="mm")})
+    tree.nexus.to_nexus(tmp_path / "out.nxs")
+    back = xr.open_datatree(tmp_path / "out.nxs", engine="nexus")["scan"].to_dataset()
+    assert (back.n.attrs["units"], back.n.values.tolist()) == ("mm", [4000, 9000, 16000, 25000])
+    assert back.nexus.edges("tof").tolist() == opened.nexus.edges("tof").tolist()
+
+
+def test_a_region_along_an_axis_of_quantities_is_written(tmp_path: Path) -> None:
+    plain = xr.DataArray(
+        np.zeros(4), {"t": ("t", [0.0, 1.0, 2.0, 3.0], {"units": "s"})}, name="n", attrs={"units": "m"}
+    )
+    plain.nexus.to_nexus(tmp_path / "a.nxs")
+    (plain[:2] + 1).assign_attrs(plain.attrs).pint.quantify().nexus.to_nexus(
+        tmp_path / "a.nxs", region={"t": slice(0, 2)}
+    )
+    assert xr.open_dataset(tmp_path / "a.nxs", engine="nexus").n.values.tolist() == [1, 1, 0, 0]
+
+
+def test_a_writer_takes_blocks_of_quantities(tmp_path: Path) -> None:
+    block = xr.DataArray([1.0], {"t": ("t", [0.0], {"units": "s"})}, name="n", attrs={"units": "m"})
+    with nexus_xr.NexusWriter(tmp_path / "a.nxs", block) as writer:
+        writer.append(block.assign_coords(t=block.t + 1).assign_attrs(block.attrs).pint.quantify())
+    assert xr.open_dataset(tmp_path / "a.nxs", engine="nexus").n.values.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+@pytest.mark.parametrize("chunks", [None, 1])
+def test_quantities_are_written_in_place_with_their_units(chunks: int | None, as_array: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.nxs"
+    x = ("x", [0.0, 1.0], {"units": "s"})
+    xr.DataArray([1.0, 2.0], {"x": x}, name="n", attrs={"units": "m"}).nexus.to_nexus(path)
+    opened = xr.open_dataset(path, engine="nexus").load()
+    quantity = quantified(opened if chunks is None else opened.chunk(x=chunks), n="mm", x="ms")
+    (quantity.n if as_array else quantity).nexus.to_nexus(path, layout="inplace")
+    back = xr.open_dataset(path, engine="nexus").load()
+    assert (back.n.attrs["units"], back.n.values.tolist()) == ("mm", [1000, 2000])
+    assert (back.x.attrs["units"], back.x.values.tolist()) == ("ms", [0, 1000])
+
+
+def test_joined_quantities_are_written_in_place_with_their_units(tmp_path: Path) -> None:
+    opened = histogram_of_lengths(tmp_path / "a.nxs")
+    quantified(opened.nexus.with_uncertainties(), n="mm").nexus.to_nexus(tmp_path / "a.nxs", layout="inplace")
+    back = xr.open_dataset(tmp_path / "a.nxs", engine="nexus").load()
+    assert back.n.attrs["units"] == back.n_errors.attrs["units"] == "mm"
+    np.testing.assert_allclose(back.n_errors, [2000, 3000, 4000, 5000])
+
+
+@pytest.mark.parametrize("length", [units.Quantity(5000.0, "mm"), units.Quantity(5.0, "mm")])
+def test_quantities_among_the_metadata_are_written_in_place_with_their_units(length: Any, tmp_path: Path) -> None:
+    of_metadata({"value": 5.0, "attrs": {"units": "m"}}).nexus.to_nexus(tmp_path / "a.nxs")
+    opened = xr.open_dataset(tmp_path / "a.nxs", engine="nexus").load()
+    opened.attrs["sample"]["value_of"] = length
+    opened.nexus.to_nexus(tmp_path / "a.nxs", layout="inplace")
+    back = xr.open_dataset(tmp_path / "a.nxs", engine="nexus").attrs["sample"]["value_of"]
+    assert (float(back["value"]), back["attrs"]["units"]) == (length.magnitude, "mm")
+
+
+def test_quantities_whose_attributes_say_other_units_are_refused_in_place(tmp_path: Path) -> None:
+    opened = histogram_of_lengths(tmp_path / "a.nxs")
+    before = (tmp_path / "a.nxs").read_bytes()
+    quantity = quantified(opened, n="mm")
+    untrue = quantity.assign(n=quantity.n.assign_attrs(units="m"))
+    with pytest.raises(NexusError, match="n: it is a quantity in mm, with 'm' as its units beside it"):
+        untrue.nexus.to_nexus(tmp_path / "a.nxs", layout="inplace")
+    assert (tmp_path / "a.nxs").read_bytes() == before

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from nexus_xr.nexus.output.quantities import is_quantity, units_of, why_other_units
+from .quantified import as_numbers
 
 WHY_LENGTHS_UNKNOWN = "has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()"
 # From there on, not all integers are floats.
@@ -29,12 +29,8 @@ def accepted(variable: xr.Variable) -> xr.Variable:
     ValueError
         There are values that an array has no place for, or it is an array of another kind.
     """
+    variable = as_numbers(variable)
     data: Any = variable._data
-    if is_quantity(data):
-        if (reason := why_other_units(data, variable.attrs)) is not None:
-            raise ValueError(reason)
-        units = {**variable.attrs, "units": units_of(data)}
-        return accepted(xr.Variable(variable.dims, data.magnitude, units, variable.encoding))
     if not isinstance(variable.dtype, np.dtype):
         return variable._replace(data=_of_pandas(getattr(data, "array", data)))
     if variable.dtype.kind == "T":

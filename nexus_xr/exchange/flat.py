@@ -18,6 +18,7 @@ from nexus_xr.arrays.accepted import WHY_LENGTHS_UNKNOWN, accepted, has_unknown_
 from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.edges import bounds_beside
 from nexus_xr.arrays.edges_index import EdgesIndex
+from nexus_xr.arrays.quantified import without_quantities
 from nexus_xr.arrays.stale_bounds import stale_bounds, tell_of_stale_bounds, without_stale_bounds
 from nexus_xr.arrays.uncertainties import doubtful, errors_by_owner, without_uncertainties
 from nexus_xr.arrays.uncertainties import mark as mark_errors
@@ -61,6 +62,7 @@ def flat(obj: Travelling, large_arrays: str = WRITE) -> Flat:
     """
     if large_arrays not in (WRITE, LEAVE):
         raise NexusError(f'large_arrays={large_arrays!r}: expected "write" or "leave"')
+    obj = without_quantities(obj)
     if isinstance(obj, xr.DataTree):
         tree = of_nodes(obj, quoted, partial(_flat, large_arrays=large_arrays))
         tree.attrs[MARK] = json.dumps({**json.loads(tree.attrs[MARK]), "nodes": [node.path for node in tree.subtree]})

@@ -13,6 +13,7 @@ import h5py
 import xarray as xr
 
 from nexus_xr._version import __version__
+from nexus_xr.arrays.quantified import without_quantities
 from nexus_xr.arrays.schedule import computes_elsewhere
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusError, NexusFileError
@@ -155,6 +156,7 @@ def _write_elsewhere(obj: Any, target: Any, options: WritingOptions) -> None:
 def write_file(obj: Any, path: Any, options: WritingOptions, for_swmr: bool = False) -> Any:
     """Write a file of this machine, as `to_nexus` does it, perhaps one to be read while it is written (SWMR)."""
     options.refuse_unused(path)
+    obj = _in_numbers(obj)
     if options.way == "region":
         return _write_region(obj, path, options)
     if options.way == "append_dim":
@@ -188,6 +190,11 @@ def write_file(obj: Any, path: Any, options: WritingOptions, for_swmr: bool = Fa
         raise
     file.commit()
     return None if options.compute else _nothing_left()
+
+
+def _in_numbers(obj: Any) -> Any:
+    """What is to be written, with numbers and their units for quantities."""
+    return [*map(_in_numbers, obj)] if isinstance(obj, list | tuple) else without_quantities(obj)
 
 
 def _unwritten(path: str | os.PathLike[str], error: Exception) -> NexusFileError:

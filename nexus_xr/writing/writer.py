@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from nexus_xr.arrays.accepted import accepted
+from nexus_xr.arrays.quantified import without_quantities
 from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.arrays.uncertainties import without_uncertainties
 from nexus_xr.errors import NexusError, NexusFileError
@@ -306,7 +307,7 @@ def _path(path: Any) -> str:
 
 
 def _signal(obj: Any) -> Signal:
-    signals = list(signals_in(obj)) if isinstance(obj, xr.DataArray | xr.Dataset) else []
+    signals = list(signals_in(without_quantities(obj))) if isinstance(obj, xr.DataArray | xr.Dataset) else []
     if len(signals) != 1:
         raise NexusError(f"expected a DataArray, or a Dataset with a variable, found {type(obj).__name__}")
     return replace(signals[0], dataset=without_uncertainties(signals[0].dataset))

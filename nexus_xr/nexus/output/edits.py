@@ -31,6 +31,7 @@ from nexus_xr.nexus.tree.metadata import is_field, same_tree
 
 from .node_writing import PendingWrite, too_large_for_old, write_attributes, write_members
 from .nodes import FieldNode, GroupNode, Node, Skip, attributes_of, node_of
+from .quantities import is_quantity, units_of, why_other_units
 from .storable import raw_dtype
 
 # The version of object headers that hold no attribute of 64 KiB.
@@ -97,11 +98,19 @@ def _is_group(member: Any) -> bool:
 
 
 def _field_edits(before: Any, now: Any, path: str, diagnostics: Diagnostics) -> Iterator[Edit]:
-    old, new = (each if is_field(each) else {"value": each} for each in (before, now))
+    old, new = (_in_numbers(each if is_field(each) else {"value": each}) for each in (before, now))
     if not same_tree(old["value"], new["value"]):
         parent, _, name = path.rpartition("/")
         yield Edit(path, node_of({name: now}, parent, diagnostics).members.get(name))
     yield from attribute_edits(old.get("attrs", {}), new.get("attrs", {}), path, diagnostics)
+
+
+def _in_numbers(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A field with the units of a quantity among its attributes; as it is where these say others, which is no value."""
+    value, attributes = field["value"], field.get("attrs", {})
+    if not is_quantity(value) or why_other_units(value, attributes) is not None:
+        return field
+    return {"value": value.magnitude, "attrs": {**attributes, "units": units_of(value)}}
 
 
 def attribute_edits(

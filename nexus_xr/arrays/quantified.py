@@ -1,0 +1,99 @@
+"""Quantities, as pint-xarray makes them, as numbers with an attribute ``units``, which is what all else here knows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import xarray as xr
+from xarray.indexes import Index
+
+from nexus_xr.errors import NexusError
+from nexus_xr.nexus.output.quantities import is_quantity, units_of, why_other_units
+from nexus_xr.nexus.rules.content import free_name
+
+AnyObject = Any  # a DataArray, a Dataset or a DataTree, and the same comes back
+
+
+def as_numbers(variable: xr.Variable) -> xr.Variable:
+    """The numbers of a quantity, whose units become the attribute ``units``; others as they are.
+
+    Raises
+    ------
+    ValueError
+        An attribute says other units.
+    """
+    data: Any = variable._data
+    if not is_quantity(data):
+        return variable
+    if (reason := why_other_units(data, variable.attrs)) is not None:
+        raise ValueError(reason)
+    units = {**variable.attrs, "units": units_of(data)}
+    return xr.Variable(variable.dims, data.magnitude, units, variable.encoding)
+
+
+def without_quantities(obj: AnyObject) -> AnyObject:
+    """The same with numbers for quantities, and with the indexes of numbers that their indexes are made of.
+
+    Raises
+    ------
+    NexusError
+        An attribute says other units than its quantity has.
+    """
+    if isinstance(obj, xr.Dataset):
+        return _of_dataset(obj) if _has_quantities(obj) else obj
+    if isinstance(obj, xr.DataTree):
+        return _of_tree(obj)
+    if not isinstance(obj, xr.DataArray):
+        return obj
+    name = obj.name if obj.name is not None and obj.name not in obj.coords else free_name("data", set(obj.coords))
+    dataset = xr.Dataset({name: obj.variable}, obj.coords)
+    if not _has_quantities(dataset):
+        return obj
+    array = _of_dataset(dataset)[name].rename(obj.name)
+    array.set_close(obj._close)
+    return array
+
+
+def _has_quantities(dataset: xr.Dataset) -> bool:
+    return any(is_quantity(variable._data) for variable in dataset.variables.values())
+
+
+def _of_tree(tree: xr.DataTree) -> xr.DataTree:
+    if not any(_has_quantities(node.dataset) for node in tree.subtree):
+        return tree
+    nodes = {node.path: without_quantities(node.to_dataset(inherit=False)) for node in tree.root.subtree}
+    made = xr.DataTree.from_dict(nodes, name=tree.root.name)
+    made.set_close(tree.root._close)
+    found = made if tree.is_root else made[tree.path]
+    assert isinstance(found, xr.DataTree)
+    return found
+
+
+def _of_dataset(dataset: xr.Dataset) -> xr.Dataset:
+    variables = {name: _named_numbers(name, each) for name, each in dataset.variables.items()}
+    indexes: dict[Hashable, Index] = {}
+    for index, of_index in dataset.xindexes.group_by_index():
+        within = _within(index)
+        indexes |= dict.fromkeys(of_index, within)
+        if within is not index:
+            variables |= within.create_variables({name: variables[name] for name in of_index})
+    coordinates = {name: each for name, each in variables.items() if name in dataset.coords}
+    data = {name: each for name, each in variables.items() if name not in coordinates}
+    made = xr.Dataset(data, xr.Coordinates(coordinates, indexes), dataset.attrs)
+    made.encoding = dataset.encoding
+    made.set_close(dataset._close)
+    return made
+
+
+def _named_numbers(name: Hashable, variable: xr.Variable) -> xr.Variable:
+    try:
+        return as_numbers(variable)
+    except ValueError as error:
+        raise NexusError(f"{name}: {error}") from None
+
+
+def _within(index: Index) -> Index:
+    """The index that one of quantities is made of, as a `PintIndex` of pint-xarray; any other as it is."""
+    within = getattr(index, "index", None)
+    return within if hasattr(index, "units") and isinstance(within, Index) else index
