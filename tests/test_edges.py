@@ -192,6 +192,15 @@ def test_edges_that_are_none_are_refused() -> None:
         centres_alone(histogram()).nexus.edges("t")
 
 
+@pytest.mark.filterwarnings("error")
+def test_bins_without_an_end_have_no_middle_of_which_nothing_is_told(tmp_path: Path) -> None:
+    counts = xr.DataArray([1, 2, 3], dims="t", name="n").nexus.assign_edges(t=[-np.inf, 0, 1, np.inf])
+    counts.nexus.to_nexus(tmp_path / "a.nxs")
+    for each in (counts, xr.open_dataset(tmp_path / "a.nxs", engine="nexus")):
+        np.testing.assert_array_equal(each.t, [np.nan, 0.5, np.inf])
+        assert each.nexus.edges("t").tolist() == [-np.inf, 0, 1, np.inf]
+
+
 def test_bounds_and_edges_become_each_other() -> None:
     dataset = histogram().to_dataset()
     bounds = dataset.nexus.edges_to_bounds()

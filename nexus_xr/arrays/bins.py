@@ -32,7 +32,8 @@ def middles_of(bounds: NDArray[Any]) -> NDArray[Any]:
         bounds = bounds.astype(np.float64)
     if bounds.dtype.kind in "mM":
         return _middles_of_times(bounds)
-    middles: NDArray[Any] = bounds[..., 0] + (bounds[..., 1] - bounds[..., 0]) / 2
+    with np.errstate(invalid="ignore"):  # bins without an end have no middle
+        middles: NDArray[Any] = bounds[..., 0] + (bounds[..., 1] - bounds[..., 0]) / 2
     return middles
 
 
