@@ -123,6 +123,31 @@ def test_pulses_are_dates_by_their_offset(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    ("clock", "own", "expected"),
+    [
+        ({"units": "s", "start": "2020-01-01"}, {}, {"units": "s"}),
+        ({"units": "ms since 2020-01-01"}, {}, {"units": "ms"}),
+        (
+            {"units": "s", "start": "2020-01-01", "scaling_factor": 0.1},
+            {"long_name": "jitter"},
+            {"long_name": "jitter", "units": "s", "scaling_factor": 0.1},
+        ),
+        ({"units": "s", "start": "2020-01-01"}, {"units": "ms"}, {"units": "ms"}),
+        ({"units": "s"}, {}, {}),
+    ],
+)
+def test_uncertainties_of_dates_say_what_they_count(
+    clock: dict[str, Any], own: dict[str, Any], expected: dict[str, Any], write: Write
+) -> None:
+    fields = {"n": np.arange(4.0), "time": Field(NUMBERS, clock), "time_errors": Field(np.full(4, 0.5), own)}
+    path = write({"entry": nxentry({"data": nxdata(fields, signal="n", axes=["time"])})})
+    opened = xr.open_dataset(path, engine="nexus", decode_times=True)
+    assert opened.time_errors.attrs == expected
+    assert opened.time_errors.values.tolist() == [0.5] * 4
+    assert xr.open_dataset(path, engine="nexus").time_errors.attrs == own
+
+
+@pytest.mark.parametrize(
     ("time", "attributes", "said"),
     [
         (NUMBERS, {"units": "s"}, None),

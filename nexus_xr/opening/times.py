@@ -19,6 +19,7 @@ from xarray.indexes import PandasIndex
 from nexus_xr.arrays.bins import middles_of, same_bits
 from nexus_xr.arrays.edges import bounds_named, forget_made, made_of_edges, mark_as_made
 from nexus_xr.arrays.edges_index import EdgesIndex
+from nexus_xr.arrays.uncertainties import errors_among
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.nexus.rules.attributes import text
 
@@ -87,7 +88,18 @@ def with_dates(variables: Variables, diagnostics: Diagnostics) -> Variables:
             coordinates |= indexes[name].create_variables({name: dates})
             if bounds is not None and made_of_edges(bounds) is not None and edges is not None:
                 mark_as_made(edges, np.asarray(edges.values))
+    for made, before in ((data, variables.data), (coordinates, variables.coordinates)):
+        for owner, errors in errors_among(made).items():
+            if made[owner].dtype.kind == "M" and made[errors].attrs.get("units") is None:
+                made[errors] = _in_unit_of(before[owner], made[errors])
     return Variables(data, coordinates, indexes)
+
+
+def _in_unit_of(times: xr.Variable, errors: xr.Variable) -> xr.Variable:
+    """Uncertainties that say what they count, as the times did that they are of, and dates don't any more."""
+    unit, factor = _told_by(times.attrs).unit, times.attrs.get("scaling_factor")
+    counting = {"units": unit} if factor is None else {"units": unit, "scaling_factor": factor}
+    return errors._replace(attrs={**errors.attrs, **counting}) if unit else errors
 
 
 def _as_dates(variable: xr.Variable, is_coordinate: bool) -> xr.Variable:
