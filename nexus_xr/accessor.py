@@ -234,12 +234,13 @@ class DataArrayAccessor(_ArrayAccessor):
         Parameters
         ----------
         errors
-            Standard uncertainties, in the unit of the values; None for the coordinate ``<name>_errors``.
+            Standard uncertainties, in the unit of the values, to which those of quantities are converted; None for
+            the coordinate ``<name>_errors``.
 
         Raises
         ------
         NexusError
-            There are none, or they were computed as ordinary values.
+            There are none, or they were computed as ordinary values, or they say other units.
 
         Examples
         --------
@@ -420,7 +421,7 @@ class DatasetAccessor(_ArrayAccessor):
         Raises
         ------
         NexusError
-            There are none, or they were computed as ordinary values.
+            There are none, or they were computed as ordinary values, or some say other units than their values.
         """
         return with_uncertainties(self._plain)
 

@@ -110,6 +110,11 @@ class Code(StrEnum):
     AXIS_WRONG_LENGTH = "axis-wrong-length", "NXdata: AXISNAME", "an axis is of another length than its dimension"
     DIMENSION_LENGTHS_DIFFER = "dimension-lengths-differ", "", "dimensions of one name have several lengths"
     ERRORS_MISSING = "errors-missing", "NXdata: FIELDNAME@uncertainties", "what is said to be uncertainties is no field"
+    ERRORS_OTHER_UNITS = (
+        "errors-other-units",
+        "NXdata: FIELDNAME_errors",
+        "uncertainties are in other units than their values, and aren't joined with them",
+    )
     ERRORS_WRONG_SHAPE = "errors-wrong-shape", "NXdata: FIELDNAME_errors", "uncertainties have not the field's shape"
     LONGER_THAN_COMMON = (
         "longer-than-common",

@@ -613,3 +613,47 @@ def test_quantities_whose_attributes_say_other_units_are_refused_in_place(tmp_pa
     with pytest.raises(NexusError, match="n: it is a quantity in mm, with 'm' as its units beside it"):
         untrue.nexus.to_nexus(tmp_path / "a.nxs", layout="inplace")
     assert (tmp_path / "a.nxs").read_bytes() == before
+
+
+# --- quantities and units of others ----------------------------------------------------------------------------------
+
+
+def test_uncertainties_that_are_quantities_are_converted_to_the_units_of_their_values() -> None:
+    lengths = xr.DataArray([4.0, 9.0], dims="x", name="n", attrs={"units": "m"})
+    quantity = units.Quantity(np.array([2000.0, 3000.0]), "mm")
+    for given in (quantity, xr.DataArray(quantity, dims="x"), units.Quantity(np.array([2.0, 3.0]), "meter")):
+        for joined in (
+            lengths.nexus.with_uncertainties(given),
+            lengths.pint.quantify().nexus.with_uncertainties(given),
+            lengths.nexus.assign_errors(given).nexus.with_uncertainties(),
+        ):
+            assert joined.nexus.errors.values.tolist() == [2, 3]
+            assert joined.nexus.errors.attrs["units"] == "m"
+
+
+@pytest.mark.parametrize(("own", "other"), [("m", "s"), ("counts per m", "count"), ("degC", "kelvin")])
+def test_uncertainties_that_are_quantities_of_other_kinds_are_refused(own: str, other: str) -> None:
+    values = xr.DataArray([4.0, 9.0], dims="x", name="n", attrs={"units": own})
+    with pytest.raises(NexusError, match=f"uncertainties for 'n' are in '.*', not in '{own}'"):
+        values.nexus.with_uncertainties(units.Quantity(np.array([2.0, 3.0]), other))
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_uncertainties_left_behind_in_units_that_they_dont_say_are_told_in_these(
+    as_array: bool, tmp_path: Path
+) -> None:
+    lengths = xr.DataArray([4.0, 9.0], dims="x", name="n", attrs={"units": "meter"})
+    lengths.nexus.with_uncertainties([2.0, 3.0]).nexus.to_nexus(tmp_path / "a.nxs")
+    with h5py.File(tmp_path / "a.nxs", "r+") as file:
+        del file["entry1/n/n_errors"].attrs["units"]
+    dataset, signals = xr.open_dataset(tmp_path / "a.nxs", engine="nexus"), nexus_xr.open_signals(tmp_path / "a.nxs")
+    opened: Any = (signals[0] if as_array else dataset).load()
+    same = opened.pint.quantify().nexus.with_uncertainties()
+    assert (same if as_array else same.n).nexus.errors.values.tolist() == [2, 3]
+    in_mm = quantified(opened, n="mm")
+    with pytest.raises(NexusError, match="'n_errors' is in 'meter', and 'n' in 'mm'"):
+        in_mm.nexus.with_uncertainties()
+    in_mm.nexus.to_nexus(tmp_path / "out.nxs")
+    back = xr.open_dataset(tmp_path / "out.nxs", engine="nexus")
+    assert (back.n.attrs["units"], back.n_errors.attrs["units"]) == ("mm", "meter")
+    assert (back.n.values.tolist(), back.n_errors.values.tolist()) == ([4000, 9000], [2, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -1242,3 +1243,72 @@ def test_positions_of_uncertainties_are_none_of_positions(dtype: str, dim: str, 
     with warnings.catch_warnings(action="error"):
         opened.assign(n_errors=opened.n_errors + 1).nexus.to_nexus(tmp_path / "h.nxs")
     assert xr.open_dataset(tmp_path / "h.nxs", engine="nexus").n_errors.values.tolist() == [[2.0] * 3] * 2
+
+
+# --- in units of their own -----------------------------------------------------------------------------------------
+
+
+def lengths_with_errors(path: Path, units: str | None) -> Path:
+    """Lengths in m, whose uncertainties say these units."""
+    with h5py.File(path, "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="length", axes=["x"])
+        data["length"], data["length_errors"] = [4.0, 9.0], [2.0, 3.0]
+        data["x"] = [0.0, 1.0]
+        data["length"].attrs["units"] = "m"
+        if units is not None:
+            data["length_errors"].attrs["units"] = units
+    return path
+
+
+@pytest.mark.parametrize("units", ["mm", "%", "m^2"])
+def test_uncertainties_in_other_units_are_not_joined(units: str, tmp_path: Path) -> None:
+    opened = xr.open_dataset(lengths_with_errors(tmp_path / "a.nxs", units), engine="nexus")
+    [signal] = nexus_xr.open_signals(tmp_path / "a.nxs", nxdata_only=True)
+    for join in (
+        opened.nexus.with_uncertainties,
+        signal.nexus.with_uncertainties,
+        lambda: signal.nexus.errors,
+        lambda: opened.nexus.rebin(x=2),
+        lambda: signal.nexus.rebin(x=2),
+    ):
+        with pytest.raises(
+            nexus_xr.NexusError, match=rf"'length_errors' is in '{re.escape(units)}', and 'length' in 'm'"
+        ):
+            join()
+    opened["length_errors"].attrs["units"] = "m"
+    assert opened.nexus.rebin(x=2).length_errors.attrs["units"] == "m"
+    assert opened.nexus.with_uncertainties().length.nexus.errors.values.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("units", ["m", "", None])
+def test_uncertainties_in_the_units_of_their_values_or_none_are_joined(units: str | None, tmp_path: Path) -> None:
+    path = lengths_with_errors(tmp_path / "a.nxs", units)
+    opened = xr.open_dataset(path, engine="nexus")
+    [signal] = nexus_xr.open_signals(path, nxdata_only=True, uncertainties="joined")
+    for joined in (opened.nexus.with_uncertainties().length, signal):
+        assert joined.nexus.errors.values.tolist() == [2, 3]
+        assert joined.nexus.errors.attrs["units"] == "m"
+
+
+def test_signals_whose_uncertainties_are_in_other_units_are_opened_beside_them(tmp_path: Path) -> None:
+    path = lengths_with_errors(tmp_path / "a.nxs", "%")
+    with pytest.warns(nexus_xr.NexusWarning, match="'length_errors' is in '%', and 'length' in 'm'") as told:
+        [signal] = nexus_xr.open_signals(path, nxdata_only=True, uncertainties="joined")
+    [diagnostic] = told[0].message.diagnostics  # type: ignore[union-attr]
+    assert (diagnostic.code, diagnostic.path) == (Code.ERRORS_OTHER_UNITS, "/entry/data/length_errors")
+    assert (signal.values.tolist(), signal.length_errors.values.tolist()) == ([4, 9], [2, 3])
+    assert signal.length_errors.attrs["units"] == "%"
+
+
+def test_uncertainties_that_are_given_in_other_units_are_refused() -> None:
+    lengths = xr.DataArray([4.0, 9.0], dims="x", name="length", attrs={"units": "m"})
+    errors = xr.DataArray([2.0, 3.0], dims="x", attrs={"units": "mm"})
+    for give in (lengths.nexus.with_uncertainties, lengths.nexus.assign_errors):
+        with pytest.raises(
+            nexus_xr.NexusError, match="uncertainties for 'length' are in 'mm', not in 'm'; convert them"
+        ):
+            give(errors)
+    for fitting in (errors.assign_attrs(units="m"), errors.drop_attrs()):
+        assert lengths.nexus.with_uncertainties(fitting).nexus.errors.values.tolist() == [2, 3]
+    assert lengths.drop_attrs().nexus.with_uncertainties(errors).nexus.errors.values.tolist() == [2, 3]

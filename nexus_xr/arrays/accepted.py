@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from .quantified import as_numbers
+from .units import as_numbers
 
 WHY_LENGTHS_UNKNOWN = "has blocks of unknown lengths; have them computed: array.data.compute_chunk_sizes()"
 # From there on, not all integers are floats.

@@ -9,27 +9,13 @@ import xarray as xr
 from xarray.indexes import Index
 
 from nexus_xr.errors import NexusError
-from nexus_xr.nexus.output.quantities import is_quantity, units_of, why_other_units
+from nexus_xr.nexus.output.quantities import is_quantity
 from nexus_xr.nexus.rules.content import free_name
 
+from .uncertainties import errors_among, units_when_marked
+from .units import as_numbers, is_in
+
 AnyObject = Any  # a DataArray, a Dataset or a DataTree, and the same comes back
-
-
-def as_numbers(variable: xr.Variable) -> xr.Variable:
-    """The numbers of a quantity, whose units become the attribute ``units``; others as they are.
-
-    Raises
-    ------
-    ValueError
-        An attribute says other units.
-    """
-    data: Any = variable._data
-    if not is_quantity(data):
-        return variable
-    if (reason := why_other_units(data, variable.attrs)) is not None:
-        raise ValueError(reason)
-    units = {**variable.attrs, "units": units_of(data)}
-    return xr.Variable(variable.dims, data.magnitude, units, variable.encoding)
 
 
 def without_quantities(obj: AnyObject) -> AnyObject:
@@ -71,7 +57,7 @@ def _of_tree(tree: xr.DataTree) -> xr.DataTree:
 
 
 def _of_dataset(dataset: xr.Dataset) -> xr.Dataset:
-    variables = {name: _named_numbers(name, each) for name, each in dataset.variables.items()}
+    variables = {name: _named_numbers(name, each) for name, each in dataset.variables.items()} | _left_behind(dataset)
     indexes: dict[Hashable, Index] = {}
     for index, of_index in dataset.xindexes.group_by_index():
         within = _within(index)
@@ -84,6 +70,19 @@ def _of_dataset(dataset: xr.Dataset) -> xr.Dataset:
     made.encoding = dataset.encoding
     made.set_close(dataset._close)
     return made
+
+
+def _left_behind(dataset: xr.Dataset) -> dict[Hashable, xr.Variable]:
+    """Uncertainties that say no units, and were in those of their values before these were converted; they say them."""
+    left = {}
+    for owner, name in errors_among(dataset.variables).items():
+        values, errors = dataset.variables[owner]._data, dataset.variables[name]
+        units = units_when_marked(errors)
+        says_none = not is_quantity(errors._data) and errors.attrs.get("units") is None
+        if is_quantity(values) and says_none and units is not None and not is_in(values, units):
+            left[name] = errors.copy(deep=False)
+            left[name].attrs["units"] = units
+    return left
 
 
 def _named_numbers(name: Hashable, variable: xr.Variable) -> xr.Variable:

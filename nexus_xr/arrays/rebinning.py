@@ -18,7 +18,16 @@ from .bins import bounds_of, middles_of
 from .edges import assign_bins, bounds_beside, edges_along, edges_between, mark_as_made, with_bounds_last
 from .edges_index import EdgesIndex
 from .stale_bounds import stale_bounds, tell_of_stale_bounds, without_stale_bounds
-from .uncertainties import errors_among, errors_as_data, errors_by_owner, errors_in, is_uncertain, joined, values_in
+from .uncertainties import (
+    errors_among,
+    errors_as_data,
+    errors_by_owner,
+    errors_in,
+    is_uncertain,
+    joined,
+    refuse_other_units,
+    values_in,
+)
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
 # Kinds of types that can be added up, and of those that have a mean.
@@ -105,6 +114,7 @@ def _added(dataset: xr.Dataset, numbers: Mapping[Any, int]) -> xr.Dataset:
         for owner, errors in errors_by_owner(dataset).items()
         if owner in along - flags and not is_uncertain(dataset.variables[owner])
     }
+    refuse_other_units(dataset.variables, pairs)
     propagating = dataset.assign({each: joined(*(dataset.variables[n] for n in (each, pairs[each]))) for each in pairs})
     propagating = propagating.drop_vars(pairs.values())
     windows = propagating.coarsen(numbers, coord_func=_ways(propagating, flags))

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code, Diagnostic
-from nexus_xr.errors import NexusError, warn_once
+from nexus_xr.errors import NexusError, listed, warn_once
 from nexus_xr.nexus.output.quantities import is_quantity
 from nexus_xr.nexus.rules.reserved import ERRORS, owner_of
 from nexus_xr.nexus.rules.variables import Role
@@ -20,9 +20,12 @@ from nexus_xr.nexus.tree.metadata import MetadataGroup
 from .labels import in_order_of
 from .propagation import values_of, variances_of
 from .uncertain import UncertainArray
+from .units import in_units_of, units_apart
 
 # In the encoding of a variable and of that of its uncertainties, which no arithmetic keeps, the same name.
 _HAS, _IS_OF = "has_errors", "is_errors_of"
+# In that of the uncertainties, the units of the values at that time.
+_UNITS = "units_of_values"
 WHY_DOUBTFUL = (
     "it or {!r} was computed without propagation (see with_uncertainties, or say that it is right by assign_errors)"
 )
@@ -45,6 +48,13 @@ _WHY_UNKNOWN = (
 def mark(variable: xr.Variable, errors: xr.Variable, name: str) -> None:
     """Note that one variable holds the uncertainties of another, for as long as both have their values."""
     variable.encoding[_HAS] = errors.encoding[_IS_OF] = name
+    if variable.attrs.get("units") is not None:
+        errors.encoding[_UNITS] = str(variable.attrs["units"])
+
+
+def units_when_marked(errors: xr.Variable) -> str | None:
+    """The units that values had when these were noted as their uncertainties; None where they had none."""
+    return errors.encoding.get(_UNITS) if _IS_OF in errors.encoding else None
 
 
 def errors_by_owner(dataset: xr.Dataset) -> dict[Hashable, Hashable]:
@@ -174,7 +184,7 @@ def assign_errors(dataset: xr.Dataset, errors: Mapping[Any, Any]) -> xr.Dataset:
     Raises
     ------
     NexusError
-        There is nothing of that name, or they haven't its shape or its labels.
+        There is nothing of that name, or they haven't its shape or its labels, or are in other units.
     """
     dataset = dataset.copy()
     for name, given in errors.items():
@@ -185,6 +195,7 @@ def assign_errors(dataset: xr.Dataset, errors: Mapping[Any, Any]) -> xr.Dataset:
         if array.sizes != own.sizes:
             raise NexusError(f"uncertainties of dimensions {dict(array.sizes)} for {name!r} of {dict(own.sizes)}")
         fitting = in_order_of(array, own, f"uncertainties for {name!r}").variable.transpose(*own.dims).copy(deep=False)
+        fitting = in_units_of(own.attrs, fitting, f"uncertainties for {name!r}", are_widths=True)
         if is_uncertain(own.variable):
             dataset = dataset.assign({name: values_in(own)})
         mark(dataset.variables[name], fitting, f"{name}{ERRORS}")
@@ -212,7 +223,8 @@ def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     NexusError
-        There are none; or they aren't those of the variable any more, or it has others with its values.
+        There are none; or they aren't those of the variable any more, or are in other units, or it has others with its
+        values.
     """
     _refuse_two(dataset)
     pairs = errors_by_owner(dataset)
@@ -220,8 +232,25 @@ def with_uncertainties(dataset: xr.Dataset) -> xr.Dataset:
     if not pairs or lost:
         reason = f"{sorted(map(str, lost.values()))} were computed without propagation" if lost else "there are none"
         raise NexusError(f"no uncertainties to go by: {reason}; say which they are by assign_errors")
+    refuse_other_units(dataset.variables, pairs)
     pairwise = {owner: joined(dataset.variables[owner], dataset.variables[name]) for owner, name in pairs.items()}
     return dataset.drop_vars(pairs.values()).assign(pairwise)
+
+
+def why_not_in_units(variables: Mapping[Any, xr.Variable], owner: Hashable, name: Hashable) -> str | None:
+    """Why uncertainties can't be joined with their values as they are: the units of both; None where they are alike."""
+    apart = units_apart(variables[name].attrs, variables[owner].attrs)
+    return None if apart is None else f"{name!r} is in {apart[0]!r}, and {owner!r} in {apart[1]!r}"
+
+
+def refuse_other_units(variables: Mapping[Any, xr.Variable], pairs: Mapping[Hashable, Hashable]) -> None:
+    """Raise an error where uncertainties are in other units than their values, or in per cent of these."""
+    reasons = [why for pair in pairs.items() if (why := why_not_in_units(variables, *pair)) is not None]
+    if reasons:
+        raise NexusError(
+            "uncertainties in other units than their values can't be propagated with these; convert them and say so in "
+            "their attribute 'units', or leave them out by drop_vars:\n" + listed(reasons)
+        )
 
 
 def without_uncertainties(dataset: xr.Dataset) -> xr.Dataset:

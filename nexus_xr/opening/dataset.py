@@ -14,8 +14,8 @@ from xarray.indexes import PandasIndex
 from nexus_xr.arrays.bins import bounds_of, centres_of
 from nexus_xr.arrays.edges import mark_as_made
 from nexus_xr.arrays.edges_index import EdgesIndex, centres_alone
-from nexus_xr.arrays.uncertainties import errors_among, mark, with_uncertainties
-from nexus_xr.diagnostics import Code
+from nexus_xr.arrays.uncertainties import errors_among, mark, why_not_in_units, with_uncertainties
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.storage import Filter
@@ -61,13 +61,19 @@ class Variables:
         each = xr.Coordinates({**self.data, **self.coordinates}, indexes=self.indexes)
         return each.to_dataset().reset_coords(list(self.data))
 
-    def array(self, name: str, chunks: Chunks, joins_errors: bool) -> xr.DataArray:
+    def array(self, name: str, chunks: Chunks, joins_errors: bool, diagnostics: Diagnostics) -> xr.DataArray:
         """One of the data, with its uncertainties and those coordinates that span none but its dimensions."""
-        errors = errors_among({**self.data, **self.coordinates}).get(name)
+        variables = {**self.data, **self.coordinates}
+        errors = errors_among(variables).get(name)
         wanted = [name] if errors is None or errors not in self.data else [name, errors]
         dataset = replace(self, data={each: chunked(self.data[each], chunks) for each in wanted}).dataset()
-        joined = with_uncertainties(dataset) if errors and joins_errors else dataset.set_coords(wanted[1:])
-        return joined[name]
+        if errors is None or not joins_errors:
+            return dataset.set_coords(wanted[1:])[name]
+        if (reason := why_not_in_units(variables, name, errors)) is not None:
+            path = str(variables[errors].encoding["nexus_path"])
+            diagnostics.add(Code.ERRORS_OTHER_UNITS, path, f"isn't joined with its values: {reason}")
+            return dataset.set_coords(wanted[1:])[name]
+        return with_uncertainties(dataset)[name]
 
 
 def variables_of(

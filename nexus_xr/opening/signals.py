@@ -122,7 +122,8 @@ def _signals(opening: Opening) -> list[xr.DataArray]:
             # Without paths to go by, all datasets are there already.
             waiting += [each for each in _arrays_of(described) if opening.options.paths and each not in waiting]
             continue
-        signal = variables(opening, described).array(name, opening.options.chunks, opening.options.joins_errors)
+        made, options = variables(opening, described), opening.options
+        signal = made.array(name, options.chunks, options.joins_errors, described.group.diagnostics)
         if found.is_group:
             segments = described.content.fields[name].segments
             plotted.update(map(described.group.member_path, segments), [signal.encoding["nexus_path"]])
