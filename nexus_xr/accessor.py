@@ -154,7 +154,7 @@ class _ArrayAccessor(_Accessor):
         Raises
         ------
         NexusError
-            There isn't one edge more than the dimension is long.
+            There isn't one edge more than the dimension is long, or the edges are in other units than the coordinate.
         """
         return assign_edges(self._plain, {**(edges or {}), **by_name})
 

@@ -638,6 +638,18 @@ def test_uncertainties_that_are_quantities_of_other_kinds_are_refused(own: str, 
         values.nexus.with_uncertainties(units.Quantity(np.array([2.0, 3.0]), other))
 
 
+def test_edges_that_are_quantities_are_converted_to_the_units_of_their_coordinate() -> None:
+    counts = xr.DataArray([1, 2], {"t": ("t", [0.5, 1.5], {"units": "us"})}, name="n")
+    for given in (units.Quantity([0, 1000, 2000], "ns"), xr.DataArray(units.Quantity([0, 1, 2], "us"), dims="edge")):
+        edged = counts.nexus.assign_edges(t=given)
+        assert (edged.nexus.edges("t").tolist(), edged.t.attrs) == ([0, 1, 2], {"units": "us"})
+    warm = xr.DataArray([1], {"t": ("t", [20.0], {"units": "degC"})}, name="n")
+    np.testing.assert_allclose(warm.nexus.assign_edges(t=units.Quantity([283.15, 303.15], "K")).t, [20])
+    assert counts.drop_vars("t").nexus.assign_edges(t=units.Quantity([0, 1, 2], "ns")).t.attrs == {"units": "ns"}
+    with pytest.raises(NexusError, match="edges of 't' are in 'm', not in 'us'"):
+        counts.nexus.assign_edges(t=units.Quantity([0, 1, 2], "m"))
+
+
 @pytest.mark.parametrize("as_array", [False, True])
 def test_uncertainties_left_behind_in_units_that_they_dont_say_are_told_in_these(
     as_array: bool, tmp_path: Path

@@ -192,6 +192,41 @@ def test_edges_that_are_none_are_refused() -> None:
         centres_alone(histogram()).nexus.edges("t")
 
 
+def times_in_seconds() -> xr.DataArray:
+    return xr.DataArray([1, 2], {"t": ("t", [0.5, 1.5], {"units": "s"})}, name="n")
+
+
+def test_edges_in_other_units_than_their_coordinate_are_refused() -> None:
+    edges = xr.DataArray([0.0, 1000, 2000], dims="edge", attrs={"units": "ms"})
+    with pytest.raises(nexus_xr.NexusError, match="edges of 't' are in 'ms', not in 's'; convert them"):
+        times_in_seconds().nexus.assign_edges(t=edges)
+    in_seconds = (edges / 1000).assign_attrs(units="s")
+    for fitting in (in_seconds, in_seconds.variable, in_seconds.drop_attrs(), in_seconds.values):
+        assigned = times_in_seconds().nexus.assign_edges(t=fitting)
+        assert assigned.nexus.edges("t").tolist() == [0, 1, 2]
+        assert assigned.t.attrs == {"units": "s"}
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_edges_whose_coordinate_says_no_units_give_it_theirs(as_array: bool) -> None:
+    edges = xr.DataArray([0.0, 1, 2], dims="edge", attrs={"units": "ms", "long_name": "edges"})
+    for counts in (times_in_seconds().drop_attrs(deep=True), times_in_seconds().drop_vars("t")):
+        given = counts if as_array else counts.to_dataset()
+        assert given.nexus.assign_edges(t=edges).t.attrs == {"units": "ms"}
+        assert "t" not in given.coords or given.t.attrs == {}
+
+
+def test_bounds_in_other_units_than_their_coordinate_make_no_edges() -> None:
+    counts = times_in_seconds().to_dataset()
+    counts.t.attrs["bounds"] = "t_bounds"
+    bounds = ("t", "bnds"), [[0.0, 1], [1, 2]]
+    with pytest.raises(nexus_xr.NexusError, match="bounds 't_bounds' of 't' are in 'ms', not in 's'"):
+        counts.assign_coords(t_bounds=(*bounds, {"units": "ms"})).nexus.bounds_to_edges()
+    for attributes in ({"units": "s"}, {}):
+        edges = counts.assign_coords(t_bounds=(*bounds, attributes)).nexus.bounds_to_edges().nexus.edges("t")
+        assert edges.tolist() == [0, 1, 2]
+
+
 @pytest.mark.filterwarnings("error")
 def test_bins_without_an_end_have_no_middle_of_which_nothing_is_told(tmp_path: Path) -> None:
     counts = xr.DataArray([1, 2, 3], dims="t", name="n").nexus.assign_edges(t=[-np.inf, 0, 1, np.inf])

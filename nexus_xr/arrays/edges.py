@@ -13,13 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from xarray.indexes import PandasIndex
 
 from nexus_xr.errors import NexusError
+from nexus_xr.nexus.output.quantities import is_quantity
 from nexus_xr.nexus.rules.content import free_name
 
 from .bins import are_middles, bounds_of, edges_either_way, edges_of, middles_of, same_bits
 from .edges_index import EdgesIndex, centres_alone
+from .units import in_units_of
 
 AnyObject = Any  # a DataArray or a Dataset, and the same comes back
-_BOUNDS_DIM = "bnds"
+_BOUNDS_DIM, _EDGES_DIM = "bnds", "edges"
 # In the encoding of bounds, which selections keep.
 _MADE = "made_of_edges"
 # Kinds of types that middles have.
@@ -110,13 +112,27 @@ _OF_EDGES = "iufmM"
 
 def assign_edges(obj: AnyObject, edges: Mapping[Any, ArrayLike]) -> AnyObject:
     """The same with edges of bins along dimensions, of which the coordinates have the middles."""
+    bins, units = {}, {}
     for dim, given in edges.items():
         shape = np.shape(given)
         if shape != (obj.sizes.get(dim, 0) + 1,):
             raise NexusError(f"edges of {dim!r} of shape {shape}: expected one more than in {dict(obj.sizes)}")
-        if (dtype := np.asarray(given).dtype).kind not in _OF_EDGES:
+        attributes = obj.coords[dim].attrs if dim in obj.coords else {}
+        numbers = in_units_of(attributes, _as_variable(given), f"edges of {dim!r}")
+        if (dtype := numbers.dtype).kind not in _OF_EDGES:
             raise NexusError(f"edges of {dim!r} of type {dtype}: expected numbers, dates or times")
-    return assign_bins(obj, {dim: bounds_of(np.asarray(given)) for dim, given in edges.items()})
+        bins[dim] = bounds_of(numbers.values)
+        units[dim] = {key: numbers.attrs[key] for key in numbers.attrs.keys() & {"units"} - attributes.keys()}
+    obj = assign_bins(obj, bins)
+    for dim, said in units.items():
+        obj.coords[dim].attrs.update(said)
+    return obj
+
+
+def _as_variable(edges: ArrayLike) -> xr.Variable:
+    if isinstance(edges, xr.DataArray | xr.Variable):
+        return edges.variable if isinstance(edges, xr.DataArray) else edges
+    return xr.Variable(_EDGES_DIM, edges if is_quantity(edges) else np.asarray(edges))
 
 
 def assign_bins(obj: AnyObject, bins: Mapping[Any, NDArray[Any]]) -> AnyObject:
@@ -219,11 +235,18 @@ def why_no_edges(dataset: xr.Dataset, name: Any) -> str:
 
 
 def bounds_to_edges(dataset: xr.Dataset) -> xr.Dataset:
-    """Every coordinate that names its dimension and has CF bounds with an index of these; the bounds stay beside it."""
+    """Every coordinate that names its dimension and has CF bounds with an index of these; the bounds stay beside it.
+
+    Raises
+    ------
+    NexusError
+        Bounds are in other units than their coordinate.
+    """
     for name in list(dataset.coords):
         bounds = bounds_beside(dataset, name)
         if bounds is not None and dataset.variables[name].dims == (name,):
-            edges = dataset.variables[bounds].values
+            given = dataset.variables[bounds]
+            edges = in_units_of(dataset.variables[name].attrs, given, f"bounds {bounds!r} of {name!r}").values
             dataset = dataset.drop_indexes(name, errors="ignore").set_xindex([name], EdgesIndex, edges=edges)
     return dataset
 
