@@ -78,8 +78,8 @@ class ServedArray:
             raise Failure(413, _too_much("are asked for", sent, limits.sent))
         blocks = blocks_of(selection, self.chunks, self.itemsize)
         touched = chunks_touched(selection, self.chunks) * math.prod(self.chunks) * self.itemsize
-        are_kept = not is_cut or self.shared_bytes(selection, blocks) <= limits.chunks_kept
-        decoded = touched * (1 if are_kept else times_decoded(selection, self.chunks, blocks))
+        is_once = not is_cut or blocks.count == 1 or self.shared_bytes(selection, blocks) <= limits.chunks_kept
+        decoded = touched * (1 if is_once else times_decoded(selection, self.chunks, blocks))
         if sent and decoded > limits.decoded:
             raise Failure(413, _too_much("have to be decoded", decoded, limits.decoded))
         return blocks
