@@ -244,7 +244,7 @@ def test_the_file_itself_has_to_be_within(inside: Path, outside: Path, name: str
 
 def test_a_file_whose_root_is_damaged_is_named_though_libhdf5_has_a_stream_of_it(inside: Path) -> None:
     content = bytearray(Path("below/shown.h5").read_bytes())
-    content[96] = 7  # the version of the root's object header
+    content[113] ^= 7  # the kind of the message that makes the root a group
     Path("damaged.h5").write_bytes(content)
     with pytest.raises(NexusError, match=r"^damaged\.h5: the root group can't be read .*; the file is damaged"):
         nexus_xr.read_metadata("damaged.h5", within=".")

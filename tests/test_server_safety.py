@@ -1991,7 +1991,7 @@ def test_a_file_whose_root_is_damaged_is_named_by_its_address(tmp_path: Path) ->
     with h5py.File(tmp_path / "damaged.h5", "w") as file:
         file["x"] = 1
     content = bytearray((tmp_path / "damaged.h5").read_bytes())
-    content[96] = 7  # the version of the root's object header
+    content[113] ^= 7  # the kind of the message that makes the root a group
     (tmp_path / "damaged.h5").write_bytes(content)
     with client_of(tmp_path) as client:
         (item,) = client.get("/api/files?details=true").json()["items"]

@@ -126,13 +126,13 @@ def _of_one_length(
     for variable in variables:
         shape = content.fields[variable.field].shape
         of_bins = shape if variable.bounds is None else (*shape[:-1], shape[-1] - 1)
-        own = enumerate(zip(variable.dims, of_bins, strict=True))
-        taken = (*content.fields, *content.others, *lengths)
-        dims = tuple(
-            dim if lengths.get(dim, length) == length else free_name(f"{variable.name}_dim_{at}", taken)
-            for at, (dim, length) in own
-        )
-        if dims != variable.dims:
+        dims = variable.dims
+        if any(lengths.get(dim, length) != length for dim, length in zip(dims, of_bins, strict=True)):
+            taken = (*content.fields, *content.others, *lengths)
+            dims = tuple(
+                dim if lengths.get(dim, length) == length else free_name(f"{variable.name}_dim_{at}", taken)
+                for at, (dim, length) in enumerate(zip(dims, of_bins, strict=True))
+            )
             message = (
                 f"{variable.field!r} of shape {shape} has other lengths along {variable.dims} than others have; "
                 "it has dimensions of its own"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.arrays.announced import as_announced
 from nexus_xr.arrays.edges import bounds_named
-from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.output.edits import as_text_of
@@ -118,12 +118,8 @@ def targets_of(described: Described, dim: str, file: str) -> Targets:
             variable.scaling is not None,
         )
     found = Targets(file, dim, targets)
-    lengths = {target.path: target.length for target in found.growing.values()}
-    if len(set(lengths.values())) > 1:
-        raise NexusError(
-            f"{file}: nothing was written, as the lengths along {dim!r} differ:\n"
-            + listed(f"{path}: {length}" for path, length in lengths.items())
-        )
+    if differing := [each.message for each in described.data.diagnostics if each.code is Code.DIMENSION_LENGTHS_DIFFER]:
+        raise NexusError(f"{file}: nothing was written, as the lengths of fields differ:\n{listed(differing)}")
     if corners := [target.path for target in targets.values() if _has_corners(target, dim)]:
         raise NexusError(
             f"{file}: nothing was written, as {', '.join(corners)} has edges along {dim!r} and other dimensions, which "
