@@ -615,6 +615,31 @@ def test_plain_arrays_differ_from_those_with_uncertainties(lazy: bool) -> None:
         xr.merge([plain, joined], compat="no_conflicts", join="outer")
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_number_in_an_array_is_compared_by_values(lazy: bool) -> None:
+    plain = xr.DataArray([[1.0, 2.0, 2.0], [0.0, 1.0, 2.0]], dims=("y", "x"), name="n")
+    joined = plain.nexus.with_uncertainties([[0.1, 0.2, 0.3], [0.1, 0.1, 0.4]])
+    one = joined.chunk(x=2) if lazy else joined
+    for highest in (plain.max(), xr.DataArray(2.0), xr.DataArray([2.0], dims="x")[0], one.max()):
+        assert ((one == highest) == (plain == 2)).all()
+        assert ((highest != one) == (plain != 2)).all()
+    assert not (one == plain).any()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_unknown_uncertainties_are_equal_to_each_other_alone(lazy: bool) -> None:
+    plain = xr.DataArray([1.0, 2.0, np.nan], dims="x", name="n")
+    joined, other = (plain.nexus.with_uncertainties([0.5, each, np.nan]) for each in (np.nan, 0.0))
+    one = joined.chunk(x=2) if lazy else joined
+    assert one.identical(joined.copy(deep=True))
+    assert not one.equals(other)
+    assert not one.equals(plain)
+    assert ((one == joined) == [True, True, False]).all()
+    assert ((one != other) == [False, True, True]).all()
+    merged = xr.merge([one, joined.copy(deep=True)], compat="no_conflicts", join="outer")
+    assert merged.n.identical(joined)
+
+
 @pytest.mark.parametrize("values", [np.ones(2, complex), np.array(["a", "b"]), np.ones(3)])
 def test_uncertainties_are_of_as_many_real_numbers(values: NDArray[Any]) -> None:
     with pytest.raises(nexus_xr.NexusError, match=r"real numbers|shape"):

@@ -249,12 +249,16 @@ def _plain(operand: Any) -> Any:
 
 
 def _compared(ufunc: np.ufunc, one: Any, other: Any) -> Any:
-    """Arrays are equal where their uncertainties are, too, of which plain arrays have none, and any a number.
+    """Arrays are equal where their uncertainties are, too, of which plain arrays have none, and single numbers any.
 
-    By that xarray sees that a plain array isn't the same as one with uncertainties.
+    By that xarray sees that a plain array isn't the same as one with uncertainties. Unknown uncertainties, which are
+    NaN, are equal to each other, as xarray takes missing values for equal.
     """
     compared = ufunc(values_of(one), values_of(other))
     if not all(isinstance(each, UncertainArray | np.ndarray) for each in (one, other)):
         return compared
-    of_variances = ufunc(*(each.variances if isinstance(each, UncertainArray) else 0 for each in (one, other)))
-    return compared & of_variances if ufunc is np.equal else compared | of_variances
+    if one.size != other.size and 1 in (one.size, other.size):  # a number of xarray's, which has dimensions by now
+        return compared
+    mine, others = (variances_of(each) if isinstance(each, UncertainArray) else 0 for each in (one, other))
+    are_same = (mine == others) | (np.isnan(mine) & np.isnan(others))
+    return compared & are_same if ufunc is np.equal else compared | ~are_same
