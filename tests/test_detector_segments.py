@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 import nexus_xr
 from benchmarks.serving import RangeServer
 from nexus_xr import NexusError, NexusFileError, NexusWarning
-from nexus_xr.hdf5.format.checksum import lookup3
 
 from .files import Field, nxdata, nxentry, write_tree
 from .stacks import counts
@@ -74,82 +73,6 @@ def test_a_group_that_names_the_first_segment_or_the_stem_or_axes(tmp_path: Path
     if "axes" in attributes:
         assert dataset.data.dims[0] == "omega"
         assert dataset.sel(omega=3.0).data.values.tolist() == expected[6].tolist()
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("attributes", [{}, {"signal": "data_000001"}])
-def test_one_segment_alone_has_the_name_of_several(tmp_path: Path, attributes: dict[str, Any]) -> None:
-    expected = write_master(tmp_path, {1: 4}, {"omega": np.arange(4.0)}, axes=["omega", ".", "."], **attributes)
-    path = tmp_path / "scan_master.h5"
-    dataset = xr.open_dataset(path, engine="nexus", chunks={})
-    assert (list(dataset.data_vars), dataset.data.dims[0]) == (["data"], "omega")
-    np.testing.assert_array_equal(dataset.data.values, expected)
-    assert dataset.data.attrs == {"units": "counts", "image_nr_low": 100}
-    assert dataset.data.encoding["nexus_path"] == "/entry/data/data"
-    assert dataset.data.encoding["source_path"] == "/entry/data/data"
-    [signal] = nexus_xr.open_signals(path, nxdata_only=True)
-    assert (signal.name, signal.shape) == ("data", expected.shape)
-    np.testing.assert_array_equal(xr.open_zarr(nexus_xr.zarr_store(path), group="entry/data").data, expected)
-    longer = write_master(tmp_path, {1: 4, 2: 2}, {"omega": np.arange(6.0)}, axes=["omega", ".", "."], **attributes)
-    np.testing.assert_array_equal(dataset.nexus.refresh().data.values, longer)
-
-
-def marked(path: Path, flags: int) -> None:
-    """Have a file of recent libraries say who has it open: nobody, or 5, a writer beside readers."""
-    content = bytearray(path.read_bytes())
-    content[11] = flags
-    content[44:48] = lookup3(bytes(content[:44])).to_bytes(4, "little")
-    path.write_bytes(content)
-
-
-def test_a_stack_in_one_segment_that_is_being_written_is_as_long_as_its_axis(tmp_path: Path) -> None:
-    """An axis of one value more, which the writer added first, has no edges of bins then."""
-    path, part = tmp_path / "scan_master.h5", tmp_path / "live.h5"
-    links = {"data_000001": h5py.ExternalLink("live.h5", "data"), "omega": h5py.ExternalLink("live.h5", "omega")}
-    with h5py.File(part, "w", libver="latest") as file:
-        file.create_dataset("data", data=counts((2, *FRAME)), maxshape=(None, *FRAME), chunks=(1, *FRAME))
-        file.create_dataset("omega", data=[0.0, 0.5, 1.0], maxshape=(None,), chunks=(8,))
-    write_tree(path, {"entry": nxentry({"data": nxdata(links, axes=["omega", ".", "."])})})
-    assert "bounds" in xr.open_dataset(path, engine="nexus").omega.attrs
-    marked(part, 5)
-    live = xr.open_dataset(path, engine="nexus")
-    assert (live.data.shape, live.omega.values.tolist(), live.omega.attrs) == ((2, *FRAME), [0.0, 0.5], {})
-    marked(part, 0)
-    with pytest.warns(NexusWarning, match="was cut to 2 along dimension 0"):
-        assert live.nexus.refresh().identical(live)
-    with h5py.File(part, "r+") as file:
-        file["data"].resize(5, axis=0)
-    marked(part, 5)
-    live = xr.open_dataset(path, engine="nexus")
-    assert live.data.shape == (3, *FRAME)
-    np.testing.assert_array_equal(live.data[:2], counts((2, *FRAME)))
-    marked(part, 0)
-    with pytest.warns(NexusWarning, match=r"'data' of shape \(5, 6, 8\) was cut to 3"):
-        assert live.nexus.refresh().identical(live)
-
-
-@pytest.mark.filterwarnings("ignore::nexus_xr.NexusWarning")
-def test_one_of_such_a_name_that_is_no_segment_keeps_its_name(tmp_path: Path) -> None:
-    stack = counts((2, *FRAME))
-    write_tree(tmp_path / "other.h5", {"stack": stack, "curve": [1, 2, 3]})
-    elsewhere = h5py.ExternalLink("other.h5", "stack")
-    groups = {
-        "own": nxdata({"a_001": stack}),
-        "soft": nxdata({"a_001": h5py.SoftLink("/entry/own/a_001")}),
-        "curve": nxdata({"a_001": h5py.ExternalLink("other.h5", "curve")}),
-        "one_of_two": nxdata({"a_001": elsewhere, "b_001": elsewhere}),
-        "beside_signal": nxdata({"a_001": elsewhere, "b": stack}, signal="b"),
-        "no_number": nxdata({"a_01": elsewhere}, signal="a_01"),
-        "segment": nxdata({"a_001": elsewhere}),
-    }
-    write_tree(tmp_path / "scan.nxs", {"entry": nxentry(groups)})
-    tree = xr.open_datatree(tmp_path / "scan.nxs", engine="nexus")
-    names = {name: set(tree["entry"][name].data_vars) for name in groups}
-    assert names.pop("segment") == {"a"}
-    assert names.pop("no_number") == {"a_01"}
-    assert names.pop("beside_signal") == {"a_001", "b"}
-    assert names.pop("one_of_two") == {"a_001", "b_001"}
-    assert set(map(frozenset, names.values())) == {frozenset({"a_001"})}
 
 
 def test_every_way_of_opening_agrees(tmp_path: Path) -> None:

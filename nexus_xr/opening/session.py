@@ -67,9 +67,7 @@ def variables(opening: Opening, described: Described) -> Variables:
     )
     if options.decode_times:
         made = with_dates(made, described.group.diagnostics)
-    fields = described.content.fields
-    growing = (each for name in described.content.growing for each in fields[name].segments or (name,))
-    did_grow = frozenset(map(described.group.member_path, growing))
+    did_grow = frozenset(map(described.group.member_path, described.content.growing))
     for variable in made.each():
         sizes = tuple(zip(variable.dims, variable.shape, strict=True))
         variable.encoding["opened"] = Opened(opening.way, opening.file, options, described.found.path, sizes, did_grow)

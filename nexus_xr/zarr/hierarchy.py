@@ -191,7 +191,7 @@ def _report_no_array(dataset: Dataset) -> None:
 def _declares_data(content: GroupContent) -> bool:
     """Whether a group of whatever class says that it has a signal, or is made of segments of one."""
     is_named = text(content.attributes.get("signal")) in content.fields
-    return is_named or any(len(each.segments) > 1 for each in content.fields.values())
+    return is_named or any(each.segments for each in content.fields.values())
 
 
 def _join(path: str, name: str) -> str:

@@ -11,7 +11,7 @@ from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.format.descriptions import SingleValue
 
 from .dataset import Dataset
-from .links import EXTERNAL, HARD, LINKS_OF_HDF5, Link
+from .links import HARD, LINKS_OF_HDF5, Link
 from .node import Address, Node
 from .text import decode, decode_name
 
@@ -169,11 +169,6 @@ class Group(Node):
         with self.reporting(Code.LINK_UNREADABLE, "is a link whose target can't be read", path):
             return self._target(raw_name, kind)
         return None
-
-    def is_elsewhere(self, name: str) -> bool:
-        """Whether a member of that name is in another file, to which an external link leads."""
-        found = self._look_up(name)
-        return found is not None and found[1] == EXTERNAL
 
     def link_to(self, name: str) -> Link:
         """The soft or external link of that name, not followed."""

@@ -43,8 +43,6 @@ class Field:
     can_grow
         Of a dataset that is being written, or was when it was opened first, which of its dimensions have no end; none
         of another.
-    is_elsewhere
-        Whether it is in another file, to which the link of its name leads.
     """
 
     shape: tuple[int, ...]
@@ -52,7 +50,6 @@ class Field:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
     can_grow: tuple[bool, ...] = ()
-    is_elsewhere: bool = False
 
     @property
     def ndim(self) -> int:
@@ -236,22 +233,14 @@ def read_content(group: Group, did_grow: Container[str] = ()) -> GroupContent:
     others: dict[str, str] = {}
     is_being_written = False
     attributes = group.read_attributes()
-    found = list(group.members())
-    linked = {name for name, _, is_link in found if is_link}
-    members = [(name, member) for name, member, _ in found]
+    members = [(name, member) for name, member, _ in group.members()]
     for name, member in (*members, *_named_by_paths(group, attributes, dict(members))):
         if isinstance(member, Dataset):
             if member.why_no_array is None:
                 is_being_written = is_being_written or member.is_being_written
                 grows = member.is_being_written or group.member_path(name) in did_grow
                 can_grow = member.can_grow if grows else ()
-                fields[name] = Field(
-                    member.shape,
-                    member.raw_dtype,
-                    member.read_attributes(),
-                    can_grow=can_grow,
-                    is_elsewhere=name in linked and group.is_elsewhere(name),
-                )
+                fields[name] = Field(member.shape, member.raw_dtype, member.read_attributes(), can_grow=can_grow)
             else:
                 others[name] = member.why_no_array
         elif isinstance(member, Link):

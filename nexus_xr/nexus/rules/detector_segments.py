@@ -29,8 +29,7 @@ def join_segments(content: GroupContent, diagnostics: Diagnostics) -> GroupConte
     Segments are fields ``<stem>_<digits>``, of three digits to 18, three dimensions or more, and alike but for the
     first one, and for the order of bytes, which is the machine's where theirs differ. They are joined in the order of
     their numbers, under their stem, unless another field is the signal or some are signals of their own. Those that are
-    missing are left out, as nothing tells how long they are. One alone is a segment where it is the signal and a link
-    leads to it in another file, as in the master of a short scan, which then has the name that it has in a longer one.
+    missing are left out, as nothing tells how long they are.
     """
     unheard = Diagnostics()
     signal = find_signal(content, unheard)
@@ -44,10 +43,7 @@ def join_segments(content: GroupContent, diagnostics: Diagnostics) -> GroupConte
     for stem, by_number in stems.items():
         numbered = {number: by_number[number] for number in sorted(by_number)}
         segments = [name for name in numbered.values() if name in content.fields]
-        if not segments or not _is_stack(content.fields[segments[0]]):
-            continue
-        is_short = segments == [signal] and content.fields[segments[0]].is_elsewhere
-        if is_short or (len(numbered) > 1 and signal in (None, *segments)):
+        if len(numbered) > 1 and segments and signal in (None, *segments) and _is_stack(content.fields[segments[0]]):
             return _joined(content, stem, numbered, segments, diagnostics)
     return content
 
@@ -92,8 +88,7 @@ def _joined(
         common = {key: value for key, value in common.items() if _is_same(field.attributes.get(key), value)}
     common.pop("signal", None)
     kept = {other: field for other, field in content.fields.items() if other not in alike}
-    can_grow = first.can_grow if len(alike) == 1 else ()
-    joined = {name: Field(shape, dtype, common, tuple(alike), can_grow), **kept}
+    joined = {name: Field(shape, dtype, common, tuple(alike)), **kept}
     return replace(content, fields=joined, attributes={**content.attributes, "signal": name})
 
 

@@ -76,7 +76,7 @@ class GroupFields:
             segments = [member for member in members if isinstance(member, Dataset)]
             path = self.group.member_path(name)
             self._arrays[name] = (
-                LazyArray.joined(segments, field.dtype, self.file, path) if len(segments) > 1 else self._single(name)
+                LazyArray.joined(segments, field.dtype, self.file, path) if segments else self._single(name)
             )
         return self._arrays[name]
 
