@@ -48,6 +48,15 @@ def write_master(
     return np.concatenate(values)
 
 
+def test_no_region_of_several_segments_is_written(tmp_path: Path) -> None:
+    write_master(tmp_path, {1: 2, 2: 2})
+    path = tmp_path / "scan_master.h5"
+    frame = xr.open_dataset(path, engine="nexus").isel(dim_0=slice(0, 1)).load()
+    with pytest.raises(NexusError, match="'data' is made of several datasets, data_000001, data_000002; write into"):
+        frame.nexus.to_nexus(path, region={"dim_0": slice(0, 1)})
+
+
+
 def test_the_segments_are_one_signal_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     lengths = dict.fromkeys(range(1, 13), 3) | {13: 2}
     expected = write_master(tmp_path, lengths)

@@ -19,7 +19,7 @@ from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.arrays.uncertainties import called_after_owners
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import NexusError, warn_once
+from nexus_xr.errors import NexusError, some, warn_once
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import is_written_here
 from nexus_xr.hdf5.io.locks import alone, wait_until_closed
@@ -306,6 +306,10 @@ class _Stored:
         """Values of a variable as they are stored, and where they go."""
         where, variable_there = self.where(name), self.variables[name]
         field = self._fields[variable_there.field]
+        if field.segments:
+            raise NexusError(
+                f"{where}: {name!r} is made of several datasets, {some(field.segments)}; write into those, with h5py"
+            )
         if variable_there.scaling is not None:
             raise NexusError(f"{where}: {name!r} is scaled in the file; write stored numbers with h5py")
         sizes = dict(zip(variable_there.dims, field.shape, strict=True))
