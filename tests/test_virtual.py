@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.source import LocalSource, Source
 from nexus_xr.hdf5.library.group import root_of
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.parsed.parsed_file import ParsedFile
 from nexus_xr.hdf5.reading import telling
 from nexus_xr.hdf5.reading.array import LazyArray
 
@@ -279,6 +281,51 @@ def test_what_is_as_long_as_what_can_not_be_read_says_so_where_reach_is_limited(
         limited(tmp_path / "here/master.h5")
     assert words in str(caught.value)
     assert "its shape is that of" in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [16, 17, 400])
+def test_what_is_as_long_as_others_is_told_of_so_many_behind_each_other(count: int, tmp_path: Path) -> None:
+    write(tmp_path / "0.h5", counts((5, 4)), maxshape=(None, 4))
+    for number in range(count):
+        in_order(tmp_path / f"{number + 1}.h5", f"{number}.h5".encode(), b"data")
+    if count == 16:
+        assert limited(tmp_path / f"{count}.h5").shape == (5, 4)
+    else:
+        with pytest.raises(NexusError, match="which are made of others, more than 16 times"):
+            limited(tmp_path / f"{count}.h5")
+
+
+def test_who_is_as_long_as_others_does_not_wait_again_for_writers_of_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    def fail_at_once(file: ParsedFile, read: Callable[[], Any], error: FormatError) -> Any:
+        waited.append(Path(file.file.name).name)
+        raise error
+
+    monkeypatch.setattr(ParsedFile, "again", fail_at_once)
+    in_order(tmp_path / "0.h5", b".", b"data")
+    for number in range(4):
+        in_order(tmp_path / f"{number + 1}.h5", f"{number}.h5".encode(), b"data")
+    with pytest.raises(NexusError, match="made of itself"):
+        limited(tmp_path / "4.h5")
+    assert waited == ["0.h5", "4.h5"]
+
+
+@pytest.mark.parametrize("name", [b"/nowhere/%b/part.h5", b"0/../part_%b.h5", b"part_%b.h5"])
+def test_blocks_that_are_all_in_one_place_have_no_end_and_say_so(name: bytes, tmp_path: Path) -> None:
+    for each in ("part.h5", "part_0.h5"):
+        write(tmp_path / each, counts((2, 3)))
+    (tmp_path / "0").mkdir()
+    target = h5s.create_simple((0, 3), (h5s.UNLIMITED, 3))
+    target.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (2, 1), (2, 3))
+    write_low_level(tmp_path / "master.h5", target, name, h5s.create_simple((2, 3)))
+    if name.startswith(b"/nowhere"):
+        with pytest.raises(NexusError, match=r"each of its blocks is the same, /nowhere/1/part.h5:data"):
+            limited(tmp_path / "master.h5")
+    else:
+        assert limited(tmp_path / "master.h5").shape == (2, 3)
 
 
 def test_what_is_as_long_as_others_behind_a_file_object_has_those_of_its_own_file(tmp_path: Path) -> None:

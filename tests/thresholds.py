@@ -118,7 +118,6 @@ ELSEWHERE: dict[str, str] = {
     "writing.link_targets._MOST_LINKS": "a bound for links in a circle",
     "writing.chunk_writer._PEEK_BYTES": "how much of a file is looked at",
     "reading.stored_chunks._BYTES_A_BYTE_OF_ROOM": "test_zarr_copying.py: frames take the place of chunks, or don't",
-    "reading.virtual_datasets.source_storage.DEEPEST": "test_virtual.py: those made of each other are an error",
     "reading.telling._LISTED": "how many names a message lists",
     "reading.telling._MOST_TOLD": "how much is remembered",
     "reading.virtual_datasets.found_sources._MOST_CARRIED": "test_virtual.py: pickled arrays stay small",

@@ -68,7 +68,8 @@ class _LinkedFiles:
         self._file = file
         self._stack = stack
         self._known: dict[str, ParsedFile | None] = {}
-        self.extents: dict[Address, Extent | None] = {}
+        self.extents: dict[Address, Extent] = {}
+        self.asked: list[Address] = []
         # What refers to itself is collected by whichever thread, and h5py's objects in it wait for h5py's lock.
         stack.callback(self._known.clear)
 

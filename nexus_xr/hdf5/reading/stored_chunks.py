@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusReachError
 from nexus_xr.hdf5.filters.codec import DecodeError, address_of
+from nexus_xr.hdf5.format.virtual.virtual_mappings import DEEPEST
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import LocalSource, Source
 from nexus_xr.hdf5.objects.node import Address
@@ -29,7 +30,6 @@ from .selection import Indexer
 from .unreadable import MissingDatasetError, values_explained
 from .virtual_datasets.element_types import is_alike
 from .virtual_datasets.found_sources import FoundSources, is_filled, tell_of_missing
-from .virtual_datasets.source_storage import DEEPEST
 from .virtual_datasets.sources import SourceName
 from .virtual_datasets.virtual_layout import Mapping, VirtualLayout, intersect
 from .virtual_datasets.virtual_mapping import source_file

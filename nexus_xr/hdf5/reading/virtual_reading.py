@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusFileError, NexusReachError
+from nexus_xr.hdf5.format.virtual.virtual_mappings import DEEPEST
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.runtime import threads
@@ -38,7 +39,6 @@ from .virtual_datasets.found_sources import (
     tell_of_missing,
     tell_of_short,
 )
-from .virtual_datasets.source_storage import DEEPEST
 from .virtual_datasets.sources import SourceName
 from .virtual_datasets.virtual_layout import Intersection, Mapping, VirtualLayout, intersect, is_own_file
 from .virtual_datasets.virtual_mapping import source_file

@@ -19,6 +19,8 @@ from .selections import DataspaceSelection, read_selection
 
 _WHAT = "a list of virtual mappings"
 OWN_FILE = b"."
+# Virtual datasets of virtual datasets; deeper than any real ones, and far from the end of Python's stack.
+DEEPEST = 16
 _MOST_VERSION = 1
 _FILE_IS_SHARED, _PATH_IS_SHARED, _IN_OWN_FILE, _KNOWN_FLAGS = 0x01, 0x02, 0x04, 0x07
 # No names, or flags instead of one, and two selections of nothing.

@@ -16,14 +16,14 @@ from nexus_xr.hdf5.format.messages.filter_pipeline import NAMES, FilterStep, par
 from nexus_xr.hdf5.format.messages.layout import Chunked, Compact, Contiguous, Virtual
 from nexus_xr.hdf5.format.messages.message_types import MessageType
 from nexus_xr.hdf5.format.object_header import ObjectHeader, messages_in, read_object_header
-from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping, read_virtual_mappings
+from nexus_xr.hdf5.format.virtual.virtual_mappings import DEEPEST, VirtualMapping, read_virtual_mappings
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.storage import Filter, Storage
 from nexus_xr.hdf5.objects.stored_values import StoredValues
 from nexus_xr.hdf5.objects.text import decode
 
-from .parsed_extents import grown_extent
+from .parsed_extents import ExtentError, grown_extent
 from .parsed_file import Extent, Place
 from .parsed_object import ParsedObject, leave
 from .parsed_values import fill_bytes, own_fill, presented, stored_bytes
@@ -80,19 +80,18 @@ class ParsedDataset(ParsedObject, Dataset):
         return found
 
     def _grown(self, mappings: Sequence[VirtualMapping], stored: Extent) -> Extent:
-        known = self._place.file.linked.extents
-        if self.address in known:
-            extent = known[self.address]
-            if extent is None:
-                raise FormatError("it is a virtual dataset that is made of itself")
-            return extent
-        known[self.address] = None
-        try:
-            extent = known[self.address] = grown_extent(self._place, mappings, stored, _extent_at)
-        finally:
-            if known[self.address] is None:
-                del known[self.address]
-        return extent
+        linked = self._place.file.linked
+        if self.address in linked.asked:
+            raise FormatError("it is a virtual dataset that is made of itself")
+        if len(linked.asked) == DEEPEST:
+            raise FormatError(f"it is made of virtual datasets which are made of others, more than {DEEPEST} times")
+        if self.address not in linked.extents:
+            linked.asked.append(self.address)
+            try:
+                linked.extents[self.address] = grown_extent(self._place, mappings, stored, _extent_at)
+            finally:
+                linked.asked.pop()
+        return linked.extents[self.address]
 
     @property
     def address(self) -> Address:
@@ -216,6 +215,8 @@ def _extent_at(place: Place) -> Extent:
 
     try:
         return read()
+    except ExtentError:  # for which its own sources were waited for; each level doing so would take twice as long
+        raise
     except FormatError as error:
         return file.again(read, error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 from nexus_xr.errors import NexusFileError
@@ -72,6 +72,10 @@ def _count(taken: Slab, size: int) -> int:
     return count
 
 
+class ExtentError(FormatError):
+    """The extent of a source can't be told, and those who know it have waited for its writers already."""
+
+
 class _Sources:
     """What a virtual dataset is made of, each file open while it is looked at."""
 
@@ -96,8 +100,21 @@ class _Sources:
     def _end_of_blocks(self, mapping: VirtualMapping, slab: Slab) -> int:
         if not mapping.names_blocks or slab.block is None:
             raise FormatError("it has no end, and each source of it has one, without a name for each block")
-        blocks = (self._extent(*mapping.names(number)) for number in itertools.count())
+        blocks = (self._extent(*names) for names in self._names_of_blocks(mapping))
         return slab.end_of(slab.block * sum(1 for _ in itertools.takewhile(lambda extent: extent is not None, blocks)))
+
+    def _names_of_blocks(self, mapping: VirtualMapping) -> Iterator[tuple[bytes, bytes]]:
+        """The names of one block after the other, of which there would be no end where all lead to the same."""
+        before = None
+        for number in itertools.count():
+            file, path = mapping.names(number)
+            place = None
+            with suppress(NexusFileError):  # of which is told where its extent is asked for
+                place = None if file == OWN_FILE else self._file.file.find_linked(decode(file)), path
+            if place is not None and place == before:
+                raise FormatError(f"each of its blocks is the same, {decode(file)}:{decode(path)}")
+            before = place
+            yield file, path
 
     def _extent(self, name: bytes, path: bytes) -> Extent | None:
         """The extent of a source, None where there is none."""
@@ -107,7 +124,7 @@ class _Sources:
                 return None if place is None else self._extent_at(place)
         except (FormatError, UnsupportedError, NotFollowedError, NexusFileError, OSError) as error:
             source = decode(path) if name == OWN_FILE else f"{decode(name)}:{decode(path)}"
-            raise FormatError(f"its shape is that of {source}, which can't be told: {error}") from error
+            raise ExtentError(f"its shape is that of {source}, which can't be told: {error}") from error
 
     @contextmanager
     def _opened(self, name: bytes) -> Iterator[ParsedFile | None]:

@@ -74,10 +74,13 @@ class Linked(Protocol):
     Attributes
     ----------
     extents
-        Of datasets that are as long as others, so that each is found out once; None while it is.
+        Of datasets that are as long as others, so that each is found out once.
+    asked
+        The datasets whose extent is being found out, each of them for that before it.
     """
 
-    extents: dict[Address, Extent | None]
+    extents: dict[Address, Extent]
+    asked: list[Address]
 
     def __call__(self, path: str) -> ParsedFile | None:
         """The file of a path or URL, which stays open; None where only libhdf5 describes it."""

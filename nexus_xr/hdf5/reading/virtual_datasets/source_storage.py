@@ -9,6 +9,7 @@ import numpy as np
 
 from nexus_xr.diagnostics import Diagnostics
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.format.virtual.virtual_mappings import DEEPEST
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
@@ -16,9 +17,6 @@ from nexus_xr.hdf5.objects.storage import UNKNOWN, Filter, Storage
 
 from .virtual_layout import Mapping, VirtualLayout
 from .virtual_mapping import read_mappings, source_file
-
-# Virtual datasets of virtual datasets; deeper than any real ones, and far from the end of Python's stack.
-DEEPEST = 16
 
 
 class SourceStorage(NamedTuple):
