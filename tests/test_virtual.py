@@ -26,6 +26,8 @@ from nexus_xr import NexusError, NexusFileError, NexusWarning
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.hdf5.format.faults import FormatError
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.naming.linked_files import numbers_there
+from nexus_xr.hdf5.io.naming.reach import EVERYWHERE, Reach
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 from nexus_xr.hdf5.io.source import LocalSource, Source
 from nexus_xr.hdf5.library.group import root_of
@@ -326,6 +328,32 @@ def test_blocks_that_are_all_in_one_place_have_no_end_and_say_so(name: bytes, tm
             limited(tmp_path / "master.h5")
     else:
         assert limited(tmp_path / "master.h5").shape == (2, 3)
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_numbers_of_files_are_those_of_one_folder(
+    within: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    list_folder = os.listdir
+
+    def list_and_note(folder: str) -> list[str]:
+        listed.append(folder)
+        return list_folder(folder)
+
+    for number in (1, 3, 12):
+        (tmp_path / f"raw_{number}/{number}").mkdir(parents=True)
+        (tmp_path / f"raw_{number}/{number}/a_{number if number != 12 else 1}.h5").touch()
+    monkeypatch.setattr(os, "listdir", list_and_note)
+    reach = Reach((str(tmp_path.resolve()),)) if within else EVERYWHERE
+    holder = str(tmp_path / "master.h5")
+    assert numbers_there("raw_\0/\0/a_\0.h5", holder, reach) == [1, 3]
+    assert str(tmp_path) in listed
+    assert len(listed) <= 2  # and that where this is run
+    listed.clear()
+    assert numbers_there("/\0/\0/\0", holder, reach) == []
+    assert ("/" in listed) is not within
+    assert len(listed) <= 3
 
 
 def test_what_is_as_long_as_others_behind_a_file_object_has_those_of_its_own_file(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ several handles isn't safe from libhdf5.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import stat
@@ -67,14 +66,23 @@ def numbers_there(name: str, holder: str, reach: Reach, prefixes: str = FOR_SOUR
     """
     found: set[int] = set()
     for candidate in dict.fromkeys(_candidates(name, holder, prefixes)):
-        parts = candidate.split("\0")
-        first, *others = map(re.escape, parts)
-        named = re.compile(f"{first}(0|[1-9][0-9]*)" + r"\1".join(others))
-        for path in glob.iglob("*".join(map(glob.escape, parts))):
-            match = named.fullmatch(path)
-            if match is not None and reach.holds_file(path):
-                found.add(int(match[1]))
+        above, null, below = candidate.partition("\0")
+        if null and reach.holds_file(candidate.replace("\0", "0")):
+            # One folder is listed, however often the number is in the name, as it is the same wherever it is.
+            folder, begin = os.path.split(above)
+            ends = map(re.escape, below.partition(os.sep)[0].split("\0"))
+            named = re.compile(f"{re.escape(begin)}(0|[1-9][0-9]*)" + r"\1".join(ends))
+            numbers = (match[1] for match in map(named.fullmatch, _listed(folder)) if match is not None)
+            paths = {number: candidate.replace("\0", number) for number in numbers}
+            found |= {int(each) for each, path in paths.items() if reach.holds_file(path) and os.path.exists(path)}
     return sorted(found)
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # it isn't there, or not for everyone
+        return []
 
 
 def _candidates(name: str, holder: str, prefixes: str) -> Iterator[str]:

@@ -65,8 +65,8 @@ def find_gaps(mappings: Sequence[VirtualMapping], shape: tuple[int, ...], holder
 
 def _gap(mapping: VirtualMapping, shape: tuple[int, ...], holder: File) -> Gap | None:
     there = [] if mapping.files is None else holder.numbers_there(decode(mapping.files))
-    used = len(blocks_of(mapping, shape))
-    end = used if mapping.files is None else next((number for number in range(used) if number not in there), used)
+    known, used = set(there), len(blocks_of(mapping, shape))
+    end = used if mapping.files is None else next((number for number in range(used) if number not in known), used)
     behind = [number for number in there if number > end]
     missing = _missing(*names_of(mapping, end), holder) if behind or not end else None
     if missing is None:  # or it is there by now
