@@ -56,7 +56,6 @@ def test_no_region_of_several_segments_is_written(tmp_path: Path) -> None:
         frame.nexus.to_nexus(path, region={"dim_0": slice(0, 1)})
 
 
-
 def test_the_segments_are_one_signal_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     lengths = dict.fromkeys(range(1, 13), 3) | {13: 2}
     expected = write_master(tmp_path, lengths)
