@@ -769,6 +769,23 @@ def test_chunks_larger_than_blocks_are_decoded_once_where_they_can_be_kept(
     assert refused.status == 413
 
 
+@pytest.mark.parametrize(("rows", "are_kept"), [(64, False), (256, True)])
+def test_chunks_of_which_a_part_is_decoded_alone_are_not_kept_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, are_kept: bool
+) -> None:
+    values = np.arange(4 * 256 * 1024, dtype="<u4").reshape(4, 256, 1024)
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file.create_dataset("values", data=values, chunks=(1, 256, 1024), **hdf5plugin.Blosc(cname="lz4"))
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(blocks, "MOST_BLOCK_BYTES", 1 << 20)
+    context = Context(Settings(folders_of(tmp_path), None))
+    job = ReadData("scan.h5", path="values", selection=f":,:{rows},:1020")
+    first = job.answer(context)
+    assert first.parts == 4
+    assert bytes(first.body) == values[0, :rows, :1020].tobytes()
+    assert bool(context._chunks._arrays) == are_kept
+
+
 @dataclass(frozen=True)
 class Needy:
     """A request for which there is too little memory where chunks are kept."""

@@ -139,21 +139,20 @@ class ChunkReader:
         """
         layout = self.layout
         length = layout.pipeline.chunk_bytes
+        begin, end = self.span(part)
+        in_parts = bool(layout.filters) and layout.pipeline.decodes_parts(end - begin, comes_back=comes_back)
         kept = kept_chunks()
-        if kept is not None and layout.filters:
+        if kept is not None and layout.filters and not in_parts:
             make = partial(self.read_all, space, coordinate, offset, size, mask)
             from_kept: NDArray[Any] = kept.get((layout, *coordinate), length, make)[part]
             return from_kept
         with room_found(length):
             address = space.decoded.of(length)
         buffer = space.decoded.array[:length]
-        begin, end = self.span(part)
         if not layout.filters:
             self.fill(buffer.data[begin:end], offset + begin)
-        elif layout.pipeline.decodes_parts(end - begin, comes_back=comes_back):
-            self.read_to(space, offset, size, mask, address, coordinate, (begin, end))
         else:
-            self.read_to(space, offset, size, mask, address, coordinate)
+            self.read_to(space, offset, size, mask, address, coordinate, (begin, end) if in_parts else None)
         values: NDArray[Any] = buffer.view(layout.carrier).reshape(layout.chunks)[part]
         return values
 
