@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -814,9 +815,18 @@ def test_decoded_chunks_are_kept_until_the_last_part_and_give_way(
         ([Needy()], False),
     ):
         bodies = [bytes(worker._answer(each, context).body) for each in (first, *others)]
-        assert bool(context._chunks._arrays) == are_kept
+        assert context.has_chunks == are_kept
         assert all(bodies)
     assert bodies[-1] == b"made"
+    monkeypatch.setattr(worker, "_PART_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "receive", lambda _: b"more")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for comes_soon in (False, True):
+            worker._answer(first, context)
+            ours.sendall(b"more" * comes_soon)
+            assert worker._next(theirs, context) == b"more"
+            assert context.has_chunks == comes_soon
 
 
 JOBS_OF_PARTS: dict[str, ReadData | ReadValues] = {

@@ -111,6 +111,11 @@ class Recent:
                 self._arrays[key] = array
         return array
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not self._arrays
+
     def clear(self) -> bool:
         """Give all memory back; whether there was any."""
         with self._lock:

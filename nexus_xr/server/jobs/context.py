@@ -159,6 +159,11 @@ class Context:
             self.forget_chunks()
         return values
 
+    @property
+    def has_chunks(self) -> bool:
+        """Whether decoded chunks are kept for more parts of an answer."""
+        return not self._chunks.is_empty
+
     def forget_chunks(self) -> bool:
         """Give the memory of decoded chunks back; whether there were any."""
         return self._chunks.clear()

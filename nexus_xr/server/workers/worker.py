@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import pickle
+import select
 import socket
 import sys
 import traceback
@@ -25,6 +26,9 @@ from nexus_xr.server.settings import Settings
 from .messages import GO_ON, OUTDATED, ROOM_BYTES, behind_its_length, place_of, receive
 from .sandbox import limit, start_clock
 
+# An answer of which no further part was asked for in this time was probably broken off.
+_PART_SECONDS = 10.0
+
 
 def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings, folders: Identities) -> None:
     """Answer requests.
@@ -42,7 +46,7 @@ def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings, folders:
     """
     limit(settings.limits)
     context = Context(settings)
-    while (content := receive(channel)) is not None:
+    while (content := _next(channel, context)) is not None:
         start_clock(settings.limits.seconds)
         room = memoryview(outbox)[place_of(content[0])]
         with context.answering(room):
@@ -50,6 +54,13 @@ def work(channel: socket.socket, outbox: mmap.mmap, settings: Settings, folders:
             answer = Answer(status=OUTDATED) if is_outdated else _answer(pickle.loads(memoryview(content)[1:]), context)
         _deliver(answer, channel, room)
         start_clock(0)
+
+
+def _next(channel: socket.socket, context: Context) -> bytes | None:
+    """The next request, None where there are no more; what is kept for a part of an answer isn't for ever."""
+    if context.has_chunks and not select.select((channel,), (), (), _PART_SECONDS)[0]:
+        context.forget_chunks()
+    return receive(channel)
 
 
 def _answer(job: Job, context: Context) -> Answer:
