@@ -46,6 +46,7 @@ from nexus_xr.hdf5.writing import atomic_file, copying, creation, new_objects
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.opening.guess import is_nexus
+from nexus_xr.writing.changes import region as changed_region
 from nexus_xr.writing.fields.blockwise import fill as fill_from
 from nexus_xr.writing.options import WAYS, WritingOptions
 
@@ -1207,6 +1208,27 @@ def test_a_stack_is_filled_part_by_part_from_several_threads(tmp_path: Path, ste
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         list(pool.map(fill, range(0, 6, step)))
     assert only_signal(tmp_path / "f.nxs").identical(scan())
+
+
+def test_a_region_is_planned_anew_where_another_is_closed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+    plan, planned = changed_region._plan, []
+
+    def plan_with_another(*args: Any) -> Any:
+        planned.append(args)
+        if len(planned) == 1:
+            os.utime(tmp_path / "f.nxs", (0, 0))
+        return plan(*args)
+
+    monkeypatch.setattr(changed_region, "_plan", plan_with_another)
+    to_nexus(scan(FRAMES)[1:3].drop_vars("scan") * 2, tmp_path / "f.nxs", region={"scan": slice(1, 3)})
+    assert len(planned) == 2
+    np.testing.assert_array_equal(only_signal(tmp_path / "f.nxs")[1:3], 2 * FRAMES[1:3])
+    with pytest.raises(NexusError, match="has the shape"):
+        to_nexus(scan(FRAMES)[1:3, :4].drop_vars("scan"), tmp_path / "f.nxs", region={"scan": slice(1, 3)})
+    assert len(planned) == 3
 
 
 def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.arrays.uncertainties import called_after_owners
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import NexusError, some, warn_once
+from nexus_xr.errors import NexusError, NexusFileChangedError, some, warn_once
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import is_written_here
 from nexus_xr.hdf5.io.locks import alone, wait_until_closed
@@ -149,7 +149,16 @@ def _wanted(obj: xr.DataArray | xr.Dataset, path: str, region: Mapping[Any, slic
 
 
 def _planned(dataset: xr.Dataset, path: str, region: Mapping[Any, slice], entry: str | None) -> _Plan:
-    return describe_with(partial(_plan, dataset, region, entry), File(path), Options())
+    while True:
+        file = File(path)
+        try:
+            return describe_with(partial(_plan, dataset, region, entry), file, Options())
+        except NexusError as error:
+            try:
+                file.check()
+            except NexusFileChangedError:
+                continue  # another thread has closed it meanwhile, with a region of its own
+            raise error
 
 
 def _plan(dataset: xr.Dataset, region: Mapping[Any, slice], entry: str | None, opening: Opening) -> _Plan:
