@@ -335,6 +335,7 @@ def test_an_error_reaches_the_caller_and_ends_the_work(raising: str) -> None:
         gathering.task()
         if (threading.current_thread() is caller) == (raising == "this thread"):
             raise ZeroDivisionError(raising)
+        time.sleep(0.001)  # so that the other thread gets the interpreter, and ends the work before all of it is done
         done.append(1)
 
     with pytest.raises(ZeroDivisionError, match=raising):
