@@ -23,6 +23,7 @@ import nexus_xr
 from benchmarks.serving import RangeServer
 from nexus_xr import extras
 from nexus_xr.exchange import foreign, stores
+from nexus_xr.hdf5.reading.layouts.library_layouts import Peculiarities
 from nexus_xr.hdf5.writing import copying, stored_anew
 from nexus_xr.inspection.outline import OutlineNode
 from nexus_xr.writing.copies import repack
@@ -1375,7 +1376,7 @@ def test_a_filter_without_a_name_that_nobody_knows_is_copied_as_it_is(tmp_path: 
 def test_a_copy_that_cannot_be_read_does_not_take_the_place_of_the_file(
     tmp_path: Path, unnamed: Path, monkeypatch: pytest.MonkeyPatch, target: str | None
 ) -> None:
-    monkeypatch.setattr(copying, "unnamed_filters_of", lambda dataset, source: ())  # so that libhdf5 writes no header
+    monkeypatch.setattr(copying, "peculiarities_of", lambda dataset, source: Peculiarities())  # for a broken header
     before = unnamed.read_bytes()
     with pytest.raises(nexus_xr.NexusFileError, match=r"f\.h5:/counts: can't be written anew, as libhdf5"):
         nexus_xr.repack(unnamed, target and tmp_path / target)

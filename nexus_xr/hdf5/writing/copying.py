@@ -8,7 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5o, h5p, h5s, h5t, h5z
+from h5py import h5d, h5f, h5o, h5p, h5s, h5t, h5z
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
@@ -19,10 +19,10 @@ from nexus_xr.hdf5.library.location import is_in_stream
 from nexus_xr.hdf5.library.properties import properties_of
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.objects.datatypes import split_array_type
-from nexus_xr.hdf5.objects.text import as_h5py_takes_it, encode, is_text
+from nexus_xr.hdf5.objects.text import as_h5py_takes_it, decode, encode, is_text
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.reading.block_shapes import covering, grouped
-from nexus_xr.hdf5.reading.layouts.library_layouts import has_new_layout, unnamed_filters_of
+from nexus_xr.hdf5.reading.layouts.library_layouts import Peculiarities, peculiarities_of
 
 from .creation import put
 from .link_targets import copy_attributes, has_new_attributes
@@ -91,13 +91,14 @@ def copy_dataset(array: LazyArray, group: h5py.Group, name: str, *, in_new_heade
     with array.opened() as dataset:
         if dataset.is_virtual or dataset.external or dataset.shape != array.shape:
             return False
-        if _is_copied_well(dataset, group, array.file) and not in_new_header:
-            if not (
-                _is_for_new_libraries(dataset, array.file) and _is_made_alike(dataset, group, name, array.file, array)
-            ):
-                h5o.copy(dataset.id, b".", group.id, encode(name), properties, link_properties())
-        else:
-            _make_alike(dataset, group, name, array.file, array)
+        peculiarities = _peculiarities(dataset, array.file)
+        if in_new_header or not _is_copied_well(dataset, group, peculiarities):
+            _make_alike(dataset, group, name, array.file, peculiarities, array)
+        elif not (
+            _is_for_new_libraries(dataset, peculiarities)
+            and _is_made_alike(dataset, group, name, array.file, peculiarities, array)
+        ):
+            h5o.copy(dataset.id, b".", group.id, encode(name), properties, link_properties())
     return True
 
 
@@ -123,21 +124,28 @@ def copy_object(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, name: st
     NexusError
         It has to be made anew, and can't be.
     """
-    file = file or File(found.file.filename)
-    is_copied_well = _is_copied_well(found, group, file)
     if isinstance(found, h5py.Datatype):
-        if is_copied_well and not (is_newer(found.id) or has_new_attributes(found)):
-            h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
-            return
-        made = older(found.id.copy())
-        made.commit(group.id, encode(name), link_properties())
-        copy_attributes(found, h5py.Datatype(made))
-    elif not is_copied_well:
-        copy_attributes(found, _make_alike(found, group, name, file))
-    elif (_is_for_new_libraries(found, file) or has_new_attributes(found)) and _is_made_alike(found, group, name, file):
+        _copy_datatype(found, group, name)
+        return
+    file = file or File(found.file.filename)
+    peculiarities = _peculiarities(found, file)
+    if not _is_copied_well(found, group, peculiarities):
+        copy_attributes(found, _make_alike(found, group, name, file, peculiarities))
+    elif (_is_for_new_libraries(found, peculiarities) or has_new_attributes(found)) and _is_made_alike(
+        found, group, name, file, peculiarities
+    ):
         copy_attributes(found, group[as_h5py_takes_it(name)])
     else:
         h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
+
+
+def _copy_datatype(found: h5py.Datatype, group: h5py.Group, name: str) -> None:
+    if _sizes(found) == _sizes(group) and not (is_newer(found.id) or has_new_attributes(found)):
+        h5o.copy(found.id, b".", group.id, encode(name), lcpl=link_properties())
+        return
+    made = older(found.id.copy())
+    made.commit(group.id, encode(name), link_properties())
+    copy_attributes(found, h5py.Datatype(made))
 
 
 def as_stored(array: LazyArray) -> LazyArray:
@@ -160,57 +168,48 @@ class _StoredText(LazyArray):
 # --- what libhdf5 copies wrongly -------------------------------------------------------------------------------------
 
 
-def _is_copied_well(found: h5py.Dataset | h5py.Datatype, group: h5py.Group, file: File) -> bool:
-    """Whether what libhdf5's own way of copying makes of an object can be read.
+def _peculiarities(dataset: h5py.Dataset, file: File) -> Peculiarities:
+    """What is to be heeded in copying a dataset, reached from a file that is that of each dataset in a stream."""
+    if dataset.chunks is None:
+        return Peculiarities()
+    if not is_in_stream(dataset.id):
+        where = decode(h5f.get_name(dataset.id))
+        file = file if file.path == where else File(where)
+    with file.source() as source:
+        return peculiarities_of(dataset.id, source)
+
+
+def _is_copied_well(dataset: h5py.Dataset, group: h5py.Group, peculiarities: Peculiarities) -> bool:
+    """Whether what libhdf5's own way of copying makes of a dataset can be read.
 
     Between files of other lengths of addresses it makes headers that are too short or too long, and may end the
     process. Of a fill value of varying length it copies where that is in the heap of the other file. To filters
     without a name it gives the one that it knows them by, for which there is no room in what is as long as it was.
     """
-    if _sizes(found) != _sizes(group):
+    if any(h5z.filter_avail(number) for number in peculiarities.unnamed_filters):
         return False
-    return not isinstance(found, h5py.Dataset) or not (_has_varying_fill(found) or _names_filters_anew(found, file))
+    return _sizes(dataset) == _sizes(group) and not _has_varying_fill(dataset)
 
 
-def _names_filters_anew(dataset: h5py.Dataset, file: File) -> bool:
-    """Whether libhdf5 knows names of filters of a dataset that its file leaves out."""
-    if dataset.chunks is None:
-        return False
-    with _file_of(dataset, file).source() as source:
-        return any(h5z.filter_avail(number) for number in unnamed_filters_of(dataset.id, source))
-
-
-def _is_for_new_libraries(dataset: h5py.Dataset, file: File) -> bool:
+def _is_for_new_libraries(dataset: h5py.Dataset, peculiarities: Peculiarities) -> bool:
     """Whether older libraries don't read a dataset, though they would one that is made like it.
 
     Libhdf5 copies it in the version of the format that it has.
-
-    Parameters
-    ----------
-    dataset
-        The open dataset.
-    file
-        The file that it was reached from, which is that of each dataset in a stream.
     """
-    if is_newer(dataset.id.get_type()):
-        return True
-    if dataset.chunks is None:
-        return False
-    with _file_of(dataset, file).source() as source:
-        return has_new_layout(dataset.id, source)
-
-
-def _file_of(dataset: h5py.Dataset, file: File) -> File:
-    """The file that a dataset is in, which was reached from one that is that of each dataset in a stream."""
-    return file if is_in_stream(dataset.id) else File(dataset.file.filename)
+    return peculiarities.is_new_layout or is_newer(dataset.id.get_type())
 
 
 def _is_made_alike(
-    source: h5py.Dataset, group: h5py.Group, name: str, file: File, array: LazyArray | None = None
+    source: h5py.Dataset,
+    group: h5py.Group,
+    name: str,
+    file: File,
+    peculiarities: Peculiarities,
+    array: LazyArray | None = None,
 ) -> bool:
     """Make a dataset like another, unless it can't be made just like it; then there is none."""
     try:
-        _make_alike(source, group, name, file, array)
+        _make_alike(source, group, name, file, peculiarities, array)
     except (NexusError, ValueError):
         if encode(name) in group:
             del group[encode(name)]
@@ -230,14 +229,19 @@ def _sizes(item: h5py.HLObject) -> tuple[int, int]:
 
 
 def _make_alike(
-    source: h5py.Dataset, group: h5py.Group, name: str, file: File, array: LazyArray | None = None
+    source: h5py.Dataset,
+    group: h5py.Group,
+    name: str,
+    file: File,
+    peculiarities: Peculiarities,
+    array: LazyArray | None = None,
 ) -> h5py.Dataset:
     """A dataset of the same type and storage, with the same values, and without attributes."""
     kind, properties = older(source.id.get_type()), properties_of(source.id)
     filters = filters_of(properties)
     _ask_again(properties)
     properties.set_attr_creation_order(IN_ORDER)
-    if source.chunks is not None and (_varies(kind) or _is_for_new_libraries(source, file)):
+    if source.chunks is not None and (_varies(kind) or _is_for_new_libraries(source, peculiarities)):
         # Properties keep of how many bytes chunks were, which may be of others, and in which version they are told of.
         properties.set_chunk(source.chunks)
     made = h5py.Dataset(h5d.create(group.id, encode(name), kind, source.id.get_space(), properties, link_properties()))

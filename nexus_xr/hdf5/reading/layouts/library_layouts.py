@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from nexus_xr.hdf5.format.messages.dataspace import Dataspace
 from nexus_xr.hdf5.format.messages.filter_pipeline import unnamed_filters
 from nexus_xr.hdf5.format.messages.layout import Chunked, LayoutMessage, parse_layout
 from nexus_xr.hdf5.format.messages.message_types import MessageType
-from nexus_xr.hdf5.format.object_header import first_of, read_object_header
+from nexus_xr.hdf5.format.object_header import ObjectHeader, first_of, read_object_header
 from nexus_xr.hdf5.format.shared_messages import read_shared_table, resolve
-from nexus_xr.hdf5.format.superblock import read_superblock
+from nexus_xr.hdf5.format.superblock import Superblock, read_superblock
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
 from nexus_xr.hdf5.library.addresses import address_of
@@ -109,7 +110,7 @@ def stored_values(dataset: h5d.DatasetID, source: Source) -> StoredValues:
         _dataspace(dataset),
         dtype,
         datatype,
-        _layout(dataset, file),
+        _layout(read_object_header(file, address_of(dataset)[1]), file),
         None if datatype is None else _fill(properties, dtype),
         filters_of(properties),
         tuple(ExternalSlot(*properties.get_external(number)) for number in range(count)),
@@ -117,24 +118,24 @@ def stored_values(dataset: h5d.DatasetID, source: Source) -> StoredValues:
     )
 
 
-def has_new_layout(dataset: h5d.DatasetID, source: Source) -> bool:
-    """Whether HDF5 before 2.0 doesn't read where the chunks of an open dataset are, though nothing needs it.
+@dataclass(frozen=True)
+class Peculiarities:
+    """What an open dataset has that libhdf5 reads well and copies badly, and doesn't tell.
 
     Parameters
     ----------
-    dataset
-        The open dataset.
-    source
-        The bytes of the file that it is in.
+    unnamed_filters
+        The numbers of its filters that its file gives no name, though it has room for one.
+    is_new_layout
+        Whether HDF5 before 2.0 doesn't read where its chunks are, though nothing needs it.
     """
-    with suppress(FormatError, UnsupportedError):
-        layout = _layout(dataset, file_bytes(source, read_superblock(source)))
-        return isinstance(layout, Chunked) and layout.needs_hdf5_2 and not layout.leaves_partial_unfiltered
-    return False
+
+    unnamed_filters: tuple[int, ...] = ()
+    is_new_layout: bool = False
 
 
-def unnamed_filters_of(dataset: h5d.DatasetID, source: Source) -> tuple[int, ...]:
-    """The numbers of filters of an open dataset that its file gives no name, though it has room for one.
+def peculiarities_of(dataset: h5d.DatasetID, source: Source) -> Peculiarities:
+    """What is to be heeded where an open dataset is copied; nothing where its header can't be told.
 
     Parameters
     ----------
@@ -145,11 +146,25 @@ def unnamed_filters_of(dataset: h5d.DatasetID, source: Source) -> tuple[int, ...
     """
     with suppress(FormatError, UnsupportedError):
         superblock = read_superblock(source)
-        file, kind = file_bytes(source, superblock), MessageType.FILTER_PIPELINE
-        for flags, content in read_object_header(file, address_of(dataset)[1]).get(kind, ())[:1]:
-            shared = read_shared_table(file, superblock.extension)
-            return unnamed_filters(resolve(file, kind, flags, content, shared))
+        file = file_bytes(source, superblock)
+        header = read_object_header(file, address_of(dataset)[1])
+        return Peculiarities(_unnamed_filters(header, file, superblock), _is_new_layout(header, file))
+    return Peculiarities()
+
+
+def _unnamed_filters(header: ObjectHeader, file: FileBytes, superblock: Superblock) -> tuple[int, ...]:
+    kind = MessageType.FILTER_PIPELINE
+    with suppress(FormatError, UnsupportedError):
+        for flags, content in header.get(kind, ())[:1]:
+            return unnamed_filters(resolve(file, kind, flags, content, read_shared_table(file, superblock.extension)))
     return ()
+
+
+def _is_new_layout(header: ObjectHeader, file: FileBytes) -> bool:
+    with suppress(FormatError, UnsupportedError):
+        layout = _layout(header, file)
+        return isinstance(layout, Chunked) and layout.needs_hdf5_2 and not layout.leaves_partial_unfiltered
+    return False
 
 
 def _dataspace(dataset: h5d.DatasetID) -> Dataspace:
@@ -158,8 +173,8 @@ def _dataspace(dataset: h5d.DatasetID) -> Dataspace:
     return Dataspace(shape, tuple(None if end == h5s.UNLIMITED else end for end in ends))
 
 
-def _layout(dataset: h5d.DatasetID, file: FileBytes) -> LayoutMessage:
-    message = first_of(read_object_header(file, address_of(dataset)[1]), MessageType.LAYOUT)
+def _layout(header: ObjectHeader, file: FileBytes) -> LayoutMessage:
+    message = first_of(header, MessageType.LAYOUT)
     if message is None:
         raise FormatError("it isn't said where a dataset's values are")
     return parse_layout(message, file.offset_size, file.length_size)
