@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
@@ -28,6 +29,7 @@ from nexus_xr.hdf5.writing import copying, stored_anew
 from nexus_xr.inspection.outline import OutlineNode
 from nexus_xr.writing.copies import repack
 
+from .arrays import assert_same_bits
 from .kinds import kinds_that_numpy_has_no_word_for, stored_bytes
 from .older_libraries import assert_older_libraries_read
 from .processes import run
@@ -1370,6 +1372,40 @@ def test_a_filter_without_a_name_that_nobody_knows_is_copied_as_it_is(tmp_path: 
         assert new["counts"].id.get_create_plist().get_filter(0)[0] == 399
         for corner in ((0, 0), (2, 0), (4, 0)):
             assert new["counts"].id.read_direct_chunk(corner) == old["counts"].id.read_direct_chunk(corner)
+
+
+@pytest.fixture
+def lossy(tmp_path: Path) -> Path:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        values = np.linspace(0, 1, 1000)
+        file.create_dataset("counts", data=values, chunks=(100,), **hdf5plugin.Zfp(precision=8, reversible=False))
+    return tmp_path / "f.h5"
+
+
+def test_what_else_is_open_in_the_process_is_copied_as_it_is_stored(tmp_path: Path, lossy: Path) -> None:
+    """Of a chunk that it has decoded, libhdf5 copies what it encodes anew, for which ZFP takes memory of others."""
+    with h5py.File(lossy) as file:
+        opened = file["counts"]
+        before = opened[...]
+        nexus_xr.repack(lossy, tmp_path / "g.h5")
+        with h5py.File(tmp_path / "g.h5") as made:
+            for corner in range(0, 1000, 100):
+                assert made["counts"].id.read_direct_chunk((corner,)) == opened.id.read_direct_chunk((corner,))
+            assert_same_bits(made["counts"][...], before)
+
+
+def test_what_can_only_be_copied_where_nothing_else_has_it_open_is_an_error(
+    tmp_path: Path, lossy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(copying, "filters_of", lambda properties: next(numbers))  # as of a filter of another version
+    with h5py.File(lossy) as file:
+        opened = file["counts"]
+        with pytest.raises(nexus_xr.NexusError, match=r"f\.h5:/counts: has a filter .* close it where this process"):
+            nexus_xr.repack(lossy, tmp_path / "g.h5")
+        assert opened.shape == (1000,)
+    assert not (tmp_path / "g.h5").exists()
+    nexus_xr.repack(lossy, tmp_path / "g.h5")
 
 
 @pytest.mark.parametrize("target", [None, "g.h5"])

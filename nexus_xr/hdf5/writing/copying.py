@@ -8,12 +8,13 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5o, h5p, h5s, h5t, h5z
+from h5py import h5d, h5f, h5i, h5o, h5p, h5s, h5t, h5z
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.library.addresses import address_of
 from nexus_xr.hdf5.library.datatypes import is_newer, older
 from nexus_xr.hdf5.library.location import is_in_stream
 from nexus_xr.hdf5.library.properties import properties_of
@@ -184,11 +185,23 @@ def _is_copied_well(dataset: h5py.Dataset, group: h5py.Group, peculiarities: Pec
 
     Between files of other lengths of addresses it makes headers that are too short or too long, and may end the
     process. Of a fill value of varying length it copies where that is in the heap of the other file. To filters
-    without a name it gives the one that it knows them by, for which there is no room in what is as long as it was.
+    without a name it gives the one that it knows them by, for which there is no room in what is as long as it was. A
+    chunk that it has decoded for who else has the dataset open it encodes anew, of which ZFP's filter makes too much.
     """
+    if dataset.chunks is not None and _is_open_elsewhere(dataset):
+        return False
     if any(h5z.filter_avail(number) for number in peculiarities.unnamed_filters):
         return False
     return _sizes(dataset) == _sizes(group) and not _has_varying_fill(dataset)
+
+
+def _is_open_elsewhere(dataset: h5py.Dataset) -> bool:
+    """Whether something else in this process has the same dataset open, through whichever file object."""
+    file = h5i.get_file_id(dataset.id)
+    if h5f.get_obj_count(file, h5f.OBJ_DATASET) == 1:
+        return False
+    own = address_of(dataset.id)
+    return sum(address_of(each) == own for each in h5f.get_obj_ids(file, h5f.OBJ_DATASET)) > 1
 
 
 def _is_for_new_libraries(dataset: h5py.Dataset, peculiarities: Peculiarities) -> bool:
@@ -246,9 +259,12 @@ def _make_alike(
         properties.set_chunk(source.chunks)
     made = h5py.Dataset(h5d.create(group.id, encode(name), kind, source.id.get_space(), properties, link_properties()))
     if filters_of(made.id.get_create_plist()) != filters:
+        advice = (
+            "close it where this process has it open" if _is_open_elsewhere(source) else "run h5repack on that file"
+        )
         raise NexusError(
-            f"{source.file.filename}:{source.name}: has a filter that makes other options of those that it has there; "
-            "write that file anew with h5repack before"
+            f"{source.file.filename}:{source.name}: has a filter that makes other options of those that it has there, "
+            f"so that it can't be copied as it is; {advice} before"
         )
     if made.is_virtual or made.external or not source.size or isinstance(kind, h5t.TypeReferenceID):
         return made  # whose values are elsewhere, or would lead nowhere
