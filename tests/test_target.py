@@ -426,3 +426,37 @@ def test_parts_of_one_chunk_are_changed_from_several_threads_and_handles(tmp_pat
         list(pool.map(change, range(64)))
     with h5py.File(tmp_path / "f.h5") as file:
         np.testing.assert_array_equal(file["data"][:, 7], np.arange(64))
+
+
+WITHOUT_ROOM = """
+import os, resource, sys
+import h5py, numpy as np
+from nexus_xr import NexusFileError
+from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.writable_file import close_file, open_file
+
+path, size = sys.argv[1], 4000
+noise = np.random.default_rng(0).integers(0, 2**31, 2 * size)
+half = np.where(np.arange(2 * size) % 2, noise, 0)
+file = open_file(path, "w-")
+file.create_dataset("d", data=half, chunks=(size,), compression="gzip")
+close_file(file)
+file = open_file(path, "r+")
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(path), limits[1]))
+target = WrittenDataset(file["d"], 1, is_new=False)
+try:
+    target.write(((0, size),), noise[:size])  # larger than what is there
+except NexusFileError as error:
+    print(error)
+target.write(((size, 2 * size),), np.zeros(size, noise.dtype))  # which would fit where the other was
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+close_file(file)
+with h5py.File(path) as file:
+    np.testing.assert_array_equal(file["d"][:size], half[:size])
+    assert not file["d"][size:].any()
+"""
+
+
+def test_a_chunk_for_which_there_is_no_room_stays_as_it_is(tmp_path: Path) -> None:
+    assert run(WITHOUT_ROOM, tmp_path / "f.h5") == f"{tmp_path / 'f.h5'}:/d: can't be written (File too large)\n"

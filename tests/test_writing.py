@@ -1241,6 +1241,38 @@ def test_a_region_may_be_one_of_several_dimensions(tmp_path: Path) -> None:
     np.testing.assert_array_equal(only_signal(tmp_path / "f.nxs"), expected)
 
 
+REGION_WITHOUT_ROOM = """
+import os, resource, sys
+import h5py, numpy as np, xarray as xr, nexus_xr
+
+path, more = sys.argv[1], int(sys.argv[2])
+zeros, noise = np.zeros((10, 1000)), np.random.default_rng(0).random((7, 1000))
+nexus_xr.to_nexus(xr.DataArray(zeros, name="a"), path, compression="gzip", chunks={"dim_0": 2})
+limits, size = resource.getrlimit(resource.RLIMIT_FSIZE), os.path.getsize(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + more, limits[1]))
+part = xr.DataArray(noise, name="a"), path
+try:
+    nexus_xr.to_nexus(*part, region={"dim_0": slice(1, 8)})
+except nexus_xr.NexusFileError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+with h5py.File(path) as file:
+    found = file["entry1/a/a"][...]
+both = np.concatenate([zeros[:1], noise, zeros[8:]])
+is_new, is_old = ((found == each).all(1) for each in (both, zeros))
+assert (is_new | is_old).all() and (~is_new).any() and not os.path.getsize(path) > size + more
+nexus_xr.to_nexus(*part, region={"dim_0": slice(1, 8)})
+with h5py.File(path) as file:
+    np.testing.assert_array_equal(file["entry1/a/a"], both)
+"""
+
+
+@pytest.mark.parametrize("more", [0, 20_000, 40_000])
+def test_each_chunk_of_a_region_without_room_is_new_or_old(tmp_path: Path, more: int) -> None:
+    said = run(REGION_WITHOUT_ROOM, tmp_path / "f.nxs", more)
+    assert "f.nxs:/entry1/a/a: can't be written (File too large); what of the region was written before has" in said
+
+
 @pytest.mark.parametrize("is_dask", [False, True], ids=["numpy", "dask"])
 def test_bytes_that_are_too_long_for_a_region_are_refused(tmp_path: Path, is_dask: bool) -> None:
     to_nexus(xr.DataArray(np.array([b"ab", b"c"]), dims="x", name="n"), tmp_path / "f.nxs")

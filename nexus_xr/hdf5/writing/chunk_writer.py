@@ -19,7 +19,7 @@ from h5py import h5d, h5s, h5t
 from numpy.typing import NDArray
 
 from nexus_xr.errors import NexusError, NexusFileError
-from nexus_xr.hdf5.filters.codec import DecodeError
+from nexus_xr.hdf5.filters.codec import Bytes, DecodeError
 from nexus_xr.hdf5.filters.encoder import Encoder
 from nexus_xr.hdf5.filters.pipeline import Pipeline, Workspace
 from nexus_xr.hdf5.library.storage import filters_of
@@ -30,7 +30,7 @@ from nexus_xr.hdf5.runtime.memory import empty
 
 from .creation import put
 from .exact_numbers import are_same, times_in
-from .writable_file import why_unwritten
+from .writable_file import check_room, why_unwritten
 
 Region = tuple[tuple[int, int], ...]
 # Whether nobody has written the chunk that begins at an element, where the values come from.
@@ -201,14 +201,22 @@ class WrittenDataset:
         stored, mask = self._coders.encoder.encode(chunk.reshape(-1).view(np.uint8))
         # h5py of some versions calls libhdf5 here without the lock that libhdf5 needs.
         with self._explained(), phil:
-            if may_be_there and self._would_keep_its_mask(corner, len(stored), mask):
-                self._dataset.id.write_direct_chunk(corner, bytes(stored) + b"\0", mask)
+            if may_be_there:
+                self._prepare(corner, stored, mask)
             self._dataset.id.write_direct_chunk(corner, stored, mask)
 
-    def _would_keep_its_mask(self, corner: tuple[int, ...], size: int, mask: int) -> bool:
-        """Whether a chunk has so many bytes already, for which libhdf5 doesn't note that they have another mask now."""
+    def _prepare(self, corner: tuple[int, ...], stored: Bytes, mask: int) -> None:
+        """See to it that a chunk which may be there can be stored anew."""
         info = self._dataset.id.get_chunk_info_by_coord(corner)
-        return info.byte_offset is not None and info.size == size and info.filter_mask != mask
+        if info.byte_offset is None:
+            return
+        # Of as many bytes as there are libhdf5 doesn't note that they have another mask now.
+        keeps_its_mask = info.size == len(stored) and info.filter_mask != mask
+        size = len(stored) + keeps_its_mask
+        if size > info.size:
+            check_room(self._dataset.file, size)
+        if keeps_its_mask:
+            self._dataset.id.write_direct_chunk(corner, bytes(stored) + b"\0", mask)
 
     def _write_with_hdf5(self, region: Region, values: NDArray[Any]) -> None:
         values = values.astype(object, copy=False) if self.dtype.hasobject else values

@@ -113,6 +113,37 @@ def make_room(file: h5py.File, name: str | os.PathLike[str]) -> None:
             raise NexusFileError(f"{os.fspath(name)}: can't be written ({error.strerror})") from error
 
 
+def check_room(file: h5py.File, more: int) -> None:
+    """Raise an error where there is no room for so many bytes behind the end of a file.
+
+    To be asked before libhdf5 gives a chunk another place: by the time that it can't write there, whatever is written
+    next gets the place that the chunk had.
+
+    Parameters
+    ----------
+    file
+        The file.
+    more
+        How many bytes.
+
+    Raises
+    ------
+    OSError
+        There isn't; the file is as it was.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    descriptor, end = file.id.get_vfd_handle(), file.id.get_filesize()
+    size = os.fstat(descriptor).st_size
+    try:
+        os.posix_fallocate(descriptor, size, max(end - size, 0) + more)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+    finally:
+        os.ftruncate(descriptor, max(end, size))
+
+
 def close_file(file: h5py.File) -> None:
     """Have all of a file on the disk, and close it; where that isn't possible it raises, and the file is closed too."""
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from nexus_xr.arrays.edges import bounds_named, edges_to_bounds
 from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.arrays.uncertainties import called_after_owners
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import NexusError, NexusFileChangedError, some, warn_once
+from nexus_xr.errors import NexusError, NexusFileChangedError, NexusFileError, some, warn_once
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import is_written_here
 from nexus_xr.hdf5.io.locks import alone, wait_until_closed
@@ -27,7 +28,7 @@ from nexus_xr.hdf5.io.writers import refuse_growing
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.writing.atomic_file import failing
 from nexus_xr.hdf5.writing.chunk_writer import Region, WrittenDataset
-from nexus_xr.hdf5.writing.writable_file import closing_file, open_present
+from nexus_xr.hdf5.writing.writable_file import closing_file, is_without_room, open_present
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import Field
 from nexus_xr.nexus.rules.errors import owner_of_errors
@@ -98,6 +99,8 @@ def write_region(
     NexusError
         The file has no such variables, or several of them, or others than are to be the same, or the region doesn't
         fit; nothing has been written then.
+    NexusFileError
+        There is no room for all of it; chunks that were written before have the new values, all others the old ones.
     """
     wanted = _wanted(obj, os.fspath(path), region)
     resolved = os.path.realpath(path)
@@ -108,7 +111,7 @@ def write_region(
         plan = _planned(wanted, os.fspath(path), region, entry)
         warn_once(f"{os.fspath(path)} is written, but not all its uncertainties", plan.errors_left)
         file = open_present(path)
-    with closing_file(file, path):
+    with closing_file(file, path), _told_of_the_rest():
         targets = [_target(file, part.path, num_threads) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             if hasattr(part.values, "dask"):
@@ -117,6 +120,20 @@ def write_region(
                 dask.compute(storing(part.values, target, [first for first, _ in part.region]))
             else:
                 target.write(part.region, np.asarray(part.values, target.dtype))
+
+
+@contextmanager
+def _told_of_the_rest() -> Iterator[None]:
+    """Have it said what becomes of a region of which there is no room for a part."""
+    try:
+        yield
+    except NexusFileError as error:
+        if isinstance(error.__cause__, OSError | RuntimeError) and is_without_room(error.__cause__):
+            raise NexusFileError(
+                f"{error}; what of the region was written before has its new values, and all else those that it had: "
+                "make room, and write it once more"
+            ) from error.__cause__
+        raise
 
 
 def _target(file: h5py.File, path: str, num_threads: int | None) -> WrittenDataset:
