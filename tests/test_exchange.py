@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import pickle
+import socket
 import stat
 import warnings
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from nexus_xr.exchange.attributes import flat_attributes, nested_attributes
 from nexus_xr.exchange.names import joined, quoted, split, unquoted
 from nexus_xr.exchange.values import as_attribute, of_attribute
 from nexus_xr.exchange.zarr_folder import zarr_folder
+from nexus_xr.hdf5.writing.replacing import replacing
 from nexus_xr.nexus.tree.metadata import MetadataField, MetadataGroup, same_tree
 
 from .corpus import CORPUS, corpus_files
@@ -1052,6 +1054,52 @@ def test_after_a_disk_was_full_netcdf_is_written(
     monkeypatch.chdir(tmp_path)
     assert run(TO_A_FULL_DISK, limit, what, "h5netcdf") == 2 * "full.nc: can't be written (File too large)\n"
     assert [each.name for each in tmp_path.iterdir()] == ["full.nc"]
+
+
+KILLED = """
+import os, sys, warnings
+import dask.array as da, numpy as np, xarray as xr
+import nexus_xr
+
+way, path = sys.argv[1:]
+warnings.simplefilter("ignore")
+kill = da.from_array(np.arange(4.0), chunks=2).map_blocks(lambda block: os._exit(0), dtype="f8", meta=np.empty(0))
+xr.Dataset({"a": ("x", np.arange(4)), "b": ("x", kill)}).nexus.__getattribute__("to_" + way)(path)
+"""
+
+
+@pytest.mark.parametrize(("way", "name"), [("netcdf", "out.nc"), ("zarr", "out.zarr"), ("csv", "out.csv")])
+def test_what_was_killed_is_removed_by_the_next_that_writes_there(way: str, name: str, tmp_path: Path) -> None:
+    run(KILLED, way, tmp_path / name)
+    assert len(left := sorted(os.listdir(tmp_path))) == 2
+    fresh = xr.Dataset({"a": ("x", np.arange(4))})
+    write = getattr(fresh.nexus, f"to_{way}")
+    write(tmp_path / "other")
+    assert sorted(os.listdir(tmp_path)) == [*left, "other"]
+    write(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["other", name]
+
+
+def test_what_another_is_writing_stays_beside_what_is_written(tmp_path: Path) -> None:
+    with replacing(tmp_path / "out.nc") as first:
+        Path(first).write_text("first")
+        with replacing(tmp_path / "out.nc") as second:
+            Path(second).write_text("second")
+        assert (tmp_path / "out.nc").read_text() == "second"
+    assert (tmp_path / "out.nc").read_text() == "first"
+    assert os.listdir(tmp_path) == ["out.nc"]
+
+
+def test_a_store_that_was_being_replaced_comes_back_where_that_was_killed(tmp_path: Path) -> None:
+    counts = xr.Dataset({"n": ("x", [1, 2])})
+    counts.nexus.to_zarr(tmp_path / "out.zarr")
+    (tmp_path / "out.zarr").rename(tmp_path / ".out.zarr.0123abcd.old")
+    (tmp_path / ".out.zarr.0123abcd.part").mkdir()
+    (tmp_path / ".out.zarr.0123abcd.lock").write_text(f"process 1 on {socket.gethostname()}")
+    with pytest.raises(NexusError, match="is there already"):
+        counts.nexus.to_zarr(tmp_path / "out.zarr")
+    assert os.listdir(tmp_path) == ["out.zarr"]
+    assert_same(nexus_xr.unflat(xr.open_zarr(tmp_path / "out.zarr")), counts)
 
 
 def test_what_is_lazy_is_pickled(write: Write, tmp_path: Path) -> None:

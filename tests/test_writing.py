@@ -42,7 +42,7 @@ from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import locks as locking
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading.array import LazyArray
-from nexus_xr.hdf5.writing import atomic_file, copying, creation, new_objects
+from nexus_xr.hdf5.writing import claims, copying, creation, new_objects
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.nexus.tree.metadata import same_tree
 from nexus_xr.opening.guess import is_nexus
@@ -2085,7 +2085,7 @@ def test_what_a_living_writer_is_about_to_open_is_not_locked(tmp_path: Path, mon
         asked.append(Path(path).suffix)
         return locking.is_open_for_writing(path)
 
-    monkeypatch.setattr(atomic_file, "is_open_for_writing", is_open)
+    monkeypatch.setattr(claims, "is_open_for_writing", is_open)
     to_nexus(scan().rename("meanwhile"), tmp_path / "f.nxs", mode="a")
     assert asked == [".lock"]
     job.compute()

@@ -107,7 +107,7 @@ ELSEWHERE: dict[str, str] = {
     "io.locks._LONGEST_PAUSE": "how often a lock is asked for",
     "io.locks._SHORTEST_PAUSE": "how often a lock is asked for",
     "reading.virtual_datasets.virtual_layout._ENDLESS": "longer than any dimension",
-    "writing.atomic_file._SECONDS_UNTOUCHED": "test_writing.py: what another host's writer left stays until it is old",
+    "writing.claims._SECONDS_UNTOUCHED": "test_writing.py: what another host's writer left stays until it is old",
     "runtime.children.PATIENCE_SECONDS": "test_faults.py: a decoder that never ends is an error",
     "reading.processes._LEAST_SECONDS": "test_faults.py: a small value whose decoder never ends stays in the file",
     "reading.processes._LEAST_MEMORY": "test_faults.py: a small value whose decoder wants too much stays in the file",

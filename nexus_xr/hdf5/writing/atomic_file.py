@@ -6,10 +6,10 @@ import os
 import re
 import secrets
 import shutil
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import h5py
@@ -17,18 +17,16 @@ import h5py
 from nexus_xr.errors import NexusError, NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
-from nexus_xr.hdf5.io.locks import Lock, alone, holder_of, is_of_this_host, is_open_for_writing, wait_until_closed
+from nexus_xr.hdf5.io.locks import Lock, alone, wait_until_closed
 from nexus_xr.hdf5.io.writers import refuse_growing, refuse_writers
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
+from .claims import claim_of, remove_abandoned
 from .target_path import beside, target_path
 from .writable_file import close_file, closing_file, discard_file, is_without_room, open_file, why_unwritten
 
 # An attribute of the root: the folders in `<name>_parts` that are this file's own.
 PARTS = "nexus_xr_parts"
-
-# How long what another host's writer left is untouched before its lock is believed, which may not be seen here.
-_SECONDS_UNTOUCHED = 24 * 3600.0
 
 # Those that another process has to complete, by their temporary names. Until that is done they live, and are given up,
 # with this process.
@@ -81,7 +79,7 @@ class NewFile:
             raise NexusFileError(f'{path}: is there already; choose another name, or mode="w" to replace it')
         token = secrets.token_hex(4)
         self._temporary = beside(self.path, token, "part")
-        self.parts = os.path.join(_parts_of(self.path), token)
+        self.parts = _parts(self.path, token)
         #: Given the file as it was written and a copy of the target as it is, brings into that what was added.
         self.carry: Callable[[h5py.File, h5py.File], None] | None = None
         self._handles: list[h5py.File] = []
@@ -91,8 +89,8 @@ class NewFile:
         weakref.finalize(self, _give_up, os.getpid(), *remains)
         try:
             with self._explained(), alone(self.path):
-                _remove_abandoned(self.path)
-                self._claim.append(Lock(beside(self.path, token, "lock")))
+                remove_abandoned(self.path, partial(_remove_left, self.path), lambda token: [_parts(self.path, token)])
+                self._claim.append(Lock(claim_of(self.path, token)))
                 if mode == "a" and os.path.exists(self.path):
                     origin = File(self.path)
                 self._is_successor = takes_over or mode == "a" or (origin is not None and _is_at(origin, self.path))
@@ -255,7 +253,7 @@ def _discard(handles: list[h5py.File], claim: list[Lock], temporary: str, target
     while claim:
         claim.pop().close()
     with suppress(OSError):  # by another process than the one that claims it
-        os.unlink(_claim_of(temporary))
+        os.unlink(temporary.removesuffix("part") + "lock")
 
 
 def failing(name: str, path: str, failure: str, target: str | None = None) -> Hdf5Errors:
@@ -281,40 +279,16 @@ def failing(name: str, path: str, failure: str, target: str | None = None) -> Hd
 # --- what lies beside the target ---------------------------------------------------------------------------------
 
 
-def _claim_of(temporary: str) -> str:
-    """The lock that is held as long as somebody may complete the file."""
-    return temporary.removesuffix("part") + "lock"
-
-
 def _newer_of(temporary: str) -> str:
     return temporary.removesuffix("part") + "newer"
 
 
-def _remove_abandoned(path: str) -> None:
-    """Remove what writers to a target have left that were killed; while others are kept from beginning."""
-    folder = os.path.dirname(path)
-    ours = re.compile(re.escape(os.path.basename(beside(path, "", ""))[:-1]) + r"([0-9a-f]{8})\.(?:part|newer|lock)")
-    for token in {found[1] for name in os.listdir(folder) if (found := ours.fullmatch(name))}:
-        temporary, parts = beside(path, token, "part"), os.path.join(_parts_of(path), token)
-        if _is_abandoned(temporary, parts):
-            with suppress(OSError):  # somebody claims it
-                claim = Lock(_claim_of(temporary))
-                if claim.is_sure:
-                    _discard([], [claim], temporary, path, parts)
-                claim.close()
-
-
-def _is_abandoned(temporary: str, parts: str) -> bool:
-    """Whether nobody will complete a file."""
-    claim, touched = _claim_of(temporary), 0.0
-    for each in (temporary, parts, claim):
-        with suppress(OSError):
-            touched = max(touched, os.stat(each).st_mtime)
-    is_known = is_of_this_host(holder_of(claim))
-    if not is_known and time.time() - touched <= _SECONDS_UNTOUCHED:
-        return False
-    # To ask locks it for a moment, in which who claims it couldn't open it.
-    return not is_open_for_writing(claim) and not is_open_for_writing(temporary)
+def _remove_left(path: str, token: str) -> None:
+    """Remove what has a token, which nobody will complete."""
+    temporary = beside(path, token, "part")
+    if os.path.isdir(temporary):  # of what isn't HDF5
+        shutil.rmtree(temporary, ignore_errors=True)
+    _discard([], [], temporary, path, _parts(path, token))
 
 
 def _is_at(file: File, path: str) -> bool:
@@ -340,6 +314,10 @@ def _sync_file(path: str) -> None:
 def _parts_of(path: str) -> str:
     """The folder in which a file's parts have theirs."""
     return os.path.splitext(path)[0] + "_parts"
+
+
+def _parts(path: str, token: str) -> str:
+    return os.path.join(_parts_of(path), token)
 
 
 def _own_parts_at(path: str, target: str | None = None) -> set[str]:

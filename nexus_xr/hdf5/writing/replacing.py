@@ -6,13 +6,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
+from nexus_xr.hdf5.io.locks import Lock, alone
 from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.io.remote.urls import local_path
 
+from .claims import claim_of, remove_abandoned
 from .store_folder import refuse_others
 from .target_path import beside, refuse_impossible, target_path
 
@@ -31,20 +34,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
             f"{shown(os.fspath(path))}: is a URL, and this goes into a file of this machine; send that then"
         )
     target = target_path(path)
-    folder = beside(target, secrets.token_hex(4), "part")
     if not os.path.isdir(os.path.dirname(target)):
         raise _no_folder(path)
-    try:
-        os.mkdir(folder)  # without which threads that an interrupt has left behind open no file anew
-        temporary = os.path.join(folder, os.path.basename(target))
-        yield temporary
-        os.replace(temporary, target)
-    except NexusError:
-        raise
-    except OSError as error:
-        raise unwritten(path, error) from error
-    finally:
-        remove_folders(folder)
+    with _explained(path), _claimed(target) as token:
+        folder = beside(target, token, "part")
+        try:
+            os.mkdir(folder)  # without which threads that an interrupt has left behind open no file anew
+            temporary = os.path.join(folder, os.path.basename(target))
+            yield temporary
+            os.replace(temporary, target)
+        finally:
+            remove_folders(folder)
 
 
 @contextmanager
@@ -69,31 +69,60 @@ def replacing_folder(path: str | os.PathLike[str], is_new: bool) -> Iterator[Pat
     refuse_impossible(str(target), os.fspath(path))
     if target.exists() and not target.is_dir():
         raise NexusError(f"{path}: is a file, which no folder replaces; choose another place")
-    if target.exists():
+    if not target.parent.is_dir():
+        raise _no_folder(path)
+    with _explained(path), _claimed(str(target)) as token:
+        made, replaced = (Path(beside(str(target), token, kind)) for kind in ("part", "old"))
+        _refuse_to_replace(path, is_new)
+        try:
+            made.mkdir()
+            yield made
+            _refuse_to_replace(path, is_new)
+            if target.exists():
+                target.rename(replaced)
+            made.rename(target)
+        finally:
+            _remove_left(str(target), token)
+
+
+def _refuse_to_replace(path: str | os.PathLike[str], is_new: bool) -> None:
+    if os.path.exists(path):
         if is_new:
             raise stands_there(path)
         refuse_others(os.fspath(path))
-    if not target.parent.is_dir():
-        raise _no_folder(path)
-    token = f"{os.getpid()}-{secrets.token_hex(4)}"
-    made, replaced = (Path(beside(str(target), token, kind)) for kind in ("part", "old"))
+
+
+@contextmanager
+def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        made.mkdir()
-        yield made
-        if target.exists():
-            if is_new:
-                raise stands_there(path)
-            refuse_others(os.fspath(path))
-            target.rename(replaced)
-        made.rename(target)
+        yield
     except NexusError:
         raise
     except OSError as error:
         raise unwritten(path, error) from error
+
+
+@contextmanager
+def _claimed(target: str) -> Iterator[str]:
+    """A token, for a ``with`` block, for what lies beside a target; what writers that were killed left there goes."""
+    token = secrets.token_hex(4)
+    with alone(target):
+        remove_abandoned(target, partial(_remove_left, target))
+        claim = Lock(claim_of(target, token))
+    try:
+        yield token
     finally:
-        if replaced.exists() and not target.exists():  # an interrupt came in between
-            replaced.rename(target)
-        remove_folders(made, replaced)
+        claim.close()
+
+
+def _remove_left(target: str, token: str) -> None:
+    """Remove what has a token, but for what stood there, which goes back where nothing has come in its place."""
+    part, old = (beside(target, token, kind) for kind in ("part", "old"))
+    if os.path.exists(old) and not os.path.exists(target):  # an interrupt came in between
+        os.rename(old, target)
+    remove_folders(part, old)
+    with suppress(OSError):  # a file, which somebody else began
+        os.unlink(part)
 
 
 def refuse_source(target: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
