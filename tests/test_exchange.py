@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import socket
 import stat
 import warnings
@@ -1054,6 +1055,32 @@ def test_after_a_disk_was_full_netcdf_is_written(
     monkeypatch.chdir(tmp_path)
     assert run(TO_A_FULL_DISK, limit, what, "h5netcdf") == 2 * "full.nc: can't be written (File too large)\n"
     assert [each.name for each in tmp_path.iterdir()] == ["full.nc"]
+
+
+FULL_FOR_NETCDF = (
+    TO_A_FULL_DISK.partition("for _ in range(2)")[0]
+    + """
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+try:
+    made.nexus.to_netcdf("full.nc", engine=engine)
+except nexus_xr.NexusFileError as error:
+    print(error)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [(0, "netCDF's library can't make it"), (1_000, r"NetCDF: .+"), (1_000_000, "NetCDF: HDF error")],
+)
+def test_where_netcdf_does_not_say_why_it_is_said_how_much_is_free(
+    limit: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("netCDF4")
+    monkeypatch.chdir(tmp_path)
+    said = run(FULL_FOR_NETCDF, limit, "numbers", "netcdf4")
+    assert re.fullmatch(rf"full\.nc: can't be written \({reason}; \d{{5,}} bytes are free there\)\n", said)
+    assert list(tmp_path.iterdir()) == []
 
 
 KILLED = """

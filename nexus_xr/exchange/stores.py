@@ -112,7 +112,18 @@ def _write_with_library(made: Flat, temporary: str, path: str, options: Mapping[
     except NexusError:
         raise
     except (OSError, RuntimeError) as error:
-        raise NexusFileError(f"{path}: can't be written ({why_unwritten(error)})") from error
+        said = _why_of_library(error, temporary) if options["engine"] == "netcdf4" else why_unwritten(error)
+        raise NexusFileError(f"{path}: can't be written ({said})") from error
+
+
+def _why_of_library(error: OSError | RuntimeError, temporary: str) -> str:
+    """What is known where netCDF's own library can't write: it keeps to itself what the system has said.
+
+    Of a new file, in a folder that has just been made, it says that to make one was denied, whatever was the matter.
+    """
+    said = "netCDF's library can't make it" if isinstance(error, PermissionError) else why_unwritten(error)
+    free = shutil.disk_usage(os.path.dirname(temporary)).free
+    return f"{said}; {free} bytes are free there"
 
 
 def to_zarr(obj: Travelling, store: Any, large_arrays: str = WRITE, **options: Any) -> Any:
