@@ -2512,6 +2512,26 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path: Path, kind: s
     assert only_signal(tmp_path / "f.nxs").identical(scan())
 
 
+LONG_AXIS = """
+import resource, sys
+import numpy as np, xarray as xr, nexus_xr
+
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), limits[1]))
+x = np.arange(4000.0)
+try:
+    nexus_xr.to_nexus(xr.DataArray(x, {"x": x}, name="new"), sys.argv[1])
+except nexus_xr.NexusFileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 10_000, 50_000])
+def test_what_libhdf5_can_not_write_is_said_in_a_line_of_the_target(tmp_path: Path, limit: int) -> None:
+    assert run(LONG_AXIS, tmp_path / "f.nxs", limit) == f"{tmp_path / 'f.nxs'}: can't be written (File too large)\n"
+    assert folder(tmp_path) == []
+
+
 # --- the accessor ----------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ from nexus_xr.hdf5.writing.creation import Compression
 from nexus_xr.hdf5.writing.delivery import delivering, is_elsewhere
 from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.hdf5.writing.stored_anew import StoredAnew
+from nexus_xr.hdf5.writing.writable_file import why_unwritten
 from nexus_xr.nexus.output.edits import apply
 from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
 from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, METADATA, ROOT_ATTRIBUTES, without_nothing
@@ -198,7 +199,9 @@ def _in_numbers(obj: Any) -> Any:
 
 
 def _unwritten(path: str | os.PathLike[str], error: Exception) -> NexusFileError:
-    return NexusFileError(f"{os.fspath(path)}: can't be written ({reason_of(error)})")
+    names_another = getattr(error, "filename", None) is not None
+    reason = reason_of(error) if names_another else why_unwritten(error)
+    return NexusFileError(f"{os.fspath(path)}: can't be written ({reason})")
 
 
 def _write_region(obj: Any, path: str | os.PathLike[str], options: WritingOptions) -> Any:
