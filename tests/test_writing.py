@@ -39,6 +39,7 @@ import nexus_xr
 import nexus_xr.server
 from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
+from nexus_xr.hdf5.io import file_copy
 from nexus_xr.hdf5.io import locks as locking
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -2510,6 +2511,43 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path: Path, kind: s
     assert "f.nxs:/entry1/new/new: can't be written" in run(TOO_LARGE, tmp_path / "f.nxs", kind)
     assert folder(tmp_path) == ["f.nxs"]
     assert only_signal(tmp_path / "f.nxs").identical(scan())
+
+
+def sparse(path: Path, size: int) -> Path:
+    """A file most of which nobody has written, where the file system leaves that out."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("entry/data")
+        group.parent.attrs["NX_class"], group.attrs["NX_class"], group.attrs["signal"] = "NXentry", "NXdata", "d"
+        values = group.create_dataset("d", (size,), "u1")
+        values[:3], values[size // 2 : size // 2 + 5000], values[-3:] = 1, 2, 3
+    if path.stat().st_blocks * 512 > 1 << 20:
+        pytest.skip("the file system leaves nothing out")
+    return path
+
+
+def test_a_copy_has_no_blocks_where_the_file_has_none(tmp_path: Path) -> None:
+    path, size = sparse(tmp_path / "f.nxs", 3 << 30), 3 << 30
+    to_nexus(scan(), path, mode="a")
+    assert path.stat().st_size > size
+    assert path.stat().st_blocks * 512 < 4 << 20
+    with h5py.File(path) as file:
+        values = file["entry/data/d"]
+        assert [int(values[at]) for at in (0, 2, 3, size // 2, size // 2 + 4999, size - 3)] == [1, 1, 0, 2, 2, 3]
+        assert not values[size // 2 + 5000 :: 4096][:-1].any()
+        np.testing.assert_array_equal(file["entry1/counts/counts"], FRAMES)
+
+
+@pytest.mark.parametrize("at_once", [1000, 1 << 20])
+@pytest.mark.parametrize("end", [0, 100_000, 3])
+def test_a_copy_of_what_has_holes_has_the_same_bytes(
+    tmp_path: Path, end: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_copy, "_COPIED_AT_ONCE", at_once)
+    path = sparse(tmp_path / "f.nxs", 200_000)
+    with open(path, "r+b") as stream:
+        stream.truncate(path.stat().st_size + end)  # a hole at the end, or none
+    file_copy.copy_file(File(path), str(tmp_path / "g.nxs"))
+    assert (tmp_path / "g.nxs").read_bytes() == path.read_bytes()
 
 
 LONG_AXIS = """

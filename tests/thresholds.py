@@ -91,6 +91,7 @@ ELSEWHERE: dict[str, str] = {
     "writing.creation._LARGEST_CHUNK": "the doctest of default_chunks",
     "writing.creation._MOST_CHUNK_BYTES": "test_writing.py",
     "writing.creation._SMALLEST_CHUNK": "the doctest of default_chunks",
+    "io.file_copy._BLOCK_BYTES": "what the system counts in",
     "io.file_copy._COPIED_AT_ONCE": "how much of a stream is copied at once",
     "writing.copying._COPIED_AT_ONCE": "test_writing.py: contiguous values are copied in any parts",
     "writing.stored_anew._BLOCK_BYTES": "test_conversion.py: types stay where arrays are compressed anew",
