@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, NexusWarning
+from nexus_xr.hdf5.io.naming.reach import EVERYWHERE
 
 from .files import Field, fill, scan_file, write_tree
 
@@ -320,3 +321,48 @@ def test_a_pipe_is_no_file(tmp_path: Path, way: Callable[[Path], Any]) -> None:
     os.mkfifo(tmp_path / "pipe.nxs")
     with pytest.raises(NexusFileError, match=r"pipe\.nxs: is a pipe or a socket, and no file"):
         way(tmp_path / "pipe.nxs")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+@pytest.mark.parametrize("name", ["virtual", "raw"])
+def test_what_values_are_made_of_is_no_pipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its writer is there, so that to open the pipe wouldn't wait."""
+    monkeypatch.chdir(tmp_path)
+    layout = h5py.VirtualLayout((4,), "i4")
+    layout[:] = h5py.VirtualSource("pipe", "data", (4,))
+    with h5py.File("scan.nxs", "w") as file:
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("raw", (4,), "i4", external=[("pipe", 0, 16)])
+    os.mkfifo("pipe")
+    writer = os.open("pipe", os.O_RDWR)
+    try:
+        dataset = xr.open_dataset("scan.nxs", engine="nexus", dataset_path=name)
+        with pytest.raises(NexusFileError, match="pipe: is a pipe or a socket, and no file"):
+            dataset.load()
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_a_pipe_in_the_place_of_an_open_file_is_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nxs"
+    with h5py.File(path, "w") as file:
+        file["counts"] = np.arange(1000)
+    dataset = xr.open_dataset(path, engine="nexus", dataset_path="counts")
+    path.unlink()
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    try:
+        with pytest.raises(NexusFileError, match="is a pipe or a socket, and no file"):
+            dataset.load()
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="reads from a device")
+def test_a_device_is_waited_for() -> None:
+    descriptor = EVERYWHERE.open("/dev/zero")
+    try:
+        assert os.get_blocking(descriptor)
+    finally:
+        os.close(descriptor)

@@ -147,7 +147,7 @@ NO_THRESHOLDS: dict[str, set[str]] = {
     "format.groups.symbol_table": {"_MOST_KIND"},
     "format.virtual.virtual_mappings": {"_LEAST_BYTES", "_MOST_VERSION"},
     "filters.codecs.bitshuffle": {"_LZ4", "_WIDTH"},
-    "io.naming.reach": {"_FOR_READING", "_WITH_CARE"},
+    "io.naming.reach": {"_WITHOUT_WAITING", "_WITH_CARE"},
     "io.naming.real_path": {"_PLACE"},
     "io.divided": {
         "_DRIVER_MESSAGE",

@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from stat import S_ISFIFO, S_ISREG, S_ISSOCK
+from stat import S_ISREG
 from typing import TYPE_CHECKING, cast
 
 from nexus_xr.errors import NexusFileError, NexusReachError
 
 from .h5py_handles import handles, is_written_here, open_local
 from .identity import Identity, Snapshot, changed
-from .naming.reach import Reach
+from .naming.reach import Reach, check_no_pipe
 from .reference import FileReference
 from .remote.urls import local_path
 from .source import GrowingSource, LocalSource, Source
@@ -102,10 +102,7 @@ class LocalFile:
             raise
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error
-        if S_ISFIFO(found.st_mode) or S_ISSOCK(found.st_mode):  # to open it may take for ever
-            raise NexusFileError(
-                f"{self._reference.name}: is a pipe or a socket, and no file; copy what comes into one"
-            )
+        check_no_pipe(found.st_mode, self._reference.name)
         return found
 
     def _check(self, stat: os.stat_result) -> None:
@@ -142,7 +139,7 @@ class LocalFile:
         """The bytes of the file, for the length of a ``with`` block."""
         try:
             descriptor = self._reach.open(self._path)
-        except NexusReachError:
+        except NexusFileError:
             raise
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error

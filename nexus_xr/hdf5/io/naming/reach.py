@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from nexus_xr.errors import NexusReachError
+from nexus_xr.errors import NexusFileError, NexusReachError
 
 from .real_path import real_path
 from .url_path import UrlPath, shown
@@ -24,9 +24,10 @@ def _flags(*names: str) -> int:
     return sum(getattr(os, name, 0) for name in names)
 
 
-_FOR_READING = _flags("O_RDONLY", "O_BINARY")
-# Neither to wait for a pipe, nor to be led on by what took the place of a file that was looked at.
-_WITH_CARE = _FOR_READING | _flags("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY")
+# Not to wait for who writes into a pipe, which may be for ever.
+_WITHOUT_WAITING = _flags("O_RDONLY", "O_BINARY", "O_NONBLOCK", "O_NOCTTY")
+# Nor to be led on by what took the place of a file that was looked at.
+_WITH_CARE = _WITHOUT_WAITING | _flags("O_NOFOLLOW")
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,13 @@ class Reach:
         ------
         NexusReachError
             It isn't within reach, wherever it went meanwhile.
+        NexusFileError
+            It is a pipe or a socket.
         OSError
             The system doesn't open it.
         """
         if self.folders is None:
-            return os.open(path, _FOR_READING)
+            return _opened_anywhere(path)
         if _held.path == path and _held.reach == self:
             os.lseek(_held.descriptor, 0, os.SEEK_SET)  # which both have in common
             return os.dup(_held.descriptor)
@@ -169,6 +172,38 @@ class Reach:
 
 
 EVERYWHERE = Reach()
+
+
+def check_no_pipe(mode: int, name: str) -> None:
+    """Raise where there is a pipe or a socket, which to read may take for ever.
+
+    Parameters
+    ----------
+    mode
+        What the system says that there is.
+    name
+        What messages call it.
+
+    Raises
+    ------
+    NexusFileError
+        There is one.
+    """
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        raise NexusFileError(f"{shown(name)}: is a pipe or a socket, and no file; copy what comes into one")
+
+
+def _opened_anywhere(path: str) -> int:
+    descriptor = os.open(path, _WITHOUT_WAITING)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        check_no_pipe(mode, path)
+        if not stat.S_ISREG(mode):
+            os.set_blocking(descriptor, True)  # to read from a device is to wait for it
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class _Held(threading.local):

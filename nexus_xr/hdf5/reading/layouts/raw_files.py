@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from stat import S_ISREG
 
 from nexus_xr.diagnostics import Code
 from nexus_xr.errors import NexusFileError
@@ -88,7 +89,7 @@ def _short_files(layout: StoredLayout) -> dict[str, int]:
         taken = min(extent.size, left)
         left -= taken
         with suppress(OSError, NexusFileError):  # to read one that isn't there, or out of reach, will say so
-            size = layout.reach.stat(extent.path).st_size
-            if taken and size < extent.offset + taken:
-                short[extent.path] = size
+            found = layout.reach.stat(extent.path)
+            if taken and S_ISREG(found.st_mode) and found.st_size < extent.offset + taken:
+                short[extent.path] = found.st_size
     return short
