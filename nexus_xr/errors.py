@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import re
 import sys
 import traceback
@@ -17,6 +18,26 @@ _LISTED = 10
 _BETWEEN = ("nexus_xr", "xarray", "contextlib")
 # Where an error that has travelled keeps what the system said.
 _TOLD = "_told"
+# What the system says where it lies in a name, in what that stands for, in who may read it, or in a position that the
+# file itself gave; all else says nothing of a file.
+_OF_FILES = frozenset(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EILSEQ,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ESPIPE,
+        errno.EINVAL,
+        errno.EOVERFLOW,
+        errno.EFBIG,
+    )
+)
 # What libhdf5 says of an error of the system, among much else.
 _IN_TEXT = re.compile(r"\berrno = (\d+), error message")
 
@@ -67,12 +88,32 @@ class NexusReachError(NexusFileError):
     """The file, or what it is made of, lies outside of the folders that may be read."""
 
 
+class SystemFaultError(NexusFileError):
+    """The system fails to look for, open or read a local file, for a reason that doesn't lie in the file or its name.
+
+    It is never taken for something that the file says and that can't be honoured, as it may be gone the next time.
+    """
+
+
 class NexusExtraError(ModuleNotFoundError, NexusError):
     """A package that only some of what is here needs isn't installed; the message says which extra brings it."""
 
 
 class NexusPathError(NexusError):
     """A path or selector matches nothing in the file, or more than one thing."""
+
+
+def is_of_system(error: BaseException) -> bool:
+    """Whether an error is one of the system that says nothing of the file which it was asked for.
+
+    Examples
+    --------
+    >>> is_of_system(OSError(errno.EIO, "Input/output error")), is_of_system(OSError(errno.ENOENT, "No such file"))
+    (True, False)
+    >>> is_of_system(OSError("h5py says something"))
+    False
+    """
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_FILES
 
 
 class NexusWarning(UserWarning):

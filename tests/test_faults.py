@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import pickle
 import re
@@ -11,10 +12,12 @@ import struct
 import subprocess
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import h5py
 import hdf5plugin
@@ -35,6 +38,7 @@ from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.reading import _reader_process, processes
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.layouts.known_layouts import known_layouts
 from nexus_xr.hdf5.reading.small_values import read_whole
 from nexus_xr.hdf5.runtime import children
 from nexus_xr.nexus.tree.scan import field_of
@@ -492,6 +496,131 @@ def test_an_error_of_the_system_names_the_dataset(tmp_path: Path, monkeypatch: p
         array[...]
 
 
+# Which calls of the system fail, and how.
+SYSTEM_FAULTS = [
+    ("preadv", errno.EIO),
+    ("open", errno.EMFILE),
+    ("fstat", errno.EIO),
+    ("stat", errno.ESTALE),
+    ("listdir", errno.EIO),
+]
+
+
+@pytest.fixture
+def spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a file with axes and metadata, and values in others."""
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("other.h5", "w") as file:
+        file["x"] = np.arange(6.0)
+    for number in range(2):
+        with h5py.File(f"part_{number}.h5", "w") as file:
+            file["data"] = np.arange(6) + 6 * number
+    np.arange(6.0).tofile("raw.bin")
+    layout = h5py.VirtualLayout((2, 6), "i8", maxshape=(None, 6))
+    layout[0 : h5py.h5s.UNLIMITED : 1] = h5py.VirtualSource("part_%b.h5", "data", (6,))
+    with h5py.File("scan.nxs", "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update(NX_class="NXdata", signal="counts", axes=["y", "x"])
+        data.create_virtual_dataset("counts", layout)
+        data["y"] = np.arange(2)
+        data["x"] = h5py.ExternalLink("other.h5", "x")
+        file["entry"].attrs["NX_class"] = "NXentry"
+        file.create_dataset("entry/flat", data=np.arange(40).reshape(4, 10), chunks=(2, 10), compression="gzip")
+        file.create_dataset("entry/raw", (6,), "f8", external=[("raw.bin", 0, 48)])
+    return "scan.nxs"
+
+
+def in_words(dataset: xr.Dataset) -> str:
+    return repr((dict(dataset.sizes), list(dataset.indexes), dataset.load().to_dict()))
+
+
+@contextmanager
+def failing_once(call: str, number: int, fails_at: int) -> Iterator[list[Any]]:
+    """Have one of the calls of the system fail; gives what each of them was about."""
+    work, made = getattr(os, call), list[Any]()
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        made.append(arguments)
+        if len(made) == fails_at:
+            raise OSError(number, os.strerror(number))
+        return work(*arguments, **options)
+
+    with mock.patch.object(os, call, failing):
+        yield made
+
+
+@pytest.mark.parametrize(("call", "number"), SYSTEM_FAULTS)
+def test_a_fault_of_the_system_is_an_error_and_never_another_dataset(
+    spread: str, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """Whichever call of that kind fails, once, while the file is opened and read."""
+    expected = in_words(xr.open_dataset(spread, engine="nexus"))
+    refusals: list[NexusFileError] = []
+    for fails_at in itertools.count(1):
+        monkeypatch.setattr(known_layouts, "_known", OrderedDict())  # which has them from the time before
+        with failing_once(call, number, fails_at) as made:
+            try:
+                assert in_words(xr.open_dataset(spread, engine="nexus")) == expected
+            except NexusFileError as error:
+                refusals.append(error)
+        if len(made) < fails_at:
+            break
+    assert refusals
+    assert {error.errno for error in refusals} == {number}
+    assert all(os.strerror(number) in str(error) for error in refusals)
+
+
+def test_to_close_what_was_read_is_no_fault(spread: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = os.close
+
+    def failing(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    expected = in_words(xr.open_dataset(spread, engine="nexus"))
+    monkeypatch.setattr(os, "close", failing)
+    assert in_words(xr.open_dataset(spread, engine="nexus")) == expected
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG])
+def test_what_lies_in_the_name_of_a_source_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    layout = h5py.VirtualLayout((6,), "i8")
+    layout[:] = h5py.VirtualSource("part.h5", "data", (6,))
+    with h5py.File("scan.nxs", "w") as file:
+        file.create_virtual_dataset("data", layout, fillvalue=-1)
+    stat = os.stat
+
+    def failing(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("part.h5"):
+            raise OSError(number, os.strerror(number))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", failing)
+    with pytest.warns(NexusWarning, match="its sources are missing"):
+        dataset = xr.open_dataset("scan.nxs", engine="nexus", dataset_path="data")
+    assert (dataset.data == -1).all()
+
+
+def test_what_libhdf5_needs_and_cant_be_loaded_is_an_error_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "f.h5")
+
+    class Full:
+        def find_spec(self, name: str, *_: Any) -> None:
+            if name == "hdf5plugin":
+                raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.delitem(sys.modules, "hdf5plugin")
+    monkeypatch.setattr(sys, "meta_path", [Full(), *sys.meta_path])
+    file = File(tmp_path / "f.h5")
+    with pytest.raises(NexusFileError, match=r"f\.h5'?: can't be opened .*Too many open files"), file.opened():
+        pass
+
+
 def test_raw_data_files_that_are_gone_are_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", (5, 8), "u2", external=[(str(tmp_path / "a.raw"), 0, 80)])
@@ -792,6 +921,7 @@ TOO_LARGE = """
 import resource, sys
 import numpy as np
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.layouts.known_layouts import known_layouts
 from nexus_xr.hdf5.io.file import File
 
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
@@ -818,6 +948,7 @@ import signal, sys, threading
 import numpy as np
 from nexus_xr.hdf5.runtime import threads
 from nexus_xr.hdf5.reading.array import LazyArray
+from nexus_xr.hdf5.reading.layouts.known_layouts import known_layouts
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.policy import ReadingPolicy
 

@@ -151,7 +151,7 @@ class Parsed:
     """A file as its bytes have it."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        source = LocalSource(descriptor, path.stat().st_size)
+        source = LocalSource(str(path), descriptor, path.stat().st_size)
         self.superblock = read_superblock(source)
         self.bytes = file_bytes(source, self.superblock)
         self.heap = GlobalHeap(self.bytes)

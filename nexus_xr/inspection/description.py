@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nexus_xr.diagnostics import Diagnostic
-from nexus_xr.errors import NexusError, NexusPathError
+from nexus_xr.errors import NexusPathError, SystemFaultError
 from nexus_xr.hdf5.filters.words import in_words
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -23,7 +23,7 @@ from nexus_xr.hdf5.reading.layouts.chunk_index import ChunkIndex
 from nexus_xr.hdf5.reading.layouts.known_layouts import layout_of
 from nexus_xr.hdf5.reading.layouts.layout import StoredLayout
 from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 from nexus_xr.nexus.rules.attributes import nx_class, text
 from nexus_xr.nexus.rules.variables import Role, Variable
 from nexus_xr.nexus.tree.find import default_data, entry_of
@@ -262,7 +262,7 @@ def _text(group: Group, name: str) -> str | None:
     member = group.get(name)
     if not isinstance(member, Dataset) or member.size != 1 or member.nbytes > _MOST_TEXT_BYTES:
         return None
-    with suppress(AnyHdf5Error, NexusError):
+    with Hdf5Errors(lambda _: None):
         value = read_whole(member)
         return " ".join(str(value.item() if isinstance(value, np.ndarray) else value).split())
     return None
@@ -330,7 +330,9 @@ def _range(source: Stored) -> tuple[Scalar, Scalar]:
         if not is_short:
             return tuple(_scalar(array[(at,) * len(array.shape)]) for at in (0, -1))  # type: ignore[return-value]
         values = np.asarray(array[...]).reshape(-1)
-    except (AnyHdf5Error, NexusError):
+    except SystemFaultError:
+        raise
+    except AnyHdf5Error:
         return None, None
     return _ends(values)
 
@@ -361,7 +363,9 @@ def _stored_bytes(array: LazyArray) -> int | None:
     try:
         with array.file.source() as source:
             layout = layout_of(array.file, array.path, source, array.address)
-    except (AnyHdf5Error, NexusError):
+    except SystemFaultError:
+        raise
+    except AnyHdf5Error:
         return None
     if not isinstance(layout, StoredLayout):
         return None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nexus_xr.errors import NexusError, NexusPathError
+from nexus_xr.errors import NexusPathError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
@@ -17,7 +16,7 @@ from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.hdf5.reading.small_values import read_whole
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+from nexus_xr.hdf5.runtime.hdf5_errors import Hdf5Errors
 from nexus_xr.nexus.rules.attributes import nx_class, text
 from nexus_xr.nexus.tree.find import absolute, explain_path
 from nexus_xr.nexus.tree.scan import DEEPEST
@@ -133,7 +132,7 @@ def _value(dataset: Dataset) -> str | int | float | bool | None:
     if dataset.size != 1 or dataset.nbytes > _MOST_VALUE_BYTES or dataset.is_virtual or dataset.why_no_array:
         return None
     value: Any = None
-    with suppress(AnyHdf5Error, NexusError):
+    with Hdf5Errors(lambda _: None):
         value = read_whole(dataset)
         value = value.item() if isinstance(value, np.ndarray | np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):

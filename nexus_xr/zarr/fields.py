@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_xr.diagnostics import Code
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.storage import Storage
 from nexus_xr.hdf5.reading.array import LazyArray
@@ -83,6 +84,8 @@ class FieldArrays:
         dataset = self.arrays.field(variable.field)
         try:
             made = dict(self._made_of(variable, dataset))
+        except SystemFaultError:
+            raise
         except AnyHdf5Error as error:
             dataset.report(Code.STORAGE_UNKNOWN, f"how it is stored can't be told ({error}); it is left out")
             return

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, NexusReachError, let_go
+from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, NexusReachError, SystemFaultError, let_go
 
 from .h5py_handles import handles
 from .identity import Snapshot, Version
@@ -26,6 +26,7 @@ from .remote.range_request import RangeRequest
 from .remote.remote_file import RemoteFile, first_bytes
 from .remote.urls import store_file
 from .source import Source
+from .unreadable import unopened
 
 if TYPE_CHECKING:
     import h5py
@@ -187,7 +188,10 @@ class File:
         """Whether it and those to which it led, if local, are as when they were read from, and no other came since."""
         is_same = self._local is None or self._local.is_as_found
         are_same = is_same and all(file.is_as_found for file in tuple(self._linked.values()))
-        return are_same and not any(itertools.starmap(self._is_there, tuple(self._missing)))
+        try:
+            return are_same and not any(itertools.starmap(self._is_there, tuple(self._missing)))
+        except SystemFaultError:
+            return False
 
     def _is_there(self, name: str, prefixes: str) -> bool:
         with suppress(NexusReachError):
@@ -332,8 +336,10 @@ class File:
             yield
 
     def _open_handle(self) -> h5py.File:
-        import hdf5plugin  # noqa: F401  registers the filters that detectors write with
-
+        try:
+            import hdf5plugin  # noqa: F401  registers the filters that detectors write with
+        except OSError as error:
+            raise unopened(self.name, self.path if self.is_local else self.name, error) from error
         if self._local is not None:
             return self._local.take_handle(self._policy.is_beside_writers)
         from .stream import OpenStream

@@ -10,11 +10,11 @@ from dataclasses import replace
 from stat import S_ISREG
 from typing import TYPE_CHECKING, cast
 
-from nexus_xr.errors import NexusFileError, NexusReachError
+from nexus_xr.errors import NexusFileError
 
 from .h5py_handles import handles, is_written_here, open_local
 from .identity import Identity, Snapshot, changed
-from .naming.reach import Reach, check_no_pipe
+from .naming.reach import Reach, check_no_pipe, close
 from .reference import FileReference
 from .remote.urls import local_path
 from .source import GrowingSource, LocalSource, Source
@@ -96,12 +96,8 @@ class LocalFile:
         self._check(self._look_up())
 
     def _look_up(self) -> os.stat_result:
-        try:
+        with self._explained():
             found = self._reach.stat(self._path)
-        except NexusReachError:
-            raise
-        except (OSError, ValueError) as error:
-            raise unopened(self._reference.name, self._path, error) from error
         check_no_pipe(found.st_mode, self._reference.name)
         return found
 
@@ -130,27 +126,19 @@ class LocalFile:
         key = (self._path, found.st_dev, found.st_ino, is_beside_writers, self._reach)
         handle = handles.take(key, lambda: open_local(self._path, is_beside_writers, self._reach))
         if handle.swmr_mode and self._snapshot is None:
-            with open(self._reach.open(self._path), "rb") as stream:
+            with self._explained(), open(self._reach.open(self._path), "rb") as stream:
                 self._snapshot = Snapshot.of(os.fstat(stream.fileno()), birth_of(stream))
         return handle
 
     @contextmanager
     def source(self) -> Iterator[Source]:
         """The bytes of the file, for the length of a ``with`` block."""
-        try:
+        with self._explained():
             descriptor = self._reach.open(self._path)
-        except NexusFileError:
-            raise
-        except (OSError, ValueError) as error:
-            raise unopened(self._reference.name, self._path, error) from error
         try:
-            stat = os.fstat(descriptor)
-            may_grow = self._snapshot is not None or self._identity is None
-            is_growing, birth = False, None
-            if may_grow:
-                stream = io.FileIO(descriptor, closefd=False)
-                is_growing = is_being_written(stream)
-                birth = birth_of(stream) if is_growing or self._snapshot is not None else None
+            with self._explained():
+                stat = os.fstat(descriptor)
+                is_growing, birth = self._growth(descriptor)
             if is_growing and self._snapshot is None:
                 self._snapshot = Snapshot.of(stat, birth)
             self._check(stat)
@@ -158,13 +146,36 @@ class LocalFile:
                 raise changed(self._reference.name, self._snapshot, Identity.of(stat))
             try:
                 if is_growing:
-                    yield GrowingSource(descriptor, (stat.st_dev, stat.st_ino, birth))
+                    yield GrowingSource(self._reference.name, descriptor, (stat.st_dev, stat.st_ino, birth))
                 else:
                     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-                    yield LocalSource(descriptor, stat.st_size, key)
+                    yield LocalSource(self._reference.name, descriptor, stat.st_size, key)
             except NexusFileError:
-                self._check(os.fstat(descriptor))  # which is then the better reason
+                self._check_open(descriptor)  # which is then the better reason
                 raise
-            self._check(os.fstat(descriptor))
+            self._check_open(descriptor)
         finally:
-            os.close(descriptor)
+            close(descriptor)
+
+    def _growth(self, descriptor: int) -> tuple[bool, int | None]:
+        """Whether an open file is being written, and when it was made, where that is to be known."""
+        if self._snapshot is None and self._identity is not None:
+            return False, None
+        stream = io.FileIO(descriptor, closefd=False)
+        is_growing = is_being_written(stream)
+        return is_growing, birth_of(stream) if is_growing or self._snapshot is not None else None
+
+    def _check_open(self, descriptor: int) -> None:
+        with self._explained():
+            found = os.fstat(descriptor)
+        self._check(found)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Have what the system says of the file become an error that names it."""
+        try:
+            yield
+        except NexusFileError:
+            raise
+        except (OSError, ValueError) as error:
+            raise unopened(self._reference.name, self._path, error) from error

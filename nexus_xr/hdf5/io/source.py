@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -10,11 +9,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, cast
 
-from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.errors import NexusError, NexusFileError, SystemFaultError, is_of_system
 
-from .naming.reach import Reach
+from .naming.reach import Reach, close
 from .naming.url_path import said_of, words_of
 from .superblock import size_of
+from .unreadable import unopened
 
 Extents = tuple[Sequence[int], Sequence[int]]
 
@@ -72,36 +72,57 @@ def _read_at(descriptor: int, view: memoryview, offset: int) -> int:
 
 @dataclass(frozen=True)
 class LocalSource(Immediate):
-    """An open local file."""
+    """An open local file.
 
+    Raises
+    ------
+    SystemFaultError
+        The system fails to read what is there.
+    """
+
+    name: str
     descriptor: int
     size: int
     key: Hashable = None
 
     def read_into(self, view: memoryview, offset: int) -> int:
         done = 0
-        while done < len(view):
-            # The system reads at most 2 GiB at once.
-            count = _read_at(self.descriptor, view[done : done + (1 << 30)], offset + done)
-            if not count:
-                break
-            done += count
+        try:
+            while done < len(view):
+                # The system reads at most 2 GiB at once.
+                count = _read_at(self.descriptor, view[done : done + (1 << 30)], offset + done)
+                if not count:
+                    break
+                done += count
+        except OSError as error:
+            if is_of_system(error):
+                raise unread(self.name, error) from error
+            raise
         return done
 
 
 @dataclass(frozen=True)
 class GrowingSource(Immediate):
-    """An open local file to which another process is writing."""
+    """An open local file to which another process is writing; raises as a `LocalSource` does."""
 
+    name: str
     descriptor: int
     key: Hashable = None
 
     @property
     def size(self) -> int:
-        return os.fstat(self.descriptor).st_size
+        try:
+            return os.fstat(self.descriptor).st_size
+        except OSError as error:
+            raise unread(self.name, error) from error
 
     def read_into(self, view: memoryview, offset: int) -> int:
-        return LocalSource(self.descriptor, 0).read_into(view, offset)
+        return LocalSource(self.name, self.descriptor, 0).read_into(view, offset)
+
+
+def unread(name: str, error: OSError) -> SystemFaultError:
+    """The error for a local file that the system fails to read."""
+    return SystemFaultError(f"{name}: can't be read ({error}); try again, or look at what it lies on")
 
 
 class FileObjectError(NexusFileError):
@@ -202,7 +223,7 @@ class RawFilesSource(Immediate):
         self._extents = extents
         self._reach = reach
         self._stack = stack
-        self._files: dict[str, io.FileIO] = {}
+        self._files: dict[str, int] = {}
         self._opening = threading.Lock()
         self.short: dict[str, int] = {}
         self.size = sum(extent.size for extent in extents)
@@ -213,8 +234,8 @@ class RawFilesSource(Immediate):
             within = offset + done - begin
             if 0 <= within < extent.size and done < len(view):
                 part = view[done : done + extent.size - within]
-                descriptor = self._opened(extent.path).fileno()
-                found = LocalSource(descriptor, extent.size).read_into(part, extent.offset + within)
+                descriptor = self._opened(extent.path)
+                found = LocalSource(extent.path, descriptor, extent.size).read_into(part, extent.offset + within)
                 if found < len(part):
                     part[found:] = bytes(len(part) - found)
                     self.short[extent.path] = os.fstat(descriptor).st_size
@@ -222,8 +243,17 @@ class RawFilesSource(Immediate):
             begin += extent.size
         return done
 
-    def _opened(self, path: str) -> io.FileIO:
+    def _opened(self, path: str) -> int:
         with self._opening:
             if path not in self._files:
-                self._files[path] = self._stack.enter_context(io.FileIO(self._reach.open(path)))
+                self._files[path] = self._open(path)
+                self._stack.callback(close, self._files[path])
             return self._files[path]
+
+    def _open(self, path: str) -> int:
+        try:
+            return self._reach.open(path)
+        except OSError as error:
+            if is_of_system(error):
+                raise unopened(path, os.path.abspath(path), error) from error
+            raise

@@ -79,7 +79,7 @@ class OpenStream:
         stream = cast(BinaryIO, self._stream)
         if isinstance(getattr(stream, "raw", None), io.FileIO):  # a file of the operating system after all
             with stream_explained(self._name):
-                return LocalSource(stream.fileno(), os.fstat(stream.fileno()).st_size, key)
+                return LocalSource(self._name, stream.fileno(), os.fstat(stream.fileno()).st_size, key)
         return StreamSource(self._name, stream, phil, key)  # libhdf5 reads from the same stream
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_xr.errors import NexusFileError, NexusFileNotFoundError
+from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, SystemFaultError, is_of_system
 from nexus_xr.hdf5.runtime.compat import this_worker
 
 from .divided import why_divided
@@ -30,7 +30,7 @@ def unopened(name: str, path: str, error: Exception) -> NexusFileError:
     """
     worker = this_worker()
     missing = isinstance(error, FileNotFoundError)
-    kind = NexusFileNotFoundError if missing else NexusFileError
+    kind = NexusFileNotFoundError if missing else SystemFaultError if is_of_system(error) else NexusFileError
     if worker is not None:
         found = "no such file" if missing else f"can't be opened ({error})"
         return kind(f"{path}: {found} on {worker}; all workers of a cluster need the file under this path")

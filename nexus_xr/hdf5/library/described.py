@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, SystemFaultError
 from nexus_xr.hdf5.format.cache_image import CacheImageError
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
@@ -91,7 +91,7 @@ def _root_from_bytes(file: File, linked: Linked, stack: ExitStack, diagnostics: 
             root = parsed_root(_parsed(file, linked, opening, stack), diagnostics)
             stack.push(opening.pop_all())
             return root
-    except BeingWrittenError:
+    except (BeingWrittenError, SystemFaultError):
         raise
     except NexusFileError:
         if not file.is_local:
@@ -114,7 +114,7 @@ def _linked(file: File, linked: Linked, stack: ExitStack) -> ParsedFile | None:
             parsed = _parsed(file, linked, opening, stack)
             stack.push(opening.pop_all())
             return parsed
-    except BeingWrittenError:
+    except (BeingWrittenError, SystemFaultError):
         raise
     except (FormatError, UnsupportedError, NexusFileError, OSError):
         if not file.is_local:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Budget, Group
@@ -41,6 +42,8 @@ class LibraryWayOut:
 
         try:
             return wrapped(open_object(self._opened().id, place), path, diagnostics, budget)
+        except SystemFaultError:
+            raise
         except AnyHdf5Error as error:
             diagnostics.add(Code.OBJECT_UNREADABLE, path, f"can't be opened ({reason_of(error)})")
             return None

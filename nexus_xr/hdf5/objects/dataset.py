@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.format.values import is_too_long
 from nexus_xr.hdf5.format.virtual.virtual_mappings import VirtualMapping
-from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error
+from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
 
 from .datatypes import has_references
 from .node import Node
@@ -136,6 +137,8 @@ class Dataset(Node):
         """How it is stored; where that can't be told, it is reported."""
         try:
             return self._read_storage()
+        except SystemFaultError:
+            raise
         except AnyHdf5Error as error:
             self.report(Code.STORAGE_UNKNOWN, f"how it is stored can't be told ({error})")
             return Storage(UNKNOWN, None, ())
@@ -143,6 +146,6 @@ class Dataset(Node):
     @property
     def filters(self) -> tuple[Filter, ...]:
         """The filter pipeline; empty where it can't be told."""
-        with suppress(AnyHdf5Error):
+        with Hdf5Errors(lambda _: None):
             return self._read_storage().filters
         return ()

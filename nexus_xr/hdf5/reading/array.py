@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.source import Source
+from nexus_xr.hdf5.io.unreadable import unopened
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.datatypes import has_references, presented_dtype
 from nexus_xr.hdf5.objects.node import Address
@@ -315,7 +316,10 @@ def _as_key(indexer: Indexer) -> Any:
 
 
 def _is_same_file(a: str, file: File) -> bool:
-    return a == file.path or (file.is_local and os.path.samefile(a, file.path))
+    try:
+        return a == file.path or (file.is_local and os.path.samefile(a, file.path))
+    except OSError as error:
+        raise unopened(a, os.path.abspath(a), error) from error
 
 
 def are_alike(a: np.dtype[Any], b: np.dtype[Any]) -> bool:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nexus_xr.errors import NexusFileChangedError, NexusFileError, NexusFileNotFoundError, NexusReachError
+from nexus_xr.errors import (
+    NexusFileChangedError,
+    NexusFileError,
+    NexusFileNotFoundError,
+    NexusReachError,
+    SystemFaultError,
+)
 from nexus_xr.hdf5.format.faults import FormatError
 
 # Errors that stay what they are where they come of reading values.
-_TOLD_APART = (NexusReachError, NexusFileNotFoundError, NexusFileChangedError)
+_TOLD_APART = (NexusReachError, NexusFileNotFoundError, NexusFileChangedError, SystemFaultError)
 
 
 class MissingDatasetError(NexusFileError):

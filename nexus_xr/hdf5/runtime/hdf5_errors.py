@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
+from nexus_xr.errors import SystemFaultError
+
 AnyHdf5Error = Exception
 
 
 class Hdf5Errors:
-    """Catches what h5py raises in a ``with`` block.
+    """Catches what h5py raises in a ``with`` block, but no fault of the system, which says nothing of a file.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ class Hdf5Errors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        if not isinstance(error, AnyHdf5Error) or isinstance(error, self._passing):
+        if not isinstance(error, AnyHdf5Error) or isinstance(error, (SystemFaultError, *self._passing)):
             return False
         instead = self._then(error)
         if instead is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nexus_xr.diagnostics import Code, Diagnostics
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
@@ -276,6 +277,8 @@ def definition_of(root: Group, group: Group) -> str | None:
     field = next((each for each in above if isinstance(each, Dataset) and each.size == 1), None)
     try:
         return None if field is None else text(read_whole(field))
+    except SystemFaultError:
+        raise
     except AnyHdf5Error:  # of which the tree tells
         return None
 

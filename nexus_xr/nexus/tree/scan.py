@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nexus_xr.diagnostics import Code
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.filters.missing_filters import explained
 from nexus_xr.hdf5.format.compiled import untracked
 from nexus_xr.hdf5.io.file import File
@@ -302,6 +303,8 @@ def field_of(dataset: Dataset, attributes: dict[str, Any], file: File) -> Metada
     if dataset.nbytes <= (_LAZY_ELEMENT_BYTES if dataset.size == 1 else LAZY_BYTES):
         try:
             value = read_whole(dataset) if virtual is None or dataset.is_null else to_python(virtual[...], False)
+        except SystemFaultError as error:
+            raise SystemFaultError(f"{file.name}:{dataset.path}: the value can't be read ({error})") from error
         except AnyHdf5Error as error:
             reason = explained(dataset.filters, error)
             message = f"the value can't be read ({reason}); it is tried again when asked for"

@@ -9,7 +9,7 @@ import numpy as np
 
 from nexus_xr.arrays.bins import bounds_of, centres_of
 from nexus_xr.diagnostics import Code
-from nexus_xr.errors import NexusFileChangedError
+from nexus_xr.errors import NexusFileChangedError, SystemFaultError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
@@ -113,6 +113,8 @@ class GroupFields:
             if not isinstance(number, int | float):
                 raise TypeError(f"it is {number!r} and no real number")
             return number
+        except SystemFaultError:
+            raise
         except AnyHdf5Error as error:
             message = f"can't be read ({error}); nothing is scaled by it"
             self.group.diagnostics.add(Code.SCALING_UNREADABLE, self.group.member_path(name), message)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from nexus_xr.diagnostics import Diagnostic
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.links import Link
@@ -123,6 +124,8 @@ class _Description:
     def _value(self, dataset: Dataset) -> Any:
         try:
             return read_whole(dataset)
+        except SystemFaultError:
+            raise
         except AnyHdf5Error as error:
             return {"trouble": f"the value can't be read ({error})"}
 

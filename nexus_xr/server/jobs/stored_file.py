@@ -53,7 +53,7 @@ class ReadFile(FileJob):
             headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{place.size}"
         part = part_of(asked, self.part)
         body = context.room_for(len(part))
-        if LocalSource(stream.fileno(), place.size).read_into(body, part.start) < len(part):
+        if LocalSource(place.address, stream.fileno(), place.size).read_into(body, part.start) < len(part):
             raise Failure(500, f"{place.address} ended while it was sent; ask for it again")
         status = 200 if wanted is None else 206
         return Answer(body, MEDIA_TYPE, headers, status, parts_of(asked), len(asked), place.tag)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.reading.small_values import read_whole
@@ -56,6 +57,8 @@ def _text(group: Group, name: str) -> str | None:
         return None
     try:
         value = read_whole(member)
+    except SystemFaultError:
+        raise
     except AnyHdf5Error:
         return None
     return value if isinstance(value, str) else None

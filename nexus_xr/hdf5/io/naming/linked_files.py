@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+from nexus_xr.errors import SystemFaultError, is_of_system
+
 from .reach import Reach, out_of_reach
 
 if TYPE_CHECKING:
@@ -46,9 +48,11 @@ def find_file(name: str, holder: str, reach: Reach, prefixes: str = FOR_SOURCES)
     ------
     NexusReachError
         It is out of reach.
+    SystemFaultError
+        The system fails to look for it.
     """
     within = filter(reach.holds_file, _candidates(name, holder, prefixes))
-    found = next(filter(os.path.exists, within), None)
+    found = next(filter(_is_there, within), None)
     if found is None and not reach.holds_file(where_it_should_be(name, holder)):
         raise out_of_reach(name)
     return found
@@ -63,6 +67,11 @@ def numbers_there(name: str, holder: str, reach: Reach, prefixes: str = FOR_SOUR
         The name as it is stored, with a null character where the number is.
     holder, reach, prefixes
         As `find_file` has them.
+
+    Raises
+    ------
+    SystemFaultError
+        The system fails to look for them.
     """
     found: set[int] = set()
     for candidate in dict.fromkeys(_candidates(name, holder, prefixes)):
@@ -74,15 +83,32 @@ def numbers_there(name: str, holder: str, reach: Reach, prefixes: str = FOR_SOUR
             named = re.compile(f"{re.escape(begin)}(0|[1-9][0-9]*)" + r"\1".join(ends))
             numbers = (match[1] for match in map(named.fullmatch, _listed(folder)) if match is not None)
             paths = {number: candidate.replace("\0", number) for number in numbers}
-            found |= {int(each) for each, path in paths.items() if reach.holds_file(path) and os.path.exists(path)}
+            found |= {int(each) for each, path in paths.items() if reach.holds_file(path) and _is_there(path)}
     return sorted(found)
 
 
 def _listed(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:  # it isn't there, or not for everyone
-        return []
+    except OSError as error:
+        if is_of_system(error):
+            raise _unfound(folder, error) from error
+        return []  # it isn't there, or not for everyone
+
+
+def _is_there(path: str) -> bool:
+    """What `os.path.exists` gives, which takes what the system can't look for now for what isn't there."""
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        if is_of_system(error):
+            raise _unfound(path, error) from error
+        return False
+    return True
+
+
+def _unfound(path: str, error: Exception) -> SystemFaultError:
+    return SystemFaultError(f"{path}: can't be looked for ({error}); try again, or look at what it lies on")
 
 
 def _candidates(name: str, holder: str, prefixes: str) -> Iterator[str]:

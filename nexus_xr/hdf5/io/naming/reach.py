@@ -123,7 +123,7 @@ class Reach:
         try:
             self._check_open(descriptor, path)
         except BaseException:
-            os.close(descriptor)
+            close(descriptor)
             raise
         return descriptor
 
@@ -150,7 +150,7 @@ class Reach:
             yield
         finally:
             _held.reach, _held.path, _held.descriptor = before
-            os.close(descriptor)
+            close(descriptor)
 
     def _check_open(self, descriptor: int, path: str) -> None:
         """Raise unless an open file is a regular one within reach, as its name may lead elsewhere by now."""
@@ -168,7 +168,7 @@ class Reach:
         try:
             return os.fstat(descriptor)
         finally:
-            os.close(descriptor)
+            close(descriptor)
 
 
 EVERYWHERE = Reach()
@@ -193,6 +193,12 @@ def check_no_pipe(mode: int, name: str) -> None:
         raise NexusFileError(f"{shown(name)}: is a pipe or a socket, and no file; copy what comes into one")
 
 
+def close(descriptor: int) -> None:
+    """Close what was only read from: what the system says of that can't take anything from what was read."""
+    with suppress(OSError):
+        os.close(descriptor)
+
+
 def _opened_anywhere(path: str) -> int:
     descriptor = os.open(path, _WITHOUT_WAITING)
     try:
@@ -201,7 +207,7 @@ def _opened_anywhere(path: str) -> int:
         if not stat.S_ISREG(mode):
             os.set_blocking(descriptor, True)  # to read from a device is to wait for it
     except BaseException:
-        os.close(descriptor)
+        close(descriptor)
         raise
     return descriptor
 

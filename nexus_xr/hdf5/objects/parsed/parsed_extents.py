@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, SystemFaultError
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.format.virtual.selections import SelectionKind, Slab
 from nexus_xr.hdf5.format.virtual.virtual_mappings import OWN_FILE, VirtualMapping
@@ -122,6 +122,8 @@ class _Sources:
             with self._opened(name) as file:
                 place = None if file is None else place_of(file, path)
                 return None if place is None else self._extent_at(place)
+        except SystemFaultError:
+            raise
         except (FormatError, UnsupportedError, NotFollowedError, NexusFileError, OSError) as error:
             source = decode(path) if name == OWN_FILE else f"{decode(name)}:{decode(path)}"
             raise ExtentError(f"its shape is that of {source}, which can't be told: {error}") from error

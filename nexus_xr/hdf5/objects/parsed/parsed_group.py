@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import NexusReachError
+from nexus_xr.errors import NexusReachError, SystemFaultError
 from nexus_xr.hdf5.format.attributes import Value
 from nexus_xr.hdf5.format.descriptions import GroupDescription, SingleValue
 from nexus_xr.hdf5.format.faults import FormatError, NoDtypeError, UnsupportedError
@@ -104,6 +104,8 @@ class ParsedGroup(ParsedObject, Group):
             if place is None:
                 return self._dangling(raw_name, kind)
             return object_at(place, path, self.diagnostics, self._budget)
+        except SystemFaultError as error:
+            raise SystemFaultError(f"{self._place.file.file.name}:{path}: can't be opened ({error})") from error
         except NexusReachError:
             dangling = self._dangling(raw_name, kind)
             return None if dangling is None else dangling.refused()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from nexus_xr.diagnostics import Diagnostics
+from nexus_xr.errors import SystemFaultError
 from nexus_xr.hdf5.format.consistency import MOST_SECONDS, consistent
 from nexus_xr.hdf5.format.faults import FormatError, UnsupportedError
 from nexus_xr.hdf5.io.file import File
@@ -49,7 +50,7 @@ def layout_of(file: File, path: str, source: Source, address: Address | None = N
     Raises
     ------
     NexusFileError
-        There is no such dataset, or what the file says of it is damaged.
+        There is no such dataset, or what the file says of it is damaged or can't be read.
     """
 
     def find() -> Layout | None:
@@ -58,6 +59,8 @@ def layout_of(file: File, path: str, source: Source, address: Address | None = N
             return consistent(lambda: _from_bytes(file, path, address), seconds)
         except FormatError as error:
             raise unreadable_values(file.name, path, error) from error
+        except SystemFaultError as error:
+            raise SystemFaultError(str(unreadable_values(file.name, path, error))) from error
         except UnsupportedError as reason:
             file.leave_to_libhdf5(path, str(reason))
         from .library_layouts import layout_by_libhdf5

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, SystemFaultError
 from nexus_xr.hdf5.format.virtual.virtual_mappings import DEEPEST
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.library.described import described
@@ -47,18 +46,25 @@ def source_storage(virtual: VirtualLayout, holder: File, depth: int = 0) -> Sour
     first = next(((file, path) for file, path in found if path is not None), None)
     if first is not None and depth < DEEPEST:
         mapping = next(mapping for mapping in virtual.mappings if mapping.file == first[0])
-        with suppress(NexusFileError):
+        try:
             storage, shape = _storage_of_source(holder.linked(first[1]), mapping.path, depth)
-            fitted = mapping.fitted(shape)  # frames in files of their own have fewer dimensions
-            chunks = None if fitted is None else _chunks_in(fitted, storage.chunks, virtual.shape)
-            return SourceStorage(chunks, storage.filters if chunks else (), borders)
+        except SystemFaultError:
+            raise
+        except NexusFileError:  # to read it will say what is wrong with it
+            return SourceStorage(None, (), borders)
+        fitted = mapping.fitted(shape)  # frames in files of their own have fewer dimensions
+        chunks = None if fitted is None else _chunks_in(fitted, storage.chunks, virtual.shape)
+        return SourceStorage(chunks, storage.filters if chunks else (), borders)
     return SourceStorage(None, (), borders)
 
 
 def _found(file: str, holder: File) -> str | None:
-    with suppress(NexusFileError):  # out of reach, or behind a server in trouble
+    try:
         return source_file(file, holder)
-    return None
+    except SystemFaultError:
+        raise
+    except NexusFileError:  # out of reach, or behind a server in trouble
+        return None
 
 
 def _storage_of_source(file: File, path: str, depth: int) -> tuple[Storage | SourceStorage, tuple[int, ...]]:

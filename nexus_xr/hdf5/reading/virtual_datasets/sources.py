@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.errors import NexusFileError, NexusReachError
+from nexus_xr.errors import NexusFileError, NexusReachError, SystemFaultError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import out_of_reach
 from nexus_xr.hdf5.io.naming.url_path import shown
@@ -55,7 +55,7 @@ def look_into(file: File, path: str) -> tuple[tuple[int, ...], bool] | None:
             if isinstance(found, Group) or found.is_null:
                 return None
             return found.shape, found.is_being_written
-    except (MissingDatasetError, NexusReachError):
+    except (MissingDatasetError, NexusReachError, SystemFaultError):
         raise
     except NexusFileError:  # there is something, and to read it will say what is wrong with it
         return None
