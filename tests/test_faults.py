@@ -27,7 +27,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import nexus_xr
-from nexus_xr import NexusFileError, NexusWarning, open_signals, read_metadata, reduce, to_zarr
+from nexus_xr import NexusFileChangedError, NexusFileError, NexusWarning, open_signals, read_metadata, reduce, to_zarr
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.errors import anew
 from nexus_xr.hdf5.filters import missing_filters
@@ -676,8 +676,64 @@ def test_raw_data_files_that_are_short_are_told_of(tmp_path: Path, kept: int) ->
         xr.open_dataset(tmp_path / "f.h5", engine="nexus", missing="raise")
 
 
-@pytest.mark.parametrize("way", ["itself", "source", "source and numbers"])
+@pytest.mark.parametrize("way", ["truncated", "written to", "replaced"])
+@pytest.mark.parametrize("travels", [False, True])
+def test_raw_data_files_that_changed_are_refused(tmp_path: Path, way: str, travels: bool) -> None:
+    """Each time, and however often a process was told of them before."""
+    values = np.arange(1, 41, dtype="u2").reshape(5, 8)
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(values.tobytes())
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[(str(raw), 0, 80)])
+    for _ in range(2):
+        raw.write_bytes(values.tobytes())
+        opened = xr.open_dataset(tmp_path / "f.h5", engine="nexus", dataset_path="/data").data
+        opened = pickle.loads(pickle.dumps(opened)) if travels else opened
+        np.testing.assert_array_equal(opened[:2], values[:2])
+        if way == "replaced":
+            (tmp_path / "b.raw").write_bytes(values[:, :7].tobytes())
+            os.replace(tmp_path / "b.raw", raw)
+        elif way == "truncated":
+            os.truncate(raw, 70)
+        else:
+            raw.write_bytes(values[::-1].tobytes())
+            os.utime(raw, ns=(0, 0))
+        with pytest.raises(NexusFileChangedError, match=r"f\.h5:/data: .*a\.raw: the file changed since it was opened"):
+            opened.load()
+    with warnings.catch_warnings(action="ignore"):
+        anew = xr.open_dataset(tmp_path / "f.h5", engine="nexus", dataset_path="/data").data
+        assert anew.values.tobytes() == raw.read_bytes().ljust(80, b"\0")
+
+
+def test_raw_data_files_that_end_while_they_are_read_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.raw").write_bytes(bytes(80))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[(str(tmp_path / "a.raw"), 0, 80)])
+    array = lazy(tmp_path / "f.h5")
+    array[0]
+    during_a_read(monkeypatch, lambda: os.truncate(tmp_path / "a.raw", 70))
+    with pytest.raises(NexusFileChangedError, match="it had 80 bytes, now 70"):
+        array[...]
+
+
+def test_raw_data_files_of_a_file_that_is_being_written_may_grow(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(bytes(70))
+    with h5py.File(tmp_path / "f.h5", "w", libver="latest") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[(str(tmp_path / "a.raw"), 0, 80)])
+        file.swmr_mode = True
+        opened = File(tmp_path / "f.h5")
+        with opened.source():
+            assert opened.snapshot is not None
+        opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
+        (tmp_path / "a.raw").write_bytes(bytes(80))
+        opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
+
+
+@pytest.mark.parametrize("way", ["source", "source and numbers"])
 def test_raw_data_files_that_became_short_are_told_of_when_that_is_read(tmp_path: Path, way: str) -> None:
+    """Those of what a virtual dataset is made of, by another process, which didn't look at them before."""
     values = np.arange(1, 41, dtype="u2").reshape(5, 8)
     (tmp_path / "a.raw").write_bytes(values.tobytes())
     with h5py.File(tmp_path / "raw.h5", "w") as file:
@@ -686,9 +742,9 @@ def test_raw_data_files_that_became_short_are_told_of_when_that_is_read(tmp_path
     layout[...] = h5py.VirtualSource("raw.h5", "data", (5, 8))
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_virtual_dataset("data", layout)
-    path = tmp_path / ("raw.h5" if way == "itself" else "f.h5")
+    path = tmp_path / "f.h5"
     opened, strict = (
-        xr.open_dataset(path, engine="nexus", dataset_path="/data", missing=missing).data
+        pickle.loads(pickle.dumps(xr.open_dataset(path, engine="nexus", dataset_path="/data", missing=missing).data))
         for missing in ("fill", "raise")
     )
     os.truncate(tmp_path / "a.raw", 70)

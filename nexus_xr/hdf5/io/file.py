@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, NexusReachError, SystemFaultError, let_go
 
 from .h5py_handles import handles
-from .identity import Snapshot, Version
+from .identity import Identity, Snapshot, Version, changed
 from .local import LocalFile
 from .naming.linked_files import FOR_SOURCES, find_file, following, numbers_there, where_it_should_be
 from .naming.reach import Reach, out_of_reach
@@ -95,6 +95,7 @@ class File:
         self._linked: dict[str, File] = {}
         self._missing: set[tuple[str, str]] = set()  # names, and the folders to look into first
         self._has_raw_files = False
+        self._raw_files: dict[str, Identity] = {}
         self.left_to_libhdf5: dict[str, str] = {}
         self._reset()
 
@@ -108,7 +109,7 @@ class File:
         self._pid = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (File.of, (self._reference, self._policy))
+        return (File.of, (self._reference, self._policy), {"_raw_files": self._raw_files})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> File:
         return self
@@ -201,6 +202,30 @@ class File:
     def note_raw_files(self) -> None:
         """Note that values are in files of raw data."""
         self._has_raw_files = True
+
+    def check_raw_file(self, path: str, found: os.stat_result) -> None:
+        """Remember the state of a file of raw data when it is first looked at, and refuse to read from another.
+
+        Parameters
+        ----------
+        path
+            The file.
+        found
+            What the system says of it now.
+
+        Raises
+        ------
+        NexusFileChangedError
+            It was another, and nobody is writing this file, which would write to that as well.
+        """
+        if self.snapshot is not None or self.is_written_here:
+            return
+        now = Identity.of(found)
+        if len(self._raw_files) < _MOST_NOTED:
+            self._raw_files.setdefault(path, now)
+        known = self._raw_files.get(path, now)
+        if known != now:
+            raise changed(path, known, now)
 
     def leave_to_libhdf5(self, path: str, reason: str) -> None:
         """Note that an object isn't described from its bytes, and why."""

@@ -211,6 +211,18 @@ class RawFilesSource(Immediate):
 
     Source: "External File List" of the HDF5 user guide.
 
+    Parameters
+    ----------
+    extents
+        Where in which files the bytes are.
+    reach
+        Which of the files may be read.
+    stack
+        Has them open until it is closed.
+    check
+        Is given the path and the state of each that is opened, and of one again that ends early; raises where that is
+        another than it was.
+
     Attributes
     ----------
     short
@@ -219,8 +231,15 @@ class RawFilesSource(Immediate):
 
     key: Hashable = None
 
-    def __init__(self, extents: Sequence[RawExtent], reach: Reach, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        extents: Sequence[RawExtent],
+        reach: Reach,
+        stack: ExitStack,
+        check: Callable[[str, os.stat_result], None] | None = None,
+    ) -> None:
         self._extents = extents
+        self._check = check
         self._reach = reach
         self._stack = stack
         self._files: dict[str, int] = {}
@@ -238,7 +257,7 @@ class RawFilesSource(Immediate):
                 found = LocalSource(extent.path, descriptor, extent.size).read_into(part, extent.offset + within)
                 if found < len(part):
                     part[found:] = bytes(len(part) - found)
-                    self.short[extent.path] = os.fstat(descriptor).st_size
+                    self.short[extent.path] = self._checked(extent.path, descriptor).st_size
                 done += len(part)
             begin += extent.size
         return done
@@ -246,9 +265,20 @@ class RawFilesSource(Immediate):
     def _opened(self, path: str) -> int:
         with self._opening:
             if path not in self._files:
-                self._files[path] = self._open(path)
-                self._stack.callback(close, self._files[path])
+                descriptor = self._open(path)
+                self._stack.callback(close, descriptor)
+                self._checked(path, descriptor)
+                self._files[path] = descriptor
             return self._files[path]
+
+    def _checked(self, path: str, descriptor: int) -> os.stat_result:
+        try:
+            found = os.fstat(descriptor)
+        except OSError as error:
+            raise unread(path, error) from error
+        if self._check is not None:
+            self._check(path, found)
+        return found
 
     def _open(self, path: str) -> int:
         try:

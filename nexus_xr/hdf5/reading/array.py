@@ -26,7 +26,7 @@ from .engine.engine import read
 from .hyperslab import Hyperslab
 from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Libhdf5Layout, StoredLayout, carrier_of
-from .layouts.raw_files import report_short_files, tell_of_short_files
+from .layouts.raw_files import raw_files_of, report_short_files
 from .processes import read_in_processes
 from .selection import Indexer, expand, normalize, read_selection
 from .unreadable import values_explained
@@ -185,7 +185,7 @@ class LazyArray:
                 yield self._at
                 return
             self._check_shape(layout.shape)
-            with layout.source(source, partial(tell_of_short_files, self.file, self.path)) as stored:
+            with layout.source(source, raw_files_of(self.file, self.path)) as stored:
                 yield partial(self._read_by_one, layout, stored, source)
 
     def _at(self, indexers: Sequence[Indexer]) -> NDArray[Any]:
@@ -216,7 +216,7 @@ class LazyArray:
     def _read(self, layout: StoredLayout, asked: Source, indexers: list[Indexer]) -> NDArray[Any]:
         self._check_shape(layout.shape)
         with (
-            layout.source(asked, partial(tell_of_short_files, self.file, self.path)) as source,
+            layout.source(asked, raw_files_of(self.file, self.path)) as source,
             values_explained(self.file.name, self.path),
         ):
             raw = read(layout, source, indexers or [0], self.file.policy.num_threads)

@@ -18,6 +18,7 @@ from .array import LazyArray
 from .engine.engine import read
 from .layouts.known_layouts import layout_of
 from .layouts.layout import StoredLayout, carrier_of
+from .layouts.raw_files import raw_files_of
 from .unreadable import values_explained
 
 # First element and the one behind the last, for each dimension.
@@ -63,7 +64,7 @@ def _reading(
         yield lambda region: _read_by_libhdf5(dataset, region, carrier)
         return
     inner = [slice(0, length, 1) for length in layout.shape[dataset.ndim :]]  # of an array datatype
-    with layout.source(asked) as source:
+    with layout.source(asked, raw_files_of(array.file, array.path)) as source:
 
         def decoded(region: Region) -> Elements:
             indexers = [*(slice(begin, end, 1) for begin, end in region), *inner]

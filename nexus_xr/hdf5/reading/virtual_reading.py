@@ -24,7 +24,7 @@ from .engine.engine import read, tasks_into
 from .hyperslab import Positions
 from .layouts.known_layouts import layout_of
 from .layouts.layout import ExternalDataset, Layout, Libhdf5Layout, StoredLayout, carrier_of
-from .layouts.raw_files import tell_of_short_files
+from .layouts.raw_files import raw_files_of
 from .processes import read_in_processes
 from .selection import Indexer, length, outer_key
 from .telling import is_told
@@ -118,7 +118,7 @@ class _OpenSource(NamedTuple):
 
     def stored(self, layout: StoredLayout) -> AbstractContextManager[Source]:
         """Its bytes, where it is so stored."""
-        return layout.source(self.source, partial(tell_of_short_files, self.file, self.path))
+        return layout.source(self.source, raw_files_of(self.file, self.path))
 
 
 class _Reading:

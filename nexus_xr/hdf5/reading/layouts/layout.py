@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,21 @@ from nexus_xr.hdf5.objects.storage import Filter
 from nexus_xr.hdf5.reading.virtual_datasets.virtual_layout import VirtualLayout
 
 from .chunk_index import ChunkIndex, ContiguousRun
+
+
+class RawFilesUse(NamedTuple):
+    """What is done about the state of the raw data files of a dataset that is read.
+
+    Attributes
+    ----------
+    check
+        Is given the path and the state of each that is opened, and raises where it is another than it was.
+    tell
+        Is told at the end of those behind whose ends something was read: how many bytes each has.
+    """
+
+    check: Callable[[str, os.stat_result], None]
+    tell: Callable[[Mapping[str, int]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,24 +88,25 @@ class StoredLayout:
         return Pipeline(self.filters, math.prod(self.chunks) * self.carrier.itemsize)
 
     @contextmanager
-    def source(self, asked: Source, tell: Callable[[Mapping[str, int]], None] | None = None) -> Iterator[Source]:
+    def source(self, asked: Source, raw_files: RawFilesUse | None = None) -> Iterator[Source]:
         """The bytes that the index speaks of, for the length of a ``with`` block.
 
         Parameters
         ----------
         asked
             Those of the file that was asked.
-        tell
-            Is told at the end of raw data files behind whose ends something was read: how many bytes each has.
+        raw_files
+            What is done about the state of raw data files, where there are any.
         """
         with ExitStack() as stack:
             if self.inline is not None:
                 yield BytesSource(self.inline)
             elif self.raw_extents:
-                raw = RawFilesSource(self.raw_extents, self.reach, stack)
+                check = None if raw_files is None else raw_files.check
+                raw = RawFilesSource(self.raw_extents, self.reach, stack, check)
                 yield raw
-                if tell is not None:
-                    tell(raw.short)
+                if raw_files is not None:
+                    raw_files.tell(raw.short)
             else:
                 yield asked
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from stat import S_ISREG
 
 from nexus_xr.diagnostics import Code
@@ -16,7 +17,7 @@ from nexus_xr.hdf5.objects.node import Address
 from nexus_xr.hdf5.reading.telling import few, here, not_told, warn
 
 from .known_layouts import layout_of
-from .layout import StoredLayout
+from .layout import RawFilesUse, StoredLayout
 
 _BEHIND_THE_END = "reads as zeros behind the end of its files of raw data"
 
@@ -38,7 +39,7 @@ def report_short_files(dataset: Dataset, holder: File, path: str, address: Addre
     short: Mapping[str, int] = {}
     with suppress(NexusFileError), holder.source() as source:  # to read it will say what is wrong with it
         layout = layout_of(holder, path, source, address)
-        short = _short_files(layout) if isinstance(layout, StoredLayout) else {}
+        short = _short_files(layout, holder) if isinstance(layout, StoredLayout) else {}
     if not holder.policy.fills_missing:
         for name, size in short.items():
             dataset.report(Code.RAW_FILE_SHORT, _explained(name, size))
@@ -48,7 +49,18 @@ def report_short_files(dataset: Dataset, holder: File, path: str, address: Addre
         dataset.report(Code.RAW_FILE_SHORT, f"{_BEHIND_THE_END}: {few(names)}")
 
 
-def tell_of_short_files(holder: File, path: str, short: Mapping[str, int]) -> None:
+def raw_files_of(holder: File, path: str) -> RawFilesUse:
+    """What is done about the state of the raw data files of a dataset.
+
+    Parameters
+    ----------
+    holder, path
+        The dataset's file, and its path there.
+    """
+    return RawFilesUse(holder.check_raw_file, partial(_tell_of_short_files, holder, path))
+
+
+def _tell_of_short_files(holder: File, path: str, short: Mapping[str, int]) -> None:
     """Warn once in a process, or raise, of files of raw data behind whose ends something was read.
 
     Parameters
@@ -82,7 +94,7 @@ def _explained(name: str, size: int) -> str:
     return f"{os.path.abspath(name)} ends{here()} after {size} bytes, before what is said to be in it"
 
 
-def _short_files(layout: StoredLayout) -> dict[str, int]:
+def _short_files(layout: StoredLayout, holder: File) -> dict[str, int]:
     short: dict[str, int] = {}
     left = math.prod(layout.shape) * layout.carrier.itemsize
     for extent in layout.raw_extents:
@@ -90,6 +102,7 @@ def _short_files(layout: StoredLayout) -> dict[str, int]:
         left -= taken
         with suppress(OSError, NexusFileError):  # to read one that isn't there, or out of reach, will say so
             found = layout.reach.stat(extent.path)
+            holder.check_raw_file(extent.path, found)
             if taken and S_ISREG(found.st_mode) and found.st_size < extent.offset + taken:
                 short[extent.path] = found.st_size
     return short
