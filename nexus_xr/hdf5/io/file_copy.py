@@ -42,7 +42,7 @@ def _copy_local(path: str, copied: str) -> None:
         shutil.copyfile(path, copied)
         return
     with open(path, "rb") as stream, open(copied, "wb") as copy:
-        source = LocalSource(stream.fileno(), os.fstat(stream.fileno()).st_size)
+        source = LocalSource(path, stream.fileno(), os.fstat(stream.fileno()).st_size)
         _copy(source.read_into, copy, _stretches(stream.fileno(), source.size))
         copy.truncate(source.size)
 
