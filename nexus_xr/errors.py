@@ -95,6 +95,10 @@ class SystemFaultError(NexusFileError):
     """
 
 
+class WithinFileError(NexusError):
+    """Something can't be stored in an open file, which isn't named: the message begins with the path in it."""
+
+
 class NexusExtraError(ModuleNotFoundError, NexusError):
     """A package that only some of what is here needs isn't installed; the message says which extra brings it."""
 

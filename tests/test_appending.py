@@ -67,6 +67,21 @@ def test_a_stack_of_no_frames_has_chunks(tmp_path: Path, shape: Any, chunks: Any
         assert [length is None for length in counts.maxshape] == [size == 0 for size in shape]
 
 
+@pytest.mark.parametrize(
+    ("chunks", "found"), [({"frame": 2}, (2, 1)), ({"x": 3}, (2, 3)), ((2, 3), (2, 3)), ({}, (16384, 1))]
+)
+def test_a_stack_of_frames_of_no_pixels_has_chunks(tmp_path: Path, chunks: Any, found: Any) -> None:
+    empty = xr.DataArray(np.zeros((2, 0), "f4"), dims=("frame", "x"), name="counts")
+    to_nexus(empty, tmp_path / "f.nxs", unlimited_dims="frame", chunks=chunks)
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/counts/counts"].chunks == found
+    to_nexus(empty, tmp_path / "f.nxs", append_dim="frame")
+    assert open_nexus(tmp_path / "f.nxs").counts.shape == (4, 0)
+    to_nexus(empty, tmp_path / "f.nxs", chunks=chunks if isinstance(chunks, dict) else None)
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert file["entry1/counts/counts"].chunks == (None if chunks != {"x": 3} else (2, 3))
+
+
 def test_an_array_of_a_file_gets_dimensions_without_an_end(tmp_path: Path) -> None:
     to_nexus(stack(), tmp_path / "f.nxs", chunks={"frame": 2}, compression="lzf")
     to_nexus(open_nexus(tmp_path / "f.nxs"), tmp_path / "g.nxs", unlimited_dims="frame")

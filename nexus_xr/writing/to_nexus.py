@@ -16,7 +16,7 @@ from nexus_xr._version import __version__
 from nexus_xr.arrays.quantified import without_quantities
 from nexus_xr.arrays.schedule import computes_elsewhere
 from nexus_xr.diagnostics import Diagnostics
-from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.errors import NexusError, NexusFileError, WithinFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.remote.urls import local_path
 from nexus_xr.hdf5.objects.links import Link
@@ -168,7 +168,7 @@ def write_file(obj: Any, path: Any, options: WritingOptions, for_swmr: bool = Fa
     file = NewFile(path, mode, content.origin, for_swmr)
     workers = Workers(file) if computes_elsewhere() else None
     try:
-        with Hdf5Errors(partial(_unwritten, path), passing=(NexusError, MemoryError)):
+        with Hdf5Errors(partial(_unwritten, path)):
             pending = content.write(file, workers.divided if workers is not None else _undivided)
         of_dask = _write(pending, file.path, options.num_threads)
         if workers is not None:
@@ -198,7 +198,12 @@ def _in_numbers(obj: Any) -> Any:
     return [*map(_in_numbers, obj)] if isinstance(obj, list | tuple) else without_quantities(obj)
 
 
-def _unwritten(path: str | os.PathLike[str], error: Exception) -> NexusFileError:
+def _unwritten(path: str | os.PathLike[str], error: Exception) -> Exception:
+    """What is said of an error that came up while all but large values was written."""
+    if isinstance(error, WithinFileError):
+        return NexusError(f"{os.fspath(path)}:{error}")
+    if isinstance(error, NexusError | MemoryError):
+        return error
     names_another = getattr(error, "filename", None) is not None
     reason = reason_of(error) if names_another else why_unwritten(error)
     return NexusFileError(f"{os.fspath(path)}: can't be written ({reason})")

@@ -14,7 +14,7 @@ from typing import Any
 
 import h5py
 
-from nexus_xr.errors import NexusError, NexusFileError
+from nexus_xr.errors import NexusError, NexusFileError, WithinFileError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, wait_until_closed
@@ -269,11 +269,15 @@ def failing(name: str, path: str, failure: str, target: str | None = None) -> Hd
         Where it is copied to if that is another file, which is named where there is no room for the copy.
     """
 
-    def explained(error: Exception) -> NexusFileError:
+    def explained(error: Exception) -> Exception:
+        if isinstance(error, WithinFileError):
+            return NexusError(f"{target or name}:{error}")
+        if isinstance(error, NexusError):
+            return error
         said = f"{target or name}:{path}: can't be written" if is_without_room(error) else f"{name}:{path}: {failure}"
         return NexusFileError(f"{said} ({why_unwritten(error)})")
 
-    return Hdf5Errors(explained, passing=(NexusError,))
+    return Hdf5Errors(explained)
 
 
 # --- what lies beside the target ---------------------------------------------------------------------------------

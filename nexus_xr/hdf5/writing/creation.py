@@ -14,7 +14,7 @@ import numpy as np
 from h5py import h5d, h5p, h5s, h5t, h5z
 from numpy.typing import NDArray
 
-from nexus_xr.errors import NexusError
+from nexus_xr.errors import NexusError, WithinFileError
 from nexus_xr.hdf5.filters.codec import Codec
 from nexus_xr.hdf5.filters.codecs.deflate import DEFLATE
 from nexus_xr.hdf5.filters.codecs.lzf import LZF
@@ -225,7 +225,7 @@ def create_dataset(
 
     Raises
     ------
-    NexusError
+    WithinFileError
         The filters aren't for such values, or such chunks.
     """
     properties = new_properties(h5p.DATASET_CREATE)
@@ -250,7 +250,7 @@ def create_alike(
 
     Raises
     ------
-    NexusError
+    WithinFileError
         The filters aren't for such elements, or such chunks.
     """
     kind, properties = older(source.id.get_type().copy()), _properties_alike(source)
@@ -300,7 +300,7 @@ def _explained(group: h5py.Group, name: str, dtype: np.dtype[Any], chunks: tuple
         yield
     except ValueError as error:
         where = path_of_member(decode(group.name), decode(name))
-        raise NexusError(
+        raise WithinFileError(
             f"{where}: {dtype} in chunks of {chunks} can't be stored so ({error}); "
             "choose another compression or other chunks"
         ) from error
@@ -330,16 +330,22 @@ def put(dataset: h5py.Dataset, start: Sequence[int], values: NDArray[Any], where
         try:
             dataset[part] = values
         except UnicodeEncodeError:
-            dataset[part] = _encoded(values, where or dataset.name)
+            dataset[part] = _encoded(dataset, values, where)
         except (TypeError, ValueError) as error:
             if not dataset.dtype.hasobject:
                 raise
-            raise NexusError(f"{where or dataset.name}: there is {_unwritable_text(values, error)}") from None
+            raise _unwritable(dataset, where, _unwritable_text(values, error)) from None
         return
     space = dataset.id.get_space()
     if start:
         space.select_hyperslab(tuple(start), values.shape)
     dataset.id.write(h5s.create_simple(values.shape) if start else h5s.ALL, space, values.astype(dataset.dtype))
+
+
+def _unwritable(dataset: h5py.Dataset, where: str | None, found: str) -> NexusError:
+    if where is None:
+        return WithinFileError(f"{dataset.name}: there is {found}")
+    return NexusError(f"{where}: there is {found}")
 
 
 def _unwritable_text(values: NDArray[Any], error: Exception) -> str:
@@ -350,11 +356,11 @@ def _unwritable_text(values: NDArray[Any], error: Exception) -> str:
     return "text with a zero in it, which would end there" if "NULL" in str(error) else f"no text ({error})"
 
 
-def _encoded(texts: NDArray[Any], name: str) -> NDArray[Any]:
+def _encoded(dataset: h5py.Dataset, texts: NDArray[Any], where: str | None) -> NDArray[Any]:
     try:
         encoded = [encode(each) if isinstance(each, str) else each for each in texts.flat]
     except UnicodeEncodeError as error:
-        raise NexusError(f"{name}: there is text that is no Unicode ({error.reason})") from None
+        raise _unwritable(dataset, where, f"text that is no Unicode ({error.reason})") from None
     return np.fromiter(encoded, dtype=object, count=texts.size).reshape(texts.shape)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from nexus_xr.errors import NexusError
+from nexus_xr.errors import WithinFileError
 from nexus_xr.hdf5.objects.links import Link
 from nexus_xr.hdf5.writing.copying import Copied, copy_dataset
 from nexus_xr.hdf5.writing.creation import create_dataset, put
@@ -90,4 +90,4 @@ def write_attributes(item: h5py.Group | h5py.Dataset, attributes: Mapping[str, A
         try:
             item.attrs[name] = as_attribute(value)
         except UnstorableError as error:
-            raise NexusError(f"{item.name}: attribute {name!r}: {error}") from None
+            raise WithinFileError(f"{item.name}: attribute {name!r}: {error}") from None

@@ -179,9 +179,9 @@ class Storing:
         return fitting_chunks(chunks, variable.shape)
 
     def _sizes(self, variable: xr.Variable) -> Iterator[tuple[Any, int]]:
-        """Lengths of dimensions; one that grows has an element, if only in a while."""
-        for (dim, size), grows in zip(variable.sizes.items(), self.growing or (False,) * variable.ndim, strict=True):
-            yield dim, max(size, int(grows))
+        """Lengths of dimensions; of an array that grows, which has to be of chunks, an empty one has an element."""
+        for dim, size in variable.sizes.items():
+            yield dim, max(size, int(any(self.growing)))
 
 
 # Stored anew with each value, a chunk that is compressed would leave the room behind that it had, and one that is large
