@@ -328,6 +328,24 @@ def test_what_was_no_auxiliary_signal_becomes_none(tmp_path: Path) -> None:
             assert list(file["entry1/I"].attrs["auxiliary_signals"]) == ["background"]
 
 
+def test_each_entry_of_a_list_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    to_nexus([scan()] * 3, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs", "r+") as file:
+        del file["entry2"]
+    asked: list[str] = []
+    own = h5py.Group.__contains__
+
+    def contains(group: h5py.Group, name: str) -> bool:
+        asked.append(name)
+        return bool(own(group, name))
+
+    monkeypatch.setattr(h5py.Group, "__contains__", contains)
+    nexus_xr.to_nexus([scan()] * 5, tmp_path / "f.nxs", mode="a")
+    assert [name for name in asked if name.startswith("entry")] == [f"entry{number}" for number in range(1, 8)]
+    with h5py.File(tmp_path / "f.nxs") as file:
+        assert set(file) == {f"entry{number}" for number in range(1, 8)}
+
+
 def test_trees_among_the_attributes_of_variables_are_the_entrys(tmp_path: Path) -> None:
     dataset = xr.Dataset({"a": scan().rename("a"), "b": scan().rename("b")})
     to_nexus(dataset, tmp_path / "f.nxs")

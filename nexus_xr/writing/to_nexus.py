@@ -29,7 +29,7 @@ from nexus_xr.hdf5.writing.link_targets import restore_order
 from nexus_xr.hdf5.writing.stored_anew import StoredAnew
 from nexus_xr.hdf5.writing.writable_file import why_unwritten
 from nexus_xr.nexus.output.edits import apply
-from nexus_xr.nexus.output.entry import data_group, entry_group, next_entry, root_attributes
+from nexus_xr.nexus.output.entry import data_group, entry_group, names_of_entries, root_attributes
 from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, METADATA, ROOT_ATTRIBUTES, without_nothing
 from nexus_xr.nexus.output.node_writing import PendingWrite, write_attributes, write_members
 from nexus_xr.nexus.output.nodes import GroupNode, Node, node_of, raise_unstorable, why_no_name
@@ -355,7 +355,7 @@ def _write_entries(
     root = file.file
     names: list[str] = []
     pending: list[PendingWrite] = []
-    before = list(root)
+    before, new_names = list(root), names_of_entries(root)
     if name in before and not replaces:
         raise NexusError(
             f'{file.path}: has an entry {name!r} already; nothing was written; mode="r+" puts another in its place'
@@ -365,7 +365,7 @@ def _write_entries(
     if replaces:
         del root[name]
     for entry in entries:
-        names.append(name or next_entry(root))
+        names.append(name or next(new_names))
         pending += write_members(root, GroupNode({names[-1]: divide(f"/{names[-1]}", entry.group)}))
     if replaces:
         restore_order(root["/"], before)
@@ -389,14 +389,15 @@ class _Entries:
     path: str
 
     def __call__(self, written: h5py.File, current: h5py.File) -> None:
-        names: list[str] = []
         if self.replace:
             self._put(written, current)
             return
+        names: list[str] = []
+        new_names = names_of_entries(current)
         for name in self.names:
             if self.are_named and name in current:
                 raise NexusError(f"{self.path}: has an entry {name!r} by now; nothing was written")
-            names.append(name if self.are_named else next_entry(current))
+            names.append(name if self.are_named else next(new_names))
             written.copy(written[name], current, name=names[-1])
         if self.use_default:
             current.attrs["default"] = names[0]

@@ -6,8 +6,9 @@ for `auxiliary`, what HyperSpy reads back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import h5py
@@ -249,15 +250,13 @@ def valid_name(title: str) -> str:
     return name if name.strip(".") else "data"
 
 
-def next_entry(taken: Any) -> str:
-    """The first of ``entry1``, ``entry2``, ... that isn't taken.
+def names_of_entries(taken: Container[str]) -> Iterator[str]:
+    """Those of ``entry1``, ``entry2``, ... that aren't taken, one after the other.
 
     Examples
     --------
-    >>> next_entry({"entry1"})
-    'entry2'
+    >>> names = names_of_entries({"entry1", "entry3"})
+    >>> next(names), next(names)
+    ('entry2', 'entry4')
     """
-    number = 1
-    while f"entry{number}" in taken:
-        number += 1
-    return f"entry{number}"
+    return (name for number in count(1) if (name := f"entry{number}") not in taken)
