@@ -46,7 +46,9 @@ from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing import claims, copying, creation, new_objects
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.nexus.tree.metadata import same_tree
+from nexus_xr.nexus.tree.scan import Found
 from nexus_xr.opening.guess import is_nexus
+from nexus_xr.opening.select import Described, Opening
 from nexus_xr.writing.changes import region as changed_region
 from nexus_xr.writing.fields.blockwise import fill as fill_from
 from nexus_xr.writing.options import WAYS, WritingOptions
@@ -1985,6 +1987,26 @@ def test_edges_beside_a_region_are_those_of_the_file(tmp_path: Path, edges: str)
     others = array[1:2].drop_vars("x").nexus.assign_edges(x=[0.0, 1, 2, 4, 9])
     with pytest.raises(NexusError, match="/x: the edges of 'x' are others than in the file"):
         to_nexus(others, tmp_path / "f.nxs", region=region)
+
+
+def test_only_the_entry_that_is_named_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, part = tmp_path / "f.nxs", scan()[:2].drop_vars("scan") + 1
+    to_nexus([scan()] * 4, path, unlimited_dims="scan")
+    looked_at: list[str] = []
+    own = Opening.describe
+
+    def describe(opening: Opening, found: Found) -> Described:
+        looked_at.append(found.path)
+        return own(opening, found)
+
+    monkeypatch.setattr(Opening, "describe", describe)
+    to_nexus(part, path, region={"scan": slice(0, 2)}, entry="entry3")
+    to_nexus(scan(), path, append_dim="scan", entry="entry2/counts")
+    assert looked_at == ["/entry3/counts", "/entry2/counts"]
+    with h5py.File(path) as file:
+        changed = [bool((file[f"entry{number}/counts/counts"][:2] != FRAMES[:2]).any()) for number in range(1, 5)]
+        assert changed == [False, False, True, False]
+        assert len(file["entry2/counts/counts"]) == 2 * len(FRAMES)
 
 
 def test_of_several_equal_names_the_one_for_a_region_is_named(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nexus_xr.errors import NexusError, listed
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.rules.variables import Variable
 from nexus_xr.nexus.tree.find import absolute
 from nexus_xr.opening.select import Described, Opening
@@ -31,23 +33,42 @@ def group_with(wanted: Collection[str], entry: str | None, opening: Opening, if_
     NexusError
         There is none, or there are several.
     """
-    groups = [opening.describe(found) for found in opening.several() if found.is_group]
-    holders = [each for each in groups if set(wanted) <= known(each).keys()]
-    chosen = _fullest([each for each in holders if _is_within(each, entry)], if_any)
-    names, file = ", ".join(map(repr, wanted)), opening.file.name
-    if not holders:
-        lacks = _lacking([each for each in groups if _is_within(each, entry)] or groups, wanted)
-        raise NexusError(f"{file}: no NXdata group has {lacks}; write the whole first, and leave out what it hasn't")
+    within = _groups(opening) if entry is None else _groups_within(opening, absolute(entry))
+    chosen = _fullest(_holders(within, wanted), if_any)
     if not chosen or any(_datasets(each, wanted) != _datasets(chosen[0], wanted) for each in chosen[1:]):
-        raise NexusError(
-            f"{file}: {'several NXdata groups have' if chosen else f'entry={entry!r} has no'} {names}; "
-            f"name the entry, or the path of the group, by entry:\n{listed(each.group.path for each in holders)}"
-        )
+        raise _not_one(wanted, entry, opening, within, bool(chosen))
     return chosen[0]
 
 
-def _is_within(described: Described, entry: str | None) -> bool:
-    return entry is None or f"{described.group.path}/".startswith(f"{absolute(entry)}/")
+def _groups(opening: Opening) -> list[Described]:
+    return [opening.describe(found) for found in opening.several() if found.is_group]
+
+
+def _groups_within(opening: Opening, path: str) -> list[Described]:
+    """The groups of data at a path and below it, for which nothing else of the file is looked at."""
+    if not isinstance(opening.root.find(path), Group):
+        return []
+    groups = _groups(replace(opening, options=replace(opening.options, group=path)))
+    return [each for each in groups if f"{each.group.path}/".startswith(f"{path}/")]
+
+
+def _not_one(
+    wanted: Collection[str], entry: str | None, opening: Opening, within: Sequence[Described], are_several: bool
+) -> NexusError:
+    names, file, groups = ", ".join(map(repr, wanted)), opening.file.name, _groups(opening)
+    holders = _holders(groups, wanted)
+    if not holders:
+        lacks = _lacking(within or groups, wanted)
+        return NexusError(f"{file}: no NXdata group has {lacks}; write the whole first, and leave out what it hasn't")
+    return NexusError(
+        f"{file}: {'several NXdata groups have' if are_several else f'entry={entry!r} has no'} {names}; "
+        f"name the entry, or the path of the group, by entry:\n{listed(each.group.path for each in holders)}"
+    )
+
+
+def _holders(groups: Sequence[Described], wanted: Collection[str]) -> list[Described]:
+    """Those of some groups that have variables of these names."""
+    return [each for each in groups if set(wanted) <= known(each).keys()]
 
 
 def _fullest(groups: Sequence[Described], names: Collection[str]) -> list[Described]:
