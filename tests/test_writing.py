@@ -330,6 +330,44 @@ def test_what_was_no_auxiliary_signal_becomes_none(tmp_path: Path) -> None:
             assert list(file["entry1/I"].attrs["auxiliary_signals"]) == ["background"]
 
 
+@pytest.mark.parametrize("way", ["copied", "linked", "consolidated"])
+@pytest.mark.parametrize("tree", [{}, {"title": {"value": "t"}, "sample": {"name": {"value": "iron"}}}])
+def test_an_entry_in_another_file_keeps_its_metadata(tmp_path: Path, way: str, tree: dict[str, Any]) -> None:
+    whole = xr.Dataset({"n": ("x", np.arange(3.0))}, attrs=tree)
+    to_nexus(whole, tmp_path / "a.nxs")
+    with h5py.File(tmp_path / "a.nxs") as a, h5py.File(tmp_path / "b.nxs", "w") as b:
+        if way == "copied":
+            a.copy("entry1", b, "mine")
+        else:
+            b["mine"] = h5py.ExternalLink("a.nxs", "/entry1")
+        b["other"] = h5py.SoftLink("/mine")
+    if way == "consolidated":
+        nexus_xr.consolidate(tmp_path / "b.nxs")
+    for name in ("mine", "other"):
+        xr.testing.assert_identical(
+            xr.open_dataset(tmp_path / "b.nxs", engine="nexus", dataset_path=f"/{name}/n"), whole
+        )
+    if way == "linked":
+        return
+    opened = xr.open_dataset(tmp_path / "b.nxs", engine="nexus").load()
+    opened.attrs["operator"] = {"value": "me"}
+    opened.nexus.to_nexus(tmp_path / "c.nxs", layout="inplace")
+    xr.testing.assert_identical(xr.open_dataset(tmp_path / "c.nxs", engine="nexus"), opened)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_metadata_of_an_entry_without_a_mark_are_told_by_the_root(tmp_path: Path, is_ours: bool) -> None:
+    whole = xr.Dataset({"n": ("x", np.arange(3.0))}, attrs={"sample": {"name": {"value": "iron"}}})
+    to_nexus(whole, tmp_path / "f.nxs")
+    with h5py.File(tmp_path / "f.nxs", "r+") as file:
+        del file["entry1"].attrs["_METADATA_GROUP"]
+        if not is_ours:
+            del file.attrs["file_writer"]
+    found = xr.open_dataset(tmp_path / "f.nxs", engine="nexus")
+    assert found.identical(whole) == is_ours
+    assert set(found.attrs) == ({"sample"} if is_ours else {"attrs", "auxiliary", "n"})
+
+
 def test_each_entry_of_a_list_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     to_nexus([scan()] * 3, tmp_path / "f.nxs")
     with h5py.File(tmp_path / "f.nxs", "r+") as file:

@@ -18,7 +18,7 @@ from nexus_xr.hdf5.library.described import described
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.nexus.classes.table import DEFINITIONS, class_of
-from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, is_written_by_hyperspy, restored_metadata
+from nexus_xr.nexus.output.hyperspy_metadata import BESIDE_ORIGINAL, has_collections, restored_metadata
 from nexus_xr.nexus.output.tree_nodes import tree_of_data
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.content import GroupContent, free_name, read_content
@@ -349,16 +349,17 @@ class Opening:
 
     # --- the tree -------------------------------------------------------------------------------------------
 
-    @cached_property
-    def is_hyperspy(self) -> bool:
-        return is_written_by_hyperspy(self.root.read_attributes())
-
     def entry_tree(self, entry: Group) -> MetadataGroup:
         """The tree of an entry."""
         if entry.path not in self._entry_trees:
             scanned = self._walk.passed(entry) or self._walk_with(self.file).through(entry)
             self._entry_trees[entry.path] = scanned.tree
         return self._entry_trees[entry.path]
+
+    def restored(self, entry: Group) -> MetadataGroup | None:
+        """The metadata of an entry as they were, where its tree isn't these but holds them; None of other entries."""
+        is_so = has_collections(entry.read_attributes(), self.root.read_attributes())
+        return restored_metadata(self.entry_tree(entry)) if is_so else None
 
     def left_over(self, described: Described) -> MetadataGroup:
         """What a described group holds beyond its variables."""
@@ -390,10 +391,9 @@ class Opening:
     def attrs(self, described: Described) -> MetadataGroup:
         """The attrs of one Dataset, which are its own: the tree of its entry, or what that restores of HyperSpy's."""
         entry = entry_of(self.root, described.group)
-        tree = self.entry_tree(entry)
-        restored = restored_metadata(tree) if self.is_hyperspy else None
+        restored = self.restored(entry)
         if restored is None:
-            return self.narrowed(self.with_left_over(entry, tree, described), entry.path)
+            return self.narrowed(self.with_left_over(entry, self.entry_tree(entry), described), entry.path)
         return self.narrowed(restored, entry.path, BESIDE_ORIGINAL)
 
 

@@ -18,7 +18,16 @@ from nexus_xr.hdf5.objects.dimension_scales import DIMENSION_LABELS
 from nexus_xr.hdf5.objects.text import is_text
 from nexus_xr.nexus.rules.content import free_name
 from nexus_xr.nexus.rules.errors import owner_of_errors
-from nexus_xr.nexus.rules.reserved import ADDED, ANCILLARY, COORDINATES, DIMENSIONS, EDGES, ERRORS, INDICES
+from nexus_xr.nexus.rules.reserved import (
+    ADDED,
+    ANCILLARY,
+    COORDINATES,
+    DIMENSIONS,
+    EDGES,
+    ERRORS,
+    INDICES,
+    METADATA_GROUP,
+)
 
 from .claims import true_of_coordinates, true_of_data
 from .hyperspy_metadata import COLLECTIONS, METADATA, ROOT_ATTRIBUTES, TITLE, as_collection
@@ -215,7 +224,7 @@ def entry_group(name: str, data: GroupNode, metadata: Mapping[str, GroupNode]) -
         members[TITLE] = title  # where readers of NeXus look for it
     if any(tree.members or tree.attributes for tree in metadata.values()):
         members[COLLECTIONS] = GroupNode(collections, {"NX_class": "NXcollection"})
-    return GroupNode(members, {"NX_class": "NXentry", "default": name})
+    return GroupNode(members, {"NX_class": "NXentry", "default": name, METADATA_GROUP: COLLECTIONS})
 
 
 def _is_one_text(field: FieldNode) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nexus_xr.hdf5.objects.values import is_empty
 from nexus_xr.nexus.rules.attributes import text
-from nexus_xr.nexus.rules.reserved import ELEMENTS, ORIGINAL, PLAIN
+from nexus_xr.nexus.rules.reserved import ADDED, ELEMENTS, METADATA_GROUP, ORIGINAL, PLAIN
 from nexus_xr.nexus.tree.metadata import MetadataAttributes, MetadataField, MetadataGroup, is_field, is_list_of_groups
 
 if TYPE_CHECKING:
@@ -69,9 +69,25 @@ def title_of(tree: Mapping[Any, Any], path: str = "") -> str | None:
     return said or path.rpartition("/")[0].rpartition("/")[2] or None
 
 
-def is_written_by_hyperspy(root_attributes: Mapping[str, Any]) -> bool:
-    """Whether the root says that the file is laid out as HyperSpy's NeXus writer does."""
-    return text(root_attributes.get("file_writer")) == _WRITER
+def has_collections(entry: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+    """Whether the metadata of an entry are in a group of collections, as HyperSpy's writer has it.
+
+    The root says so of all entries, and one that was written here of itself, wherever it was copied or is linked.
+
+    Parameters
+    ----------
+    entry, root
+        The attributes of the entry, and of the root of the file that it is opened in.
+
+    Examples
+    --------
+    >>> has_collections({}, {"file_writer": "hyperspy_nexus_v3"}), has_collections({"_METADATA_GROUP": "auxiliary"}, {})
+    (True, True)
+    >>> has_collections({"_METADATA_GROUP": "auxiliary", "_ADDED_ATTRIBUTES": ["signal"]}, {})
+    False
+    """
+    is_marked = text(entry.get(METADATA_GROUP)) == COLLECTIONS and ADDED not in entry
+    return is_marked or text(root.get("file_writer")) == _WRITER
 
 
 def as_collection(collection: GroupNode) -> GroupNode:

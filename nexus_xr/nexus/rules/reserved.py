@@ -51,7 +51,8 @@ PLAIN = "_PLAIN_VALUES"
 # numbers of those that are None and no members.
 ELEMENTS = "_LIST_ELEMENTS"
 # On a group that was a node of a tree, and on a field: what it has for others to understand it, and had not before. On
-# such a group also: the member that holds the tree of a node that has data.
+# such a group also: the member that holds the tree of a node that has data. On an entry without the first: the one that
+# holds its metadata.
 ADDED = "_ADDED_ATTRIBUTES"
 METADATA_GROUP = "_METADATA_GROUP"
 _ADDED_TO_FIELDS = {DIMENSION_LABELS}
@@ -171,7 +172,7 @@ def without_added(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     >>> without_added({"signal": "n", "original_signal": "m", "x": 1, "_ADDED_ATTRIBUTES": ["signal"]})
     {'x': 1, 'signal': 'm'}
     """
-    if not {PLAIN, ADDED, ELEMENTS} & attributes.keys():
+    if not {PLAIN, ADDED, ELEMENTS, METADATA_GROUP} & attributes.keys():
         return attributes
     added = listed(attributes.get(ADDED))
     before = {name: attributes[ORIGINAL + name] for name in added if ORIGINAL + name in attributes}

@@ -26,7 +26,6 @@ from nexus_xr.nexus.output.hyperspy_metadata import (
     METADATA,
     TITLE,
     is_nothing,
-    restored_metadata,
     without_nothing,
 )
 from nexus_xr.nexus.output.nodes import GroupNode, node_of
@@ -276,7 +275,7 @@ def _dataset_of_array(array: xr.DataArray, path: str, described: Described) -> x
 def _places(described: Described, opening: Opening, tree: Mapping[Any, Any]) -> dict[str, list[Any]]:
     """Where in the file the members of a tree stand."""
     entry = entry_of(opening.root, described.group)
-    if not opening.is_hyperspy or restored_metadata(opening.entry_tree(entry)) is None:
+    if opening.restored(entry) is None:
         return {entry.path: list(tree)}
     auxiliary = path_of_member(entry.path, COLLECTIONS)
     aside = [key for key in tree if key in BESIDE_ORIGINAL]
