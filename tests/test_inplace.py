@@ -645,9 +645,25 @@ def test_a_new_node_of_a_tree_is_a_new_group(file: Path, tmp_path: Path) -> None
     again = xr.open_datatree(tmp_path / "new.nxs", engine="nexus")
     node = again["entry/result"]
     assert isinstance(node, xr.DataTree)
-    assert node.to_dataset(inherit=False).drop_attrs().identical(result)
+    assert node.to_dataset(inherit=False).identical(result)
     with h5py.File(file) as old, h5py.File(tmp_path / "new.nxs") as new:
         assert list(differences(old, new)) == ["/entry: members"]
+
+
+def test_new_nodes_of_a_tree_come_back_as_they_were(tmp_path: Path) -> None:
+    plain = xr.Dataset({"n": ("x", np.arange(3.0))}, attrs={"flat": "plain", "title": {"value": "t"}, "signal": "m"})
+    xr.DataTree.from_dict({"/": xr.Dataset(attrs={"title": "whole"}), "/a": plain}).nexus.to_nexus(tmp_path / "0.nxs")
+    tree = xr.open_datatree(tmp_path / "0.nxs", engine="nexus")
+    for path in ("/new", "/new/deep", "/a/below"):
+        tree[path] = xr.DataTree(plain)
+    tree["/bare"] = xr.DataTree(xr.Dataset(attrs={"flat": 1}))
+    for number in (1, 2):  # what is new, and what was
+        tree.nexus.to_nexus(tmp_path / f"{number}.nxs", layout="inplace")
+        again = xr.open_datatree(tmp_path / f"{number}.nxs", engine="nexus")
+        assert again.identical(tree)
+        tree = again
+    with h5py.File(tmp_path / "2.nxs") as file:
+        assert [file[name].attrs["NX_class"] for name in ("new", "bare")] == ["NXdata", "NXentry"]
 
 
 # --- what can't be written back --------------------------------------------------------------------------------

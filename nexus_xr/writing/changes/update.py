@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +29,7 @@ from nexus_xr.nexus.output.hyperspy_metadata import (
     without_nothing,
 )
 from nexus_xr.nexus.output.nodes import GroupNode, node_of
+from nexus_xr.nexus.output.tree_nodes import marked, with_tree
 from nexus_xr.nexus.rules.attributes import text
 from nexus_xr.nexus.rules.reserved import METADATA_GROUP
 from nexus_xr.nexus.tree.find import entry_of
@@ -154,7 +155,7 @@ def _edits_of_tree(tree: xr.DataTree, start: str, opening: Opening, rules: Rules
         path = f"{start.rstrip('/')}{relative}" if relative != "/" else start
         now = node.to_dataset(inherit=False)
         if relative not in described and relative not in trees:
-            yield from _edits_of_new(now, path, opening.root.find(path) is None, rules)
+            yield from _edits_of_new(now, path, opening.root.find(path) is None, node.children, rules)
             continue
         if relative in described:
             yield from DataUpdate(opening, described[relative], now, rules).edits()
@@ -182,24 +183,28 @@ def _edits_of_metadata(
         yield from _at_their_places(opening, place, tree_edits(old, new, place, rules.diagnostics, rules.skip))
 
 
-def _edits_of_new(dataset: xr.Dataset, path: str, is_absent: bool, rules: Rules) -> Iterator[Edit]:
+def _edits_of_new(
+    dataset: xr.Dataset, path: str, is_absent: bool, below: Collection[str], rules: Rules
+) -> Iterator[Edit]:
     """A node that wasn't opened: of a new group, or of one that only held others."""
-    group = _new_group(dataset, path, rules)
+    own, data = _tree_and_data(dataset, path, rules)
     if is_absent:
-        yield Edit(path, group)
+        group = with_tree(data, own, below) if data.members else own
+        added = data.attributes or ({"NX_class": "NXentry"} if path.count("/") == 1 else {})
+        yield Edit(path, replace(group, attributes=marked(group.attributes, added, bool(data.members))))
         return
+    group = GroupNode({**own.members, **data.members}, {**own.attributes, **data.attributes})
     for name, member in group.members.items():
         yield Edit(path_of_member(path, name), member)
     if group.attributes:
         yield Edit(path, None, group.attributes)
 
 
-def _new_group(dataset: xr.Dataset, path: str, rules: Rules) -> GroupNode:
+def _tree_and_data(dataset: xr.Dataset, path: str, rules: Rules) -> tuple[GroupNode, GroupNode]:
     own = node_of(dataset.attrs, path, rules.diagnostics, rules.skip)
     fields = fields_of(dataset, path, rules.storing, rules.diagnostics)
     signal = next((str(name) for name in dataset.data_vars if str(name) in fields), None)
-    data = GroupNode() if signal is None else data_group(signal, fields)
-    return GroupNode({**own.members, **data.members}, {**own.attributes, **data.attributes})
+    return own, GroupNode() if signal is None else data_group(signal, fields)
 
 
 def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Opening, rules: Rules) -> Iterator[Edit]:
