@@ -99,7 +99,7 @@ def test_the_layout_is_that_of_hyperspy(tmp_path: Path) -> None:
         assert file.attrs["default"] == "entry1"
         assert file.attrs["file_writer"] == "hyperspy_nexus_v3"
         entry = file["entry1"]
-        assert dict(entry.attrs) == {"NX_class": "NXentry", "default": "counts"}
+        assert dict(entry.attrs) == {"NX_class": "NXentry", "default": "counts", "_METADATA_GROUP": "auxiliary"}
         data = entry["counts"]
         assert data.attrs["NX_class"] == "NXdata"
         assert data.attrs["signal"] == "counts"
