@@ -31,6 +31,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from nexus_xr.errors import NexusError, NexusFileChangedError, NexusFileError
+from nexus_xr.hdf5.io.naming.reach import Reach
 from nexus_xr.server import Limits, app, serve
 from nexus_xr.server.access.hosts import KnownHosts
 from nexus_xr.server.deadline import Deadline
@@ -46,6 +47,7 @@ from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.meta import ReadMeta
 from nexus_xr.server.jobs.served_files import file_at
+from nexus_xr.server.jobs.zarr import ReadKey
 from nexus_xr.server.metrics import OTHER, Metrics, bytes_of_figures
 from nexus_xr.server.observed import Observed, log
 from nexus_xr.server.settings import Folder, Settings, folders_of, root_path_of, settings_of, token_of
@@ -169,6 +171,30 @@ def test_what_may_not_be_read_is_said_and_reads_as_nothing_else(client: TestClie
     links = {member["name"]: member for member in described["members"] if member["kind"] == "link"}
     assert set(links) == {"external", "relative", "by link"}
     assert "outside" in links["external"]["trouble"]
+
+
+@pytest.mark.parametrize("way", ["virtual", "raw"])
+def test_a_chunk_that_may_not_be_read_is_not_taken_for_one_that_is_not_there(client: TestClient, way: str) -> None:
+    assert client.get(f"/zarr/ways.h5/{way}/zarr.json").status_code == 200
+    answer = client.get(f"/zarr/ways.h5/{way}/c/0")
+    assert answer.status_code == 422
+    assert "outside" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("denied", ["open", "stat"])
+def test_a_chunk_of_a_file_without_permission_is_not_taken_for_one_that_is_not_there(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    """Whose user has other rights than who runs the tests may have."""
+    context = Context(Settings((Folder("", str(folders[0])),), None))
+    error = PermissionError(13, "Permission denied", f"{folders[0]}/own.h5")
+    monkeypatch.setattr(Reach if denied == "open" else os, denied, mock.Mock(side_effect=error))
+    with pytest.raises(Failure, match=r"Permission denied of 'own\.h5") as caught:
+        ReadKey("own.h5/x/c/0").answer(context)
+    assert caught.value.status == 422
+    with pytest.raises(Failure) as caught:
+        ReadKey("own.h5/x/zarr.json").answer(context)
+    assert caught.value.status == 403
 
 
 @pytest.mark.parametrize("way", ["external", "relative", "by link"])

@@ -21,6 +21,10 @@ from .job import FileJob
 from .ranges import PART_BYTES, asked_range, no_such_bytes, part_of, parts_of
 from .served_files import NOT_FOUND, ServedFile
 
+_REFUSED, _NOT_THERE = 403, 404
+# Of chunks, what readers of Zarr take for fill values; some a refusal, too, as there are stores that refuse what isn't
+# there.
+_TAKEN_FOR_FILL = (_REFUSED, _NOT_THERE)
 _NO_KEY = "File not found! {address!r} is a file, and no key of it is asked for; ask for zarr.json in it"
 
 
@@ -47,7 +51,7 @@ class ReadKey(FileJob):
             if self.tag and self.tag != place.tag:
                 place = context.place(place.address, self.tag)
             place, view, found = _read(context, place, key)
-        except (Failure, NexusError) as error:
+        except (Failure, NexusError, PermissionError) as error:
             raise self._unread(failure_of(error, context.settings.folders)) from error
         if found is None:
             raise Failure(404, f"there is no key {key!r} in {place.address}")
@@ -79,8 +83,8 @@ class ReadKey(FileJob):
             return found.stored.part(part.start, part.stop).data
 
     def _unread(self, failure: Failure) -> Failure:
-        """Why a key isn't read; Zarr's readers take fill values for a chunk that is a 404, which it is no more then."""
-        is_taken_for_fill = failure.status == 404 and is_chunk_key(self.file)
+        """Why a key isn't read, with another status where readers would take fill values for that."""
+        is_taken_for_fill = failure.status in _TAKEN_FOR_FILL and is_chunk_key(self.file)
         return Failure(422, failure.message) if is_taken_for_fill else failure
 
     def _split(self, context: Context) -> tuple[ServedFile, str]:
@@ -89,8 +93,9 @@ class ReadKey(FileJob):
         for count in range(1, len(names)):
             try:
                 return context.place("/".join(names[:count])), "/".join(names[count:])
-            except Failure:
-                continue
+            except Failure as failure:
+                if failure.status != _NOT_THERE:
+                    raise
         try:
             place = context.place("/".join(names))
         except Failure:
