@@ -6,7 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -282,6 +282,60 @@ def test_what_takes_the_place_of_a_file_while_it_is_opened_is_not_read(
     with pytest.raises(NexusReachError):
         os.close(reach.open(str(inside / "below/shown.h5")))
     assert os.path.islink("below")
+
+
+def replace(path: Path, other: str) -> None:
+    """Put another file in the place of one, as writers do that let nobody see half of it."""
+    Path("new").write_text(other)
+    os.replace("new", path)
+
+
+@pytest.fixture
+def replaced_when_opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
+    """Files that are replaced as soon as they are opened."""
+    paths: set[Path] = set()
+    opening = os.open
+
+    def open_and_replace(path: Any, *args: Any, **options: Any) -> int:
+        descriptor = opening(path, *args, **options)
+        for each in paths & {Path(path)}:
+            replace(each, "new")
+        return descriptor
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", open_and_replace)
+        yield paths
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.h5 (deleted)", "a.h5 (deleted) (deleted)"])
+@pytest.mark.parametrize("has_other_name", [False, True])
+def test_a_file_that_is_replaced_is_where_it_was(
+    inside: Path, replaced_when_opened: set[Path], name: str, has_other_name: bool
+) -> None:
+    path = inside / name
+    path.write_text("old")
+    assert real_path(str(path)) == str(path)
+    if has_other_name:
+        os.link(path, "other")
+    replaced_when_opened.add(path)
+    assert real_path(str(path)) == str(path)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.h5 (deleted)"])
+def test_a_file_within_reach_that_is_replaced_is_read(inside: Path, replaced_when_opened: set[Path], name: str) -> None:
+    path = inside / name
+    path.write_text("old")
+    replaced_when_opened.add(path)
+    descriptor = Reach((str(path),)).open_resolved(str(path), str(path))
+    assert os.read(descriptor, 9) == b"old"
+    os.close(descriptor)
+
+
+def test_a_name_with_the_mark_of_what_is_gone_is_another_name(inside: Path) -> None:
+    path = inside / "a.h5 (deleted)"
+    path.write_text("other")
+    with pytest.raises(NexusReachError):
+        Reach((str(inside / "a.h5"),)).open_resolved(str(path), str(path))
 
 
 PATHS = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from nexus_xr.errors import NexusFileError, NexusReachError
 
-from .real_path import real_path
+from .real_path import place_of, real_path
 from .url_path import UrlPath, shown
 
 
@@ -154,7 +154,7 @@ class Reach:
 
     def _check_open(self, descriptor: int, path: str) -> None:
         """Raise unless an open file is a regular one within reach, as its name may lead elsewhere by now."""
-        place = _place_of(descriptor, path)
+        place = _found_place(descriptor, path)
         if place is None or not self._holds_resolved(place):
             raise out_of_reach(path)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -252,9 +252,9 @@ def _is_below(place: str, root: str, separator: str) -> bool:
     return place == root or place.startswith(root.rstrip(separator) + separator)
 
 
-def _place_of(descriptor: int, path: str) -> str | None:
-    """Where an open file is, None where it isn't the one of its path any more."""
+def _found_place(descriptor: int, path: str) -> str | None:
+    """Where an open file is, None where that isn't known and it isn't the one of its path any more."""
     with suppress(OSError):
-        return os.readlink(f"/proc/self/fd/{descriptor}")
+        return place_of(descriptor)
     place = os.path.realpath(path)
     return place if os.path.samestat(os.fstat(descriptor), os.lstat(place)) else None
