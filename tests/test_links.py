@@ -126,7 +126,7 @@ def test_a_change_of_a_file_is_told_by_its_size_where_that_changed(tmp_path: Pat
     array[0]
     size = (tmp_path / "f.nxs").stat().st_size
     os.utime(tmp_path / "f.nxs", ns=(0, 0))
-    with pytest.raises(NexusError, match=r"opened \(it was written to meanwhile\); open it again"):
+    with pytest.raises(NexusError, match=r"opened \(it was written to or replaced\); open it again"):
         array[0]
     with (tmp_path / "f.nxs").open("ab") as stream:
         stream.write(b"more")

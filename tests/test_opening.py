@@ -8,12 +8,14 @@ import json
 import os
 import pickle
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -35,12 +37,13 @@ from nexus_xr import (
 from nexus_xr.backend import NexusBackendEntrypoint
 from nexus_xr.hdf5.io.divided import why_divided
 from nexus_xr.hdf5.objects.dataset import Dataset
+from nexus_xr.opening import dataset as datasets
 from nexus_xr.opening.datatree import tree_of
 from nexus_xr.opening.fields.group_fields import GroupFields
 from nexus_xr.opening.options import Options
 from nexus_xr.signatures import documentation
 
-from .files import Field, Write, nxdata, nxentry, paths_in, scan_file
+from .files import Field, Write, nxdata, nxentry, paths_in, scan_file, write_tree
 from .opened import open_nexus
 from .processes import run
 
@@ -941,6 +944,46 @@ def test_a_file_that_changed_is_an_error_and_not_wrong_values(write: Write) -> N
     write({"entry": nxentry({"data": one(1)})})
     with pytest.raises(NexusFileError, match="changed since it was opened"):
         dataset.counts.load()
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_linked: bool
+) -> None:
+    """As writers do that let nobody see half of a file; its index is read behind its description."""
+    path = tmp_path / "scan.nxs"
+    write_tree(path, scan_file())
+    size = path.stat().st_size
+    expected = open_nexus(path)
+    if is_linked:
+        with h5py.File(tmp_path / "master.nxs", "w") as file:
+            file["entry"] = h5py.ExternalLink("scan.nxs", "/entry")
+    described = datasets._read_indexes
+
+    def read_indexes(*args: Any) -> Any:
+        shutil.copyfile(path, tmp_path / "new.nxs")
+        os.utime(tmp_path / "new.nxs", ns=(0, 0))
+        os.replace(tmp_path / "new.nxs", path)
+        return described(*args)
+
+    monkeypatch.setattr(datasets, "_read_indexes", read_indexes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened = open_nexus(tmp_path / "master.nxs" if is_linked else path)
+    assert path.stat().st_size == size
+    assert path.stat().st_mtime_ns == 0
+    assert dict(opened.xindexes).keys() == dict(expected.xindexes).keys() != set()
+    for name in expected.xindexes:
+        assert opened.indexes[name].equals(expected.indexes[name])
+    with pytest.raises(NexusFileChangedError, match="it was written to or replaced"):
+        opened.load()
+
+
+def test_no_index_is_lost_by_a_change_while_it_is_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = NexusFileChangedError("scan.nxs: the file changed since it was opened")
+    monkeypatch.setattr(datasets, "_index_with_edges", mock.Mock(side_effect=error))
+    with pytest.raises(NexusFileChangedError, match=r"scan\.nxs: the file changed"):
+        open_nexus(write(scan_file()))
 
 
 def test_a_field_that_goes_between_its_description_and_its_use_is_an_error(

@@ -16,7 +16,7 @@ from nexus_xr.arrays.edges import mark_as_made
 from nexus_xr.arrays.edges_index import EdgesIndex, centres_alone
 from nexus_xr.arrays.uncertainties import errors_among, mark, why_not_in_units, with_uncertainties
 from nexus_xr.diagnostics import Code, Diagnostics
-from nexus_xr.errors import SystemFaultError
+from nexus_xr.errors import NexusFileChangedError, SystemFaultError
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.storage import Filter
@@ -193,7 +193,7 @@ def _read_indexes(
             if source.shape[0] * source.dtype.itemsize > INDEX_BYTES:
                 raise MemoryError(f"it is too long for an index in memory: {source.shape[0]} values")
             indexes[variable.name] = _index_with_edges(variable.name, source)
-        except SystemFaultError:
+        except (NexusFileChangedError, SystemFaultError):  # as it has one once it is opened again
             raise
         except Exception as error:  # reading may fail in nearly any way, by what is broken
             without.append(variable.name)

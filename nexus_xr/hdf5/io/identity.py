@@ -75,12 +75,12 @@ def changed(name: str, known: Identity | Version | Snapshot, now: Identity | Ver
     Examples
     --------
     >>> changed("a.nxs", Identity(800, 0), Identity(800, 1))
-    NexusFileChangedError('a.nxs: the file changed since it was opened (it was written to meanwhile); open it again')
+    NexusFileChangedError('a.nxs: the file changed since it was opened (it was written to or replaced); open it again')
     """
     if isinstance(known, Snapshot):
         what = "it was being written, and another was written in its place"
     elif known.size == now.size:
-        what = "it was written to meanwhile"
+        what = "it was written to or replaced"
     else:
         what = f"it had {known.size} bytes, now {now.size}"
     return NexusFileChangedError(f"{name}: the file changed since it was opened ({what}); open it again")

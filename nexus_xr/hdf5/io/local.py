@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -59,6 +60,7 @@ class LocalFile:
         self._path = reference.path
         self._identity = cast(Identity | None, reference.identity)
         self._snapshot = reference.snapshot
+        self._open: list[tuple[int, int]] = []  # by which threads, and their descriptors
 
     @property
     def reference(self) -> FileReference:
@@ -132,9 +134,14 @@ class LocalFile:
 
     @contextmanager
     def source(self) -> Iterator[Source]:
-        """The bytes of the file, for the length of a ``with`` block."""
+        """The bytes of the file, for the length of a ``with`` block.
+
+        A thread that has it open reads on in that, as a file that another has replaced is whole as long as it is open.
+        """
         with self._explained():
-            descriptor = self._reach.open(self._path)
+            descriptor = self._descriptor()
+        held = threading.get_ident(), descriptor
+        self._open.append(held)
         try:
             with self._explained():
                 stat = os.fstat(descriptor)
@@ -155,6 +162,7 @@ class LocalFile:
                 raise
             self._check_open(descriptor)
         finally:
+            self._open.remove(held)
             close(descriptor)
 
     def _growth(self, descriptor: int) -> tuple[bool, int | None]:
@@ -179,3 +187,8 @@ class LocalFile:
             raise
         except (OSError, ValueError) as error:
             raise unopened(self._reference.name, self._path, error) from error
+
+    def _descriptor(self) -> int:
+        own = threading.get_ident()
+        held = next((descriptor for thread, descriptor in reversed(self._open) if thread == own), None)
+        return self._reach.open(self._path) if held is None else os.dup(held)
