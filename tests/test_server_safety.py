@@ -32,10 +32,11 @@ from starlette.testclient import TestClient
 
 from nexus_xr.errors import NexusError, NexusFileChangedError, NexusFileError
 from nexus_xr.hdf5.io.naming.reach import Reach
+from nexus_xr.hdf5.io.superblock import HDF5_SIGNATURE
 from nexus_xr.server import Limits, app, serve
 from nexus_xr.server.access.hosts import KnownHosts
 from nexus_xr.server.deadline import Deadline
-from nexus_xr.server.endpoints.presence import ClientGoneError, found_for
+from nexus_xr.server.endpoints.presence import ClientGoneError, Presence
 from nexus_xr.server.endpoints.replies import InPieces
 from nexus_xr.server.endpoints.responses import BrokenOffError, failure_response
 from nexus_xr.server.endpoints.table import ENDPOINTS
@@ -46,6 +47,7 @@ from nexus_xr.server.jobs.data import ReadData
 from nexus_xr.server.jobs.job import Job
 from nexus_xr.server.jobs.listing import ListFolder
 from nexus_xr.server.jobs.meta import ReadMeta
+from nexus_xr.server.jobs.ranges import PART_BYTES
 from nexus_xr.server.jobs.served_files import file_at
 from nexus_xr.server.jobs.zarr import ReadKey
 from nexus_xr.server.metrics import OTHER, Metrics, bytes_of_figures
@@ -1233,7 +1235,7 @@ def test_nothing_is_done_for_who_has_gone(tmp_path: Path) -> None:
             await leaves.wait()
             return {"type": "http.disconnect"}
 
-        asked = [asyncio.create_task(found_for(receive, pool.run(Sleeping(1000)))) for _ in range(3)]
+        asked = [asyncio.create_task(Presence(receive).found(pool.run(Sleeping(1000)))) for _ in range(3)]
         await asyncio.sleep(0.01)
         assert pool.counts.waiting == 3
         leaves.set()
@@ -1258,7 +1260,7 @@ def test_work_that_is_ended_by_others_is_not_taken_for_that_of_a_client_that_has
             await leaves.wait()
             return {"type": "http.disconnect"}
 
-        ended, both = (asyncio.create_task(found_for(receive, for_ever())) for _ in range(2))
+        ended, both = (asyncio.create_task(Presence(receive).found(for_ever())) for _ in range(2))
         await asyncio.sleep(0.01)
         ended.cancel()
         await asyncio.wait((ended,))
@@ -1290,7 +1292,7 @@ def test_a_task_that_a_client_has_left_goes_on_as_it_was(outcome: Any) -> None:
 
     async def do() -> None:
         with pytest.raises(ClientGoneError):
-            await found_for(receive, work())
+            await Presence(receive).found(work())
         own = asyncio.current_task()
         assert own is not None
         assert own.cancelling() == 0
@@ -1299,12 +1301,39 @@ def test_a_task_that_a_client_has_left_goes_on_as_it_was(outcome: Any) -> None:
     asyncio.run(do())
 
 
+def test_a_server_is_asked_once_what_comes_of_a_client(tmp_path: Path) -> None:
+    """Some lose what they would say next where that isn't waited for any more."""
+    (tmp_path / "large.h5").write_bytes(HDF5_SIGNATURE.ljust(3 * PART_BYTES, b"x"))
+    asked, sent = [0], [0]
+
+    async def receive() -> Any:
+        asked[0] += 1
+        if asked[0] == 1:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        try:
+            await for_ever()
+        except asyncio.CancelledError:
+            assert sent[0] == 3 * PART_BYTES, "the rest is still to be sent"
+            raise
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(0)
+        sent[0] += len(message.get("body", b""))
+
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {TOKEN}".encode())]
+    scope = {"type": "http", "method": "GET", "path": "/file/large.h5", "query_string": b"", "headers": headers}
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        assert client.portal is not None
+        client.portal.call(client.app, {**scope, "client": None, "scheme": "http"}, receive, send)
+    assert (asked, sent) == ([2], [3 * PART_BYTES])
+
+
 def test_work_is_done_in_the_task_of_its_request() -> None:
     async def task() -> Any:
         return asyncio.current_task()
 
     async def do() -> None:
-        assert await found_for(for_ever, task()) is asyncio.current_task()
+        assert await Presence(for_ever).found(task()) is asyncio.current_task()
 
     asyncio.run(do())
 
@@ -1894,7 +1923,7 @@ def test_a_part_that_nobody_waits_for_is_given_up() -> None:
             if message.get("body"):
                 is_sent.set()
 
-        response = InPieces(pieces(), 200, {}, "application/octet-stream")
+        response = InPieces(pieces(), 200, {}, "application/octet-stream", Presence(receive))
         await asyncio.wait_for(response({"type": "http"}, receive, send), PATIENCE_SECONDS)
 
     asyncio.run(do())

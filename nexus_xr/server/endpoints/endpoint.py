@@ -17,12 +17,13 @@ from nexus_xr.server.jobs.answer import JSON
 from nexus_xr.server.jobs.job import Job
 
 from .parameters import Parameter
+from .presence import Asked
 from .remembered import Said
 from .responses import Responder
 
 # Where a request notes which endpoint it is for.
 PATH_OF_ENDPOINT = "nexus_xr.endpoint"
-Respond = Callable[[Responder, Request, Mapping[str, Any]], Awaitable[Response]]
+Respond = Callable[[Responder, Asked, Mapping[str, Any]], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Endpoint:
     def _in_headers(self) -> Mapping[bytes, Parameter]:
         return {each.name.lower().encode(): each for each in self.parameters if each.place == "header"}
 
-    async def response(self, responder: Responder, request: Request, path: str) -> Response:
+    async def response(self, responder: Responder, request: Asked, path: str) -> Response:
         """The response to a request for a path of this endpoint.
 
         Raises

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 
 from nexus_xr.server.failures import Failure
@@ -16,20 +15,20 @@ from nexus_xr.server.jobs.summary import ReadSummary
 from nexus_xr.server.workers.exchange import Reply
 
 from .conditions import status_by_conditions
-from .presence import client_of, found_for
+from .presence import Asked, client_of
 from .responses import Responder, json_response, unmet
 
 # Files that are opened for one page.
 _MOST_DETAILED = 100
 
 
-async def list_folder(responder: Responder, request: Request, values: Mapping[str, Any]) -> Response:
+async def list_folder(responder: Responder, request: Asked, values: Mapping[str, Any]) -> Response:
     """The page of a folder that is asked for."""
     limit = min(values["limit"], _MOST_DETAILED) if values["details"] else values["limit"]
     job = ListFolder(values.get("folder", ""), values["offset"], limit)
     if not values["details"]:
         return await responder.respond(request, job)
-    page = await found_for(request.receive, _detailed(responder, job, client_of(request.scope)))
+    page = await request.presence.found(_detailed(responder, job, client_of(request.scope)))
     if status_by_conditions(request.scope, "") is not None:
         raise unmet()
     return json_response(page)

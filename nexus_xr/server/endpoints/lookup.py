@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +11,7 @@ from nexus_xr.server.failures import Failure
 from nexus_xr.server.paths import path_within
 
 from .endpoint import PATH_OF_ENDPOINT, Endpoint
+from .presence import Asked
 from .responses import Responder, failure_response
 
 _METHODS = ("GET", "HEAD")
@@ -42,8 +42,12 @@ class Endpoints:
             await self._app(scope, receive, send)
             return
         scope[PATH_OF_ENDPOINT] = endpoint.path
-        response = await self._response(endpoint, Request(scope, receive))
-        await response(scope, receive, send)
+        asked = Asked(scope, receive)
+        try:
+            response = await self._response(endpoint, asked)
+            await response(scope, receive, send)
+        finally:
+            asked.presence.end()
 
     def _find(self, path: str) -> Endpoint | None:
         found = self._alone.get(path)
@@ -52,7 +56,7 @@ class Endpoints:
         whole = f"{path}/"  # as a path that is one slash short of an endpoint's begin is that endpoint's, with no rest
         return next((each for each in self._with_rest if whole.startswith(each.begin)), None)
 
-    async def _response(self, endpoint: Endpoint, request: Request) -> Response:
+    async def _response(self, endpoint: Endpoint, request: Asked) -> Response:
         if request.method not in _METHODS:
             return _refused(request.method)
         try:

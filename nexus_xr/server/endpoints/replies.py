@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from nexus_xr.server.workers.exchange import Piece, Reply
 
-from .presence import ClientGoneError, found_for
+from .presence import ClientGoneError, Presence
 
 
 def whole_response(reply: Reply) -> Response:
@@ -48,17 +48,25 @@ class InPieces(StreamingResponse):
         The body.
     status, headers, media_type
         The head.
+    presence
+        Whether the client is there.
     """
 
     def __init__(
-        self, pieces: AsyncGenerator[Piece, None], status: int, headers: Mapping[str, str], media_type: str
+        self,
+        pieces: AsyncGenerator[Piece, None],
+        status: int,
+        headers: Mapping[str, str],
+        media_type: str,
+        presence: Presence,
     ) -> None:
         super().__init__(pieces, status, headers, media_type)
         self._pieces = pieces
+        self._presence = presence
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(ClientGoneError):
-            await found_for(receive, self._sent(send))
+            await self._presence.found(self._sent(send))
 
     async def _sent(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -18,7 +18,7 @@ from nexus_xr.server.workers.exchange import Piece, Reply
 from nexus_xr.server.workers.pool import Pool
 
 from .conditions import NOT_MODIFIED, PRECONDITION_FAILED, status_by_conditions
-from .presence import client_of, found_for
+from .presence import Asked, client_of
 from .remembered import Remembered, Said
 from .replies import InPieces, SameHead, headers_of, whole_response
 
@@ -56,7 +56,7 @@ class Responder:
             return unchanged
         return SameHead(known.response, b"") if request.method == "HEAD" else known.response
 
-    async def respond(self, request: Request, job: Job, said: Said | None = None) -> Response:
+    async def respond(self, request: Asked, job: Job, said: Said | None = None) -> Response:
         """The response to a request by a worker.
 
         Parameters
@@ -71,7 +71,7 @@ class Responder:
         Failure
             There is none.
         """
-        reply = await found_for(request.receive, self.pool.run(job, client_of(request.scope)))
+        reply = await request.presence.found(self.pool.run(job, client_of(request.scope)))
         if said is not None:
             self._remembered.keep(said, reply)
         unchanged = _unchanged(request, reply)
@@ -81,9 +81,8 @@ class Responder:
             return _head(reply)
         if reply.parts == len(reply.pieces) == 1:
             return whole_response(reply)
-        return InPieces(
-            self._parts(job, client_of(request.scope), reply), reply.status, _headers(reply), reply.media_type
-        )
+        parts = self._parts(job, client_of(request.scope), reply)
+        return InPieces(parts, reply.status, _headers(reply), reply.media_type, request.presence)
 
     async def _parts(self, job: Job, client: str, reply: Reply) -> AsyncGenerator[Piece, None]:
         """All parts of an answer, of which nothing is kept that is sent; the next is being made while one is sent."""
