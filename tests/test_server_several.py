@@ -23,7 +23,7 @@ from nexus_xr.errors import NexusError
 from nexus_xr.server import serve, serving, several
 from nexus_xr.server.listening import listening_at
 from nexus_xr.server.settings import Limits, Settings, folders_of
-from nexus_xr.server.several import processes_for, run_several
+from nexus_xr.server.several import ending_signals, processes_for, run_several
 
 from .waiting import PATIENCE_SECONDS, wait_until
 
@@ -80,7 +80,7 @@ def test_several_answer_on_one_port_and_are_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 8])
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("told", ending_signals())
 def test_who_is_told_to_end_ends_well(tmp_path: Path, workers: int, told: signal.Signals) -> None:
     code = "import sys, nexus_xr.server; nexus_xr.server.serve(sys.argv[1], port=0, workers=int(sys.argv[2]))"
     command = [sys.executable, "-c", code, str(tmp_path), str(workers)]
@@ -92,6 +92,13 @@ def test_who_is_told_to_end_ends_well(tmp_path: Path, workers: int, told: signal
             assert running.wait(PATIENCE_SECONDS) == 0
         finally:
             running.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such signal")
+def test_a_terminal_that_is_closed_ends_what_was_not_started_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert signal.SIGHUP in ending_signals()
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+    assert ending_signals() == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_one_that_ends_just_as_patience_does_is_waited_for() -> None:

@@ -20,7 +20,7 @@ from nexus_xr.signatures import checks
 from .application import application_of
 from .listening import listening_at
 from .settings import Limits, Settings, root_path_of, settings_of
-from .several import processes_for, run_several
+from .several import ending_signals, processes_for, run_several
 from .speaking import configured, log_requests
 
 HOST, PORT = "127.0.0.1", 8745
@@ -110,7 +110,7 @@ class _Announcing(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+        before = {each: signal.signal(each, self.handle_exit) for each in ending_signals()}
         try:
             yield
         finally:

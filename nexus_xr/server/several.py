@@ -46,6 +46,12 @@ def processes_for(workers: int) -> int:
     return max(1, workers // _WORKERS_EACH) if sys.platform == "linux" else 1
 
 
+def ending_signals() -> list[signal.Signals]:
+    """At which signals a service ends: where its terminal is closed, too, unless it was started to stay (nohup)."""
+    hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+    return [signal.SIGINT, signal.SIGTERM, *(each for each in hangup if signal.getsignal(each) != signal.SIG_IGN)]
+
+
 def run_several(settings: Settings, root_path: str, place: tuple[str, int], count: int, announce: Announce) -> None:
     """Serve by several processes until this one is told to end.
 
@@ -102,7 +108,7 @@ def _share(settings: Settings, number: int, count: int) -> Settings:
 async def _run(several: Sequence[_OneOf], announce: Callable[[], object]) -> None:
     stopping = asyncio.Event()
     if threading.current_thread() is threading.main_thread():
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in ending_signals():
             asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     try:
         await asyncio.gather(*(each.start() for each in several))
