@@ -345,6 +345,17 @@ def stranger(folders: tuple[Path, Path]) -> Iterator[TestClient]:
         yield client
 
 
+def test_who_shows_nothing_learns_that_the_service_is_there_and_no_more(stranger: TestClient) -> None:
+    for ask in (stranger.get, stranger.head):
+        answer = ask("/healthz")
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert stranger.post("/healthz").status_code == 405
+    for near in ("/healthz/", "/healthz/own.h5", "//healthz", "/healthz%2f..%2fapi/files"):
+        assert stranger.get(near, follow_redirects=False).status_code == 401
+    shown = {"Authorization": f"Bearer {TOKEN}"}
+    assert stranger.get("/openapi.json", headers=shown).json()["paths"]["/healthz"]["get"]["security"] == []
+
+
 EVERYTHING = (
     "/api/files",
     "/file/own.h5",

@@ -22,7 +22,7 @@ from .endpoints.responses import Responder, json_response
 from .endpoints.table import ENDPOINTS
 from .metrics import MEDIA_TYPE, OTHER, Metrics, bytes_of_figures
 from .observed import Observed
-from .openapi import described
+from .openapi import HEALTH, described
 from .pages import PAGES, page_routes
 from .settings import Limits, Settings, settings_of
 from .workers.pool import Pool
@@ -117,7 +117,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     if settings.origins:
         layers.append(Middleware(Preflights, settings.origins))
     if settings.token is not None:
-        layers.append(Middleware(Tokens, settings.token))
+        layers.append(Middleware(Tokens, settings.token, (HEALTH,)))
     return layers
 
 
@@ -130,7 +130,10 @@ def _about(metrics: Metrics) -> list[Route]:
     async def tell_openapi(request: Request) -> Response:
         return json_response(described(ENDPOINTS, request.scope.get("root_path", "")))
 
-    return [Route("/metrics", tell_metrics), Route("/openapi.json", tell_openapi)]
+    async def tell_health(_: Request) -> Response:
+        return Response(headers={"Cache-Control": "no-store"})
+
+    return [Route("/metrics", tell_metrics), Route("/openapi.json", tell_openapi), Route(HEALTH, tell_health)]
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -14,6 +14,9 @@ from nexus_xr._version import __version__
 from .endpoints.endpoint import Endpoint
 from .endpoints.parameters import Parameter
 
+# Where it is asked whether the service is there, for which no token is needed.
+HEALTH = "/healthz"
+_FAILURES_OF_HEALTH = ("400", "403", "431")
 _FAILURES = {
     "400": "It is no valid request.",
     "401": "A token is needed.",
@@ -46,9 +49,22 @@ def described(endpoints: Iterable[Endpoint], root_path: str = "") -> dict[str, A
         "openapi": "3.1.0",
         "info": {"title": "nexus_xr", "version": __version__, "description": "NeXus and HDF5 files over HTTP."},
         "servers": [{"url": root_path or "/"}],
-        "paths": {re.sub(r":\w+}", "}", each.path): {"get": _operation(each)} for each in endpoints},
+        "paths": {
+            HEALTH: {"get": _health()},
+            **{re.sub(r":\w+}", "}", each.path): {"get": _operation(each)} for each in endpoints},
+        },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         "security": [{"token": []}],
+    }
+
+
+def _health() -> dict[str, Any]:
+    failures = {status: _failure(_FAILURES[status]) for status in _FAILURES_OF_HEALTH}
+    return {
+        "summary": "Whether the service is there.",
+        "operationId": "healthz",
+        "security": [],
+        "responses": {"200": {"description": "It is."}, **failures},
     }
 
 

@@ -7,6 +7,7 @@ derived from the token, which nobody learns by it; processes that are told one t
 from __future__ import annotations
 
 import hmac
+from collections.abc import Collection
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.requests import cookie_parser
@@ -36,16 +37,19 @@ class Tokens:
         What answers the others.
     token
         The token.
+    open_paths
+        For which none is needed, as they show nothing.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, open_paths: Collection[str] = ()) -> None:
         self._app = app
         self._token = token
+        self._open_paths = open_paths
         derived = hmac.digest(token.encode(), _PURPOSE, "sha256").hex()
         self._cookie, self._derived = f"nexus-xr-{derived[:_NAME_DIGITS]}", derived[_NAME_DIGITS:]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or path_within(scope) in self._open_paths:
             await self._app(scope, receive, send)
             return
         said: bytes = scope["query_string"]
