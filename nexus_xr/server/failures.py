@@ -13,12 +13,19 @@ from nexus_xr.errors import (
     NexusPathError,
     NexusReachError,
 )
+from nexus_xr.hdf5.io.naming.reach import OUT_OF_REACH
 from nexus_xr.hdf5.io.unreadable import BeingWrittenError
 
 from .settings import Folder
 
 # Where a path ends in the words of a message, rather than go on with another name than was looked for.
 _END_OF_PATH = r"(?=[\s:;,'\")\]]|$)"
+
+# What clients are told of a file that isn't served, whose name may be a path of this machine.
+_NOT_SERVED = (
+    "it is in a file outside of the folders that are served, or hidden there; whoever runs the service may serve that "
+    "file's folder as well"
+)
 
 
 class Failure(Exception):  # noqa: N818  it is what a client is told, and no error here
@@ -71,7 +78,15 @@ def failure_of(error: BaseException, folders: Iterable[Folder]) -> Failure:
     if status == UNEXPECTED and any(isinstance(each, MemoryError) for each in _with_reasons(error)):
         status = TOO_MUCH  # as a file that is whole may have chunks that are too large
     words = str(error) if isinstance(error, NexusError | IndexError) else f"{type(error).__name__}: {error}"
-    return Failure(status, without_places(words, folders))
+    return Failure(status, without_places(_without_unserved(words, error), folders))
+
+
+def _without_unserved(words: str, error: BaseException) -> str:
+    """The words of an error without the names of files that aren't served."""
+    for each in _with_reasons(error):
+        if str(each).endswith(OUT_OF_REACH):
+            words = words.replace(str(each), _NOT_SERVED)
+    return words
 
 
 def _with_reasons(error: BaseException) -> Iterator[BaseException]:

@@ -29,6 +29,12 @@ _WITHOUT_WAITING = _flags("O_RDONLY", "O_BINARY", "O_NONBLOCK", "O_NOCTTY")
 # Nor to be led on by what took the place of a file that was looked at.
 _WITH_CARE = _WITHOUT_WAITING | _flags("O_NOFOLLOW")
 
+# What is said of a file that may not be read, behind its name.
+OUT_OF_REACH = (
+    "lies outside of the folders that may be read; open the file with `within` naming its folder as well, if that is "
+    "to be trusted"
+)
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -231,10 +237,7 @@ def out_of_reach(name: str) -> NexusReachError:
     name
         The file.
     """
-    return NexusReachError(
-        f"{shown(name)}: lies outside of the folders that may be read; open the file with `within` naming its folder "
-        "as well, if that is to be trusted"
-    )
+    return NexusReachError(f"{shown(name)}: {OUT_OF_REACH}")
 
 
 def is_hidden(place: str, root: str) -> bool:
