@@ -380,6 +380,14 @@ def test_without_the_token_there_is_nothing(stranger: TestClient, address: str, 
     assert "token" in answer.json()["message"]
 
 
+@pytest.mark.parametrize(("site", "told"), [("cross-site", True), ("same-site", False)])
+def test_a_frame_that_keeps_no_cookie_says_what_helps(stranger: TestClient, site: str, told: bool) -> None:
+    asked = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+    answer = stranger.get("/view", headers=asked)
+    assert answer.status_code == 401
+    assert ("a frame in a page of another site" in answer.json()["message"]) == told
+
+
 def test_a_visit_with_the_token_sets_a_cookie_that_scripts_do_not_see(stranger: TestClient) -> None:
     answer = stranger.get("/api/files", params={"token": TOKEN, "limit": "1"}, follow_redirects=False)
     assert answer.status_code == 303

@@ -310,13 +310,23 @@ def test_pages_of_strangers_get_nothing(browser: Browser, folder: Path, name: st
             assert asked_by_strange_page(page, address)[-2:] == ["img loaded", "7"]
 
 
-def test_the_viewer_is_shown_within_a_notebook(browser: Browser, folder: Path) -> None:
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_the_viewer_is_shown_within_a_notebook(browser: Browser, folder: Path, name: str) -> None:
     shown = nexus_xr.view(folder / "curve.nxs", browser=False)
     with listening(page_at(shown._repr_html_())) as notebook, browser.new_context() as context:
         page = context.new_page()
         page.set_default_timeout(60_000)
-        page.goto(notebook.replace("127.0.0.1", "localhost"))
+        page.goto(notebook.replace("127.0.0.1", name))
         page.frame_locator("iframe").get_by_text("NX Line").first.wait_for()
+
+
+def test_a_frame_without_scripts_in_a_page_of_another_site_says_what_helps(browser: Browser, folder: Path) -> None:
+    frame = nexus_xr.view(folder / "curve.nxs", browser=False)._repr_html_().partition("<script>")[0]
+    with listening(page_at(frame)) as notebook, browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(notebook)
+        page.frame_locator("iframe").get_by_text("in a tab of its own").wait_for()
 
 
 def test_what_cant_be_opened_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import html
+import json
 import os
 import sys
 import tempfile
@@ -30,8 +31,16 @@ from .jobs.served_files import is_shown
 from .settings import settings_of
 
 _PATIENCE_SECONDS = 300
-# A cookie that a page within a notebook's may show has to be of the same site, as notebooks are by this name.
-_NAME = "localhost"
+# Two names of this machine, and to browsers two sites. A page within another one may keep a cookie, which the viewer
+# needs, where both are of one site: by the name by which most notebooks are opened, or else by the other.
+_NAME, _OTHER_NAME = "localhost", "127.0.0.1"
+_FRAME = """\
+<iframe src="{escaped}" width="100%" height="600" style="border: 0"></iframe>
+<script>
+if (location.hostname === "{other}")
+  for (const frame of document.querySelectorAll("iframe"))
+    if (frame.getAttribute("src") === {quoted}) frame.src = frame.src.replace("//{name}:", "//{other}:");
+</script>"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,8 @@ class View:
     url: str
 
     def _repr_html_(self) -> str:
-        return f'<iframe src="{html.escape(self.url)}" width="100%" height="600" style="border: 0"></iframe>'
+        quoted = json.dumps(self.url).replace("<", "\\u003c")
+        return _FRAME.format(escaped=html.escape(self.url), quoted=quoted, name=_NAME, other=_OTHER_NAME)
 
 
 def view(obj: Any, *, browser: bool | None = None) -> View:
@@ -164,7 +174,7 @@ class _Service:
 
     def __init__(self, folder: str) -> None:
         self._settings = settings_of(folder, True, (), (), None)
-        config = uvicorn.Config(application_of(self._settings), _NAME, 0, log_level="error", access_log=False)
+        config = uvicorn.Config(application_of(self._settings), _OTHER_NAME, 0, log_level="error", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="nexus_xr viewer", daemon=True)
         self._thread.start()

@@ -26,6 +26,11 @@ _MESSAGE = (
     "a token is needed: send it as 'Authorization: Bearer TOKEN', or open the address with ?token=TOKEN once; "
     "the service showed it when it started"
 )
+_FRAMED = (
+    "a token is needed, and browsers keep no cookie that stands for it for a frame in a page of another site: open the "
+    "page that has the frame under the same name as this one, such as http://localhost:PORT in place of "
+    "http://127.0.0.1:PORT, or open the address of the frame, with its ?token=, in a tab of its own"
+)
 
 
 class Tokens:
@@ -59,7 +64,8 @@ class Tokens:
         elif self._is_shown(scope):
             await self._app(scope, receive, send)
         else:
-            await refuse(scope, receive, send, 401, _MESSAGE, {"WWW-Authenticate": "Bearer"})
+            message = _FRAMED if _is_framed_elsewhere(scope) else _MESSAGE
+            await refuse(scope, receive, send, 401, message, {"WWW-Authenticate": "Bearer"})
 
     def _is_shown(self, scope: Scope) -> bool:
         kind, _, shown = (header(scope, b"authorization") or "").partition(" ")
@@ -85,6 +91,11 @@ class Tokens:
             samesite="strict",
         )
         return response
+
+
+def _is_framed_elsewhere(scope: Scope) -> bool:
+    """Whether the answer is for a frame in a page of another site, to which a browser sends no cookie."""
+    return header(scope, b"sec-fetch-site") == "cross-site" and header(scope, b"sec-fetch-dest") == "iframe"
 
 
 def _are_same(shown: str, expected: str) -> bool:
