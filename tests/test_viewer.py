@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
@@ -327,6 +329,44 @@ def test_a_frame_without_scripts_in_a_page_of_another_site_says_what_helps(brows
         page.set_default_timeout(60_000)
         page.goto(notebook)
         page.frame_locator("iframe").get_by_text("in a tab of its own").wait_for()
+
+
+IN_NOTEBOOK = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None))
+
+
+@pytest.mark.parametrize(
+    ("variables", "shell", "begin"),
+    [
+        ({}, IN_NOTEBOOK, "http://localhost:{port}/view?"),
+        ({"NEXUS_XR_VIEW_BASE": "/proxy/{port}"}, None, "/proxy/{port}/view?"),
+        ({"NEXUS_XR_VIEW_BASE": "https://{port}.example/"}, IN_NOTEBOOK, "https://{port}.example/view?"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/ann/"}, IN_NOTEBOOK, "/user/ann/proxy/{port}/view?"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/ann/"}, None, "http://localhost:{port}/view?"),
+    ],
+)
+def test_a_notebook_on_another_machine_shows_the_viewer_through_its_proxy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], shell: Any, begin: str
+) -> None:
+    visited: list[str] = []
+    monkeypatch.setattr("webbrowser.open", visited.append)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    for name in ("NEXUS_XR_VIEW_BASE", "JUPYTERHUB_SERVICE_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    shown = nexus_xr.view(folder / "curve.nxs", browser=True)
+    [here] = visited
+    port = urlsplit(here).port
+    assert here.startswith(f"http://localhost:{port}/view?")
+    assert shown.url == begin.format(port=port) + urlsplit(here).query
+    is_proxied = not begin.startswith("http://localhost")
+    assert httpx.get(here, headers={"Host": "beamline:8888"}).status_code == (303 if is_proxied else 403)
+
+
+def test_an_address_of_a_proxy_says_where_the_port_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXUS_XR_VIEW_BASE", "/proxy/8888/")
+    with pytest.raises(nexus_xr.NexusError, match=r"NEXUS_XR_VIEW_BASE='/proxy/8888/': .* with {port} in it"):
+        nexus_xr.view(folder / "curve.nxs", browser=False)
 
 
 def test_what_cant_be_opened_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,14 @@ from nexus_xr.opening.session import Opened
 
 from .application import application_of
 from .jobs.served_files import is_shown
-from .settings import settings_of
+from .settings import ANY, settings_of
 
 _PATIENCE_SECONDS = 300
 # Two names of this machine, and to browsers two sites. A page within another one may keep a cookie, which the viewer
 # needs, where both are of one site: by the name by which most notebooks are opened, or else by the other.
 _NAME, _OTHER_NAME = "localhost", "127.0.0.1"
+_HERE = f"http://{_NAME}:{{port}}/"
+_BASE = "NEXUS_XR_VIEW_BASE"
 _FRAME = """\
 <iframe src="{escaped}" width="100%" height="600" style="border: 0"></iframe>
 <script>
@@ -63,7 +65,8 @@ class View:
 def view(obj: Any, *, browser: bool | None = None) -> View:
     """Show a file, or what was opened or made of one, in the viewer.
 
-    The files of its folder are served to this machine alone, by processes that end with this one.
+    The files of its folder are served to this machine alone, by processes that end with this one. In a notebook behind
+    a JupyterHub, and where the environment variable ``NEXUS_XR_VIEW_BASE`` says so, they are shown through a proxy.
 
     Parameters
     ----------
@@ -81,7 +84,8 @@ def view(obj: Any, *, browser: bool | None = None) -> View:
     Raises
     ------
     NexusError
-        The file isn't there, can't be read, isn't HDF5 or is hidden; or the object can't be written.
+        The file isn't there, can't be read, isn't HDF5 or is hidden; the object can't be written; or
+        ``NEXUS_XR_VIEW_BASE`` doesn't say where a port goes.
 
     Examples
     --------
@@ -89,12 +93,25 @@ def view(obj: Any, *, browser: bool | None = None) -> View:
     >>> view("scan.nxs", browser=False)  # doctest: +SKIP
     View(url='http://localhost:.../view?file=scan.nxs&token=...')
     """
+    base = _base()
     where, shown = _where(obj)
     folder, name = _served(path_of_what_is_there(where))
-    found = View(_service(folder).address({"file": name, **({"path": shown} if shown else {})}))
+    service = _service(folder, is_proxied=base != _HERE)
+    asked = {"file": name, **({"path": shown} if shown else {})}
     if browser or (browser is None and not _is_notebook()):
-        webbrowser.open(found.url)
-    return found
+        webbrowser.open(service.address(_HERE, asked))
+    return View(service.address(base, asked))
+
+
+def _base() -> str:
+    """What stands before the pages of a service in addresses for who sees a notebook."""
+    said = os.environ.get(_BASE, "").strip()
+    if said:
+        if "{port}" not in said:
+            raise NexusError(f"{_BASE}={said!r}: expected an address with {{port}} in it, such as '/proxy/{{port}}/'")
+        return f"{said.rstrip('/')}/"
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "")
+    return f"{prefix.rstrip('/')}/proxy/{{port}}/" if prefix and _is_notebook() else _HERE
 
 
 def _served(path: str) -> tuple[str, str]:
@@ -170,10 +187,14 @@ def _is_notebook() -> bool:
 
 
 class _Service:
-    """The service of a folder, in a thread of this process."""
+    """The service of a folder, in a thread of this process.
 
-    def __init__(self, folder: str) -> None:
-        self._settings = settings_of(folder, True, (), (), None)
+    A proxy, such as Jupyter's, passes on the name under which it is asked, which nobody here knows: any will do, as a
+    page that has a name of its own lead to this machine has no token.
+    """
+
+    def __init__(self, folder: str, *, is_proxied: bool) -> None:
+        self._settings = settings_of(folder, True, (ANY,) if is_proxied else (), (), None)
         config = uvicorn.Config(application_of(self._settings), _OTHER_NAME, 0, log_level="error", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="nexus_xr viewer", daemon=True)
@@ -184,25 +205,26 @@ class _Service:
                 raise NexusError(f"{folder}: the viewer can't be started; nexus_xr.server.serve tells why")
             time.sleep(0.01)
 
-    def address(self, asked: dict[str, str]) -> str:
+    def address(self, base: str, asked: dict[str, str]) -> str:
         port = self._server.servers[0].sockets[0].getsockname()[1]
-        return f"http://{_NAME}:{port}/view?{urlencode({**asked, 'token': self._settings.token})}"
+        query = urlencode({**asked, "token": self._settings.token})
+        return f"{base.replace('{port}', str(port))}view?{query}"
 
     def end(self) -> None:
         self._server.should_exit = True
         self._thread.join(_PATIENCE_SECONDS)
 
 
-_services: dict[str, _Service] = {}
+_services: dict[tuple[str, bool], _Service] = {}
 _lock = threading.Lock()
 
 
-def _service(folder: str) -> _Service:
+def _service(folder: str, *, is_proxied: bool) -> _Service:
     with _lock:
-        if folder not in _services:
-            _services[folder] = _Service(folder)
-            atexit.register(_services[folder].end)
-        return _services[folder]
+        if (folder, is_proxied) not in _services:
+            _services[folder, is_proxied] = _Service(folder, is_proxied=is_proxied)
+            atexit.register(_services[folder, is_proxied].end)
+        return _services[folder, is_proxied]
 
 
 @after_fork
