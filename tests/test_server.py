@@ -33,6 +33,7 @@ from nexus_xr.hdf5.filters.pipeline import Pipeline
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.naming.reach import Reach
 from nexus_xr.hdf5.io.unreadable import being_written
+from nexus_xr.opening.files import natural_order
 from nexus_xr.server import app
 from nexus_xr.server.endpoints import remembered
 from nexus_xr.server.endpoints.stored_replies import StoredReply
@@ -41,7 +42,7 @@ from nexus_xr.server.formats import csv
 from nexus_xr.server.formats.encoding import Shown, ValuePart
 from nexus_xr.server.formats.plain import to_json
 from nexus_xr.server.formats.table import FORMATS
-from nexus_xr.server.jobs import served_files
+from nexus_xr.server.jobs import listing, served_files
 from nexus_xr.server.jobs.answer import Answer
 from nexus_xr.server.jobs.chunk import ReadChunk
 from nexus_xr.server.jobs.context import Context
@@ -157,6 +158,40 @@ def test_a_folder_is_listed_anew_when_something_is_put_there_or_taken_away(
     os.utime(tmp_path, ns=(0, 10**18))  # a time that is another, however coarse the clock
     assert listed() == listed() == ["b.h5", "link.h5"]
     assert len(scanned) == 4
+
+
+def test_what_is_new_in_a_folder_is_placed_among_what_was_in_order_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context(Settings(folders_of(tmp_path), None))
+    compared: list[str] = []
+
+    def noted(name: str) -> list[Any]:
+        compared.append(name)
+        return natural_order(name)
+
+    def listed() -> list[str]:
+        compared.clear()
+        return [item["name"] for item in json.loads(bytes(ListFolder("").answer(context).body))["items"]]
+
+    monkeypatch.setattr(listing, "natural_order", noted)
+    names_there = [name for number in range(1, 17) for name in (f"scan_{number:02}.h5", f"scan_{number}.nxs")]
+    for name in names_there:
+        (tmp_path / name).touch()
+    assert listed() == names_there
+    assert len(compared) == len(names_there)
+    (tmp_path / "scan_2.nxs").unlink()
+    (tmp_path / "scan_10.nxs").rename(tmp_path / "scan_1b.nxs")
+    names_there = [name for name in names_there if name not in ("scan_2.nxs", "scan_10.nxs")]
+    names_there.insert(2, "scan_1b.nxs")
+    assert listed() == names_there
+    assert 0 < len(compared) < len(names_there)  # few are compared with a few
+    for name in ("a.h5", "scan_07.h5", "scan_007.h5"):
+        (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / name).mkdir()
+    names_there.insert(names_there.index("scan_07.h5"), "scan_007.h5")
+    assert listed() == ["a.h5", *names_there]
+    assert len(compared) == len(names_there) + 1  # many are put in order with all
 
 
 def test_what_a_link_leads_to_is_looked_at_whenever_a_folder_is_listed(tmp_path: Path) -> None:

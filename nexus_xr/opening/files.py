@@ -13,6 +13,8 @@ from nexus_xr.hdf5.io.naming.url_path import is_url, said_of, shown, words_of
 from nexus_xr.hdf5.io.reference import FileLike, as_file_like
 from nexus_xr.nexus.tree.metadata import common_tree
 
+_DIGITS = re.compile(r"(\d+)")
+
 
 def files_of(where: Any, storage_options: Mapping[str, Any] | None = None) -> list[FileLike]:
     """The files that are meant: those of a list in its order, those that match a pattern in natural order, or the one.
@@ -67,7 +69,7 @@ def _matching_urls(pattern: str, storage_options: Mapping[str, Any] | None) -> l
         raise NexusFileError(f"{shown(pattern)}: the files that match can't be listed ({said})") from error
 
 
-def natural_order(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[Any]:
     """A key that sorts names by the numbers in them, whether these are padded or not.
 
     Examples
@@ -75,7 +77,10 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     >>> sorted(["scan_10.nxs", "scan_9.nxs", "scan_009b.nxs"], key=natural_order)
     ['scan_9.nxs', 'scan_009b.nxs', 'scan_10.nxs']
     """
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    # Text and digits in turn, beginning with text, so that like is compared with like.
+    parts: list[Any] = _DIGITS.split(name)
+    parts[1::2] = map(int, parts[1::2])
+    return parts
 
 
 def common_attrs(attrs: Sequence[Mapping[str, Any]], context: Any = None) -> dict[str, Any]:

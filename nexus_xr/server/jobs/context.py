@@ -22,7 +22,7 @@ from nexus_xr.zarr.view import ZarrView
 
 from .answer import Answer
 from .kept import Kept
-from .served_files import ServedFile, file_at, reach_of
+from .served_files import ServedFile, State, file_at, reach_of
 from .values.blocks import Blocks
 from .values.selection import Selection
 from .values.served_array import ServedArray
@@ -50,6 +50,21 @@ class Entry(NamedTuple):
     is_link: bool = False
 
 
+class Listing(NamedTuple):
+    """What was in a folder when it was looked at last.
+
+    Attributes
+    ----------
+    state
+        The state that it was in, if a change since then shows; None otherwise.
+    entries
+        What was there, in order.
+    """
+
+    state: State | None
+    entries: Sequence[Entry]
+
+
 @dataclass
 class Context:
     """What a worker process has at hand.
@@ -69,7 +84,7 @@ class Context:
     views: Kept[ZarrView] = field(default_factory=lambda: Kept(_MOST_VIEWS))
     room: memoryview = field(default_factory=lambda: memoryview(bytearray()))
     answers: Kept[Answer] = field(default_factory=lambda: Kept(_MOST_ANSWER_BYTES))
-    listings: Kept[Sequence[Entry]] = field(default_factory=lambda: Kept(_MOST_ENTRIES))
+    listings: Kept[Listing] = field(default_factory=lambda: Kept(_MOST_ENTRIES))
 
     def __post_init__(self) -> None:
         # Every request reads without help: it is other requests that keep the other cores busy.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +14,13 @@ from nexus_xr.opening.files import natural_order
 from nexus_xr.server.failures import Failure, denied
 
 from .answer import Answer, json_answer
-from .context import Context, Entry
+from .context import Context, Entry, Listing
 from .served_files import NOT_FOUND, is_served, is_settled, is_shown, resolved, state_of
 
 _IS_FILE = "File not found! {address!r} is no folder, but a file; /api/meta says what is in it"
 _IS_GONE = "File not found! The folder that is served is gone; ask again once it is there"
+# Of an entry that is placed among others in order, which it is compared with, in those of one that is sorted with all.
+_COST_OF_PLACING = 16
 _EXTENSIONS = (*EXTENSIONS, ".h5", ".hdf5", ".hdf", ".he5", ".cxi", ".nxspe", ".nc", ".nc4")
 
 
@@ -64,30 +66,47 @@ class ListFolder:
 def _entries(path: str, context: Context) -> Sequence[Entry]:
     """What is in a folder in the order of names, found out once for as long as nothing is put there or taken away."""
     state = state_of(os.stat(path))
-    kept = context.listings.get((path, state))
-    if kept is not None:
-        return kept
-    is_to_last = is_settled(state)
+    kept = context.listings.get(path)
+    if kept is not None and kept.state == state:
+        return kept.entries
+    lasting = state if is_settled(state) else None
     with os.scandir(path) as found:
-        entries = sorted(_shown(found), key=lambda each: natural_order(each.name))
-    if is_to_last:
-        context.listings.put((path, state), entries, len(entries) + 1)
+        entries = _in_order(set(_shown(found)), () if kept is None else kept.entries)
+    context.listings.put(path, Listing(lasting, entries), len(entries) + 1)
     return entries
+
+
+def _in_order(entries: set[Entry], before: Sequence[Entry]) -> Sequence[Entry]:
+    """The entries of a folder in the order of names, many of which may have been there before, in that order."""
+    ordered = [each for each in before if each in entries]
+    new = entries.difference(ordered)
+    if len(new) * _COST_OF_PLACING > len(ordered):
+        return sorted(entries, key=_place)
+    for each in new:
+        insort(ordered, each, key=_place)
+    return ordered
+
+
+def _place(entry: Entry) -> tuple[list[Any], str]:
+    """What entries are put in order by: names that differ in padding alone have one place in the natural order."""
+    return natural_order(entry.name), entry.name
 
 
 def _shown(found: Iterator[os.DirEntry[str]]) -> Iterator[Entry]:
     """Folders, files whose names are those of HDF5 files, and links."""
     for entry in found:
-        if not is_shown(entry.name):
+        name = entry.name
+        if not is_shown(name):
             continue
-        if entry.is_symlink():
-            yield Entry(entry.name, False, True)
+        try:
+            if entry.is_symlink():
+                yield Entry(name, False, True)
+            elif _has_extension(name) and entry.is_file():
+                yield Entry(name, False)
+            elif entry.is_dir():
+                yield Entry(name, True)
+        except OSError:  # it is gone since
             continue
-        with suppress(OSError):  # it is gone since
-            if entry.is_dir():
-                yield Entry(entry.name, True)
-            elif _has_extension(entry.name) and entry.is_file():
-                yield Entry(entry.name, False)
 
 
 def _followed(path: str, entries: Iterable[Entry], roots: Sequence[str]) -> Iterator[Entry]:
@@ -104,7 +123,7 @@ def _followed(path: str, entries: Iterable[Entry], roots: Sequence[str]) -> Iter
 
 
 def _has_extension(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in _EXTENSIONS
+    return name.lower().endswith(_EXTENSIONS)
 
 
 def _stays_within(path: str, roots: Sequence[str]) -> bool:
