@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -237,6 +237,52 @@ def test_what_isnt_as_in_its_file_is_written_to_be_shown(folder: Path) -> None:
         client.get(views[0].url)
         asked = {"file": names[0], "path": "/entry1/I/I"}
         assert client.get(urljoin(views[0].url, "h5grove/data"), params=asked).json() == [2.0, 3.0, 4.0]
+
+
+OTHERWISE: dict[str, Callable[[xr.Dataset], xr.Dataset | xr.DataArray]] = {
+    "turned round": lambda ds: ds.isel(Q=slice(None, None, -1)),
+    "sorted": lambda ds: ds.I.sortby("Q", ascending=False),
+    "rolled": lambda ds: ds.I.roll(Q=1),
+    "other values": lambda ds: ds.I.copy(data=np.zeros(9)),
+    "another axis": lambda ds: ds.assign_coords(Q=ds.Q.copy(data=np.arange(9.0))),
+    "lost": lambda ds: ds.isel(Q=slice(8)),
+    "renamed in memory": lambda ds: ds.load().rename(I="J"),
+}
+ALIKE: dict[str, Callable[[xr.Dataset], xr.Dataset | xr.DataArray]] = {
+    "array": lambda ds: ds.I,
+    "read": lambda ds: ds.load(),
+    "array that was read": lambda ds: ds.I.load(),
+    "other blocks": lambda ds: ds.chunk(Q=9).chunk(Q=2),
+}
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("change", OTHERWISE)
+def test_what_has_other_values_than_its_file_is_shown_with_these(folder: Path, change: str, chunks: Any) -> None:
+    with xr.open_dataset(folder / "curve.nxs", engine="nexus", chunks=chunks) as dataset:
+        shown = nexus_xr.view(OTHERWISE[change](dataset), browser=False)
+    assert parse_qs(urlsplit(shown.url).query)["file"] != ["curve.nxs"]
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("change", ALIKE)
+def test_what_has_the_values_of_its_file_is_shown_there(folder: Path, change: str, chunks: Any) -> None:
+    with xr.open_dataset(folder / "curve.nxs", engine="nexus", chunks=chunks) as dataset:
+        shown = nexus_xr.view(ALIKE[change](dataset), browser=False)
+    assert parse_qs(urlsplit(shown.url).query)["file"] == ["curve.nxs"]
+
+
+def test_what_was_read_before_its_file_grew_is_shown_there(tmp_path: Path) -> None:
+    path = tmp_path / "grown.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_group("entry/data")
+        data.attrs.update({"NX_class": "NXdata", "signal": "counts"})
+        data.create_dataset("counts", data=np.arange(3), maxshape=(None,))
+    with xr.open_dataset(path, engine="nexus") as dataset:
+        dataset.load()
+    with h5py.File(path, "r+") as file:
+        file["entry/data/counts"].resize((5,))
+    assert parse_qs(urlsplit(nexus_xr.view(dataset, browser=False).url).query)["file"] == ["grown.h5"]
 
 
 def test_what_cant_be_shown_is_an_error(tmp_path: Path) -> None:

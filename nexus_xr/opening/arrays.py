@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from nexus_xr.hdf5.io.naming.url_path import shown
 from nexus_xr.hdf5.reading.array import LazyArray
 
 from .fields.stored import Stored
+
+# Of a dask array that reads from a file: what is read from, and the blocks. Others follow when it gets other blocks.
+_LAYERS_OF_A_FILE = 2
+_OTHER_BLOCKS = "rechunk-"
 
 Chunks = int | str | Mapping[Any, Any] | None
 
@@ -61,6 +65,20 @@ def origin_of(variable: xr.Variable) -> Stored | None:
     return selected[0] if selected[0].shape == variable.shape else None
 
 
+def is_whole(variable: xr.Variable) -> bool:
+    """Whether a variable has each value that it was opened with at its place, in dask chunks of any lengths.
+
+    False where that can't be told without reading, as of what is in memory.
+    """
+    data = variable._data
+    if not hasattr(data, "dask"):
+        return origin_of(variable) is not None
+    layers = getattr(data.dask, "layers", {})
+    before = [name for name in layers if not name.startswith(_OTHER_BLOCKS)]
+    source = _source_among([layers[name] for name in before if len(before) == _LAYERS_OF_A_FILE], data.shape)
+    return source is not None and origin_of(xr.Variable(variable.dims, source, fastpath=True)) is not None
+
+
 def selection_of(variable: xr.Variable) -> tuple[Stored, tuple[Any, ...]] | None:
     """What a variable was opened as, and what is selected of it, one indexer a dimension.
 
@@ -89,12 +107,17 @@ def same_origin(a: xr.Variable, b: xr.Variable) -> bool:
 def _only_source(array: Any) -> Any:
     """What a dask array reads its blocks from, if that is all that it does."""
     graph = array.dask
-    if len(getattr(graph, "layers", ())) != 2 or array.name not in graph.layers:
+    if len(getattr(graph, "layers", ())) != _LAYERS_OF_A_FILE or array.name not in graph.layers:
         return None
-    (origin,) = (layer for name, layer in graph.layers.items() if name != array.name)
-    sources = list(origin.values()) if len(origin) == 1 else []
-    source = getattr(sources[0], "value", sources[0]) if sources else None
-    return source if getattr(source, "shape", None) == array.shape else None
+    return _source_among([layer for name, layer in graph.layers.items() if name != array.name], array.shape)
+
+
+def _source_among(layers: Sequence[Mapping[Any, Any]], shape: tuple[int, ...]) -> Any:
+    """The one thing of that shape that is a layer by itself."""
+    entries = [next(iter(layer.values())) for layer in layers if len(layer) == 1]
+    sources = [getattr(entry, "value", entry) for entry in entries]
+    fitting = [source for source in sources if getattr(source, "shape", None) == shape]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def chunked(variable: xr.Variable, chunks: Chunks) -> xr.Variable:

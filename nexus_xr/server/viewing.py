@@ -24,6 +24,7 @@ from nexus_xr.errors import NexusError, NexusFileError, NexusFileNotFoundError
 from nexus_xr.hdf5.io.local import path_of_what_is_there
 from nexus_xr.hdf5.io.superblock import has_hdf5_signature
 from nexus_xr.hdf5.runtime.fork import after_fork
+from nexus_xr.opening.arrays import is_whole
 from nexus_xr.opening.session import Opened
 
 from .application import application_of
@@ -137,9 +138,9 @@ def _where(obj: Any) -> tuple[str, str | None]:
         return os.fspath(obj), None
     if not isinstance(obj, xr.DataArray | xr.Dataset | xr.DataTree):
         raise NexusError(f"expected a path or an object of xarray to show, found {type(obj).__name__}")
-    origins = list(map(_origin, _variables(obj)))
+    origins = list(map(_origin, _variables(obj).values()))
     files = {None if origin is None else origin.file.name for origin in origins}
-    if len(files) != 1 or not os.path.isfile(str(*files)):
+    if len(files) != 1 or not os.path.isfile(str(*files)) or not _is_as_in_file(obj):
         return _written(obj), None
     return str(*files), _place([origin.path for origin in origins if origin is not None], obj)
 
@@ -153,11 +154,34 @@ def _place(paths: Sequence[str], obj: xr.DataArray | xr.Dataset | xr.DataTree) -
     return above or None if is_of_file else None
 
 
-def _variables(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> list[xr.Variable]:
+def _variables(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[str, xr.Variable]:
     if isinstance(obj, xr.DataArray):
-        return [obj.variable]
-    nodes = obj.subtree if isinstance(obj, xr.DataTree) else (obj,)
-    return [variable for node in nodes for variable in node.variables.values()]
+        return {"": obj.variable}
+    nodes = {node.path: node for node in obj.subtree} if isinstance(obj, xr.DataTree) else {"": obj}
+    return {f"{path}/{name}": each for path, node in nodes.items() for name, each in node.variables.items()}
+
+
+def _is_as_in_file(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> bool:
+    """Whether an object has the values of its file, each at its place; of what is in memory they are compared."""
+    in_memory = {name: variable for name, variable in _variables(obj).items() if not is_whole(variable)}
+    if not in_memory:
+        return True
+    try:
+        stored = _variables(obj.nexus.refresh())
+    except NexusError:  # which says what isn't as it was
+        return False
+    return all(_has_values_of(variable, stored[name]) for name, variable in in_memory.items())
+
+
+def _has_values_of(variable: xr.Variable, stored: xr.Variable) -> bool:
+    """Whether a variable in memory has the values of one in a file, which may be longer meanwhile."""
+    from nexus_xr.writing.fields.blockwise import LazyVariable
+    from nexus_xr.writing.fields.comparison import first_difference
+
+    then = stored.isel({dim: slice(size) for dim, size in variable.sizes.items()}, missing_dims="ignore")
+    if hasattr(variable._data, "dask") or (variable.dims, variable.shape) != (then.dims, then.shape):
+        return False
+    return first_difference(LazyVariable(variable), LazyVariable(then), False) is None
 
 
 def _origin(variable: xr.Variable) -> Opened | None:
