@@ -666,6 +666,44 @@ def test_new_nodes_of_a_tree_come_back_as_they_were(tmp_path: Path) -> None:
         assert [file[name].attrs["NX_class"] for name in ("new", "bare")] == ["NXdata", "NXentry"]
 
 
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        xr.Dataset(coords={"y": [1.0, 2.0], "at": 3.0}),
+        xr.Dataset({"m_errors": ("y", [1.0, 2.0]), "m": ("y", [3.0, 4.0])}),  # of which the second is plotted
+    ],
+    ids=["coordinates", "errors"],
+)
+def test_a_new_node_is_as_to_nexus_has_it_in_a_new_file(file: Path, tmp_path: Path, dataset: xr.Dataset) -> None:
+    tree = xr.open_datatree(file, engine="nexus")
+    tree["entry/result"] = xr.DataTree(dataset)
+    to_nexus(tree, tmp_path / "new.nxs", layout="inplace")
+    xr.DataTree.from_dict({"/entry/result": dataset}).nexus.to_nexus(tmp_path / "whole.nxs")
+    with h5py.File(tmp_path / "whole.nxs") as whole, h5py.File(tmp_path / "new.nxs") as new:
+        assert not list(differences(whole["entry/result"], new["entry/result"]))
+    again = xr.open_datatree(tmp_path / "new.nxs", engine="nexus")["entry/result"]
+    assert isinstance(again, xr.DataTree)
+    assert again.to_dataset(inherit=False).equals(dataset)
+
+
+def test_a_new_node_has_its_tree_only_where_that_is_wanted(file: Path, tmp_path: Path) -> None:
+    tree = xr.open_datatree(file, engine="nexus")
+    tree["entry/result"] = xr.DataTree(xr.Dataset({"m": ("y", [1.0, 2.0])}, attrs={"note": {"value": "a"}}))
+    to_nexus(tree, tmp_path / "new.nxs", layout="inplace", save_original_metadata=False)
+    with h5py.File(tmp_path / "new.nxs") as new:
+        assert [*new["entry/result"]] == ["m"]
+
+
+def test_variables_of_a_node_that_had_none_are_put_into_its_group(file: Path, tmp_path: Path) -> None:
+    tree = xr.open_datatree(file, engine="nexus")
+    assert not tree["entry"].variables
+    tree["entry"]["m"] = xr.DataArray([1.0, 2.0], dims="q")
+    to_nexus(tree, tmp_path / "new.nxs", layout="inplace")
+    with h5py.File(tmp_path / "new.nxs") as new:
+        assert new["entry/m"][:].tolist() == [1.0, 2.0]
+        assert (new["entry"].attrs["NX_class"], new["entry"].attrs["signal"]) == ("NXentry", "m")
+
+
 # --- what can't be written back --------------------------------------------------------------------------------
 
 
@@ -688,6 +726,13 @@ def test_what_does_not_go_with_the_tree_of_a_file_is_refused(
 ) -> None:
     problem = refused(xr.open_dataset(file, engine="nexus"), tmp_path / "new.nxs", **options)
     assert f'nothing was written: layout="inplace" writes the tree of the file and takes no {said}; leave' in problem
+
+
+def test_bins_of_a_new_node_without_data_are_refused(file: Path, tmp_path: Path) -> None:
+    edges = ("y", [1.0, 2.0], {"bounds": "y_bounds"}), (("y", "side"), [[0.5, 1.5], [1.5, 2.5]])
+    tree = xr.open_datatree(file, engine="nexus")
+    tree["entry/result"] = xr.DataTree(xr.Dataset(coords={"y": edges[0], "y_bounds": edges[1]}))
+    assert "/entry/result/y: bins without data that they are those of" in refused(tree, tmp_path / "new.nxs")
 
 
 def test_values_behind_a_link_to_another_file_are_not_changed(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from typing import Any, TypeGuard
 
 import xarray as xr
 
-from nexus_xr.arrays.uncertainties import called_after_owners
 from nexus_xr.diagnostics import Code, Diagnostics
 from nexus_xr.nexus.classes.table import class_of
-from nexus_xr.nexus.output.entry import DataField, coordinates_group, data_group
+from nexus_xr.nexus.output.entry import DataField
 from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, Node, node_of, why_no_name
 from nexus_xr.nexus.output.tree_nodes import marked, with_tree
 from nexus_xr.nexus.rules.content import Field, GroupContent
@@ -19,9 +18,9 @@ from nexus_xr.nexus.rules.nxdata import apply_rules
 from nexus_xr.nexus.rules.reserved import DATASETS
 from nexus_xr.nexus.tree.metadata import is_field
 
-from .fields.variables import fields_of, signal_of, with_true_errors
+from .fields.variables import fields_of, group_of, with_true_errors
 from .options import WritingOptions
-from .signals import with_trees_apart
+from .signals import data_and_tree
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ class TreeWriting:
             What others need to understand the group of a node without data.
         """
         path = node.path.rstrip("/")
-        dataset, tree = _data_and_tree(node)
+        dataset, tree = data_and_tree(node.to_dataset(inherit=False))
         own = node_of(tree if self.options.save_original_metadata else {}, path, self.diagnostics, self.options.skips)
-        data = self._data(dataset, self._fields(dataset, tree, path), path)
+        data = group_of(dataset, self._fields(dataset, tree, path), path, self.diagnostics)
         group = with_tree(data, own, node.children) if data.members else own
         members = dict(group.members)
         for name, child in node.children.items():
@@ -72,7 +71,7 @@ class TreeWriting:
     def _child(self, child: xr.DataTree, present: Node | None, in_tree: Any, is_entry: bool) -> GroupNode:
         if present is None:
             return self.group(child, {"NX_class": "NXentry"} if is_entry else {})
-        dataset, tree = _data_and_tree(child)
+        dataset, tree = data_and_tree(child.to_dataset(inherit=False))
         named = _fields_by_variable(present, in_tree, child.path) if isinstance(present, GroupNode) else {}
         fields = {named.get(name, name): each for name, each in self._fields(dataset, tree, child.path).items()}
         if isinstance(present, GroupNode) and not tree and fields.keys() <= present.members.keys():
@@ -94,25 +93,11 @@ class TreeWriting:
         true = with_true_errors(dataset, tree, path)
         return fields_of(true, path, self.options.storing, self.diagnostics)
 
-    def _data(self, dataset: xr.Dataset, fields: Mapping[str, DataField], path: str) -> GroupNode:
-        signal = signal_of(dataset)
-        if signal is not None and signal in fields:
-            return data_group(signal, fields)
-        for name, each in fields.items():
-            if each.node.values.shape != dataset.variables[name].shape:
-                message = "bins without data that they are those of can't be written"
-                self.diagnostics.add(Code.BINS_APART, f"{path}/{name}", message)
-        return coordinates_group(fields) if fields else GroupNode()
-
     def _default_below(self, path: str) -> dict[str, str]:
         above = f"{path}/"
         if self.default is None or not self.default.startswith(above):
             return {}
         return {"default": self.default.removeprefix(above).partition("/")[0]}
-
-
-def _data_and_tree(node: xr.DataTree) -> tuple[xr.Dataset, Mapping[Any, Any]]:
-    return with_trees_apart(called_after_owners(node.to_dataset(inherit=False)), node.attrs)
 
 
 def _fields_by_variable(group: GroupNode, in_tree: Mapping[str, Any], path: str) -> dict[str, str]:

@@ -90,6 +90,11 @@ def _group_name(name: str, tree: Mapping[Any, Any], signal: xr.Variable) -> str:
     return valid_name(title_of(tree, signal.encoding.get("nexus_path", "")) or name)
 
 
+def data_and_tree(node: xr.Dataset) -> tuple[xr.Dataset, Mapping[Any, Any]]:
+    """The variables of a node of a tree, and what is known of it."""
+    return with_trees_apart(called_after_owners(node), node.attrs)
+
+
 def with_trees_apart(dataset: xr.Dataset, tree: Mapping[Any, Any]) -> tuple[xr.Dataset, Mapping[Any, Any]]:
     """Trees that the data variables have among their attributes, as signals do, belong to the entry's."""
     dataset, tree = dataset.copy(), dict(tree)

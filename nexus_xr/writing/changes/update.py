@@ -19,7 +19,6 @@ from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.hdf5.objects.group import Group
 from nexus_xr.hdf5.objects.paths import path_of_member
 from nexus_xr.nexus.output.edits import Edit, report_conflicts, tree_edits
-from nexus_xr.nexus.output.entry import data_group
 from nexus_xr.nexus.output.hyperspy_metadata import (
     BESIDE_ORIGINAL,
     COLLECTIONS,
@@ -38,7 +37,8 @@ from nexus_xr.opening.datatree import describe_nodes
 from nexus_xr.opening.options import Options
 from nexus_xr.opening.select import Described, Opening
 from nexus_xr.opening.session import Opened, did_grow_of
-from nexus_xr.writing.fields.variables import fields_of
+from nexus_xr.writing.fields.variables import fields_of, group_of, with_true_errors
+from nexus_xr.writing.signals import data_and_tree
 
 from .data_update import DataUpdate, Rules
 
@@ -159,6 +159,8 @@ def _edits_of_tree(tree: xr.DataTree, start: str, opening: Opening, rules: Rules
             continue
         if relative in described:
             yield from DataUpdate(opening, described[relative], now, rules).edits()
+        elif now.variables:
+            yield from _edits_of_first_data(now, path, opening, rules)
         if rules.with_metadata:
             yield from _edits_of_metadata(
                 opening, trees.get(relative, {}), now.attrs, path, described.get(relative), rules
@@ -193,18 +195,30 @@ def _edits_of_new(
         added = data.attributes or ({"NX_class": "NXentry"} if path.count("/") == 1 else {})
         yield Edit(path, replace(group, attributes=marked(group.attributes, added, bool(data.members))))
         return
-    group = GroupNode({**own.members, **data.members}, {**own.attributes, **data.attributes})
-    for name, member in group.members.items():
+    yield from _edits_within(path, GroupNode({**own.members, **data.members}, {**own.attributes, **data.attributes}))
+
+
+def _edits_of_first_data(dataset: xr.Dataset, path: str, opening: Opening, rules: Rules) -> Iterator[Edit]:
+    """The variables of a node that had none, whose group stays of the class that it has."""
+    data, group = _tree_and_data(dataset, path, rules)[1], opening.root.find(path)
+    has_class = isinstance(group, Group) and "NX_class" in group.read_attributes()
+    attributes = {name: value for name, value in data.attributes.items() if name != "NX_class" or not has_class}
+    yield from _edits_within(path, replace(data, attributes=attributes))
+
+
+def _edits_within(path: str, added: GroupNode) -> Iterator[Edit]:
+    """What is put into a group that is there."""
+    for name, member in added.members.items():
         yield Edit(path_of_member(path, name), member)
-    if group.attributes:
-        yield Edit(path, None, group.attributes)
+    if added.attributes:
+        yield Edit(path, None, added.attributes)
 
 
 def _tree_and_data(dataset: xr.Dataset, path: str, rules: Rules) -> tuple[GroupNode, GroupNode]:
-    own = node_of(dataset.attrs, path, rules.diagnostics, rules.skip)
-    fields = fields_of(dataset, path, rules.storing, rules.diagnostics)
-    signal = next((str(name) for name in dataset.data_vars if str(name) in fields), None)
-    return own, GroupNode() if signal is None else data_group(signal, fields)
+    dataset, tree = data_and_tree(dataset)
+    own = node_of(tree if rules.with_metadata else {}, path, rules.diagnostics, rules.skip)
+    fields = fields_of(with_true_errors(dataset, tree, path), path, rules.storing, rules.diagnostics)
+    return own, group_of(dataset, fields, path, rules.diagnostics)
 
 
 def _edits_of_data(obj: xr.DataArray | xr.Dataset, origin: Opened, opening: Opening, rules: Rules) -> Iterator[Edit]:

@@ -21,8 +21,8 @@ from nexus_xr.hdf5.objects.datatypes import has_references
 from nexus_xr.hdf5.objects.text import is_unicode
 from nexus_xr.hdf5.writing.copying import Copied
 from nexus_xr.hdf5.writing.creation import SMALL_BYTES, default_chunks
-from nexus_xr.nexus.output.entry import DataField
-from nexus_xr.nexus.output.nodes import FieldNode, attributes_of, why_no_name
+from nexus_xr.nexus.output.entry import DataField, coordinates_group, data_group
+from nexus_xr.nexus.output.nodes import FieldNode, GroupNode, attributes_of, why_no_name
 from nexus_xr.nexus.output.storable import is_ragged, raw_dtype, storable, why_too_many
 from nexus_xr.nexus.rules.attributes import units_of_time
 from nexus_xr.nexus.rules.errors import owner_of_errors
@@ -137,6 +137,18 @@ def fields_of(dataset: xr.Dataset, path: str, storing: Storing, diagnostics: Dia
             is_plotted = dataset.variables[name].encoding.get("nexus_role") in _PLOTTED
             fields[str(name)] = DataField(node, tuple(map(str, dims)), name in dataset.coords, shown_at, is_plotted)
     return fields
+
+
+def group_of(dataset: xr.Dataset, fields: Mapping[str, DataField], path: str, diagnostics: Diagnostics) -> GroupNode:
+    """The group of the fields of a Dataset; of coordinates alone where there is no data, and empty without any."""
+    signal = signal_of(dataset)
+    if signal is not None and signal in fields:
+        return data_group(signal, fields)
+    for name, each in fields.items():
+        if each.node.values.shape != dataset.variables[name].shape:
+            message = "bins without data that they are those of can't be written"
+            diagnostics.add(Code.BINS_APART, f"{path}/{name}", message)
+    return coordinates_group(fields) if fields else GroupNode()
 
 
 def _shown_at(variable: xr.Variable) -> dict[str, int]:
