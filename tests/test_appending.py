@@ -24,6 +24,7 @@ import nexus_xr
 from nexus_xr import NexusError, NexusFileError, to_nexus
 from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.writable_file import kept_file, open_file
 from nexus_xr.writing.fields import variables
 
 from .appended import FRAMES, assert_same, bins, named, stack
@@ -448,6 +449,25 @@ def test_a_system_that_makes_no_room_is_no_obstacle(tmp_path: Path, monkeypatch:
     assert_same(open_nexus(path), stack())
 
 
+@pytest.mark.parametrize("append", [True, False], ids=["append_dim", "netcdf"])
+def test_what_the_disk_has_no_blocks_of_gets_none(tmp_path: Path, append: bool) -> None:
+    path = grown(tmp_path / "f.nxs")
+    with h5py.File(path, "a") as file:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple((64 << 20,))
+        h5py.h5d.create(file.id, b"unwritten", h5py.h5t.NATIVE_UINT8, space, properties)
+    assert os.stat(path).st_blocks * 512 < 32 << 20  # or this file system has no holes
+    if append:
+        to_nexus(stack(7, 5), path, append_dim="frame")
+        assert_same(open_nexus(path), stack())
+    else:
+        with kept_file(open_file(path, "r+"), path) as file:
+            file["more"] = np.arange(1000)
+    assert os.stat(path).st_blocks * 512 < 32 << 20
+
+
 Change = Callable[[xr.Dataset], Any]
 
 
@@ -652,6 +672,7 @@ KILLED = """
 import sys
 import xarray as xr
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
+from nexus_xr.hdf5.writing.writable_file import kept_file, open_file
 
 dataset = xr.open_dataset(sys.argv[1], engine="nexus").load()
 write = WrittenDataset.write

@@ -110,7 +110,7 @@ def changing(path: str) -> Iterator[ChangedFile]:
         keep_in_memory(changed.file)
         changed.restore()  # libhdf5 has marked it as being written, which it isn't before the end
         yield changed
-        make_room(changed.file, path)
+        make_room(changed.file, length, path)
     except BaseException:
         changed.undo()
         raise

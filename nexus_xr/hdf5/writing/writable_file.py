@@ -95,19 +95,21 @@ def keep_in_memory(file: h5py.File) -> None:
     file.id.set_mdc_config(config)
 
 
-def make_room(file: h5py.File, name: str | os.PathLike[str]) -> None:
+def make_room(file: h5py.File, begin: int, name: str | os.PathLike[str]) -> None:
     """Have room on the disk for all that is still to be written into a file, where the system can make it.
 
     Parameters
     ----------
     file
         The file.
+    begin
+        Where that begins which wasn't there when the file was opened; what has no blocks before that gets none.
     name
         What it is called in errors.
     """
     try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.id.get_vfd_handle(), 0, file.id.get_filesize())
+        if hasattr(os, "posix_fallocate") and (more := file.id.get_filesize() - begin) > 0:
+            os.posix_fallocate(file.id.get_vfd_handle(), begin, more)
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise NexusFileError(f"{os.fspath(name)}: can't be written ({error.strerror})") from error
@@ -169,9 +171,10 @@ def kept_file(file: h5py.File, name: str | os.PathLike[str]) -> Iterator[h5py.Fi
         What it is called in errors.
     """
     try:
+        begin = os.fstat(file.id.get_vfd_handle()).st_size
         keep_in_memory(file)
         yield file
-        make_room(file, name)
+        make_room(file, begin, name)
     except BaseException:
         discard_file(file)
         raise
