@@ -1394,10 +1394,27 @@ def test_what_else_is_open_in_the_process_is_copied_as_it_is_stored(tmp_path: Pa
             assert_same_bits(made["counts"][...], before)
 
 
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}])
+def test_references_are_copied_alike_where_something_else_has_them_open(
+    tmp_path: Path, filters: dict[str, Any]
+) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        kind = np.dtype([("of", h5py.ref_dtype), ("n", "f8")])
+        file.create_dataset("parts", (4,), kind, chunks=(2,), **filters)[1] = (file.ref, 2.0)
+    for path in ("alone.h5", "beside.h5"):
+        with h5py.File(tmp_path / "f.h5") as file:
+            opened = file["parts"] if path == "beside.h5" else None
+            nexus_xr.repack(tmp_path / "f.h5", tmp_path / path)
+        del opened
+        with h5py.File(tmp_path / path) as made:
+            assert made["parts"]["n"].tolist() == [0.0, 2.0, 0.0, 0.0]
+            assert made[made["parts"]["of"][1]] == made
+
+
 def test_what_can_only_be_copied_where_nothing_else_has_it_open_is_an_error(
     tmp_path: Path, lossy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    numbers = itertools.count()
+    numbers = itertools.count(1)
     monkeypatch.setattr(copying, "filters_of", lambda properties: next(numbers))  # as of a filter of another version
     with h5py.File(lossy) as file:
         opened = file["counts"]

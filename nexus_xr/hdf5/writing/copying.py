@@ -188,11 +188,17 @@ def _is_copied_well(dataset: h5py.Dataset, group: h5py.Group, peculiarities: Pec
     without a name it gives the one that it knows them by, for which there is no room in what is as long as it was. A
     chunk that it has decoded for who else has the dataset open it encodes anew, of which ZFP's filter makes too much.
     """
-    if dataset.chunks is not None and _is_open_elsewhere(dataset):
+    if _has_numbers_encoded(dataset) and _is_open_elsewhere(dataset):
         return False
     if any(h5z.filter_avail(number) for number in peculiarities.unnamed_filters):
         return False
     return _sizes(dataset) == _sizes(group) and not _has_varying_fill(dataset)
+
+
+def _has_numbers_encoded(dataset: h5py.Dataset) -> bool:
+    """Whether filters are applied to a dataset whose elements, unlike references and text, are the same elsewhere."""
+    kind = dataset.id.get_type()
+    return bool(filters_of(properties_of(dataset.id))) and not (kind.detect_class(h5t.REFERENCE) or _varies(kind))
 
 
 def _is_open_elsewhere(dataset: h5py.Dataset) -> bool:
