@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from nexus_xr.hdf5.filters.registry import CODECS
 from nexus_xr.hdf5.library.storage import filters_of
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.libraries import function
-from nexus_xr.hdf5.writing import creation
+from nexus_xr.hdf5.writing import creation, writable_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.creation import create_dataset, default_chunks, filters_named, filters_of_source
 
@@ -460,3 +461,22 @@ with h5py.File(path) as file:
 
 def test_a_chunk_for_which_there_is_no_room_stays_as_it_is(tmp_path: Path) -> None:
     assert run(WITHOUT_ROOM, tmp_path / "f.h5") == f"{tmp_path / 'f.h5'}:/d: can't be written (File too large)\n"
+
+
+@pytest.mark.parametrize(("reserved", "several"), [(0, True), (1 << 20, False)])
+def test_room_for_chunks_that_grow_is_asked_for_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reserved: int, several: bool
+) -> None:
+    noise, asked = np.random.default_rng(0).integers(0, 256, (100, 1000)).astype("u1"), itertools.count()
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("d", data=np.zeros_like(noise), chunks=(1, 1000), compression="gzip")
+    allocate = os.posix_fallocate
+    monkeypatch.setattr(os, "posix_fallocate", lambda *args: (next(asked), allocate(*args)))
+    monkeypatch.setattr(writable_file, "_RESERVED_AT_ONCE", reserved)
+    file = writable_file.open_file(tmp_path / "f.h5", "r+")
+    WrittenDataset(file["d"], 1, is_new=False).write(((0, 100), (0, 1000)), noise)
+    writable_file.close_file(file)
+    assert (next(asked) > 1) == several
+    assert (tmp_path / "f.h5").stat().st_size < 300_000  # and what was not needed is given back
+    with h5py.File(tmp_path / "f.h5") as file:
+        np.testing.assert_array_equal(file["d"], noise)

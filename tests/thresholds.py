@@ -118,6 +118,7 @@ ELSEWHERE: dict[str, str] = {
     "reading.layouts.known_layouts._MOST_STATES": "how much is remembered of a growing file",
     "writing.link_targets._MOST_LINKS": "a bound for links in a circle",
     "writing.chunk_writer._PEEK_BYTES": "how much of a file is looked at",
+    "writing.writable_file._RESERVED_AT_ONCE": "test_target.py: room for chunks that grow is asked for now and then",
     "reading.stored_chunks._BYTES_A_BYTE_OF_ROOM": "test_zarr_copying.py: frames take the place of chunks, or don't",
     "reading.telling._LISTED": "how many names a message lists",
     "reading.telling._MOST_TOLD": "how much is remembered",

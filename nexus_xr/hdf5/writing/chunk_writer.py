@@ -30,7 +30,7 @@ from nexus_xr.hdf5.runtime.memory import empty
 
 from .creation import put
 from .exact_numbers import are_same, times_in
-from .writable_file import check_room, why_unwritten
+from .writable_file import reserve_room, why_unwritten
 
 Region = tuple[tuple[int, int], ...]
 # Whether nobody has written the chunk that begins at an element, where the values come from.
@@ -214,7 +214,7 @@ class WrittenDataset:
         keeps_its_mask = info.size == len(stored) and info.filter_mask != mask
         size = len(stored) + keeps_its_mask
         if size > info.size:
-            check_room(self._dataset.file, size)
+            reserve_room(self._dataset.file, size)
         if keeps_its_mask:
             self._dataset.id.write_direct_chunk(corner, bytes(stored) + b"\0", mask)
 

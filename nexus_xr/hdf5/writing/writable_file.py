@@ -21,9 +21,13 @@ from h5py import h5f, h5i, h5p
 
 from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.writers import unwritable
+from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 
 from .new_objects import properties_of_members
+
+# For one chunk after the other, as to have it and to give it back takes longer than to write a small one.
+_RESERVED_AT_ONCE = 1 << 20
 
 _lifting = threading.Lock()
 # What the system says where a file can't be as long as that.
@@ -115,11 +119,11 @@ def make_room(file: h5py.File, begin: int, name: str | os.PathLike[str]) -> None
             raise NexusFileError(f"{os.fspath(name)}: can't be written ({error.strerror})") from error
 
 
-def check_room(file: h5py.File, more: int) -> None:
-    """Raise an error where there is no room for so many bytes behind the end of a file.
+def reserve_room(file: h5py.File, more: int) -> None:
+    """Have room on the disk for so many bytes behind the end of a file, which `close_file` gives back.
 
-    To be asked before libhdf5 gives a chunk another place: by the time that it can't write there, whatever is written
-    next gets the place that the chunk had.
+    To be asked for before libhdf5 gives a chunk another place: by the time that it can't write there, whatever is
+    written next gets the place that the chunk had. Who asks has h5py's lock.
 
     Parameters
     ----------
@@ -137,19 +141,33 @@ def check_room(file: h5py.File, more: int) -> None:
         return
     descriptor, end = file.id.get_vfd_handle(), file.id.get_filesize()
     size = os.fstat(descriptor).st_size
-    try:
-        os.posix_fallocate(descriptor, size, max(end - size, 0) + more)
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise
-    finally:
-        os.ftruncate(descriptor, max(end, size))
+    if size >= end + more:
+        return
+    for count in (max(more, _RESERVED_AT_ONCE), more):
+        try:
+            os.posix_fallocate(descriptor, size, end + count - size)
+            return
+        except OSError as error:
+            os.ftruncate(descriptor, max(end, size))
+            if error.errno not in _NO_ROOM:
+                return
+            without_room = error
+    raise without_room
+
+
+def _give_room_back(file: h5py.File) -> None:
+    """Cut off what was reserved and not written to."""
+    with phil:  # or what another thread writes meanwhile would be cut off
+        descriptor, end = file.id.get_vfd_handle(), file.id.get_filesize()
+        if os.fstat(descriptor).st_size > end:
+            os.ftruncate(descriptor, end)
 
 
 def close_file(file: h5py.File) -> None:
     """Have all of a file on the disk, and close it; where that isn't possible it raises, and the file is closed too."""
     try:
         file.flush()
+        _give_room_back(file)
         os.fsync(file.id.get_vfd_handle())  # some file systems tell only here what they couldn't write
     except BaseException:
         discard_file(file)
