@@ -58,11 +58,11 @@ def _stretches(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
     while end < size:
         try:
             begin = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, begin, os.SEEK_HOLE)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # there are no more
+            if error.errno == errno.ENXIO:  # there are no more, or it has become shorter
                 return
             raise
-        end = os.lseek(descriptor, begin, os.SEEK_HOLE)
         yield begin, end
 
 
