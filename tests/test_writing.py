@@ -2344,6 +2344,20 @@ def test_a_file_that_another_changed_is_not_written_back_onto(tmp_path: Path) ->
     assert folder(tmp_path) == ["f.nxs"]
 
 
+def test_a_system_that_removes_no_open_file_keeps_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink, refusals = os.unlink, iter([PermissionError("is open")])
+
+    def unlink_closed(path: str) -> None:
+        for refusal in refusals:
+            raise refusal
+        unlink(path)
+
+    monkeypatch.setattr(locking, "_lock", lambda descriptor, with_readers=False: False)
+    monkeypatch.setattr(os, "unlink", unlink_closed)
+    locking.Lock(str(tmp_path / "lock")).close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_who_writes_a_file_is_waited_for_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locking, "MOST_SECONDS", 0.02)
     lock = locking.Lock(str(tmp_path / ".f.nxs.lock"))

@@ -58,6 +58,9 @@ class Lock:
             with suppress(OSError):  # before it is released, so that nobody's is removed but this one's
                 os.unlink(self._path)
             os.close(descriptor)
+            if not self.is_sure:  # on Windows, which removes no file that is open
+                with suppress(OSError):
+                    os.unlink(self._path)
 
     def _leave(self) -> None:
         """Close what a forked process has of it, which would hold the lock, too, and let the file be."""
