@@ -28,7 +28,7 @@ from nexus_xr import NexusError, NexusFileError
 from nexus_xr.errors import let_go
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import Handles
-from nexus_xr.hdf5.io.locks import Lock, is_open_for_writing
+from nexus_xr.hdf5.io.locks import Lock, alone, is_open_for_writing
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.runtime import fork
 from nexus_xr.hdf5.writing.atomic_file import NewFile
@@ -36,6 +36,7 @@ from nexus_xr.hdf5.writing.atomic_file import NewFile
 from .files import Field, Write, nxdata, nxentry, scan_file
 from .opened import open_nexus
 from .processes import run
+from .test_threads import is_interrupted
 from .waiting import PATIENCE_SECONDS
 
 COUNTS = np.arange(12, dtype="u2").reshape(3, 4)
@@ -43,8 +44,12 @@ COUNTS = np.arange(12, dtype="u2").reshape(3, 4)
 
 def descriptors(path: Path) -> int:
     """How many descriptors of this process lead to a file."""
-    links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
-    return sum(os.path.realpath(link) == str(path) for link in links)
+    return _links().count(str(path))
+
+
+def _links() -> list[str]:
+    """What the descriptors of this process lead to."""
+    return [os.path.realpath(os.path.join("/proc/self/fd", name)) for name in os.listdir("/proc/self/fd")]
 
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
@@ -461,3 +466,31 @@ def test_a_system_without_locks_has_files_written_without(tmp_path: Path, monkey
     assert not is_open_for_writing(str(tmp_path / "lock"))
     lock.close()
     assert os.listdir(tmp_path) == []
+
+
+def _be_alone(path: Path) -> None:
+    with alone(str(path)):
+        pass
+
+
+def _begin_a_file(path: Path) -> None:
+    NewFile(path).commit()
+
+
+@needs_proc
+@pytest.mark.parametrize("work", [_be_alone, _begin_a_file])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the stream that nobody got
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where a generator is given up
+def test_locks_are_given_back_wherever_an_interrupt_comes(tmp_path: Path, work: Callable[[Path], None]) -> None:
+    path = tmp_path / "f.nxs"
+
+    def interrupted_at(event: int) -> bool:
+        found = is_interrupted(lambda: work(path), event, ("call", "c_return"))
+        assert not [link for link in _links() if link.startswith(str(tmp_path))]
+        work(path)
+        assert set(os.listdir(tmp_path)) <= {path.name}
+        return found
+
+    came = [interrupted_at(event) for event in range(1, 800)]
+    assert sum(came) > 20
+    assert not came[-1]  # there are no more events

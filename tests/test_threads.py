@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -345,12 +345,15 @@ def test_an_error_reaches_the_caller_and_ends_the_work(raising: str) -> None:
     threads.run(Gathering(2).tasks(4), 2)
 
 
-def is_interrupted(work: Callable[[], None], at_call: int) -> bool:
-    """Do something that is interrupted, as Ctrl-C does it, at a call of a function; whether there are so many calls."""
+def is_interrupted(work: Callable[[], None], at_call: int, events: Collection[str] = ("call",)) -> bool:
+    """Do something that is interrupted, as Ctrl-C does it, at a call of a function; whether there are so many calls.
+
+    With ``c_return`` among the events, it is also where a function of the system's has returned, and what is lost.
+    """
     calls = itertools.count(1)
 
     def watch(_: Any, event: str, __: Any) -> None:
-        if event == "call" and next(calls) == at_call:
+        if event in events and next(calls) == at_call:
             sys.setprofile(None)
             signal.raise_signal(signal.SIGINT)
 

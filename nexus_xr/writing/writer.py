@@ -106,8 +106,8 @@ class NexusWriter:
         if settings.mode is None:
             refuse_unfinished(self.path)
         self._claim = claim(self.path)
-        weakref.finalize(self, self._claim.close)
         try:
+            weakref.finalize(self, self._claim.close)
             self._begin(template, signal, settings)
         except BaseException:
             self._claim.close()

@@ -5,6 +5,7 @@ What that process forks, which may outlive it, holds nothing.
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import time
@@ -40,47 +41,56 @@ class Lock:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._descriptor: int | None = None
+        self._stream: io.FileIO | None = None
         #: Whether others are kept out; the system or the file system may have no locks.
         self.is_sure = False
         after_fork(self._leave)
-        with suppress(PermissionError):
-            self._descriptor, self.is_sure = _open_locked(path)
-        if self._descriptor is not None:
-            with suppress(OSError):  # a full disk
-                os.ftruncate(self._descriptor, 0)
-                os.write(self._descriptor, this_process().encode())
+        try:
+            with suppress(PermissionError):
+                self._stream, self.is_sure = _open_locked(path)
+            if self._stream is not None:
+                with suppress(OSError):  # a full disk
+                    self._stream.truncate(0)
+                    self._stream.write(this_process().encode())
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Release it; once more, nothing happens."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        """Release it; once more, nothing happens but what an interrupt kept from happening before."""
+        stream = self._stream
+        if stream is None:
+            return
+        if not stream.closed:
             with suppress(OSError):  # before it is released, so that nobody's is removed but this one's
-                os.unlink(self._path)
-            os.close(descriptor)
+                if os.path.samestat(os.fstat(stream.fileno()), os.stat(self._path)):
+                    os.unlink(self._path)
+            stream.close()
             if not self.is_sure:  # on Windows, which removes no file that is open
                 with suppress(OSError):
                     os.unlink(self._path)
+        self._stream = None
 
     def _leave(self) -> None:
         """Close what a forked process has of it, which would hold the lock, too, and let the file be."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
 
-def _open_locked(path: str) -> tuple[int, bool]:
+def _open_locked(path: str) -> tuple[io.FileIO, bool]:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # A stream, not a number: what an interrupt makes nobody's is closed with it.
+        stream = io.FileIO(path, "a+")
         try:
-            is_locked = _lock(descriptor)
+            is_locked = _lock(stream.fileno())
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                    return descriptor, is_locked
+                if os.path.samestat(os.fstat(stream.fileno()), os.stat(path)):
+                    return stream, is_locked
         except BaseException:
-            os.close(descriptor)
+            stream.close()
             raise
-        os.close(descriptor)  # the holder before removed it when it was done
+        stream.close()  # the holder before removed it when it was done
 
 
 def _lock(descriptor: int, with_readers: bool = False) -> bool:
@@ -123,17 +133,14 @@ def is_open(path: str) -> bool:
 
 
 def _is_locked(path: str, with_readers: bool) -> bool:
-    with suppress(OSError), open(path, "rb", opener=_without_waiting) as stream:
+    if not os.path.isfile(path):  # a pipe, which isn't open before somebody writes into it
+        return False
+    with suppress(OSError), open(path, "rb") as stream:
         try:
             _lock(stream.fileno(), with_readers)
         except BlockingIOError:
             return True
     return False
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open what may be a pipe, which is open at once even if nobody writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
@@ -149,7 +156,10 @@ def alone(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.close()
+        try:
+            lock.close()
+        finally:  # an interrupt may have come before it was done
+            lock.close()
 
 
 def _lock_beside(path: str) -> Lock:

@@ -20,6 +20,7 @@ from nexus_xr.hdf5.io.file_copy import copy_file
 from nexus_xr.hdf5.io.locks import Lock, alone, wait_until_closed
 from nexus_xr.hdf5.io.writers import refuse_growing, refuse_writers
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, Hdf5Errors
+from nexus_xr.hdf5.runtime.interrupts import held_back
 
 from .claims import claim_of, remove_abandoned
 from .target_path import beside, target_path
@@ -251,7 +252,8 @@ def _discard(handles: list[h5py.File], claim: list[Lock], temporary: str, target
         if not is_complete:
             _remove_parts(parts)
     while claim:
-        claim.pop().close()
+        claim[-1].close()  # and is gone only then, so that what an interrupt keeps it from is done at the next time
+        claim.pop()
     with suppress(OSError):  # by another process than the one that claims it
         os.unlink(temporary.removesuffix("part") + "lock")
 
@@ -347,7 +349,7 @@ def _remove_parts(folder: str) -> None:
 
 def sync_folder(folder: str) -> None:
     """Have the names of a folder's files on the disk, where the system knows how."""
-    with suppress(OSError):
+    with suppress(OSError), held_back():
         descriptor = os.open(folder or ".", os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -23,6 +23,7 @@ from nexus_xr.errors import NexusFileError
 from nexus_xr.hdf5.io.writers import unwritable
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
+from nexus_xr.hdf5.runtime.interrupts import held_back
 
 from .new_objects import properties_of_members
 
@@ -224,8 +225,11 @@ def closing_file(file: h5py.File, name: str | os.PathLike[str]) -> Iterator[h5py
 
 def discard_file(file: h5py.File) -> bool:
     """Close a file, what is left to be written of which goes nowhere; False where libhdf5 can't let go of it."""
-    if not file:
-        return True
+    with held_back():
+        return not file or _discarded(file)
+
+
+def _discarded(file: h5py.File) -> bool:
     descriptor = file.id.get_vfd_handle()
     own = os.dup(descriptor)
     try:
