@@ -5,10 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -29,6 +31,7 @@ from nexus_xr.writing.fields import variables
 
 from .appended import FRAMES, assert_same, bins, named, stack
 from .opened import open_nexus
+from .processes import run
 from .test_detector_segments import write_master
 from .waiting import PATIENCE_SECONDS
 
@@ -435,7 +438,7 @@ def test_a_file_that_can_not_be_closed_is_told_of(tmp_path: Path, monkeypatch: p
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(changed_file, "close_file", closed)
-    with pytest.raises(NexusFileError, match=r"can't be written, and may be damaged .*error"):
+    with pytest.raises(NexusFileError, match=r"all was added, but may not be on the disk .*error"):
         to_nexus(stack(7, 5), path, append_dim="frame")
 
 
@@ -547,6 +550,15 @@ def test_fields_of_several_lengths_are_not_continued(tmp_path: Path) -> None:
         file["entry1/counts/monitor"].attrs["_ARRAY_DIMENSIONS"] = ["frame"]
         file["entry1/counts/monitor"].resize(6, 0)
     with pytest.raises(NexusError, match=r"lengths of fields differ:\n.*'monitor' of shape \(6,\)"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+
+
+def test_a_file_that_only_some_fields_of_have_grown_is_said_to_be_damaged(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs")
+    with h5py.File(path, "r+") as file:  # as a process leaves it that is killed in the last moments
+        for name in ("counts", "counts_errors"):
+            file["entry1/counts"][name].resize(12, 0)
+    with pytest.raises(NexusError, match=r"is damaged; write it anew:\n(.*\n)*.*/frame of shape \(5,\)"):
         to_nexus(stack(7, 5), path, append_dim="frame")
 
 
@@ -668,6 +680,87 @@ def test_a_file_is_as_it_was_where_appending_fails(
     np.testing.assert_array_equal(found.counts, FRAMES)
 
 
+def test_what_the_system_can_not_bring_to_the_disk_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = grown(tmp_path / "f.nxs")
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NexusFileError, match=r"f\.nxs: can't be written .No space left on device"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+    assert path.read_bytes() == before
+
+
+def test_what_is_not_written_at_first_is_written_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, flush = grown(tmp_path / "f.nxs"), h5py.File.flush
+    failed: list[h5py.File] = []
+
+    def flushed(file: h5py.File) -> None:
+        if not failed:
+            failed.append(file)
+            full()
+        flush(file)
+
+    monkeypatch.setattr(h5py.File, "flush", flushed)
+    to_nexus(stack(7, 5), path, append_dim="frame")
+    assert failed
+    assert_same(open_nexus(path), stack())
+
+
+@pytest.mark.parametrize(("at", "count"), [("sync_file", 5), ("_complete", 12)])
+def test_an_interrupt_comes_before_all_is_added_or_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, count: int
+) -> None:
+    path = grown(tmp_path / "f.nxs")
+    before, work = path.read_bytes(), getattr(changed_file, at)
+
+    def interrupted(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        work(*arguments)
+
+    monkeypatch.setattr(changed_file, at, interrupted)
+    with pytest.raises(KeyboardInterrupt) as error:
+        to_nexus(stack(7, 5), path, append_dim="frame")
+    monkeypatch.undo()
+    assert (path.read_bytes() == before) == (count == 5)
+    notes = getattr(error.value, "__notes__", [])
+    assert notes == ([] if count == 5 else [f"{path}: all was added before the interrupt"])
+    assert_same(open_nexus(path), stack(count))
+    if count == 5:
+        to_nexus(stack(7, 5), path, append_dim="frame")
+        assert_same(open_nexus(path), stack())
+
+
+NO_MORE_WRITES = """
+import resource, sys, warnings
+import nexus_xr, xarray as xr
+from nexus_xr.hdf5.io.locks import is_open_for_writing
+from nexus_xr.hdf5.writing import changed_file
+
+warnings.simplefilter("error")
+path, sync = sys.argv[1], changed_file.sync_file
+more = xr.open_dataset(path, engine="nexus").load()
+
+def synced(*arguments):
+    sync(*arguments)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+changed_file.sync_file = synced
+for _ in range(2):
+    try:
+        more.nexus.to_nexus(path, append_dim="frame")
+    except nexus_xr.NexusFileError as error:
+        print(error)
+    print(is_open_for_writing(path))
+"""
+
+
+def test_nobody_waits_for_a_file_that_could_not_be_written_to_the_end(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 5})
+    said = run(NO_MORE_WRITES, path).splitlines()
+    assert said[0].startswith(f"{path}: can't be written, and may be damaged (File too large): ")
+    assert said[2].startswith(f"{path}: this process can't write it any more, ")
+    assert (said[1], said[3]) == ("False", "False")
+
+
 KILLED = """
 import sys
 import xarray as xr
@@ -755,6 +848,31 @@ def test_after_a_file_may_not_grow_further_it_can_be_appended_to(
 
 
 # --- one entry in the place of another -----------------------------------------------------------------------------
+
+
+def test_a_chunk_that_can_not_be_read_is_named_where_more_would_be_in_it(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 3})
+
+    def unreadable(*_: Any) -> None:
+        raise OSError("Can't read unprocessed chunk data (addr overflow, addr = 15263, size = 16, eoa = 15248)")
+
+    with changed_file.changing(str(path)) as changed:
+        dataset = SimpleNamespace(name="/entry1/counts", id=SimpleNamespace(get_chunk_info_by_coord=unreadable))
+        with pytest.raises(NexusFileError, match=r"f\.nxs:/entry1/counts: .* chunk at \(3,\), .*addr overflow"):
+            changed.remember_chunk(dataset, (3,))
+
+
+def test_what_can_not_be_written_back_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = grown(tmp_path / "f.nxs")
+
+    def failed(block: Any) -> Any:
+        monkeypatch.setattr(changed_file.ChangedFile, "restore", full)
+        raise ZeroDivisionError
+
+    more = stack(7, 5).chunk({"frame": 7})
+    more["counts"] = more.counts.copy(data=more.counts.data.map_blocks(failed, dtype="u2"))
+    with pytest.raises(NexusFileError, match=r"f\.nxs: .* may be damaged, as .* back .No space left on device"):
+        to_nexus(more, path, append_dim="frame")
 
 
 def test_an_entry_is_replaced(tmp_path: Path) -> None:

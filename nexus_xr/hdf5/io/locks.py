@@ -106,6 +106,14 @@ def _lock(descriptor: int, with_readers: bool = False) -> bool:
     return True
 
 
+def unlock(descriptor: int) -> None:
+    """Unlock an open file, which may not be locked."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def this_process() -> str:
     """What this process says of itself in the locks that it holds."""
     return f"process {os.getpid()} on {socket.gethostname()}"

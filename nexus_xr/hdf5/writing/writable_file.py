@@ -20,6 +20,7 @@ import h5py
 from h5py import h5f, h5i, h5p
 
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.io.locks import unlock
 from nexus_xr.hdf5.io.writers import unwritable
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
@@ -31,6 +32,8 @@ from .new_objects import properties_of_members
 _RESERVED_AT_ONCE = 1 << 20
 
 _lifting = threading.Lock()
+# Descriptors of the files that libhdf5 has open until the process ends.
+_never_closed: list[int] = []
 # What the system says where a file can't be as long as that.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -87,7 +90,14 @@ def open_present(path: str | os.PathLike[str], *, for_swmr: bool = False) -> h5p
     """
     name = os.fspath(path)
     try:
+        if any(os.path.samestat(os.fstat(own), os.stat(name)) for own in _never_closed):
+            raise NexusFileError(
+                f"{name}: this process can't write it any more, as libhdf5 couldn't close it when that failed before; "
+                "end the process, and do it again in another"
+            )
         return open_file(path, "r+", for_swmr=for_swmr)
+    except NexusFileError:
+        raise
     except OSError as error:
         raise unwritable(name, name, error, why_unwritten(error)) from error
 
@@ -118,6 +128,22 @@ def make_room(file: h5py.File, begin: int, name: str | os.PathLike[str]) -> None
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise NexusFileError(f"{os.fspath(name)}: can't be written ({error.strerror})") from error
+
+
+def sync_file(file: h5py.File, name: str | os.PathLike[str]) -> None:
+    """Have on the disk what was written into a file, not what libhdf5 still has of it in memory.
+
+    Parameters
+    ----------
+    file
+        The file.
+    name
+        What it is called in errors.
+    """
+    try:
+        os.fsync(file.id.get_vfd_handle())
+    except OSError as error:
+        raise NexusFileError(f"{os.fspath(name)}: can't be written ({error.strerror})") from error
 
 
 def reserve_room(file: h5py.File, more: int) -> None:
@@ -241,8 +267,10 @@ def _discarded(file: h5py.File) -> bool:
         os.close(own)
     except AnyHdf5Error:
         # It stays open, as to close it would fail; and so does the file of the operating system, as libhdf5 would
-        # take the next one of the same number for this one.
+        # take the next one of the same number for this one. Nobody has to wait for it.
         h5i.inc_ref(file.id)
+        _never_closed.append(own)
+        unlock(own)
         return False
     return True
 

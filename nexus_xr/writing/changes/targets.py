@@ -58,6 +58,12 @@ def _not_one(
     names, file, groups = ", ".join(map(repr, wanted)), opening.file.name, _groups(opening)
     holders = _holders(groups, wanted)
     if not holders:
+        if unfit := _unfit(within or groups, wanted):
+            return NexusError(
+                f"{file}: nothing was written, as this is there, but doesn't fit what it belongs to, as where lengths "
+                "of fields differ; where a process was killed that appended, the file is damaged; write it anew:"
+                f"\n{listed(f'{each.path} of shape {each.shape}' for each in unfit)}"
+            )
         lacks = _lacking(within or groups, wanted)
         return NexusError(f"{file}: no NXdata group has {lacks}; write the whole first, and leave out what it hasn't")
     return NexusError(
@@ -83,6 +89,15 @@ def _lacking(groups: Sequence[Described], wanted: Collection[str]) -> str:
     absent = [name for name in wanted if best is None or name not in known(best)]
     names = ", ".join(map(repr, absent))
     return names if best is None or len(absent) == len(wanted) else f"{names} beside what {best.group.path} has"
+
+
+def _unfit(groups: Sequence[Described], wanted: Collection[str]) -> list[Dataset]:
+    """Datasets of the names that aren't variables, in the group that has most of the others."""
+    best = next(iter(_fullest(groups, wanted)), None)
+    if best is None or not known(best).keys() & set(wanted):
+        return []
+    members = [best.group.find(name) for name in wanted if name not in known(best)]
+    return [member for member in members if isinstance(member, Dataset)]
 
 
 def known(described: Described) -> dict[str, Variable]:
