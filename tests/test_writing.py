@@ -41,6 +41,7 @@ from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
 from nexus_xr.hdf5.io import file_copy
 from nexus_xr.hdf5.io import locks as locking
+from nexus_xr.hdf5.io import writers
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing import claims, copying, creation, new_objects
@@ -2401,6 +2402,52 @@ def test_what_a_writer_left_is_removed_once_it_is_surely_gone(tmp_path: Path) ->
         to_nexus(scan(), tmp_path / "f.nxs")
         assert [path.exists() for path in (*names.values(), parts)] == [stays] * 4
     assert folder(tmp_path) == ["f.nxs"]
+
+
+def test_a_file_that_the_system_does_not_open_is_named_where_a_region_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_nexus(scan(), tmp_path / "f.nxs")
+
+    def unopened(*_: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(writers, "open", unopened, raising=False)
+    with pytest.raises(NexusFileError, match=r"f\.nxs: can't be read .Too many open files"):
+        to_nexus(scan()[:3], tmp_path / "f.nxs", region={"scan": slice(0, 3)})
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_the_lock_of_who_was_killed_before_it_said_so_is_removed(tmp_path: Path, has_begun: bool) -> None:
+    lock, part = (tmp_path / f".f.nxs.0123abcd.{kind}" for kind in ("lock", "part"))
+    lock.touch()
+    if has_begun:  # by another host's writer, perhaps, whose disk was full
+        part.touch()
+    to_nexus(scan(), tmp_path / "f.nxs")
+    assert (lock.exists(), part.exists()) == (has_begun, has_begun)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EROFS, "read-only"), FileNotFoundError()])
+def test_a_lock_that_can_not_be_removed_is_told_of(tmp_path: Path, monkeypatch: Any, error: OSError) -> None:
+    unlink = os.unlink
+
+    def unlinked(path: str) -> None:
+        if Path(path).name == ".f.nxs.lock":
+            raise error
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", unlinked)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", NexusWarning)
+        to_nexus(scan(), tmp_path / "f.nxs")
+    said = {str(warning.message) for warning in found}
+    if isinstance(error, FileNotFoundError):
+        assert not said
+    else:
+        assert said == {
+            f"{tmp_path / '.f.nxs.lock'}: can't be removed (read-only), and locks nothing any more; remove it"
+        }
+    assert signals_of(tmp_path / "f.nxs") == ["counts"]
 
 
 # --- what can't be written -------------------------------------------------------------------------------------

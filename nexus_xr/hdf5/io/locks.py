@@ -61,15 +61,23 @@ class Lock:
         stream = self._stream
         if stream is None:
             return
+        failed = None
         if not stream.closed:
-            with suppress(OSError):  # before it is released, so that nobody's is removed but this one's
+            try:  # before it is released, so that nobody's is removed but this one's
                 if os.path.samestat(os.fstat(stream.fileno()), os.stat(self._path)):
                     os.unlink(self._path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                failed = error
             stream.close()
             if not self.is_sure:  # on Windows, which removes no file that is open
                 with suppress(OSError):
                     os.unlink(self._path)
         self._stream = None
+        if failed is not None and self.is_sure:  # a system without locks doesn't remove what is open
+            message = f"{self._path}: can't be removed ({failed.strerror}), and locks nothing any more; remove it"
+            warnings.warn(NexusWarning(message), stacklevel=level_of_caller())
 
     def _leave(self) -> None:
         """Close what a forked process has of it, which would hold the lock, too, and let the file be."""

@@ -92,8 +92,11 @@ def _flags_at(path: str) -> int:
     """What a file says of those who have it open; nothing where there is none."""
     if not os.path.isfile(path):
         return 0
-    with open(path, "rb") as stream:
-        return flags_in(stream)
+    try:
+        with open(path, "rb") as stream:
+            return flags_in(stream)
+    except OSError as error:
+        raise NexusFileError(f"{path}: can't be read ({error.strerror or error})") from error
 
 
 def claim(path: str) -> Lock:

@@ -16,14 +16,15 @@ from nexus_xr.hdf5.io.locks import Lock, holder_of, is_of_this_host, is_open_for
 from .target_path import beside
 
 # What becomes the target, what is newer than that, what it replaces, and the claim.
-_KINDS = ("part", "newer", "old", "lock")
+_CLAIM = "lock"
+_KINDS = ("part", "newer", "old", _CLAIM)
 # How long what another host's writer left is untouched before its lock is believed, which may not be seen here.
 _SECONDS_UNTOUCHED = 24 * 3600.0
 
 
 def claim_of(path: str, token: str) -> str:
     """The lock that is held as long as somebody may complete what has a token."""
-    return beside(path, token, "lock")
+    return beside(path, token, _CLAIM)
 
 
 def remove_abandoned(
@@ -62,10 +63,12 @@ def _tokens(path: str) -> set[str]:
 def _is_abandoned(path: str, token: str, elsewhere: Iterable[str]) -> bool:
     """Whether nobody will complete what has a token."""
     claim = claim_of(path, token)
-    if not is_of_this_host(holder_of(claim)):
-        there = [*(beside(path, token, kind) for kind in _KINDS), *elsewhere]
-        if time.time() - max(_touched(there), default=0.0) <= _SECONDS_UNTOUCHED:
-            return False
+    made = [*(beside(path, token, kind) for kind in _KINDS if kind != _CLAIM), *elsewhere]
+    holder, has_begun = holder_of(claim), any(map(os.path.lexists, made))
+    # Who was killed before it said who it is has made nothing else.
+    is_known = is_of_this_host(holder) or (holder == "" and not has_begun)
+    if not is_known and time.time() - max(_touched([claim, *made]), default=0.0) <= _SECONDS_UNTOUCHED:
+        return False
     # To ask locks it for a moment, in which who claims it couldn't open it.
     return not is_open_for_writing(claim) and not is_open_for_writing(beside(path, token, "part"))
 
