@@ -39,9 +39,8 @@ import nexus_xr
 import nexus_xr.server
 from nexus_xr import Link, NexusError, NexusFileError, NexusWarning, to_nexus
 from nexus_xr.accessor import DataArrayAccessor
-from nexus_xr.hdf5.io import file_copy
+from nexus_xr.hdf5.io import file_copy, writers
 from nexus_xr.hdf5.io import locks as locking
-from nexus_xr.hdf5.io import writers
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.reading.array import LazyArray
 from nexus_xr.hdf5.writing import claims, copying, creation, new_objects

@@ -15,8 +15,8 @@ from nexus_xr.hdf5.io.locks import Lock, holder_of, is_of_this_host, is_open_for
 
 from .target_path import beside
 
-# What becomes the target, what is newer than that, what it replaces, and the claim.
 _CLAIM = "lock"
+# What becomes the target, what is newer than that, what it replaces, and the claim.
 _KINDS = ("part", "newer", "old", _CLAIM)
 # How long what another host's writer left is untouched before its lock is believed, which may not be seen here.
 _SECONDS_UNTOUCHED = 24 * 3600.0
