@@ -411,6 +411,44 @@ def test_pipes_are_not_waited_for(inside: Path) -> None:
         np.asarray(dataset["raw"])
 
 
+LEASE = """
+import fcntl, os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+descriptor = os.open(sys.argv[1], os.O_RDWR)
+try:
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+except OSError as error:
+    sys.exit(print(error, flush=True))
+print("held", flush=True)
+signal.sigwait({signal.SIGIO})
+fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
+@pytest.mark.parametrize("way", ["everywhere", "within", "at once"])
+def test_who_has_a_lease_of_a_file_is_waited_for(inside: Path, way: str) -> None:
+    """As file servers have of files that their clients write; who can't wait has an error."""
+    with h5py.File("leased.h5", "w") as file:
+        file["data"] = SHOWN
+    command = [sys.executable, "-c", LEASE, "leased.h5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        said = holder.stdout.readline().strip()
+        if said != "held":
+            pytest.skip(f"no leases here: {said}")
+        try:
+            if way == "at once":
+                with pytest.raises(BlockingIOError):
+                    reach_within(inside).open_resolved(os.path.realpath("leased.h5"), "leased.h5", waits=False)
+                return
+            within = "." if way == "within" else None
+            dataset = xr.open_dataset("leased.h5", engine="nexus", within=within, dataset_path="data")
+            np.testing.assert_array_equal(dataset["data"], SHOWN)
+        finally:
+            holder.kill()
+
+
 def test_what_libhdf5_describes_leads_nowhere_else(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It follows names by itself, so that it is given no file that could lead it on."""
     with h5py.File("master.nxs", "w") as file:

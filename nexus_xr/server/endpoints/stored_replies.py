@@ -129,7 +129,7 @@ class StoredBodies:
 
     def _fill(self, room: NDArray[np.uint8], stored: StoredReply) -> bool:
         with suppress(OSError, NexusReachError):
-            descriptor = self._reach.open_resolved(stored.path, stored.path)
+            descriptor = self._reach.open_resolved(stored.path, stored.path, waits=False)
             try:
                 found = os.preadv(descriptor, [room.data], stored.offset, _AT_ONCE)
                 return found == room.nbytes and state_of(os.fstat(descriptor)) == stored.state

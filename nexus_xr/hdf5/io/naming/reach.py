@@ -115,7 +115,7 @@ class Reach:
             raise out_of_reach(path)
         return self.open_resolved(place, path)
 
-    def open_resolved(self, place: str, path: str) -> int:
+    def open_resolved(self, place: str, path: str, *, waits: bool = True) -> int:
         """A descriptor of a local file whose path has no symbolic links; raises as `open` does.
 
         Parameters
@@ -124,8 +124,10 @@ class Reach:
             Its path without them.
         path
             What messages call it.
+        waits
+            Whether to wait for who has a lease of it; an error of the system else.
         """
-        descriptor = os.open(place, _WITH_CARE)
+        descriptor = _open_promptly(place, _WITH_CARE) if waits else os.open(place, _WITH_CARE)
         try:
             self._check_open(descriptor, path)
         except BaseException:
@@ -206,7 +208,7 @@ def close(descriptor: int) -> None:
 
 
 def _opened_anywhere(path: str) -> int:
-    descriptor = os.open(path, _WITHOUT_WAITING)
+    descriptor = _open_promptly(path, _WITHOUT_WAITING)
     try:
         mode = os.fstat(descriptor).st_mode
         check_no_pipe(mode, path)
@@ -216,6 +218,23 @@ def _opened_anywhere(path: str) -> int:
         close(descriptor)
         raise
     return descriptor
+
+
+def _open_promptly(path: str, flags: int) -> int:
+    """A descriptor of what is opened without waiting, but for who has a lease of a file and is to give it back.
+
+    Source: open(2) of Linux, EWOULDBLOCK.
+    """
+    try:
+        return os.open(path, flags)
+    except BlockingIOError:
+        place = os.open(path, _flags("O_PATH") | flags)  # which is no other file by the time that it is opened
+        try:
+            if not stat.S_ISREG(os.fstat(place).st_mode):
+                raise
+            return os.open(f"/proc/self/fd/{place}", flags & ~_flags("O_NONBLOCK", "O_NOFOLLOW"))
+        finally:
+            close(place)
 
 
 class _Held(threading.local):
