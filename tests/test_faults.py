@@ -570,6 +570,23 @@ def test_a_fault_of_the_system_is_an_error_and_never_another_dataset(
     assert all(os.strerror(number) in str(error) for error in refusals)
 
 
+@pytest.mark.parametrize(("call", "number"), SYSTEM_FAULTS)
+def test_a_fault_of_the_system_is_an_error_of_the_file_that_is_to_be_told_of(
+    spread: str, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    expected, numbers = repr(nexus_xr.describe(spread)), set[int | None]()
+    for fails_at in itertools.count(1):
+        monkeypatch.setattr(known_layouts, "_known", OrderedDict())
+        with failing_once(call, number, fails_at) as made:
+            try:
+                assert repr(nexus_xr.describe(spread)) == expected
+            except NexusFileError as error:
+                numbers.add(error.errno)
+        if len(made) < fails_at:
+            break
+    assert numbers == {number}
+
+
 def test_to_close_what_was_read_is_no_fault(spread: str, monkeypatch: pytest.MonkeyPatch) -> None:
     close = os.close
 

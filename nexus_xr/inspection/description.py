@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -218,8 +217,6 @@ def _describe(opening: Opening) -> tuple[Any, ...]:
 
 
 def _size(opening: Opening) -> int | None:
-    if opening.file.is_local:
-        return os.path.getsize(opening.file.path)
     with opening.file.source() as source:
         return source.size
 
