@@ -748,6 +748,41 @@ def test_raw_data_files_of_a_file_that_is_being_written_may_grow(tmp_path: Path)
         opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
 
 
+def test_raw_data_files_that_this_process_writes_may_change(tmp_path: Path) -> None:
+    """Of which it is asked only where one changed: that takes a time for each file that is open here."""
+    (tmp_path / "a.raw").write_bytes(bytes(80))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[(str(tmp_path / "a.raw"), 0, 80)])
+    opened, other = File(tmp_path / "f.h5"), os.stat(tmp_path / "f.h5")
+    with mock.patch.object(File, "is_written_here", property(lambda _: pytest.fail("it is asked"))):
+        for _ in range(2):
+            opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
+    with h5py.File(tmp_path / "f.h5", "r+"):
+        opened.check_raw_file("a.raw", other)
+    opened.check_raw_file("a.raw", other)
+    with pytest.raises(NexusFileChangedError):
+        opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
+
+
+def test_a_file_is_pickled_while_its_raw_data_files_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(bytes(80))
+    found = os.stat(tmp_path / "a.raw")
+    opened = File(tmp_path / "f.h5")
+
+    class Noting(str):
+        """A path in the middle of whose pickling another thread has its turn."""
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            opened.check_raw_file("b.raw", found)
+            return (str, (str(self),))
+
+    for name in (Noting("a.raw"), "c.raw"):
+        opened.check_raw_file(name, found)
+    pickled = pickle.loads(pickle.dumps(opened))
+    with pytest.raises(NexusFileChangedError):
+        pickled.check_raw_file("c.raw", os.stat(tmp_path))
+
+
 @pytest.mark.parametrize("way", ["source", "source and numbers"])
 def test_raw_data_files_that_became_short_are_told_of_when_that_is_read(tmp_path: Path, way: str) -> None:
     """Those of what a virtual dataset is made of, by another process, which didn't look at them before."""

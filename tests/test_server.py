@@ -1543,6 +1543,19 @@ def test_a_state_is_told_of_what_one_file_has_alone(tmp_path: Path, address: str
             assert "ETag" not in answer.headers
 
 
+def test_zarr_has_files_of_raw_data_as_they_are_by_now(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.create_dataset("entry/x", (2,), "i8", external=[(str(tmp_path / "x.raw"), 0, 16)])
+    make_old(tmp_path / "old.h5")
+    with client_of(tmp_path, limits=Limits(workers=1)) as client:
+        for values in ([1, 2], [3, 4], [5, 6, 7], [8, 9]):
+            (tmp_path / "x.raw").write_bytes(np.array(values, "i8").tobytes())
+            answer = client.get("/zarr/old.h5/entry/x/c/0")
+            assert (answer.status_code, np.frombuffer(answer.content, "i8").tolist()) == (200, values[:2])
+        (tmp_path / "x.raw").unlink()
+        assert client.get("/zarr/old.h5/entry/x/c/0").status_code == 500
+
+
 def test_zarr_has_linked_files_as_they_are_by_now(tmp_path: Path) -> None:
     def write(name: str, values: Any) -> None:
         with h5py.File(tmp_path / name, "w") as file:

@@ -109,7 +109,7 @@ class File:
         self._pid = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (File.of, (self._reference, self._policy), {"_raw_files": self._raw_files})
+        return (File.of, (self._reference, self._policy), {"_raw_files": self._raw_files.copy()})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> File:
         return self
@@ -187,11 +187,19 @@ class File:
     @property
     def is_as_found(self) -> bool:
         """Whether it and those to which it led, if local, are as when they were read from, and no other came since."""
-        is_same = self._local is None or self._local.is_as_found
+        is_same = (self._local is None or self._local.is_as_found) and self._has_same_raw_files
         are_same = is_same and all(file.is_as_found for file in tuple(self._linked.values()))
         try:
             return are_same and not any(itertools.starmap(self._is_there, tuple(self._missing)))
         except SystemFaultError:
+            return False
+
+    @property
+    def _has_same_raw_files(self) -> bool:
+        known = self._raw_files.copy()
+        try:
+            return all(Identity.of(self._policy.reach.stat(path)) == state for path, state in known.items())
+        except (OSError, NexusFileError):
             return False
 
     def _is_there(self, name: str, prefixes: str) -> bool:
@@ -218,14 +226,17 @@ class File:
         NexusFileChangedError
             It was another, and nobody is writing this file, which would write to that as well.
         """
-        if self.snapshot is not None or self.is_written_here:
+        if self.snapshot is not None:
             return
         now = Identity.of(found)
         if len(self._raw_files) < _MOST_NOTED:
             self._raw_files.setdefault(path, now)
         known = self._raw_files.get(path, now)
-        if known != now:
+        if known == now:
+            return
+        if not self.is_written_here:  # to ask costs more for each file that is open here, so it is asked last
             raise changed(path, known, now)
+        self._raw_files[path] = now
 
     def leave_to_libhdf5(self, path: str, reason: str) -> None:
         """Note that an object isn't described from its bytes, and why."""
