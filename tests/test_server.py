@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -387,6 +388,34 @@ def test_endpoints_are_found_where_the_application_is_one_of_several(folder: Pat
         refused = client.post("/data/api/meta/stack.h5")
         assert (refused.status_code, refused.json()["message"][:4]) == (405, "POST")
         assert client.get("/data/api/else").status_code == client.get("/api/files").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("job", "call"),
+    [
+        (ListFolder(""), "stat"),
+        (ListFolder(""), "scandir"),
+        (ReadMeta("stack.h5"), "stat"),
+        (ReadKey("stack.h5/counts/zarr.json"), "stat"),
+        (ReadKey("stack.h5/counts/c/0/0/0"), "stat"),
+        (ReadKey("stack.h5"), "stat"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("number", "status"), [(errno.ESTALE, 500), (errno.ENAMETOOLONG, 404)])
+def test_what_the_system_fails_to_look_for_is_not_said_to_be_gone(
+    folder: Path, job: Job, call: str, number: int, status: int
+) -> None:
+    """By a 404 Zarr's readers know what isn't there."""
+    context = Context(Settings(folders_of(folder), None))
+    with (
+        mock.patch.object(os, call, side_effect=OSError(number, os.strerror(number))),
+        pytest.raises(Failure) as raised,
+    ):
+        job.answer(context)
+    is_chunk = isinstance(job, ReadKey) and "/c/" in job.file
+    assert raised.value.status == (422 if status == 404 and is_chunk else status)
+    assert str(folder) not in raised.value.message
 
 
 def test_a_request_opens_its_file_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

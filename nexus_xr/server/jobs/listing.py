@@ -15,7 +15,7 @@ from nexus_xr.server.failures import Failure, denied
 
 from .answer import Answer, json_answer
 from .context import Context, Entry, Listing
-from .served_files import NOT_FOUND, is_served, is_settled, is_shown, resolved, state_of
+from .served_files import is_served, is_settled, is_shown, resolved, state_of, unfound
 
 _IS_FILE = "File not found! {address!r} is no folder, but a file; /api/meta says what is in it"
 _IS_GONE = "File not found! The folder that is served is gone; ask again once it is there"
@@ -53,8 +53,10 @@ class ListFolder:
             raise denied(self.folder.strip("/")) from None
         except NotADirectoryError:
             raise Failure(404, _IS_FILE.format(address=self.folder.strip("/"))) from None
-        except OSError:
-            raise Failure(404, NOT_FOUND.format(address=self.folder) if path not in roots else _IS_GONE) from None
+        except FileNotFoundError as error:
+            raise (Failure(404, _IS_GONE) if path in roots else unfound(self.folder, error)) from None
+        except OSError as error:
+            raise unfound(self.folder, error) from None
         shown = [*_followed(path, entries, roots)] if any(each.is_link for each in entries) else entries
         chosen = shown[self.offset : self.offset + self.limit]
         return json_answer(self._page(shown, [_item(path, each) for each in chosen]))

@@ -8,10 +8,11 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from nexus_xr.errors import is_of_system
 from nexus_xr.hdf5.io.naming.reach import Reach, is_hidden
 from nexus_xr.hdf5.io.naming.real_path import real_path
 from nexus_xr.hdf5.io.reference import reach_within
-from nexus_xr.server.failures import Failure, denied
+from nexus_xr.server.failures import UNEXPECTED, Failure, denied
 from nexus_xr.server.settings import Folder
 
 NOT_FOUND = "File not found! There is no {address!r} here; /api/files lists what there is"
@@ -121,11 +122,18 @@ def file_at(folders: Sequence[Folder], address: str) -> ServedFile:
         found = os.stat(path)
     except PermissionError:
         raise denied(address) from None
-    except OSError:
-        raise Failure(404, NOT_FOUND.format(address=address)) from None
+    except OSError as error:
+        raise unfound(address, error) from None
     if not stat.S_ISREG(found.st_mode):
         raise Failure(404, f"File not found! {address!r} is no file; /api/files lists what there is")
     return ServedFile(address, path, state_of(found))
+
+
+def unfound(address: str, error: OSError) -> Failure:
+    """What a client is told of what isn't there, or of what the system fails to look for."""
+    if is_of_system(error):
+        return Failure(UNEXPECTED, f"{address or '.'}: can't be looked for ({error.strerror}); ask for it again")
+    return Failure(404, NOT_FOUND.format(address=address))
 
 
 def resolved(folders: Sequence[Folder], address: str) -> str:

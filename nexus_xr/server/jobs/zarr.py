@@ -9,7 +9,7 @@ import numpy as np
 
 from nexus_xr.errors import NexusError
 from nexus_xr.hdf5.runtime.memory import results_in
-from nexus_xr.server.failures import Failure, failure_of
+from nexus_xr.server.failures import UNEXPECTED, Failure, failure_of
 from nexus_xr.server.formats.encoding import Buffer
 from nexus_xr.zarr.chunks import Chunk, LyingChunk, lying_chunk
 from nexus_xr.zarr.codecs.frames import own_parts
@@ -98,7 +98,9 @@ class ReadKey(FileJob):
                     raise
         try:
             place = context.place("/".join(names))
-        except Failure:
+        except Failure as failure:
+            if failure.status == UNEXPECTED:
+                raise
             raise Failure(404, NOT_FOUND.format(address=self.file)) from None
         raise Failure(404, _NO_KEY.format(address=place.address))
 
