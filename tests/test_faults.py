@@ -748,20 +748,37 @@ def test_raw_data_files_of_a_file_that_is_being_written_may_grow(tmp_path: Path)
         opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
 
 
+def test_raw_data_files_to_which_more_is_written_are_read_on(tmp_path: Path) -> None:
+    values = np.arange(1, 41, dtype="u2").reshape(5, 8)
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(values[:3].tobytes())
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("data", (5, 8), "u2", external=[(str(raw), 0, 80)])
+    array = lazy(tmp_path / "f.h5")
+    for rows in (3, 4, 5):
+        raw.write_bytes(values[:rows].tobytes())
+        assert_same_bits(array[:rows], values[:rows])
+    os.truncate(raw, 64)
+    with pytest.raises(NexusFileChangedError, match="it had 80 bytes, now 64"):
+        array[:]
+
+
 def test_raw_data_files_that_this_process_writes_may_change(tmp_path: Path) -> None:
     """Of which it is asked only where one changed: that takes a time for each file that is open here."""
     (tmp_path / "a.raw").write_bytes(bytes(80))
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("data", (5, 8), "u2", external=[(str(tmp_path / "a.raw"), 0, 80)])
-    opened, other = File(tmp_path / "f.h5"), os.stat(tmp_path / "f.h5")
+    (tmp_path / "b.raw").write_bytes(bytes(70))
+    opened, other = File(tmp_path / "f.h5"), os.stat(tmp_path / "b.raw")
     with mock.patch.object(File, "is_written_here", property(lambda _: pytest.fail("it is asked"))):
         for _ in range(2):
             opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
     with h5py.File(tmp_path / "f.h5", "r+"):
         opened.check_raw_file("a.raw", other)
     opened.check_raw_file("a.raw", other)
+    (tmp_path / "b.raw").write_bytes(bytes(60))
     with pytest.raises(NexusFileChangedError):
-        opened.check_raw_file("a.raw", os.stat(tmp_path / "a.raw"))
+        opened.check_raw_file("a.raw", os.stat(tmp_path / "b.raw"))
 
 
 def test_a_file_is_pickled_while_its_raw_data_files_are_looked_at(tmp_path: Path) -> None:
@@ -779,8 +796,9 @@ def test_a_file_is_pickled_while_its_raw_data_files_are_looked_at(tmp_path: Path
     for name in (Noting("a.raw"), "c.raw"):
         opened.check_raw_file(name, found)
     pickled = pickle.loads(pickle.dumps(opened))
+    (tmp_path / "a.raw").write_bytes(bytes(70))
     with pytest.raises(NexusFileChangedError):
-        pickled.check_raw_file("c.raw", os.stat(tmp_path))
+        pickled.check_raw_file("c.raw", os.stat(tmp_path / "a.raw"))
 
 
 @pytest.mark.parametrize("way", ["source", "source and numbers"])

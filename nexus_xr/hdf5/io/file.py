@@ -214,6 +214,8 @@ class File:
     def check_raw_file(self, path: str, found: os.stat_result) -> None:
         """Remember the state of a file of raw data when it is first looked at, and refuse to read from another.
 
+        One that is longer is taken for the same with more behind it: detectors write them to the end.
+
         Parameters
         ----------
         path
@@ -234,7 +236,9 @@ class File:
         known = self._raw_files.get(path, now)
         if known == now:
             return
-        if not self.is_written_here:  # to ask costs more for each file that is open here, so it is asked last
+        if (
+            now.size <= known.size and not self.is_written_here
+        ):  # to ask costs more for each file that is open here, so it is asked last
             raise changed(path, known, now)
         self._raw_files[path] = now
 
