@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,21 +21,26 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from h5py import h5f
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nexus_xr
 from nexus_xr import NexusError, NexusFileError, to_nexus
+from nexus_xr.hdf5.io import h5py_handles
+from nexus_xr.hdf5.io.changes import changes
+from nexus_xr.hdf5.io.file import File
+from nexus_xr.hdf5.io.h5py_handles import handles
 from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
-from nexus_xr.hdf5.writing.writable_file import kept_file, open_file
+from nexus_xr.hdf5.writing.writable_file import close_file, kept_file, open_file
 from nexus_xr.writing.fields import variables
 
 from .appended import FRAMES, assert_same, bins, named, stack
 from .opened import open_nexus
 from .processes import run
 from .test_detector_segments import write_master
-from .waiting import PATIENCE_SECONDS
+from .waiting import PATIENCE_SECONDS, wait_until
 
 # --- how single variables are stored ---------------------------------------------------------------------------
 
@@ -628,6 +635,108 @@ def test_several_threads_append_one_after_the_other(tmp_path: Path) -> None:
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda block: to_nexus(block, path, append_dim="frame"), blocks))
     assert_same(open_nexus(path).sortby("frame"), stack().drop_vars("label"))
+
+
+# --- others read meanwhile -----------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_as_it_was_while_it_is_appended_to(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 2})
+    before = open_nexus(path)
+    seen: list[tuple[xr.Dataset, xr.Dataset, int]] = []
+
+    def look(block: Any) -> Any:
+        seen.append((open_nexus(path).load(), before.copy().load(), len(h5f.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE))))
+        return block
+
+    more = stack(7, 5)
+    blocks = da.from_array(more.counts.data, chunks=(1, -1, -1)).map_blocks(look, dtype="u2", meta=np.empty(0, "u2"))
+    to_nexus(more.assign(counts=more.counts.copy(data=blocks)), path, append_dim="frame")
+    assert len(seen) == 7
+    for found, known, count in seen:
+        assert_same(found, stack(5))
+        assert_same(known, stack(5))
+        assert count == 1  # that of who appends
+    assert_same(open_nexus(path), stack())
+    with pytest.raises(nexus_xr.NexusFileChangedError, match=r"f\.nxs: the file changed since it was opened"):
+        before.counts.load()
+
+
+def test_who_reads_waits_for_the_end_of_appending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, waits = grown(tmp_path / "f.nxs"), threading.Event()
+    wait = changes._told.wait
+
+    def noted(seconds: float) -> bool:
+        waits.set()
+        return wait(seconds)
+
+    def closed(file: h5py.File) -> None:
+        opened.append(pool.submit(lambda: open_nexus(path).load()))
+        wait_until(waits.is_set)
+        close_file(file)
+
+    monkeypatch.setattr(changes._told, "wait", noted)
+    monkeypatch.setattr(changed_file, "close_file", closed)
+    opened: list[concurrent.futures.Future[xr.Dataset]] = []
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        to_nexus(stack(7, 5), path, append_dim="frame")
+        assert_same(opened[0].result(), stack())
+
+
+def test_who_reads_need_not_wait_where_appending_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = grown(tmp_path / "f.nxs")
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(NexusFileError, match="No space left"):
+        to_nexus(stack(7, 5), path, append_dim="frame")
+    assert_same(open_nexus(path), stack(5))
+
+
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_a_file_that_was_appended_to_has_a_date_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_fast: bool
+) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 20})
+    before, date = open_nexus(path), path.stat().st_mtime_ns + (10**13 if is_fast else 0)
+    os.utime(path, ns=(date, date))
+    again = open_nexus(path)
+
+    def closed(file: h5py.File) -> None:
+        close_file(file)
+        os.utime(path, ns=(date, date))  # as of a clock that stood still
+
+    monkeypatch.setattr(changed_file, "close_file", closed)
+    to_nexus(stack(7, 5), path, append_dim="frame")
+    assert path.stat().st_mtime_ns > date
+    for opened in (before, again):
+        with pytest.raises(nexus_xr.NexusFileChangedError):
+            opened.counts.load()
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_appending_waits_for_what_is_read_through_libhdf5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_shared: bool
+) -> None:
+    path, waits = grown(tmp_path / "f.nxs"), threading.Event()
+    outlast = handles.outlast
+
+    def noted(name: str) -> bool:
+        waits.set()
+        return outlast(name)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with contextlib.ExitStack() as reading:
+            with h5py.File(path, "r+") if is_shared else contextlib.nullcontext():
+                reading.enter_context(File(path).opened())
+            monkeypatch.setattr(h5py_handles, "_MOST_SECONDS", 0.0)
+            said = "is open for writing in this process" if is_shared else "this process has it open for reading"
+            with pytest.raises(NexusFileError, match=said):
+                to_nexus(stack(7, 5), path, append_dim="frame")
+            monkeypatch.undo()
+            monkeypatch.setattr(handles, "outlast", noted)
+            appended = pool.submit(to_nexus, stack(7, 5), path, append_dim="frame")
+            wait_until(waits.is_set)
+        appended.result()
+    assert_same(open_nexus(path), stack())
 
 
 # --- what fails leaves the file as it was --------------------------------------------------------------------------

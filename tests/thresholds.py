@@ -101,6 +101,7 @@ ELSEWHERE: dict[str, str] = {
     "io.file._MOST_NOTED": "how much is noted of what libhdf5 described",
     "objects.parsed.parsed_links._MOST_LINKS": "test_described.py: links that lead round in circles lead nowhere",
     "io.naming.linked_files._MOST_LINKS": "test_links.py: links that lead round in circles lead nowhere",
+    "io.h5py_handles._MOST_SECONDS": "test_appending.py: a reading that never ends is told of",
     "io.locks.MOST_SECONDS": "test_writing.py: a writer that never ends is told of",
     "io.locks._QUIET_SECONDS": "test_writing.py: a writer that takes its time is told of",
     "writing.new_objects.IN_ORDER": "flags of HDF5",

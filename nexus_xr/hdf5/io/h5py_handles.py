@@ -34,6 +34,8 @@ _OTHER_WAYS: tuple[tuple[str, tuple[dict[str, Any], ...]], ...] = (
     ("lock", ({}, {"locking": True}, {"locking": "best-effort"})),
     ("open for write", ({"locking": False, "swmr": True}, {"swmr": True})),
 )
+# Readings through libhdf5, for whose end who writes waits, take a fraction of that.
+_MOST_SECONDS = 60.0
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Handles:
         after_fork(self._start_anew)
 
     def _start_anew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition(threading.Lock())
         self._open: dict[Hashable, _Open] = {}
 
     def take(self, key: Hashable, open_file: Callable[[], h5py.File]) -> h5py.File:
@@ -79,8 +81,30 @@ class Handles:
                     if not known.users:
                         del self._open[key]
                         handle.close()
+                        self._lock.notify_all()
                     return
         handle.close()
+
+    def outlast(self, path: str) -> bool:
+        """Wait until a file isn't open any more for those who only read from it by handles that they give back soon.
+
+        Parameters
+        ----------
+        path
+            Its path.
+
+        Returns
+        -------
+        bool
+            Whether nobody in this process has it open: neither anybody else, for whom nobody waits, nor these, after
+            `_MOST_SECONDS`.
+        """
+        with self._lock:
+            self._lock.wait_for(lambda: not self._are_all_of(_handles_of(path)), _MOST_SECONDS)
+            return not _handles_of(path)
+
+    def _are_all_of(self, numbers: set[int]) -> bool:
+        return bool(numbers) and numbers <= {known.handle.id.id for known in self._open.values() if known.handle}
 
 
 handles = Handles()
@@ -142,10 +166,22 @@ def is_written_here(path: str) -> bool:
     return any(_writes_to(path, file) for file in h5f.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE))
 
 
+def _handles_of(path: str) -> set[int]:
+    """What libhdf5 calls the handles of a local file that are open in this process."""
+    from h5py import h5f
+
+    return {file.id for file in h5f.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE) if _is_of(path, file)}
+
+
 def _writes_to(path: str, file: h5f.FileID) -> bool:
     from h5py import h5f
 
+    with suppress(AnyHdf5Error):  # closed meanwhile
+        return bool(file.get_intent() & h5f.ACC_RDWR) and _is_of(path, file)
+    return False
+
+
+def _is_of(path: str, file: h5f.FileID) -> bool:
     with suppress(AnyHdf5Error):  # closed meanwhile, or no file of the operating system
-        if file.get_intent() & h5f.ACC_RDWR:
-            return os.path.samestat(os.fstat(file.get_vfd_handle()), os.stat(path))
+        return os.path.samestat(os.fstat(file.get_vfd_handle()), os.stat(path))
     return False

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from stat import S_ISREG
 from typing import TYPE_CHECKING, cast
 
 from nexus_xr.errors import NexusFileError
 
+from .changes import changes
 from .h5py_handles import handles, is_written_here, open_local
 from .identity import Identity, Snapshot, changed
 from .naming.reach import Reach, check_no_pipe, close
@@ -75,7 +77,7 @@ class LocalFile:
     @property
     def is_written_here(self) -> bool:
         """Whether this process has it open for writing, so that only libhdf5 knows what is in it."""
-        return is_written_here(self._path)
+        return not changes.holds(self._path) and is_written_here(self._path)
 
     @property
     def is_special(self) -> bool:
@@ -89,13 +91,13 @@ class LocalFile:
     def is_as_found(self) -> bool:
         """Whether it is in the state in which it was first read from, if it was."""
         try:
-            return self._identity is None or self._identity == Identity.of(self._look_up())
+            return self._identity is None or self._identity == changes.state_of(self._look_up)[1]
         except NexusFileError:
             return False
 
     def check(self) -> None:
         """Raise an error where it isn't the file any more that was opened."""
-        self._check(self._look_up())
+        self._check(*changes.state_of(self._look_up))
 
     def _look_up(self) -> os.stat_result:
         with self._explained():
@@ -103,9 +105,8 @@ class LocalFile:
         check_no_pipe(found.st_mode, self._reference.name)
         return found
 
-    def _check(self, stat: os.stat_result) -> None:
+    def _check(self, stat: os.stat_result, now: Identity) -> None:
         """Remember which file was opened, and refuse to read from another under the same name."""
-        now = Identity.of(stat)
         if self._identity is None:
             self._identity = now
         elif self._snapshot is not None:  # growth is what a single writer and its readers agreed on
@@ -140,27 +141,27 @@ class LocalFile:
         """
         with self._explained():
             descriptor = self._descriptor()
-        held = threading.get_ident(), descriptor
+        held, look = (threading.get_ident(), descriptor), partial(os.fstat, descriptor)
         self._open.append(held)
         try:
             with self._explained():
-                stat = os.fstat(descriptor)
+                stat, now = changes.state_of(look)
                 is_growing, birth = self._growth(descriptor)
             if is_growing and self._snapshot is None:
                 self._snapshot = Snapshot.of(stat, birth)
-            self._check(stat)
+            self._check(stat, now)
             if self._snapshot is not None and not self._snapshot.may_become(stat, birth, is_growing):
                 raise changed(self._reference.name, self._snapshot, Identity.of(stat))
             try:
                 if is_growing:
                     yield GrowingSource(self._reference.name, descriptor, (stat.st_dev, stat.st_ino, birth))
                 else:
-                    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+                    key = (stat.st_dev, stat.st_ino, *now)
                     yield LocalSource(self._reference.name, descriptor, stat.st_size, key)
             except NexusFileError:
-                self._check_open(descriptor)  # which is then the better reason
+                self._check_open(look)  # which is then the better reason
                 raise
-            self._check_open(descriptor)
+            self._check_open(look)
         finally:
             self._open.remove(held)
             close(descriptor)
@@ -173,10 +174,10 @@ class LocalFile:
         is_growing = is_being_written(stream)
         return is_growing, birth_of(stream) if is_growing or self._snapshot is not None else None
 
-    def _check_open(self, descriptor: int) -> None:
+    def _check_open(self, look: Callable[[], os.stat_result]) -> None:
         with self._explained():
-            found = os.fstat(descriptor)
-        self._check(found)
+            found, now = changes.state_of(look)
+        self._check(found, now)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

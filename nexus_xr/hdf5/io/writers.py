@@ -7,7 +7,7 @@ import os
 from nexus_xr.errors import NexusFileError
 
 from .file import File
-from .h5py_handles import is_written_here
+from .h5py_handles import handles, is_written_here
 from .locks import Lock, holder_of, is_open, is_open_for_writing, lock_file, this_process, unlocked
 from .superblock import CLEARS_FLAGS, SWMR, WRITING, flags_in
 
@@ -37,8 +37,11 @@ def refuse_written(file: File) -> None:
 
 
 def refuse_written_here(file: File) -> None:
-    """Raise an error where this process has a file open for writing."""
-    if file.is_written_here:
+    """Raise an error where this process has a file open for writing.
+
+    Who read from it while it was written shares what libhdf5 has of it, and is waited for.
+    """
+    if file.is_local and is_written_here(file.path) and not handles.outlast(file.path):
         raise _written_here(file.name)
 
 
@@ -132,6 +135,11 @@ def _writer_of(path: str) -> str | None:
     return holder or "another process"
 
 
+def is_read_here(error: OSError) -> bool:
+    """Whether libhdf5 doesn't open a file for writing as this process has it open for reading."""
+    return "already open for read" in str(error)
+
+
 def unwritable(name: str, path: str, error: OSError, reason: str) -> NexusFileError:
     """The error for a file that libhdf5 doesn't open for writing, which says who seems to have it open.
 
@@ -143,7 +151,7 @@ def unwritable(name: str, path: str, error: OSError, reason: str) -> NexusFileEr
         What h5py raised, and what it comes down to where nobody has it open.
     """
     said = str(error)
-    if "already open for read" in said:
+    if is_read_here(error):
         return NexusFileError(f"{name}: can't be written, as this process has it open for reading; close it first")
     is_locked = "unable to lock" in said
     if "already open for" in said or (is_locked and is_open_for_writing(path)):

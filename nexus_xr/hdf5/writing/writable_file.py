@@ -20,8 +20,9 @@ import h5py
 from h5py import h5f, h5i, h5p
 
 from nexus_xr.errors import NexusFileError
+from nexus_xr.hdf5.io.h5py_handles import handles
 from nexus_xr.hdf5.io.locks import unlock
-from nexus_xr.hdf5.io.writers import unwritable
+from nexus_xr.hdf5.io.writers import is_read_here, unwritable
 from nexus_xr.hdf5.runtime.h5py_lock import phil
 from nexus_xr.hdf5.runtime.hdf5_errors import AnyHdf5Error, reason_of
 from nexus_xr.hdf5.runtime.interrupts import held_back
@@ -86,20 +87,22 @@ def open_present(path: str | os.PathLike[str], *, for_swmr: bool = False) -> h5p
     Raises
     ------
     NexusFileError
-        It can't be opened, as where somebody has it open.
+        It can't be opened, as where somebody has it open. Readings of this package by libhdf5 are waited for.
     """
     name = os.fspath(path)
-    try:
-        if any(os.path.samestat(os.fstat(own), os.stat(name)) for own in _never_closed):
-            raise NexusFileError(
-                f"{name}: this process can't write it any more, as libhdf5 couldn't close it when that failed before; "
-                "end the process, and do it again in another"
-            )
-        return open_file(path, "r+", for_swmr=for_swmr)
-    except NexusFileError:
-        raise
-    except OSError as error:
-        raise unwritable(name, name, error, why_unwritten(error)) from error
+    while True:
+        try:
+            if any(os.path.samestat(os.fstat(own), os.stat(name)) for own in _never_closed):
+                raise NexusFileError(
+                    f"{name}: this process can't write it any more, as libhdf5 couldn't close it when that failed "
+                    "before; end the process, and do it again in another"
+                )
+            return open_file(path, "r+", for_swmr=for_swmr)
+        except NexusFileError:
+            raise
+        except OSError as error:
+            if not is_read_here(error) or not handles.outlast(name):
+                raise unwritable(name, name, error, why_unwritten(error)) from error
 
 
 def keep_in_memory(file: h5py.File) -> None:

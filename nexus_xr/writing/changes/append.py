@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nexus_xr.arrays.schedule import refuse_elsewhere
 from nexus_xr.errors import NexusError, listed
+from nexus_xr.hdf5.io.changes import changes
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.locks import alone, wait_until_closed
 from nexus_xr.hdf5.io.writers import refuse_written_here, written_elsewhere
@@ -115,8 +116,10 @@ def append(
         wait_until_closed(where)
         more = _found(dataset, dim, entry, file)
         if any(each.values.shape[each.axis] for each in more):
-            with changing(where) as changed:
-                _write(changed, more, num_threads)
+            with changes.at_once(where) as letting_read, changing(where) as changed:
+                with letting_read():
+                    heads = _write_behind(changed, more, num_threads)
+                _write_heads(changed, heads)
 
 
 def check_append(
@@ -209,8 +212,17 @@ def _more(target: Target, axis: int, values: Any, count: int, stored: LazyArray,
 # --- writing it ----------------------------------------------------------------------------------------------------
 
 
-def _write(changed: ChangedFile, more: Sequence[_More], num_threads: int | None) -> None:
-    """Write all behind the last chunk first, which is new, and then the chunks in which others are."""
+class _Head(NamedTuple):
+    """What is added to chunks in which others are: as it was declared, and its values."""
+
+    target: WrittenDataset
+    more: _More
+    declared: Any
+    values: NDArray[Any]
+
+
+def _write_behind(changed: ChangedFile, more: Sequence[_More], num_threads: int | None) -> list[_Head]:
+    """Write all behind the last chunk, which is new, and compute what goes into the chunks in which others are."""
     text = {each.target.path: _text(changed, each) for each in more if each.tail is None}
     heads, rests = [], []
     for each in more:
@@ -231,11 +243,15 @@ def _write(changed: ChangedFile, more: Sequence[_More], num_threads: int | None)
             fill(target, rest, begin)
     with _noted(changed.path):
         values = _computed(stores(*zip(*rests, strict=True)) if rests else [], [head for _, _, head in heads])
-    for (target, each, declared), head in zip(heads, values, strict=True):
-        where = f"{changed.path}:{each.target.path}"
-        if (reason := why_unfit(head, declared.shape, each.target.dtype)) is not None:
-            raise NexusError(f"{where}: what is to be added {reason}")
-        _write_head(target, each, head)
+    return [_Head(*head, found) for head, found in zip(heads, values, strict=True)]
+
+
+def _write_heads(changed: ChangedFile, heads: Sequence[_Head]) -> None:
+    """Write the chunks in which others are."""
+    for target, more, declared, values in heads:
+        if (reason := why_unfit(values, declared.shape, more.target.dtype)) is not None:
+            raise NexusError(f"{changed.path}:{more.target.path}: what is to be added {reason}")
+        _write_head(target, more, values)
 
 
 def _text(changed: ChangedFile, more: _More) -> NDArray[Any]:
