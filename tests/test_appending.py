@@ -5,12 +5,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,9 +32,12 @@ from nexus_xr.hdf5.io import h5py_handles
 from nexus_xr.hdf5.io.changes import changes
 from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.io.h5py_handles import handles
+from nexus_xr.hdf5.io.locks import lock_file
 from nexus_xr.hdf5.writing import changed_file
 from nexus_xr.hdf5.writing.chunk_writer import WrittenDataset
 from nexus_xr.hdf5.writing.writable_file import close_file, kept_file, open_file
+from nexus_xr.nexus.rules.content import read_content
+from nexus_xr.opening import select
 from nexus_xr.writing.fields import variables
 
 from .appended import FRAMES, assert_same, bins, named, stack
@@ -737,6 +741,105 @@ def test_appending_waits_for_what_is_read_through_libhdf5(
             wait_until(waits.is_set)
         appended.result()
     assert_same(open_nexus(path), stack())
+
+
+@contextlib.contextmanager
+def changed_elsewhere(path: Path) -> Iterator[Callable[[], None]]:
+    """Another process is at work on a file, until what this gives is called."""
+    beside = Path(lock_file(os.path.realpath(path), "lock"))
+    with open(beside, "w") as stream:
+        stream.write("process 1 on another")
+        stream.flush()
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield beside.unlink
+
+
+def half_grown(path: Path) -> bytes:
+    """Make a file of one whose signal has grown, and its axes haven't; gives what it is when all is written."""
+    to_nexus(stack(7, 5), grown(path), append_dim="frame")
+    whole = path.read_bytes()
+    with h5py.File(path, "r+") as file:
+        for name in ("frame", "monitor", "when", "label"):
+            file["entry1/counts"][name].resize(5, 0)
+    return whole
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        open_nexus,
+        lambda path: nexus_xr.open_signals(path)[0],
+        lambda path: xr.open_datatree(path, engine="nexus")["entry1/counts"],
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_file_that_another_process_is_at_work_on_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[[Path], Any]
+) -> None:
+    path = tmp_path / "f.nxs"
+    whole = half_grown(path)
+    with pytest.raises(nexus_xr.NexusWarning, match=r"'frame' of shape .5,. doesn't fit"):
+        opened(path)
+    with changed_elsewhere(path) as is_done:
+
+        def sleep(seconds: float) -> None:
+            path.write_bytes(whole)
+            is_done()
+
+        monkeypatch.setattr("time.sleep", sleep)
+        found = opened(path)
+    assert found.coords["frame"].shape == (12,)
+
+
+def test_a_file_that_never_agrees_opens_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    half_grown(tmp_path / "f.nxs")
+    with (
+        changed_elsewhere(tmp_path / "f.nxs"),
+        pytest.warns(nexus_xr.NexusWarning, match=r"'frame' of shape .5,. doesn't fit"),
+    ):
+        open_nexus(tmp_path / "f.nxs")
+    assert tuple(pauses) == select._PAUSES
+
+
+@pytest.mark.parametrize("times", [1, len(select._PAUSES), len(select._PAUSES) + 1])
+def test_a_file_that_changes_while_it_is_opened_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    path, left = grown(tmp_path / "f.nxs"), [*range(times)]
+
+    def changing(*args: Any) -> Any:
+        if left:
+            os.utime(path, ns=(0, left.pop()))
+        return read_content(*args)
+
+    monkeypatch.setattr("nexus_xr.opening.select.read_content", changing)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    if times <= len(select._PAUSES):
+        assert_same(open_nexus(path), stack(5))
+    else:
+        with pytest.raises(nexus_xr.NexusFileChangedError):
+            open_nexus(path)
+    assert not left
+
+
+def test_values_that_another_process_writes_over_are_not_damaged(tmp_path: Path) -> None:
+    path = grown(tmp_path / "f.nxs", chunks={"frame": 6}, compression="gzip")
+    with h5py.File(path) as file:
+        at = file["entry1/counts/counts"].id.get_chunk_info(0).byte_offset
+    with path.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(b"nothing of zlib")
+    found = open_nexus(path)
+    with (
+        changed_elsewhere(path),
+        pytest.raises(nexus_xr.NexusFileChangedError, match=r"f\.nxs: another process is changing the file; open it"),
+    ):
+        found.counts.load()
+    with pytest.raises(NexusFileError, match="zlib") as caught:
+        found.counts.load()
+    assert not isinstance(caught.value, nexus_xr.NexusFileChangedError)
 
 
 # --- what fails leaves the file as it was --------------------------------------------------------------------------

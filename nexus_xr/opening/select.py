@@ -6,6 +6,7 @@ What xarray's engine and the functions of this package have in common, before an
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -45,6 +46,8 @@ from nexus_xr.nexus.tree.scan import Found, Scan, Walk, is_in_tree, remainder
 from .options import Options
 
 _Description = TypeVar("_Description")
+# How long to wait, each time that a file changed while it was described; to change one takes less than all together.
+_PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.05, 0.05, 0.05)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,29 @@ def examine_with(
 ) -> tuple[_Description, Diagnostics]:
     """Open a file for as long as it is described; gives what could not be honoured beside the description.
 
+    Where the file changed meanwhile, in whatever way that shows, the work is done once more, a number of times. A file
+    that was read from before has to be as it was then.
+    """
+    if file.is_read_from:
+        return _examine(work, file, options, way, did_grow)
+    for pause in _PAUSES:
+        try:
+            description, diagnostics = _examine(work, file, options, way, did_grow)
+            if not tuple(diagnostics) or not file.is_unsettled:
+                return description, diagnostics
+        except NexusError:
+            if not file.is_unsettled:
+                raise
+        time.sleep(pause)
+        file = file.anew(is_beside_writers=file.policy.is_beside_writers)
+    return _examine(work, file, options, way, did_grow)
+
+
+def _examine(
+    work: Callable[[Opening], _Description], file: File, options: Options, way: str, did_grow: frozenset[str]
+) -> tuple[_Description, Diagnostics]:
+    """Examine a file once.
+
     Where something turns out to be written by another process, the work is done once more, as that one's reader.
     """
     diagnostics = Diagnostics()
@@ -97,7 +123,7 @@ def examine_with(
     except NexusError:
         if not _needs_to_join_writers(file, diagnostics):
             raise
-        return examine_with(work, file.anew(is_beside_writers=True), options, way, did_grow)
+        return _examine(work, file.anew(is_beside_writers=True), options, way, did_grow)
     except Exception as error:
         if not _is_of_h5py(error):
             raise
@@ -105,7 +131,7 @@ def examine_with(
     finally:
         file.close()
     if _needs_to_join_writers(file, diagnostics):
-        return examine_with(work, file.anew(is_beside_writers=True), options, way, did_grow)
+        return _examine(work, file.anew(is_beside_writers=True), options, way, did_grow)
     return description, diagnostics
 
 

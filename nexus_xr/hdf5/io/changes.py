@@ -16,7 +16,7 @@ from functools import partial
 from nexus_xr.hdf5.runtime.fork import after_fork
 
 from .identity import Identity
-from .locks import MOST_SECONDS
+from .locks import MOST_SECONDS, holder_of, is_open_for_writing, lock_file, this_process
 
 _Place = tuple[int, int]
 
@@ -109,3 +109,16 @@ def _date_anew(path: str) -> None:
     with suppress(OSError):  # of a file of somebody else's
         found = os.stat(path)
         os.utime(path, ns=(found.st_atime_ns, max(time.time_ns(), found.st_mtime_ns + 1)))
+
+
+def is_changed_elsewhere(path: str) -> bool:
+    """Whether another process is at work on a file, such that it may be between two states.
+
+    Parameters
+    ----------
+    path
+        A local path.
+    """
+    beside = lock_file(os.path.realpath(path), "lock")
+    holder = holder_of(beside)
+    return holder is not None and holder != this_process() and is_open_for_writing(beside)

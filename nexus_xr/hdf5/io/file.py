@@ -202,6 +202,17 @@ class File:
         except (OSError, NexusFileError):
             return False
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it or one to which it led, if local, changed since it was read from, or may be between two states."""
+        is_itself = self._local is not None and self._local.is_unsettled
+        return is_itself or any(file.is_unsettled for file in tuple(self._linked.values()))
+
+    @property
+    def is_read_from(self) -> bool:
+        """Whether it is known in which state it was first read from; not of a file that isn't local."""
+        return self._local is not None and self._local.is_read_from
+
     def _is_there(self, name: str, prefixes: str) -> bool:
         with suppress(NexusReachError):
             return find_file(name, self.path, self._policy.reach, prefixes) is not None

@@ -86,6 +86,17 @@ def changed(name: str, known: Identity | Version | Snapshot, now: Identity | Ver
     return NexusFileChangedError(f"{name}: the file changed since it was opened ({what}); open it again")
 
 
+def unsettled(name: str) -> NexusFileChangedError:
+    """The error for a file that is between two states.
+
+    Examples
+    --------
+    >>> unsettled("a.nxs")
+    NexusFileChangedError('a.nxs: another process is changing the file; open it again')
+    """
+    return NexusFileChangedError(f"{name}: another process is changing the file; open it again")
+
+
 def expired(name: str) -> NexusFileChangedError:
     """The error for a file that isn't any more the one of which somebody else opened a file object.
 

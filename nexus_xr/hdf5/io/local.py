@@ -12,11 +12,11 @@ from functools import partial
 from stat import S_ISREG
 from typing import TYPE_CHECKING, cast
 
-from nexus_xr.errors import NexusFileError
+from nexus_xr.errors import NexusFileError, NexusFileNotFoundError, NexusReachError, SystemFaultError
 
-from .changes import changes
+from .changes import changes, is_changed_elsewhere
 from .h5py_handles import handles, is_written_here, open_local
-from .identity import Identity, Snapshot, changed
+from .identity import Identity, Snapshot, changed, unsettled
 from .naming.reach import Reach, check_no_pipe, close
 from .reference import FileReference
 from .remote.urls import local_path
@@ -95,6 +95,16 @@ class LocalFile:
         except NexusFileError:
             return False
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it was read from, and isn't in that state any more, or was between two states perhaps."""
+        return self.is_read_from and (not self.is_as_found or is_changed_elsewhere(self._path))
+
+    @property
+    def is_read_from(self) -> bool:
+        """Whether it is known in which state it was first read from."""
+        return self._identity is not None
+
     def check(self) -> None:
         """Raise an error where it isn't the file any more that was opened."""
         self._check(*changes.state_of(self._look_up))
@@ -158,8 +168,11 @@ class LocalFile:
                 else:
                     key = (stat.st_dev, stat.st_ino, *now)
                     yield LocalSource(self._reference.name, descriptor, stat.st_size, key)
-            except NexusFileError:
+            except NexusFileError as error:
                 self._check_open(look)  # which is then the better reason
+                is_of_others = isinstance(error, NexusReachError | NexusFileNotFoundError | SystemFaultError)
+                if not is_of_others and is_changed_elsewhere(self._path):
+                    raise unsettled(self._reference.name) from error
                 raise
             self._check_open(look)
         finally:
