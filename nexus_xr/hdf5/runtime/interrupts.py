@@ -15,12 +15,15 @@ def held_back() -> Iterator[None]:
 
     Examples
     --------
+    >>> before = signal.signal(signal.SIGINT, signal.default_int_handler)
     >>> try:
     ...     with held_back():
     ...         signal.raise_signal(signal.SIGINT)
     ...         print("is done")
     ... except KeyboardInterrupt:
     ...     print("is interrupted")
+    ... finally:
+    ...     _ = signal.signal(signal.SIGINT, before)
     is done
     is interrupted
     """
