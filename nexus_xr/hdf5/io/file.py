@@ -247,9 +247,8 @@ class File:
         known = self._raw_files.get(path, now)
         if known == now:
             return
-        if (
-            now.size <= known.size and not self.is_written_here
-        ):  # to ask costs more for each file that is open here, so it is asked last
+        # Whether it is written here is asked last, as that costs more for each file that is open here.
+        if now.size <= known.size and not self.is_written_here:
             raise changed(path, known, now)
         self._raw_files[path] = now
 
