@@ -36,6 +36,7 @@ from nexus_xr import (
 )
 from nexus_xr.backend import NexusBackendEntrypoint
 from nexus_xr.hdf5.io.divided import why_divided
+from nexus_xr.hdf5.io.file import File
 from nexus_xr.hdf5.objects.dataset import Dataset
 from nexus_xr.opening import dataset as datasets
 from nexus_xr.opening.datatree import tree_of
@@ -977,6 +978,25 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_opened_as_it_was(
         assert opened.indexes[name].equals(expected.indexes[name])
     with pytest.raises(NexusFileChangedError, match="it was written to or replaced"):
         opened.load()
+
+
+def test_a_forked_process_reads_on_in_nothing_that_threads_of_the_other_had_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own may have the numbers that those had."""
+    path = tmp_path / "f.h5"
+    path.write_bytes(b"before")
+    (tmp_path / "new.h5").write_bytes(b"replaced")
+    file, content = File(path), bytearray(6)
+    with file.source():
+        os.replace(tmp_path / "new.h5", path)
+        with file.source() as again:
+            again.read_into(memoryview(content), 0)
+        assert content == b"before"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: -1)
+            with pytest.raises(NexusFileChangedError, match="it had 6 bytes, now 8"), file.source():
+                pass
 
 
 def test_no_index_is_lost_by_a_change_while_it_is_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

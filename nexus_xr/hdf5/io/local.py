@@ -62,7 +62,7 @@ class LocalFile:
         self._path = reference.path
         self._identity = cast(Identity | None, reference.identity)
         self._snapshot = reference.snapshot
-        self._open: list[tuple[int, int]] = []  # by which threads, and their descriptors
+        self._open: list[tuple[tuple[int, int], int]] = []  # by which threads, and their descriptors
 
     @property
     def reference(self) -> FileReference:
@@ -151,7 +151,7 @@ class LocalFile:
         """
         with self._explained():
             descriptor = self._descriptor()
-        held, look = (threading.get_ident(), descriptor), partial(os.fstat, descriptor)
+        held, look = (_this_thread(), descriptor), partial(os.fstat, descriptor)
         self._open.append(held)
         try:
             with self._explained():
@@ -203,6 +203,11 @@ class LocalFile:
             raise unopened(self._reference.name, self._path, error) from error
 
     def _descriptor(self) -> int:
-        own = threading.get_ident()
+        own = _this_thread()
         held = next((descriptor for thread, descriptor in reversed(self._open) if thread == own), None)
         return self._reach.open(self._path) if held is None else os.dup(held)
+
+
+def _this_thread() -> tuple[int, int]:
+    """What tells a thread from all others, those of a forked process among them, which may have their numbers."""
+    return os.getpid(), threading.get_ident()
