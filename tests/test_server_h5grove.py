@@ -312,6 +312,17 @@ def test_failures_have_the_words_that_the_viewer_looks_for(
     assert words in answer.json()["message"]
 
 
+@pytest.mark.parametrize("endpoint", ["meta", "attr", "paths"])
+def test_endpoints_may_end_in_a_slash_as_those_of_older_versions_of_h5grove(
+    client: TestClient, kinds: Path, endpoint: str
+) -> None:
+    asked = {"file": kinds.name}
+    answer = client.get(f"/h5grove/{endpoint}/", params=asked)
+    assert answer.status_code == 200
+    assert answer.json() == client.get(f"/h5grove/{endpoint}", params=asked).json()
+    assert client.get(f"/h5grove/{endpoint}//", params=asked).status_code == 404
+
+
 @pytest.mark.parametrize("file", corpus_files(), ids=lambda file: file.name)
 def test_real_files_are_described_as_h5grove_describes_them(corpus_client: TestClient, file: Path) -> None:
     address = str(file.relative_to(CORPUS))

@@ -50,7 +50,7 @@ class Endpoints:
             asked.presence.end()
 
     def _find(self, path: str) -> Endpoint | None:
-        found = self._alone.get(path)
+        found = self._alone.get(path.removesuffix("/"))  # with which clients of older versions of h5grove ask
         if found is not None:
             return found
         whole = f"{path}/"  # as a path that is one slash short of an endpoint's begin is that endpoint's, with no rest
